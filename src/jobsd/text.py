@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, cast
 
-from .late import pattern
+from jobsd.late import pattern
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import logging
 import random
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,8 @@ import pytest
 from jobsd.clock import monotonic
 from jobsd.errors import Error, InterruptError, TimeLimitExceeded
 from jobsd.instruments.events import subscribe
+from jobsd.instruments.line_ends import LineHandler
+from jobsd.instruments.printed import Printed
 from jobsd.jobs import arguments, interrupts, time_limits
 from jobsd.jobs.claimed_job import ClaimedJob
 from jobsd.jobs.current import current_job
@@ -33,6 +36,8 @@ if TYPE_CHECKING:
 noted: list[object] = []
 gate = threading.Event()
 log = logging.getLogger("interrupted")
+guarded = logging.getLogger("interrupted.guarded")
+log.propagate = guarded.propagate = False
 
 
 class StopError(InterruptError):
@@ -75,6 +80,47 @@ def enqueue_for_ever() -> None:
     while True:
         arguments.dump((1, {"two": [3]}), {})
         interrupts.deliver()
+
+
+@job(timeout=0.02)
+def print_for_ever() -> None:
+    while True:
+        print("so far")
+
+
+@job(timeout=0.02)
+def log_for_ever() -> None:
+    while True:
+        log.warning("so far")
+
+
+@job(timeout=0.02)
+def log_within_a_lock() -> None:
+    """Log a hundred lines, by a handler that prints them: it has a lock meanwhile."""
+    for _ in range(100):
+        guarded.warning("so far")
+
+
+class SlowHandler(LineHandler):
+    def emit(self, record: logging.LogRecord) -> None:
+        write_slowly(str(record.msg))
+
+
+class QuietHandler(LineHandler):
+    def emit(self, record: logging.LogRecord) -> None:
+        pass
+
+
+class PrintingHandler(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        noted.append("begun")
+        print(record.msg)
+        noted.append("printed")
+
+
+def write_slowly(_line: str) -> None:
+    """Take nearly all of the time of a line, and let other threads run only here."""
+    time.sleep(0.002)
 
 
 @job
@@ -206,6 +252,33 @@ def test_a_job_that_is_always_met_in_code_of_ours_is_interrupted_at_its_end(
     assert isinstance(collect(pool, 1)[0].outcome.exception, TimeLimitExceeded)
 
 
+@pytest.mark.parametrize("body", [print_for_ever, log_for_ever])
+def test_a_job_that_only_prints_or_logs_is_interrupted_behind_a_line(
+    body: Any, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdout", Printed(write_slowly))
+    monkeypatch.setattr(log, "handlers", [SlowHandler()])
+    post(pool, claimed(1, body.definition.name))
+
+    (run,) = collect(pool, 1)
+
+    assert isinstance(run.outcome.exception, TimeLimitExceeded)
+    stack = json.loads(run.outcome.error or "")["stack"]
+    assert "in line_ended" in stack
+
+
+def test_a_line_that_a_handler_of_logging_prints_is_never_struck(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdout", Printed(write_slowly))
+    monkeypatch.setattr(guarded, "handlers", [PrintingHandler()])
+    post(pool, claimed(1, log_within_a_lock.definition.name))
+
+    collect(pool, 1)
+
+    assert noted.count("begun") == noted.count("printed") > 0
+
+
 def test_a_job_is_stopped_by_its_id(pool: Pool) -> None:
     post(pool, claimed(7, wait_to_be_stopped.definition.name))
     wait_until(lambda: noted)
@@ -237,8 +310,7 @@ def test_many_random_limits_around_the_length_of_jobs_strike_nothing_else(
     heard: list[tuple[str, dict[str, Any]]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    log.addHandler(logging.NullHandler())
-    log.propagate = False
+    monkeypatch.setattr(log, "handlers", [QuietHandler()])
     seed = random.randrange(2**32)  # noqa: S311 - no secret
     chosen = random.Random(seed)  # noqa: S311 - no secret
     until, runs, number = monotonic() + within_s, list[Run](), 0

@@ -25,6 +25,7 @@ from .journal import Entries
 from .kept import KEPT
 from .layouts import LEVELS
 from .lean_structlog import structlog
+from .line_ends import LineHandler, line_ended
 from .lines import NO_JOB, Lines, encode, is_line
 from .log_file import open_log
 from .printed import Copied, Printed, end_lines
@@ -146,7 +147,7 @@ class _Log:
             self.write_own(event.level, event.name, facts)
 
 
-class _Handler(logging.Handler):
+class _Handler(LineHandler):
     """Brings what is logged through `logging` into the log."""
 
     def __init__(self, log: _Log) -> None:
@@ -192,13 +193,12 @@ class _Output:
         self.name = str(names[0]) if names else ""
 
     def msg(self, line: str) -> None:
-        if _log is None:
-            return
         # The author may have put processors of his own in the place of ours.
-        if isinstance(line, _Rendered):
+        if _log is not None and isinstance(line, _Rendered):
             _log.write(line, line.level)
-        else:
+        elif _log is not None:
             _log.log_text(str(line), self.name or "structlog")
+        line_ended()
 
     debug = info = warning = warn = error = exception = critical = fatal = log = msg
 

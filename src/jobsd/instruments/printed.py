@@ -12,6 +12,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from .always import is_logged
+from .line_ends import line_ended
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -95,6 +96,7 @@ class Printed(io.TextIOBase):
             _unended.add(threading.get_ident())
         for line in lines:
             self.log_line(line)
+        line_ended()
         return len(text)
 
 

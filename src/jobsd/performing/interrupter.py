@@ -5,6 +5,7 @@ when its time is over: a thread that is asleep until then need not be woken for 
 
 It looks at the stack of the job's thread, and strikes only where that is in the author's code:
 not where it has called code of ours, or `logging`, which may hold a lock. Else it tries again.
+A job that prints or logs all the time is interrupted behind a line (`deliver_behind_line`).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from jobsd.clock import monotonic
 from jobsd.errors import TimeLimitExceeded
+from jobsd.instruments.line_ends import call_behind_lines
 from jobsd.jobs.interrupts import NEVER, Interrupt, Interruptible
 
 from .seats import emit_interrupted
@@ -128,6 +130,10 @@ class Interrupter:
             self._want(thread, Interrupt(job, TimeLimitExceeded))
 
     def _want(self, thread: Interruptible, interrupt: Interrupt) -> None:
+        # Here, since most processes interrupt nothing.
+        from .strikes import deliver_behind_line  # noqa: PLC0415
+
+        call_behind_lines(deliver_behind_line)
         thread.interrupt = interrupt
         self._open[thread] = interrupt, monotonic()
 
@@ -135,7 +141,7 @@ class Interrupter:
         if thread.job is not interrupt.job:
             del self._open[thread]
             return
-        # Here, since most processes interrupt nothing.
+        # As above.
         from .strikes import strike  # noqa: PLC0415
 
         thread.interrupt = interrupt

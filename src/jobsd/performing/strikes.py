@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import logging
 import sys
 from functools import partial
 from itertools import compress, starmap
 from operator import attrgetter, call, eq, is_, itemgetter
 from typing import TYPE_CHECKING, Any
+
+from jobsd.jobs.interrupts import find_here
 
 from .calls import CODE
 
@@ -26,6 +29,12 @@ if TYPE_CHECKING:
 _OURS = ("jobsd", "logging")
 _THROUGH = ("jobsd.jobs.around", "jobsd.jobs.definition", "jobsd.jobs.enqueueable")
 """Modules of ours that call the author's code."""
+
+_WRITERS = {
+    *(__name__, "jobsd.instruments.line_ends", "jobsd.instruments.logs"),
+    "jobsd.instruments.printed",
+}
+"""Modules of ours that bring lines into the log."""
 
 _send: Any = ctypes.pythonapi.PyThreadState_SetAsyncExc
 _send.argtypes = (ctypes.c_ulong, ctypes.py_object)
@@ -51,6 +60,30 @@ def strike(thread: Interruptible, interrupt: Interrupt) -> bool:
     finally:
         if collects:
             gc.enable()
+
+
+def deliver_behind_line() -> None:
+    """Raise in the job that has just printed or logged what could not strike it there."""
+    found = find_here()
+    if found is None or found.interrupt is None:
+        return
+    frame = _writer()
+    if frame is not None and _is_open(frame):
+        found.deliver()
+
+
+def _writer() -> FrameType | None:
+    """Return the frame that has printed or logged, None where a handler did: it has a lock."""
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+    while frame is not None:
+        name = str(frame.f_globals.get("__name__"))
+        logs = name.partition(".")[0] == "logging"
+        if logs and isinstance(frame.f_locals.get("self"), logging.Handler):
+            return None
+        if not logs and name not in _WRITERS:
+            break
+        frame = frame.f_back
+    return frame
 
 
 def _is_open(frame: FrameType) -> bool:

@@ -84,6 +84,14 @@ AS $$
     END)) AS last (keywords)
 $$;
 
+-- Whether all of a text can be seen, as in text.py: nobody could type another name or key.
+CREATE FUNCTION jobsd.is_seen(given text) RETURNS boolean
+LANGUAGE sql IMMUTABLE
+AS $$
+    SELECT given !~ ('[\u0001-\u001f\u007f-\u00a0\u00ad\u061c\u1680\u180e\u2000-\u200f'
+        '\u2028-\u202f\u205f-\u206f\u3000\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]')
+$$;
+
 -- One part of a key as text, as jobs/keys.py writes it; NULL for what is no key.
 CREATE FUNCTION jobsd.key_text(part jsonb) RETURNS text
 LANGUAGE sql IMMUTABLE

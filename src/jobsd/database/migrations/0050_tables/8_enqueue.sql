@@ -232,14 +232,6 @@ $$;
 
 REVOKE ALL ON FUNCTION jobsd.submit(jsonb) FROM PUBLIC;
 
--- Whether all of a text can be seen, as in text.py: nobody could type another name or key.
-CREATE FUNCTION jobsd.is_seen(given text) RETURNS boolean
-LANGUAGE sql IMMUTABLE
-AS $$
-    SELECT given !~ ('[\u0001-\u001f\u007f-\u00a0\u00ad\u061c\u1680\u180e\u2000-\u200f'
-        '\u2028-\u202f\u205f-\u206f\u3000\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]')
-$$;
-
 -- Enqueue a job from SQL, in the transaction that calls: from a trigger, or from a program in
 -- another language. Returns its id, or NULL when the limit was reached and `on_conflict` is
 -- 'discard'. `arguments` is an array of positional, or an object of keyword arguments. With a

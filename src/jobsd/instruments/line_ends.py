@@ -1,0 +1,36 @@
+"""Tells when a job has printed or logged a line: there it can be interrupted, without a lock.
+
+Who does nothing else is always met within that: the thread that looks runs only while the line
+is written. So it says here what is to be called behind each line.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_called: list[Callable[[], None]] = []
+
+
+def call_behind_lines(call: Callable[[], None]) -> None:
+    """Let this be called behind each line that is printed or logged, in the thread that did."""
+    _called[:] = [call]
+
+
+def line_ended() -> None:
+    """Call what is to be called there; it may raise."""
+    for call in _called:
+        call()
+
+
+class LineHandler(logging.Handler):
+    """A handler that says where it has written a line, once it has given its lock back."""
+
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Write a record, as every handler does."""
+        handled = super().handle(record)
+        line_ended()
+        return handled
