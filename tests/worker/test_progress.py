@@ -130,6 +130,7 @@ def test_outside_of_the_queue_nothing_is_kept() -> None:
     [
         ((-1, None, None), "done is -1"),
         ((float("nan"), None, None), "done is nan"),
+        ((10**400, None, None), "done is 1000"),
         ((True, None, None), "done is True"),
         ((1, "2", None), "total is '2'"),
         ((1, 2, 3), "the note is 3"),

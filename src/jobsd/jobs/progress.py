@@ -8,7 +8,7 @@ last second of a job may be written after its end.
 from __future__ import annotations
 
 import json
-import math
+import sys
 import threading
 from typing import TYPE_CHECKING
 
@@ -99,6 +99,7 @@ def write(session: Session, process_id: int, texts: Mapping[int, str]) -> None:
 def _check(name: str, value: object) -> None:
     # A bool is an int too, but no number that anybody means.
     if isinstance(value, int | float) and not isinstance(value, bool):  # noqa: SIM102 - narrows
-        if math.isfinite(value) and value >= 0:
+        # Also what is whole and too long for a float: readers of JSON make floats of numbers.
+        if 0 <= value <= sys.float_info.max:
             return
     raise Error(f"progress: {name} is {value!r:.60}, which is no number from 0 on")
