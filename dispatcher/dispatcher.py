@@ -8,14 +8,14 @@ States: connecting (register), then polling: dispatch what is due, look after li
 what has expired, walk over the jobs for lost ones. Nothing is in hand between two polls.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from jobsd.clock import monotonic
-from jobsd.database.connection import Session
+from jobsd.configuration.options import DispatcherOptions, JobsOptions
+from jobsd.database.connection import Session, Target
 from jobsd.database.statements import Statements
 from jobsd.instruments.events import emit, is_subscribed
+from jobsd.processes.context import Context
 from jobsd.processes.database_loop import DatabaseLoop
 from jobsd.processes.idle_registration import IdleRegistration
 from jobsd.processes.process import REST_MAX_S
@@ -23,11 +23,6 @@ from jobsd.processes.process import REST_MAX_S
 from .expiry import Expiry
 from .lost_walk import LostWalk
 from .maintenance import Maintenance
-
-if TYPE_CHECKING:
-    from jobsd.configuration.options import DispatcherOptions, JobsOptions
-    from jobsd.database.connection import Target
-    from jobsd.processes.context import Context
 
 STATEMENTS = Statements("jobsd.dispatcher", "dispatcher.sql")
 

@@ -7,17 +7,11 @@ wait for it: five million jobs take some minutes. No index says at once which jo
 every finish would have to keep it up.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 from jobsd.clock import monotonic
+from jobsd.database.commits import Commits
 from jobsd.database.statements import Statements
 from jobsd.instruments.events import emit
 from jobsd.jobs import lost
-
-if TYPE_CHECKING:
-    from jobsd.database.commits import Commits
 
 STATEMENTS = Statements("jobsd.dispatcher", "lost_walk.sql")
 

@@ -12,19 +12,12 @@ One statement checks a thousand keys, so that due jobs don't have to wait for th
 After a check, the dispatcher pauses it for twice as long as it took.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from jobsd.clock import monotonic
+from jobsd.configuration.options import DispatcherOptions
+from jobsd.database.connection import Session
 from jobsd.jobs import expirations, limits, results, unique
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from jobsd.configuration.options import DispatcherOptions
-    from jobsd.database.connection import Session
-
 
 CHECK_S = 5.0
 """How often to check while jobs are blocked; without notifications, at `polling_interval`."""

@@ -5,8 +5,6 @@ apart still agree. It is read now and then; in between, this machine's monotonic
 counts on.
 """
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, timedelta
 
 from jobsd.clock import monotonic

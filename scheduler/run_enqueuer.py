@@ -5,31 +5,23 @@ answer is lost, only the table knows whether they were stored, and by whom: each
 number of its own, which is kept with what it has stored, and is looked up.
 """
 
-from __future__ import annotations
-
 import secrets
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from datetime import datetime
 
 import psycopg
 
 from jobsd.clock import monotonic
+from jobsd.database.connection import Session
 from jobsd.errors import Error
 from jobsd.instruments.events import emit
 from jobsd.processes.process import WAITED_OUT
 from jobsd.recurring import runs
-from jobsd.recurring.runs import PlannedRun
+from jobsd.recurring.runs import PlannedRun, StoredRun
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from datetime import datetime
-
-    from jobsd.database.connection import Session
-    from jobsd.recurring.runs import StoredRun
-
-    from .timetable import DueRun
-
+from .timetable import DueRun
 
 ATTEMPT_BITS = 62
 LIVES_ON_S = 60.0

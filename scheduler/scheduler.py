@@ -9,27 +9,22 @@ changed, enqueue the runs that are due, clear old history. A poll that fails as 
 outage: its runs are planned again from the table.
 """
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jobsd.clock import monotonic
-from jobsd.database.connection import Session
+from jobsd.configuration.options import SchedulerOptions
+from jobsd.database.connection import Session, Target
 from jobsd.heartbeat import log as heartbeats
+from jobsd.processes.context import Context
 from jobsd.processes.database_loop import DatabaseLoop
 from jobsd.recurring import runs
+from jobsd.recurring.definition import TaskDefinition
 
 from .run_enqueuer import RunEnqueuer
 from .static_tasks import StaticTasks
 from .task_loader import TaskLoader
 from .timetable import DueRun
-
-if TYPE_CHECKING:
-    from jobsd.configuration.options import SchedulerOptions
-    from jobsd.database.connection import Target
-    from jobsd.processes.context import Context
-    from jobsd.recurring.definition import TaskDefinition
 
 BATCH_MAX = 1000
 """Runs that are stored in one statement."""

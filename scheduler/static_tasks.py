@@ -7,24 +7,17 @@ orphaned tasks at once, since its predecessor has left them; an older one waits 
 that a peer that restarts finds its tasks as they were.
 """
 
-from __future__ import annotations
-
 import json
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jobsd.clock import monotonic
+from jobsd.database.connection import Session
 from jobsd.instruments.events import emit
-from jobsd.recurring.definition import columns
-from jobsd.recurring.tasks import STATEMENTS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from jobsd.database.connection import Session
-    from jobsd.recurring.definition import TaskDefinition
-    from jobsd.recurring.tasks import RecurringTask
+from jobsd.recurring.definition import TaskDefinition, columns
+from jobsd.recurring.tasks import STATEMENTS, RecurringTask
 
 YOUNG_S = 30.0
 ADOPT_AFTER_S = 60.0

@@ -4,28 +4,20 @@ A notification or the polling interval leads to a check: one statement that read
 and a fingerprint of all tasks. Only another fingerprint leads to reading them.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from datetime import datetime
 
 from jobsd.clock import monotonic
+from jobsd.configuration.options import SchedulerOptions
+from jobsd.database.connection import Session
 from jobsd.database.statements import Statements
 from jobsd.instruments.events import emit
 from jobsd.processes.process import REST_MAX_S
-from jobsd.recurring.tasks import load
+from jobsd.recurring.tasks import RecurringTask, load
 from jobsd.schedules import ScheduleError
 
 from .database_clock import AHEAD_MAX, DatabaseClock
+from .static_tasks import StaticTasks
 from .timetable import Timetable, busiest_last
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from jobsd.configuration.options import SchedulerOptions
-    from jobsd.database.connection import Session
-    from jobsd.recurring.tasks import RecurringTask
-
-    from .static_tasks import StaticTasks
 
 STATEMENTS = Statements("jobsd.scheduler", "task_loader.sql")
 

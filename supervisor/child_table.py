@@ -5,32 +5,24 @@ scoreboard entry; and each process that was not reaped is in `processes`, whethe
 a child or is stopping.
 """
 
-from __future__ import annotations
-
 import os
 import signal
+from collections.abc import Callable, Iterable
 from itertools import count
-from typing import TYPE_CHECKING
 
 from jobsd.clock import monotonic
 from jobsd.instruments.logs import log_unread_output
+from jobsd.processes.entry import ScoreboardEntry
 from jobsd.processes.lifecycle_hooks import WITH_MODULES
 from jobsd.processes.registry import new_name
+from jobsd.processes.scoreboard import Scoreboard
 
-from .children import Child, ChildExit, ChildProcess, predecessor
+from .children import Child, ChildExit, ChildProcess, ChildSpec, predecessor
 from .events import emit
+from .fork import Fork
+from .oom import OomKills
 from .overdue_stack import note_stack
 from .stack_dump import StackDump
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
-    from jobsd.processes.entry import ScoreboardEntry
-    from jobsd.processes.scoreboard import Scoreboard
-
-    from .children import ChildSpec
-    from .fork import Fork
-    from .oom import OomKills
 
 BOOT_REST_MIN_S = 0.01
 BOOT_REST_MAX_S = 0.25

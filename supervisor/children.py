@@ -5,24 +5,18 @@ goes on working. A process that was asked to stop no longer belongs to its child
 reaped.
 """
 
-from __future__ import annotations
-
 import os
 import random
 import signal
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jobsd.clock import monotonic
-from jobsd.processes.entry import UP
+from jobsd.processes.context import Context
+from jobsd.processes.entry import UP, ScoreboardEntry
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from jobsd.processes.context import Context
-    from jobsd.processes.entry import ScoreboardEntry
-
-    from .stack_dump import StackDump
+from .stack_dump import StackDump
 
 EXIT_CONFIGURATION = 78
 STABLE_S = 2.0

@@ -1,13 +1,9 @@
 """Events of the supervisor, emitted so that no subscriber can stop its loop."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jobsd.instruments import events
-
-if TYPE_CHECKING:
-    from jobsd.processes.scoreboard import Scoreboard
+from jobsd.processes.scoreboard import Scoreboard
 
 
 def emit(scoreboard: Scoreboard, event: str, /, **facts: Any) -> None:  # noqa: ANN401

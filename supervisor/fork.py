@@ -13,33 +13,27 @@ program that a job starts, which could then not be stopped with TERM.
 `random` seeds itself again in every fork.
 """
 
-from __future__ import annotations
-
 import contextlib
 import faulthandler
 import gc
 import os
 import signal
-from typing import TYPE_CHECKING, NoReturn
+import socket
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NoReturn
 
 from jobsd.instruments import logs, streams
 from jobsd.instruments.events import emit
 from jobsd.processes.context import Context
+from jobsd.processes.entry import ScoreboardEntry
 from jobsd.processes.process import listen_to_signals
+from jobsd.processes.scoreboard import Scoreboard
 from jobsd.processes.title import set_title
 
+from .children import ChildSpec
 from .kernel import die_with_parent
-
-if TYPE_CHECKING:
-    import socket
-    from collections.abc import Callable, Iterable, Mapping, Sequence
-
-    from jobsd.processes.entry import ScoreboardEntry
-    from jobsd.processes.scoreboard import Scoreboard
-
-    from .children import ChildSpec
-    from .signals import Signals
-    from .stack_dump import StackDump
+from .signals import Signals
+from .stack_dump import StackDump
 
 EXIT_CRASHED = 70
 _STDERR = 2

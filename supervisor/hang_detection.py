@@ -10,24 +10,17 @@ If our own loop has stalled, the machine was suspended or starved, or we were st
 probably the other processes too. Then no process is judged for one `hang_timeout`.
 """
 
-from __future__ import annotations
-
 import signal
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 
 from jobsd.clock import monotonic, monotonic_ns
+from jobsd.configuration.options import SupervisorOptions
 from jobsd.machine import process_stat
+from jobsd.processes.entry import ScoreboardEntry
+from jobsd.processes.scoreboard import Scoreboard
 
+from .children import ChildProcess
 from .events import emit
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from jobsd.configuration.options import SupervisorOptions
-    from jobsd.processes.entry import ScoreboardEntry
-    from jobsd.processes.scoreboard import Scoreboard
-
-    from .children import ChildProcess
 
 GAP_MIN_S = 2.0
 """Our loop rests for a second at most; twice that is a stall."""

@@ -1,7 +1,5 @@
 """The two things that only prctl(2) can do for a tree of processes. Linux only."""
 
-from __future__ import annotations
-
 import ctypes
 
 _PR_SET_PDEATHSIG = 1

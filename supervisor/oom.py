@@ -5,8 +5,6 @@ kills, for our control group or at least for the machine. A kill that was counte
 iteration explains a SIGKILL that is not ours.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import re

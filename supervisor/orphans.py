@@ -6,19 +6,14 @@ that has made a session of its own (a server that is to stay) is left alone. Chi
 had before we began belong to the shell that has become us by exec.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from jobsd.clock import monotonic
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 END_S = 0.05
 """How long we go on killing processes that are started meanwhile."""

@@ -1,11 +1,6 @@
 """Reads the stack of an overdue job from the dump of its process."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from .children import ChildProcess
+from .children import ChildProcess
 
 REASON = "timeout"
 """Why a process is ended of which a job is over its time."""

@@ -6,28 +6,19 @@ surplus children are stopped. The first successor that can't start ends the relo
 that were not reached stay as they were.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Sequence
 
 from jobsd.clock import monotonic
 from jobsd.configuration.faults import report
 from jobsd.errors import ConfigurationError
 from jobsd.instruments.redaction import redact
+from jobsd.processes.scoreboard import Scoreboard
 
-from .children import EXIT_CONFIGURATION, Child
+from .child_table import ChildTable
+from .children import EXIT_CONFIGURATION, Child, ChildSpec
 from .events import emit
-from .rolling_restart import Step
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-
-    from jobsd.processes.scoreboard import Scoreboard
-
-    from .child_table import ChildTable
-    from .children import ChildSpec
-    from .requests import Requester
-    from .rolling_restart import RollingRestart
+from .requests import Requester
+from .rolling_restart import RollingRestart, Step
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2

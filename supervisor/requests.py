@@ -10,8 +10,6 @@ at the end, both as JSON, one a line. The supervisor never waits for a command: 
 can't write, and of too many connections it closes the oldest.
 """
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import json
@@ -19,11 +17,9 @@ import os
 import re
 import socket
 import struct
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 SOCKETS_MAX = 16
 """How many supervisors of one folder can be asked."""

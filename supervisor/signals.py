@@ -1,16 +1,11 @@
 """The supervisor's signals: the handler only notes them, the loop acts on them."""
 
-from __future__ import annotations
-
 import contextlib
 import signal
-from typing import TYPE_CHECKING
+from collections.abc import Generator, Iterable
+from types import FrameType
 
 from jobsd.processes.nap import Nap
-
-if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable
-    from types import FrameType
 
 HEARD = (
     signal.SIGTERM,

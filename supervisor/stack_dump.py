@@ -6,16 +6,11 @@ process has memory of its own for its dump, which outlives it: the supervisor re
 an event for each thread's stack.
 """
 
-from __future__ import annotations
-
 import os
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from jobsd.instruments.pipes import Pipes
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 READ_MAX = 1 << 20
 _THREAD = re.compile(

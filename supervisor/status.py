@@ -1,21 +1,15 @@
 """The tree's status: to systemd, in the supervisor's title, and as an event on USR2."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 from jobsd.clock import monotonic
+from jobsd.processes.scoreboard import Scoreboard
 from jobsd.processes.title import set_title
 
+from .child_table import ChildTable
+from .children import Child, ChildProcess
 from .events import emit
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from jobsd.processes.scoreboard import Scoreboard
-
-    from .child_table import ChildTable
-    from .children import Child, ChildProcess
 
 
 class StatusReport:

@@ -11,16 +11,12 @@
 All of this takes no longer than the time to drain and one second.
 """
 
-from __future__ import annotations
-
 import signal
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from jobsd.processes.scoreboard import Scoreboard
+from jobsd.processes.scoreboard import Scoreboard
 
-    from .child_table import ChildTable
-    from .orphans import Orphans
+from .child_table import ChildTable
+from .orphans import Orphans
 
 QUIT_S = 0.1
 """How long a process may take to exit after QUIT."""

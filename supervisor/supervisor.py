@@ -11,19 +11,21 @@ processes, lost rows, recycling, a reload, the rolling restart and children with
 Then the loop rests for up to a second; a signal ends the rest.
 """
 
-from __future__ import annotations
-
 import os
 import signal
+import socket
 import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jobsd.clock import monotonic, monotonic_ns
+from jobsd.configuration.options import SupervisorOptions
 from jobsd.processes.registry import new_name
+from jobsd.processes.scoreboard import Scoreboard
 
 from .child_table import ChildTable
-from .children import EXIT_CONFIGURATION
+from .children import EXIT_CONFIGURATION, ChildExit, ChildSpec
 from .events import emit
 from .fork import Fork, freeze
 from .hang_detection import HangDetection
@@ -38,15 +40,6 @@ from .status import StatusReport
 from .stopping import Stop
 from .supervisor_hooks import SupervisorHooks
 from .time_limits import TimeLimits
-
-if TYPE_CHECKING:
-    import socket
-    from collections.abc import Callable, Iterable, Mapping, Sequence
-
-    from jobsd.configuration.options import SupervisorOptions
-    from jobsd.processes.scoreboard import Scoreboard
-
-    from .children import ChildExit, ChildSpec
 
 REST_MAX_S = 1.0
 END_S = 5.0

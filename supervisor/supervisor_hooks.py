@@ -5,21 +5,16 @@ the signal to stop, exit when all rows are gone. The hooks process ends last, an
 time for the exit hooks.
 """
 
-from __future__ import annotations
-
 import os
 from dataclasses import asdict
-from typing import TYPE_CHECKING
 
 from jobsd.instruments import hooks
 from jobsd.instruments.hooks import Process
 from jobsd.machine import hostname
 from jobsd.processes.lifecycle_hooks import CALL_S, END_S
+from jobsd.processes.scoreboard import Scoreboard
 
-if TYPE_CHECKING:
-    from jobsd.processes.scoreboard import Scoreboard
-
-    from .child_table import ChildTable
+from .child_table import ChildTable
 
 
 class SupervisorHooks:

@@ -8,24 +8,18 @@ the interpreter; where it stands, its own dump tells (SIGABRT). What the job is 
 the scoreboard; what else ran goes back.
 """
 
-from __future__ import annotations
-
 import signal
-from typing import TYPE_CHECKING
 
 from jobsd.clock import monotonic_ns
+from jobsd.processes.hard_limits import Overdue
 from jobsd.processes.process import REST_MAX_S
+from jobsd.processes.scoreboard import Scoreboard
 
+from .child_table import ChildTable
+from .children import ChildProcess
 from .events import emit
 from .hang_detection import DUMP_S
 from .overdue_stack import REASON
-
-if TYPE_CHECKING:
-    from jobsd.processes.hard_limits import Overdue
-    from jobsd.processes.scoreboard import Scoreboard
-
-    from .child_table import ChildTable
-    from .children import ChildProcess
 
 NOTICE_S = 1.0
 """How long a process may take to notice that it was asked to stop."""

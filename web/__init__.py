@@ -4,15 +4,11 @@
 program that mounts it. Nothing else of jobsd imports this room, and it needs the extra `web`.
 """
 
-from __future__ import annotations
+from collections.abc import Iterable
+from typing import Any
 
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from .application import Application
-    from .settings import Authorize
+from .application import Application
+from .settings import Authorize
 
 __all__ = ["app", "create_app"]
 

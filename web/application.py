@@ -4,10 +4,9 @@ A page is what a function of `pages` has read, rendered by the template of the r
 below /api/v1 the same is answered as JSON. Whatever goes wrong becomes an answer here.
 """
 
-from __future__ import annotations
-
+from collections.abc import Iterable
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
 import psycopg
@@ -26,20 +25,14 @@ from jobsd.instruments.events import emit
 from jobsd.operations.shown_arguments import ShownArguments, published_names
 
 from . import acts, assets, streams
-from .guard import OWN, SAFE, require_host, require_may, require_own_page, visitor_of
-from .http import Answer, RefusedRequest, json_answer, read_request, redirect
+from .guard import OWN, SAFE, Visitor, require_host, require_may, require_own_page, visitor_of
+from .http import Answer, RefusedRequest, Request, json_answer, read_request, redirect
 from .reading import PAGE_S, Connections
 from .rendering import render
 from .routes import Asked, find
+from .settings import Environ, Settings
+from .streams import Stream
 from .watching import Watching
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from .guard import Visitor
-    from .http import Request
-    from .settings import Environ, Settings
-    from .streams import Stream
 
 _AWAY = "The database can't be reached now. This page comes when it can, or when you reload it."
 _SLOW = f"The database took longer than {PAGE_S} s for this page. Narrow what you search for."

@@ -1,7 +1,5 @@
 """The files that a page loads: each has its hash in its name, so that browsers keep it."""
 
-from __future__ import annotations
-
 import hashlib
 from functools import cache
 from http import HTTPStatus

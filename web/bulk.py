@@ -4,31 +4,25 @@ They are done in the background, in a thread with a connection of its own, so th
 lasts. The row of the audit has the progress; one that was cut off stays unended.
 """
 
-from __future__ import annotations
-
 import contextlib
 import threading
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from jobsd.database.connection import Session
+from jobsd.database.connection import Session, Target
 from jobsd.errors import Error, NotFoundError, RefusedError
 from jobsd.instruments.events import emit
 from jobsd.jobs import moves
+from jobsd.jobs.listing import Filter
 from jobsd.operations import audit, bulk
+from jobsd.operations.bulk import BulkAct, How
 from jobsd.operations.search import read_search
 from jobsd.operations.words import capped, counted
 
 from .http import RefusedRequest
 from .routes import Asked, Found, route
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from jobsd.database.connection import Target
-    from jobsd.jobs.listing import Filter
-    from jobsd.operations.bulk import BulkAct, How
 
 RUNNING_MAX = 4
 """So many may run at once in one process."""

@@ -8,12 +8,11 @@ gets a 503 that says when to come again, and no place, unless a connection of th
 A connection with a stream belongs to no thread: who has something to tell writes to it.
 """
 
-from __future__ import annotations
-
 import contextlib
 import ipaddress
 import socket
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from waitress.channel import ClientDisconnected, HTTPChannel
 from waitress.parser import HTTPRequestParser, ParsingError
@@ -21,10 +20,7 @@ from waitress.task import WSGITask
 
 from jobsd.clock import monotonic
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from .streams import Stream
+from .streams import Stream
 
 CONNECTIONS_MAX = 128
 OF_ADDRESS_MAX = 16

@@ -7,22 +7,17 @@ that changes something must come from a page of ours, which browsers state thems
 (Sec-Fetch-Site, Origin), or have a token.
 """
 
-from __future__ import annotations
-
 import base64
 import binascii
 import hmac
 import ipaddress
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING
 
 from jobsd.configuration.users import ROLES
 
 from .http import RefusedRequest
-
-if TYPE_CHECKING:
-    from .settings import Environ, Settings
+from .settings import Environ, Settings
 
 SAFE = frozenset({"GET", "HEAD"})
 OWN = "same-origin"

@@ -1,7 +1,5 @@
 """The page History: charts of jobs, waits and runs, and a table by class."""
 
-from __future__ import annotations
-
 from jobsd.operations import history
 
 from .charts import bars, lines

@@ -1,16 +1,13 @@
 """A request as pages see it, an answer, and the headers that every answer has."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import parse_qsl, quote
 
-if TYPE_CHECKING:
-    from .settings import Environ
-    from .streams import Stream
+from .settings import Environ
+from .streams import Stream
 
 HTML = "text/html; charset=utf-8"
 JSON = "application/json"

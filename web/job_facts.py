@@ -4,16 +4,12 @@ An error and a progress are JSON that a job may have written: what has another f
 shown as it is.
 """
 
-from __future__ import annotations
-
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jobsd.jobs.json_kinds import is_list, is_object
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 _SHOWN_ELSEWHERE = frozenset(
     {"attempt", "process", "started_at", "ended_at", "type", "message", "stack"}

@@ -1,7 +1,5 @@
 """The page Limits: which keys are full, which jobs hold their slots, which wait."""
 
-from __future__ import annotations
-
 from jobsd.operations.limits import KEYS_MAX, WAITING_MAX, limit_rows
 from jobsd.operations.words import capped
 

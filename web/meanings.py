@@ -1,7 +1,5 @@
 """The definitions of our terms, so that each page can explain those that it uses."""
 
-from __future__ import annotations
-
 import re
 from html import unescape
 

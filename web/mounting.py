@@ -1,29 +1,22 @@
 """The settings of a dashboard, by the configuration of a project."""
 
-from __future__ import annotations
-
 import os
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jobsd.configuration import listed
 from jobsd.configuration.flags import Flags
 from jobsd.configuration.folder import project_root
 from jobsd.configuration.load import load_for_commands
+from jobsd.configuration.options import Options
 from jobsd.configuration.target import find_target
 from jobsd.configuration.users import users_of
 from jobsd.database.connection import Target
 
 from .application import Application
-from .settings import LIVE, LOOPBACK, Settings
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from jobsd.configuration.options import Options
-
-    from .settings import Authorize
+from .settings import LIVE, LOOPBACK, Authorize, Settings
 
 
 def mounted(authorize: Authorize | None, **settings: Any) -> Application:  # noqa: ANN401

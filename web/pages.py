@@ -1,12 +1,10 @@
 """What each page shows, read by the functions of `operations`."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import asdict
 from datetime import timedelta
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jobsd import machine
 from jobsd.clock import utc_now
@@ -17,12 +15,20 @@ from jobsd.jobs.listing import BEYOND, Filter, listed
 from jobsd.operations import audit, history
 from jobsd.operations import jobs as job_rows
 from jobsd.operations import tasks as task_rows
-from jobsd.operations.bulk import ACTS
+from jobsd.operations.bulk import ACTS, BulkAct
 from jobsd.operations.gauges import COUNTED_MAX as QUEUED_MAX
-from jobsd.operations.overview import COUNTED_MAX, failure_groups, overview, threads, totals
+from jobsd.operations.overview import (
+    COUNTED_MAX,
+    Overview,
+    Totals,
+    failure_groups,
+    overview,
+    threads,
+    totals,
+)
 from jobsd.operations.processes import processes, trees
 from jobsd.operations.queues import by_urgency, queue_rows, takers
-from jobsd.operations.search import SEEN_MAX, read_search
+from jobsd.operations.search import SEEN_MAX, Search, read_search
 from jobsd.recurring import runs, tasks
 
 from .bulk import CHOSEN
@@ -32,12 +38,7 @@ from .job_facts import died, progress
 from .routes import Asked, Found, route
 from .strips import strips
 
-if TYPE_CHECKING:
-    from jobsd.operations.bulk import BulkAct
-    from jobsd.operations.overview import Overview, Totals
-    from jobsd.operations.search import Search
-
-    Row = dict[str, Any]
+Row = dict[str, Any]
 
 ROWS = 50
 _NAMED = 8

@@ -1,7 +1,5 @@
 """The preview of a schedule while it is typed: its next runs, or why it is invalid."""
 
-from __future__ import annotations
-
 from jobsd.clock import utc_now
 from jobsd.schedules import explain
 

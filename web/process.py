@@ -5,24 +5,18 @@ threads of `Serving`, over connections of their own. So a database that is away 
 on every page, and the process lives on.
 """
 
-from __future__ import annotations
-
 import os
-from typing import TYPE_CHECKING, Any
+import socket
+from typing import Any
 
-from jobsd.database.connection import Session
+from jobsd.configuration.options import Options
+from jobsd.database.connection import Session, Target
+from jobsd.processes.context import Context
 from jobsd.processes.database_loop import DatabaseLoop
 from jobsd.processes.process import REST_MAX_S
 
 from .mounting import served
 from .serving import Serving, address_of
-
-if TYPE_CHECKING:
-    import socket
-
-    from jobsd.configuration.options import Options
-    from jobsd.database.connection import Target
-    from jobsd.processes.context import Context
 
 
 class WebProcess(DatabaseLoop):

@@ -4,24 +4,17 @@ A page is read in one transaction that can change nothing and sees one moment of
 that its numbers fit each other.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import threading
+from collections.abc import Callable, Generator
 from http import HTTPStatus
-from typing import TYPE_CHECKING
 
 import psycopg
 
-from jobsd.database.connection import Session
+from jobsd.database.connection import Session, Target
 
 from .http import RefusedRequest
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
-
-    from jobsd.database.connection import Target
 
 CONNECTIONS_MAX = 4
 WAIT_S = 5.0

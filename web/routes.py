@@ -1,25 +1,18 @@
 """Which address leads to which page, and what a page is given to read from."""
 
-from __future__ import annotations
-
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from .guard import SAFE
-from .http import RefusedRequest
+from jobsd.database.connection import Session
+from jobsd.operations.shown_arguments import ShownArguments
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from jobsd.database.connection import Session
-    from jobsd.operations.shown_arguments import ShownArguments
-
-    from .guard import Visitor
-    from .http import Request
-    from .settings import Settings
+from .guard import SAFE, Visitor
+from .http import RefusedRequest, Request
+from .settings import Settings
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,25 +4,20 @@ One thread reads all clients, so a slow one keeps nobody out; a few others make 
 too long, too slow or too much is closed or refused.
 """
 
-from __future__ import annotations
-
 import contextlib
 import logging
+import socket
 import threading
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from waitress.server import create_server
 
+from .application import Application
 from .channels import CONNECTIONS_MAX, admitting
+from .settings import Environ
 
-if TYPE_CHECKING:
-    import socket
-    from collections.abc import Callable, Iterable
-
-    from .application import Application
-    from .settings import Environ
-
-    Count = Callable[[str, str], None]
+Count = Callable[[str, str], None]
 
 THREADS = 8
 SLOW_S = 10

@@ -1,14 +1,11 @@
 """The settings of one dashboard."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from jobsd.configuration.users import User
-    from jobsd.database.connection import Target
+from jobsd.configuration.users import User
+from jobsd.database.connection import Target
 
 Environ = dict[str, Any]
 Authorize = Callable[[Environ], str | None]

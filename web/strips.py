@@ -1,16 +1,10 @@
 """A day of heartbeats as strips: a cell for each quarter of an hour, a strip for each host."""
 
-from __future__ import annotations
-
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import TYPE_CHECKING
+from datetime import datetime, timedelta
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from datetime import datetime
-
-    from jobsd.heartbeat.log import HeartbeatLog
+from jobsd.heartbeat.log import HeartbeatLog
 
 CELLS = 96
 _HOSTS_MAX = 50

@@ -1,8 +1,7 @@
 """The page System, without secrets and values of the environment."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import Any
 
 from jobsd.configuration.secrecy import is_secret
 from jobsd.errors import ConfigurationError
@@ -10,10 +9,7 @@ from jobsd.operations.system import system
 
 from .routes import Asked, Found, route
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    Row = dict[str, Any]
+Row = dict[str, Any]
 
 HIDDEN = "not shown"
 FROM_ENVIRONMENT = "from the environment"

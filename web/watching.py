@@ -5,27 +5,20 @@ NOTIFY are not involved. After an event, a browser requests its page again, so r
 search are handled as in any other request. A stream carries names of parts and nothing else.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import threading
+from collections.abc import Callable
 from http import HTTPStatus
-from typing import TYPE_CHECKING
 
 from jobsd.clock import monotonic
-from jobsd.database.connection import OUTAGES, Session
+from jobsd.database.connection import OUTAGES, Session, Target
 from jobsd.database.statements import Statements
 from jobsd.errors import Error
 from jobsd.instruments.events import emit
 
 from .http import RefusedRequest
 from .streams import Stream
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from jobsd.database.connection import Target
 
 STATEMENTS = Statements("jobsd.web", "watching.sql")
 STREAMS_MAX = 64

@@ -11,26 +11,20 @@ lies here that can't be started.
 A process that knows no asynchronous job, or runs none (`coroutines: 0`), has one kind only.
 """
 
-from __future__ import annotations
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
-from typing import TYPE_CHECKING, NamedTuple
-
+from jobsd.configuration.options import WorkerOptions
 from jobsd.jobs import registry
+from jobsd.jobs.claimed_job import ClaimedJob
 from jobsd.performing.coroutines import BEAT_S, Coroutines
+from jobsd.performing.perform import Run
+from jobsd.performing.pool import Pool
+from jobsd.processes.context import Context
+from jobsd.processes.entry import ScoreboardEntry
 
 from .claiming.polling import POLL_MAX_S, PrefetchPolicy
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from jobsd.configuration.options import WorkerOptions
-    from jobsd.jobs.claimed_job import ClaimedJob
-    from jobsd.performing.perform import Run
-    from jobsd.performing.pool import Pool
-    from jobsd.processes.context import Context
-    from jobsd.processes.entry import ScoreboardEntry
-
-    from .turn import ClaimRequest, Turns
+from .turn import ClaimRequest, Turns
 
 
 class Aim(NamedTuple):

@@ -9,28 +9,23 @@ process to stop. The worker adds where the job stands, for the error that its at
 an end as soon as nothing else is left.
 """
 
-from __future__ import annotations
-
 import os
 import signal
 import sys
 import threading
 import traceback
-from typing import TYPE_CHECKING
 
 from jobsd.clock import monotonic, monotonic_ns
+from jobsd.database.connection import Session
 from jobsd.errors import Cancelled
 from jobsd.jobs import cancels, registry
 from jobsd.jobs.claims import InClaim
 from jobsd.jobs.time_limits import kill_after_s
+from jobsd.performing.pool import Pool
+from jobsd.processes.entry import ScoreboardEntry
 
-if TYPE_CHECKING:
-    from jobsd.database.connection import Session
-    from jobsd.performing.pool import Pool
-    from jobsd.processes.entry import ScoreboardEntry
-
-    from .asynchronous import Asynchronous
-    from .ledger import Ledger
+from .asynchronous import Asynchronous
+from .ledger import Ledger
 
 CHECK_S = 0.8
 """How often the claims are looked at where no notification comes."""

@@ -5,29 +5,22 @@ become of its transaction: committed, then the job has finished, whatever it rai
 rolled back, then its attempt has failed; still open, then it is asked again later.
 """
 
-from __future__ import annotations
-
 import json
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 
 from jobsd.clock import monotonic
+from jobsd.database.connection import Session
 from jobsd.instruments.events import emit
 from jobsd.jobs import completion, limits
 from jobsd.jobs.claims import InClaim
-from jobsd.performing.perform import SUCCESS
+from jobsd.jobs.completion import Request
+from jobsd.performing.perform import SUCCESS, Run
 from jobsd.performing.seats import facts_of
+from jobsd.processes.context import Context
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from jobsd.database.connection import Session
-    from jobsd.jobs.completion import Request
-    from jobsd.performing.perform import Run
-    from jobsd.processes.context import Context
-
-    from .asynchronous import Asynchronous
-    from .ledger import Ledger
-    from .report import Report
+from .asynchronous import Asynchronous
+from .ledger import Ledger
+from .report import Report
 
 SOON_S = 0.005
 AGAIN_S = 0.2

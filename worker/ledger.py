@@ -6,26 +6,20 @@ After a broken connection two things are uncertain (whether the last outcomes we
 and whether a last claim was made), and `reconcile` finds them out.
 """
 
-from __future__ import annotations
-
 from collections import Counter
+from collections.abc import Callable, Iterable
 from operator import attrgetter
-from typing import TYPE_CHECKING
 
 from jobsd.clock import monotonic
+from jobsd.database.connection import Session
+from jobsd.jobs.claimed_job import ClaimedJob
 from jobsd.jobs.claims import Ended, InClaim, own
+from jobsd.performing.perform import Run
 
 from .recording import Recording
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
-    from jobsd.database.connection import Session
-    from jobsd.jobs.claimed_job import ClaimedJob
-    from jobsd.performing.perform import Run
-
-    Claims = dict[int, set[int]]
-    """Claims with the ids of their jobs."""
+Claims = dict[int, set[int]]
+"""Claims with the ids of their jobs."""
 
 _expires_at = attrgetter("expires_at")
 

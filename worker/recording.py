@@ -1,11 +1,12 @@
 """The parameters of the statements that record outcomes."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from jobsd.clock import monotonic
+from jobsd.database.statements import Statement
 from jobsd.jobs import limits, results
+from jobsd.jobs.claimed_job import ClaimedJob
 from jobsd.jobs.claims import (
     LOCK_WAIT,
     STATEMENTS,
@@ -15,17 +16,10 @@ from jobsd.jobs.claims import (
     conclusion,
     text_array,
 )
-from jobsd.performing.perform import SUCCESS
+from jobsd.performing.perform import SUCCESS, Run
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from jobsd.database.statements import Statement
-    from jobsd.jobs.claimed_job import ClaimedJob
-    from jobsd.performing.perform import Run
-
-    Claims = dict[int, set[int]]
-    """Claims with the ids of their jobs."""
+Claims = dict[int, set[int]]
+"""Claims with the ids of their jobs."""
 
 _ENDS = {
     "finished": "finished",

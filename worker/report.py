@@ -7,32 +7,25 @@ this one for dead. The former is reported here, by no other process and once; th
 reported by the process that recovered it.
 """
 
-from __future__ import annotations
-
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection
+from typing import Any
 
+from jobsd.database.commits import Commits
+from jobsd.database.connection import Session
 from jobsd.errors import TimeLimitExceeded
 from jobsd.instruments.events import emit, is_subscribed
+from jobsd.jobs.claimed_job import ClaimedJob
 from jobsd.jobs.claims import Ended, InClaim
 from jobsd.jobs.lost import find
 from jobsd.jobs.policy import Discard
 from jobsd.jobs.reconciliation import Sent, recorded
 from jobsd.performing.perform import Run, describe
 from jobsd.processes.counters import FAILURES
+from jobsd.processes.entry import ScoreboardEntry
 
-from .recording import ended
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
-
-    from jobsd.database.commits import Commits
-    from jobsd.database.connection import Session
-    from jobsd.jobs.claimed_job import ClaimedJob
-    from jobsd.processes.entry import ScoreboardEntry
-
-    from .ledger import Claims, Ledger
-    from .recording import Recording
+from .ledger import Claims, Ledger
+from .recording import Recording, ended
 
 CANCELLED = "cancelled"
 _EVENTS = {

@@ -12,37 +12,30 @@ that does not wait finds which of them are free. Where no row is locked, the loc
 kind: the next turn waits for it as long as any statement does.
 """
 
-from __future__ import annotations
-
 import json
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from operator import attrgetter, itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from psycopg.errors import LockNotAvailable
 
 from jobsd.clock import monotonic
+from jobsd.database.connection import Session
 from jobsd.database.session_settings import LOCK_SHARE
+from jobsd.database.statements import Statement
 from jobsd.jobs import claims, ready, registry
 from jobsd.jobs.claimed_job import ClaimedJob
-from jobsd.jobs.claims import InClaim
+from jobsd.jobs.claims import Ended, InClaim
 from jobsd.jobs.limits import unblocked
+from jobsd.performing.pool import Pool
+from jobsd.processes.entry import ScoreboardEntry
 from jobsd.processes.running_jobs import ENDED_MAX
 
 from .claiming.polling import BYTES_MAX, CLAIMED_MAX, FEW
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
-    from jobsd.database.connection import Session
-    from jobsd.database.statements import Statement
-    from jobsd.jobs.claims import Ended
-    from jobsd.performing.pool import Pool
-    from jobsd.processes.entry import ScoreboardEntry
-
-    from .ledger import Ledger
-    from .recording import Recording
+from .ledger import Ledger
+from .recording import Recording
 
 LOCKED_MAX = min(CLAIMED_MAX, ENDED_MAX // 2 - 12)
 """Jobs that are claimed at most while some wait for a locked row: the scoreboard entry keeps

@@ -10,22 +10,15 @@ tree, and what a killed monitor had not written is lost. A lack that lasts is ma
 that later arrivals are seen: `gone`.
 """
 
-from __future__ import annotations
-
 import json
 from collections import Counter, deque
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 from jobsd.clock import monotonic
+from jobsd.database.connection import Session
 from jobsd.database.statements import Statements
-from jobsd.instruments.figures import Arrived
+from jobsd.instruments.figures import Arrived, DatabaseFigures
 from jobsd.processes.queue_names import OTHERS
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from jobsd.database.connection import Session
-    from jobsd.instruments.figures import DatabaseFigures
 
 STATEMENTS = Statements("jobsd.supervisor.monitor", "arrivals.sql")
 

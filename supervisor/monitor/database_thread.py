@@ -11,41 +11,31 @@ Invariant: only this thread uses its session, and each attempt ends within the d
 a few statements, which `monitor_polled_ns` shows to the supervisor.
 """
 
-from __future__ import annotations
-
 import contextlib
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import psycopg
 from psycopg import errors
 
 from jobsd.clock import monotonic, monotonic_ns
-from jobsd.database.connection import Session
+from jobsd.configuration.options import Options
+from jobsd.database.connection import Session, Target
 from jobsd.processes import registry
+from jobsd.processes.context import Context
 from jobsd.processes.nap import Nap
 from jobsd.processes.outage import Outage
 from jobsd.processes.process import REST_MAX_S
 from jobsd.supervisor.hang_detection import round_max_s
-from jobsd.supervisor.recovery.peers import Peers
+from jobsd.supervisor.recovery.peers import PeerProcess, Peers
 from jobsd.supervisor.recovery.recovery import REMEMBERED_MAX, Recovery
 
 from .emptiness import Emptiness
 from .forced import ForcedCancels
-from .heartbeats import LastHeartbeats, write_heartbeats
+from .heartbeats import LastHeartbeats, Survey, write_heartbeats
 from .history import History
 from .membership import Membership
 from .schema import Schema
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping
-
-    from jobsd.configuration.options import Options
-    from jobsd.database.connection import Target
-    from jobsd.processes.context import Context
-    from jobsd.supervisor.recovery.peers import PeerProcess
-
-    from .heartbeats import Survey
 
 DEADLINE_S = 5.0
 """Of one statement: the tree's heartbeats get old meanwhile, but far from too old."""

@@ -10,18 +10,13 @@ age of the oldest claim. While jobs wait or run there is one worker at least. A 
 needs none for what waits.
 """
 
-from __future__ import annotations
-
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from jobsd.configuration.options import WorkerOptions
+from jobsd.instruments.figures import DatabaseFigures
 
-    from jobsd.configuration.options import WorkerOptions
-    from jobsd.instruments.figures import DatabaseFigures
-
-    from .arrivals import Arrivals
+from .arrivals import Arrivals
 
 BUSY = 0.8
 """The share of the time that threads are to be busy."""

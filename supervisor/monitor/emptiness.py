@@ -4,20 +4,15 @@ The monitor asks, since it has a connection, and ends the tree as an operator wo
 to the supervisor.
 """
 
-from __future__ import annotations
-
 import os
 import signal
-from typing import TYPE_CHECKING
 
 from jobsd.clock import monotonic
+from jobsd.configuration.options import Options
+from jobsd.database.connection import Session
 from jobsd.database.statements import Statements
 from jobsd.instruments.events import emit
-
-if TYPE_CHECKING:
-    from jobsd.configuration.options import Options
-    from jobsd.database.connection import Session
-    from jobsd.processes.scoreboard import Scoreboard
+from jobsd.processes.scoreboard import Scoreboard
 
 STATEMENTS = Statements("jobsd.supervisor.monitor", "emptiness.sql")
 

@@ -7,19 +7,13 @@ worker that has not gone round since stands still. Where no notification comes, 
 each second while they have jobs. While all loops of the tree go round, nothing is asked.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 from jobsd.clock import monotonic_ns
+from jobsd.database.connection import Session
 from jobsd.database.statements import Statements
 from jobsd.jobs.claims import InClaim
+from jobsd.processes.entry import ScoreboardEntry
 from jobsd.processes.process import REST_MAX_S
-
-if TYPE_CHECKING:
-    from jobsd.database.connection import Session
-    from jobsd.processes.entry import ScoreboardEntry
-    from jobsd.processes.scoreboard import Scoreboard
+from jobsd.processes.scoreboard import Scoreboard
 
 STATEMENTS = Statements("jobsd.supervisor.monitor", "forced.sql")
 

@@ -1,17 +1,13 @@
 """Caches a value that may take long, or for ever, to read."""
 
-from __future__ import annotations
-
 import threading
-from typing import TYPE_CHECKING, Generic, TypeVar
+from collections.abc import Callable
+from typing import Generic, TypeVar
 
 import psycopg
 
 from jobsd.clock import monotonic
 from jobsd.instruments.events import emit
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 T = TypeVar("T")
 

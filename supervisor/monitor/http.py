@@ -6,25 +6,21 @@ longest, so that a slow client can't keep a health check out), a few seconds for
 the library's limits on the size of a request.
 """
 
-from __future__ import annotations
-
 import contextlib
 import socket
 import sys
 import threading
 from collections import deque
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from email.message import Message
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from jobsd.instruments.events import emit
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from email.message import Message
-
-    Page = Callable[[Message], "Reply"]
+Page = Callable[[Message], "Reply"]
 
 CONNECTIONS_MAX = 16
 READ_TIMEOUT_S = 5.0

@@ -1,27 +1,18 @@
 """The rows of one tree in `processes`: registered, kept alive, checked, deleted at the end."""
 
-from __future__ import annotations
+from collections.abc import Mapping
 
-from typing import TYPE_CHECKING
-
+from jobsd.database.connection import Session
 from jobsd.database.steps import latest_version
 from jobsd.instruments.events import emit
 from jobsd.machine import hostname
 from jobsd.processes import registry
-from jobsd.processes.entry import FREE, TAKEN, UP
+from jobsd.processes.context import Context
+from jobsd.processes.entry import FREE, TAKEN, UP, ScoreboardEntry
+from jobsd.processes.scoreboard import Scoreboard
+from jobsd.supervisor.recovery.peers import PeerProcess
 
-from .heartbeats import Beat, leave
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from jobsd.database.connection import Session
-    from jobsd.processes.context import Context
-    from jobsd.processes.entry import ScoreboardEntry
-    from jobsd.processes.scoreboard import Scoreboard
-    from jobsd.supervisor.recovery.peers import PeerProcess
-
-    from .heartbeats import Survey
+from .heartbeats import Beat, Survey, leave
 
 
 class Membership:

@@ -12,16 +12,17 @@ The supervisor wakes the monitor after a reap by a signal that it handles (USR2 
 else), so dead processes are recovered at once. Without a signal that takes five seconds.
 """
 
-from __future__ import annotations
-
 import os
 import signal
+import socket
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from jobsd.clock import monotonic
+from jobsd.configuration.options import Options
+from jobsd.database.connection import Target
 from jobsd.instruments.events import emit
+from jobsd.processes.context import Context
 from jobsd.processes.entry import UP
 from jobsd.processes.lifecycle_hooks import LifecycleHooks
 from jobsd.processes.process import ORPHAN_S, REST_MAX_S
@@ -31,13 +32,6 @@ from .database_thread import DatabaseThread
 from .http import Server
 from .pages import Pages
 from .summary import Summary
-
-if TYPE_CHECKING:
-    import socket
-
-    from jobsd.configuration.options import Options
-    from jobsd.database.connection import Target
-    from jobsd.processes.context import Context
 
 LEAVE_S = 0.7
 """How long the last poll may take: the supervisor kills us after 0.8 s."""

@@ -5,33 +5,24 @@ of their own, in the background and for a bounded time; otherwise they answer wi
 known.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
+from collections.abc import Callable, Mapping
+from email.message import Message
 from functools import cached_property
 from http import HTTPStatus
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
-from jobsd.database.connection import Session
+from jobsd.configuration.options import Options
+from jobsd.database.connection import Session, Target
+from jobsd.processes.scoreboard import Scoreboard
 
 from . import health
+from .database_thread import DatabaseThread
 from .freshness import Fresh
-from .heartbeats import last_heartbeats
-from .http import Reply
+from .heartbeats import LastHeartbeats, last_heartbeats
+from .http import Page, Reply
 from .scraping import Scraping
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from email.message import Message
-
-    from jobsd.configuration.options import Options
-    from jobsd.database.connection import Target
-    from jobsd.processes.scoreboard import Scoreboard
-
-    from .database_thread import DatabaseThread
-    from .heartbeats import LastHeartbeats
-    from .http import Page
 
 T = TypeVar("T")
 

@@ -1,21 +1,15 @@
 """Migrates the database later, if it could not be reached at the start."""
 
-from __future__ import annotations
-
 import threading
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from psycopg import errors
 
 from jobsd.clock import monotonic
+from jobsd.database.connection import Target
 from jobsd.database.migrate import bring_up
 from jobsd.errors import SchemaError
 from jobsd.instruments.events import emit
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from jobsd.database.connection import Target
 
 AGAIN_S = 5.0
 """How often we check for tables that our role may not create."""

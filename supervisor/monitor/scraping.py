@@ -9,28 +9,21 @@ background is let ask first, because else it gets the interpreter only once in 5
 times, before the server knows anything.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import psycopg
 
-from jobsd.database.connection import OUTAGES, Session
+from jobsd.configuration.options import WorkerOptions
+from jobsd.database.connection import OUTAGES, Session, Target
+from jobsd.instruments.figures import DatabaseFigures
 from jobsd.operations.gauges import database_figures
+from jobsd.processes.scoreboard import Scoreboard
 
 from .arrivals import Arrivals
 from .desired_workers import desired_workers
 from .freshness import SHARE, Fresh
+from .history import History
 from .tree_figures import busy_jobs, tree_figures
-
-if TYPE_CHECKING:
-    from jobsd.configuration.options import WorkerOptions
-    from jobsd.database.connection import Target
-    from jobsd.instruments.figures import DatabaseFigures
-    from jobsd.processes.scoreboard import Scoreboard
-
-    from .history import History
 
 DEADLINE_S = 2.0
 SCRAPE_WAIT_S = 2.5

@@ -3,20 +3,14 @@
 The counters are in shared memory and are read once a minute, so no job and no worker pays.
 """
 
-from __future__ import annotations
-
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
-from typing import TYPE_CHECKING
 
 from jobsd.clock import monotonic
 from jobsd.instruments.events import emit
 from jobsd.processes.counters import BUCKETS_S, OUTCOMES
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from jobsd.processes.scoreboard import Scoreboard
+from jobsd.processes.scoreboard import Scoreboard
 
 INTERVAL_S = 60.0
 _SHARE = 0.95

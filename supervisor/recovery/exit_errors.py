@@ -5,11 +5,9 @@ in it go back to ready. After any other exit the attempt has failed. The supervi
 reason: a process that crashes while it drains has crashed.
 """
 
-from __future__ import annotations
-
 import os
 import signal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jobsd.errors import (
     Cancelled,
@@ -18,12 +16,10 @@ from jobsd.errors import (
     ProcessPrunedError,
     TimeLimitExceeded,
 )
+from jobsd.processes.entry import ScoreboardEntry
+from jobsd.processes.hard_limits import Overdue
 
-if TYPE_CHECKING:
-    from jobsd.processes.entry import ScoreboardEntry
-    from jobsd.processes.hard_limits import Overdue
-
-    from .peers import PeerProcess
+from .peers import PeerProcess
 
 _ASKED = frozenset({"stop", "reload", "recycled", "row", "terminated", "timeout"})
 

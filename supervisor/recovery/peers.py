@@ -17,20 +17,13 @@ regular. After an outage no process could beat, and after we have stalled we cou
 so the time begins again for all.
 """
 
-from __future__ import annotations
-
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from jobsd.machine import process_stat
 from jobsd.processes import registry
-from jobsd.processes.thresholds import dead_after_s
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from jobsd.processes.thresholds import Thresholds
+from jobsd.processes.thresholds import Thresholds, dead_after_s
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,28 +6,21 @@ half-way. What a last statement of the dead process still holds locked is left f
 poll, and the row with it.
 """
 
-from __future__ import annotations
-
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 from jobsd.database.commits import Commits
+from jobsd.database.connection import Session
 from jobsd.instruments.events import emit
 from jobsd.jobs.policy import Ending
 from jobsd.processes import registry
 from jobsd.processes.counters import FAILURES
+from jobsd.processes.entry import ScoreboardEntry
 
 from . import exit_errors
-from .claims import STATEMENTS, DeadProcess, Recovered, SeenHeartbeat, recover
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from jobsd.database.connection import Session
-    from jobsd.processes.entry import ScoreboardEntry
-
-    from .claims import RecoveredJob
-    from .peers import PeerProcess
+from .claims import STATEMENTS, DeadProcess, Recovered, RecoveredJob, SeenHeartbeat, recover
+from .peers import PeerProcess
 
 REMEMBERED_MAX = 1000
 THREADS_UNKNOWN = 3

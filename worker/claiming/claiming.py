@@ -6,36 +6,28 @@ for, the worker registers as idle, so that enqueues send notifications (which co
 lock). It withdraws the registration once claims have brought as many as asked for a while.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jobsd.clock import monotonic
+from jobsd.configuration.options import WorkerOptions
+from jobsd.database.connection import Session
+from jobsd.database.statements import Statement
 from jobsd.jobs import lanes, ready
+from jobsd.performing.pool import Pool
 from jobsd.processes.idle_registration import IdleRegistration
-from jobsd.worker.turn import ClaimRequest
+from jobsd.worker.asynchronous import Aim, Asynchronous
+from jobsd.worker.ledger import Ledger
+from jobsd.worker.report import Report
+from jobsd.worker.turn import ClaimRequest, TurnResult, Turns
 
-from .known_classes import Scout
+from .known_classes import KnownClasses, Scout
 from .limited import Limited, Until
 from .polling import PrefetchPolicy
-from .ways import ClaimWays
+from .selector import QueueSelector
+from .ways import ClaimWay, ClaimWays
 
 if TYPE_CHECKING:
-    from typing import Any
-
-    from jobsd.configuration.options import WorkerOptions
-    from jobsd.database.connection import Session
-    from jobsd.database.statements import Statement
     from jobsd.jobs.lanes import Lane
-    from jobsd.performing.pool import Pool
-    from jobsd.worker.asynchronous import Aim, Asynchronous
-    from jobsd.worker.ledger import Ledger
-    from jobsd.worker.report import Report
-    from jobsd.worker.turn import TurnResult, Turns
-
-    from .known_classes import KnownClasses
-    from .selector import QueueSelector
-    from .ways import ClaimWay
 
 
 class Claiming:

@@ -14,38 +14,34 @@ or only limited coroutines, are searched (`searches`): like plain jobs, neither 
 room that the other needs.
 """
 
-from __future__ import annotations
-
 from itertools import groupby
 from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from jobsd.clock import monotonic
+from jobsd.database.connection import Session
+from jobsd.database.parameters import Plain
 from jobsd.instruments.events import emit, is_subscribed
 from jobsd.jobs import lanes, series
+from jobsd.jobs.claimed_job import ClaimedJob
 from jobsd.jobs.claims import array
+from jobsd.jobs.series import Met
+from jobsd.performing.pool import Pool
 from jobsd.performing.series import Series
-from jobsd.worker.asynchronous import Aim
+from jobsd.worker.asynchronous import Aim, Asynchronous
+from jobsd.worker.ledger import Ledger
+from jobsd.worker.report import Report
 from jobsd.worker.turn import came_along, claimed_job
 
 from .cursor import Gap, GapClearing
-from .polling import BATCH_MAX, BYTES_MAX, FEW, PATIENCE_S
+from .known_classes import KnownClasses
+from .polling import BATCH_MAX, BYTES_MAX, FEW, PATIENCE_S, PrefetchPolicy
 from .searches import Searches
+from .selector import QueueSelector
 
 if TYPE_CHECKING:
-    from jobsd.database.connection import Session
-    from jobsd.database.parameters import Plain
-    from jobsd.jobs.claimed_job import ClaimedJob
-    from jobsd.jobs.series import Met
     from jobsd.performing.hand import Waiting
-    from jobsd.performing.pool import Pool
-    from jobsd.worker.asynchronous import Asynchronous
-    from jobsd.worker.ledger import Ledger
-    from jobsd.worker.report import Report
 
-    from .known_classes import KnownClasses
-    from .polling import PrefetchPolicy
-    from .selector import QueueSelector
 
 ASIDE_MAX = 100
 """So many of them are blocked by the statement that claims; the rest in the background."""

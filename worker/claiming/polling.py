@@ -12,14 +12,10 @@ then every 5 s, in case a notification is lost. Without notifications the pollin
 rules.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Sequence
+from typing import Protocol
 
 from jobsd.clock import monotonic
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 HORIZON_S = 0.02
 """Jobs are claimed ahead for about this long."""

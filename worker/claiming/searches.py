@@ -9,23 +9,16 @@ that it may have left. It leaves no gaps: what it has passed over is for the oth
 what comes there later, or is given back, is found by its sweeps.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from jobsd.clock import monotonic
+from jobsd.jobs.series import Met
 
 from .cursor import ClaimCursor, Gap
+from .ways import Kind
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from jobsd.jobs.series import Met
-
-    from .ways import Kind
-
-    Reached = tuple[str | None, int, int]
-    """How far nothing is left: a queue (None: all of them), a priority and a position."""
+Reached = tuple[str | None, int, int]
+"""How far nothing is left: a queue (None: all of them), a priority and a position."""
 
 SEARCH_MIN, SEARCH_MAX = 500, 20_000
 """So many jobs are met by one statement; more only after some of which none is for us."""

@@ -9,18 +9,13 @@ A claim as jobs come leaves neither kind behind it, and moves all cursors. One f
 moves only that kind's.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from .cursor import ClaimCursor
 from .polling import PollingInterval
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    Kind = bool | None
-    """True: coroutines alone. False: functions alone. None: both, as they come."""
+Kind = bool | None
+"""True: coroutines alone. False: functions alone. None: both, as they come."""
 
 WALK_MIN = 100
 """So many jobs are walked over by a claim for one kind, beside those that it may take."""
