@@ -20,7 +20,7 @@ from jobsd.jobs.claims import Ended, InClaim
 from jobsd.jobs.lost import find
 from jobsd.jobs.policy import Discard
 from jobsd.jobs.reconciliation import Sent, recorded
-from jobsd.performing.perform import Run, describe
+from jobsd.performing.perform import Run, stored_error
 from jobsd.processes.counters import FAILURES
 from jobsd.processes.entry import ScoreboardEntry
 
@@ -175,7 +175,7 @@ class Report:
 
 def _reason(error: BaseException) -> str:
     """Return why a job was discarded: in its own words, or by which error."""
-    facts = json.loads(describe(error))
+    facts = json.loads(stored_error(error))
     message = str(facts["message"])
     return message if isinstance(error, Discard) else f"{facts['type']}: {message}"
 

@@ -15,7 +15,7 @@ from jobsd.jobs.definition import Job, job
 from jobsd.jobs.interrupts import Interruptible
 from jobsd.jobs.limits import Limit
 from jobsd.jobs.policy import Discard, Retry, Snooze, constant
-from jobsd.performing.perform import MESSAGE_MAX, STACK_MAX, describe, perform
+from jobsd.performing.perform import MESSAGE_MAX, STACK_MAX, perform, stored_error
 from jobsd.processes.scoreboard import Scoreboard
 
 if TYPE_CHECKING:
@@ -222,7 +222,7 @@ def test_a_job_that_leaves_by_an_exit_is_tried_again_as_it_says(
 
 
 def test_of_an_error_without_end_the_beginning_and_the_end_are_kept() -> None:
-    facts = json.loads(describe(ValueError(f"begin{'x' * 10**6}end")))
+    facts = json.loads(stored_error(ValueError(f"begin{'x' * 10**6}end")))
 
     assert len(facts["message"]) < 1.1 * MESSAGE_MAX
     assert (facts["message"][:6], facts["message"][-4:]) == ("beginx", "xend")

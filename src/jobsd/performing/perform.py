@@ -276,10 +276,10 @@ def described(outcome: Outcome) -> Outcome:
     """Return the outcome with what is to be stored of its exception; never raises."""
     if outcome.exception is None or outcome.verdict.outcome == "snoozed":
         return outcome
-    return replace(outcome, error=describe(outcome.exception))
+    return replace(outcome, error=stored_error(outcome.exception))
 
 
-def describe(error: BaseException) -> str:
+def stored_error(error: BaseException) -> str:
     """Return an error as the JSON text that is stored: type, message, stack; never raises."""
     try:
         return _described(error)

@@ -13,7 +13,7 @@ from jobsd.jobs import interrupts, registry
 from jobsd.jobs.claimed_job import ClaimedJob
 from jobsd.jobs.interrupts import Interrupt
 from jobsd.performing.interrupter import Interrupter
-from jobsd.performing.perform import Outcome, describe, perform
+from jobsd.performing.perform import Outcome, perform, stored_error
 
 if TYPE_CHECKING:
     from .recorded_job import RecordedJob
@@ -78,7 +78,7 @@ def described(error: BaseException | None) -> dict[str, Any] | None:
     """Return an error as it is stored."""
     if error is None:
         return None
-    found: dict[str, Any] = json.loads(describe(error))
+    found: dict[str, Any] = json.loads(stored_error(error))
     return found
 
 
