@@ -12,9 +12,9 @@ import pytest
 from jobs.placed import claim, enqueue, fail
 from jobsd.heartbeat.log import record
 from jobsd.jobs import published, queues
-from jobsd.jobs.enqueueable import Signature
 from jobsd.jobs.policy import Policy
 from jobsd.jobs.registry import Definition
+from jobsd.jobs.signature import Signature
 from jobsd.operations.jobs import examine
 from jobsd.operations.shown_arguments import ShownArguments
 from jobsd.processes import registry

@@ -15,7 +15,7 @@ from jobsd.text import closest
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from .enqueueable import Signature
+    from .signature import Signature
 
 _PLAIN = (
     inspect.Parameter.POSITIONAL_ONLY,

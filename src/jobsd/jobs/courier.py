@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from itertools import repeat
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import psycopg
 
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
     from jobsd.database.async_connection import AsyncDeadlineConnection
 
-    from .async_pool import AsyncPool
-
 TOGETHER_MAX = 100
 """Jobs of one exchange, at most."""
 BYTES_MAX = 200_000
@@ -37,6 +35,18 @@ SOON_S = 0.1
 """For so long after an answer, the connection is used again as it is."""
 
 Answer = tuple[Any, ...] | psycopg.Error | DatabaseUnreachableError | None
+
+
+class Lender(Protocol):
+    """The pool of the loop's connections."""
+
+    async def lend(self) -> AsyncDeadlineConnection:
+        """Lend a connection."""
+        ...
+
+    def take_back(self, connection: AsyncDeadlineConnection) -> None:
+        """Take back one that was lent."""
+        ...
 
 
 class _Parcel:
@@ -61,7 +71,7 @@ class Courier:
         self._is_out = False
 
     async def carry(
-        self, pool: AsyncPool, text: bytes, values: Sequence[bytes | None]
+        self, pool: Lender, text: bytes, values: Sequence[bytes | None]
     ) -> tuple[Any, ...] | psycopg.Error:
         """Store one job over a connection of the pool.
 
@@ -86,7 +96,7 @@ class Courier:
             raise DatabaseUnreachableError(str(answer)) from answer.__cause__
         return answer
 
-    async def _go(self, pool: AsyncPool) -> None:
+    async def _go(self, pool: Lender) -> None:
         """Get a connection, and send what waits."""
         try:
             connection = await pool.lend()
@@ -100,7 +110,7 @@ class Courier:
         else:
             self._send(pool, connection)
 
-    def _send(self, pool: AsyncPool, connection: AsyncDeadlineConnection) -> None:
+    def _send(self, pool: Lender, connection: AsyncDeadlineConnection) -> None:
         size = 0
         parcels: list[_Parcel] = []
         while self._waiting and len(parcels) < TOGETHER_MAX and size < BYTES_MAX:
@@ -125,7 +135,7 @@ class Courier:
         Exchange(connection, self._loop, arrived).begin([(p.text, p.values) for p in parcels])
 
     def _go_on(
-        self, pool: AsyncPool, connection: AsyncDeadlineConnection, arrived_at: float
+        self, pool: Lender, connection: AsyncDeadlineConnection, arrived_at: float
     ) -> None:
         if self._waiting and connection.stands() and self._loop.time() - arrived_at < SOON_S:
             self._send(pool, connection)

@@ -17,11 +17,12 @@ from jobsd.errors import Error
 from jobsd.text import closest
 
 from .draft import Draft, Options, draft
-from .enqueueable import FunctionJob, P, R, R_co, Signature, T, Using, perform_here
+from .enqueueable import FunctionJob, P, R, R_co, T, Using, perform_here
 from .finding import NOT_GIVEN
 from .limits import Limit
 from .policy import FAILURES, Policy, exponential
 from .registry import Definition, check_class, check_priority, check_queue, register
+from .signature import Signature, is_asynchronous
 from .time_limits import read_expiry, read_result_ttl, read_time_limit
 from .unique import Unique
 
@@ -288,7 +289,7 @@ def _define(  # noqa: PLR0913, PLR0917 - the fields of a definition
     takes: Signature | None = None,
 ) -> Definition:
     source = f"{_module(origin)}.{origin.__qualname__}"
-    coroutine = perform if _is_asynchronous(author) else None
+    coroutine = perform if is_asynchronous(author) else None
     takes = takes or Signature(author)
     definition = Definition(
         check_class(name or _full_name(origin)),
@@ -338,12 +339,6 @@ def _unique(given: Unique | None, takes: Signature) -> Unique | None:
     if given is None or isinstance(given, Unique):  # pyright: ignore[reportUnnecessaryIsInstance]
         return given and given.on(takes)
     raise Error(f"unique: {given!r:.60} is no Unique; write Unique(key=…)")
-
-
-def _is_asynchronous(author: Callable[..., Any]) -> bool:
-    if inspect.isgeneratorfunction(author) or inspect.isasyncgenfunction(author):
-        raise Error(f"{author.__qualname__} is a generator function: calling it runs no code")
-    return inspect.iscoroutinefunction(inspect.unwrap(author))
 
 
 def _awaited(perform: Callable[..., Any]) -> Callable[..., Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import inspect
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
 from jobsd.errors import Error
@@ -14,6 +13,7 @@ from . import around
 from .current import CurrentJob, running
 from .draft import Draft, Options, draft
 from .finding import NOT_GIVEN
+from .signature import Signature
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -26,63 +26,6 @@ P = ParamSpec("P")
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
 T = TypeVar("T")
-
-
-class Signature:
-    """What arguments a job takes; read once, since reading it costs more than an enqueue."""
-
-    def __init__(self, function: Callable[..., Any], *bound: object) -> None:
-        self._whole = inspect.signature(function)
-        self._bound = bound
-        self._name = getattr(function, "__qualname__", repr(function))
-        self._fits = _positional(self._whole, len(bound))
-        self._names = [each.name for each in self.parameters]
-        self._defaults = {
-            each.name: each.default
-            for each in self.parameters
-            if each.default is not each.empty
-        }
-
-    @property
-    def parameters(self) -> list[inspect.Parameter]:
-        """What it takes from whoever enqueues it."""
-        return list(self._whole.parameters.values())[len(self._bound) :]
-
-    @property
-    def positional(self) -> list[str]:
-        """The names of what it takes by position; that of all further ones after a star."""
-        found = self.parameters
-        named = [
-            p.name for p in found if p.kind in {p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD}
-        ]
-        return named + [f"*{p.name}" for p in found if p.kind is p.VAR_POSITIONAL]
-
-    def check(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
-        """Return when the arguments fit.
-
-        Raises:
-            TypeError: naming the function, as a call with them would.
-        """
-        if not kwargs and len(args) in self._fits:
-            return
-        try:
-            self._whole.bind(*self._bound, *args, **kwargs)
-        except TypeError as error:
-            raise TypeError(f"{self._name}() {error}") from None
-
-    def named(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the arguments by the names of their parameters, defaults among them."""
-        if self._fits:
-            # All may be given by place or by name: a tenth of what it takes to bind them.
-            given = self._defaults | dict(zip(self._names, args, strict=False)) | dict(kwargs)
-            return {name: given[name] for name in self._names if name in given}
-        bound = self._whole.bind(*self._bound, *args, **kwargs)
-        bound.apply_defaults()
-        return dict(list(bound.arguments.items())[len(self._bound) :])
-
-    def __str__(self) -> str:
-        bare = [each.replace(annotation=each.empty) for each in self.parameters]
-        return str(inspect.Signature(bare))
 
 
 class FunctionJob(Generic[P, R_co]):
@@ -220,12 +163,3 @@ def perform_here(definition: Definition, args: Sequence[Any], kwargs: Mapping[st
     job = CurrentJob(0, 1, definition.queue, definition.name, None, (args, kwargs))
     with running(job):
         return around.perform(definition, args, kwargs)
-
-
-def _positional(signature: inspect.Signature, bound: int) -> range:
-    """Return how many positional arguments, and nothing else, are sure to fit."""
-    every = list(signature.parameters.values())
-    if any(parameter.kind is not parameter.POSITIONAL_OR_KEYWORD for parameter in every):
-        return range(0)
-    needed = sum(parameter.default is parameter.empty for parameter in every)
-    return range(max(0, needed - bound), len(every) - bound + 1)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from jobsd.database.connection import Session
 
-    from .enqueueable import Signature
+    from .signature import Signature
 
     # Not `Callable[..., Any]`: beside it, checkers know no type for a lambda's parameters.
     KeyFunction = (

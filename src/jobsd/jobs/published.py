@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from jobsd.database.connection import Session
 
-    from .enqueueable import Signature
     from .registry import Definition
+    from .signature import Signature
 
 STATEMENTS = Statements("jobsd.jobs", "published.sql")
 

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
     from pathlib import Path
 
-    from .enqueueable import Signature
     from .limits import Limit
     from .policy import Policy
+    from .signature import Signature
     from .time_limits import TimeLimit
     from .unique import Unique
 

@@ -8,7 +8,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from .bulk import EnqueuedJobs
-    from .client import Client
     from .draft import Draft
     from .enqueue import EnqueuedJob
     from .results import End
@@ -33,7 +32,7 @@ class StandIn(Protocol):
         """Return all that is known of a job, None when there is none of this id."""
         ...
 
-    def client(self) -> Client:
+    def client(self) -> Any:  # noqa: ANN401 - of a module above
         """Return what answers all other questions, as far as it can."""
         ...
 

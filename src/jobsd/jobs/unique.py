@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from jobsd.database.connection import Session
 
-    from .enqueueable import Signature
     from .limits import Key
+    from .signature import Signature
 
 STATEMENTS = Statements("jobsd.jobs", "unique.sql")
 

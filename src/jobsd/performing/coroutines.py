@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from jobsd.jobs.claimed_job import ClaimedJob
     from jobsd.processes.entry import ScoreboardEntry
 
-    from .hand import Waiting
+    from .series import Waiting
 
 BEAT_S = 0.5
 BLOCKED_S = 1.0

@@ -33,10 +33,7 @@ if TYPE_CHECKING:
     from jobsd.jobs.claimed_job import ClaimedJob
     from jobsd.jobs.interrupts import Interruptible
 
-    from .series import Series
-
-    Waiting = tuple[ClaimedJob, float]
-    """A job to start, and when it was ours for certain (monotonic)."""
+    from .series import Series, Waiting
 
 STRAYS_MAX = 3
 """So many with no job between them are no strays: the thread can't work."""

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from jobsd.jobs.claimed_job import ClaimedJob
     from jobsd.processes.entry import ScoreboardEntry
 
-    from .hand import Waiting
+    from .series import Waiting
 
     Rank = Callable[[ClaimedJob], tuple[int, int]]
     """By which one job is more urgent than another."""

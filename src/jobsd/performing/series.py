@@ -10,7 +10,8 @@ if TYPE_CHECKING:
 
     from jobsd.jobs.claimed_job import ClaimedJob
 
-    from .hand import Waiting
+    Waiting = tuple[ClaimedJob, float]
+    """A job to start, and when it was ours for certain (monotonic)."""
 
 
 class Series:

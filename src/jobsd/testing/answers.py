@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from jobsd.database.connection import Session
     from jobsd.database.statements import Statement
 
-    from .memory_queue import MemoryQueue
+    from .job_store import JobStore
 
     Rows = list[tuple[Any, ...]]
 
@@ -36,7 +36,7 @@ class Answers:
 
     keep_finished_s = 86400.0
 
-    def __init__(self, queue: MemoryQueue) -> None:
+    def __init__(self, queue: JobStore) -> None:
         self._queue = queue
         self.commands: dict[str, str] = {}
         self.heartbeats: list[tuple[int, datetime, str, str]] = []

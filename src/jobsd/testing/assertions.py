@@ -11,7 +11,8 @@ from jobsd.jobs import registry, stand_in
 from jobsd.jobs.definition import Job
 from jobsd.jobs.enqueueable import FunctionJob
 
-from .memory_queue import MemoryQueue, raise_failures
+from .job_store import raise_failures
+from .memory_queue import MemoryQueue
 from .open_jobs import Wanted
 from .stored_queue import StoredQueue
 

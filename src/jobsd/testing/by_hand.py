@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from jobsd.database.statements import Statement
 
-    from .memory_queue import MemoryQueue
+    from .job_store import JobStore
     from .recorded_job import RecordedJob
 
     Given = Mapping[str, Any]
@@ -34,7 +34,7 @@ _NOT_SEARCHED = ("error", "error_type", "key", "host", "arguments", "words")
 class ByHand:
     """Answers to the statements of `cancel`, `discard`, `retry`, `find` and `queues`."""
 
-    def __init__(self, queue: MemoryQueue) -> None:
+    def __init__(self, queue: JobStore) -> None:
         self._queue = queue
 
     def answers(self) -> dict[Statement, Callable[[Given], Rows]]:

@@ -17,14 +17,14 @@ from . import running
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from .memory_queue import MemoryQueue
+    from .job_store import JobStore
     from .recorded_job import RecordedJob
 
 PROCESS = "test kit"
 """Stands for the worker."""
 
 
-def examined(queue: MemoryQueue, job: RecordedJob) -> Examined:
+def examined(queue: JobStore, job: RecordedJob) -> Examined:
     """Return all that is known of a job."""
     kept = None if job.written is None else Kept(job.written, PROCESS)
     return Examined(found(job), attempts(job), [*_why(queue, job)], kept)
@@ -86,7 +86,7 @@ def _has_ended(job: RecordedJob) -> bool:
     return job.state in {"finished", "discarded"}
 
 
-def _why(queue: MemoryQueue, job: RecordedJob) -> Iterator[Reason]:
+def _why(queue: JobStore, job: RecordedJob) -> Iterator[Reason]:
     """Yield what keeps a job from being performed by the test."""
     if job.state == "scheduled":
         sentence = f"it is scheduled for {job.scheduled_at}"

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from jobsd.clock import parse_duration, utc_now
 from jobsd.errors import Error
 
-from .memory_queue import MemoryQueue, raise_failures
+from .job_store import raise_failures
+from .memory_queue import MemoryQueue
 from .recurring_tasks import RecurringTasks
 
 if TYPE_CHECKING:
