@@ -25,7 +25,8 @@ from .dead_processes import dead_process
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Target
-    from jobsd.performing.hand import Hand, Waiting
+    from jobsd.performing.hand import Hand
+    from jobsd.performing.series import Waiting
 
     from .conftest import Count, MakeWorker
 

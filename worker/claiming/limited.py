@@ -40,7 +40,7 @@ from .searches import Searches
 from .selector import QueueSelector
 
 if TYPE_CHECKING:
-    from jobsd.performing.hand import Waiting
+    from jobsd.performing.series import Waiting
 
 
 ASIDE_MAX = 100

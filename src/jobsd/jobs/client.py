@@ -265,7 +265,8 @@ def default_client() -> Client:
     """
     global _client  # noqa: PLW0603
     if stand_in.active is not None:
-        return stand_in.active.client()
+        standing_in: Client = stand_in.active.client()
+        return standing_in
     if _client is not None:
         return _client
     with _lock:
