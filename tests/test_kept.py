@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 from psycopg import conninfo
 
+from harness.tree import is_alive
 from layout.house import tool
-from small_tree.driver import alive
 from waiting import wait_until
 
 if TYPE_CHECKING:
@@ -67,6 +67,6 @@ def test_a_run_that_is_killed_leaves_no_process_and_no_server_with_its_folder(
 
     run.send_signal(number)
 
-    wait_until(lambda: not alive(int(child)), 20)
-    wait_until(lambda: not alive(postmaster), 20)
+    wait_until(lambda: not is_alive(int(child)), 20)
+    wait_until(lambda: not is_alive(postmaster), 20)
     wait_until(lambda: not socket.parents[1].exists(), 20)

@@ -76,13 +76,27 @@ class Stopwatch:
         return monotonic() - self._began > bound_s and not self.took() < bound_s
 
 
-def wait_until(condition: Callable[[], object], within_s: float = 30.0) -> Took:
-    """Wait for a condition; return what it took."""
+def wait_until(
+    condition: Callable[[], Any],
+    within_s: float = 40.0,
+    what: str | Callable[[], object] = "",
+    between: Callable[[], object] | None = None,
+) -> Any:
+    """Return the first true value of the condition; fail when there is none in time.
+
+    `what` says then what was waited for, or what has happened instead. `between` is called
+    between two looks, in place of a short sleep.
+    """
     watch, pause = Stopwatch(), threading.Event()
-    while not condition():
-        assert not watch.over(within_s), f"not within {within_s} s"
-        pause.wait(0.005)
-    return watch.took()
+    while not (value := condition()):
+        if watch.over(within_s):
+            reported = what() if callable(what) else what
+            raise AssertionError(f"not within {within_s} s: {reported or condition}")
+        if between is None:
+            pause.wait(0.01)
+        else:
+            between()
+    return value
 
 
 def _waits_ns() -> Iterator[tuple[tuple[int, str], int]]:

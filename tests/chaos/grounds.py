@@ -13,11 +13,12 @@ import psycopg
 
 from chaos.watch import Watch, children, title
 from conftest import drop_database, make_database
+from harness.project import Project
+from harness.tree import COMMAND, Tree
 from jobsd.database.connection import Target
 from jobsd.database.deadline import open_connection
 from jobsd.database.migrate import migrate
 from monitored_tree.server import OwnServer, own_server
-from system.tree import COMMAND, Project, Tree
 
 if TYPE_CHECKING:
     from collections.abc import Generator

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.project import Project
 from system.commands import Commands
-from system.tree import Project
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,6 +12,7 @@ import click
 import psycopg
 import pytest
 
+from harness.tree import COMMAND
 from jobsd.daemon import cli, exits, program
 from jobsd.daemon.pidfile import PidfileHeld
 from jobsd.errors import (
@@ -26,7 +27,6 @@ from jobsd.errors import (
     SchemaError,
     UnknownJobError,
 )
-from system.tree import COMMAND
 from waiting import Stopwatch
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from system.tree import COMMAND, wait_for
+from harness.tree import COMMAND
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from system.commands import Commands
@@ -33,7 +34,7 @@ def test_what_is_wrong_is_not_reported_as_data() -> None:
 def test_a_daemon_runs_and_ends(run: Commands) -> None:
     command = _closing(_ALL, "start", "--metrics-bind", "off")
     with subprocess.Popen(command, cwd=run.project.root, env=run.project.environ) as started:
-        wait_for(lambda: run("status").returncode == 0, 10)
+        wait_until(lambda: run("status").returncode == 0, 10)
 
         psutil.Process(started.pid).terminate()
 

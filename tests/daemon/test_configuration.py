@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
+from harness.tree import COMMAND
 from jobsd.configuration.options import MonitorOptions
 from jobsd.daemon.listener import listen
 from jobsd.daemon.new_project import write_project
 from jobsd.database.connection import Target
 from jobsd.database.migrate import migrate
 from jobsd.database.steps import latest_version, migrations
-from system.tree import COMMAND
 
 if TYPE_CHECKING:
     from pathlib import Path

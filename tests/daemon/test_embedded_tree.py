@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
+from harness.project import Project
 from jobsd.configuration.target import embedded_server
 from jobsd.database.steps import latest_version
 from kept import kept_folder
-from system.tree import Project, wait_for
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -87,9 +88,9 @@ def test_a_server_that_crashes_below_a_tree_is_started_again(
         pid = _postmaster(folder)
         os.kill(pid, signal.SIGKILL)
 
-        wait_for(lambda: _runs(folder) and _postmaster(folder) != pid, 15, tree.reported)
+        wait_until(lambda: _runs(folder) and _postmaster(folder) != pid, 15, tree.reported)
 
-        wait_for(lambda: project.run("status").returncode == 0, 20, tree.reported)
+        wait_until(lambda: project.run("status").returncode == 0, 20, tree.reported)
         tree.terminate()
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from system.tree import wait_for
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from system.commands import Commands
@@ -27,7 +27,7 @@ def test_the_flag_beats_the_variable_for_files_jobs_and_reloads(run: Commands) -
         assert tree.wait_event("recurring.enqueued")["task"] == "beat"
         tree.process.send_signal(signal.SIGHUP)
         tree.wait_event("recurring.loaded", 2)
-        wait_for(lambda: run("heartbeat", "latest").returncode == 0, 10, tree.reported)
+        wait_until(lambda: run("heartbeat", "latest").returncode == 0, 10, tree.reported)
 
         assert [event["tasks"] for event in tree.events("recurring.loaded")] == [1, 1]
         assert run.json("heartbeat", "latest")["environment"] == "staging"

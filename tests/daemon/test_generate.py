@@ -19,11 +19,11 @@ from croniter import croniter
 from jobsd.configuration.options import Options
 from jobsd.daemon import completion, orchestration, service_unit
 from jobsd.errors import ConfigurationError
-from system.tree import wait_for
+from waiting import wait_until
 
 if TYPE_CHECKING:
+    from harness.project import Project
     from system.commands import Commands
-    from system.tree import Project
 
 SOURCE = Path(__file__).parents[2]
 RECURRING = """
@@ -278,9 +278,9 @@ def test_commands_options_and_names_are_completed(project: Project, run: Command
     assert _completed(project, "jobs que") == ["queues"]
     assert "--queue" in _completed(project, "jobs list --q")
     # A busy machine takes longer than the names may.
-    wait_for(lambda: _completed(project, "jobs list --queue m") == ["mail"], 60)
-    wait_for(lambda: _completed(project, "jobs list --class s") == ["shop_jobs.welcome"], 60)
-    wait_for(lambda: job_id in _completed(project, "jobs show "), 60)
+    wait_until(lambda: _completed(project, "jobs list --queue m") == ["mail"], 60)
+    wait_until(lambda: _completed(project, "jobs list --class s") == ["shop_jobs.welcome"], 60)
+    wait_until(lambda: job_id in _completed(project, "jobs show "), 60)
 
 
 _DEAF = """

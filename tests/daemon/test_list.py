@@ -14,9 +14,9 @@ from jobsd.machine import hostname
 from jobsd.processes import registry
 
 if TYPE_CHECKING:
+    from harness.project import Project
     from jobsd.database.connection import Session
     from system.commands import Commands
-    from system.tree import Project
 
 
 _ONE_AT_A_TIME = """

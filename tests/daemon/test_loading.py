@@ -19,8 +19,8 @@ from layout.house import ROOT
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from harness.project import Project
     from jobsd.database.connection import Session
-    from system.tree import Project
 
 # Each of them takes as long as all that a command may take, or a good part of it.
 DRIVERS = ("psycopg", "asyncio", "structlog", "prometheus_client", "rich", "jobsd.worker")

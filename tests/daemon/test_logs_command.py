@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.tree import COMMAND
 from jobsd.daemon.log_reader import Line, parse
-from system.tree import COMMAND
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from harness.project import Project
     from system.commands import Commands
-    from system.tree import Project
 
 HOSTILE = "\x9b2J\u202e"
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from system.tree import wait_for
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from system.commands import Commands
@@ -24,7 +24,7 @@ def test_the_counters_of_a_tree_are_reported_beside_the_gauges(
         tree.wait_event("supervisor.ready")
         run.json("enqueue", "shop_jobs.welcome", "[1]")
 
-        wait_for(lambda: _ONE in run("metrics").stdout, 10, tree.reported)
+        wait_until(lambda: _ONE in run("metrics").stdout, 10, tree.reported)
         reported = run("metrics").stdout
 
         assert reported.count("# TYPE jobsd_build_info ") == 1

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.tree import COMMAND
 from jobs.placed import claim
 from jobsd.machine import hostname
 from jobsd.operations.liveness import life
 from jobsd.processes import registry
 from system.rows import beat, register
-from system.tree import COMMAND, wait_for
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session
@@ -231,6 +232,6 @@ def test_a_running_tree_is_seen(run: Commands) -> None:
     with run.project.start() as tree:
         tree.wait_event("supervisor.ready")
 
-        wait_for(lambda: run("status").returncode == 0, 10, tree.reported)
+        wait_until(lambda: run("status").returncode == 0, 10, tree.reported)
         tree.terminate()
     assert run("status").returncode == 3

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
+from harness.project import Project
 from jobsd.configuration.target import embedded_server
 from kept import kept_folder
-from system.tree import Project, wait_for
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -156,7 +157,7 @@ def test_a_job_of_the_tree_goes_where_its_tree_has_its_jobs(project: Project) ->
     with project.start() as tree:
         tree.wait_event("supervisor.ready")
         assert project.run("enqueue", "first").returncode == 0
-        wait_for(lambda: "second ran" in tree.reported(), 20, tree.reported)
+        wait_until(lambda: "second ran" in tree.reported(), 20, tree.reported)
         tree.terminate()
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from system.tree import COMMAND
+from harness.tree import COMMAND
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session

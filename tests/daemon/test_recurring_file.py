@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from harness.project import Project
     from system.commands import Commands
-    from system.tree import Project
 
 
 def test_a_task_that_only_its_file_has_is_shown_with_the_reason(

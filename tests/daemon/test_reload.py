@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jobsd.clock import monotonic
-from system.tree import wait_for
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from system.commands import Commands
@@ -29,7 +29,7 @@ def test_a_reload_brings_a_new_configuration_and_new_code(run: Commands) -> None
 
         assert len(tree.children("worker")) == 2
         job_id = run.json("enqueue", "shop_jobs.fresh")["id"]
-        wait_for(
+        wait_until(
             lambda: run.json("show", str(job_id))["state"] == "finished", 10, tree.reported
         )
 
@@ -82,7 +82,7 @@ def test_a_reload_changes_nothing_that_the_supervisor_goes_by(run: Commands) -> 
 
         # Who is new has written its first: another one has to come from everybody.
         since = monotonic()
-        wait_for(lambda: _oldest_beat(run) - since > 8, 30)
+        wait_until(lambda: _oldest_beat(run) - since > 8, 30)
         # By other intervals than its watch a monitor rests for too long; its successors beat.
         assert tree.events("process.hung") == []
 

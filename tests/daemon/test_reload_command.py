@@ -17,14 +17,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jobsd.supervisor.requests import SOCKETS_MAX, Requester, address, listen, running
-from system.tree import wait_for
-from waiting import Stopwatch
+from waiting import Stopwatch, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+    from harness.tree import Tree
     from system.commands import Commands
-    from system.tree import Tree
 
 pytestmark = pytest.mark.system
 
@@ -137,7 +136,7 @@ def test_a_supervisor_that_is_killed_meanwhile_does_not_run(run: Commands) -> No
         tree.wait_event("supervisor.ready")
         os.kill(tree.process.pid, signal.SIGSTOP)
         asked = pool.submit(run, "reload")
-        wait_for(
+        wait_until(
             lambda: _connected(run) == 2, what="the supervisor's socket, and the command's"
         )
         tree.process.kill()

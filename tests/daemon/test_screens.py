@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.tree import COMMAND
 from jobs.placed import fail
 from jobsd.daemon.status_screen import QUEUE_COLUMNS, QUEUED_MAX
 from jobsd.operations.overview import overview, totals
 from system.rows import register
 from system.terminal import on_a_terminal
-from system.tree import COMMAND
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session

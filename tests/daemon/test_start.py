@@ -14,8 +14,9 @@ import psycopg
 import pytest
 from psycopg import conninfo
 
+from harness.project import Project
 from jobsd.database.steps import migrations
-from system.tree import Project, wait_for
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -223,7 +224,7 @@ def test_a_tree_starts_without_its_database_and_migrates_it_later(
         try:
             server.execute(f"CREATE DATABASE {name}".encode())
             tree.wait_event("database.migrated")
-            wait_for(lambda: project.run("status").returncode == 0, 20, tree.reported)
+            wait_until(lambda: project.run("status").returncode == 0, 20, tree.reported)
             tree.terminate()
         finally:
             server.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
@@ -258,16 +259,16 @@ def test_a_job_can_enqueue_others(run: Commands) -> None:
         tree.wait_event("supervisor.ready")
         run.json("enqueue", "shop_jobs.outer")
 
-        wait_for(lambda: len(run.json("list", "--state", "finished")) == 2, 10, tree.reported)
+        wait_until(lambda: len(run.json("list", "--state", "finished")) == 2, 10, tree.reported)
 
 
 def test_a_term_while_it_starts_leaves_nobody_behind(run: Commands) -> None:
     run.project.write("shop_jobs.py", "import time\ntime.sleep(60)\n")
     with run.project.start() as tree:
-        wait_for(lambda: len(psutil.Process(tree.process.pid).children()) == 1)
+        wait_until(lambda: len(psutil.Process(tree.process.pid).children()) == 1)
         tree.terminate()
 
-        wait_for(lambda: tree.alive() == [], 2)
+        wait_until(lambda: tree.alive() == [], 2)
         assert tree.process.returncode == -signal.SIGTERM
 
 
@@ -285,5 +286,5 @@ def _processes(run: Commands, count: int) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = json.loads(run("ps", "--json").stdout)
         return found if len(found) >= count else []
 
-    found: list[dict[str, Any]] = wait_for(rows, 10)
+    found: list[dict[str, Any]] = wait_until(rows, 10)
     return found

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from harness.project import Project
     from jobsd.database.connection import Session
     from system.commands import Commands
-    from system.tree import Project
 
 LONG = "9" * 5000
 DEEP = "[" * 700 + "]" * 700

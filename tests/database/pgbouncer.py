@@ -16,8 +16,8 @@ import psycopg
 import pytest
 from psycopg import conninfo
 
+from harness.tree import ENDS_WITH_US
 from ports import free_port
-from system.tree import ENDS_WITH_US
 from waiting import Stopwatch
 
 if TYPE_CHECKING:

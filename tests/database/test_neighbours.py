@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
+from harness.project import Project
 from jobsd.database.connection import Target
 from jobsd.database.migrate import migrate
 from jobsd.database.statements import Statement, tables_are_at
 from neighbours import NEXT, OURS, make_next_program
-from system.tree import Project
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

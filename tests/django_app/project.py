@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from psycopg import conninfo
 
 from docs.pages import blocks, guide
-from system.tree import ENDS_WITH_US
+from harness.tree import ENDS_WITH_US
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

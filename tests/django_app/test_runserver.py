@@ -11,10 +11,11 @@ import psycopg
 import pytest
 
 from django_app.project import DjangoProject, database
+from harness.tree import lives
 from jobsd.database.connection import Target
 from jobsd.database.migrate import migrate
 from ports import free_port
-from system.tree import lives, wait_for
+from waiting import wait_until
 from web_servers.servers import Server, stop
 
 if TYPE_CHECKING:
@@ -78,19 +79,19 @@ def test_the_server_has_a_tree_that_is_reloaded_and_drained_with_it(
     with _runserver(project) as server:
         first = server.get()
         supervisor = server.one_tree()
-        wait_for(lambda: _is_said(server, "one"), 30, server.reported)
+        wait_until(lambda: _is_said(server, "one"), 30, server.reported)
 
         project.write("shop/jobs.py", JOBS.format("two, which is longer"))
         server.wait_event("supervisor.reloaded", within_s=60)
-        wait_for(lambda: server.get() != first, 30, server.reported)
-        wait_for(lambda: server.get() and _is_said(server, "two, which is longer"), 30)
+        wait_until(lambda: server.get() != first, 30, server.reported)
+        wait_until(lambda: server.get() and _is_said(server, "two, which is longer"), 30)
         assert server.one_tree().pid == supervisor.pid
 
         stop(server)
 
-        wait_for(lambda: not lives(supervisor), 20, server.reported)
+        wait_until(lambda: not lives(supervisor), 20, server.reported)
         assert [each["exit_status"] for each in server.events("supervisor.stopped")] == [0]
-        wait_for(lambda: server.keepers() == [], 10)
+        wait_until(lambda: server.keepers() == [], 10)
     with psycopg.connect(empty_database) as connection:
         failed = connection.execute("SELECT count(*) FROM jobsd.failed_executions").fetchone()
         assert failed == (0,)
@@ -106,5 +107,5 @@ def test_a_server_that_does_not_reload_drains_its_tree_at_a_ctrl_c(
         server.process.send_signal(signal.SIGINT)
 
         assert server.process.wait(30) == 0
-        wait_for(lambda: not lives(supervisor), 20, server.reported)
+        wait_until(lambda: not lives(supervisor), 20, server.reported)
         assert [each["exit_status"] for each in server.events("supervisor.stopped")] == [0]

@@ -9,7 +9,9 @@ import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
-from system.tree import COMMAND, Project, Tree, wait_for
+from harness.project import Project
+from harness.tree import COMMAND, Tree
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
@@ -172,7 +174,7 @@ def running_guide(root: Path, url: str) -> Generator[Guide]:
     shim.chmod(0o755)
     with project.start("--log-format", "console") as tree:
         log = root / "log/production.log"
-        wait_for(lambda: log.exists() and "[HEARTBEAT]" in log.read_text(), 40, tree.reported)
+        wait_until(lambda: log.exists() and "[HEARTBEAT]" in log.read_text(), 40, tree.reported)
         guide = Guide(project, tree)
         try:
             yield guide

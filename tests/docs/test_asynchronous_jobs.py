@@ -12,15 +12,17 @@ import pytest
 from psycopg import conninfo
 
 from docs.pages import blocks, guide
+from harness.project import Project
 from jobs.drivers import address
 from jobsd.configuration.target import embedded_server
 from kept import kept_folder
-from system.tree import Project, Tree, wait_for
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from harness.tree import Tree
     from jobsd.embedded import Server
 
 pytestmark = pytest.mark.system
@@ -107,13 +109,13 @@ def test_jobs_with_djangos_orm_survive_a_restart_of_its_database(
     with project.start() as tree:
         tree.wait_event("supervisor.ready")
         _enqueue(project, range(3))
-        wait_for(lambda: {len(v) for v in _ended(tree).values()} == {3}, 30, tree.reported)
+        wait_until(lambda: {len(v) for v in _ended(tree).values()} == {3}, 30, tree.reported)
         server.stop()
         server.ensure()
 
         _enqueue(project, range(3, 7))
 
-        wait_for(
+        wait_until(
             lambda: tree.events("job.failed") or {len(v) for v in _ended(tree).values()} == {7},
             30,
             tree.reported,
@@ -145,7 +147,7 @@ def test_an_engine_for_each_thread_that_keeps_no_connections_serves_asynchronous
     )
 
     with project.start() as tree:
-        wait_for(
+        wait_until(
             lambda: (
                 tree.events("job.failed")
                 or len(re.findall(r"count \d+: 0 users", "\n".join(tree.lines))) == 30

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from docs.pages import blocks, guide
-from system.tree import Project, wait_for
+from harness.project import Project
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,7 +39,7 @@ def test_jobs_are_cancelled_as_the_page_says(tmp_path: Path, empty_database: str
             )
             return found
 
-        wait_for(lambda: len(claimed()) == 3, 20, tree.reported)
+        wait_until(lambda: len(claimed()) == 3, 20, tree.reported)
 
         done = project.run("cancel", "--all", "--yes", "--json")
 
@@ -47,13 +48,13 @@ def test_jobs_are_cancelled_as_the_page_says(tmp_path: Path, empty_database: str
         assert sorted(each["state"] for each in found["jobs"]) == ["claimed"] * 3 + [
             "scheduled"
         ]
-        wait_for(lambda: not claimed(), 20, tree.reported)
+        wait_until(lambda: not claimed(), 20, tree.reported)
         reported = tree.reported()
         assert "the export of customer 5 is removed" in reported
         assert "order 7 is paid" in reported
         assert "the report is short, but done" in reported
         assert "never printed" not in reported
-        wait_for(lambda: len(tree.events("job.discarded")) == 2, 20, tree.reported)
+        wait_until(lambda: len(tree.events("job.discarded")) == 2, 20, tree.reported)
         assert {each["reason"] for each in tree.events("job.discarded")} == {"cancelled"}
         metrics = project.run("metrics").stdout
         assert 'jobsd_cancelled_total{queue="default"} 2.0' in metrics

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import jobsd
-from system.tree import Project
+from harness.project import Project
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

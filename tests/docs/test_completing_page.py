@@ -8,7 +8,8 @@ import psycopg
 import pytest
 
 from docs.pages import blocks, guide
-from system.tree import Project, wait_for
+from harness.project import Project
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,7 +50,7 @@ def test_effects_come_once_wherever_the_process_is_killed(
             )
 
             unfinished = b"SELECT count(*) FROM jobsd.jobs WHERE outcome IS NULL"
-            wait_for(
+            wait_until(
                 lambda: connection.execute(unfinished).fetchone() == (0,), 40, tree.reported
             )
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from docs.pages import blocks, guide
+from harness.project import Project
 from jobsd.configuration.flags import Flags
 from jobsd.configuration.load import load
 from jobsd.database.connection import any_server_will_do
-from system.tree import Project
 
 if TYPE_CHECKING:
     from pathlib import Path

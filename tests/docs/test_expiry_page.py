@@ -9,7 +9,8 @@ import psycopg
 import pytest
 
 from docs.pages import blocks, guide
-from system.tree import Project, wait_for
+from harness.project import Project
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,7 +29,7 @@ def test_jobs_expire_as_the_page_says(tmp_path: Path, empty_database: str) -> No
         tree.wait_event("supervisor.ready")
         project.python("import pages\npages.enqueue_both()\n")
 
-        wait_for(lambda: "user 7 gets 4711" in tree.reported(), 20, tree.reported)
+        wait_until(lambda: "user 7 gets 4711" in tree.reported(), 20, tree.reported)
         gone = tree.wait_event("jobs.discarded")
 
         assert gone["reason"] == "expired"

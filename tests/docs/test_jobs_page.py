@@ -9,7 +9,8 @@ import psycopg
 import pytest
 
 from docs.pages import blocks, guide
-from system.tree import Project, wait_for
+from harness.project import Project
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -71,7 +72,7 @@ def test_what_the_pages_show_runs(project: Project, empty_database: str) -> None
     with project.start() as tree:
         done = "SELECT FROM jobsd.jobs WHERE outcome = 'finished'"
         with psycopg.connect(empty_database, autocommit=True) as connection:
-            wait_for(lambda: connection.execute(done.encode()).rowcount == 14)
+            wait_until(lambda: connection.execute(done.encode()).rowcount == 14)
         tree.terminate()
     assert all(
         f"welcome, {user}: attempt 1" in "\n".join(tree.lines) for user in (42, 46, 47, 48)
@@ -88,8 +89,8 @@ def test_long_work_and_partners_come_back(project: Project, empty_database: str)
         project.start() as tree,
     ):
         asked_again = "SELECT FROM jobsd.attempts WHERE error ->> 'type' LIKE '%Retry'"
-        wait_for(lambda: connection.execute(asked_again.encode()).rowcount == 1)
-        wait_for(lambda: "order 1" in tree.reported() and "row 2" in tree.reported())
+        wait_until(lambda: connection.execute(asked_again.encode()).rowcount == 1)
+        wait_until(lambda: "order 1" in tree.reported() and "row 2" in tree.reported())
         tree.terminate()
         snoozed = connection.execute("SELECT attempts FROM jobsd.jobs WHERE arguments = '[-1]'")
         assert snoozed.fetchall() == [(0,)]

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from docs.pages import blocks, guide
-from system.tree import Project, wait_for
+from harness.project import Project
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,7 +52,7 @@ def test_it_is_shown_of_successes_and_of_killed_jobs(
             "print(pages.copy_mails.enqueue(2024).id, pages.be_killed.enqueue().id)"
         )
         copied, killed = map(int, ids.split())
-        wait_for(lambda: "PASSWORD" in log(killed), 30, tree.reported)
+        wait_until(lambda: "PASSWORD" in log(killed), 30, tree.reported)
         for process in tree.children("worker"):
             process.kill()
         tree.wait_event("process.recovered")

@@ -10,7 +10,8 @@ import psycopg
 import pytest
 from psycopg import conninfo
 
-from system.tree import Project, wait_for
+from harness.project import Project
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,7 +58,9 @@ def test_a_tree_has_the_connections_that_the_page_counts(
         tree.wait_event("supervisor.ready")
 
         expected = sorted([*kinds, *(listening if way_past else [])])
-        wait_for(lambda: _connected(session) == expected, what=lambda: str(_connected(session)))
+        wait_until(
+            lambda: _connected(session) == expected, what=lambda: str(_connected(session))
+        )
 
 
 def _connected(session: psycopg.Connection[Any]) -> list[str]:

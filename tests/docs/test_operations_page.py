@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from docs.pages import blocks, guide
+from harness.project import Project
+from harness.tree import COMMAND
 from jobsd.heartbeat.job import HeartbeatJob
 from jobsd.instruments import logs
 from jobsd.jobs import client
 from jobsd.jobs.client import Client
-from system.tree import COMMAND, Project
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,7 +12,8 @@ import pytest
 import yaml
 
 from docs.pages import blocks, guide
-from system.tree import COMMAND, Project
+from harness.project import Project
+from harness.tree import COMMAND
 
 if TYPE_CHECKING:
     from pathlib import Path

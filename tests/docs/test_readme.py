@@ -16,13 +16,15 @@ import psycopg
 import pytest
 
 from docs.pages import HOME, blocks, typed
+from harness.project import Project
+from harness.tree import COMMAND
 from ports import free_port
-from system.tree import COMMAND, Project, wait_for
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from system.tree import Tree
+    from harness.tree import Tree
 
 pytestmark = pytest.mark.system
 
@@ -60,7 +62,7 @@ def project(tmp_path_factory: pytest.TempPathFactory, server_url: str) -> Iterat
 def tree(project: Project, port: int) -> Iterator[Tree]:
     with project.start(JOBSD_METRICS_BIND=f"127.0.0.1:{port}") as started:
         started.wait_event("supervisor.ready")
-        wait_for(lambda: any("[HEARTBEAT]" in line for line in started.lines))
+        wait_until(lambda: any("[HEARTBEAT]" in line for line in started.lines))
         yield started
 
 
@@ -101,7 +103,7 @@ def test_the_programs_of_the_readme_run(project: Project, tree: Tree) -> None:
         listed = project.run("list", "--class", "sample_jobs.welcome_user")
         return sorted(line.split("\t")[3] for line in listed.stdout.splitlines())
 
-    wait_for(lambda: states().count("finished") >= 2, 20, tree.reported)
+    wait_until(lambda: states().count("finished") >= 2, 20, tree.reported)
     assert states().count("scheduled") == 1
     assert "welcome, user 42" in tree.reported()
 

@@ -9,13 +9,14 @@ import psycopg
 import pytest
 
 from docs.pages import blocks, guide
-from system.tree import Project, wait_for
+from harness.project import Project
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from system.tree import Tree
+    from harness.tree import Tree
 
 pytestmark = pytest.mark.system
 
@@ -59,7 +60,7 @@ def _run_all(
         tree.wait_event("supervisor.ready")
         if meanwhile is not None:
             meanwhile(tree)
-        wait_for(lambda: connection.execute(left).fetchone() == (0,), 120, tree.reported)
+        wait_until(lambda: connection.execute(left).fetchone() == (0,), 120, tree.reported)
         tree.terminate()
     return tree
 
@@ -79,7 +80,7 @@ enqueue_many(
 
 def _kill_a_worker(tree: Tree) -> None:
     """Kill one that has begun, in the midst of its jobs."""
-    wait_for(lambda: any("is complete" in line for line in tree.lines), 30, tree.reported)
+    wait_until(lambda: any("is complete" in line for line in tree.lines), 30, tree.reported)
     tree.children("worker")[0].kill()
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from docs.pages import blocks, guide
-from system.tree import Project
+from harness.project import Project
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,7 +13,8 @@ import pytest
 from psycopg import conninfo
 
 from docs.pages import blocks, guide, typed
-from system.tree import COMMAND, Project
+from harness.project import Project
+from harness.tree import COMMAND
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

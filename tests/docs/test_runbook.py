@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from docs.pages import blocks
+from harness.project import Project
+from harness.tree import COMMAND
 from jobsd.instruments.event_list import EVENTS
 from ports import free_port
-from system.tree import COMMAND, Project
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from system.tree import Tree
+    from harness.tree import Tree
 
 pytestmark = pytest.mark.system
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from docs.pages import blocks
-from system.tree import COMMAND, Project
+from harness.project import Project
+from harness.tree import COMMAND
 
 pytestmark = pytest.mark.system
 

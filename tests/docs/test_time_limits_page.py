@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from docs.pages import blocks, guide
-from system.tree import Project, wait_for
+from harness.project import Project
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,7 +32,7 @@ def test_jobs_are_interrupted_as_the_page_says(tmp_path: Path, empty_database: s
             "pages.pay.enqueue(7)\n"
         )
 
-        wait_for(lambda: "order 7 is paid" in tree.reported(), 20, tree.reported)
+        wait_until(lambda: "order 7 is paid" in tree.reported(), 20, tree.reported)
 
         assert "half of the pages are saved" in tree.reported()
         failed = tree.wait_event("job.failed")

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from docs.pages import blocks, guide
-from system.tree import COMMAND, Project, wait_for
+from harness.project import Project
+from harness.tree import COMMAND
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -79,16 +81,16 @@ def test_the_tutorial_works_step_by_step(project: Project) -> None:
         *_, undone, listed = _follow(project, ENQUEUE)
         assert undone == "rolled back\n"
         assert listed.count("shop.welcome") == 1
-        wait_for(lambda: "welcome, ann" in tree.reported(), 20, tree.reported)
+        wait_until(lambda: "welcome, ann" in tree.reported(), 20, tree.reported)
         assert "welcome, b0b" not in tree.reported()
 
         _follow(project, FAIL)
-        failed = wait_for(lambda: project.run("list", "--state", "failed").stdout, 30)
+        failed = wait_until(lambda: project.run("list", "--state", "failed").stdout, 30)
         job_id = failed.split("\t")[0]
         assert project.run("show", job_id, "--json").stdout.count('"attempt"') == 3
 
         _edit(project, "config/recurring.yml", (r"\Z", blocks(RECUR, "yaml")[0]))
         *_, upcoming, _ran = _follow(project, RECUR)
         assert len(upcoming.splitlines()) == 3
-        wait_for(lambda: "users so far: 1" in tree.reported(), 20, tree.reported)
+        wait_until(lambda: "users so far: 1" in tree.reported(), 20, tree.reported)
         tree.terminate()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jobsd.clock import monotonic
-from system.tree import wait_for
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,15 +19,15 @@ _PID = "SELECT pid FROM jobsd.processes WHERE kind = 'worker' AND metadata ->> '
 def passed(seconds: float) -> None:
     """Return once so many seconds have passed, where time itself is to be survived."""
     began = monotonic()
-    wait_for(lambda: monotonic() - began > seconds, seconds + 20)
+    wait_until(lambda: monotonic() - began > seconds, seconds + 20)
 
 
 def pid_of_worker(query: Query, queues: str = "*") -> int:
     """Return the process id of the only worker of these queues, once it is registered."""
-    ((pid,),) = wait_for(lambda: query(_PID.format(queues)))
+    ((pid,),) = wait_until(lambda: query(_PID.format(queues)))
     return int(pid)
 
 
 def finished(query: Query, count: int, reported: Callable[[], str] = str) -> None:
     """Wait until so many jobs have finished."""
-    wait_for(lambda: query(_FINISHED) == [(count,)], what=reported)
+    wait_until(lambda: query(_FINISHED) == [(count,)], what=reported)

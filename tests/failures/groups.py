@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from system.tree import wait_for
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -50,5 +50,5 @@ def group(controller: str, limit: str) -> Generator[Group]:
             pytest.skip(f"the controller {controller} is not there")
         yield made
     finally:
-        wait_for(lambda: not made.get("cgroup.procs").split(), what="the group is not empty")
+        wait_until(lambda: not made.get("cgroup.procs").split(), what="the group is not empty")
         made.path.rmdir()

@@ -15,12 +15,13 @@ from failures.asking import finished, passed
 from failures.wrapped import full_disk, needs, wrapped
 from jobsd.clock import monotonic
 from system.jobs import enqueue
-from system.tree import wait_for
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from system.tree import Project, Tree
+    from harness.project import Project
+    from harness.tree import Tree
 
     Query = Callable[[str], list[tuple[object, ...]]]
 
@@ -47,7 +48,7 @@ def _is_zombie(pid: int) -> bool:
 def _ends(project: Project, query: Query, tree: Tree) -> int:
     """Tell the tree to end; return its status, once nobody of it is left."""
     assert tree.terminate() < 3
-    wait_for(lambda: not _of_folder(project.root), 1, f"{_of_folder(project.root)} are left")
+    wait_until(lambda: not _of_folder(project.root), 1, f"{_of_folder(project.root)} are left")
     assert query("SELECT kind FROM jobsd.processes") == []
     return tree.process.returncode
 
@@ -82,7 +83,7 @@ def test_a_term_while_children_boot_leaves_nobody(
 ) -> None:
     project.write("config/queue.yml", "import: [trial_jobs]\nworkers: [{processes: 6}]\n")
     with project.start() as tree:
-        wait_for(
+        wait_until(
             lambda: len(tree.children("worker")) >= started or tree.events("supervisor.ready")
         )
 

@@ -10,12 +10,12 @@ import pytest
 from failures.asking import passed
 from failures.wrapped import free_address, health
 from system.jobs import enqueue
-from system.tree import wait_for
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from system.tree import Project
+    from harness.project import Project
 
     Query = Callable[[str], list[tuple[object, ...]]]
 
@@ -76,26 +76,26 @@ def test_a_jump_of_the_clock_changes_nothing(
     with project.start(**environ) as tree:
         tree.wait_event("supervisor.ready")
         enqueue(query, "quick", 0)
-        wait_for(lambda: query(TICKS)[0][0])
+        wait_until(lambda: query(TICKS)[0][0])
         before = {child.pid for child in tree.children()}
         for jump in JUMPS:
             _set(clock, jump)
             ran, *_, last, _ = query(TICKS)[0]
             enqueue(query, "quick", 1)
             query("SELECT jobsd.enqueue('trial_jobs.quick', '[2]', wait => '0.5 s')")
-            wait_for(
+            wait_until(
                 lambda: query("SELECT FROM jobsd.jobs WHERE finished_at IS NULL") == [],
                 2,
                 tree.reported,
             )
             passed(2.1)
-            wait_for(lambda ran=ran: query(TICKS)[0][0] > ran, 2, tree.reported)  # type: ignore[misc]
+            wait_until(lambda ran=ran: query(TICKS)[0][0] > ran, 2, tree.reported)  # type: ignore[misc]
             ticks, instants, near, _, now = query(TICKS)[0]
             planned = float(str(now)) - float(str(last))
             assert int(str(ticks)) - int(str(ran)) <= planned, tree.reported()
             assert (instants, near) == (ticks, True)
             assert query(BEATS) == [(True,)]
-            wait_for(lambda: health(bind) == 200, 2, tree.reported)
+            wait_until(lambda: health(bind) == 200, 2, tree.reported)
 
         assert {child.pid for child in tree.children()} == before, tree.reported()
         assert tree.events("process.hung") == []

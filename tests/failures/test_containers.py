@@ -12,13 +12,14 @@ import pytest
 
 from failures.asking import finished
 from failures.wrapped import needs, only_child, wrapped
+from harness.tree import lives
 from system.jobs import enqueue, enqueue_many
-from system.tree import lives, wait_for
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from system.tree import Project
+    from harness.project import Project
 
     Query = Callable[[str], list[tuple[object, ...]]]
 
@@ -55,8 +56,8 @@ def test_as_process_1_a_tree_reaps_outsiders_and_ends_in_order(
         into = ["nsenter", "--target", str(init), "--pid", "--mount"]
         subprocess.run([*into, "sh", "-c", "sleep 0.1 & sleep 0.2 &"], check=True)
 
-        wait_for(lambda: len(tree.events("process.reaped")) >= ORPHANS, what=tree.reported)
-        wait_for(lambda: not _zombies(init), 2, "zombies stay")
+        wait_until(lambda: len(tree.events("process.reaped")) >= ORPHANS, what=tree.reported)
+        wait_until(lambda: not _zombies(init), 2, "zombies stay")
         tree.children("worker")[0].kill()
         tree.wait_event("process.replaced")
         enqueue(query, "quick", 1)
@@ -81,15 +82,15 @@ def test_as_process_1_a_tree_that_still_starts_hears_term(
         "trial_jobs.py", "import time\nopen('importing', 'w').close()\ntime.sleep(60)\n"
     )
     with wrapped(project, container) as tree:
-        wait_for((project.root / "importing").exists, what=tree.reported)
+        wait_until((project.root / "importing").exists, what=tree.reported)
         init = only_child(tree.process.pid)
         tree.children()
 
         os.kill(init, signal.SIGTERM)
 
-        wait_for(lambda: tree.process.poll() is not None, 2, tree.reported)
+        wait_until(lambda: tree.process.poll() is not None, 2, tree.reported)
         assert tree.process.returncode == 128 + signal.SIGTERM
-        wait_for(lambda: tree.alive() == [], 1)
+        wait_until(lambda: tree.alive() == [], 1)
 
 
 @pytest.mark.failure(
@@ -112,4 +113,4 @@ def test_what_jobs_have_left_running_ends_with_the_tree(project: Project, query:
         assert tree.terminate() < 2
 
         # Killed, each still has to die: that is the kernel's affair.
-        wait_for(lambda: not any(map(lives, left)), 1, "some live on")
+        wait_until(lambda: not any(map(lives, left)), 1, "some live on")

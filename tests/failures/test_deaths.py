@@ -13,13 +13,12 @@ import pytest
 
 from failures.asking import finished, passed, pid_of_worker
 from system.jobs import enqueue, ledger, let_go
-from system.tree import wait_for
-from waiting import Stopwatch
+from waiting import Stopwatch, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from system.tree import Project
+    from harness.project import Project
 
     Query = Callable[[str], list[tuple[object, ...]]]
 
@@ -113,7 +112,7 @@ def test_a_job_that_segfaults_is_reported_by_its_signal(project: Project, query:
         assert replaced["signal"] == "SIGSEGV"
         stacks = [event["stack"] for event in tree.events("process.dumped")]
         assert any("in segfault" in stack for stack in stacks), tree.reported()
-        wait_for(lambda: query(FAILED) == [(job_id, "SIGSEGV", None)], 3, tree.reported)
+        wait_until(lambda: query(FAILED) == [(job_id, "SIGSEGV", None)], 3, tree.reported)
 
 
 @pytest.mark.failure(
@@ -125,7 +124,7 @@ def test_a_killed_supervisor_can_be_followed_at_once(project: Project, query: Qu
     with project.start("--pidfile", "run/pid") as tree:
         tree.wait_event("supervisor.ready")
         short = enqueue(query, "mixed", 1, 0.3, "pass")
-        wait_for(lambda: ledger(project), what=tree.reported)
+        wait_until(lambda: ledger(project), what=tree.reported)
         tree.children()
 
         tree.process.kill()
@@ -135,7 +134,7 @@ def test_a_killed_supervisor_can_be_followed_at_once(project: Project, query: Qu
         with project.start("--pidfile", "run/pid") as second:
             second.wait_event("supervisor.ready")
             assert (project.root / "run/pid").read_text() == f"{second.process.pid}\n"
-            wait_for(lambda: tree.alive() == [], 1, "children outlive their supervisor")
+            wait_until(lambda: tree.alive() == [], 1, "children outlive their supervisor")
             finished(query, 1, second.reported)
             enqueue(query, "quick", 2)
             finished(query, 2, second.reported)
@@ -161,7 +160,7 @@ def test_a_stopped_child_of_a_killed_supervisor_is_ended_by_the_monitor(
 
         tree.process.kill()
 
-        wait_for(lambda: tree.alive() == [], 1, "a child outlives its supervisor")
+        wait_until(lambda: tree.alive() == [], 1, "a child outlives its supervisor")
 
 
 @pytest.mark.failure(
@@ -180,19 +179,19 @@ def test_a_stopped_child_that_nobody_can_end_changes_nothing(
     with project.start() as tree:
         tree.wait_event("supervisor.ready")
         job_id = enqueue(query, "held", 1)
-        wait_for(lambda: ledger(project), what=tree.reported)
+        wait_until(lambda: ledger(project), what=tree.reported)
         stopped = psutil.Process(pid_of_worker(query))
         monitor = tree.children("monitor")[0]
         stopped.suspend()
         monitor.kill()
         tree.process.kill()
-        wait_for(lambda: tree.alive() == [stopped], 1, "others outlive their supervisor")
+        wait_until(lambda: tree.alive() == [stopped], 1, "others outlive their supervisor")
 
         with project.start() as second:
-            wait_for(lambda: query(FAILED), what=second.reported)
+            wait_until(lambda: query(FAILED), what=second.reported)
             let_go(project)
             stopped.resume()
-            wait_for(lambda: tree.alive() == [], 1, "it does not follow its supervisor")
+            wait_until(lambda: tree.alive() == [], 1, "it does not follow its supervisor")
             second.terminate()
 
         assert query("SELECT id, outcome, attempts FROM jobsd.jobs") == [(job_id, None, 1)]
@@ -214,7 +213,7 @@ def test_when_all_died_at_once_the_next_tree_reports_what_ran(
     with project.start() as tree:
         tree.wait_event("supervisor.ready")
         ran = enqueue(query, "slow")
-        wait_for(lambda: ledger(project), what=tree.reported)
+        wait_until(lambda: ledger(project), what=tree.reported)
         everybody = [tree.process.pid, *(child.pid for child in tree.children())]
         for pid in everybody:
             os.kill(pid, signal.SIGKILL)
@@ -223,5 +222,5 @@ def test_when_all_died_at_once_the_next_tree_reports_what_ran(
         with project.start() as second:
             second.wait_event("supervisor.ready")
             finished(query, 1, second.reported)
-            wait_for(lambda: [row[0] for row in query(FAILED)] == [ran], 2, second.reported)
+            wait_until(lambda: [row[0] for row in query(FAILED)] == [ran], 2, second.reported)
             assert query("SELECT id FROM jobsd.jobs WHERE outcome = 'finished'") == [(waiting,)]

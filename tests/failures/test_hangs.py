@@ -10,12 +10,12 @@ import pytest
 
 from failures.asking import finished, passed, pid_of_worker
 from system.jobs import enqueue, ledger
-from system.tree import wait_for
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from system.tree import Project
+    from harness.project import Project
 
     Query = Callable[[str], list[tuple[object, ...]]]
 
@@ -69,10 +69,10 @@ def test_whoever_hangs_is_dumped_and_replaced_and_nobody_else(
         tree.wait_event("supervisor.ready")
         (project.root / "hold").touch()
         os.kill(pid_of_worker(query, "importing"), signal.SIGKILL)
-        wait_for((project.root / "held").exists, what=tree.reported)
+        wait_until((project.root / "held").exists, what=tree.reported)
         for queue in ("python", "c", "stopped"):
             enqueue(query, "slow", queue=queue)
-        wait_for(lambda: len(ledger(project)) == 3, what=tree.reported)
+        wait_until(lambda: len(ledger(project)) == 3, what=tree.reported)
 
         enqueue(query, "stop_the_loop", queue="python")
         enqueue(query, "hold_the_lock", queue="c")
@@ -90,7 +90,7 @@ def test_whoever_hangs_is_dumped_and_replaced_and_nobody_else(
         for frame in ("in stand_still_in_python", "in hold_the_lock", "in <module>"):
             assert any(frame in stack for stack in stacks), stacks
         assert all(line.startswith("{") for line in tree.lines), tree.reported()
-        wait_for(
+        wait_until(
             lambda: (
                 query(FAILED)
                 == [(queue, "ProcessExitError", "hung") for queue in ("c", "python", "stopped")]
@@ -120,7 +120,7 @@ def test_after_a_standstill_of_the_supervisor_nobody_is_judged(
     with project.start() as tree:
         tree.wait_event("supervisor.ready")
         enqueue(query, "mixed", 1, 1.5, "pass")
-        wait_for(lambda: ledger(project), what=tree.reported)
+        wait_until(lambda: ledger(project), what=tree.reported)
         before = [child.pid for child in tree.children()]
         for pid in (tree.process.pid, *before):
             os.kill(pid, signal.SIGSTOP)

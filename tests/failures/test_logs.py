@@ -11,13 +11,13 @@ import pytest
 from failures.asking import finished
 from failures.wrapped import free_address, full_disk, metric, wrapped
 from system.jobs import enqueue, enqueue_many
-from system.tree import wait_for
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from system.tree import Project
+    from harness.project import Project
 
     Query = Callable[[str], list[tuple[object, ...]]]
 
@@ -47,17 +47,17 @@ def test_a_full_disk_for_the_log_costs_lines_and_nothing_else(
         log = folder / "log"
         into_the_log = {"JOBSD_LOG_FILE": "logs/log"}
         with wrapped(project, [], JOBSD_METRICS_BIND=bind, **into_the_log) as tree:
-            wait_for(lambda: query(ROWS) == [(4,)])
+            wait_until(lambda: query(ROWS) == [(4,)])
             tree.children("worker")[0].kill()
             enqueue(query, "say", "x" * 500, 50)
             finished(query, 1)
-            dropped = wait_for(lambda: metric(bind, DROPPED))
+            dropped = wait_until(lambda: metric(bind, DROPPED))
             assert dropped >= 40
 
             (folder / "ballast").unlink()
             full = log.stat().st_size
             enqueue(query, "say", "there is room")
-            wait_for(lambda: _lost(_whole(log)) >= 40, what=log.read_text(encoding="utf-8"))
+            wait_until(lambda: _lost(_whole(log)) >= 40, what=log.read_text(encoding="utf-8"))
 
             assert tree.terminate() < 2
             assert tree.process.returncode == 0
@@ -84,17 +84,17 @@ def test_a_pipe_that_nobody_reads_costs_lines_and_nothing_else(
     os.set_blocking(reader, False)
     into_the_pipe = ["sh", "-c", f'exec "$@" >/proc/{os.getpid()}/fd/{writer} 2>&1', "sh"]
     with wrapped(project, into_the_pipe, JOBSD_METRICS_BIND=bind) as tree:
-        wait_for(lambda: query(ROWS) == [(4,)])
+        wait_until(lambda: query(ROWS) == [(4,)])
         tree.children("worker")[0].kill()
         enqueue(query, "say", "x" * 1000, 200)
         enqueue_many(query, "quick", [(n,) for n in range(50)])
         finished(query, 51)
-        wait_for(lambda: metric(bind, DROPPED) > 50)
+        wait_until(lambda: metric(bind, DROPPED) > 50)
 
         read = _read_all(reader)
         enqueue(query, "say", "somebody reads")
-        wait_for(lambda: "somebody reads" in read.extend(_read_all(reader)).text)
-        wait_for(lambda: _lost(read.extend(_read_all(reader)).text.splitlines()) >= 50)
+        wait_until(lambda: "somebody reads" in read.extend(_read_all(reader)).text)
+        wait_until(lambda: _lost(read.extend(_read_all(reader)).text.splitlines()) >= 50)
 
         assert tree.terminate() < 2
         assert tree.process.returncode == 0
@@ -111,12 +111,12 @@ def test_a_log_whose_reader_has_gone_stops_nobody(project: Project, query: Query
     reader, writer = os.pipe()
     into_the_pipe = ["sh", "-c", f'exec "$@" >/proc/{os.getpid()}/fd/{writer} 2>&1', "sh"]
     with wrapped(project, into_the_pipe, JOBSD_METRICS_BIND=bind) as tree:
-        wait_for(lambda: query(ROWS) == [(4,)])
+        wait_until(lambda: query(ROWS) == [(4,)])
         os.close(reader)
         tree.children("worker")[0].kill()
         enqueue(query, "say", "into the void", 20)
         finished(query, 1)
-        wait_for(lambda: metric(bind, DROPPED) >= 20)
+        wait_until(lambda: metric(bind, DROPPED) >= 20)
 
         assert tree.terminate() < 2
         assert tree.process.returncode == 0

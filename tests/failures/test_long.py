@@ -13,12 +13,12 @@ import pytest
 
 from failures.asking import finished
 from system.jobs import enqueue_many
-from system.tree import wait_for
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from system.tree import Project
+    from harness.project import Project
 
     Query = Callable[[str], list[tuple[object, ...]]]
 
@@ -46,7 +46,7 @@ def test_a_long_crash_loop_is_cheap_and_never_given_up(project: Project, query: 
         lines = len(tree.lines)
         (project.root / "no").unlink()
         enqueue_many(query, "quick", [(1,)])
-        wait_for(lambda: query("SELECT FROM jobsd.jobs WHERE finished_at IS NULL") == [], 35)
+        wait_until(lambda: query("SELECT FROM jobsd.jobs WHERE finished_at IS NULL") == [], 35)
 
         ends = [
             datetime.fromisoformat(event["timestamp"])
@@ -72,7 +72,7 @@ def test_eighty_workers_are_supervised_like_one(project: Project, query: Query) 
     rows = "SELECT count(*) FROM jobsd.processes WHERE kind = 'worker'"
     with project.start() as tree:
         tree.wait_event("supervisor.ready", within_s=60)
-        wait_for(lambda: query(rows) == [(WORKERS,)], 30)
+        wait_until(lambda: query(rows) == [(WORKERS,)], 30)
         for victim in random.Random(7).sample(tree.children("worker"), 20):  # noqa: S311
             victim.kill()
         tree.wait_event("process.replaced", 20)

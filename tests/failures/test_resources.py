@@ -12,12 +12,12 @@ from failures.asking import finished, pid_of_worker
 from failures.groups import Group, group
 from failures.wrapped import free_address, metric, wrapped
 from system.jobs import enqueue, ledger
-from system.tree import wait_for
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from system.tree import Project
+    from harness.project import Project
 
     Query = Callable[[str], list[tuple[object, ...]]]
 
@@ -54,7 +54,7 @@ def test_where_no_process_is_to_be_had_the_others_go_on_and_it_heals(
     with wrapped(project, processes.wrap, JOBSD_METRICS_BIND=bind) as tree:
         tree.wait_event("supervisor.ready")
         victim = pid_of_worker(query, "a")
-        wait_for(lambda: _metrics_are_served(bind))
+        wait_until(lambda: _metrics_are_served(bind))
         processes.set("pids.max", 1)
 
         next(child for child in tree.children("worker") if child.pid == victim).kill()
@@ -70,7 +70,7 @@ def test_where_no_process_is_to_be_had_the_others_go_on_and_it_heals(
 
         enqueue(query, "quick", 2, queue="a")
         finished(query, 2, tree.reported)
-        wait_for(lambda: _metrics_are_served(bind))
+        wait_until(lambda: _metrics_are_served(bind))
         assert tree.terminate() < 2
         assert tree.process.returncode == 0
 
@@ -89,14 +89,16 @@ def test_a_job_that_forks_without_end_stops_nobody(
         processes.set("pids.max", 80)
 
         enqueue(query, "fork_without_end")
-        wait_for(lambda: any("refused" in line for line in ledger(project)), what=tree.reported)
+        wait_until(
+            lambda: any("refused" in line for line in ledger(project)), what=tree.reported
+        )
         enqueue(query, "quick", 1)
         finished(query, 1, tree.reported)
         assert len(processes.get("cgroup.procs").split()) > 50
 
         assert tree.terminate() < 7
         assert tree.process.returncode == 0
-        wait_for(lambda: not processes.get("cgroup.procs").split(), 2, "some are left")
+        wait_until(lambda: not processes.get("cgroup.procs").split(), 2, "some are left")
     assert query("SELECT class_name FROM jobsd.jobs WHERE finished_at IS NULL") == [
         ("trial_jobs.fork_without_end",)
     ]
@@ -124,7 +126,7 @@ def test_a_worker_that_takes_all_memory_is_kept_apart(project: Project, query: Q
 
             assert (replaced["kind"], replaced["reason"]) == ("worker", "oom")
             assert metric(bind, RESTARTS.format("oom")) == 1
-            wait_for(lambda: query(FAILED) == [(eater, "oom")], what=tree.reported)
+            wait_until(lambda: query(FAILED) == [(eater, "oom")], what=tree.reported)
             finished(query, 1, tree.reported)
             enqueue(query, "quick", 2, queue="a")
             finished(query, 2, tree.reported)

@@ -12,12 +12,12 @@ import pytest
 
 from failures.asking import finished
 from system.jobs import enqueue, enqueue_many, ledger, let_go
-from system.tree import wait_for
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from system.tree import Project
+    from harness.project import Project
 
     Query = Callable[[str], list[tuple[object, ...]]]
 
@@ -87,7 +87,7 @@ def three_workers(project: Project) -> Project:
 def test_a_reload_has_no_moment_without_capacity(three_workers: Project, query: Query) -> None:
     with three_workers.start() as tree:
         tree.wait_event("supervisor.ready")
-        wait_for(lambda: query(SLEEPING) == [(WORKERS,)], what=tree.reported)
+        wait_until(lambda: query(SLEEPING) == [(WORKERS,)], what=tree.reported)
         before = {child.pid for child in tree.children("worker")}
 
         with Capacity(three_workers.environ["DATABASE_URL"]) as capacity:
@@ -112,14 +112,14 @@ def test_jobs_go_on_through_a_reload(three_workers: Project, query: Query) -> No
     with three_workers.start() as tree:
         tree.wait_event("supervisor.ready")
         long_ones = enqueue_many(query, "held", [(n,) for n in range(3)])
-        wait_for(lambda: len(ledger(three_workers)) == 3, what=tree.reported)
+        wait_until(lambda: len(ledger(three_workers)) == 3, what=tree.reported)
         tree.process.send_signal(signal.SIGHUP)
         count = 0
         # Who runs the long ones is waited for: so there is a reload beside two of the others.
         while not tree.events("supervisor.reloaded") or count < 2:
             enqueue(query, "quick", count)
             count += 1
-            wait_for(lambda: query(UNFINISHED) == [(0,)], 1, tree.reported)
+            wait_until(lambda: query(UNFINISHED) == [(0,)], 1, tree.reported)
             if count == 2:
                 assert not tree.events("supervisor.reloaded")
                 let_go(three_workers)
@@ -139,7 +139,7 @@ def test_a_storm_of_signals_is_survived_and_one_of_terms_is_one_stop(
     with three_workers.start() as tree:
         tree.wait_event("supervisor.ready")
         enqueue(query, "mixed", 1, 0.5, "pass")
-        wait_for(lambda: ledger(three_workers), what=tree.reported)
+        wait_until(lambda: ledger(three_workers), what=tree.reported)
         for n in range(5000):
             os.kill(tree.process.pid, STORM[n % len(STORM)])
         tree.wait_event("supervisor.reloaded")
@@ -167,9 +167,9 @@ def test_ttin_and_ttou_change_the_number_of_workers(project: Project, query: Que
     with project.start(JOBSD_LOG_LEVEL="debug") as tree:
         tree.wait_event("supervisor.ready")
         tree.process.send_signal(signal.SIGTTIN)
-        wait_for(lambda: query(ROWS) == [(2,)], what=tree.reported)
+        wait_until(lambda: query(ROWS) == [(2,)], what=tree.reported)
         enqueue_many(query, "held", [(n,) for n in range(6)])
-        wait_for(lambda: len(ledger(project)) == 6, what=tree.reported)
+        wait_until(lambda: len(ledger(project)) == 6, what=tree.reported)
 
         for _ in range(4):
             heard = len(tree.events("signal.received"))
@@ -178,7 +178,7 @@ def test_ttin_and_ttou_change_the_number_of_workers(project: Project, query: Que
 
         let_go(project)
         finished(query, 6, tree.reported)
-        wait_for(lambda: query(ROWS) == [(1,)], what=tree.reported)
+        wait_until(lambda: query(ROWS) == [(1,)], what=tree.reported)
         enqueue(query, "quick", 7)
         finished(query, 7, tree.reported)
         assert query("SELECT DISTINCT attempts FROM jobsd.jobs") == [(1,)]

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.tree import COMMAND, Tree
 from ports import free_port
-from system.tree import COMMAND, Project, Tree
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
+
+    from harness.project import Project
 
 
 @contextlib.contextmanager

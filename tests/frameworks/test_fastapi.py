@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from docs.pages import blocks, guide
-from system.tree import COMMAND, ENDS_WITH_US
+from harness.tree import COMMAND, ENDS_WITH_US
 
 if TYPE_CHECKING:
     from pathlib import Path

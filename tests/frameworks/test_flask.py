@@ -13,11 +13,11 @@ from flask import Flask, current_app, g
 from psycopg import conninfo
 
 from docs.pages import blocks, guide
+from harness.tree import ENDS_WITH_US
 from jobsd import around_job, job
 from jobsd.database.connection import Target
 from jobsd.database.migrate import migrate
 from jobsd.flask import Jobs, queue
-from system.tree import ENDS_WITH_US
 
 if TYPE_CHECKING:
     from pathlib import Path

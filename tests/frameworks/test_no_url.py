@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from system.tree import Project
+from harness.project import Project
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from docs.pages import blocks, guide
+from harness.project import Project
 from jobsd.database.connection import Target
 from jobsd.database.migrate import migrate
-from system.tree import Project
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

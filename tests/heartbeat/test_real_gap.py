@@ -7,8 +7,9 @@ import json
 import socket
 from typing import TYPE_CHECKING, Any
 
+from harness.project import Project
 from system.commands import Commands
-from system.tree import Project, wait_for
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,19 +44,19 @@ def test_every_check_sees_heartbeats_stop_and_return(tmp_path: Path, target: Tar
         port: int = listener.getsockname()[1]
 
     with project.start("--metrics-bind", f"127.0.0.1:{port}"):
-        wait_for(lambda: len(run.rows("heartbeat", "recent")) >= 2)
-        wait_for(lambda: _judged(run)[:2] == (True, True))
-        wait_for(lambda: _healthz(port)[0] == 200)
+        wait_until(lambda: len(run.rows("heartbeat", "recent")) >= 2)
+        wait_until(lambda: _judged(run)[:2] == (True, True))
+        wait_until(lambda: _healthz(port)[0] == 200)
 
         run("queues", "pause", "default")
-        status, facts = wait_for(lambda: (answer := _healthz(port))[0] == 503 and answer)
+        status, facts = wait_until(lambda: (answer := _healthz(port))[0] == 503 and answer)
         assert (status, facts["healthy"], facts["heartbeat_within"]) == (503, False, 2.0)
         assert facts["last_heartbeat"] is not None
-        wait_for(lambda: _judged(run)[:2] == (False, False), what="the gap lasts")
+        wait_until(lambda: _judged(run)[:2] == (False, False), what="the gap lasts")
 
         run("queues", "resume", "default")
-        wait_for(lambda: _healthz(port)[0] == 200, what="healthy again")
-        wait_for(lambda: _judged(run)[:2] == (True, True))
+        wait_until(lambda: _healthz(port)[0] == 200, what="healthy again")
+        wait_until(lambda: _judged(run)[:2] == (True, True))
         assert _judged(run)[2] >= 1, "the gap stays in the log"
 
     gaps = run.json("heartbeat", "gaps", "--every", "1s", "--since", "1h", status=1)

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
+from harness.project import Project
 from hosts.network import Network, network
 from jobsd.database.connection import Target
 from jobsd.database.migrate import migrate
 from system.jobs import LEDGER
-from system.tree import Project
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

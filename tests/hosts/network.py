@@ -20,13 +20,14 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
+from harness.tree import COMMAND, Tree
 from outages.cluster import Cluster, cluster
-from system.tree import COMMAND, Tree, wait_for
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from system.tree import Project
+    from harness.project import Project
 
 SERVER = "10.77.0.1"
 _TOOLS = ("ip", "unshare", "nsenter", "setpriv")
@@ -134,11 +135,11 @@ class Network:
         apart = ("--net", "--uts", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
         switch = self.switch
         with _held(*apart) as holder:
-            wait_for(lambda: psutil.Process(holder.pid).children(), what="the first process")
+            wait_until(lambda: psutil.Process(holder.pid).children(), what="the first process")
             # A new port for each: that of a host that is gone goes a moment later.
             number = len(switch.hosts) + 2
             host = Host(name, f"10.77.0.{number}", f"port{number}", holder, switch)
-            wait_for(lambda: _apart(host.pid, "pid"), what="namespaces")
+            wait_until(lambda: _apart(host.pid, "pid"), what="namespaces")
             switch.hosts.append(host)
             named = f"echo {name} > /proc/sys/kernel/hostname"
             subprocess.run([*host.prefix, "sh", "-c", named], check=True)
@@ -158,7 +159,7 @@ def network() -> Generator[Network]:
     if missing or os.geteuid():
         pytest.skip(f"needs root, and {', '.join(_TOOLS)}")
     with _held("--net") as holder:
-        wait_for(lambda: holder.poll() is not None or _apart(holder.pid, "net"))
+        wait_until(lambda: holder.poll() is not None or _apart(holder.pid, "net"))
         if holder.poll() is not None:
             pytest.skip("needs the right to make network namespaces")
         switch = Switch(holder)

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from outages.ordeal import passes
-from system.tree import wait_for
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from harness.project import Project
     from hosts.network import Host, Network
-    from system.tree import Project
 
     Query = Callable[[str], list[tuple[object, ...]]]
 
@@ -106,13 +106,13 @@ def test_clocks_that_are_an_hour_off_change_nothing(
             tree.wait_event("recurring.loaded")
         _run(behind, project, _ENQUEUE, net.url, str(project.root), **behind_env)
         _run(ahead, project, _ENQUEUE, net.url, str(project.root), **ahead_env)
-        wait_for(lambda: _ran(project) == 20, what=late.reported)
+        wait_until(lambda: _ran(project) == 20, what=late.reported)
         passes(8)  # longer than a heartbeat may stand
 
         # Ticks go on: sooner or later either host has run one, and beats again.
-        wait_for(lambda: _clocks(project) == {"behind": -1, "ahead": 1}, what=late.reported)
+        wait_until(lambda: _clocks(project) == {"behind": -1, "ahead": 1}, what=late.reported)
         assert query(_LATE) == []
-        wait_for(lambda: query(_OFF) == [], what=lambda: str(query(_OFF)))
+        wait_until(lambda: query(_OFF) == [], what=lambda: str(query(_OFF)))
         ((ticks, instants, seconds),) = query(_TICKS)
         assert ticks == instants == seconds
         assert query(_CLEARED) == [(20, True)]

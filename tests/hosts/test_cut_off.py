@@ -9,14 +9,13 @@ import pytest
 
 from outages.ordeal import passes
 from system.jobs import enqueue, let_go
-from system.tree import wait_for
-from waiting import Stopwatch
+from waiting import Stopwatch, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
+    from harness.project import Project
     from hosts.network import Host, HostTree, Network
-    from system.tree import Project
 
     Query = Callable[[str], list[tuple[object, ...]]]
 
@@ -94,21 +93,21 @@ def test_a_host_that_is_away_is_pruned_and_comes_back_harmless(
     ):
         other.wait_event("supervisor.ready")
         query(_LIMITED.format("slow", [2, 0.2]))
-        wait_for(lambda: _rows(query) == {"alpha": 4, "beta": 4}, what=other.reported)
+        wait_until(lambda: _rows(query) == {"alpha": 4, "beta": 4}, what=other.reported)
 
         with _away(alpha, away, how):
             watch = Stopwatch()
-            wait_for(lambda: _rows(query) == {"beta": 4}, what=other.reported)
+            wait_until(lambda: _rows(query) == {"beta": 4}, what=other.reported)
             took_s = watch.took()
-            wait_for(lambda: "ended 2 beta" in _ledger(project), what=other.reported)
+            wait_until(lambda: "ended 2 beta" in _ledger(project), what=other.reported)
             passes(seconds)
         away.wait_event("claims.lost")
         let_go(project)
-        wait_for(lambda: "ended 1 alpha" in _ledger(project), what=away.reported)
-        wait_for(lambda: _rows(query) == {"alpha": 4, "beta": 4}, what=away.reported)
+        wait_until(lambda: "ended 1 alpha" in _ledger(project), what=away.reported)
+        wait_until(lambda: _rows(query) == {"alpha": 4, "beta": 4}, what=away.reported)
         other.freeze()
         enqueue(query, "quick", 3)
-        wait_for(lambda: "ran 3 alpha" in _ledger(project), what=away.reported)
+        wait_until(lambda: "ran 3 alpha" in _ledger(project), what=away.reported)
 
         assert THRESHOLD_S < took_s < DEAD_S + INTERVAL_S + MACHINE_S
         assert query(_PLACES) == [
@@ -127,7 +126,7 @@ def _with_a_running_job(project: Project, query: Query, tree: HostTree) -> Gener
     """A limited job that runs in the only tree that there is, for as long as it is away."""
     tree.wait_event("supervisor.ready")
     query(_LIMITED.format("held", [1]))
-    wait_for(lambda: _ledger(project) == ["began 1 alpha"], what=tree.reported)
+    wait_until(lambda: _ledger(project) == ["began 1 alpha"], what=tree.reported)
     yield
 
 

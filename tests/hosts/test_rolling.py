@@ -12,11 +12,12 @@ import psutil
 import psycopg
 import pytest
 
+from harness.project import Project
 from jobsd.database.grants import grants
 from neighbours import NEXT, OURS, make_next_program
 from outages.ordeal import connect
 from system.jobs import LEDGER, ledger
-from system.tree import Project, wait_for
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -189,7 +190,7 @@ def test_no_deploy_is_noticed_by_any_job(
     with _fleet(net, tmp_path, hosts) as fleet:
         fleet.deploy("")
         enqueuer = Enqueuer(net.database.socket_url)
-        wait_for(lambda: len(ledger(fleet.project)) > 20)
+        wait_until(lambda: len(ledger(fleet.project)) > 20)
 
         if first == "tables":
             _migrate(net, fleet)
@@ -203,7 +204,7 @@ def test_no_deploy_is_noticed_by_any_job(
         _all_run(fleet, enqueuer)
 
         enqueuer.end()
-        wait_for(lambda: _open(query) == 0, 60, lambda: str(query(_ENDED)))
+        wait_until(lambda: _open(query) == 0, 60, lambda: str(query(_ENDED)))
         fleet.end()
 
     assert enqueuer.refused == []
@@ -220,7 +221,7 @@ def test_no_deploy_is_noticed_by_any_job(
 def _all_run(fleet: Fleet, enqueuer: Enqueuer) -> None:
     """Wait until a job ran that is enqueued from now on."""
     last = enqueuer.count + 5
-    wait_for(lambda: f"relayed {last}" in ledger(fleet.project), 30)
+    wait_until(lambda: f"relayed {last}" in ledger(fleet.project), 30)
 
 
 def _open(query: Query) -> int:

@@ -20,8 +20,7 @@ from jobsd.embedded.account import Account, server_account
 from jobsd.embedded.binaries import Binaries, find, usable
 from kept import kept_folder
 from ports import free_port
-from system.tree import wait_for
-from waiting import Stopwatch
+from waiting import Stopwatch, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -121,7 +120,7 @@ class Cluster:
                 start_new_session=True,
             )
         if answers:
-            wait_for(self.answers, what="the database answers")
+            wait_until(self.answers, what="the database answers")
 
     def answers(self, url: str = "", *, writes: bool = True) -> bool:
         """Return whether it takes a connection, and may be written to."""
@@ -237,5 +236,5 @@ def _blank() -> Path:
 
 def returned(made: Cluster, url: str, within_s: float = 20.0) -> Stopwatch:
     """Wait until the database is there again for its clients; return since when."""
-    wait_for(lambda: made.answers(url), within_s, made.reported)
+    wait_until(lambda: made.answers(url), within_s, made.reported)
     return Stopwatch()

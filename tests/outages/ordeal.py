@@ -15,14 +15,16 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
+from harness.project import Project
 from jobsd.database.connection import OUTAGES
 from system.jobs import LEDGER, ledger, ledger_times
-from system.tree import Project, Tree, wait_for
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
     from pathlib import Path
 
+    from harness.tree import Tree
     from waiting import Stopwatch, Took
 
 BEFORE_S = 1.0
@@ -152,7 +154,7 @@ class Ordeal:
         """Wait until all is up and work goes round; then say who must live on."""
         self.tree.wait_event("supervisor.ready")
         self.enqueuer = Enqueuer(self.url)
-        wait_for(lambda: len(ledger(self.project)) > 20, what=self.tree.reported)
+        wait_until(lambda: len(ledger(self.project)) > 20, what=self.tree.reported)
         self.before = {child.pid for child in self.tree.children()}
         return self.enqueuer
 
@@ -169,7 +171,7 @@ class Ordeal:
             row = connection.execute(_ENQUEUE, ("plain", [n], None, 1, None)).fetchone()
         if self.enqueuer is not None and row is not None:
             self.enqueuer.committed[row[0]] = "plain"
-        wait_for(lambda: f"ran {n}" in self._ledger(), what=self.tree.reported)
+        wait_until(lambda: f"ran {n}" in self._ledger(), what=self.tree.reported)
         took_s = back.took()
         print(f"recovered within {took_s:.2f} s")
         return took_s
@@ -216,8 +218,10 @@ class Ordeal:
         assert self.enqueuer is not None
         self.enqueuer.end()
         # One that is in no table would be open for ever.
-        wait_for(lambda: self._open() == 0, 30, self.tree.reported)
-        wait_for(lambda: self.query(_LEFT) == [(0, 0, 0)], what=lambda: str(self.query(_LEFT)))
+        wait_until(lambda: self._open() == 0, 30, self.tree.reported)
+        wait_until(
+            lambda: self.query(_LEFT) == [(0, 0, 0)], what=lambda: str(self.query(_LEFT))
+        )
         assert self.query(_DOUBLE_TICKS) == []
         return self.enqueuer
 
@@ -256,7 +260,7 @@ class Ordeal:
         for event in untrue | more:
             assert tree.events(event) == [], event
         begun = len(tree.events("database.unavailable")) + len(tree.events("database.awaited"))
-        wait_for(lambda: len(tree.events("database.available")) == begun, 5, tree.reported)
+        wait_until(lambda: len(tree.events("database.available")) == begun, 5, tree.reported)
         if lost is not None:
             assert begun == lost, [
                 event["error"] for event in tree.events("database.unavailable")

@@ -21,10 +21,11 @@ import psycopg
 import pytest
 
 from database.pgbouncer import pooler
+from harness.tree import ENDS_WITH_US
 from kept import kept_folder
 from outages.cluster import ROLE, Cluster, place
 from ports import free_port
-from system.tree import ENDS_WITH_US, wait_for
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -131,7 +132,7 @@ class Member:
     @contextlib.contextmanager
     def behind(self) -> Generator[None]:
         """Keep from a standby what the primary writes; after the block it never gets it."""
-        receiver = wait_for(self._receiver, START_S, self.reported)
+        receiver = wait_until(self._receiver, START_S, self.reported)
         receiver.suspend()
         try:
             yield
@@ -211,7 +212,7 @@ class Patroni:
 
     def whole(self) -> tuple[Member, Member]:
         """Wait until there are a primary and a standby that streams; return them."""
-        return wait_for(self._both, START_S, self.reported)  # type: ignore[no-any-return]
+        return wait_until(self._both, START_S, self.reported)  # type: ignore[no-any-return]
 
     def reported(self) -> str:
         """Return the ends of the logs."""
@@ -277,7 +278,7 @@ def patroni(*, synchronous: bool) -> Generator[Patroni]:
         for member in made.members:
             stack.callback(member.die)
         one.start()
-        wait_for(lambda: one.has_part("primary"), START_S, one.reported)
+        wait_until(lambda: one.has_part("primary"), START_S, one.reported)
         other.start()
         made.whole()
         yield made

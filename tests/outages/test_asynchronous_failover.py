@@ -12,12 +12,13 @@ import psycopg
 import pytest
 
 from database.pgbouncer import pooler
+from harness.project import Project
 from jobsd.database.connection import Target
 from jobsd.database.migrate import migrate
 from outages.cluster import Cluster, cluster, place, returned
 from outages.ordeal import JOBS, connect, passes
 from system.jobs import LEDGER, ledger
-from system.tree import Project, wait_for
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -96,13 +97,13 @@ def test_no_job_that_had_reached_the_standby_is_lost(tmp_path: Path) -> None:
             for number in range(ALL):
                 seconds = 8 + 6 * dice.random()
                 connection.execute(_ENQUEUE, ([float(number), seconds],))
-        wait_for(lambda: _ask(primary.url, _REPLAYED) == [(1,)], what=standby.reported)
+        wait_until(lambda: _ask(primary.url, _REPLAYED) == [(1,)], what=standby.reported)
         with pooler(primary.url) as pooled:
             project = Project(tmp_path, pooled.url, LEDGER=str(tmp_path / "ledger"))
             project.write("trial_jobs.py", LEDGER + JOBS)
             project.write("config/queue.yml", _QUEUE)
             with project.start() as tree:
-                wait_for(lambda: len(ledger(project)) > WORKERS * 2, 120, tree.reported)
+                wait_until(lambda: len(ledger(project)) > WORKERS * 2, 120, tree.reported)
 
                 with _behind(standby):
                     passes(BEHIND_S)
@@ -112,7 +113,7 @@ def test_no_job_that_had_reached_the_standby_is_lost(tmp_path: Path) -> None:
 
                 returned(standby, standby.url)
                 # Who waits for nothing more has ended all, or lost some.
-                wait_for(lambda: _ask(standby.url, _LEFT) == [(0, 0)], 240, tree.reported)
+                wait_until(lambda: _ask(standby.url, _LEFT) == [(0, 0)], 240, tree.reported)
                 assert _ask(standby.url, _NOWHERE) == []
                 assert _ask(standby.url, _ENDED) == [(ALL,)]
                 assert tree.events("jobs.lost") == []

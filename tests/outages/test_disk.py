@@ -13,8 +13,7 @@ import pytest
 
 from outages.cluster import Cluster, place
 from outages.ordeal import RECOVERY_S, ordeal
-from system.tree import wait_for
-from waiting import Stopwatch
+from waiting import Stopwatch, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -86,9 +85,9 @@ def test_a_full_disk_is_an_outage_that_ends_when_there_is_room(tmp_path: Path) -
             _fill(ballast)
             assert _is_refused(disk)
             _write_until_it_ends(disk)
-            wait_for(lambda: tree.tree.events("database.unavailable"), what=disk.reported)
+            wait_until(lambda: tree.tree.events("database.unavailable"), what=disk.reported)
             ballast.unlink()
-            wait_for(lambda: _is_back(disk), what=disk.reported)
+            wait_until(lambda: _is_back(disk), what=disk.reported)
 
             assert tree.recovered(Stopwatch()) < RECOVERY_S
             tree.check(lost=None)

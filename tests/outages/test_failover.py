@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
+from harness.project import Project
 from jobsd.database.connection import Target
 from jobsd.database.migrate import migrate
 from outages.cluster import Cluster, cluster, place, returned
 from outages.ordeal import RECOVERY_S, ordeal
-from system.tree import Project, wait_for
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -34,7 +35,7 @@ def _pair() -> Generator[tuple[Cluster, Cluster]]:
         standby.start(answers=False)
         primary.stop()
         primary.start(synchronous_standby_names="*", answers=False)
-        wait_for(lambda: _streams(primary), what=standby.reported)
+        wait_until(lambda: _streams(primary), what=standby.reported)
         yield primary, standby
 
 
@@ -86,7 +87,7 @@ def test_a_standby_is_waited_for_until_it_is_promoted(tmp_path: Path) -> None:
         (standby.data / "standby.signal").touch()
         # No fewer than the cluster was made with: else it would not begin to replay.
         standby.start(answers=False, max_connections="100")
-        wait_for(lambda: standby.answers(writes=False), what=standby.reported)
+        wait_until(lambda: standby.answers(writes=False), what=standby.reported)
         with ordeal(tmp_path, standby.url) as tree:
             waiting = tree.tree.wait_event("database.awaited")
             assert "read-only transaction" in str(waiting["error"])
@@ -111,7 +112,7 @@ def test_a_standby_is_checked_and_said_to_be_one(tmp_path: Path) -> None:
             connection.execute("SELECT jobsd.enqueue('trial_jobs.plain', '[1]')")
         standby.copy(primary)
         standby.start(answers=False)
-        wait_for(lambda: standby.answers(writes=False), what=standby.reported)
+        wait_until(lambda: standby.answers(writes=False), what=standby.reported)
         both = f"127.0.0.1:{standby.port},127.0.0.1:{primary.port}"
         project = Project(tmp_path, f"postgresql://jobsd@{both}/postgres")
         project.write("config/queue.yml", "workers: [{threads: 1}]\n")

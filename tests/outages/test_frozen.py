@@ -13,8 +13,7 @@ from psycopg import conninfo
 
 from jobsd.clock import monotonic
 from outages.ordeal import RECOVERY_S, Ordeal, connect, ordeal, passes
-from system.tree import wait_for
-from waiting import Stopwatch
+from waiting import Stopwatch, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -95,14 +94,14 @@ def _no_room(running: Cluster, tree: Ordeal) -> Generator[None]:
     with running.connect() as one, contextlib.ExitStack() as taken:
         cut = _TERMINATE.replace("current_database()", f"'{_name(tree)}'").encode()
         with _standing_still(tree):
-            wait_for(lambda: one.execute(cut).fetchone() == (0,), what="their end")
+            wait_until(lambda: one.execute(cut).fetchone() == (0,), what="their end")
             with contextlib.suppress(psycopg.OperationalError):
                 while True:
                     taken.enter_context(running.connect())
         yield
         taken.close()
         # A session goes on for a moment when its client has gone, and there is no room.
-        wait_for(lambda: one.execute(_OURS.encode()).fetchone() == (1,), what="room")
+        wait_until(lambda: one.execute(_OURS.encode()).fetchone() == (1,), what="room")
 
 
 @contextlib.contextmanager
@@ -142,7 +141,7 @@ def test_connections_that_are_terminated_at_random_are_made_anew(
         while monotonic() - began < seconds or cut.total() <= seconds:
             cut.update(name for name, _ in connection.execute(_TERMINATE_SOME))
             # Who is cut off again before it has come back has an outage.
-            wait_for(lambda: _reconnected(tree) == cut, what=tree.tree.reported)
+            wait_until(lambda: _reconnected(tree) == cut, what=tree.tree.reported)
             passes(0.2)
 
         assert tree.recovered(Stopwatch()) < RECOVERY_S

@@ -9,8 +9,7 @@ import pytest
 
 from outages.cluster import Cluster, returned
 from outages.ordeal import RECOVERY_S, Ordeal, ordeal, passes
-from system.tree import wait_for
-from waiting import Stopwatch
+from waiting import Stopwatch, wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,7 +33,7 @@ def _until_all_is_said(tree: Ordeal) -> int:
             said, watch = len(lines), Stopwatch()
         return watch.over(QUIET_S)
 
-    wait_for(quiet, 10, tree.tree.reported)
+    wait_until(quiet, 10, tree.tree.reported)
     return said
 
 

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.project import Project
 from outages.ordeal import connect, passes
 from system.jobs import LEDGER
-from system.tree import Project, wait_for
-from waiting import Stopwatch
+from waiting import Stopwatch, wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -71,7 +71,7 @@ def test_after_commits_that_were_never_answered_nobody_waits_beside_a_free_slot(
     with project.start() as tree, connect(url) as watcher:
         tree.wait_event("supervisor.ready")
         watcher.execute(_ENQUEUE.encode())
-        wait_for(
+        wait_until(
             lambda: (watcher.execute(_OPEN.encode()).fetchone() or (0,))[0] < 7_900,
             what=tree.reported,
         )
@@ -90,7 +90,9 @@ def test_after_commits_that_were_never_answered_nobody_waits_beside_a_free_slot(
         while left != (0,) and not watch.over(11):
             left = watcher.execute(_BESIDE.encode()).fetchone()
         assert left == (0,)
-        wait_for(lambda: watcher.execute(_OPEN.encode()).fetchone() == (0,), 120, tree.reported)
+        wait_until(
+            lambda: watcher.execute(_OPEN.encode()).fetchone() == (0,), 120, tree.reported
+        )
 
 
 def _wait_for_standby(running: Cluster, name: str) -> None:

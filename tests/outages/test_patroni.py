@@ -12,8 +12,7 @@ import pytest
 
 from outages.ordeal import Ordeal, connect, ordeal, passes
 from outages.patroni import START_S, Member, Patroni, patroni
-from system.tree import wait_for
-from waiting import Stopwatch
+from waiting import Stopwatch, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -53,14 +52,14 @@ def _followed(made: Patroni, standby: Member) -> Generator[None]:
     """Wait for the standby to be the primary, and note from when to when that was to come."""
     began = time.time()
     yield
-    wait_for(lambda: standby.has_part("primary"), START_S, made.reported)
+    wait_until(lambda: standby.has_part("primary"), START_S, made.reported)
     made.failovers.append((began, time.time()))
 
 
 def _switch_over(made: Patroni) -> None:
     primary, standby = made.whole()
     with _followed(made, standby):
-        wait_for(lambda: primary.switch_over(standby), START_S, made.reported)
+        wait_until(lambda: primary.switch_over(standby), START_S, made.reported)
 
 
 def _crash(made: Patroni) -> None:

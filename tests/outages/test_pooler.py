@@ -9,7 +9,7 @@ import pytest
 from database.pgbouncer import pgbouncer
 from outages.cluster import returned
 from outages.ordeal import RECOVERY_S, ordeal
-from system.tree import wait_for
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,7 +40,7 @@ def test_a_tree_behind_a_transaction_pooler_survives_the_database_too(
         ordeal(tmp_path, pooled, database=said, direct_url=url) as tree,
     ):
         tree.begin()
-        wait_for(
+        wait_until(
             lambda: tree.query(_COUNT_LISTENERS) == [(_LISTENERS[wakeups],)],
             what=tree.tree.reported,
         )

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import pytest
 from psycopg import conninfo
 
+from harness.project import Project
 from outages.cluster import cluster
 from outages.ordeal import JOBS, QUEUE, RECURRING, Ordeal, connect, ordeal
 from system.jobs import LEDGER, ledger
-from system.tree import Project, wait_for
-from waiting import Stopwatch
+from waiting import Stopwatch, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,10 +81,12 @@ def _jumped(tree: Ordeal, to_s: int) -> datetime | None:
 
 def _follows(tree: Ordeal, jump: str) -> None:
     """See that all goes on by the server's clock as it is since it has jumped."""
-    now = wait_for(lambda: _jumped(tree, int(jump[:-1]) * 3600), what="the clock to jump")
+    now = wait_until(lambda: _jumped(tree, int(jump[:-1]) * 3600), what="the clock to jump")
     tree.recovered(Stopwatch())
-    wait_for(lambda: tree.query(TICKED.format(now))[0][0] >= 2, FOLLOWS_S, tree.tree.reported)
-    wait_for(lambda: tree.query(BEATS) == [(True,)], FOLLOWS_S, lambda: str(tree.query(BEATS)))
+    wait_until(lambda: tree.query(TICKED.format(now))[0][0] >= 2, FOLLOWS_S, tree.tree.reported)
+    wait_until(
+        lambda: tree.query(BEATS) == [(True,)], FOLLOWS_S, lambda: str(tree.query(BEATS))
+    )
 
 
 @pytest.mark.failure(
@@ -139,14 +141,14 @@ def test_a_tree_that_starts_behind_a_jump_recovers_those_before(
     with project.start() as tree:
         tree.wait_event("supervisor.ready")
         ask("SELECT jobsd.enqueue('trial_jobs.slow', '[1, 3600]')")
-        wait_for(lambda: "began 1" in ledger(project), FOLLOWS_S, tree.reported)
+        wait_until(lambda: "began 1" in ledger(project), FOLLOWS_S, tree.reported)
     _set(clock, jump)
 
     with project.start() as tree:
-        wait_for(lambda: ask(ENDED)[0][1:] != ("open", 0), FOLLOWS_S, tree.reported)
+        wait_until(lambda: ask(ENDED)[0][1:] != ("open", 0), FOLLOWS_S, tree.reported)
         ask("SELECT jobsd.enqueue('trial_jobs.slow', '[2, 0]')")
-        wait_for(lambda: ask(ENDED)[-1][1] != "open", FOLLOWS_S, tree.reported)
-        wait_for(lambda: ask(ROWS) == [(0, True)], FOLLOWS_S, lambda: str(ask(ROWS)))
+        wait_until(lambda: ask(ENDED)[-1][1] != "open", FOLLOWS_S, tree.reported)
+        wait_until(lambda: ask(ROWS) == [(0, True)], FOLLOWS_S, lambda: str(ask(ROWS)))
 
     assert ask(ENDED)[1:] == [("2", "finished", 1)]
     assert ask(ENDED)[0][1:] == ("ProcessExitError", 1)

@@ -22,10 +22,11 @@ import pytest
 import yaml
 from prometheus_client.openmetrics import parser
 
+from harness.tree import ENDS_WITH_US
 from instruments.grafana_dashboard import DASHBOARD, ROWS, text
 from instruments.test_metrics import DATABASE, NAMES, TREE
 from jobsd.instruments.metrics import exposition
-from system.tree import ENDS_WITH_US, wait_for
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -133,7 +134,7 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]
     ):
         made = Prometheus(port, ends_at)
         try:
-            wait_for(made.is_up, what="Prometheus is up")
+            wait_until(made.is_up, what="Prometheus is up")
             yield made
         finally:
             process.kill()

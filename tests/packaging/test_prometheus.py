@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.project import Project
+from harness.tree import ENDS_WITH_US
 from jobsd.heartbeat.log import record
 from jobsd.instruments.metrics import exposition
 from jobsd.operations.gauges import database_figures
 from jobsd.processes.scoreboard import Scoreboard
 from jobsd.supervisor.monitor.tree_figures import tree_figures
-from system.tree import ENDS_WITH_US, Project, wait_for
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -153,7 +155,7 @@ def prometheus(tmp_path: Path, metrics_port: int) -> Iterator[Prometheus]:
 
 def _wait_firing(prometheus: Prometheus, alerts: set[str]) -> None:
     """Wait until these alerts fire and no others; a busy machine may take its time."""
-    wait_for(lambda: prometheus.firing() == alerts, 90, lambda: str(prometheus.firing()))
+    wait_until(lambda: prometheus.firing() == alerts, 90, lambda: str(prometheus.firing()))
 
 
 def test_the_alert_fires_when_heartbeats_stop_and_clears_when_they_return(

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.project import Project
 from jobsd.jobs import retention
-from system.tree import Project, wait_for
+from waiting import wait_until
 
 from .conftest import HOURLY, RUNS, names, task
 
@@ -100,9 +101,9 @@ def test_two_trees_that_keep_no_jobs_run_each_instant_once(
     beats = "SELECT count(*) FROM jobsd.heartbeat_logs"
 
     with project.start() as first, project.start() as second:
-        wait_for(lambda: rows(beats)[0] >= 3)
+        wait_until(lambda: rows(beats)[0] >= 3)
         assert project.run("clear-finished", "--older-than", "0s").returncode == 0
-        wait_for(lambda: rows(beats)[0] >= 6)
+        wait_until(lambda: rows(beats)[0] >= 6)
         for tree in (first, second):
             tree.process.terminate()
             assert tree.process.wait(15) == 0

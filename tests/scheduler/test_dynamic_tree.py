@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.project import Project
 from jobsd.clock import monotonic
 from system.commands import Commands
-from system.tree import Project, wait_for
+from waiting import wait_until
 
 from .conftest import RUNS
 
@@ -47,19 +48,19 @@ def test_edits_are_seen_at_once_or_within_a_polling_interval(
         tree.wait_event("recurring.loaded")
 
         _edit(run, "add", *BEAT)
-        wait_for(lambda: rows(RUNS)[0] >= 1, within_s, "a new task runs")
+        wait_until(lambda: rows(RUNS)[0] >= 1, within_s, "a new task runs")
 
         _edit(run, "disable", "beat")
         _await_rest(rows, within_s)
 
         before = rows(RUNS)[0]
         _edit(run, "enable", "beat")
-        wait_for(lambda: rows(RUNS)[0] > before, within_s, "it runs again")
+        wait_until(lambda: rows(RUNS)[0] > before, within_s, "it runs again")
 
         _edit(run, "remove", "beat")
         _edit(run, "add", *BEAT, "--queue", "other")
         other = "SELECT count(*) FROM jobsd.jobs WHERE queue_name = 'other'"
-        wait_for(lambda: rows(other)[0] >= 1, within_s, "it runs as it was made anew")
+        wait_until(lambda: rows(other)[0] >= 1, within_s, "it runs as it was made anew")
 
         _edit(run, "remove", "beat")
         _await_rest(rows, within_s)
@@ -73,7 +74,7 @@ def _await_rest(rows: Rows, within_s: float) -> None:
     """Wait until two seconds have passed without a run; there were two instants in them."""
     end = monotonic() + within_s + 2.0
     last = "SELECT coalesce(now() - max(run_at) > interval '2.5 s', true)"
-    wait_for(
+    wait_until(
         lambda: rows(f"{last} FROM jobsd.recurring_executions")[0],
         end - monotonic(),
         "it rests",

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Protocol
 import psycopg
 import pytest
 
+from harness.tree import ENDS_WITH_US
 from jobsd.processes.nap import Nap
-from system.tree import ENDS_WITH_US
 from waiting import Stopwatch
 
 from .conftest import RUNS

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 from psycopg import conninfo
 
-from system.tree import COMMAND, Project
+from harness.project import Project
+from harness.tree import COMMAND
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,12 +11,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from psycopg import conninfo
 
+from harness.project import Project
 from jobsd.configuration.faults import Mistake
 from jobsd.configuration.kinds import read_database_url
 from jobsd.errors import ConfigurationError
 from jobsd.instruments.redaction import redact
 from jobsd.jobs.client import configure, default_client
-from system.tree import Project
 
 if TYPE_CHECKING:
     from pathlib import Path

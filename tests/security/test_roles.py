@@ -11,6 +11,7 @@ import psycopg
 import pytest
 from psycopg import conninfo, errors, sql
 
+from harness.project import Project
 from jobsd.database.connection import Session, Target
 from jobsd.database.grants import grants
 from jobsd.database.migrate import migrate
@@ -18,7 +19,7 @@ from jobsd.database.steps import latest_version
 from jobsd.errors import EnqueueError
 from jobsd.jobs.draft import Draft
 from jobsd.jobs.enqueue import enqueue
-from system.tree import Project, wait_for
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -130,7 +131,7 @@ def test_the_daemon_does_all_its_work_without_ddl(granted: Roles, project: Proje
         granted_sql = "SELECT jobsd.enqueue('role_jobs.limited', '[6]', concurrency_key => 'k')"
         with psycopg.connect(granted.user, autocommit=True) as connection:
             connection.execute(granted_sql.encode())
-        wait_for(lambda: _states(granted) == {"finished": 5, "failed": 1}, what=tree.reported)
+        wait_until(lambda: _states(granted) == {"finished": 5, "failed": 1}, what=tree.reported)
         tree.wait_event("job.failed")
         tree.children("worker")[0].kill()
         tree.wait_event("process.replaced")
@@ -181,7 +182,7 @@ def test_a_right_that_is_lost_is_waited_for_and_reported_once(
         lost = tree.wait_event("database.unavailable")
         granted.as_owner(grants("jobsd", granted.user_name))
         tree.wait_event("database.available")
-        wait_for(lambda: _states(granted)["finished"] >= 1, what=tree.reported)
+        wait_until(lambda: _states(granted)["finished"] >= 1, what=tree.reported)
         tree.terminate()
 
     assert lost["error"]["message"] == (

@@ -13,12 +13,15 @@ import psycopg
 import pytest
 from psycopg import conninfo
 
+from harness.project import Project
 from jobsd.jobs.inspect import without
-from system.tree import Project, Tree, wait_for
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from harness.tree import Tree
 
 SECRET = "SESAME"
 """What all secrets here have in them, and nothing else."""
@@ -154,7 +157,7 @@ def test_a_password_on_the_command_line_is_in_no_title_of_the_tree(
         "--database-url", _with_password(empty_database), DATABASE_URL=""
     ) as tree:
         tree.wait_event("supervisor.ready")
-        wait_for(lambda: "processes up" in _titles(tree), what=_titles(tree))
+        wait_until(lambda: "processes up" in _titles(tree), what=_titles(tree))
 
         assert SECRET not in _titles(tree)
         tree.terminate()

@@ -1,4 +1,4 @@
-"""Trees that are up, for tests that begin there: small ones, and ones that a test plays."""
+"""Trees that are up, for tests that begin there: stubs, and ones that a test plays."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.stub_tree import StubTree, stub_tree
 from monitored_tree.tree import Tree, tree_on
-from small_tree.driver import SmallTree, small_tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 
     from jobsd.database.connection import Target
 
-    Start = Callable[..., SmallTree]
+    Start = Callable[..., StubTree]
 
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
-    """Start a small tree and wait until all of it is up."""
+    """Start a stub tree and wait until all of it is up."""
     with ExitStack() as stack:
 
-        def begin(*specs: tuple[str, int], **options: Any) -> SmallTree:
-            tree = stack.enter_context(small_tree(tmp_path, *specs, **options))
-            tree.wait("supervisor.ready")
+        def begin(*specs: tuple[str, int], **options: Any) -> StubTree:
+            tree = stack.enter_context(stub_tree(tmp_path, *specs, **options))
+            tree.wait_event("supervisor.ready")
             return tree
 
         yield begin

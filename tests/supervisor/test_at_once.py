@@ -15,9 +15,9 @@ from waiting import wait_until
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from small_tree.driver import SmallTree
+    from harness.stub_tree import StubTree
 
-    Start = Callable[..., SmallTree]
+    Start = Callable[..., StubTree]
 
 ROUNDS = 40
 
@@ -42,10 +42,16 @@ def test_whatever_comes_together_the_tree_becomes_what_it_is_to_be(
     tree.reshape(wanted)
     reloads = len(tree.events("supervisor.reloaded"))
     tree.send(signal.SIGHUP)
-    tree.wait("supervisor.reloaded", reloads + 1)
-    wait_until(lambda: _up(tree) == dict(wanted) and set(tree.left()) == set(tree.pids()), 30)
-    tree.end()
-    assert (tree.process.returncode, tree.left()) == (0, [])
+    tree.wait_event("supervisor.reloaded", reloads + 1)
+    wait_until(
+        lambda: (
+            _up(tree) == dict(wanted)
+            and {each.pid for each in tree.alive()} == set(tree.pids())
+        ),
+        30,
+    )
+    tree.terminate()
+    assert (tree.process.returncode, tree.alive()) == (0, [])
     assert tree.events("process.crashed") == []
     assert _unrecovered(tree) == set()
 
@@ -53,7 +59,7 @@ def test_whatever_comes_together_the_tree_becomes_what_it_is_to_be(
 class Storm:
     """Does one thing after the other, with hardly a pause."""
 
-    def __init__(self, tree: SmallTree, dice: random.Random) -> None:
+    def __init__(self, tree: StubTree, dice: random.Random) -> None:
         self._tree = tree
         self._dice = dice
         self._acts: list[Callable[[], object]] = [
@@ -100,7 +106,7 @@ class Storm:
             path.touch()
 
 
-def _up(tree: SmallTree) -> dict[str, int]:
+def _up(tree: StubTree) -> dict[str, int]:
     """Return how many of each kind are up, unless anybody is leaving or on his way."""
     rows = tree.state()
     if any(row.get("state") != "up" for row in rows):
@@ -109,7 +115,7 @@ def _up(tree: SmallTree) -> dict[str, int]:
     return {kind: kinds.count(kind) for kind in kinds}
 
 
-def _unrecovered(tree: SmallTree) -> set[int]:
+def _unrecovered(tree: StubTree) -> set[int]:
     """Return the process ids of all who have begun and whose end nobody wrote down."""
     # Nobody is left to recover the last monitor.
     known = {

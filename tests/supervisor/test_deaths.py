@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.stub_tree import StubTree, stub_tree
 from jobsd.clock import monotonic
 from jobsd.supervisor.children import FIRST_S
-from small_tree.driver import SmallTree, small_tree
 from waiting import Stopwatch, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    Start = Callable[..., SmallTree]
+    Start = Callable[..., StubTree]
 
 
-def kill(tree: SmallTree, kind: str = "worker") -> int:
+def kill(tree: StubTree, kind: str = "worker") -> int:
     """Kill one process of a kind; return its process id."""
     pid = tree.pids(kind)[0]
     os.kill(pid, signal.SIGKILL)
@@ -36,7 +36,7 @@ def test_a_worker_that_had_worked_is_replaced_at_once(start: Start) -> None:
     watch = Stopwatch()
     kill(tree)
 
-    tree.wait("process.replaced")
+    tree.wait_event("process.replaced")
     # Sooner than after the shortest wait of one that had not.
     assert watch.took() < 0.8 * FIRST_S
 
@@ -49,7 +49,7 @@ def test_a_death_is_reported_with_its_signal_and_what_ran_in_which_thread(start:
 
     pid = kill(tree)
 
-    reported = tree.wait("process.exited")
+    reported = tree.wait_event("process.exited")
     assert {
         "kind": "worker",
         "name": name,
@@ -69,7 +69,7 @@ def test_the_entry_keeps_the_exit_until_the_monitor_has_written_it(start: Start)
 
     kill(tree)
 
-    recovered = tree.wait("recovered", kind="worker")
+    recovered = tree.wait_event("recovered", kind="worker")
     assert (recovered["reason"], recovered["exit_code"], recovered["running"]) == (
         "signal",
         -9,
@@ -83,7 +83,7 @@ def test_the_monitor_is_woken_by_a_death(start: Start) -> None:
 
     os.kill(worker, signal.SIGKILL)
 
-    tree.wait("woken", by=tree.pids("monitor")[0])
+    tree.wait_event("woken", by=tree.pids("monitor")[0])
 
 
 def test_the_replacement_is_reported_with_its_predecessor(start: Start) -> None:
@@ -91,13 +91,13 @@ def test_the_replacement_is_reported_with_its_predecessor(start: Start) -> None:
 
     pid = kill(tree)
 
-    reported = tree.wait("process.replaced")
+    reported = tree.wait_event("process.replaced")
     assert (reported["predecessor_pid"], reported["reason"], reported["signal"]) == (
         pid,
         "signal",
         "SIGKILL",
     )
-    tree.wait("process.started", by=reported["pid"])
+    tree.wait_event("process.started", by=reported["pid"])
 
 
 def test_an_exit_status_is_reported(start: Start) -> None:
@@ -105,7 +105,7 @@ def test_an_exit_status_is_reported(start: Start) -> None:
 
     tree.command("worker.fail")
 
-    reported = tree.wait("process.exited")
+    reported = tree.wait_event("process.exited")
     assert (reported["reason"], reported["exit_status"], reported["signal"]) == (
         "exit",
         3,
@@ -122,8 +122,8 @@ def test_an_error_in_a_child_is_reported_and_ends_it_with_70(start: Start) -> No
 
     tree.command("worker.raise")
 
-    assert "ZeroDivisionError" in tree.wait("process.crashed")["error"]
-    assert tree.wait("process.exited")["exit_status"] == 70
+    assert "ZeroDivisionError" in tree.wait_event("process.crashed")["error"]
+    assert tree.wait_event("process.exited")["exit_status"] == 70
 
 
 def test_restarts_are_counted_by_kind_and_reason(start: Start) -> None:
@@ -131,7 +131,7 @@ def test_restarts_are_counted_by_kind_and_reason(start: Start) -> None:
 
     kill(tree)
     tree.command("dispatcher.fail")
-    tree.wait("process.replaced", 2)
+    tree.wait_event("process.replaced", 2)
 
     tree.state()
     assert tree.events("supervisor.dumped")[-1]["restarts"] == {
@@ -143,12 +143,12 @@ def test_restarts_are_counted_by_kind_and_reason(start: Start) -> None:
 def test_a_crash_loop_backs_off_and_neighbours_do_not_pay(tmp_path: Path) -> None:
     (tmp_path / "worker.crash").touch()
     watch = Stopwatch()
-    with small_tree(tmp_path, ("monitor", 1), ("worker", 1), ("dispatcher", 1)) as tree:
-        tree.wait("process.exited", 2, kind="worker")
-        tree.wait("process.started", by=tree.pids("dispatcher")[0])
-        tree.wait("process.exited", 4, kind="worker")
+    with stub_tree(tmp_path, ("monitor", 1), ("worker", 1), ("dispatcher", 1)) as tree:
+        tree.wait_event("process.exited", 2, kind="worker")
+        tree.wait_event("process.started", by=tree.pids("dispatcher")[0])
+        tree.wait_event("process.exited", 4, kind="worker")
         kill(tree, "dispatcher")
-        tree.wait("process.replaced", kind="dispatcher")
+        tree.wait_event("process.replaced", kind="dispatcher")
         exits = [reported["at"] for reported in tree.events("process.exited", kind="worker")]
         waits = [watch.of(later - earlier) for earlier, later in pairwise(exits)]
         other = watch.of(
@@ -156,7 +156,7 @@ def test_a_crash_loop_backs_off_and_neighbours_do_not_pay(tmp_path: Path) -> Non
             - tree.events("process.exited", kind="dispatcher")[0]["at"]
         )
         (tmp_path / "worker.crash").unlink()
-        tree.wait("supervisor.ready")
+        tree.wait_event("supervisor.ready")
 
     expected = [FIRST_S, 2 * FIRST_S, 4 * FIRST_S]
     assert all(0.8 * e < w < e + 1 for e, w in zip(expected, waits, strict=False)), waits
@@ -169,10 +169,10 @@ def test_a_crash_loop_backs_off_and_neighbours_do_not_pay(tmp_path: Path) -> Non
 )
 def test_a_fault_of_the_configuration_at_boot_ends_all_with_78(tmp_path: Path) -> None:
     (tmp_path / "worker.refuse").touch()
-    with small_tree(tmp_path, ("monitor", 1), ("dispatcher", 1), ("worker", 2)) as tree:
-        tree.ended()
+    with stub_tree(tmp_path, ("monitor", 1), ("dispatcher", 1), ("worker", 2)) as tree:
+        tree.wait_end()
 
-        assert (tree.process.returncode, tree.left()) == (78, [])
+        assert (tree.process.returncode, tree.alive()) == (78, [])
         assert tree.events("process.replaced") == []
 
 
@@ -184,11 +184,11 @@ def test_exit_78_is_like_any_other_once_all_were_up(start: Start) -> None:
     tree = start(("monitor", 1), ("worker", 1))
     refuse = tree.command("worker.refuse")
     kill(tree)
-    tree.wait("process.exited", exit_status=78)
+    tree.wait_event("process.exited", exit_status=78)
 
     refuse.unlink()
 
-    tree.wait("process.started", 3)
+    tree.wait_event("process.started", 3)
     assert tree.process.poll() is None
 
 
@@ -198,13 +198,13 @@ def test_exit_78_is_like_any_other_once_all_were_up(start: Start) -> None:
 )
 def test_exit_78_of_who_had_worked_ends_nobody_else(tmp_path: Path) -> None:
     (tmp_path / "dispatcher.silent").touch()
-    with small_tree(tmp_path, ("monitor", 1), ("dispatcher", 1), ("worker", 1)) as tree:
-        tree.wait("process.started", 2)
+    with stub_tree(tmp_path, ("monitor", 1), ("dispatcher", 1), ("worker", 1)) as tree:
+        tree.wait_event("process.started", 2)
 
         tree.command("worker.exit-78")
 
-        assert tree.wait("process.exited")["exit_status"] == 78
-        tree.wait("process.replaced", kind="worker")
+        assert tree.wait_event("process.exited")["exit_status"] == 78
+        tree.wait_event("process.replaced", kind="worker")
         assert tree.events("supervisor.stopping") == []
 
 
@@ -218,7 +218,7 @@ def test_the_next_monitor_recovers_the_one_before(start: Start) -> None:
 
     kill(tree, "monitor")
 
-    assert tree.wait("recovered", kind="monitor")["by"] == tree.pids("monitor")[0]
+    assert tree.wait_event("recovered", kind="monitor")["by"] == tree.pids("monitor")[0]
 
 
 @pytest.mark.failure(
@@ -231,17 +231,17 @@ def test_without_a_free_entry_no_process_is_started_until_the_dead_are_recovered
     tree = start(("monitor", 1), ("worker", 1), entries=3)
     away = tree.command("monitor.away")
     kill(tree)
-    tree.wait("process.start_deferred")
+    tree.wait_event("process.start_deferred")
     kill(tree, "monitor")
-    tree.wait("process.replaced", kind="monitor")
+    tree.wait_event("process.replaced", kind="monitor")
     kill(tree, "monitor")
-    tree.wait("process.replaced", 2, kind="monitor")
+    tree.wait_event("process.replaced", 2, kind="monitor")
     assert len(tree.events("process.start_deferred")) == 1
     assert tree.events("process.replaced", kind="worker") == []
 
     away.unlink()
 
-    tree.wait("process.replaced", kind="worker")
+    tree.wait_event("process.replaced", kind="worker")
     assert [reported["kind"] for reported in tree.events("recovered")].count("worker") == 1
 
 
@@ -250,13 +250,13 @@ def test_a_log_that_fails_stops_nobody(start: Start) -> None:
     killed = tree.pids("worker")[0]
     no_log = tree.command("no-log")
     os.kill(killed, signal.SIGKILL)
-    tree.wait("recovered")
-    tree.wait("process.started", 3)
+    tree.wait_event("recovered")
+    tree.wait_event("process.started", 3)
 
     no_log.unlink()
 
     assert killed not in tree.pids("worker")
-    assert tree.end() < 2
+    assert tree.terminate() < 2
 
 
 @pytest.mark.failure(
@@ -271,27 +271,27 @@ def test_an_error_of_the_supervisor_is_reported_and_ends_all(start: Start) -> No
 
     os.kill(worker, signal.SIGKILL)
 
-    tree.ended()
+    tree.wait_end()
 
-    assert "an error of our own" in tree.wait("process.crashed", by=tree.pid)["error"]
+    assert "an error of our own" in tree.wait_event("process.crashed", by=tree.pid)["error"]
     assert tree.process.returncode == 1
-    assert wait_until(lambda: not tree.left()) < 1
+    wait_until(lambda: not tree.alive(), within_s=1)
 
 
 def test_a_refused_fork_is_reported_and_tried_again(tmp_path: Path) -> None:
     # Who was never up ends no failures before it, however late the forks are refused.
     (tmp_path / "worker.crash").touch()
-    with small_tree(tmp_path, ("monitor", 1), ("worker", 1)) as tree:
-        tree.wait("process.exited", kind="worker")
+    with stub_tree(tmp_path, ("monitor", 1), ("worker", 1)) as tree:
+        tree.wait_event("process.exited", kind="worker")
         no_fork = tree.command("no-fork")
-        refusals = [tree.wait("process.fork_failed", n + 1)["at"] for n in range(2)]
+        refusals = [tree.wait_event("process.fork_failed", n + 1)["at"] for n in range(2)]
         (tmp_path / "worker.crash").unlink()
 
         no_fork.unlink()
 
-        tree.wait("supervisor.ready")
+        tree.wait_event("supervisor.ready")
         assert refusals[1] - refusals[0] > 0.35
-        assert tree.end() < 2
+        assert tree.terminate() < 2
 
 
 @pytest.mark.failure(
@@ -309,5 +309,5 @@ def test_what_a_terminal_sends_to_the_group_ends_no_child(
         os.kill(pid, number)
 
     tree.command("worker.inheritance")
-    tree.wait("inheritance")
+    tree.wait_event("inheritance")
     assert tree.pids() == before

@@ -9,19 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from small_tree.driver import SmallTree, alive, small_tree
+from harness.stub_tree import StubTree, stub_tree
+from harness.tree import is_alive
 from waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    Start = Callable[..., SmallTree]
+    Start = Callable[..., StubTree]
 
 
-def inheritance(tree: SmallTree, kind: str) -> dict[str, Any]:
+def inheritance(tree: StubTree, kind: str) -> dict[str, Any]:
     """Ask a process of a kind what it has."""
     tree.command(f"{kind}.inheritance")
-    return tree.wait("inheritance", kind=kind)
+    return tree.wait_event("inheritance", kind=kind)
 
 
 def test_a_program_that_a_job_starts_has_no_signal_ignored_or_blocked(start: Start) -> None:
@@ -35,10 +36,10 @@ def test_a_signal_that_the_starter_had_blocked_is_heard(tmp_path: Path) -> None:
         "import os,signal,sys;signal.pthread_sigmask(0,[15]);os.execv(sys.argv[1],sys.argv[1:])"
     )
     wrap = ["/usr/bin/env", "python3", "-c", blocking]
-    with small_tree(tmp_path, wrap=wrap) as tree:
-        tree.wait("supervisor.ready")
+    with stub_tree(tmp_path, wrap=wrap) as tree:
+        tree.wait_event("supervisor.ready")
 
-        assert tree.end() < 2
+        assert tree.terminate() < 2
 
 
 def test_children_know_nothing_of_systemd(start: Start) -> None:
@@ -88,7 +89,7 @@ def test_no_child_outlives_a_killed_supervisor_by_a_second(start: Start, busy: s
 
     tree.process.kill()
 
-    wait_until(lambda: not any(alive(pid) for pid in children), within_s=1)
+    wait_until(lambda: not any(is_alive(pid) for pid in children), within_s=1)
     assert len(children) == 5
 
 
@@ -101,7 +102,7 @@ def test_a_stopped_child_ends_when_it_goes_on_after_its_supervisor(start: Start)
 
     os.kill(pid, signal.SIGCONT)
 
-    assert wait_until(lambda: not alive(pid), within_s=1) < 1
+    wait_until(lambda: not is_alive(pid), within_s=1)
 
 
 @pytest.mark.failure(
@@ -111,11 +112,11 @@ def test_a_stopped_child_ends_when_it_goes_on_after_its_supervisor(start: Start)
 def test_orphans_come_to_the_supervisor_and_are_reaped(start: Start) -> None:
     tree = start(("monitor", 1), ("worker", 1))
     tree.command("worker.orphan")
-    orphan = tree.wait("orphan")["pid"]
+    orphan = tree.wait_event("orphan")["pid"]
 
     os.kill(orphan, signal.SIGKILL)
 
-    tree.wait("process.reaped", pid=orphan)
+    tree.wait_event("process.reaped", pid=orphan)
 
 
 @pytest.mark.failure(
@@ -125,22 +126,22 @@ def test_orphans_come_to_the_supervisor_and_are_reaped(start: Start) -> None:
 def test_what_a_job_has_left_running_ends_with_the_tree(start: Start) -> None:
     tree = start(("monitor", 1), ("worker", 1))
     tree.command("worker.orphan")
-    orphan = tree.wait("orphan")["pid"]
+    orphan = tree.wait_event("orphan")["pid"]
 
-    tree.end()
+    tree.terminate()
 
-    assert not alive(orphan)
+    assert not is_alive(orphan)
 
 
 def test_a_server_with_a_session_of_its_own_outlives_the_tree(start: Start) -> None:
     tree = start(("monitor", 1), ("worker", 1))
     tree.command("worker.session")
-    server = tree.wait("orphan")["pid"]
+    server = tree.wait_event("orphan")["pid"]
     wait_until(lambda: os.getsid(server) == server)
 
-    tree.end()
+    tree.terminate()
 
-    assert alive(server)
+    assert is_alive(server)
 
 
 def test_titles_say_what_a_process_is(start: Start) -> None:

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.stub_tree import StubTree, stub_tree
 from jobsd.clock import monotonic
 from jobsd.supervisor.children import FIRST_S
 from jobsd.supervisor.hang_detection import ATTEMPT_S, DUMP_S
-from small_tree.driver import SmallTree, small_tree
 from waiting import Stopwatch, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    Start = Callable[..., SmallTree]
+    Start = Callable[..., StubTree]
 
 HANG_S = 0.6
 
@@ -32,9 +32,9 @@ def test_a_hung_loop_is_dumped_and_replaced(start: Start, command: str, function
 
     tree.command(f"worker.{command}")
 
-    hung = tree.wait("process.hung", kind="worker")
-    exited = tree.wait("process.exited", kind="worker")
-    tree.wait("process.replaced", kind="worker", reason="hung")
+    hung = tree.wait_event("process.hung", kind="worker")
+    exited = tree.wait_event("process.exited", kind="worker")
+    tree.wait_event("process.replaced", kind="worker", reason="hung")
     assert HANG_S <= watch.of(hung["stalled_s"]) < HANG_S + 4
     assert (exited["reason"], exited["signal"]) == ("hung", "SIGABRT")
     # A machine that gave it no processor for so long may have let one hang before.
@@ -51,11 +51,11 @@ def test_a_process_that_does_not_even_dump_is_killed_a_second_later(start: Start
     watch = Stopwatch()
     tree = start(("monitor", 1), ("worker", 1), hang_timeout_s=HANG_S)
     tree.command("worker.deaf")
-    pid = tree.wait("deaf")["by"]
+    pid = tree.wait_event("deaf")["by"]
 
-    exited = tree.wait("process.exited", kind="worker", pid=pid)
+    exited = tree.wait_event("process.exited", kind="worker", pid=pid)
 
-    hung = tree.wait("process.hung", kind="worker", pid=pid)
+    hung = tree.wait_event("process.hung", kind="worker", pid=pid)
     assert (exited["reason"], exited["signal"]) == ("hung", "SIGKILL")
     assert 0.9 * DUMP_S < watch.of(exited["at"] - hung["at"]) < 5 * DUMP_S
 
@@ -67,7 +67,7 @@ def test_a_stopped_process_is_killed_at_once(start: Start) -> None:
 
     os.kill(pid, signal.SIGSTOP)
 
-    exited = tree.wait("process.exited", pid=pid)
+    exited = tree.wait_event("process.exited", pid=pid)
     assert (exited["reason"], exited["signal"]) == ("hung", "SIGKILL")
     # Who is given the time for a dump is killed by a deadline, and that is reported.
     assert tree.events("process.killed", pid=pid) == []
@@ -75,11 +75,11 @@ def test_a_stopped_process_is_killed_at_once(start: Start) -> None:
 
 def test_a_process_that_never_comes_up_hangs_too(tmp_path: Path) -> None:
     (tmp_path / "worker.silent").touch()
-    with small_tree(tmp_path, ("monitor", 1), ("worker", 1), hang_timeout_s=HANG_S) as tree:
-        tree.wait("process.hung")
+    with stub_tree(tmp_path, ("monitor", 1), ("worker", 1), hang_timeout_s=HANG_S) as tree:
+        tree.wait_event("process.hung")
         (tmp_path / "worker.silent").unlink()
 
-        tree.wait("supervisor.ready")
+        tree.wait_event("supervisor.ready")
 
 
 @pytest.mark.failure(
@@ -92,9 +92,9 @@ def test_the_monitor_is_replaced_when_its_database_thread_stands_still(start: St
 
     tree.command("monitor.blocked")
 
-    hung = tree.wait("process.hung", kind="monitor")
+    hung = tree.wait_event("process.hung", kind="monitor")
     assert ATTEMPT_S < watch.of(hung["stalled_s"]) < ATTEMPT_S + 4
-    tree.wait("process.replaced", kind="monitor", reason="hung")
+    tree.wait_event("process.replaced", kind="monitor", reason="hung")
 
 
 def test_nobody_is_judged_after_the_whole_tree_stood_still(start: Start) -> None:
@@ -108,7 +108,7 @@ def test_nobody_is_judged_after_the_whole_tree_stood_still(start: Start) -> None
     earlier = len(tree.events("supervisor.stalled"))
 
     tree.send(signal.SIGCONT)
-    gap = tree.wait("supervisor.stalled", earlier + 1)
+    gap = tree.wait_event("supervisor.stalled", earlier + 1)
     for pid in children:
         os.kill(pid, signal.SIGCONT)
 
@@ -129,7 +129,7 @@ def test_no_monitor_is_judged_after_the_whole_tree_stood_still(start: Start) -> 
     for pid in everybody:
         os.kill(pid, signal.SIGCONT)
 
-    tree.wait("supervisor.stalled")
+    tree.wait_event("supervisor.stalled")
     tree.state()
     assert tree.events("process.hung") == []
 
@@ -145,9 +145,9 @@ def test_a_process_whose_row_was_deleted_is_replaced_at_once(start: Start) -> No
 
     tree.command("worker.lose-row")
 
-    replaced = tree.wait("process.replaced")
+    replaced = tree.wait_event("process.replaced")
     assert (replaced["reason"], replaced["predecessor_pid"]) == ("row", old)
-    assert tree.wait("recovered")["reason"] == "row"
+    assert tree.wait_event("recovered")["reason"] == "row"
 
 
 @pytest.mark.behaviour(13)
@@ -157,8 +157,8 @@ def test_a_process_without_a_row_has_the_time_to_drain_and_no_more(start: Start)
 
     tree.command("worker.lose-row")
 
-    tree.wait("process.killed")
-    recovered = tree.wait("recovered")
+    tree.wait_event("process.killed")
+    recovered = tree.wait_event("recovered")
     assert (recovered["reason"], recovered["exit_code"]) == ("row", -signal.SIGKILL)
 
 
@@ -169,11 +169,11 @@ def test_a_process_without_a_row_has_the_time_to_drain_and_no_more(start: Start)
 def test_a_process_that_hangs_while_it_drains_has_hung(start: Start) -> None:
     tree = start(("monitor", 1), ("worker", 1), hang_timeout_s=HANG_S)
     tree.command("worker.deaf")
-    tree.wait("process.hung")
+    tree.wait_event("process.hung")
 
     tree.send(signal.SIGTERM)
 
-    assert tree.wait("recovered", kind="worker")["reason"] == "hung"
+    assert tree.wait_event("recovered", kind="worker")["reason"] == "hung"
     assert tree.process.wait(30) == 0
 
 
@@ -188,10 +188,10 @@ def test_a_process_that_somebody_terminates_is_replaced_and_has_its_time(
 
     os.kill(old, signal.SIGTERM)
 
-    replaced = tree.wait("process.replaced")
+    replaced = tree.wait_event("process.replaced")
     assert (replaced["reason"], replaced["predecessor_pid"]) == ("terminated", old)
-    tree.wait("process.killed")
-    assert tree.wait("recovered", kind=kind)["reason"] == "terminated"
+    tree.wait_event("process.killed")
+    assert tree.wait_event("recovered", kind=kind)["reason"] == "terminated"
     assert tree.events("process.exited") == []
 
 
@@ -201,7 +201,7 @@ def test_a_process_that_is_always_terminated_backs_off(start: Start) -> None:
     tree.command("worker.leaves")
 
     # The first of them may have worked for long.
-    tree.wait("process.replaced", 4)
+    tree.wait_event("process.replaced", 4)
     _, first, second, third = tree.events("process.replaced")[:4]
     assert second["at"] - first["at"] > 0.8 * 2 * FIRST_S
     assert third["at"] - second["at"] > 0.8 * 4 * FIRST_S

@@ -187,7 +187,7 @@ def test_a_neighbour_that_dies_is_recovered_within_a_second(
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
 
-        assert wait_until(lambda: "near" not in names(session)) < 1.5
+        wait_until(lambda: "near" not in names(session), within_s=1.5)
         assert places(session) == {job: "failed"}
 
 
@@ -212,7 +212,7 @@ def test_a_neighbour_that_dies_is_left_to_its_tree_as_long_as_that_lives(
 
         assert places(session) == {job: "claimed"}
         _kill(supervisor)
-        assert wait_until(lambda: "near" not in names(session)) < 1.5
+        wait_until(lambda: "near" not in names(session), within_s=1.5)
         assert places(session) == {job: "failed"}
 
 

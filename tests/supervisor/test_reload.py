@@ -16,15 +16,15 @@ from waiting import wait_until
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from small_tree.driver import SmallTree
+    from harness.stub_tree import StubTree
 
-    Start = Callable[..., SmallTree]
+    Start = Callable[..., StubTree]
 
 
-def overlaps(tree: SmallTree, replaced: dict[str, Any]) -> bool:
+def overlaps(tree: StubTree, replaced: dict[str, Any]) -> bool:
     """Return whether a successor was up before its predecessor ended."""
-    began: float = tree.wait("process.started", by=replaced["pid"])["at"]
-    ended: float = tree.wait("process.stopped", by=replaced["predecessor_pid"])["at"]
+    began: float = tree.wait_event("process.started", by=replaced["pid"])["at"]
+    ended: float = tree.wait_event("process.stopped", by=replaced["predecessor_pid"])["at"]
     return began < ended
 
 
@@ -34,7 +34,7 @@ def test_each_process_is_followed_by_another_before_it_ends(start: Start) -> Non
 
     tree.send(signal.SIGHUP)
 
-    tree.wait("supervisor.reloaded")
+    tree.wait_event("supervisor.reloaded")
     replaced = tree.events("process.replaced", reason="reload")
     assert before.isdisjoint(tree.pids())
     assert len(replaced) == 6
@@ -50,20 +50,20 @@ def test_workers_are_rolled_one_by_one(start: Start) -> None:
     tree.send(signal.SIGHUP)
 
     for done in (1, 2, 3):
-        tree.wait("process.replaced", done, kind="worker")
+        tree.wait_event("process.replaced", done, kind="worker")
         # Each answer is a round, in which the next step would begin.
         workers = [row for _ in range(3) for row in tree.state() if row["kind"] == "worker"]
         assert len(workers) == 3 * 4
         slow.unlink()
-        tree.wait("process.stopped", done)
+        tree.wait_event("process.stopped", done)
         slow.touch()
     slow.unlink()
-    tree.wait("supervisor.reloaded")
+    tree.wait_event("supervisor.reloaded")
     rolled = tree.events("process.replaced", kind="worker")
     assert len(rolled) == 3
     for first, second in pairwise(rolled):
-        gone = tree.wait("process.stopped", by=first["predecessor_pid"])["at"]
-        assert gone < tree.wait("process.started", by=second["pid"])["at"]
+        gone = tree.wait_event("process.stopped", by=first["predecessor_pid"])["at"]
+        assert gone < tree.wait_event("process.started", by=second["pid"])["at"]
 
 
 def test_there_are_never_two_monitors(start: Start) -> None:
@@ -80,22 +80,22 @@ def test_there_are_never_two_monitors(start: Start) -> None:
     # Each answer is a round, in which another one would be started.
     assert [row.get("pid") for _ in range(3) for row in monitors()] == [old] * 3
     slow.unlink()
-    tree.wait("supervisor.reloaded")
+    tree.wait_event("supervisor.reloaded")
     new = tree.events("process.replaced", kind="monitor")[0]["pid"]
     assert (
-        tree.wait("process.stopped", by=old)["at"]
-        < (tree.wait("process.started", by=new)["at"])
+        tree.wait_event("process.stopped", by=old)["at"]
+        < (tree.wait_event("process.started", by=new)["at"])
     )
-    assert tree.wait("last words", by=old)["stopping"] == 0
+    assert tree.wait_event("last words", by=old)["stopping"] == 0
 
 
 def test_fifty_hups_are_one_reload(start: Start) -> None:
     tree = start(("monitor", 1), ("worker", 3))
     for count in range(1, 51):
         tree.send(signal.SIGHUP)
-        tree.wait("signal.received", count, signal="SIGHUP")
+        tree.wait_event("signal.received", count, signal="SIGHUP")
 
-    tree.wait("supervisor.reloaded")
+    tree.wait_event("supervisor.reloaded")
 
     # By then another reload would have begun, and somebody been replaced.
     began = monotonic()
@@ -111,12 +111,12 @@ def test_fifty_hups_are_one_reload(start: Start) -> None:
 def test_a_hup_during_a_reload_is_not_forgotten(start: Start) -> None:
     tree = start(("monitor", 1), ("worker", 2))
     tree.send(signal.SIGHUP)
-    tree.wait("process.replaced")
+    tree.wait_event("process.replaced")
     tree.reshape([("monitor", 1), ("worker", 4)])
 
     tree.send(signal.SIGHUP)
 
-    tree.wait("supervisor.reloaded")
+    tree.wait_event("supervisor.reloaded")
     wait_until(lambda: len(tree.pids("worker")) == 4)
 
 
@@ -131,7 +131,7 @@ def test_a_successor_that_can_not_start_leaves_its_predecessor(start: Start) -> 
 
     tree.send(signal.SIGHUP)
 
-    reported = tree.wait("supervisor.reload_failed")
+    reported = tree.wait_event("supervisor.reload_failed")
     assert "did not start" in reported["error"]
     assert tree.pids() == before
     assert len(tree.events("process.exited")) == 1
@@ -146,12 +146,12 @@ def test_a_faulty_configuration_changes_nothing(start: Start) -> None:
     before = tree.pids()
     tree.reshape(None)
     tree.send(signal.SIGHUP)
-    tree.wait("supervisor.reload_failed")
+    tree.wait_event("supervisor.reload_failed")
     (tree.folder / "specs").write_text("no JSON", encoding="utf-8")
 
     tree.send(signal.SIGHUP)
 
-    assert "JSONDecodeError" in tree.wait("supervisor.reload_failed", 2)["error"]
+    assert "JSONDecodeError" in tree.wait_event("supervisor.reload_failed", 2)["error"]
     assert tree.pids() == before
 
 
@@ -161,7 +161,7 @@ def test_the_tree_becomes_what_the_configuration_says(start: Start) -> None:
 
     tree.send(signal.SIGHUP)
 
-    tree.wait("supervisor.reloaded")
+    tree.wait_event("supervisor.reloaded")
     wait_until(lambda: len(tree.pids()) == 5)
     kinds = sorted(row["kind"] for row in tree.state())
     assert kinds == ["monitor", "scheduler", "worker", "worker", "worker"]
@@ -174,11 +174,11 @@ def test_a_long_job_holds_up_nobody_and_is_not_killed(start: Start) -> None:
 
     tree.send(signal.SIGHUP)
 
-    tree.wait("supervisor.reloaded")
+    tree.wait_event("supervisor.reloaded")
     assert set(before) < set(tree.pids("worker"))
     slow.unlink()
     for pid in before:
-        tree.wait("process.stopped", by=pid)
+        tree.wait_event("process.stopped", by=pid)
     assert tree.events("process.killed") == []
 
 
@@ -187,10 +187,10 @@ def test_a_recycled_worker_has_a_successor_before_it_stops(start: Start) -> None
 
     tree.command("worker.spent")
 
-    replaced = tree.wait("process.replaced")
+    replaced = tree.wait_event("process.replaced")
     assert replaced["reason"] == "recycled"
     assert overlaps(tree, replaced)
-    assert tree.wait("recovered")["reason"] == "recycled"
+    assert tree.wait_event("recovered")["reason"] == "recycled"
 
 
 def test_a_recycled_worker_works_until_a_successor_can_start(start: Start) -> None:
@@ -198,12 +198,12 @@ def test_a_recycled_worker_works_until_a_successor_can_start(start: Start) -> No
     old = tree.pids("worker")
     crash = tree.command("worker.crash")
     tree.command("worker.spent")
-    tree.wait("process.exited", 2, exit_status=1)
+    tree.wait_event("process.exited", 2, exit_status=1)
     assert old[0] in tree.pids("worker")
 
     crash.unlink()
 
-    assert tree.wait("process.replaced")["predecessor_pid"] == old[0]
+    assert tree.wait_event("process.replaced")["predecessor_pid"] == old[0]
 
 
 @pytest.mark.failure(
@@ -221,9 +221,9 @@ def test_a_predecessor_that_dies_early_is_followed_by_who_was_on_its_way(
 
     os.kill(old, signal.SIGKILL)
 
-    tree.wait("process.exited")
+    tree.wait_event("process.exited")
     silent.unlink()
-    replaced = tree.wait("process.replaced")
+    replaced = tree.wait_event("process.replaced")
     assert (replaced["reason"], replaced["predecessor_pid"]) == ("signal", old)
 
 
@@ -247,5 +247,5 @@ def test_usr1_is_passed_on_and_ends_nobody(start: Start) -> None:
 
     tree.send(signal.SIGUSR1)
 
-    tree.wait("logs.reopened")
+    tree.wait_event("logs.reopened")
     assert tree.pids() == before

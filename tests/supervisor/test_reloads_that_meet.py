@@ -13,12 +13,12 @@ from waiting import wait_until
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from small_tree.driver import SmallTree
+    from harness.stub_tree import StubTree
 
-    Start = Callable[..., SmallTree]
+    Start = Callable[..., StubTree]
 
 
-def labels(tree: SmallTree) -> list[str]:
+def labels(tree: StubTree) -> list[str]:
     """Return the labels of the workers that are up: they tell of which specs they are."""
     rows = [row for row in tree.state() if row["kind"] == "worker"]
     return [row["label"] if row.get("state") == "up" else "" for row in rows]
@@ -33,13 +33,13 @@ def test_a_reload_does_not_end_with_what_the_one_before_had_begun(start: Start) 
     tree = start(("monitor", 1), ("worker", 2), hang_timeout_s=4.0)
     silent = tree.command("worker.silent")
     tree.send(signal.SIGHUP)
-    tree.wait("silent")
+    tree.wait_event("silent")
     silent.unlink()
 
     tree.send(signal.SIGHUP)
 
-    tree.wait("process.hung")
-    tree.wait("supervisor.reloaded")
+    tree.wait_event("process.hung")
+    tree.wait_event("supervisor.reloaded")
     assert tree.events("supervisor.reload_failed") == []
 
 
@@ -52,14 +52,14 @@ def test_a_refused_reload_breaks_off_no_good_one(start: Start) -> None:
     slow = tree.command("worker.slow")
     tree.reshape([("monitor", 1), ("worker", 3)])
     tree.send(signal.SIGHUP)
-    tree.wait("process.replaced")
+    tree.wait_event("process.replaced")
     (tree.folder / "specs").write_text("no JSON", encoding="utf-8")
 
     tree.send(signal.SIGHUP)
 
-    tree.wait("supervisor.reload_failed")
+    tree.wait_event("supervisor.reload_failed")
     slow.unlink()
-    tree.wait("supervisor.reloaded")
+    tree.wait_event("supervisor.reloaded")
     wait_until(lambda: labels(tree) == ["worker 3"] * 3)
 
 
@@ -78,7 +78,7 @@ def test_who_is_added_during_a_reload_is_reloaded_too(start: Start) -> None:
     wait_until(lambda: len(tree.pids("worker")) == 4)
     boots.unlink()
 
-    tree.wait("supervisor.reloaded")
+    tree.wait_event("supervisor.reloaded")
     wait_until(lambda: labels(tree) == ["worker 2"] * 3)
 
 
@@ -86,13 +86,13 @@ def test_ttou_takes_a_worker_while_a_reload_is_half_way(start: Start) -> None:
     tree = start(("monitor", 1), ("worker", 2))
     slow = tree.command("worker.slow")
     tree.send(signal.SIGHUP)
-    tree.wait("process.replaced")
+    tree.wait_event("process.replaced")
 
     tree.send(signal.SIGTTOU)
 
     slow.unlink()
     wait_until(lambda: len(tree.pids("worker")) == 1)
-    tree.wait("supervisor.reloaded")
+    tree.wait_event("supervisor.reloaded")
 
 
 @pytest.mark.failure(
@@ -107,7 +107,7 @@ def test_a_reload_that_fails_leaves_no_places_behind(start: Start) -> None:
 
     tree.send(signal.SIGHUP)
 
-    tree.wait("supervisor.reload_failed")
+    tree.wait_event("supervisor.reload_failed")
     wait_until(lambda: tree.pids() == before)
     assert labels(tree) == ["worker 1"]
 
@@ -125,5 +125,5 @@ def test_a_monitor_that_dies_as_it_is_followed_fails_no_reload(start: Start) -> 
 
     os.kill(monitor, signal.SIGKILL)
 
-    tree.wait("supervisor.reloaded")
+    tree.wait_event("supervisor.reloaded")
     assert tree.events("supervisor.reload_failed") == []

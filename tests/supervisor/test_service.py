@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
+from harness.stub_tree import StubTree, stub_tree
 from jobsd.processes.scoreboard import Scoreboard
 from jobsd.supervisor.status import StatusReport
-from small_tree.driver import SmallTree, small_tree
 from waiting import Stopwatch, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    Start = Callable[..., SmallTree]
+    Start = Callable[..., StubTree]
 
 
 class Receiver:
@@ -93,7 +93,7 @@ def test_a_tree_is_not_ready_while_one_of_it_boots(tmp_path: Path, receiver: Rec
     boots = tmp_path / "worker.boots"
     boots.touch()
 
-    with small_tree(tmp_path, environ={"NOTIFY_SOCKET": str(receiver.path)}) as tree:
+    with stub_tree(tmp_path, environ={"NOTIFY_SOCKET": str(receiver.path)}) as tree:
         receiver.wait("STATUS=1 of 3 processes up")
         tree.state()
         assert tree.events("supervisor.ready") == []
@@ -110,7 +110,7 @@ def test_systemd_hears_of_a_reload(start: Start, receiver: Receiver) -> None:
     receiver.wait("RELOADING=1")
     assert receiver.heard[-1].splitlines()[1].startswith("MONOTONIC_USEC=")
     receiver.wait("READY=1")
-    tree.wait("supervisor.reloaded")
+    tree.wait_event("supervisor.reloaded")
 
 
 def test_the_watchdog_is_fed_twice_as_often_as_it_asks(
@@ -159,7 +159,7 @@ def test_a_status_names_a_database_that_is_away(tmp_path: Path, receiver: Receiv
     environ = {"NOTIFY_SOCKET": str(receiver.path)}
     (tmp_path / "monitor.blocked").touch()
 
-    with small_tree(tmp_path, environ=environ):
+    with stub_tree(tmp_path, environ=environ):
         assert receiver.wait("STATUS=3 processes up") == (
             "STATUS=3 processes up, waiting for the database"
         )
@@ -177,9 +177,9 @@ def _unshared(*more: str) -> list[str]:
 
 def test_as_process_1_it_reaps_what_comes_to_it_and_ends_in_order(start: Start) -> None:
     tree = start(("monitor", 1), ("worker", 1), wrap=_unshared("--mount-proc"))
-    assert tree.wait("supervisor.started")["by"] == 1
+    assert tree.wait_event("supervisor.started")["by"] == 1
     tree.command("worker.orphan")
-    tree.wait("orphan")
+    tree.wait_event("orphan")
     (init,) = map(int, Path(f"/proc/{tree.pid}/task/{tree.pid}/children").read_text().split())
     children = Path(f"/proc/{init}/task/{init}/children")
     # It has its name once it is more than a copy of the shell.
@@ -188,7 +188,7 @@ def test_as_process_1_it_reaps_what_comes_to_it_and_ends_in_order(start: Start) 
 
     os.kill(outside, signal.SIGKILL)
 
-    tree.wait("process.reaped")
+    tree.wait_event("process.reaped")
     assert str(outside) not in children.read_text().split()
     os.kill(init, signal.SIGTERM)
     assert tree.process.wait(30) == 0
@@ -199,8 +199,8 @@ def test_a_proc_of_another_namespace_misleads_nobody(start: Start) -> None:
 
     tree.command("worker.hang")
 
-    assert tree.wait("process.exited")["reason"] == "hung"
-    tree.wait("process.replaced")
+    assert tree.wait_event("process.exited")["reason"] == "hung"
+    tree.wait_event("process.replaced")
     (init,) = map(int, Path(f"/proc/{tree.pid}/task/{tree.pid}/children").read_text().split())
     os.kill(init, signal.SIGTERM)
     assert tree.process.wait(30) == 0
@@ -218,19 +218,19 @@ def _running(children: Path, command: str) -> list[int]:
 def test_a_worker_that_takes_all_memory_is_distinguished_from_one_that_was_killed(
     tmp_path: Path, memory_limit: list[str]
 ) -> None:
-    with small_tree(tmp_path, ("monitor", 1), ("worker", 1), wrap=memory_limit) as tree:
-        tree.wait("supervisor.ready")
+    with stub_tree(tmp_path, ("monitor", 1), ("worker", 1), wrap=memory_limit) as tree:
+        tree.wait_event("supervisor.ready")
 
         tree.command("worker.eat")
 
-        reported = tree.wait("process.exited")
+        reported = tree.wait_event("process.exited")
         assert (reported["kind"], reported["signal"], reported["reason"]) == (
             "worker",
             "SIGKILL",
             "oom",
         )
-        os.kill(tree.wait("process.replaced")["pid"], signal.SIGKILL)
-        assert tree.wait("process.exited", 2)["reason"] == "signal"
+        os.kill(tree.wait_event("process.replaced")["pid"], signal.SIGKILL)
+        assert tree.wait_event("process.exited", 2)["reason"] == "signal"
 
 
 @pytest.fixture

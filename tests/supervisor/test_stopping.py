@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.stub_tree import StubTree, stub_tree
 from jobsd.clock import monotonic
-from small_tree.driver import SmallTree, small_tree
 from waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    Start = Callable[..., SmallTree]
+    Start = Callable[..., StubTree]
 
 DRAIN_S = 0.5
 
@@ -25,10 +25,10 @@ DRAIN_S = 0.5
 def test_an_idle_tree_ends_at_once_in_order(start: Start, number: signal.Signals) -> None:
     tree = start(("monitor", 1), ("worker", 2), ("dispatcher", 1))
 
-    seconds = tree.end(number)
+    seconds = tree.terminate(number)
 
-    words = tree.wait("last words")
-    assert (tree.process.returncode, tree.left(), seconds < 1) == (0, [], True)
+    words = tree.wait_event("last words")
+    assert (tree.process.returncode, tree.alive(), seconds < 1) == (0, [], True)
     assert (words["stopping"], words["left"]) == (2, ["monitor"])
 
 
@@ -41,12 +41,12 @@ def test_who_still_works_at_the_deadline_is_killed_and_its_jobs_released(
     tree.command("worker.job")
     wait_until(lambda: tree.state()[1]["running"])
 
-    seconds = tree.end()
+    seconds = tree.terminate()
 
-    recovered = tree.wait("recovered")
+    recovered = tree.wait_event("recovered")
     assert (tree.process.returncode, DRAIN_S <= seconds < DRAIN_S + 1) == (0, True)
     assert (recovered["reason"], recovered["running"]) == ("stop", [42])
-    assert tree.left() == []
+    assert tree.alive() == []
 
 
 @pytest.mark.failure(
@@ -58,12 +58,12 @@ def test_a_crash_while_it_drains_is_a_crash(start: Start) -> None:
     tree.command("worker.slow")
     pid = tree.pids("worker")[0]
     tree.send(signal.SIGTERM)
-    tree.wait("supervisor.stopping")
+    tree.wait_event("supervisor.stopping")
 
     os.kill(pid, signal.SIGSEGV)
 
-    assert tree.wait("recovered")["reason"] == "signal"
-    tree.ended(within_s=2)
+    assert tree.wait_event("recovered")["reason"] == "signal"
+    tree.wait_end(within_s=2)
     assert tree.events("process.replaced") == []
 
 
@@ -77,11 +77,11 @@ def test_who_is_ended_by_a_job_while_it_drains_has_crashed(start: Start) -> None
     tree.command("worker.job")
     wait_until(lambda: tree.state()[1]["running"])
     tree.send(signal.SIGTERM)
-    tree.wait("supervisor.stopping")
+    tree.wait_event("supervisor.stopping")
 
     tree.command("worker.vanish")
 
-    recovered = tree.wait("recovered", kind="worker")
+    recovered = tree.wait_event("recovered", kind="worker")
     assert (recovered["reason"], recovered["exit_code"], recovered["running"]) == (
         "exit",
         0,
@@ -99,11 +99,11 @@ def test_a_monitor_that_dies_while_others_drain_is_replaced(start: Start) -> Non
     tree.command("worker.slow")
     monitor = tree.pids("monitor")[0]
     tree.send(signal.SIGTERM)
-    tree.wait("supervisor.stopping")
+    tree.wait_event("supervisor.stopping")
 
     os.kill(monitor, signal.SIGKILL)
 
-    tree.ended(within_s=5)
+    tree.wait_end(within_s=5)
     assert {reported["kind"] for reported in tree.events("recovered")} == {"monitor", "worker"}
 
 
@@ -116,10 +116,10 @@ def test_a_frozen_tree_ends_within_the_timeout_and_a_second(start: Start) -> Non
     for pid in tree.pids():
         os.kill(pid, signal.SIGSTOP)
 
-    seconds = tree.end()
+    seconds = tree.terminate()
 
     assert (tree.process.returncode, seconds < DRAIN_S + 1) == (0, True)
-    assert tree.left() == []
+    assert tree.alive() == []
 
 
 @pytest.mark.failure(
@@ -130,10 +130,10 @@ def test_a_monitor_that_does_not_end_is_killed(start: Start) -> None:
     tree = start(("monitor", 1), ("worker", 1))
     tree.command("monitor.slow")
 
-    seconds = tree.end()
+    seconds = tree.terminate()
 
     assert (tree.process.returncode, 0.7 < seconds < 1) == (0, True)
-    assert tree.left() == []
+    assert tree.alive() == []
 
 
 @pytest.mark.behaviour(19)
@@ -141,9 +141,9 @@ def test_quit_ends_all_at_once(start: Start) -> None:
     tree = start(("monitor", 1), ("worker", 2), shutdown_timeout_s=30)
     tree.command("worker.slow")
 
-    seconds = tree.end(signal.SIGQUIT)
+    seconds = tree.terminate(signal.SIGQUIT)
 
-    assert (tree.process.returncode, tree.left(), seconds < 1) == (0, [], True)
+    assert (tree.process.returncode, tree.alive(), seconds < 1) == (0, [], True)
     assert [reported["reason"] for reported in tree.events("recovered")] == ["stop", "stop"]
 
 
@@ -158,11 +158,11 @@ def test_the_wait_for_jobs_can_be_cut_short(
     tree = start(("monitor", 1), ("worker", 2), shutdown_timeout_s=30)
     tree.command("worker.slow")
     tree.send(first)
-    tree.wait("supervisor.stopping")
+    tree.wait_event("supervisor.stopping")
 
-    seconds = tree.end(second)
+    seconds = tree.terminate(second)
 
-    assert (tree.process.returncode, tree.left(), seconds < 1) == (0, [], True)
+    assert (tree.process.returncode, tree.alive(), seconds < 1) == (0, [], True)
     assert len(tree.events("last words")) == 1
 
 
@@ -171,9 +171,9 @@ def test_quit_also_ends_who_can_not_hear_it(start: Start) -> None:
     for pid in tree.pids():
         os.kill(pid, signal.SIGSTOP)
 
-    seconds = tree.end(signal.SIGQUIT)
+    seconds = tree.terminate(signal.SIGQUIT)
 
-    assert (tree.process.returncode, tree.left(), seconds < 1) == (0, [], True)
+    assert (tree.process.returncode, tree.alive(), seconds < 1) == (0, [], True)
 
 
 @pytest.mark.behaviour(20)
@@ -181,9 +181,9 @@ def test_a_second_term_changes_nothing(start: Start) -> None:
     tree = start(("monitor", 1), ("worker", 1), shutdown_timeout_s=DRAIN_S)
     tree.command("worker.slow")
     tree.send(signal.SIGTERM)
-    stopping = tree.wait("supervisor.stopping")
+    stopping = tree.wait_event("supervisor.stopping")
 
-    tree.end()
+    tree.terminate()
 
     assert monotonic() - stopping["at"] > 0.9 * DRAIN_S
     assert len(tree.events("supervisor.stopping")) == 1
@@ -196,30 +196,30 @@ def test_five_thousand_terms_are_one_stop(start: Start) -> None:
         if tree.process.poll() is None:
             os.kill(tree.pid, signal.SIGTERM)
 
-    tree.ended()
+    tree.wait_end()
 
-    assert (tree.process.returncode, tree.left()) == (0, [])
+    assert (tree.process.returncode, tree.alive()) == (0, [])
     assert len(tree.events("supervisor.stopping")) == 1
 
 
 @pytest.mark.parametrize("delay_ms", [0, 40, 60, 70, 80, 85, 90, 95, 100, 110, 120, 150, 200])
 def test_a_term_at_any_moment_of_the_start_leaves_nobody(tmp_path: Path, delay_ms: int) -> None:
     began = monotonic()
-    with small_tree(tmp_path, ("monitor", 1), ("worker", 3), ("dispatcher", 1)) as tree:
+    with stub_tree(tmp_path, ("monitor", 1), ("worker", 3), ("dispatcher", 1)) as tree:
         wait_until(lambda: monotonic() - began > delay_ms / 1000)
 
-        tree.end()
+        tree.terminate()
 
         # Before the handlers are there a signal ends the process; nothing was forked then.
         assert tree.process.returncode in {0, -signal.SIGTERM}
-        wait_until(lambda: not tree.left(), within_s=1)
+        wait_until(lambda: not tree.alive(), within_s=1)
 
 
 @pytest.mark.parametrize("forked", range(1, 6))
 def test_a_term_between_two_forks_leaves_nobody(tmp_path: Path, forked: int) -> None:
-    with small_tree(tmp_path, ("monitor", 1), ("worker", 3), ("dispatcher", 1)) as tree:
-        tree.wait("process.started", forked)
+    with stub_tree(tmp_path, ("monitor", 1), ("worker", 3), ("dispatcher", 1)) as tree:
+        tree.wait_event("process.started", forked)
 
-        tree.end()
+        tree.terminate()
 
-        assert (tree.process.returncode, tree.left()) == (0, [])
+        assert (tree.process.returncode, tree.alive()) == (0, [])

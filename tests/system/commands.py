@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import subprocess
 
-    from system.tree import Project
+    from harness.project import Project
 
 
 class Commands:

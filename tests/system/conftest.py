@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
+from harness.project import Project
 from system.jobs import LEDGER
-from system.tree import Project
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

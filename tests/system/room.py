@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from system.tree import wait_for
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
@@ -116,7 +116,7 @@ class Room:
             found = children.read_text("ascii").split()
             return int(found[0]) if found and _is_in(int(found[0])) else 0
 
-        return int(wait_for(first, 60))
+        return int(wait_until(first, 60))
 
 
 def _is_in(process: int) -> bool:

@@ -9,7 +9,7 @@ import subprocess
 import termios
 from typing import TYPE_CHECKING
 
-from system.tree import COMMAND
+from harness.tree import COMMAND
 
 if TYPE_CHECKING:
     from system.commands import Commands

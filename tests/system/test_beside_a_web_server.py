@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from system.tree import COMMAND, Project, Tree, wait_for
+from harness.tree import COMMAND, Tree
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from harness.project import Project
 
     Query = Callable[[str], list[tuple[object, ...]]]
 
@@ -48,7 +51,7 @@ def test_a_tree_ends_in_order_when_its_web_server_is_killed(server: Tree, query:
 
         server.process.kill()
 
-        wait_for(lambda: not server.alive(), 3, server.reported)
+        wait_until(lambda: not server.alive(), 3, server.reported)
         assert server.wait_event("supervisor.stopped")["exit_status"] == 0
         assert query("SELECT FROM jobsd.processes") == []
     finally:
@@ -64,6 +67,6 @@ def test_a_web_server_hears_of_the_end_of_its_tree(server: Tree) -> None:
         os.kill(server.wait_event("child")["pid"], signal.SIGKILL)
 
         assert server.wait_event("missed")["status"] == -signal.SIGKILL
-        wait_for(lambda: not server.alive(), 2, server.reported)
+        wait_until(lambda: not server.alive(), 2, server.reported)
     finally:
         server.end()

@@ -11,12 +11,13 @@ import psutil
 import psycopg
 import pytest
 
-from system.tree import Project, wait_for
+from harness.project import Project
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from system.tree import Tree
+    from harness.tree import Tree
 
     Query = Callable[[str], list[tuple[object, ...]]]
 
@@ -43,9 +44,9 @@ def shipped(tmp_path: Path, empty_database: str) -> Project:
 
 def _settled(tree: Tree) -> None:
     tree.wait_event("supervisor.ready")
-    wait_for(lambda: any("[HEARTBEAT]" in line for line in tree.lines), 20, tree.reported)
+    wait_until(lambda: any("[HEARTBEAT]" in line for line in tree.lines), 20, tree.reported)
     # Once after a start of the server all jobs are looked at, soon after the tree has begun.
-    wait_for(lambda: tree.events("jobs.walked"), 30, tree.reported)
+    wait_until(lambda: tree.events("jobs.walked"), 30, tree.reported)
     threading.Event().wait(6)  # the series of looks after the heartbeat's run ends after 5 s
 
 

@@ -10,12 +10,12 @@ import pytest
 from jobsd.database.statements import channel
 from ports import free_port
 from system.jobs import enqueue
-from system.tree import wait_for
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from system.tree import Project
+    from harness.project import Project
 
     Query = Callable[[str], list[tuple[Any, ...]]]
 
@@ -100,10 +100,10 @@ def test_a_job_that_kills_its_worker_has_its_attempts_and_its_neighbours_pay_not
         ((killer, _),) = query(_ENQUEUE)
         for retry in (1, 2):
             tree.wait_event("job.retried", retry)
-            wait_for(lambda: query(_MAKE_DUE))
+            wait_until(lambda: query(_MAKE_DUE))
         tree.wait_event("job.failed")
         done = "SELECT count(*) FROM jobsd.jobs WHERE outcome = 'finished' AND attempts = 1"
-        wait_for(lambda: query(done) == [(_BESIDE,)])
+        wait_until(lambda: query(done) == [(_BESIDE,)])
 
         tried = query("SELECT job_id, attempt, error FROM jobsd.attempts ORDER BY attempt")
         assert [row[:2] for row in tried] == [(killer, 1), (killer, 2), (killer, 3)]

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from system.jobs import enqueue, ledger
-from system.tree import wait_for
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from system.tree import Project
+    from harness.project import Project
 
     Query = Callable[[str], list[tuple[object, ...]]]
 
@@ -64,7 +64,7 @@ def test_each_transition_is_reported_with_its_facts_and_no_empty_poll_is(
         os.kill(tree.children("worker")[0].pid, signal.SIGKILL)
         tree.wait_event("process.replaced")
         enqueue(query, "slow")
-        wait_for(lambda: "start slow" in ledger(project), what=tree.reported)
+        wait_until(lambda: "start slow" in ledger(project), what=tree.reported)
         # The monitor of a tree that ends may have too little time to report it.
         os.kill(tree.children("worker")[0].pid, signal.SIGTERM)
         tree.wait_event("job.released")

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
-from system.tree import Project, wait_for
+from harness.project import Project
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -110,7 +111,7 @@ def test_five_processes_call_fifteen_hooks_each_once_and_in_order(hooked: Projec
     hooked.write("config/recurring.yml", RECURRING)
 
     with hooked.start() as tree:
-        wait_for(lambda: len(_noted(hooked)) == 5, what="five starts")
+        wait_until(lambda: len(_noted(hooked)) == 5, what="five starts")
         tree.terminate()
 
     noted = _noted(hooked)
@@ -138,7 +139,7 @@ def test_hooks_run_in_workers_and_schedulers_themselves_and_nowhere_in_the_other
     hooked.write("config/recurring.yml", RECURRING)
 
     with hooked.start() as tree:
-        wait_for(lambda: len(_noted(hooked)) == 5, what="five starts")
+        wait_until(lambda: len(_noted(hooked)) == 5, what="five starts")
         (process,) = tree.children("hooks")
         noted = {kind: (pid, by) for _, kind, _, pid, _, by in _noted(hooked)}
         tree.terminate()
@@ -156,7 +157,7 @@ def test_a_worker_starts_no_job_before_the_hooks_of_its_start(hooked: Project) -
     hooked.run("enqueue", "app.quick", "[1]")
 
     with hooked.start() as tree:
-        wait_for(lambda: ["ran", 1] in [noted[:2] for noted in _noted(hooked)])
+        wait_until(lambda: ["ran", 1] in [noted[:2] for noted in _noted(hooked)])
         tree.terminate()
 
     names = [noted[0] for noted in _noted(hooked)]
@@ -174,7 +175,7 @@ def test_hooks_that_fail_and_hang_are_reported_and_change_nothing(hooked: Projec
     with hooked.start() as tree:
         tree.wait_event("hook.failed", 2)
         hooked.run("enqueue", "app.quick", "[1]")
-        wait_for(lambda: ["ran", 1] in [noted[:2] for noted in _noted(hooked)])
+        wait_until(lambda: ["ran", 1] in [noted[:2] for noted in _noted(hooked)])
         seconds = tree.terminate()
 
     assert tree.process.returncode == 0
@@ -194,7 +195,7 @@ def test_without_such_hooks_there_is_no_process_for_them(hooked: Project) -> Non
     hooked.write("app.py", LEDGER + "jobsd.on_worker_start(lambda process: note('start'))\n")
 
     with hooked.start() as tree:
-        wait_for(lambda: _noted(hooked))
+        wait_until(lambda: _noted(hooked))
         assert tree.children("hooks") == []
         tree.terminate()
 
@@ -207,11 +208,11 @@ def test_events_and_faults_are_heard_wherever_they_happen(hooked: Project) -> No
         hooked.run("enqueue", "app.quick", "[1]")
         hooked.run("enqueue", "app.start_a_thread")
         tree.wait_event("job.failed")
-        wait_for(lambda: len(_noted(hooked)) == 2)
+        wait_until(lambda: len(_noted(hooked)) == 2)
         tree.children("worker")[0].kill()
-        wait_for(lambda: len(_noted(hooked)) == 3)
+        wait_until(lambda: len(_noted(hooked)) == 3)
         hooked.run("enqueue", "app.break_the_loop")
-        wait_for(lambda: "fault" in [noted[0] for noted in _noted(hooked)])
+        wait_until(lambda: "fault" in [noted[0] for noted in _noted(hooked)])
         tree.terminate()
 
     noted = [each[:-1] for each in _noted(hooked)]
@@ -236,7 +237,7 @@ def test_a_reload_brings_the_new_code_of_hooks(hooked: Project) -> None:
         hooked.write("app.py", LEDGER + "jobsd.on_exit(lambda process: note('the new one'))\n")
         tree.process.send_signal(signal.SIGHUP)
         tree.wait_event("supervisor.reloaded")
-        wait_for(lambda: not old.is_running())
+        wait_until(lambda: not old.is_running())
         (new,) = tree.children("hooks")
         tree.terminate()
 
@@ -262,7 +263,7 @@ def test_at_once_no_hook_is_waited_for(hooked: Project) -> None:
     hooked.write("app.py", LEDGER + ALL)
 
     with hooked.start() as tree:
-        wait_for(lambda: len(_noted(hooked)) == 4, what="four starts")
+        wait_until(lambda: len(_noted(hooked)) == 4, what="four starts")
         seconds = tree.terminate(signal.SIGQUIT)
 
     assert seconds < 1.5
@@ -277,7 +278,7 @@ def test_a_signal_to_all_of_them_at_once_leaves_the_order_as_it_is(
     hooked.write("app.py", LEDGER + slow + ALL)
 
     with hooked.start() as tree:
-        wait_for(lambda: len(_noted(hooked)) == 4, what="four starts")
+        wait_until(lambda: len(_noted(hooked)) == 4, what="four starts")
         os.killpg(tree.process.pid, number)
         tree.process.wait(30)
 
@@ -293,4 +294,4 @@ def test_nothing_of_it_outlives_a_killed_supervisor(hooked: Project) -> None:
         tree.wait_event("supervisor.ready")
         assert tree.children("hooks")
         tree.process.kill()
-        wait_for(lambda: not tree.alive(), 2)
+        wait_until(lambda: not tree.alive(), 2)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.tree import Tree
 from jobsd import job
 from jobsd.configuration.options import JobsOptions, WorkerOptions
 from jobsd.jobs import client
@@ -20,15 +21,14 @@ from jobsd.processes.scoreboard import Scoreboard
 from jobsd.worker.worker import Worker
 from system import hops
 from system.jobs import enqueue, ledger
-from system.tree import Tree, wait_for
 from waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
+    from harness.project import Project
     from jobsd.database.connection import Session, Target
     from system.hops import Call, Page
-    from system.tree import Project
 
     Query = Callable[[str], list[tuple[object, ...]]]
 
@@ -59,7 +59,7 @@ def test_a_job_passes_the_hops_of_its_page(target: Target, session: Session) -> 
     with _profiled(page, calls):
         passes.enqueue()
         with _worker(target):
-            wait_for(lambda: not _wrong(page, calls), what=lambda: _wrong(page, calls))
+            wait_until(lambda: not _wrong(page, calls), what=lambda: _wrong(page, calls))
 
     assert session.connection.execute("SELECT outcome FROM jobsd.jobs").fetchall() == [
         ("finished",)
@@ -84,7 +84,7 @@ def test_a_death_passes_the_hops_of_its_page(project: Project, query: Query) -> 
 
         worker.kill()
 
-        wait_for(lambda: not wrong(), what=wrong)
+        wait_until(lambda: not wrong(), what=wrong)
         assert query("SELECT count(*) FROM jobsd.failed_executions") == [(1,)]
     finally:
         tree.end()

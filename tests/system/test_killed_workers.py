@@ -13,13 +13,13 @@ import psycopg
 import pytest
 
 from jobsd.clock import monotonic
-from system.tree import wait_for
-from waiting import Stopwatch
+from waiting import Stopwatch, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from system.tree import Project, Tree
+    from harness.project import Project
+    from harness.tree import Tree
 
     Query = Callable[[str], list[tuple[object, ...]]]
 
@@ -46,7 +46,7 @@ def _enqueue_evenly(url: str, tree: Tree, seed: int) -> None:
             stored = wanted
             if stored == next_kill < JOBS:
                 kills += 1
-                dice.choice(wait_for(lambda: tree.children("worker"))).send_signal(
+                dice.choice(wait_until(lambda: tree.children("worker"))).send_signal(
                     signal.SIGKILL
                 )
             tree.process.poll()
@@ -84,10 +84,12 @@ def test_no_job_is_lost_or_ended_twice_while_workers_are_killed(
     with project.start() as tree:
         tree.wait_event("supervisor.ready")
         _enqueue_evenly(project.environ["DATABASE_URL"], tree, seed=7)
-        wait_for(lambda: not query("SELECT FROM jobsd.claims"), 60, "claims are left")
-        wait_for(lambda: not query("SELECT FROM jobsd.ready_executions"), 60, "ready are left")
-        wait_for(lambda: not query("SELECT FROM jobsd.claims"), 60, "claims are left")
-        wait_for(lambda: _all_are_followed(tree), 5, tree.reported)
+        wait_until(lambda: not query("SELECT FROM jobsd.claims"), 60, "claims are left")
+        wait_until(
+            lambda: not query("SELECT FROM jobsd.ready_executions"), 60, "ready are left"
+        )
+        wait_until(lambda: not query("SELECT FROM jobsd.claims"), 60, "claims are left")
+        wait_until(lambda: _all_are_followed(tree), 5, tree.reported)
         _check_replacements(tree, watch)
         seconds = tree.terminate()
         deaths = [e for e in tree.events("process.exited") if e.get("signal") == "SIGKILL"]

@@ -22,12 +22,13 @@ import psycopg
 import pytest
 
 from system.limit_histories import PASS_S, SEED, STEPS, Auditor, History, drive_all
-from system.tree import wait_for
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from system.tree import Project, Tree
+    from harness.project import Project
+    from harness.tree import Tree
 
     Query = Callable[[str], list[tuple[object, ...]]]
 
@@ -152,7 +153,7 @@ def _wait_until_all_is_done(query: Query) -> None:
         UNION ALL SELECT job_id FROM jobsd.ready_executions
         UNION ALL SELECT job_id FROM jobsd.claimed_executions
     """
-    wait_for(lambda: not query(left), 60, lambda: str(query(left)))
+    wait_until(lambda: not query(left), 60, lambda: str(query(left)))
 
 
 def _check_ledger(project: Project, limits: dict[str, int]) -> None:

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from system.jobs import ledger
-from system.tree import wait_for
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from system.tree import Project, Tree
+    from harness.project import Project
+    from harness.tree import Tree
 
     Query = Callable[[str], list[tuple[object, ...]]]
 
@@ -107,7 +108,9 @@ def _most_at_once(words: list[str]) -> int:
 
 
 def _all_ended(project: Project, tree: Tree, jobs: int) -> None:
-    wait_for(lambda: sum("end" in word for word in ledger(project)) == jobs, what=tree.reported)
+    wait_until(
+        lambda: sum("end" in word for word in ledger(project)) == jobs, what=tree.reported
+    )
 
 
 @pytest.mark.behaviour(67, 69)
@@ -124,7 +127,7 @@ def test_eleven_jobs_of_one_key_never_overlap_and_all_end(
         )
 
         _all_ended(limited, tree, 11)
-        wait_for(lambda: not query(SLOTS), 5, tree.reported)
+        wait_until(lambda: not query(SLOTS), 5, tree.reported)
         assert states == ["ready"] * 11
         assert _most_at_once(ledger(limited)) == 1
         assert query(STATES) == ([("finished", 7), (None, 4)] if fails else [("finished", 11)])
@@ -140,7 +143,7 @@ def test_a_limit_of_three_lets_three_run_at_once_and_no_more(
         _enqueue(limited, *(("three", [n]) for n in range(12)))
 
         _all_ended(limited, tree, 12)
-        wait_for(lambda: not query(SLOTS), 5, tree.reported)
+        wait_until(lambda: not query(SLOTS), 5, tree.reported)
         assert _most_at_once(ledger(limited)) == 3
 
 
@@ -154,7 +157,7 @@ def test_a_job_that_outlives_its_duration_keeps_its_slot(
         _enqueue(limited, ("overdue", [1, 2.5]), ("overdue", [2, 0]), ("overdue", [3, 0]))
 
         _all_ended(limited, tree, 3)
-        wait_for(lambda: not query(SLOTS), 5, tree.reported)
+        wait_until(lambda: not query(SLOTS), 5, tree.reported)
         assert _most_at_once(ledger(limited)) == 1
 
 
@@ -167,7 +170,7 @@ def test_retries_at_once_of_a_job_that_discards_on_conflict_are_not_lost(
 
         _enqueue(limited, ("stubborn", []))
 
-        wait_for(lambda: query(STATES) == [("finished", 1)], what=tree.reported)
+        wait_until(lambda: query(STATES) == [("finished", 1)], what=tree.reported)
         assert ledger(limited) == ["attempt 1", "attempt 2", "attempt 3"]
 
 
@@ -182,13 +185,13 @@ def test_a_job_that_a_stop_has_released_keeps_its_place_and_runs_first(
     with limited.start() as tree:
         tree.wait_event("supervisor.ready")
         _enqueue(limited, ("long", []), ("after", []))
-        wait_for(lambda: ledger(limited), what=tree.reported)
+        wait_until(lambda: ledger(limited), what=tree.reported)
         tree.terminate()
 
     assert query(SLOTS) == []
     assert len(query("SELECT FROM jobsd.blocked_executions")) == 2
     with limited.start() as tree:
-        wait_for(lambda: query(STATES) == [("finished", 2)], what=tree.reported)
+        wait_until(lambda: query(STATES) == [("finished", 2)], what=tree.reported)
     assert ledger(limited) == ["start long", "start long", "end long", "after"]
 
 
@@ -201,20 +204,20 @@ def test_the_next_tree_frees_the_slots_of_a_killed_one(limited: Project, query: 
     with limited.start() as tree:
         tree.wait_event("supervisor.ready")
         _enqueue(limited, ("long", []), ("after", []))
-        wait_for(lambda: ledger(limited), what=tree.reported)
+        wait_until(lambda: ledger(limited), what=tree.reported)
         tree.process.send_signal(signal.SIGSTOP)
         for child in tree.children():
             child.kill()
         tree.process.kill()
-        wait_for(lambda: not tree.alive(), 2)
+        wait_until(lambda: not tree.alive(), 2)
     assert len(query(SLOTS)) == 1
 
     with limited.start() as tree:
-        wait_for(lambda: query(STATES) == [("finished", 1), (None, 1)], what=tree.reported)
+        wait_until(lambda: query(STATES) == [("finished", 1), (None, 1)], what=tree.reported)
         assert query("SELECT error ->> 'type' FROM jobsd.failed_executions") == [
             ("ProcessExitError",)
         ]
-        wait_for(lambda: not query(SLOTS), 5, tree.reported)
+        wait_until(lambda: not query(SLOTS), 5, tree.reported)
 
 
 @pytest.mark.behaviour(60, 78)
@@ -226,8 +229,8 @@ def test_a_job_whose_class_is_gone_holds_its_limit_until_it_has_failed(
         for name in ("gone", "trial_jobs.quick"):
             query(f"SELECT jobsd.enqueue('{name}', '[1]', concurrency_key => 'k')")
 
-        wait_for(lambda: ledger(limited) == ["ran 1"], what=tree.reported)
-        wait_for(lambda: not query(SLOTS), 5, tree.reported)
+        wait_until(lambda: ledger(limited) == ["ran 1"], what=tree.reported)
+        wait_until(lambda: not query(SLOTS), 5, tree.reported)
         assert query("SELECT error ->> 'type' FROM jobsd.failed_executions") == [
             ("UnknownJobError",)
         ]

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from system.jobs import LEDGER, enqueue, let_go
-from system.tree import wait_for
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from system.tree import Project, Tree
+    from harness.project import Project
+    from harness.tree import Tree
 
     Query = Callable[[str], list[tuple[object, ...]]]
 
@@ -160,9 +161,9 @@ def test_each_line_is_ours_whatever_the_module_configures(
 ) -> None:
     with written(project, configuration).start("--log-format", "json") as tree:
         tree.wait_event("supervisor.ready")
-        wait_for(lambda: _beats(tree), what=tree.reported)
+        wait_until(lambda: _beats(tree), what=tree.reported)
         job_id = enqueue(query, "report")
-        wait_for(
+        wait_until(
             lambda: _missing(tree) == [], what=lambda: f"{_missing(tree)} {tree.reported()}"
         )
         let_go(project)
@@ -216,7 +217,7 @@ def test_the_last_words_of_a_process_that_dies_are_reported(
         tree.wait_event("supervisor.ready")
         enqueue(query, "die")
         tree.wait_event("process.replaced")
-        wait_for(
+        wait_until(
             lambda: any("assertion failed" in line for line in tree.lines), what=tree.reported
         )
         tree.terminate()

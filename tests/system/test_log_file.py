@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.tree import COMMAND, ENDS_WITH_US
 from system.jobs import enqueue
-from system.tree import COMMAND, ENDS_WITH_US, wait_for
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from system.tree import Project
+    from harness.project import Project
 
     Query = Callable[[str], list[tuple[object, ...]]]
 
@@ -40,13 +41,13 @@ def test_after_mv_and_usr1_every_process_writes_to_the_new_file(
         text=True,
     )
     try:
-        wait_for(lambda: log.exists() and "supervisor.ready" in log.read_text("utf-8"))
-        wait_for(lambda: query(ROWS) == [(4,)])
+        wait_until(lambda: log.exists() and "supervisor.ready" in log.read_text("utf-8"))
+        wait_until(lambda: query(ROWS) == [(4,)])
         log.rename(moved)
         tree.send_signal(signal.SIGUSR1)
-        wait_for(lambda: log.exists() and "logs.reopened" in log.read_text("utf-8"))
+        wait_until(lambda: log.exists() and "logs.reopened" in log.read_text("utf-8"))
         enqueue(query, "mixed", 1, 0.01, "finish")
-        wait_for(lambda: "job.slow" in log.read_text("utf-8"))
+        wait_until(lambda: "job.slow" in log.read_text("utf-8"))
         tree.send_signal(signal.SIGTERM)
         printed, noted = tree.communicate(timeout=60)
     finally:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from system.jobs import LEDGER
-from system.tree import wait_for
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from system.tree import Project
+    from harness.project import Project
 
     Query = Callable[[str], list[tuple[object, ...]]]
 
@@ -38,7 +38,7 @@ def test_a_storm_of_failures_is_summed_up(
     with project.start(*flags) as tree:
         tree.wait_event("supervisor.ready")
         query(f"SELECT jobsd.enqueue('trial_jobs.fail', '[]') FROM generate_series(1, {JOBS})")
-        wait_for(lambda: query("SELECT count(*) FROM jobsd.attempts") == [(JOBS,)])
+        wait_until(lambda: query("SELECT count(*) FROM jobsd.attempts") == [(JOBS,)])
         tree.terminate()
 
     reported = len(tree.events("job.failed"))

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from system.jobs import enqueue, ledger
-from system.tree import wait_for
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from system.tree import Project
+    from harness.project import Project
 
     Query = Callable[[str], list[tuple[object, ...]]]
 
@@ -28,13 +28,13 @@ def test_a_job_that_reads_stopping_goes_on_after_the_restart_where_it_was(
     with project.start() as first:
         first.wait_event("supervisor.ready")
         enqueue(query, "walk", 0, STEPS)
-        wait_for(lambda: len(ledger(project)) == 3, what=first.reported)
+        wait_until(lambda: len(ledger(project)) == 3, what=first.reported)
         assert first.terminate() < 2
     interrupted = len(ledger(project))
 
     with project.start() as second:
         second.wait_event("supervisor.ready")
-        wait_for(lambda: len(ledger(project)) == STEPS, what=second.reported)
+        wait_until(lambda: len(ledger(project)) == STEPS, what=second.reported)
         second.terminate()
 
     assert interrupted == 3

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from system.tree import wait_for
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from system.tree import Project, Tree
+    from harness.project import Project
+    from harness.tree import Tree
 
     Query = Callable[[str], list[tuple[object, ...]]]
 
@@ -35,7 +36,7 @@ def series(project: Project) -> list[tuple[str, str]]:
 
 def _once_there(project: Project, count: int) -> list[tuple[str, str]]:
     """Return the series, once there are so many: each process knows its tree then."""
-    wait_for(lambda: len(series(project)) == count)
+    wait_until(lambda: len(series(project)) == count)
     return series(project)
 
 

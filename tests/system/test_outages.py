@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
+from harness.project import Project
 from monitored_tree.server import OwnServer, own_server
 from system.conftest import JOBS
 from system.jobs import LEDGER, enqueue, ledger
-from system.tree import Project, wait_for
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,17 +49,17 @@ def test_a_restart_of_the_database_ends_nobody_and_loses_no_outcome(
             enqueue(query, "mixed", 1, 0.5, "pass"),
             enqueue(query, "mixed", 2, 3, "pass"),
         )
-        wait_for(lambda: {"start 1", "start 2"} <= set(ledger(project)), what=tree.reported)
+        wait_until(lambda: {"start 1", "start 2"} <= set(ledger(project)), what=tree.reported)
         before = {child.pid for child in tree.children()}
 
         server.stop()
-        wait_for(lambda: "end 1" in ledger(project), what=tree.reported)
+        wait_until(lambda: "end 1" in ledger(project), what=tree.reported)
         tree.wait_event("database.unavailable")
         server.start()
 
         finished = "SELECT id, attempts FROM jobsd.jobs WHERE outcome = 'finished' ORDER BY id"
         after = enqueue(query, "quick", 3)
-        wait_for(
+        wait_until(
             lambda: query(finished) == [(n, 1) for n in (during, beyond, after)],
             what=tree.reported,
         )

@@ -15,9 +15,11 @@ import pytest
 import yaml
 from psycopg import conninfo
 
+from harness.project import Project
+from harness.tree import COMMAND
 from system.commands import Commands
 from system.room import room, why_not
-from system.tree import COMMAND, Project, wait_for
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -98,9 +100,11 @@ def test_a_deployment_goes_through_all_its_steps(
     with room(deployment.release, project.root, environ, socket) as released:
         assert released.wait() == 0, released.printed
     with room(deployment.start, project.root, environ, socket) as jobs:
-        wait_for(lambda: jobs.enter(deployment.check).returncode == 0, 60, lambda: jobs.printed)
+        wait_until(
+            lambda: jobs.enter(deployment.check).returncode == 0, 60, lambda: jobs.printed
+        )
         assert jobs.enter("bin/jobs enqueue shop_jobs.welcome '[5]'").returncode == 0
-        wait_for(lambda: "welcome 5" in jobs.printed, 60, lambda: jobs.printed)
+        wait_until(lambda: "welcome 5" in jobs.printed, 60, lambda: jobs.printed)
         seen = json.loads(jobs.enter("bin/jobs ps --json").stdout)
         with room(f"sh -c {shlex.quote(_cron(run))}", project.root, environ, socket) as cron:
             assert cron.wait() == 0, cron.printed

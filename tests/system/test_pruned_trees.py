@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from system.jobs import ledger, let_go
-from system.tree import wait_for
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from system.tree import Project, Tree
+    from harness.project import Project
+    from harness.tree import Tree
 
     Query = Callable[[str], list[tuple[object, ...]]]
 
@@ -51,25 +52,25 @@ def test_a_tree_that_was_pruned_and_goes_on_changes_nothing(
     with project.start() as frozen:
         frozen.wait_event("supervisor.ready")
         query(enqueue.format("held", 1))
-        wait_for(lambda: ledger(project) == ["start 1"], what=frozen.reported)
+        wait_until(lambda: ledger(project) == ["start 1"], what=frozen.reported)
         query(enqueue.format("quick", 2))
         _send(frozen, signal.SIGSTOP)
         with project.start() as other:
-            wait_for(lambda: "ran 2" in ledger(project), 20, what=other.reported)
-            wait_for(lambda: query(PLACES)[1][1] == "finished", what=other.reported)
+            wait_until(lambda: "ran 2" in ledger(project), 20, what=other.reported)
+            wait_until(lambda: query(PLACES)[1][1] == "finished", what=other.reported)
             # Its row goes with the last of its claims, which may take one poll more.
-            wait_for(lambda: query(WORKERS) == [(1,)], what=other.reported)
+            wait_until(lambda: query(WORKERS) == [(1,)], what=other.reported)
             query(enqueue.format("until_told_to_stop", 3))
             query(enqueue.format("quick", 4))
-            wait_for(lambda: "start 3" in ledger(project), what=other.reported)
+            wait_until(lambda: "start 3" in ledger(project), what=other.reported)
 
             let_go(project)
             _send(frozen, signal.SIGCONT)
             assert frozen.wait_event("process.replaced")["reason"] == "row"
-            wait_for(lambda: "end 1" in ledger(project), what=frozen.reported)
+            wait_until(lambda: "end 1" in ledger(project), what=frozen.reported)
             # The worker registers anew by itself, or is replaced where the monitor is quicker.
             frozen.wait_event("process.stopped")
-            wait_for(lambda: query(WORKERS) == [(2,)], what=frozen.reported)
+            wait_until(lambda: query(WORKERS) == [(2,)], what=frozen.reported)
 
             assert query(PLACES) == [
                 ("1", None, 1, "ProcessPrunedError"),
@@ -81,6 +82,6 @@ def test_a_tree_that_was_pruned_and_goes_on_changes_nothing(
                 "SELECT id::text FROM jobsd.jobs WHERE arguments ->> 0 = '3'"
             )
             # It may have been in the series of job 3, and goes back then.
-            wait_for(lambda: query(OF.format("blocked_executions")) == [("4",)])
+            wait_until(lambda: query(OF.format("blocked_executions")) == [("4",)])
             other.terminate(signal.SIGQUIT)
         frozen.terminate(signal.SIGQUIT)

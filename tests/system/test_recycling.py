@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from system.tree import wait_for
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from system.tree import Project, Tree
+    from harness.project import Project
+    from harness.tree import Tree
 
     Query = Callable[[str], list[tuple[object, ...]]]
 
@@ -32,7 +33,7 @@ def _replaced(tree: Tree, setting: str) -> None:
     # What was planned is no warning; a misfortune is one, as process.exited.
     assert (replaced["level"], recycling["level"]) == ("info", "info")
     assert replaced["predecessor"] == recycling["process_name"]
-    wait_for(lambda: _times(tree, "process.stopped", recycling["process_name"]))
+    wait_until(lambda: _times(tree, "process.stopped", recycling["process_name"]))
     (up,) = _times(tree, "process.started", replaced["name"])
     (gone,) = _times(tree, "process.stopped", recycling["process_name"])
     assert up < replaced["timestamp"]
@@ -42,7 +43,7 @@ def _replaced(tree: Tree, setting: str) -> None:
 
 def _run_thirty(query: Query, done: int) -> None:
     query("SELECT jobsd.enqueue('trial_jobs.quick', '[1]') FROM generate_series(1, 30)")
-    wait_for(lambda: query(_DONE)[0] in {(done,), (done + 1,)})
+    wait_until(lambda: query(_DONE)[0] in {(done,), (done + 1,)})
 
 
 def _times(tree: Tree, event: str, name: str) -> list[str]:
@@ -63,7 +64,7 @@ def test_a_worker_is_replaced_after_so_many_jobs_and_all_are_done(
         _run_thirty(query, 60)
         _replaced(tree, "max_jobs")
         # What it ran went on to its end: nobody is killed for a succession.
-        wait_for(lambda: query(_DONE) == [(61,)])
+        wait_until(lambda: query(_DONE) == [(61,)])
         tree.terminate()
 
     assert query("SELECT count(*) FROM jobsd.attempts") == [(0,)]

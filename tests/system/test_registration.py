@@ -11,12 +11,13 @@ import pytest
 from psycopg.rows import dict_row
 
 from system.jobs import enqueue, ledger
-from system.tree import wait_for
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from system.tree import Project, Tree
+    from harness.project import Project
+    from harness.tree import Tree
 
     Query = Callable[[str], list[tuple[object, ...]]]
 
@@ -40,7 +41,7 @@ def _rows(project: Project, count: int) -> list[dict[str, Any]]:
             alone = [row for row in found if row["supervisor_id"] is None]
             return found if (len(found), len(alone)) == (count, 1) else []
 
-        found: list[dict[str, Any]] = wait_for(rows, 5)
+        found: list[dict[str, Any]] = wait_until(rows, 5)
         return found
 
 
@@ -109,7 +110,7 @@ def test_heartbeats_go_on_while_jobs_run_and_while_a_worker_drains(
     with of_all_kinds.start() as tree:
         tree.wait_event("supervisor.ready")
         enqueue(query, "slow")
-        wait_for(lambda: ledger(of_all_kinds), what=tree.reported)
+        wait_until(lambda: ledger(of_all_kinds), what=tree.reported)
         _rows(of_all_kinds, 5)
         assert _all_beat(query, tree) == {
             "supervisor",
@@ -120,7 +121,7 @@ def test_heartbeats_go_on_while_jobs_run_and_while_a_worker_drains(
         }
 
         tree.process.send_signal(signal.SIGTERM)
-        wait_for(lambda: len(query("SELECT FROM jobsd.processes")) == 3, what=tree.reported)
+        wait_until(lambda: len(query("SELECT FROM jobsd.processes")) == 3, what=tree.reported)
 
         assert _all_beat(query, tree) == {"supervisor", "monitor", "worker"}
         assert ledger(of_all_kinds) == ["start slow"]
@@ -132,5 +133,5 @@ def _all_beat(query: Query, tree: Tree) -> set[object]:
     beats = "SELECT kind, last_heartbeat_at FROM jobsd.processes"
     for _ in range(2):
         before = set(query(beats))
-        wait_for(lambda before=before: not before & set(query(beats)), 5, tree.reported)  # type: ignore[misc]
+        wait_until(lambda before=before: not before & set(query(beats)), 5, tree.reported)  # type: ignore[misc]
     return {row[0] for row in query(beats)}

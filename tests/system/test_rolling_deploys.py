@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.project import Project
 from system.jobs import LEDGER, enqueue, enqueue_many, ledger
-from system.tree import Project, wait_for
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,23 +86,23 @@ def test_jobs_of_a_new_class_wait_through_a_deploy_and_its_rollback(
         before.wait_event("supervisor.ready")
         # The new scheduler is there before the new worker is.
         with new.start("--only", "scheduler") as scheduler:
-            wait_for(lambda: query(SOME_PARKED) == [(True,)], what=scheduler.reported)
+            wait_until(lambda: query(SOME_PARKED) == [(True,)], what=scheduler.reported)
             enqueue(query, "known", 1)
-            wait_for(lambda: ran("old known"), 10, before.reported)
+            wait_until(lambda: ran("old known"), 10, before.reported)
         assert query(SPENT) == []
         with new.start() as after:
-            wait_for(lambda: query(PARKED) == [(0,)], what=after.reported)
-            wait_for(lambda: len(ran("new novel")) > 3, what=after.reported)
+            wait_until(lambda: query(PARKED) == [(0,)], what=after.reported)
+            wait_until(lambda: len(ran("new novel")) > 3, what=after.reported)
             # Rolled back: the scheduler goes last.
         with new.start("--only", "scheduler") as scheduler:
-            wait_for(lambda: query(SOME_PARKED) == [(True,)], what=scheduler.reported)
+            wait_until(lambda: query(SOME_PARKED) == [(True,)], what=scheduler.reported)
         assert query(SPENT) == []
         shown = old.run(
             "show", str(query("SELECT max(job_id) FROM jobsd.parked_executions")[0][0])
         )
         doctor = old.run("doctor").stdout
         with new.start("--only", "worker") as after:
-            wait_for(lambda: not query(OPEN), what=after.reported)
+            wait_until(lambda: not query(OPEN), what=after.reported)
 
     assert query(SPENT) == []
     assert [(len(ran("new novel")),)] == query(ENQUEUED)
@@ -122,7 +123,7 @@ def test_two_deploys_beside_each_other_share_the_work_and_move_no_job_to_and_fro
             some: list[tuple[object, ...]] = [(n,) for n in range(first, first + 100)]
             enqueue_many(query, "known", some)
             enqueue_many(query, "novel", some)
-        wait_for(lambda: not query(OPEN), 60, after.reported)
+        wait_until(lambda: not query(OPEN), 60, after.reported)
     query("SELECT pg_stat_force_next_flush()")
     ((parked,),) = query(
         "SELECT n_tup_ins FROM pg_stat_user_tables WHERE relname = 'parked_executions'"
@@ -145,11 +146,11 @@ def test_a_tree_without_modules_beside_the_application_fails_none_of_its_jobs(
     with bare.start() as alone:
         alone.wait_event("supervisor.ready")
         enqueue_many(query, "known", [(n,) for n in range(50)])
-        wait_for(lambda: query(PARKED) == [(50,)], what=alone.reported)
+        wait_until(lambda: query(PARKED) == [(50,)], what=alone.reported)
         with application.start() as tree:
-            wait_for(lambda: len(ran("old known")) == 50, what=tree.reported)
+            wait_until(lambda: len(ran("old known")) == 50, what=tree.reported)
             enqueue_many(query, "known", [(n,) for n in range(50, 100)])
-            wait_for(lambda: len(ran("old known")) == 100, what=tree.reported)
-            wait_for(lambda: not query(OPEN), what=tree.reported)
+            wait_until(lambda: len(ran("old known")) == 100, what=tree.reported)
+            wait_until(lambda: not query(OPEN), what=tree.reported)
 
     assert query("SELECT job_id FROM jobsd.attempts") == []

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from system.tree import Project, wait_for
+from harness.project import Project
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,7 +67,7 @@ def test_a_script_enqueues_in_its_transaction(
         )
         assert done.returncode == 0, done.stderr
         job_id = int(done.stdout)
-        wait_for(
+        wait_until(
             lambda: query(f"SELECT FROM jobsd.jobs WHERE id = {job_id} AND finished_at < now()")
         )
 

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
+from harness.project import Project
 from ports import free_port
-from system.tree import Project, wait_for
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from system.tree import Tree
+    from harness.tree import Tree
 
     Query = Callable[[str], list[tuple[object, ...]]]
 
@@ -55,7 +56,7 @@ def tree(shipped: Project) -> Iterator[Tree]:
     """The shipped tree, once its first heartbeat was logged."""
     port = free_port()
     with shipped.start(JOBSD_METRICS_BIND=f"127.0.0.1:{port}") as started:
-        wait_for(lambda: _heartbeats(started), 20, started.reported)
+        wait_until(lambda: _heartbeats(started), 20, started.reported)
         shipped.environ["PORT"] = str(port)
         yield started
 
@@ -85,7 +86,7 @@ def test_the_heartbeat_is_logged_and_stored_within_seconds_of_the_start(
     assert json.loads(facts)["message"] == "Heartbeat job executed successfully"
     # Once in five minutes there is a second one: every one that is logged is stored.
     stored = "SELECT * FROM jobsd.heartbeat_logs ORDER BY executed_at DESC LIMIT 10"
-    wait_for(lambda: len(query(stored)) == len(_heartbeats(tree)))
+    wait_until(lambda: len(query(stored)) == len(_heartbeats(tree)))
     assert shipped.run("heartbeat", "verify", "--within", "10m").returncode == 0
     health = shipped.run("health")
     assert (health.returncode, json.loads(health.stdout)["healthy"]) == (0, True)
@@ -93,7 +94,7 @@ def test_the_heartbeat_is_logged_and_stored_within_seconds_of_the_start(
 
 def test_it_answers_over_http(tree: Tree, shipped: Project) -> None:
     assert tree.process.poll() is None
-    wait_for(lambda: _get(shipped, "/readyz")[0] == 200)
+    wait_until(lambda: _get(shipped, "/readyz")[0] == 200)
     answers = {path: _get(shipped, path) for path in ("/healthz", "/livez", "/metrics", "/no")}
 
     assert {path: status for path, (status, _) in answers.items()} == {
@@ -169,7 +170,7 @@ def test_a_new_recurring_job_in_four_steps(project: Project, query: Query) -> No
     )
     with project.start(**production) as tree:
         tree.wait_event("supervisor.ready")
-        wait_for(lambda: query("SELECT FROM jobsd.recurring_tasks"), 10, tree.reported)
+        wait_until(lambda: query("SELECT FROM jobsd.recurring_tasks"), 10, tree.reported)
         found = project.write(
             "find_it.py",
             "from jobsd import RecurringTask\n"

@@ -10,12 +10,13 @@ import pytest
 
 from jobsd.clock import monotonic
 from system.jobs import enqueue, enqueue_many, ledger
-from system.tree import wait_for
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from system.tree import Project, Tree
+    from harness.project import Project
+    from harness.tree import Tree
 
     Query = Callable[[str], list[tuple[object, ...]]]
 
@@ -39,7 +40,7 @@ def _worker(query: Query, queues: str = "*") -> tuple[str, int]:
 
 
 def _runs(project: Project, tree: Tree, *words: str) -> None:
-    wait_for(lambda: set(words) <= set(ledger(project)), what=tree.reported)
+    wait_until(lambda: set(words) <= set(ledger(project)), what=tree.reported)
 
 
 @pytest.mark.failure(
@@ -61,11 +62,11 @@ def test_a_killed_worker_fails_what_it_ran_is_followed_and_harms_no_other(
 
         os.kill(pid, signal.SIGKILL)
 
-        ((failed, kind, message),) = wait_for(lambda: query(ERRORS), 3, tree.reported)
+        ((failed, kind, message),) = wait_until(lambda: query(ERRORS), 3, tree.reported)
         assert (failed, kind) == (ran, "ProcessExitError")
         assert str(message).startswith(f"worker {name} (pid {pid}) was killed by SIGKILL")
         after = enqueue(query, "quick", 2, queue="a")
-        wait_for(lambda: query(FINISHED) == [(elsewhere, 1), (after, 1)], what=tree.reported)
+        wait_until(lambda: query(FINISHED) == [(elsewhere, 1), (after, 1)], what=tree.reported)
         assert _worker(query, "a") != (name, pid)
 
 
@@ -87,7 +88,7 @@ def test_a_job_that_ends_its_process_fails_with_what_ran_there(
 
         culprit, *claimed = enqueue_many(query, "leave_first", [(n,) for n in range(5)])
 
-        wait_for(lambda: len(query(FINISHED)) == 5, what=tree.reported)
+        wait_until(lambda: len(query(FINISHED)) == 5, what=tree.reported)
         assert {row[0] for row in query(ERRORS)} == {beside, culprit}
         assert all("exited with code 1" in str(row[2]) for row in query(ERRORS))
         assert query(FINISHED) == [(job_id, 1) for job_id in (elsewhere, *claimed)]
@@ -109,10 +110,10 @@ def test_a_worker_that_is_asked_to_end_finishes_its_job_and_is_followed(
 
         os.kill(pid, signal.SIGTERM)
 
-        wait_for(lambda: query(FINISHED) == [(job_id, 1)], what=tree.reported)
-        wait_for(lambda: query(ROWS.format("worker", name)), 2, tree.reported)
+        wait_until(lambda: query(FINISHED) == [(job_id, 1)], what=tree.reported)
+        wait_until(lambda: query(ROWS.format("worker", name)), 2, tree.reported)
         own = f"SELECT FROM jobsd.processes WHERE name = '{name}'"
-        wait_for(lambda: not query(own), 2, tree.reported)
+        wait_until(lambda: not query(own), 2, tree.reported)
         assert ledger(project) == ["start 1", "end 1"]
 
 
@@ -133,7 +134,7 @@ def test_a_worker_that_is_asked_to_end_gives_a_long_job_to_its_successor(
 
         os.kill(_worker(query)[1], signal.SIGTERM)
 
-        wait_for(lambda: query(FINISHED) == [(job_id, 1)], 5, tree.reported)
+        wait_until(lambda: query(FINISHED) == [(job_id, 1)], 5, tree.reported)
         assert monotonic() - began > 1
         assert tree.wait_event("process.replaced")["reason"] == "terminated"
         assert ledger(project) == ["start", "start", "end"]
@@ -171,7 +172,7 @@ def test_a_worker_is_not_asked_to_end_by_what_its_jobs_do_to_their_children(
 
         divides = enqueue(query, "divide")
 
-        wait_for(lambda: query(FINISHED) == [(beside, 1), (divides, 1)], what=tree.reported)
+        wait_until(lambda: query(FINISHED) == [(beside, 1), (divides, 1)], what=tree.reported)
         assert sorted(ledger(project)) == ["end 1", "start 1", "start divide"]
         assert not tree.events("process.replaced")
 
@@ -193,9 +194,9 @@ def test_quit_to_a_single_worker_fails_what_it_ran_at_once(
 
         os.kill(pid, signal.SIGQUIT)
 
-        ((failed, kind, _),) = wait_for(lambda: query(ERRORS), 1.5, tree.reported)
+        ((failed, kind, _),) = wait_until(lambda: query(ERRORS), 1.5, tree.reported)
         assert (failed, kind) == (job_id, "ProcessExitError")
-        wait_for(lambda: query(ROWS.format("worker", name)), 2, tree.reported)
+        wait_until(lambda: query(ROWS.format("worker", name)), 2, tree.reported)
 
 
 @pytest.mark.failure(
@@ -217,7 +218,7 @@ def test_a_worker_whose_row_is_deleted_finishes_its_job_and_is_followed(
 
         replaced = tree.wait_event("process.replaced")
         assert (replaced["reason"], replaced["predecessor"]) == ("row", name)
-        wait_for(lambda: query(FINISHED) == [(job_id, 1)], what=tree.reported)
+        wait_until(lambda: query(FINISHED) == [(job_id, 1)], what=tree.reported)
         assert ledger(project) == ["start 1", "end 1"]
 
 
@@ -238,6 +239,6 @@ def test_a_supervisor_whose_row_was_deleted_goes_on_supervising(
         query("DELETE FROM jobsd.processes WHERE kind = 'supervisor'")
         os.kill(_worker(query)[1], signal.SIGKILL)
 
-        wait_for(lambda: [row[0] for row in query(ERRORS)] == [job_id], 3, tree.reported)
+        wait_until(lambda: [row[0] for row in query(ERRORS)] == [job_id], 3, tree.reported)
         tree.wait_event("process.replaced")
-        wait_for(lambda: query(ROWS.format("supervisor", "")), 2, tree.reported)
+        wait_until(lambda: query(ROWS.format("supervisor", "")), 2, tree.reported)

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from system.jobs import enqueue, enqueue_many, ledger
-from system.tree import wait_for
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from system.tree import Project, Tree
+    from harness.project import Project
+    from harness.tree import Tree
 
     Query = Callable[[str], list[tuple[object, ...]]]
 
@@ -24,7 +25,7 @@ def _start_slow_job(project: Project, tree: Tree, name: str = "slow") -> None:
     tree.wait_event("supervisor.ready")
     enqueued = project.run("enqueue", f"trial_jobs.{name}")
     assert enqueued.returncode == 0, enqueued.stderr
-    wait_for((project.root / "ledger").exists, what=tree.reported)
+    wait_until((project.root / "ledger").exists, what=tree.reported)
 
 
 def _nothing_is_left(tree: Tree, query: Query) -> None:
@@ -63,7 +64,7 @@ def test_a_long_job_goes_back_to_ready_within_the_timeout_and_a_second(
     with project.start() as tree:
         _start_slow_job(project, tree)
         short = enqueue(query, "until_told_to_stop", 1)
-        wait_for(lambda: "start 1" in ledger(project), what=tree.reported)
+        wait_until(lambda: "start 1" in ledger(project), what=tree.reported)
 
         seconds = tree.terminate()
 
@@ -90,7 +91,7 @@ def test_short_jobs_have_ended_once_when_the_tree_has_stopped(
     with project.start() as tree:
         tree.wait_event("supervisor.ready")
         enqueue_many(query, "until_told_to_stop", [(n,) for n in range(3)])
-        wait_for(lambda: len(ledger(project)) == 3, what=tree.reported)
+        wait_until(lambda: len(ledger(project)) == 3, what=tree.reported)
 
         tree.terminate(number)
 
@@ -160,11 +161,11 @@ def test_no_child_outlives_a_killed_supervisor_by_a_second(
 
         tree.process.kill()
 
-        wait_for(lambda: not tree.alive(), 1, "children outlive their supervisor")
+        wait_until(lambda: not tree.alive(), 1, "children outlive their supervisor")
     if left := set(query("SELECT name FROM jobsd.processes")):
         # On a busy machine the monitor's last second was too short: the next tree does it.
         with project.start():
-            wait_for(lambda: left.isdisjoint(query("SELECT name FROM jobsd.processes")))
+            wait_until(lambda: left.isdisjoint(query("SELECT name FROM jobsd.processes")))
     assert query("SELECT FROM jobsd.claims") == []
     assert query("SELECT error ->> 'type' FROM jobsd.failed_executions") == [
         ("ProcessExitError",)
@@ -185,14 +186,14 @@ def test_the_next_tree_recovers_what_a_killed_one_has_left(
         for child in tree.children():
             child.kill()
         tree.process.kill()
-        wait_for(lambda: not tree.alive(), 2)
+        wait_until(lambda: not tree.alive(), 2)
     assert query("SELECT FROM jobsd.claims")
 
     with project.start() as second:
         second.wait_event("supervisor.ready")
-        wait_for(lambda: not query("SELECT FROM jobsd.claims"), 5, second.reported)
+        wait_until(lambda: not query("SELECT FROM jobsd.claims"), 5, second.reported)
         # Of the dead none is left.
-        wait_for(lambda: len(query("SELECT FROM jobsd.processes")) == 4, 5, second.reported)
+        wait_until(lambda: len(query("SELECT FROM jobsd.processes")) == 4, 5, second.reported)
         assert query("SELECT error ->> 'type' FROM jobsd.failed_executions") == [
             ("ProcessExitError",)
         ]
@@ -209,9 +210,9 @@ def test_a_job_that_kills_its_worker_fails_alone(project: Project, query: Query)
         project.run("enqueue", "trial_jobs.die")
 
         replaced = tree.wait_event("process.replaced")
-        wait_for(lambda: len(query("SELECT FROM jobsd.failed_executions")) == 2)
+        wait_until(lambda: len(query("SELECT FROM jobsd.failed_executions")) == 2)
         project.run("enqueue", "trial_jobs.quick", "[1]")
-        wait_for(lambda: "ran 1" in (project.root / "ledger").read_text(encoding="utf-8"))
+        wait_until(lambda: "ran 1" in (project.root / "ledger").read_text(encoding="utf-8"))
 
     errors = query("SELECT error ->> 'type', error ->> 'message' FROM jobsd.failed_executions")
     assert {row[0] for row in errors} == {"ProcessExitError"}

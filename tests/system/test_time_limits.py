@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from system.tree import Project, wait_for
+from harness.project import Project
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -113,7 +114,7 @@ def test_what_can_not_be_interrupted_ends_with_its_process(
         def ended() -> bool:
             return all(each["state"] in {"failed", "finished", "discarded"} for each in jobs())
 
-        wait_for(ended, 60, tree.reported)
+        wait_until(ended, 60, tree.reported)
         shown = jobs()
         metrics = project.run("metrics").stdout
 

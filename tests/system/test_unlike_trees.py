@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from system.jobs import enqueue, ledger, let_go
-from system.tree import wait_for
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from system.tree import Project, Tree
+    from harness.project import Project
+    from harness.tree import Tree
 
     Query = Callable[[str], list[tuple[object, ...]]]
 
@@ -32,7 +33,7 @@ def _beats_anew(query: Query, tree: Tree, times: int) -> None:
     """Wait until the first tree has written its worker's heartbeat so many times."""
     for _ in range(times):
         before = query(BEATS)
-        wait_for(lambda before=before: query(BEATS) != before, what=tree.reported)  # type: ignore[misc]
+        wait_until(lambda before=before: query(BEATS) != before, what=tree.reported)  # type: ignore[misc]
 
 
 @pytest.mark.failure(
@@ -52,13 +53,13 @@ def test_a_healthy_tree_is_not_pruned_by_one_with_shorter_settings(
         for tree in (one, other):
             tree.wait_event("supervisor.ready")
         query(LIMITED.format("held", 1))
-        wait_for(lambda: ledger(project) == ["start 1"], what=one.reported)
+        wait_until(lambda: ledger(project) == ["start 1"], what=one.reported)
         query(LIMITED.format("quick", 2))
 
         _beats_anew(query, one, 5 if shorter_polls_first else 3)
         reported = project.run("doctor").stdout
         let_go(project)
-        wait_for(lambda: "ran 2" in ledger(project), what=other.reported)
+        wait_until(lambda: "ran 2" in ledger(project), what=other.reported)
 
         assert ledger(project) == ["start 1", "end 1", "ran 2"]
         assert [tree.events("process.pruned") for tree in (one, other)] == [[], []]
@@ -84,6 +85,6 @@ def test_a_job_that_keeps_the_interpreters_lock_ends_before_another_tree_takes_i
 
         enqueue(query, "hold_the_lock", 30)
 
-        wait_for(lambda: query(ERRORS), what=hangs.reported)
+        wait_until(lambda: query(ERRORS), what=hangs.reported)
         assert query(ERRORS) == [("ProcessExitError", "hung")]
         assert checks.events("process.pruned") == []

@@ -11,7 +11,7 @@ from system.jobs import enqueue, ledger
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from system.tree import Project
+    from harness.project import Project
 
     Query = Callable[[str], list[tuple[object, ...]]]
 

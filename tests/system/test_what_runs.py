@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from system.jobs import enqueue, ledger
-from system.tree import wait_for
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from system.tree import Project
+    from harness.project import Project
 
     Query = Callable[[str], list[tuple[object, ...]]]
 
@@ -32,7 +32,7 @@ def test_without_a_file_jobs_of_any_queue_run_and_what_is_due_is_dispatched(
 
         query("SELECT jobsd.enqueue('trial_jobs.quick', '[2]', wait => '100 ms')")
 
-        wait_for(lambda: sorted(ledger(project)) == ["ran 1", "ran 2"], what=tree.reported)
+        wait_until(lambda: sorted(ledger(project)) == ["ran 1", "ran 2"], what=tree.reported)
         reported = [str(event["warning"]) for event in tree.events("configuration.warning")]
         assert [warning.split()[0] for warning in reported] == [
             "config/queue.yml",
@@ -52,7 +52,7 @@ def test_workers_alone_leave_a_job_scheduled_that_is_due(
             "SELECT FROM jobsd.scheduled_executions WHERE scheduled_at < now() - interval '1 s'"
         )
 
-        wait_for(lambda: query(due), 5)
+        wait_until(lambda: query(due), 5)
 
         assert ledger(project) == []
         assert '"no_dispatcher"' in project.run("show", "1", "--json").stdout

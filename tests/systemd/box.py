@@ -17,7 +17,7 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from system.tree import wait_for
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -135,7 +135,7 @@ class Box(Inside):
         with contextlib.suppress(ProcessLookupError):
             self._unshare.kill()
         self._unshare.wait(10)
-        wait_for(self._group_is_gone, what="the end of all processes in the box")
+        wait_until(self._group_is_gone, what="the end of all processes in the box")
 
     def _enter(self) -> list[str]:
         spaces = ("--mount", "--pid", "--cgroup", "--uts", "--ipc", "--net")
@@ -148,7 +148,7 @@ class Box(Inside):
         return int(children[0]) if children else 0
 
     def _wait_for_boot(self) -> None:
-        wait_for(self._booted, BOOT_S, "the boot of systemd")
+        wait_until(self._booted, BOOT_S, "the boot of systemd")
         self.run("ip", "link", "set", "lo", "up")
 
     def _booted(self) -> bool:

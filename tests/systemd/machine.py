@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from system.tree import wait_for
+from waiting import wait_until
 
 from .box import Inside
 from .cradle import MASKED
@@ -90,7 +90,7 @@ class Machine(Inside):
             self._start(_share(sockets[tag], shares[tag], read_only=tag == "root"))
             for tag in sockets
         ]
-        wait_for(lambda: all(path.exists() for path in sockets.values()), what=self._reported)
+        wait_until(lambda: all(path.exists() for path in sockets.values()), what=self._reported)
         self._started.append(self._start(_command(kernel, initrd, sockets)))
         try:
             state = ("systemctl", "is-system-running", "--wait")
@@ -128,7 +128,7 @@ class Machine(Inside):
         )
         new.write_text(json.dumps([words, stdin]), encoding="utf-8")
         new.rename(request)
-        wait_for(
+        wait_until(
             lambda: answer.exists() or not self._runs(), within_s * _SLOWER, self._reported
         )
         assert answer.exists(), self._reported()

@@ -9,7 +9,7 @@ import sysconfig
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from system.tree import wait_for
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from .box import Inside
@@ -124,7 +124,7 @@ class Service:
             now = self.show("ActiveState", "SubState")
             return now[0] == active and sub in {"", now[1]}
 
-        wait_for(reached, within_s, f"{active} {sub}, but {self.status()}")
+        wait_until(reached, within_s, f"{active} {sub}, but {self.status()}")
 
     def wait_successor(self, pid: int, within_s: float = 20.0) -> int:
         """Wait until another main process is active; return it."""
@@ -133,7 +133,7 @@ class Service:
             state, now = self.show("ActiveState", "MainPID")
             return int(now) if state == "active" and int(now) not in {0, pid} else 0
 
-        found: int = wait_for(successor, within_s, f"a successor of {pid}; {self.reported()}")
+        found: int = wait_until(successor, within_s, f"a successor of {pid}; {self.reported()}")
         return found
 
     def signal(self, name: str, pid: int) -> None:

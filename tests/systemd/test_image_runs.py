@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from system.tree import ENDS_WITH_US, wait_for
+from harness.tree import ENDS_WITH_US
+from waiting import wait_until
 
 from .service import SOURCE
 
@@ -143,8 +144,10 @@ def test_it_is_process_1_of_any_user_with_a_root_that_is_read_only(
         subprocess.Popen(_words(settings, root), stdout=reported, stderr=reported) as process,
     ):
         try:
-            first = wait_for(lambda: _child(process.pid), what="process 1 of the container")
-            wait_for(lambda: _healthy(settings, first), 60.0, "the image's own check of health")
+            first = wait_until(lambda: _child(process.pid), what="process 1 of the container")
+            wait_until(
+                lambda: _healthy(settings, first), 60.0, "the image's own check of health"
+            )
             status = _proc(first, "status").splitlines()
             (users,) = [line.split()[1:] for line in status if line.startswith("Uid:")]
             os.kill(first, 15)

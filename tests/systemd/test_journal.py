@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from system.tree import wait_for
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from .service import Service
@@ -29,7 +29,7 @@ def journal(service: Service) -> list[dict[str, Any]]:
     service.control("start")
     for number in range(4):
         service.command("enqueue", "service_jobs.say", json.dumps([f"{number} {LINE}", 20]))
-    wait_for(lambda: _printed(service) == 80, what=service.reported()[-2000:])
+    wait_until(lambda: _printed(service) == 80, what=service.reported()[-2000:])
     service.control("stop")
     ours = [e for e in service.journal() if e.get("_SYSTEMD_UNIT") == "jobsd.service"]
     # A first start tells people that it makes a server; that is no record.
@@ -74,7 +74,7 @@ def test_a_journal_that_stands_still_or_dies_holds_up_no_job(service: Service) -
     try:
         service.command("enqueue", "service_jobs.say", json.dumps([LINE, 300]))
         service.command("enqueue", "service_jobs.slow", "[0]")
-        wait_for(lambda: service.exists("ended"), 90, "a job")
+        wait_until(lambda: service.exists("ended"), 90, "a job")
     finally:
         service.box.run("systemctl", "kill", "--signal=CONT", daemon)
     _wait_for_line(service, "logs.dropped")
@@ -98,7 +98,7 @@ def test_beyond_the_journals_limit_lines_of_one_level_are_dropped(service: Servi
 
     service.command("enqueue", "service_jobs.say", json.dumps(["much", 3000]))
     service.command("enqueue", "service_jobs.slow", '["no number"]')
-    wait_for(lambda: service.events("job.failed"), 90, "the failure, though after much else")
+    wait_until(lambda: service.events("job.failed"), 90, "the failure, though after much else")
 
     assert sum(record["event"] == "much" for record in service.records()) < 3000
 
@@ -107,7 +107,7 @@ def test_beyond_the_journals_limit_lines_of_one_level_are_dropped(service: Servi
         words = ("--output=cat", "--identifier=systemd-journald")
         return "messages from jobsd.service" in service.box.ask("journalctl", *words)
 
-    wait_for(is_counted, 90, "how many were dropped")
+    wait_until(is_counted, 90, "how many were dropped")
 
 
 @pytest.mark.failure(
@@ -138,7 +138,7 @@ def _wait_for_line(service: Service, text: str) -> None:
         service.command("enqueue", "service_jobs.say", json.dumps(["afterwards", 1]))
         return text in service.reported()
 
-    wait_for(comes, 90, f"a line with {text}")
+    wait_until(comes, 90, f"a line with {text}")
 
 
 def _printed(service: Service) -> int:

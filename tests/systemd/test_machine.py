@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from system.tree import wait_for
+from waiting import wait_until
 
 from .machine import Machine, why_not
 from .service import Service, binds
@@ -83,7 +83,7 @@ def _start(service: Service, drop_in: str = "") -> int:
 def _runs(service: Service, name: str) -> None:
     """Wait until a job has run that is enqueued now."""
     service.command("enqueue", "machine_jobs.leave", f'["ran-{name}"]')
-    wait_for(lambda: service.exists(f"ran-{name}"), WITHIN_S, service.reported)
+    wait_until(lambda: service.exists(f"ran-{name}"), WITHIN_S, service.reported)
 
 
 @pytest.mark.failure(
@@ -96,7 +96,7 @@ def test_a_worker_that_memory_kills_is_no_reason_to_end_the_service(service: Ser
 
     service.command("enqueue", "machine_jobs.eat")
 
-    wait_for(lambda: service.events("process.replaced"), WITHIN_S, service.reported)
+    wait_until(lambda: service.events("process.replaced"), WITHIN_S, service.reported)
     _runs(service, "after-memory")
     # A worker above all. When it is slow to die the kernel takes another, but no database.
     replaced = {event["predecessor_pid"]: event for event in service.events("process.replaced")}
@@ -120,7 +120,7 @@ def test_a_job_that_forks_without_end_meets_the_limit_of_the_unit(service: Servi
 
     service.command("enqueue", "machine_jobs.fork_without_end")
 
-    wait_for(lambda: service.exists("refused"), WITHIN_S, service.reported)
+    wait_until(lambda: service.exists("refused"), WITHIN_S, service.reported)
     _runs(service, "beside-forks")
     assert service.show("ActiveState", "MainPID", "NRestarts") == ["active", str(pid), "0"]
     service.control("stop")

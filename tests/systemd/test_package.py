@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from system.tree import wait_for
+from waiting import wait_until
 
 from .box import Box, why_not
 from .package import PACKAGING, build, field, later, unpacked
@@ -149,7 +149,7 @@ def test_the_installed_service_beats(installed: Service) -> None:
 
     installed.control("start")
 
-    wait_for(lambda: "[HEARTBEAT]" in installed.reported(), what=installed.reported)
+    wait_until(lambda: "[HEARTBEAT]" in installed.reported(), what=installed.reported)
     assert installed.show("Type") == ["notify"]
     installed.control("reload")
     assert len(installed.events("supervisor.reloaded")) == 1
@@ -251,5 +251,5 @@ def _version(service: Service, port: int) -> str:
         found = re.search(r'^jobsd_build_info{.*version="([^"]+)"', text, re.MULTILINE)
         return found[1] if found else ""
 
-    reported: str = wait_for(asked, what=service.reported)
+    reported: str = wait_until(asked, what=service.reported)
     return reported

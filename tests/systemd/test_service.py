@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jobsd.clock import monotonic
-from system.tree import wait_for
+from waiting import wait_until
 
 from .service import Service
 
@@ -26,14 +26,14 @@ def test_a_start_returns_when_the_tree_is_up(service: Service) -> None:
 
     assert service.show("ActiveState", "SubState") == ["active", "running"]
     # Told just after systemd was.
-    (ready,) = wait_for(lambda: service.events("supervisor.ready"), what=service.reported)
+    (ready,) = wait_until(lambda: service.events("supervisor.ready"), what=service.reported)
     assert ready["processes"] == 3
 
 
 def test_the_status_says_how_it_stands(service: Service) -> None:
     service.control("start")
 
-    wait_for(
+    wait_until(
         lambda: service.show("StatusText") == ["3 processes up, waiting for the database"],
         what=service.status(),
     )
@@ -68,7 +68,7 @@ def test_a_killed_worker_does_not_end_the_service(service: Service) -> None:
 
     service.signal("KILL", worker)
 
-    (replaced,) = wait_for(lambda: service.events("process.replaced"), what="a new worker")
+    (replaced,) = wait_until(lambda: service.events("process.replaced"), what="a new worker")
     assert replaced["kind"] == "worker"
     assert service.show("ActiveState", "MainPID") == ["active", str(pid)]
 
@@ -97,7 +97,7 @@ def test_the_watchdog_leaves_a_living_supervisor_alone(service: Service) -> None
     pid = service.pid
     began = monotonic()
 
-    wait_for(lambda: monotonic() - began > 5, what="twice the watchdog's patience, and more")
+    wait_until(lambda: monotonic() - began > 5, what="twice the watchdog's patience, and more")
 
     assert service.show("NRestarts", "MainPID") == ["0", str(pid)]
 
@@ -153,7 +153,7 @@ def test_a_drain_that_takes_longer_than_the_unit_allows_is_waited_for(
     )
     service.control("start")
     service.command("enqueue", "service_jobs.slow", "[1.5]")
-    wait_for(lambda: service.exists("began"), what=service.reported)
+    wait_until(lambda: service.exists("began"), what=service.reported)
 
     service.control("stop")
 
@@ -240,7 +240,9 @@ def test_an_instance_has_files_of_its_own(box: Box) -> None:
 
     instance.control("start")
 
-    wait_for(lambda: "3 processes up" in instance.show("StatusText")[0], what=instance.status())
+    wait_until(
+        lambda: "3 processes up" in instance.show("StatusText")[0], what=instance.status()
+    )
     assert box.ask("stat", "-c%a %U", "/var/lib/jobsd/blue") == "750 jobsd"
     instance.control("stop")
 

@@ -13,7 +13,7 @@ from jobsd.database.steps import latest_version
 from neighbours import NEXT, make_next
 from outages.ordeal import JOBS, Enqueuer, connect
 from system.jobs import LEDGER
-from system.tree import wait_for
+from waiting import wait_until
 
 from .box import Box, why_not
 from .package import build, later
@@ -171,10 +171,10 @@ def _enqueue_of_every_state(machine: Machine) -> dict[int, str]:
     " spent; what waits, waits on.",
 )
 def test_an_upgrade_under_load_loses_nothing_and_refuses_nothing(machine: Machine) -> None:
-    wait_for(lambda: machine.count("SELECT count(*) FROM jobsd.processes") > 8, PATIENCE_S)
+    wait_until(lambda: machine.count("SELECT count(*) FROM jobsd.processes") > 8, PATIENCE_S)
     enqueuer = Enqueuer(machine.url, pause_s=0.1)
     promised = _enqueue_of_every_state(machine)
-    wait_for(
+    wait_until(
         lambda: all(machine.query(_HELD)[0]), PATIENCE_S, lambda: str(machine.query(_HELD))
     )
 
@@ -182,14 +182,14 @@ def test_an_upgrade_under_load_loses_nothing_and_refuses_nothing(machine: Machin
     by_new_code = machine.services[0].command("enqueue", "trial_jobs.plain", "[-99]")
     tables = machine.count("SELECT max(version) FROM jobsd.schema_migrations")
     seen = len(enqueuer.committed)
-    wait_for(lambda: len(enqueuer.committed) > seen + 10, PATIENCE_S)
+    wait_until(lambda: len(enqueuer.committed) > seen + 10, PATIENCE_S)
     machine.box.run("dpkg", "--configure", "jobsd", within_s=PATIENCE_S)
     seen = len(enqueuer.committed)
-    wait_for(lambda: len(enqueuer.committed) > seen + 50, PATIENCE_S, machine.reported)
+    wait_until(lambda: len(enqueuer.committed) > seen + 50, PATIENCE_S, machine.reported)
     enqueuer.end()
 
     promised |= enqueuer.committed | {int(by_new_code): "plain"}
-    wait_for(lambda: machine.count(_OPEN) == 0, PATIENCE_S, machine.reported)
+    wait_until(lambda: machine.count(_OPEN) == 0, PATIENCE_S, machine.reported)
     assert tables == latest_version()
     assert machine.count("SELECT max(version) FROM jobsd.schema_migrations") == NEXT
     assert enqueuer.doubts == 0, "an enqueue was refused, or its connection broke"

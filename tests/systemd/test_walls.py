@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from docs.pages import blocks, guide
-from system.tree import wait_for
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from .service import Service
@@ -95,7 +95,7 @@ def test_jobs_meet_the_walls_that_are_documented(
 
     service.command("enqueue", "trials.attempt_all")
 
-    wait_for(lambda: service.exists("reported"), what=service.reported)
+    wait_until(lambda: service.exists("reported"), what=service.reported)
     assert json.loads(box.ask("cat", "/var/lib/jobsd/reported")) == expected
 
 

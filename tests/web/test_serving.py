@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from dashboard.asking import made
+from harness.project import Project
 from jobsd.configuration.flags import Flags
 from jobsd.configuration.load import load
 from jobsd.daemon.listener import bound, require_web
@@ -23,7 +24,6 @@ from jobsd.errors import ConfigurationError
 from jobsd.web import channels
 from jobsd.web.serving import Serving
 from ports import free_port
-from system.tree import Project, wait_for
 from waiting import wait_until
 
 if TYPE_CHECKING:
@@ -214,10 +214,10 @@ def test_a_tree_serves_it_and_replaces_its_process(
         return int(found[0]) if found else 0
 
     with project.start(JOBSD_METRICS_BIND=f"127.0.0.1:{monitor}"):
-        first = wait_for(process, 40, "the row of the dashboard's process")
+        first = wait_until(process, 40, "the row of the dashboard's process")
         status, text = _page(port, "/processes")
         os.kill(first, signal.SIGKILL)
-        second = wait_for(lambda: process() not in {0, first} and process(), 40)
+        second = wait_until(lambda: process() not in {0, first} and process(), 40)
         again, _ = _page(port)
         _page(port, "/api/v1/jobs/4711")
         _, metrics = _page(monitor, "/metrics")
@@ -247,18 +247,18 @@ def test_a_quiet_worker_claims_nothing_and_its_successor_does(
         return rows(query, job_id) == [True]
 
     with project.start():
-        first = wait_for(worker, 40, "the row of the worker")
-        wait_for(lambda: _page(port)[0] == 200, 40, "the dashboard")
+        first = wait_until(worker, 40, "the row of the worker")
+        wait_until(lambda: _page(port)[0] == 200, 40, "the dashboard")
         _post(port, f"/processes/{first}/quiet")
         held = _post(port, "/heartbeats/run")
         # Once it has been looked for several times, it is not just about to be claimed.
         polls = "SELECT last_heartbeat_at FROM jobsd.processes WHERE kind = 'supervisor'"
         seen = rows(polls)
-        wait_for(lambda: rows(polls) != seen, 40, "a heartbeat")
+        wait_until(lambda: rows(polls) != seen, 40, "a heartbeat")
         waits = rows("SELECT count(*) FROM jobsd.ready_executions")
         _post(port, f"/processes/{first}/restart")
-        wait_for(lambda: ended(held), 40, "the end of the job")
-        second = wait_for(lambda: worker() not in {0, first} and worker(), 40)
+        wait_until(lambda: ended(held), 40, "the end of the job")
+        second = wait_until(lambda: worker() not in {0, first} and worker(), 40)
 
     assert waits == [1]
     assert second != first

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from system.tree import Project
+from harness.project import Project
 
 _JOBS = """
 from jobsd import job

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
+from harness.tree import Tree, lives
 from ports import free_port
-from system.tree import Tree, lives, wait_for
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from system.tree import Project
+    from harness.project import Project
 
 _BIN = Path(sys.executable).parent
 
@@ -82,7 +83,7 @@ class Server(Tree):
                     return str(response.read().decode())
             return ""
 
-        answer: str = wait_for(ask, 30, self.reported)
+        answer: str = wait_until(ask, 30, self.reported)
         return answer
 
     def supervisors(self) -> list[psutil.Process]:
@@ -122,7 +123,7 @@ class Server(Tree):
                     return trees[0]
             return None
 
-        supervisor: psutil.Process = wait_for(found, 30, self.reported)
+        supervisor: psutil.Process = wait_until(found, 30, self.reported)
         return supervisor
 
     def _running(self, words: str) -> list[psutil.Process]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
-from system.tree import ENDS_WITH_US, wait_for
+from harness.tree import Tree
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,7 +58,7 @@ wait()
 """
 
 
-class Shell:
+class Shell(Tree):
     """The parent of the two, what it has logged, and what they have noted."""
 
     def __init__(
@@ -73,13 +73,11 @@ class Shell:
     ) -> None:
         self._notes = folder / "notes"
         self._notes.touch()
-        self._log = (folder / "log").open("w+")
-        self.process = subprocess.Popen(
-            [*ENDS_WITH_US, sys.executable, "-c", prelude + _RUN, NOTES + tree, NOTES + web],
-            env={**os.environ, "NOTES": str(self._notes), "GRACE_S": str(grace_s)},
-            stdout=self._log,
+        super().__init__(
+            [sys.executable, "-c", prelude + _RUN, NOTES + tree, NOTES + web],
+            folder,
+            {**os.environ, "NOTES": str(self._notes), "GRACE_S": str(grace_s)},
             stdin=stdin,
-            start_new_session=True,
         )
 
     def __enter__(self) -> Self:
@@ -90,28 +88,21 @@ class Shell:
         """Kill what is left: all of it is in one process group."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
-        self._log.close()
+        self.end()
 
     @property
     def notes(self) -> list[str]:
         """What the two have noted so far."""
         return self._notes.read_text().splitlines()
 
-    def wait_for(self, *notes: str) -> None:
+    def wait_notes(self, *notes: str) -> None:
         """Wait until both have noted this."""
-        wait_for(lambda: set(notes) <= set(self.notes), 20, lambda: f"{notes}: {self.notes}")
-
-    def send(self, number: signal.Signals) -> None:
-        """Signal the parent."""
-        self.process.send_signal(number)
+        wait_until(
+            lambda: set(notes) <= set(self.notes),
+            what=lambda: f"{notes}: {self.notes}\n{self.reported()}",
+        )
 
     def wait(self) -> int:
         """Wait for the end; return the exit status."""
-        return self.process.wait(20)
-
-    def events(self, name: str) -> list[dict[str, Any]]:
-        """Return the events of a name that the parent has logged."""
-        self._log.seek(0)
-        found = [json.loads(line) for line in self._log.read().splitlines()]
-        return [each for each in found if each["event"] == name]
+        self.wait_end()
+        return int(self.process.returncode)

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from system.tree import lives, wait_for
+from harness.tree import lives
+from waiting import wait_until
 from web_servers.servers import COMMANDS, inside, stop
 
 if TYPE_CHECKING:
-    from system.tree import Project
+    from harness.project import Project
 
 pytestmark = pytest.mark.system
 
@@ -29,9 +30,9 @@ def test_a_server_has_one_tree_and_drains_it_at_its_end(name: str, project: Proj
 
         stop(server)
 
-        wait_for(lambda: not lives(supervisor), 20, server.reported)
+        wait_until(lambda: not lives(supervisor), 20, server.reported)
         assert [each["exit_status"] for each in server.events("supervisor.stopped")] == [0]
-        wait_for(lambda: server.keepers() == [], 10)
+        wait_until(lambda: server.keepers() == [], 10)
 
 
 @pytest.mark.behaviour(89)
@@ -47,8 +48,8 @@ def test_a_tree_is_gone_with_a_server_that_is_killed(name: str, project: Project
 
         server.process.kill()
 
-        wait_for(lambda: not lives(supervisor), _GONE_S, server.reported)
-        wait_for(lambda: server.keepers() == [], 10)
+        wait_until(lambda: not lives(supervisor), _GONE_S, server.reported)
+        wait_until(lambda: server.keepers() == [], 10)
 
 
 @pytest.mark.failure(
@@ -70,10 +71,10 @@ def test_whatever_is_killed_there_is_one_tree_again(project: Project) -> None:
         assert server.process.poll() is None
 
         _kill(*server.keepers())
-        wait_for(lambda: not lives(second), 10, server.reported)
+        wait_until(lambda: not lives(second), 10, server.reported)
         server.one_tree()
         assert stop(server) == 0
-        wait_for(lambda: server.supervisors() == [], 20)
+        wait_until(lambda: server.supervisors() == [], 20)
 
 
 def test_a_reload_of_the_server_reloads_the_tree(project: Project) -> None:
@@ -114,7 +115,7 @@ def test_another_server_takes_the_tree_over(project: Project) -> None:
 
             stop(old)
 
-            wait_for(lambda: new.supervisors() not in ([], [first]), 20, new.reported)
+            wait_until(lambda: new.supervisors() not in ([], [first]), 20, new.reported)
             new.one_tree()
 
 
@@ -128,4 +129,4 @@ def test_a_server_has_no_tree_without_the_variable(project: Project) -> None:
 def _kill(*processes: psutil.Process) -> None:
     for process in processes:
         process.kill()
-    wait_for(lambda: not any(lives(each) for each in processes), 10)
+    wait_until(lambda: not any(lives(each) for each in processes), 10)

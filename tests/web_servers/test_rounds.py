@@ -11,13 +11,14 @@ import psutil
 import psycopg
 import pytest
 
-from system.tree import lives, wait_for
+from harness.tree import lives
+from waiting import wait_until
 from web_servers.servers import Server, inside
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from system.tree import Project
+    from harness.project import Project
 
 pytestmark = [pytest.mark.system, pytest.mark.long, pytest.mark.timeout(1800)]
 
@@ -47,10 +48,10 @@ def test_there_are_never_two_trees_nothing_is_left_and_no_job_is_lost(
             chance.choice([_kill_worker, _kill_supervisor, _kill_keeper, _reload])(server)
 
         server.one_tree()
-        wait_for(lambda: _finished(empty_database) == enqueued, 60, server.reported)
+        wait_until(lambda: _finished(empty_database) == enqueued, 60, server.reported)
         server.process.terminate()
         server.process.wait(60)
-        wait_for(lambda: server.keepers() == server.supervisors() == [], 30)
+        wait_until(lambda: server.keepers() == server.supervisors() == [], 30)
 
 
 def _kill_worker(server: Server) -> None:
@@ -64,7 +65,7 @@ def _kill_supervisor(server: Server) -> None:
 def _kill_keeper(server: Server) -> None:
     before = server.supervisors()
     _kill(server.keepers)
-    wait_for(lambda: not any(lives(each) for each in before), 20, server.reported)
+    wait_until(lambda: not any(lives(each) for each in before), 20, server.reported)
 
 
 def _reload(server: Server) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from system.tree import wait_for
+from waiting import wait_until
 from web_servers.shells import TREE, WEB, Shell
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if open(os.environ["NOTES"]).read().count("tree begins") < 3: os.kill(os.getpid(
         + TREE
     )
     with Shell(tmp_path, tree) as shell:
-        shell.wait_for("tree up", "web up")
+        shell.wait_notes("tree up", "web up")
 
         crashes = shell.events("tree.crashed")
         assert [each["signal"] for each in crashes] == ["SIGKILL"] * 2
@@ -65,7 +65,7 @@ sys.exit(3)
 @pytest.mark.parametrize("number", [S.SIGTERM, S.SIGINT, S.SIGQUIT])
 def test_what_stops_reaches_both(tmp_path: Path, number: signal.Signals) -> None:
     with Shell(tmp_path) as shell:
-        shell.wait_for("tree up", "web up")
+        shell.wait_notes("tree up", "web up")
 
         shell.send(number)
 
@@ -75,7 +75,7 @@ def test_what_stops_reaches_both(tmp_path: Path, number: signal.Signals) -> None
 
 def test_a_web_server_that_dies_of_our_signal_has_ended_in_order(tmp_path: Path) -> None:
     with Shell(tmp_path, web='note("web up")\nwait()') as shell:
-        shell.wait_for("tree up", "web up")
+        shell.wait_notes("tree up", "web up")
 
         shell.send(S.SIGTERM)
 
@@ -84,25 +84,25 @@ def test_a_web_server_that_dies_of_our_signal_has_ended_in_order(tmp_path: Path)
 
 def test_a_reload_reaches_a_web_server_that_handles_it(tmp_path: Path) -> None:
     with Shell(tmp_path, web='on("web", S.SIGHUP)\n' + WEB) as shell:
-        shell.wait_for("tree up", "web up")
+        shell.wait_notes("tree up", "web up")
 
         shell.send(S.SIGHUP)
 
-        shell.wait_for("tree SIGHUP", "web SIGHUP")
+        shell.wait_notes("tree SIGHUP", "web SIGHUP")
         assert shell.events("signal.withheld") == []
 
 
 def test_a_reload_does_not_kill_a_web_server_without_a_handler(tmp_path: Path) -> None:
     with Shell(tmp_path) as shell:
-        shell.wait_for("tree up", "web up")
+        shell.wait_notes("tree up", "web up")
 
         shell.send(S.SIGHUP)
 
-        shell.wait_for("tree SIGHUP")
-        wait_for(lambda: shell.events("signal.withheld"), 10)
+        shell.wait_notes("tree SIGHUP")
+        wait_until(lambda: shell.events("signal.withheld"), 10)
         assert shell.events("signal.withheld")[0]["signal"] == "SIGHUP"
         shell.send(S.SIGTERM)
-        shell.wait_for("web SIGTERM")
+        shell.wait_notes("web SIGTERM")
 
 
 def test_a_reload_waits_for_a_tree_that_still_boots(tmp_path: Path) -> None:
@@ -114,25 +114,25 @@ while "go on" not in open(os.environ["NOTES"]).read(): time.sleep(0.01)
         + TREE
     )
     with Shell(tmp_path, tree) as shell:
-        shell.wait_for("tree boots", "web up")
+        shell.wait_notes("tree boots", "web up")
 
         shell.send(S.SIGHUP)
 
-        wait_for(lambda: shell.events("signal.withheld"), 10)
+        wait_until(lambda: shell.events("signal.withheld"), 10)
         with (tmp_path / "notes").open("a") as notes:
             notes.write("go on\n")
-        shell.wait_for("tree up", "tree SIGHUP")
+        shell.wait_notes("tree up", "tree SIGHUP")
 
 
 def test_signals_of_the_supervisor_reach_the_tree_alone(tmp_path: Path) -> None:
     numbers = [S.SIGUSR1, S.SIGUSR2, S.SIGTTIN, S.SIGTTOU]
     names = " ".join(f"S.{each.name}," for each in numbers)
     with Shell(tmp_path, web=f'on("web", {names})\n' + WEB) as shell:
-        shell.wait_for("tree up", "web up")
+        shell.wait_notes("tree up", "web up")
 
         for number in numbers:
             shell.send(number)
-            shell.wait_for(f"tree {number.name}")
+            shell.wait_notes(f"tree {number.name}")
 
         assert not [each for each in shell.notes if each.startswith("web SIG")]
 
@@ -150,11 +150,11 @@ def test_one_ctrl_c_counts_once(tmp_path: Path) -> None:
         prelude=take,
     ) as shell:
         os.close(theirs)
-        shell.wait_for("tree up", "web up")
+        shell.wait_notes("tree up", "web up")
 
         os.write(ours, b"\x03")
 
-        shell.wait_for("tree SIGINT", "web SIGINT")
+        shell.wait_notes("tree SIGINT", "web SIGINT")
         shell.send(S.SIGTERM)
         assert shell.wait() == 0
         assert sorted(each for each in shell.notes if "SIGINT" in each) == [
@@ -170,11 +170,11 @@ def test_one_ctrl_c_counts_once(tmp_path: Path) -> None:
 )
 def test_both_end_when_their_parent_is_killed(tmp_path: Path) -> None:
     with Shell(tmp_path) as shell:
-        shell.wait_for("tree up", "web up")
+        shell.wait_notes("tree up", "web up")
 
         shell.process.kill()
 
-        shell.wait_for("tree SIGTERM", "web SIGTERM")
+        shell.wait_notes("tree SIGTERM", "web SIGTERM")
 
 
 def test_a_tree_that_ignores_its_end_is_killed(tmp_path: Path) -> None:
@@ -184,7 +184,7 @@ note("tree up")
 wait()
 """
     with Shell(tmp_path, tree, grace_s=0.2) as shell:
-        shell.wait_for("tree up", "web up")
+        shell.wait_notes("tree up", "web up")
 
         shell.send(S.SIGTERM)
 

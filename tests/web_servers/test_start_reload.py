@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from system.tree import wait_for
+from waiting import wait_until
 
 if TYPE_CHECKING:
-    from system.tree import Project
+    from harness.project import Project
 
 pytestmark = pytest.mark.system
 
@@ -31,14 +31,14 @@ def test_changed_code_replaces_the_workers_and_a_syntax_error_is_waited_out(
         project.write("web_jobs.py", _JOB.format(word="after"))
         tree.wait_event("supervisor.reloaded", within_s=60)
         assert project.run("enqueue", "web_jobs.hello").returncode == 0
-        wait_for(lambda: any('"after"' in line for line in tree.lines), 20, tree.reported)
+        wait_until(lambda: any('"after"' in line for line in tree.lines), 20, tree.reported)
 
         project.write("web_jobs.py", "def broken(:\n")
         tree.wait_event("supervisor.reload_failed")
         project.write("web_jobs.py", _JOB.format(word="mended"))
         tree.wait_event("supervisor.reloaded", 2, within_s=60)
         assert project.run("enqueue", "web_jobs.hello").returncode == 0
-        wait_for(lambda: any('"mended"' in line for line in tree.lines), 20, tree.reported)
+        wait_until(lambda: any('"mended"' in line for line in tree.lines), 20, tree.reported)
 
         assert tree.terminate() < 30
         assert tree.process.returncode == 0

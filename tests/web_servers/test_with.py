@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
+from harness.tree import COMMAND, lives
 from ports import free_port
-from system.tree import COMMAND, lives, wait_for
+from waiting import wait_until
 from web_servers.servers import Server, command, stop
 
 if TYPE_CHECKING:
-    from system.tree import Project
+    from harness.project import Project
 
 pytestmark = pytest.mark.system
 
@@ -28,7 +29,7 @@ def test_a_tree_beside_gunicorn_is_started_again_and_drained(project: Project) -
         first = server.one_tree()
 
         first.kill()
-        wait_for(lambda: not lives(first), 10)
+        wait_until(lambda: not lives(first), 10)
 
         assert server.one_tree().pid != first.pid
         assert psutil.Process(int(server.get())).parent() == web

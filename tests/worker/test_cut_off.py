@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jobsd.jobs.client import enqueue_many
-from system.tree import wait_for
+from waiting import wait_until
 
 from .bodies import note, noted, wait_for_gate
 
@@ -56,7 +56,7 @@ def test_a_claim_that_was_too_large_is_not_made_again(
     enqueue_many(note.with_args(i) for i in range(3000))
     driven = make_worker()
     driven.until(lambda: len(noted) > 1000)
-    wait_for(lambda: not driven.worker._pool.in_hand)
+    wait_until(lambda: not driven.worker._pool.in_hand)
 
     driven.worker.disconnect()
     driven.worker.connect()

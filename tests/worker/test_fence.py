@@ -12,7 +12,7 @@ import pytest
 from jobsd.jobs.client import enqueue_many
 from jobsd.jobs.definition import job
 from jobsd.supervisor.recovery.claims import DeadProcess, recover
-from system.tree import wait_for
+from waiting import wait_until
 
 from .bodies import gate, noted, wait_for_gate
 from .dead_processes import dead_process, terminate
@@ -222,7 +222,7 @@ def test_an_outcome_whose_answer_was_never_seen_is_not_written_twice(
     driven = make_worker()
     driven.until(lambda: noted)
     gate.set()
-    wait_for(lambda: not driven.worker._pool.in_hand)
+    wait_until(lambda: not driven.worker._pool.in_hand)
     ledger = driven.worker._ledger
     driven.worker._collect()
     before = ({key: set(ids) for key, ids in ledger._claims.items()}, list(ledger._runs))

@@ -16,7 +16,7 @@ from jobsd.jobs.current import current_job
 from jobsd.jobs.definition import job
 from jobsd.jobs.policy import Discard
 from jobsd.supervisor.recovery.claims import DeadProcess, recover
-from system.tree import wait_for
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -172,7 +172,7 @@ def test_the_failures_and_the_successes_of_a_claim_are_recorded_in_one_turn(
     driven.until(lambda: len(_ran) == 3)
     assert count("claims") == 1
     _gate.set()
-    wait_for(lambda: not driven.worker._pool.in_hand)
+    wait_until(lambda: not driven.worker._pool.in_hand)
 
     driven.worker.poll()
 

@@ -1,4 +1,4 @@
-"""A real supervisor over small processes that do, when ordered, what goes wrong.
+"""A real supervisor over stub processes that do, when ordered, what goes wrong.
 
 Run as a program, with what it is to be as one JSON argument. Its processes find their
 commands as files in the working directory: who removes a file has taken the command.
@@ -68,7 +68,7 @@ def write_event(event: Event, facts: dict[str, Any]) -> None:
     write(event.name, at=time.monotonic(), **facts)
 
 
-class Small:
+class Stub:
     """A loop with nothing to do but what the files say."""
 
     def __init__(self, kind: str, context: Context) -> None:
@@ -107,7 +107,7 @@ class Small:
         return REST_S
 
 
-class SmallMonitor(Small):
+class StubMonitor(Stub):
     """Frees the entries of the dead, and writes down how they died."""
 
     def poll(self) -> float:
@@ -240,7 +240,7 @@ def start_as(kind: str) -> Callable[[Context], int]:
             hang(context)
         while ordered(f"{kind}.boots"):
             time.sleep(REST_S)
-        loop = SmallMonitor(kind, context) if kind == "monitor" else Small(kind, context)
+        loop = StubMonitor(kind, context) if kind == "monitor" else Stub(kind, context)
         return run(loop, context)
 
     return start
