@@ -315,10 +315,12 @@ def test_many_random_limits_around_the_length_of_jobs_strike_nothing_else(
     chosen = random.Random(seed)  # noqa: S311 - no secret
     until, runs, number = monotonic() + within_s, list[Run](), 0
 
-    def draw(_: object) -> float:
-        return chosen.uniform(0.0001, 0.002)
+    class Drawn:
+        @property
+        def timeout_s(self) -> float:
+            return chosen.uniform(0.0001, 0.002)
 
-    monkeypatch.setattr("jobsd.performing.perform.timeout_s", draw)
+    monkeypatch.setattr("jobsd.performing.perform.DEFAULT", Drawn())
     while number < 10_000 and monotonic() < until:
         batch = [
             claimed(number + n, "mixed", chosen.uniform(0.0, 0.002)) for n in range(1, 101)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import faulthandler
 import multiprocessing
 import os
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jobsd.processes.context import Context
+from jobsd.processes.forks import original_mark
 from jobsd.processes.process import listen_to_signals
 from jobsd.processes.scoreboard import Scoreboard
 
@@ -172,3 +174,23 @@ def test_asyncio_hears_of_the_end_of_its_programs(context: Context) -> None:
         return await started.wait()
 
     assert in_process(context, lambda: asyncio.run(run()) == 3) == 0
+
+
+@pytest.mark.parametrize("make_copy", [os.fork, ctypes.CDLL(None).fork], ids=["Python", "C"])
+def test_a_process_is_told_from_every_copy_of_it(make_copy: Callable[[], int]) -> None:
+    mark = original_mark()
+
+    pid = make_copy()
+    if pid == 0:
+        os._exit(mark[0])
+
+    assert ending_of(pid) == 0
+    assert mark[0] == 1
+
+
+def test_where_the_kernel_can_not_tell_python_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jobsd.processes.forks._MADV_WIPEONFORK", -1)
+    mark = original_mark()
+
+    assert ending_of(fork(lambda: mark[0] == 0)) == 0
+    assert mark[0] == 1

@@ -32,15 +32,14 @@ class _Here(threading.local):
 
 
 _here = _Here()
-_unended: set[int] = set()
-"""The threads that have unfinished lines, or whose last line was ended before its end."""
+UNENDED: set[int] = set()
+"""The threads that have unfinished lines, or whose last line was ended before its end. Where
+there are none, a job need not call `end_lines` for nothing."""
 _decoder = codecs.getincrementaldecoder("utf-8")
 
 
 def end_lines() -> None:
     """Log what this thread has printed without an end of line: it is of the job that ends."""
-    if not _unended:
-        return
     decoders, texts = _here.decoders, _here.texts
     _here.ended.clear()
     while decoders:
@@ -49,7 +48,7 @@ def end_lines() -> None:
     while texts:
         printed, text = texts.popitem()
         printed.log_line(text)
-    _unended.discard(threading.get_ident())
+    UNENDED.discard(threading.get_ident())
 
 
 class Printed(io.TextIOBase):
@@ -93,7 +92,7 @@ class Printed(io.TextIOBase):
         elif rest:
             texts[self] = rest
         if rest:
-            _unended.add(threading.get_ident())
+            UNENDED.add(threading.get_ident())
         for line in lines:
             self.log_line(line)
         line_ended()
@@ -116,7 +115,7 @@ class _Bytes(io.RawIOBase):
         if decoder.getstate()[0]:
             # The next bytes will complete this character.
             decoders[self._printed] = decoder
-            _unended.add(threading.get_ident())
+            UNENDED.add(threading.get_ident())
         return len(raw)
 
 

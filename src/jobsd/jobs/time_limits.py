@@ -32,32 +32,33 @@ class _Default:
     hang_timeout_s: float = 40.0
 
 
-_default = _Default()
+DEFAULT = _Default()
+"""Read by itself where a call for each job would count."""
 
 
 def set_default(
     timeout_s: float | None, kill_after_s: float = 10.0, hang_timeout_s: float = 40.0
 ) -> None:
     """Say what counts for the jobs of this process that say nothing themselves."""
-    _default.timeout_s, _default.kill_after_s = timeout_s, kill_after_s
-    _default.hang_timeout_s = hang_timeout_s
+    DEFAULT.timeout_s, DEFAULT.kill_after_s = timeout_s, kill_after_s
+    DEFAULT.hang_timeout_s = hang_timeout_s
 
 
 def hang_timeout_s() -> float:
     """Return for how long a job may block the event loop before its process is ended."""
-    return _default.hang_timeout_s
+    return DEFAULT.hang_timeout_s
 
 
 def timeout_s(limit: TimeLimit | None) -> float | None:
     """Return after how many seconds such a job is interrupted; None: never."""
     own_s = None if limit is None else limit.timeout_s
-    return _default.timeout_s if own_s is None else own_s
+    return DEFAULT.timeout_s if own_s is None else own_s
 
 
 def kill_after_s(limit: TimeLimit | None) -> float:
     """Return how many seconds later its process ends it, if it still runs."""
     own_s = None if limit is None else limit.kill_after_s
-    return _default.kill_after_s if own_s is None else own_s
+    return DEFAULT.kill_after_s if own_s is None else own_s
 
 
 def read_time_limit(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobsd.errors import InterruptError
 from jobsd.jobs import around
+from jobsd.jobs.around import JOBS
 from jobsd.jobs.interrupts import NEVER
 
 if TYPE_CHECKING:
@@ -37,7 +38,10 @@ def call(
     result: Any = _LOST
     thread.job = job
     try:
-        result = around.perform(definition, args, kwargs)
+        if JOBS.functions:
+            result = around.perform(definition, args, kwargs)
+        else:  # Where nothing surrounds jobs, one call less for each.
+            result = definition.perform(*args, **kwargs)
         thread.job = None
         thread.due = NEVER
     except BaseException as error:

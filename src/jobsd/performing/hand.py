@@ -55,13 +55,12 @@ class Hand:
     """One job at most, from the queue to where it is passed on."""
 
     __slots__ = (
-        *("adrift", "on_board", "outcome", "pid", "series", "started", "stray", "strays"),
+        *("adrift", "on_board", "outcome", "series", "started", "stray", "strays"),
         *("taken", "thread"),
     )
 
     def __init__(self, thread: Interruptible) -> None:
         self.thread = thread
-        self.pid = os.getpid()
         self.taken: deque[Waiting | Series | None] = deque()
         self.series: Series | None = None
         """Where the next job comes from, until it has none."""

@@ -13,9 +13,9 @@ from jobsd.instruments.events import emit, is_subscribed
 from jobsd.jobs import arguments, around, registry, results
 from jobsd.jobs.claims import InClaim
 from jobsd.jobs.completion import BEGUN
-from jobsd.jobs.current import running
+from jobsd.jobs.current import begin, end, running
 from jobsd.jobs.policy import Discard, Ending, Policy, Verdict, drawn_wait_s, judge
-from jobsd.jobs.time_limits import kill_after_s, timeout_s
+from jobsd.jobs.time_limits import DEFAULT, kill_after_s, timeout_s
 from jobsd.text import error_message, error_stack, error_type, storable
 
 from .calls import call
@@ -99,16 +99,20 @@ def perform(job: ClaimedJob, thread: Interruptible) -> Outcome:
         definition = registry.get(job.class_name)
         policy = definition.policy
         args, kwargs = arguments.load(job.arguments)
-        with running(job):
+        begin(job)
+        try:
             if is_subscribed("debug"):
                 _emit_started(job)
-            limit_s = timeout_s(definition.time_limit)
+            limit = definition.time_limit
+            limit_s = DEFAULT.timeout_s if limit is None else timeout_s(limit)
             if limit_s is not None:
                 thread.begin(limit_s)
                 _limit_hard(thread, job, definition, limit_s)
             result = call(thread, job, definition, args, kwargs)
             if thread.grace_s is not None:
                 thread.unlimit()
+        finally:
+            end(job)
     except BaseException as error:  # noqa: BLE001 - sys.exit and the like end the job only
         if thread.grace_s is not None:
             thread.unlimit()

@@ -12,12 +12,12 @@ known to be ours: for `trust_s` since its claim, or since the claims were read b
 
 from __future__ import annotations
 
-import os
 import threading
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 from jobsd.clock import monotonic
+from jobsd.processes.forks import original_mark
 
 from .hand import Hand, check_alive, leave
 from .interrupter import Interrupter
@@ -62,6 +62,7 @@ class Pool:
         self.size = threads
         self._entry, self._wake, self._trust_s = entry, wake, trust_s
         self._todo: SimpleQueue[Waiting | Series | None] = SimpleQueue()
+        self._original = original_mark()
         # Guards what the threads write and the control thread takes away.
         self.lock = threading.Lock()
         self._runs: list[Run] = []
@@ -331,7 +332,7 @@ class Pool:
                 hand.started = self.started_at[number] = started
                 self._entry.started(number, job.id, job.claim_id)
                 outcome = hand.run(job)
-            if os.getpid() != hand.pid:
+            if not self._original[0]:
                 leave(outcome)
             self._end(number, job, outcome, hand)
         self._entry.rest(number)
@@ -366,26 +367,27 @@ class Pool:
 
     def _end(self, number: int, job: ClaimedJob, outcome: Outcome, hand: Hand) -> None:
         ended = monotonic()
+        job_id = job.id
         if outcome.exception is not None:
             job = job if outcome.completes is None else job._replace(claim_id=outcome.completes)
             outcome = self._end_badly(number, job, outcome, hand)
         elif outcome.ttl_s is not None:
-            self._entry.rest(number)  # see `remembered_id`
+            self._entry.rest(number)
+            job_id = remembered_id(job, outcome)
         with self.lock:
             if not hand.on_board:
-                self._entry.ended(remembered_id(job, outcome), job.claim_id)
+                self._entry.ended(job_id, job.claim_id)
                 hand.on_board = True
             self.started_at[number] = None
             hand.pass_on(made_run((job, outcome, hand.started, ended)), self._runs)
-            wake = not self._woken and self._is_low(hand.series)
+            wake = not self._woken and (
+                self._todo.qsize() <= self._low_water
+                if hand.series is None
+                else len(hand.series.waiting) <= hand.series.low
+            )
             self._woken = self._woken or wake
         if wake:
             self._wake()
-
-    def _is_low(self, series: Series | None) -> bool:
-        if series is None:
-            return self._todo.qsize() <= self._low_water
-        return len(series.waiting) <= series.low
 
     def _end_badly(self, number: int, job: ClaimedJob, outcome: Outcome, hand: Hand) -> Outcome:
         if not hand.on_board:

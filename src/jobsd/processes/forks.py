@@ -8,10 +8,13 @@ to any program: the same that an exec would have made of the handlers.
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
+import mmap
 import os
 import signal
 import threading
+from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -19,6 +22,24 @@ if TYPE_CHECKING:
     from types import FrameType
 
     Handler = Callable[[int, FrameType | None], object]
+
+
+_MADV_WIPEONFORK = 18
+"""Of Linux since 4.14; Python has no name for it."""
+
+
+def original_mark() -> mmap.mmap:
+    """Return memory whose first byte is 1 in this process and 0 in each copy of it.
+
+    To read it takes a fifth of the time of asking for the process's id, which is a call of the
+    system. The kernel clears it for whatever has forked; where it can't, Python's forks do.
+    """
+    mark = mmap.mmap(-1, 1, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    with contextlib.suppress(OSError):
+        mark.madvise(_MADV_WIPEONFORK)
+    os.register_at_fork(after_in_child=partial(mark.__setitem__, 0, 0))
+    mark[0] = 1
+    return mark
 
 
 def reset_signals_in_forks(handlers: Mapping[int, Handler]) -> None:
