@@ -177,7 +177,7 @@ def test_asyncio_hears_of_the_end_of_its_programs(context: Context) -> None:
 
 
 @pytest.mark.parametrize("make_copy", [os.fork, ctypes.CDLL(None).fork], ids=["Python", "C"])
-def test_a_process_is_told_from_every_copy_of_it(make_copy: Callable[[], int]) -> None:
+def test_a_process_is_known_from_every_copy_of_it(make_copy: Callable[[], int]) -> None:
     mark = original_mark()
 
     pid = make_copy()
@@ -188,7 +188,7 @@ def test_a_process_is_told_from_every_copy_of_it(make_copy: Callable[[], int]) -
     assert mark[0] == 1
 
 
-def test_where_the_kernel_can_not_tell_python_does(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_the_kernel_clears_no_page_python_does(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("jobsd.processes.forks._MADV_WIPEONFORK", -1)
     mark = original_mark()
 

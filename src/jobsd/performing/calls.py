@@ -42,11 +42,9 @@ def call(
             result = around.perform(definition, args, kwargs)
         else:  # Where nothing surrounds jobs, one call less for each.
             result = definition.perform(*args, **kwargs)
-        thread.job = None
-        thread.due = NEVER
+        thread.job, thread.due = None, NEVER
     except BaseException as error:
-        thread.job = None
-        thread.due = NEVER
+        thread.job, thread.due = None, NEVER
         if thread.interrupt is None:
             raise
         try:  # noqa: SIM105 - would be called itself
@@ -54,9 +52,8 @@ def call(
         except InterruptError:
             pass
         thread.interrupt = None
-        if not isinstance(error, InterruptError) or not _is_late(error.__traceback__):
-            raise
-        if result is _LOST and definition.result_ttl_s is not None:
+        lost = result is _LOST and definition.result_ttl_s is not None
+        if lost or not isinstance(error, InterruptError) or not _is_late(error.__traceback__):
             raise
         return result
     if thread.interrupt is not None:

@@ -59,10 +59,9 @@ class Pool:
         wake: Callable[[], None],
         trust_s: float = TRUST_S,
     ) -> None:
-        self.size = threads
+        self.size, self._original = threads, original_mark()
         self._entry, self._wake, self._trust_s = entry, wake, trust_s
         self._todo: SimpleQueue[Waiting | Series | None] = SimpleQueue()
-        self._original = original_mark()
         # Guards what the threads write and the control thread takes away.
         self.lock = threading.Lock()
         self._runs: list[Run] = []
@@ -378,12 +377,10 @@ class Pool:
             if not hand.on_board:
                 self._entry.ended(job_id, job.claim_id)
                 hand.on_board = True
-            self.started_at[number] = None
+            self.started_at[number], series = None, hand.series
             hand.pass_on(made_run((job, outcome, hand.started, ended)), self._runs)
             wake = not self._woken and (
-                self._todo.qsize() <= self._low_water
-                if hand.series is None
-                else len(hand.series.waiting) <= hand.series.low
+                self._todo.qsize() <= self._low_water if series is None else series.is_low
             )
             self._woken = self._woken or wake
         if wake:

@@ -38,6 +38,11 @@ class Series:
         self.doubted = False
         """Whether one of its jobs had to be doubted: then nothing behind it starts before."""
 
+    @property
+    def is_low(self) -> bool:
+        """Whether not more wait than those at which the control thread is woken."""
+        return len(self.waiting) <= self.low
+
     def take_all(self) -> list[Waiting]:
         """Take back what was not started, while a thread may take, too."""
         taken: list[Waiting] = []
