@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, cast
 
 from jobsd.dispatcher.dispatcher import Dispatcher
 from jobsd.errors import ConfigurationError, Fault
-from jobsd.instruments import logs
+from jobsd.instruments import logs, redaction
 from jobsd.instruments.events import emit
 from jobsd.instruments.kept import KEPT
 from jobsd.jobs import client, registry, time_limits
@@ -197,6 +197,7 @@ class Assembly:
 
     def _log(self, kind: str, name: str, count: Callable[[int], None]) -> None:
         options = self.options.logs
+        redaction.hide_behind(self.options.jobs.filter_arguments)
         logs.configure(
             cast("Literal['json', 'console'] | None", options.format),
             options.level,

@@ -94,6 +94,27 @@ def test_passwords_are_hidden() -> None:
     assert text == "postgresql://me:***@db/app and ***"
 
 
+def test_what_stands_behind_the_names_of_secrets_is_hidden() -> None:
+    redaction.hide_behind(["api_key"])
+    stream = Copied(io.StringIO(), KEPT.say)
+    logs.configure("json", "info", kind="worker", name="w", stream=2)
+    try:
+        with running(JOB):
+            stream.write("> Authorization: Bea")
+            stream.write("rer abc\n")
+            stream.write('{"api_key": "a b", "of": 5}\n')
+            structlog.get_logger("app").info("paid", api_key="a b", of={"Api-Key": "c"})
+    finally:
+        logs.reset()
+        redaction.hide_behind([])
+
+    assert _texts() == [
+        "> Authorization: ***",
+        '{"api_key": ***, "of": 5}',
+        'INFO app: paid api_key=*** of="{\\"Api-Key\\":***}"',
+    ]
+
+
 def test_first_and_last_lines_of_much_stay() -> None:
     log = KeptLog(1, 1, 1000)
     for number in range(10_000):

@@ -139,6 +139,81 @@ def test_the_passwords_of_a_url_are_those_that_name_nothing_else() -> None:
     assert passwords(url) == ("a b",)
 
 
+NAMED = r"""
+token: SESAME and SESAME
+token:SESAME
+TOKEN=SESAME
+--token=SESAME and more
+token = 'SESAME \' SESAME' and more
+token => "SESAME SESAME" and more
+{"token": "SESAME \" SESAME", "user": 5}
+{"token": {"a": ["SESAME"]}, "user": 5}
+{"token":"SESAME
+{'token': b'SESAME, SESAME', 'user': 5}
+{"in": "{\"token\": \"SESAME SESAME\", \"user\": 5}"}
+Card(token='SESAME', api_key=['SESAME', 'SESAME'])
+Api-Key: SESAME SESAME
+api-key=SESAME
+Authorization: Bearer SESAME
+authorization=Bearer SESAME
+Proxy-Authorization: Basic SESAME
+{'Authorization': 'Bearer SESAME', 'api_key': 'SESAME'}
+(b'authorization: Bearer SESAME')
+"""
+
+UNNAMED = """
+a tokens: five, access_token_count=5, X-Token: 7, my.token
+{"tokens": 5, "authorized": true}
+"""
+
+
+def test_what_stands_behind_the_name_of_a_secret_is_hidden_in_every_form() -> None:
+    reported = _apart(f"""
+        from jobsd.instruments.redaction import hide_behind
+        hide_behind(["token", "api_key"])
+        print(*map(redact, {NAMED.strip()!r}.splitlines()), sep="\\n")
+        print(*map(redact, {UNNAMED.strip()!r}.splitlines()), sep="\\n")
+    """)
+
+    assert "SESAME" not in "\n".join(reported)
+    assert reported[3:8] == [
+        "--token=*** and more",
+        "token = *** and more",
+        "token => *** and more",
+        '{"token": ***, "user": 5}',
+        '{"token": ***',
+    ]
+    assert reported[-2:] == UNNAMED.strip().splitlines()
+
+
+def test_who_names_no_secret_has_credentials_of_requests_hidden() -> None:
+    assert (
+        redact("> Authorization: Bearer abc\n> token: a") == "> Authorization: ***\n> token: a"
+    )
+
+
+def test_facts_with_the_name_of_a_secret_are_hidden_but_for_those_of_our_own_events() -> None:
+    reported = _apart("""
+        from jobsd.instruments.layouts import in_json
+        from jobsd.instruments.lines import Lines
+        from jobsd.instruments.redaction import hide_behind
+        hide_behind(["token", "message", "level", "queue_name"])
+        lines = Lines(in_json, "worker", "w", line_bytes=4096, has_priority=False)
+        print(lines.line("info", "paid", "app", {"token": "a", "of": [{"token": {"b": 1}}]}))
+        error = {"type": "E", "message": "at 3", "stack": "token=c"}
+        print(lines.line("error", "job.failed", "jobsd", {"queue_name": "q", "error": error}))
+    """)
+
+    theirs, ours = map(json.loads, reported)
+    assert (theirs["token"], theirs["of"], theirs["level"]) == (
+        "***",
+        [{"token": "***"}],
+        "info",
+    )
+    assert ours["queue_name"] == "q"
+    assert ours["error"] == {"type": "E", "message": "at 3", "stack": "token=***"}
+
+
 def _apart(program: str) -> list[str]:
     """Run a program in a process of its own: what is hidden there is hidden for good."""
     lines = [line.strip() for line in program.strip().splitlines()]

@@ -27,6 +27,7 @@ SECRET = "SESAME"
 """What all secrets here have in them, and nothing else."""
 
 JOBS = """
+import logging
 from jobsd import Job, current_job, job
 
 def check(value):
@@ -35,6 +36,9 @@ def check(value):
 @job
 def charge(user, token, *more):
     check(token)
+    print("token:", token)
+    print({"headers": {"Authorization": "Bearer SESAME"}, "more": more})
+    logging.getLogger("charges").warning("charged", extra={"token": token})
 
 @job
 def refuse(user, token):
@@ -56,7 +60,7 @@ def sweep(days, token):
 
 QUEUE = """
 import: [leaky_jobs]
-jobs: {filter_arguments: [token, more, password]}
+jobs: {filter_arguments: [token, more, password], keep_log: 64KB}
 supervisor: {heartbeat_interval: 0.2, process_alive_threshold: 10}
 """
 
@@ -136,6 +140,7 @@ def test_nothing_that_a_tree_reports_has_a_secret_in_it(
         "titles": _titles(tree),
         "activity": _rows(empty_database, "pg_stat_activity"),
         "processes": _rows(empty_database, "jobsd.processes"),
+        "attempts": _rows(empty_database, "jobsd.attempts"),
         **{page: _ask(port, page) for page in ("metrics", "healthz", "livez", "readyz", "x")},
     }
     for line in [*COMMANDS.strip().splitlines(), *_shows(empty_database)]:
@@ -147,6 +152,7 @@ def test_nothing_that_a_tree_reports_has_a_secret_in_it(
     assert {where: _around(text) for where, text in reported.items() if SECRET in text} == {}
     assert "[FILTERED]" in reported["list --json"]
     assert "the card is refused" in reported["log"]
+    assert "WARNING charges: charged token=***" in reported["attempts"]
     assert "sweep" in reported["recurring list"]
 
 

@@ -19,7 +19,7 @@ from .error_facts import normalize_error
 from .event_list import EVENTS
 from .journal import PRIORITIES
 from .layouts import Facts, shown
-from .redaction import is_suspect, redact, redacted
+from .redaction import HIDDEN, is_secret, is_suspect, redact, redacted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 NO_JOB: Final = MappingProxyType[str, Any]({})
 _BEGINS = '{"timestamp":"'
 _ALWAYS = {"timestamp", "level", "event", "logger", "pid", "process_kind", "process_name"}
+_OF_EVERY_LINE = _ALWAYS | {
+    "hostname", "job_id", "class_name", "queue_name", "attempt", "error",
+}  # fmt: skip
 _CUT = "…"
 
 
@@ -104,7 +107,7 @@ def fit(facts: Facts, layout: Layout, room: int) -> str:
     text = layout(facts)
     if is_suspect(text):
         # In the facts, not in the line: a layout escapes quotes, by which a password ends.
-        facts = {redact(shown(key)): redacted(facts[key]) for key in facts}
+        facts = _without_secrets(facts)
         text = layout(facts)
     if len(encode(text)) <= room:
         return text
@@ -119,6 +122,17 @@ def fit(facts: Facts, layout: Layout, room: int) -> str:
     kept = ("timestamp", "level", "logger", "pid", "process_kind", "truncated")
     event = shown(facts["event"])[:200]
     return layout({"event": event, **{key: short[key] for key in kept if key in short}})
+
+
+def _without_secrets(facts: Facts) -> Facts:
+    # The facts of our own events have names of ours, which may be those of a job's arguments.
+    own = facts["event"] in EVENTS and facts["logger"] == "jobsd"
+    told: Facts = {}
+    for key, value in facts.items():
+        named = not own and key not in _OF_EVERY_LINE
+        hidden = named and is_secret(shown(key))
+        told[redact(shown(key))] = HIDDEN if hidden else redacted(value, named=named)
+    return told
 
 
 def _cut(facts: Facts, excess: int) -> None:

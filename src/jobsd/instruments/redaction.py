@@ -3,14 +3,15 @@
 A text is prose with URLs and connection strings somewhere in it, perhaps quoted or escaped
 once more. Where a password ends in it is a guess: what is hidden is rather too much than
 too little. The passwords in use are hidden wherever they stand, unless they look like
-words: hiding these would spoil every line, and reveal the password by the gaps.
+words: hiding these would spoil every line, and reveal the password by the gaps. Also hidden is
+what stands behind the names of secrets: `Authorization`, and those that the project gives.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote, unquote
 
 from jobsd.late import pattern
@@ -20,7 +21,7 @@ from .layouts import in_json, shown
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-_HIDDEN = "***"
+HIDDEN = "***"
 _SHORTEST = 8
 _MOST = 32
 
@@ -48,8 +49,29 @@ _IN_WORDS = pattern(
     re.VERBOSE | re.IGNORECASE,
 )
 _STRING = pattern(r'"(?:[^"\\]|\\.)*"')
+# A name, quoted or not, then its value: a quoted text; what is in brackets, to the end of the
+# line; a word behind "=" or, as in JSON, behind a name in quotes; else the rest of the line, as
+# in a header. Quotes may have backslashes, as above; a bound of them bounds the work.
+_BEHIND_A_NAME = r"""
+    (?P<before>(?<!\w)(?<!\w-)
+        (?P<quoted>\\{{0,15}}["'])?(?:{names})(?(quoted)(?P=quoted))\s*(?:(?P<equal>=>?)|:)\s*)
+    (?P<secret>[a-z]{{0,2}}(?P<quote>\\{{0,15}}["'])
+            (?:(?!(?P=quote))(?:\\+.|[^\\\n]))*(?:(?P=quote))?
+        | [\[({{][^\n]*
+        | (?(equal)(?:(?:bearer|basic)\s+)?\S+|(?(quoted)[^\s,}}\])]+|[^\n]+)))"""
 
 _known: tuple[str, ...] = ()
+_AUTHORIZATION = ("authorization", "proxy-authorization")
+
+
+def _behind(names: Iterable[str]) -> re.Pattern[str]:
+    """Return what finds the values of these names; "-" and "_" in them are alike."""
+    spelt = "|".join(re.sub(r"_|\\?-", "[-_]", re.escape(name)) for name in names)
+    return pattern(_BEHIND_A_NAME.format(names=spelt), re.VERBOSE | re.IGNORECASE)
+
+
+_in_named = _behind(_AUTHORIZATION)
+_names: frozenset[str] = frozenset()
 
 
 def hide(passwords: Iterable[str]) -> None:
@@ -61,19 +83,32 @@ def hide(passwords: Iterable[str]) -> None:
             _known = tuple(dict.fromkeys((*sorted(spelt, key=len), *_known)))[:_MOST]
 
 
+def hide_behind(names: Iterable[str]) -> None:
+    """Hide from now on what is given behind these names, in this process and those it forks.
+
+    As `name=value`, `name: value`, in JSON, as a header, and as a fact of a line of the log.
+    """
+    global _in_named, _names  # noqa: PLW0603 - replaced as a whole, as above
+    _names = frozenset(map(_spelt, names))
+    _in_named = _behind(sorted({*_names, *_AUTHORIZATION}))
+
+
 def is_suspect(text: str) -> bool:
     """Return whether there may be a password in a text; it is asked of every line."""
     return (
         "://" in text
         or "assword" in text
         or "ASSWORD" in text
+        or "uthorization" in text
+        or "UTHORIZATION" in text
+        or (bool(_names) and _in_named.search(text) is not None)
         or any(password in text for password in _known)
     )
 
 
 def redact(text: str) -> str:
-    """Return the text with the passwords of URLs and connection strings hidden."""
-    return _covered(text, lambda _: _HIDDEN)
+    """Return the text without the passwords of URLs, and without what known names stand for."""
+    return _covered(text, lambda _: HIDDEN)
 
 
 def starred(text: str) -> str:
@@ -81,16 +116,38 @@ def starred(text: str) -> str:
     return _covered(text, lambda secret: "*" * len(secret))
 
 
-def redacted(value: Any) -> Any:  # noqa: ANN401 - a fact is of any type
-    """Return a value without the passwords of all texts in it, at any depth."""
+def redacted(value: Any, *, named: bool = False) -> Any:  # noqa: ANN401 - a fact is of any type
+    """Return a value without the passwords of all texts in it, at any depth.
+
+    With `named`, also without what it has under the names of secrets.
+    """
     if isinstance(value, str):
         return redact(value)
     if value is None or isinstance(value, bool | int | float):
         return value
     try:
-        return json.loads(_STRING.sub(_redact_string, in_json({"": value})))[""]
+        told = json.loads(_STRING.sub(_redact_string, in_json({"": value})))[""]
+        return _unnamed(told) if named else told
     except RecursionError:
         return redact(shown(value))
+
+
+def is_secret(name: str) -> bool:
+    """Return whether what such a name stands for is hidden."""
+    return (spelt := _spelt(name)) in _names or spelt.replace("_", "-") in _AUTHORIZATION
+
+
+def _unnamed(value: Any) -> Any:  # noqa: ANN401 - any JSON
+    if isinstance(value, list):
+        return [_unnamed(item) for item in cast("Iterable[Any]", value)]
+    if not isinstance(value, dict):
+        return value
+    members = cast("dict[str, Any]", value)
+    return {key: HIDDEN if is_secret(key) else _unnamed(members[key]) for key in members}
+
+
+def _spelt(name: str) -> str:
+    return name.lower().replace("-", "_")
 
 
 def _covered(text: str, cover: Callable[[str], str]) -> str:
@@ -107,7 +164,7 @@ def _covered(text: str, cover: Callable[[str], str]) -> str:
         text = text.replace(password, cover(password))
     # First the parameters: an @ in one of them ends no user's name and password.
     text = _PARAMETER.sub(parameter, text)
-    for secret in (_IN_URL, _IN_OTHER_URL, _IN_WORDS):
+    for secret in (_IN_URL, _IN_OTHER_URL, _IN_WORDS, _in_named):
         text = secret.sub(hidden, text)
     return text
 
