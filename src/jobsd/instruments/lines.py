@@ -127,12 +127,12 @@ def fit(facts: Facts, layout: Layout, room: int) -> str:
 def _without_secrets(facts: Facts) -> Facts:
     # The facts of our own events have names of ours, which may be those of a job's arguments.
     own = facts["event"] in EVENTS and facts["logger"] == "jobsd"
-    told: Facts = {}
+    clean: Facts = {}
     for key, value in facts.items():
         named = not own and key not in _OF_EVERY_LINE
         hidden = named and is_secret(shown(key))
-        told[redact(shown(key))] = HIDDEN if hidden else redacted(value, named=named)
-    return told
+        clean[redact(shown(key))] = HIDDEN if hidden else redacted(value, named=named)
+    return clean
 
 
 def _cut(facts: Facts, excess: int) -> None:

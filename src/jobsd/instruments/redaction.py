@@ -126,8 +126,8 @@ def redacted(value: Any, *, named: bool = False) -> Any:  # noqa: ANN401 - a fac
     if value is None or isinstance(value, bool | int | float):
         return value
     try:
-        told = json.loads(_STRING.sub(_redact_string, in_json({"": value})))[""]
-        return _unnamed(told) if named else told
+        clean = json.loads(_STRING.sub(_redact_string, in_json({"": value})))[""]
+        return _unnamed(clean) if named else clean
     except RecursionError:
         return redact(shown(value))
 
