@@ -75,5 +75,7 @@ def _command(name: str, command: click.Command) -> Iterator[str]:
 def _text(text: str) -> str:
     """Return a text of which nothing is a request or an escape of roff."""
     escaped = text.replace("\\", "\\e").replace("-", "\\-")
-    escaped = "".join(each if each.isascii() else f"\\[u{ord(each):04X}]" for each in escaped)
+    if not escaped.isascii():
+        letters = (each if each.isascii() else f"\\[u{ord(each):04X}]" for each in escaped)
+        escaped = "".join(letters)
     return f"\\&{escaped}" if escaped.startswith((".", "'")) else escaped

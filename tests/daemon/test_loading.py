@@ -111,6 +111,21 @@ def test_a_configuration_is_read_without_what_is_seldom_needed(project: Project)
     assert _loaded(commands, SELDOM, project) == {}
 
 
+def test_a_configuration_is_read_without_what_judges_and_logs_jobs(project: Project) -> None:
+    unwanted = ("jobsd.jobs.policy", "jobsd.instruments.events", "jobsd.instruments.logs")
+
+    assert _loaded([["config", "show"], ["generate", "procfile"]], unwanted, project) == {}
+
+
+def test_a_schedule_of_every_day_is_explained_without_croniter(project: Project) -> None:
+    explained = [["recurring", "explain", each] for each in ("daily", "*/7 9-17 * * *")]
+    monthly = ["recurring", "explain", "monthly"]
+
+    loaded = _loaded([*explained, monthly], ("croniter",), project)
+
+    assert loaded == {"recurring explain monthly": ["croniter"]}
+
+
 def test_defining_a_job_loads_nothing_that_is_seldom_needed() -> None:
     code = (
         "import sys; from jobsd import HeartbeatJob, Job, Limit, job, on_start;"

@@ -17,7 +17,7 @@ import pytest
 from jobsd.clock import monotonic
 from jobsd.errors import Error, InterruptError, TimeLimitExceeded
 from jobsd.instruments.events import subscribe
-from jobsd.instruments.line_ends import LineHandler
+from jobsd.instruments.line_handler import LineHandler
 from jobsd.instruments.printed import Printed
 from jobsd.jobs import arguments, interrupts, time_limits
 from jobsd.jobs.claimed_job import ClaimedJob

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from jobsd.jobs.policy import WAIT_MAX_S, Ending
+from jobsd.jobs.durations import WAIT_MAX_S
+from jobsd.jobs.policy import Ending
 from jobsd.processes import running_jobs
 from jobsd.processes.entry import REASONS, ScoreboardEntry
 from jobsd.processes.queue_names import ERRORS_MAX, OTHERS

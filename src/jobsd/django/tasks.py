@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from jobsd.jobs import client, registry
 from jobsd.jobs.draft import Options, draft
-from jobsd.jobs.policy import Policy, bounded_duration_s, exponential
+from jobsd.jobs.durations import bounded_duration_s
+from jobsd.jobs.policy import Policy, exponential
 from jobsd.jobs.registry import Definition
 from jobsd.jobs.signature import Signature
 from jobsd.jobs.time_limits import read_time_limit

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, cast, overload
 
 from jobsd.database.statements import Statements
 from jobsd.errors import Error
+from jobsd.jobs.durations import WAIT_MAX_S, duration_s
 from jobsd.jobs.operation import lent
-from jobsd.jobs.policy import WAIT_MAX_S, duration_s
 from jobsd.late import dataclass
 from jobsd.text import is_storable
 

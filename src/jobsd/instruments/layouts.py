@@ -29,6 +29,11 @@ _AHEAD = ("timestamp", "level", "event")
 _AT_THE_END = ("pid", "process_kind", "process_name", "hostname")
 
 
+def known_level(word: str) -> str:
+    """Return the level that a word means; what means none is info."""
+    return word if word in LEVELS else "info"
+
+
 def chosen(wanted: str | None, stream: int) -> Layout:
     """Return the layout that is wanted, or the one that suits the descriptor."""
     terminal = os.isatty(stream)

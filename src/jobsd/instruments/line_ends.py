@@ -6,7 +6,6 @@ is written. So it says here what is to be called behind each line.
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -24,13 +23,3 @@ def line_ended() -> None:
     """Call what is to be called there; it may raise."""
     for call in _called:
         call()
-
-
-class LineHandler(logging.Handler):
-    """A handler that says where it has written a line, once it has given its lock back."""
-
-    def handle(self, record: logging.LogRecord) -> bool:
-        """Write a record, as every handler does."""
-        handled = super().handle(record)
-        line_ended()
-        return handled

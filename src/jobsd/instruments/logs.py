@@ -23,9 +23,10 @@ from .descriptors import Descriptors
 from .events import EVENTS, subscribe
 from .journal import Entries
 from .kept import KEPT
-from .layouts import LEVELS
+from .layouts import LEVELS, known_level
 from .lean_structlog import structlog
-from .line_ends import LineHandler, line_ended
+from .line_ends import line_ended
+from .line_handler import LineHandler
 from .lines import NO_JOB, Lines, encode, is_line
 from .log_file import open_log
 from .printed import Copied, Printed, end_lines
@@ -163,7 +164,7 @@ class _Handler(LineHandler):
     def _render(self, _logger: WrappedLogger, method: str, entry: EventDict) -> str:
         record: logging.LogRecord = entry["_record"]
         structlog.stdlib.ProcessorFormatter.remove_processors_meta(_logger, method, entry)
-        return self._log.render(_level(method), record.name, entry, record.created)
+        return self._log.render(known_level(method), record.name, entry, record.created)
 
     def emit(self, record: logging.LogRecord) -> None:
         if is_logged():
@@ -173,7 +174,7 @@ class _Handler(LineHandler):
         except Exception:  # noqa: BLE001 - a job's arguments for a message may do anything
             self.handleError(record)
         else:
-            self._log.write(line, _level(record.levelname.lower()))
+            self._log.write(line, known_level(record.levelname.lower()))
 
 
 class _Rendered(str):
@@ -391,10 +392,6 @@ def _configure_structlog(threshold: int) -> None:
 def _render(output: WrappedLogger, method: str, entry: EventDict) -> str:
     if _log is None:
         raise structlog.DropEvent
-    line = _Rendered(_log.render(_level(method), output.name, entry))
-    line.level = _level(method)
+    line = _Rendered(_log.render(known_level(method), output.name, entry))
+    line.level = known_level(method)
     return line
-
-
-def _level(method: str) -> str:
-    return method if method in LEVELS else "info"

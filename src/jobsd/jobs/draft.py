@@ -11,7 +11,7 @@ from jobsd.errors import Error, ProcessExitError
 from jobsd.late import dataclass
 
 from . import arguments
-from .policy import WAIT_MAX_S, bounded_duration_s
+from .durations import WAIT_MAX_S, bounded_duration_s
 from .registry import check_priority, check_queue, find
 from .time_limits import read_expiry
 from .unique import Unique

@@ -18,7 +18,7 @@ from jobsd.instruments.events import emit, is_subscribed
 
 from . import keys
 from .argument_names import resolved
-from .policy import bounded_duration_s
+from .durations import bounded_duration_s
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence

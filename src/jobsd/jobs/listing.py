@@ -19,8 +19,8 @@ from jobsd.late import dataclass
 from jobsd.states import STATES
 from jobsd.text import is_storable
 
+from .durations import WAIT_MAX_S, duration_s
 from .inspect import JobRow
-from .policy import WAIT_MAX_S, duration_s
 from .registry import check_class, check_count, check_queue
 
 if TYPE_CHECKING:

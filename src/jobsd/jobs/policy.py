@@ -7,9 +7,10 @@ from dataclasses import field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jobsd.clock import parse_duration
 from jobsd.errors import Cancelled, Error, TimeLimitExceeded
 from jobsd.late import dataclass
+
+from .durations import WAIT_MAX_S, duration_s
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
 
 FAILURES = (Exception, TimeLimitExceeded)
 """What another attempt may mend, unless a job says otherwise."""
-
-WAIT_MAX_S = 100 * 365 * 86400.0
-"""Longer waits are mistakes."""
 
 
 def exponential(
@@ -77,30 +75,6 @@ def constant(seconds: float | timedelta | str) -> Backoff:
     """
     wait_s = duration_s("constant", seconds)
     return lambda _attempt: wait_s
-
-
-def duration_s(option: str, value: float | timedelta | str) -> float:
-    """Return the seconds that an option says.
-
-    Raises:
-        Error: for what is not a duration.
-    """
-    try:
-        return parse_duration(value)
-    except ValueError as error:
-        raise Error(f"{option}: {error}") from None
-
-
-def bounded_duration_s(option: str, value: float | timedelta | str) -> float:
-    """Return the seconds that an option says, which the database can add to a time.
-
-    Raises:
-        Error: for what is not a duration, or longer than a hundred years.
-    """
-    seconds = duration_s(option, value)
-    if seconds > WAIT_MAX_S:
-        raise Error(f"{option}: {value!r} is longer than a hundred years")
-    return seconds
 
 
 class Retry(Error):  # noqa: N818 - said to the queue, no error

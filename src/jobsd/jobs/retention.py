@@ -23,8 +23,8 @@ from jobsd.errors import Error
 from jobsd.instruments.events import emit
 from jobsd.late import dataclass
 
+from .durations import WAIT_MAX_S, duration_s
 from .operation import lent
-from .policy import WAIT_MAX_S, duration_s
 from .registry import check_class, check_count
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from jobsd.errors import Error
 from jobsd.late import dataclass
 
-from .policy import bounded_duration_s, duration_s
+from .durations import bounded_duration_s, duration_s
 
 if TYPE_CHECKING:
     from datetime import timedelta

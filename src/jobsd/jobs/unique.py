@@ -15,7 +15,7 @@ from jobsd.errors import Error, UniqueError
 
 from . import arguments, keys
 from .argument_names import by_name, resolved
-from .policy import bounded_duration_s
+from .durations import bounded_duration_s
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -27,7 +27,7 @@ from jobsd.errors import Error, JobDiscardedError, JobFailedError, NotFoundError
 from jobsd.instruments.bound_job import running_job
 
 from . import client, registry, stand_in
-from .policy import duration_s
+from .durations import duration_s
 from .results import STATEMENTS, End, ends
 
 if TYPE_CHECKING:

@@ -31,8 +31,9 @@ _THROUGH = ("jobsd.jobs.around", "jobsd.jobs.definition", "jobsd.jobs.enqueueabl
 """Modules of ours that call the author's code."""
 
 _WRITERS = {
-    *(__name__, "jobsd.instruments.line_ends", "jobsd.instruments.logs"),
-    "jobsd.instruments.printed",
+    __name__,
+    *("jobsd.instruments.line_ends", "jobsd.instruments.line_handler"),
+    *("jobsd.instruments.logs", "jobsd.instruments.printed"),
 }
 """Modules of ours that bring lines into the log."""
 

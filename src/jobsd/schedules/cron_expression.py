@@ -45,6 +45,11 @@ class CronExpression:
         return self.hours.is_cadence
 
     @property
+    def matches_every_day(self) -> bool:
+        """Whether neither the months nor the day fields leave any day out."""
+        return self.months.is_full and self.month_days is None and self.week_days is None
+
+    @property
     def has_plain_days(self) -> bool:
         """Whether croniter can be given both day fields as lists."""
         return all(days is None or days.is_plain for days in (self.month_days, self.week_days))
