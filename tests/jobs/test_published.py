@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import date
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -67,7 +68,12 @@ CALLS: list[tuple[Any, tuple[Any, ...], dict[str, Any]]] = [
     (one, (None,), {}),
     (one, (UUID(int=5),), {}),
     (one, (), {"order": date(2030, 2, 1)}),
+    (one, (("ann", "a/b~c", 7),), {}),
+    (one, (("ann",),), {}),
+    (one, ((),), {}),
+    (one, (("ann", ("bob", UUID(int=5)), ()),), {}),
     (two, ("ann", -12), {}),
+    (two, ("ann", ("a", 3)), {}),
     (two, ("bob",), {}),
     (two, (), {"order": "x y ü", "tenant": "ann"}),
     (of_all, (1,), {}),
@@ -101,6 +107,40 @@ def test_sql_stores_what_python_stores(
     assert rows(f"SELECT ROW({COLUMNS})::text FROM jobsd.jobs") == [stored]
 
 
+UNORDERED = ["a", 10, 9, 1.5, "é", "z", "\U0001f600", "\uffff", None, {"$tuple": [1, 2]}]
+
+
+@pytest.mark.parametrize("tag", ["$set", "$frozenset", "$dict"])
+def test_a_set_is_one_key_in_whatever_order_sql_gives_it(tag: str, rows: Rows) -> None:
+    items = [[item, 1] if tag == "$dict" else item for item in UNORDERED]
+    ways = [[[1, {tag: items}]], [[1, {tag: items[::-1]}]]]
+    for way in ways:
+        rows("SELECT jobsd.enqueue('p.all', %s::jsonb)", json.dumps(way))
+    of_python = of_all.definition.unique
+    assert of_python is not None
+    made = of_python.of("p.all", *arguments.load(json.dumps(ways[0])), of_all.definition.takes)
+    assert made is not None
+
+    assert rows("SELECT unique_key FROM jobsd.jobs") == [made.unique_key]
+
+
+@pytest.mark.parametrize(
+    ("given", "as_if"),
+    [
+        ({"$uuid": "00000000000000000000000000000ABC"}, UUID(int=0xABC)),
+        (
+            {"$tuple": [1, {"$uuid": "{00000000-0000-0000-0000-000000000ABC}"}]},
+            (1, UUID(int=0xABC)),
+        ),
+    ],
+)
+def test_a_uuid_is_one_key_however_it_is_spelt(given: Any, as_if: object, rows: Rows) -> None:
+    one.enqueue(as_if)
+    rows("SELECT jobsd.enqueue('p.one', %s::jsonb)", json.dumps([given]))
+
+    assert rows("SELECT count(DISTINCT concurrency_key) FROM jobsd.jobs") == [1]
+
+
 def test_what_is_given_beats_it(rows: Rows) -> None:
     rows(
         "SELECT jobsd.enqueue('p.plain', queue => 'q', priority => 0, max_attempts => 1,"
@@ -120,6 +160,8 @@ def test_what_is_given_beats_it(rows: Rows) -> None:
     [
         ("'p.whole', '[1]'", "unique_key: its definition computes the key by a function"),
         ("'p.one', '[1.5]'", "concurrency_key: the argument order is not given, or no key"),
+        ('\'p.one\', \'[{"$date": "2030-02-01", "x": 1}]\'', "the argument order is"),
+        ("'p.one', '[{\"$tuple\": [1, [2]]}]'", "the argument order is not given, or no key"),
         ("'p.one', '[[1]]'", "concurrency_key: the argument order is not given, or no key"),
         ("'p.one', '[]'", "concurrency_key: the argument order is not given, or no key"),
     ],

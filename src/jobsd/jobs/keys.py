@@ -85,8 +85,12 @@ def _in_order(written: Any) -> Any:  # noqa: ANN401 - any JSON
     names = sorted(written, key=_name_order)
     found = {name: _in_order(written[name]) for name in names}
     if len(names) == 1 and names[0] in _UNORDERED and isinstance(found[names[0]], list):
-        found[names[0]].sort(key=json.dumps)
+        found[names[0]].sort(key=_bytes)
     return found
+
+
+def _bytes(item: Any) -> bytes:  # noqa: ANN401 - any JSON
+    return _encode(item).encode()
 
 
 def _name_order(name: str) -> tuple[int, bytes]:

@@ -92,16 +92,73 @@ AS $$
         '\u2028-\u202f\u205f-\u206f\u3000\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]')
 $$;
 
--- One part of a key as text, as jobs/keys.py writes it; NULL for what is no key.
-CREATE FUNCTION jobsd.key_text(part jsonb) RETURNS text
+-- What a value is that JSON does not have, `{"$uuid": …}`, or NULL.
+CREATE FUNCTION jobsd.tag_of(value jsonb) RETURNS text
 LANGUAGE sql IMMUTABLE
 AS $$
-    SELECT CASE
+    SELECT min(name)
+    FROM jsonb_object_keys(CASE WHEN jsonb_typeof(value) = 'object' THEN value END) AS name
+    HAVING count(*) = 1 AND min(name) LIKE '$%'
+$$;
+
+-- One part of a key as text, as jobs/keys.py writes it; NULL for what is no key. A tuple is written
+-- in brackets, but not where it is the whole key.
+CREATE FUNCTION jobsd.key_text(part jsonb, is_whole boolean DEFAULT false) RETURNS text
+LANGUAGE plpgsql IMMUTABLE
+AS $$
+DECLARE
+    items jsonb := CASE WHEN jobsd.tag_of(part) = '$tuple' THEN part -> '$tuple' END;
+    texts text[];
+BEGIN
+    IF jsonb_typeof(items) = 'array' THEN
+        SELECT array_agg(jobsd.key_text(item) ORDER BY place)
+        INTO texts
+        FROM jsonb_array_elements(items) WITH ORDINALITY AS each (item, place);
+        RETURN CASE
+            WHEN array_position(texts, NULL) IS NOT NULL THEN NULL
+            WHEN is_whole AND cardinality(texts) > 1 THEN array_to_string(texts, '/')
+            ELSE concat('~(', array_to_string(texts, '/') || '/', '~)')
+        END;
+    END IF;
+    RETURN CASE
         WHEN jsonb_typeof(part) = 'string'
             THEN replace(replace(part #>> '{}', '~', '~0'), '/', '~1')
         WHEN jsonb_typeof(part) = 'number' AND part::text ~ '^-?[0-9]+$' THEN part::text
-        WHEN jsonb_typeof(part) = 'object' THEN coalesce(part ->> '$uuid', part ->> '$date')
-    END
+        WHEN jobsd.tag_of(part) = '$uuid' THEN (part ->> '$uuid')::uuid::text
+        WHEN jobsd.tag_of(part) = '$date' THEN part ->> '$date'
+    END;
+END
+$$;
+
+-- JSON with what has no order in the one that jobs/keys.py gives it.
+CREATE FUNCTION jobsd.in_order(value jsonb) RETURNS jsonb
+LANGUAGE plpgsql IMMUTABLE
+AS $$
+DECLARE
+    kind text := jsonb_typeof(value);
+    tag text;
+    found jsonb;
+BEGIN
+    IF kind NOT IN ('array', 'object') OR value::text !~ '"\$(set|frozenset|dict)": \[' THEN
+        RETURN value;
+    ELSIF kind = 'array' THEN
+        RETURN (
+            SELECT jsonb_agg(jobsd.in_order(item) ORDER BY place)
+            FROM jsonb_array_elements(value) WITH ORDINALITY AS each (item, place)
+        );
+    END IF;
+    SELECT jsonb_object_agg(name, jobsd.in_order(each.value))
+    INTO found
+    FROM jsonb_each(value) AS each (name, value);
+    tag := jobsd.tag_of(found);
+    IF tag IN ('$set', '$frozenset', '$dict') AND jsonb_typeof(found -> tag) = 'array' THEN
+        found := jsonb_build_object(tag, (
+            SELECT coalesce(jsonb_agg(item ORDER BY convert_to(item::text, 'UTF8')), '[]')
+            FROM jsonb_array_elements(found -> tag) AS item
+        ));
+    END IF;
+    RETURN found;
+END
 $$;
 
 -- The key of a job with these arguments; NULL where there is none.
@@ -125,7 +182,9 @@ BEGIN
         RETURN concat(
             -- No arguments are an empty list, as Python writes them.
             spec ->> 'scope', '/~#', encode(
-                sha256(convert_to(coalesce(nullif(named, '{}')::text, '[]'), 'UTF8')), 'hex'
+                sha256(convert_to(
+                    coalesce(jobsd.in_order(nullif(named, '{}'))::text, '[]'), 'UTF8'
+                )), 'hex'
             )
         );
     END IF;
@@ -133,10 +192,10 @@ BEGIN
         RETURN NULL;
     END IF;
     SELECT
-        array_agg(jobsd.key_text(named -> name) ORDER BY place),
-        min(name) FILTER (WHERE jobsd.key_text(named -> name) IS NULL)
+        array_agg(text ORDER BY place), min(name) FILTER (WHERE text IS NULL)
     INTO parts, unfit
-    FROM jsonb_array_elements_text(spec -> 'names') WITH ORDINALITY AS wanted (name, place);
+    FROM jsonb_array_elements_text(spec -> 'names') WITH ORDINALITY AS wanted (name, place),
+        jobsd.key_text(named -> name, (spec ->> 'single')::boolean) AS text;
     IF unfit IS NOT NULL THEN
         RAISE EXCEPTION 'enqueue: %: the argument % is not given, or no key: give % => …',
             option, unfit, option USING ERRCODE = 'invalid_parameter_value';
