@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jobsd.daemon.new_project import write_project
+from layout.house import ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -96,6 +97,25 @@ def test_an_interrupt_before_the_output_is_written_is_the_end() -> None:
     )
 
     assert (done.returncode, done.stderr) == (130, "")
+
+
+def test_nothing_of_python_is_loaded_before_interrupts_are_the_end(tmp_path: Path) -> None:
+    code = (ROOT / "packaging/jobsd").read_text(encoding="utf-8")
+    script = tmp_path / "jobsd"
+    script.write_text(
+        "import sys; before = set(sys.modules)\n"
+        "import jobsd.daemon.interrupts as interrupts\n"
+        "def print_loaded(): print(*sorted(set(sys.modules) - before)); sys.exit()\n"
+        f"interrupts.are_the_end = print_loaded\n{code}",
+        encoding="utf-8",
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-P", script], capture_output=True, text=True, check=True
+    )
+
+    ours = {"jobsd", "jobsd.daemon", "jobsd.daemon.entry_point", "jobsd.daemon.interrupts"}
+    assert set(done.stdout.split()) == ours | {"__future__", "gc"}
 
 
 def test_an_interrupt_that_came_while_python_started_is_the_end(tmp_path: Path) -> None:
