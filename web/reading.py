@@ -21,6 +21,8 @@ WAIT_S = 5.0
 PAGE_S = 5
 _BEGIN = b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _BOUND = f"SET LOCAL statement_timeout = '{PAGE_S}s'".encode()
+# Searches differ too much for one plan that would fit them all.
+_PLANNED = b"SET LOCAL plan_cache_mode = 'force_custom_plan'"
 
 
 class Connections:
@@ -40,11 +42,13 @@ class Connections:
         with self.session() as session:
             session.connection.execute(_BEGIN, prepare=False)
             session.connection.execute(_BOUND, prepare=False)
+            session.connection.execute(_PLANNED, prepare=False)
             try:
                 yield session
             finally:
+                # No rollback: behind each, psycopg forgets all that is prepared.
                 with contextlib.suppress(psycopg.Error):
-                    session.connection.execute(b"ROLLBACK", prepare=False)
+                    session.connection.execute(b"COMMIT", prepare=False)
 
     @contextlib.contextmanager
     def session(self) -> Generator[Session]:

@@ -111,6 +111,21 @@ def test_others_come_before_it(session: Session) -> None:
     assert _why(session, job_id) == {"behind": {"queue_name": "mail", "jobs": 2}}
 
 
+def test_very_many_before_it_are_not_counted_to_the_end(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobsd.jobs.inspect.AHEAD_MAX", 2)
+    _process(session, "worker", queues="*", threads=1)
+    job_id = [enqueue() for _ in range(5)][-1]
+
+    assert _why(session, job_id)["behind"] == {
+        "queue_name": "mail",
+        "jobs": 2,
+        "at_least": True,
+    }
+    assert "2+ jobs of queue 'mail' come before it" in _sentences(session, job_id)
+
+
 def test_all_threads_have_jobs(session: Session) -> None:
     worker = _process(session, "worker", queues="*", threads=2)
     claim(session, worker, enqueue(), enqueue())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import closing
 from html import unescape
 from typing import TYPE_CHECKING, Any
 
@@ -19,10 +20,11 @@ from jobsd.operations.jobs import examine
 from jobsd.operations.shown_arguments import ShownArguments
 from jobsd.processes import registry
 from jobsd.web import pages
+from jobsd.web.reading import Connections
 
 if TYPE_CHECKING:
     from dashboard.asking import Browser
-    from jobsd.database.connection import Session
+    from jobsd.database.connection import Session, Target
     from rows import Rows
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
@@ -317,3 +319,17 @@ def test_the_pages_of_a_job_and_of_the_audit_have_exact_times(browser: Browser) 
 
     for path in (f"/jobs/{job_id}", "/audit"):
         assert re.search(r">\d{4}-\d\d-\d\d [\d:]{8} UTC</time>", browser.get(path).text), path
+
+
+def test_what_pages_ask_is_prepared_once(target: Target) -> None:
+    prepared: list[Any] = []
+    with closing(Connections(lambda: target)) as connections:
+        for _ in range(2):
+            with connections.reading() as session:
+                session.connection.execute("SELECT %s::integer", (1,))
+                prepared += session.connection.execute(
+                    "SELECT name FROM pg_prepared_statements", prepare=False
+                ).fetchall()
+
+    first, second = prepared
+    assert first == second

@@ -121,6 +121,10 @@ class Holder(NamedTuple):
     state: str
 
 
+AHEAD_MAX = 100_000
+"""So many jobs before one are counted, and of more is said that they are more."""
+
+
 def check_id(value: Any) -> int:  # noqa: ANN401 - any integer, of other libraries too
     """Return the id of a job when it can be one.
 
@@ -177,6 +181,7 @@ def ahead(session: Session, found: Found) -> int:
         "priority": found.job.priority,
         "position": found.position,
         "lane": found.lane,
+        "most": AHEAD_MAX + 1,
     }
     return int(session.fetch(STATEMENTS["ahead"], parameters)[0][0])
 
@@ -192,6 +197,7 @@ def elsewhere(session: Session, found: Found, names: Sequence[str] | None) -> in
         "position": found.position,
         "everything": names is None,
         "names": list(names or ()),
+        "most": AHEAD_MAX + 1,
     }
     return int(session.fetch(STATEMENTS["elsewhere"], parameters)[0][0])
 
@@ -207,6 +213,7 @@ def blocked_before(session: Session, found: Found) -> int:
         "key": found.concurrency_key,
         "priority": found.job.priority,
         "id": found.job.id,
+        "most": AHEAD_MAX + 1,
     }
     return int(session.fetch(STATEMENTS["blocked_before"], parameters)[0][0])
 

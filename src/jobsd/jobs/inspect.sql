@@ -70,7 +70,7 @@ FROM jobsd.results
 WHERE job_id = %(id)s AND expires_at > now();
 
 -- ahead: count the ready jobs of its queue that come before one, those of its lane among them
--- if it has one; of very many, a million.
+-- if it has one; of very many, the `most`.
 SELECT count(*)
 FROM (
     SELECT
@@ -89,12 +89,12 @@ FROM (
     WHERE queue_name = %(queue_name)s
         AND position IS NOT NULL
         AND (priority, position) < (%(priority)s, %(position)s)
-    LIMIT 1000000
+    LIMIT %(most)s
 ) AS counted;
 
 -- elsewhere: count the ready jobs of other queues that are not paused and that a worker
 -- takes before one: of the `names` all, of `everything` those that are more urgent; of very
--- many, a million.
+-- many, the `most`.
 SELECT count(*)
 FROM (
     SELECT
@@ -108,7 +108,7 @@ FROM (
     FROM jobsd.ready_executions
     WHERE queue_name = ANY (%(names)s::text[])
         AND queue_name <> ALL (ARRAY(SELECT queue_name FROM jobsd.pauses))
-    LIMIT 1000000
+    LIMIT %(most)s
 ) AS counted;
 
 -- holders: list the jobs that hold the slots of a key: the first of each series, which runs.
@@ -122,15 +122,15 @@ FROM (
 ) AS series
 ORDER BY job_id;
 
--- blocked_before: count the jobs of its key that wait and come before one; of very many, a
--- million.
+-- blocked_before: count the jobs of its key that wait and come before one; of very many, the
+-- `most`.
 SELECT count(*)
 FROM (
     SELECT
     FROM jobsd.blocked_executions
     WHERE concurrency_key = %(key)s
         AND (priority, job_id) < (%(priority)s, %(id)s)
-    LIMIT 1000000
+    LIMIT %(most)s
 ) AS counted;
 
 -- waits_for_slot: say whether a job waits in the order of its key.

@@ -142,7 +142,7 @@ def _blocked(case: _Case) -> Iterator[Reason]:
     key, limit = case.found.concurrency_key or "", case.found.concurrency_limit or 1
     held_by = inspect.holders(case.session, key)
     ahead = inspect.blocked_before(case.session, case.found)
-    first = f"; {counted(ahead, 'job')} before it in line" if ahead else ""
+    first = f"; {_jobs(ahead)} before it in line" if ahead else ""
     most = inspect.next_limit(case.session, key) or limit
     if ahead and most != limit:
         first += f", of which the first lets {most} run at once"
@@ -153,7 +153,7 @@ def _blocked(case: _Case) -> Iterator[Reason]:
             "key": key,
             "limit": limit,
             "held_by": [holder.id for holder in held_by],
-            "ahead": ahead,
+            "ahead": min(ahead, inspect.AHEAD_MAX),
         },
     )
     if free := max(0, most - len(held_by)):
@@ -235,12 +235,12 @@ def _in_line(case: _Case) -> Iterator[Reason]:
         come = "comes" if ahead == 1 else "come"
         yield Reason(
             "behind",
-            f"{counted(ahead, 'job')} of queue {case.queue!r} {come} before it",
-            {"queue_name": case.queue, "jobs": ahead},
+            f"{_jobs(ahead)} of queue {case.queue!r} {come} before it",
+            {"queue_name": case.queue, **_count(ahead)},
         )
     if others := _elsewhere(case):
-        sentence = f"every worker takes {counted(others, 'job')} of other queues first"
-        yield Reason("behind_others", sentence, {"jobs": others})
+        sentence = f"every worker takes {_jobs(others)} of other queues first"
+        yield Reason("behind_others", sentence, _count(others))
     workers = case.workers
     claimed = inspect.claimed(case.session)
     taken = {row.id: claimed.get(row.id, 0) for row in workers}
@@ -253,6 +253,15 @@ def _in_line(case: _Case) -> Iterator[Reason]:
             else "the only thread that could run it is busy",
             {"workers": len(workers), "threads": threads, "claimed": sum(taken.values())},
         )
+
+
+def _jobs(ahead: int) -> str:
+    return counted(ahead, "job", most=inspect.AHEAD_MAX)
+
+
+def _count(ahead: int) -> dict[str, Any]:
+    more = {"at_least": True} if ahead > inspect.AHEAD_MAX else {}
+    return {"jobs": min(ahead, inspect.AHEAD_MAX), **more}
 
 
 def _elsewhere(case: _Case) -> int:

@@ -15,9 +15,13 @@ def when(value: datetime) -> str:
     return f"in {length(away_s)}" if away_s > 0 else f"{length(-away_s)} ago"
 
 
-def counted(count: int, noun: str, plural: str = "") -> str:
-    """Return a number of things as people say it; `plural` where an s does not do."""
-    return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"
+def counted(count: int, noun: str, plural: str = "", *, most: int | None = None) -> str:
+    """Return a number of things as people say it; `plural` where an s does not do.
+
+    Beyond `most` they were not counted.
+    """
+    number = f"{count:,}" if most is None else capped(count, most)
+    return f"{number} {noun if count == 1 else plural or f'{noun}s'}"
 
 
 def capped(count: int, most: int) -> str:
