@@ -5,12 +5,16 @@ pages are shared, and a child starts in milliseconds. The user's are imported in
 and the scheduler, after it: HUP brings new code, and nothing of it is in the supervisor.
 """
 
-from __future__ import annotations
-
+import socket
+from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module
-from typing import TYPE_CHECKING, cast
+from pathlib import Path
+from typing import Literal, cast
 
+from jobsd.configuration.options import DispatcherOptions, Options, WorkerOptions
+from jobsd.configuration.target import Database
+from jobsd.database.connection import Target
 from jobsd.dispatcher.dispatcher import Dispatcher
 from jobsd.errors import ConfigurationError, Fault
 from jobsd.instruments import logs, redaction
@@ -19,9 +23,11 @@ from jobsd.instruments.kept import KEPT
 from jobsd.jobs import client, registry, time_limits
 from jobsd.late import dataclass
 from jobsd.processes import process
+from jobsd.processes.context import Context
 from jobsd.processes.hook_line import HookLine
 from jobsd.processes.lifecycle_hooks import WITH_MODULES
 from jobsd.processes.recycling import RecyclePolicy
+from jobsd.processes.scoreboard import Scoreboard
 from jobsd.recurring import command_job
 from jobsd.scheduler.scheduler import Scheduler
 from jobsd.supervisor.children import EXIT_CONFIGURATION, ChildSpec
@@ -29,23 +35,9 @@ from jobsd.supervisor.hooks_process import HooksProcess
 from jobsd.supervisor.monitor.monitor import Monitor
 from jobsd.worker.worker import Worker
 
-from .import_check import misfit
+from .import_check import Imported, misfit
 from .keeper import keep_running
 from .shipped import import_shipped_jobs
-
-if TYPE_CHECKING:
-    import socket
-    from collections.abc import Callable
-    from pathlib import Path
-    from typing import Literal
-
-    from jobsd.configuration.options import DispatcherOptions, Options, WorkerOptions
-    from jobsd.configuration.target import Database
-    from jobsd.database.connection import Target
-    from jobsd.processes.context import Context
-    from jobsd.processes.scoreboard import Scoreboard
-
-    from .import_check import Imported
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,22 +1,16 @@
 """Runs the processes of `with` and `start --reload`, from their command lines."""
 
-from __future__ import annotations
-
 import os
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from pathlib import Path
 
+from jobsd.configuration.flags import Flags
 from jobsd.configuration.load import examine, load
 from jobsd.instruments import logs
 
 from .sibling import tree, web_server
 from .siblings import Siblings, log_as
 from .source_watch import SourceWatch
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    from jobsd.configuration.flags import Flags
 
 
 def run_beside(

@@ -11,6 +11,7 @@ import io
 import keyword
 import os
 import sys
+from collections.abc import Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, NoReturn
 
@@ -20,8 +21,6 @@ from . import interrupts
 from .program import drop_output, error, program, require_command
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from click.shell_completion import CompletionItem
 
 _SECTIONS = {

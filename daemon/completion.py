@@ -9,13 +9,12 @@ from __future__ import annotations
 import contextlib
 import signal
 import sys
+from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING
 
 from click.shell_completion import CompletionItem, get_completion_class
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
-
     from jobsd.database.connection import Session
     from jobsd.database.statements import Statement
 

@@ -1,20 +1,15 @@
 """Prints every setting with its effective value as a table."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 from jobsd.configuration import listed
 
+from .project import Project
 from .table import Column
 from .values import length, plain
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from .project import Project
-
-    Row = dict[str, Any]
+Row = dict[str, Any]
 
 
 def _text(value: object) -> str:

@@ -4,15 +4,11 @@ The kernel keeps it back, TERM too, so a container that is stopped while the tre
 starts would wait until its engine kills it. Elsewhere the default action is right.
 """
 
-from __future__ import annotations
-
 import os
 import signal
 import sys
-from typing import TYPE_CHECKING, NoReturn
-
-if TYPE_CHECKING:
-    from types import FrameType
+from types import FrameType
+from typing import NoReturn
 
 
 def handle_signals() -> None:

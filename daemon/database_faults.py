@@ -1,7 +1,5 @@
 """Reports an error of the driver, and says which status it ends with."""
 
-from __future__ import annotations
-
 import psycopg
 from psycopg import errors
 

@@ -1,14 +1,16 @@
 """What `doctor` examines: one finding each, in the order in which one depends on another."""
 
-from __future__ import annotations
-
 import contextlib
 import shlex
+from collections.abc import Iterator
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, Literal
+from datetime import datetime
+from typing import Any, Literal
 
 from jobsd.clock import monotonic, utc_now
+from jobsd.configuration.load import Examined
 from jobsd.configuration.load import examine as examine_configuration
+from jobsd.configuration.options import Options
 from jobsd.database.connection import OUTAGES, Session, Target, any_server_will_do, redact
 from jobsd.database.migrate import refuse_foreign, version
 from jobsd.database.statements import Statements
@@ -25,17 +27,9 @@ from jobsd.recurring import runs, tasks
 from jobsd.recurring.lateness import late_tasks
 
 from .program import program
+from .project import Project
 from .unattended import CLEARING_COMMAND, clearing_tasks, some, waiting
 from .values import counted, length, when
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from datetime import datetime
-
-    from jobsd.configuration.load import Examined
-    from jobsd.configuration.options import Options
-
-    from .project import Project
 
 Level = Literal["OK", "WARN", "FAIL"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import sys
 import traceback
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 import click
 
@@ -42,8 +42,6 @@ from .statuses import (
 from .supervisor_request import NotRunningError
 
 if TYPE_CHECKING:
-    from typing import TypeGuard
-
     import psycopg
 
 

@@ -1,7 +1,5 @@
 """The groups of failed jobs as a table for people."""
 
-from __future__ import annotations
-
 from .table import Column
 from .values import brief_moment, number, plain
 

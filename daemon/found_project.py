@@ -4,17 +4,13 @@ Nothing of it is imported. What can't be read is as if it were not there: `init`
 folder, and only knows less of it.
 """
 
-from __future__ import annotations
-
 import contextlib
 import re
 import tomllib
-from typing import TYPE_CHECKING, Any, cast
+from pathlib import Path
+from typing import Any, cast
 
 from jobsd.late import dataclass
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 _FRAMEWORKS = {"django": "Django", "fastapi": "FastAPI", "flask": "Flask"}
 _SETTINGS = re.compile(r"""DJANGO_SETTINGS_MODULE["']\s*,\s*["']([\w.]+)["']""")

@@ -6,19 +6,17 @@ import json
 import os
 import shlex
 import sys
+from collections.abc import Iterator
 from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobsd.clock import utc_now
-from jobsd.configuration.options import TRYING
+from jobsd.configuration.options import TRYING, Options
 
 from .shipped import shipped_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from jobsd.configuration.options import Options
     from jobsd.recurring.definition import TaskDefinition
 
 _FIELDS = 5

@@ -4,8 +4,6 @@ A child that is thrown away imports them once, so that a fault is reported with 
 before anything is started, and nothing of theirs stays in the supervisor.
 """
 
-from __future__ import annotations
-
 import contextlib
 import importlib
 import inspect
@@ -13,28 +11,23 @@ import json
 import os
 import re
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
-from typing import TYPE_CHECKING
 
+from jobsd.configuration.options import Options
 from jobsd.configuration.source import SourceSpan, UnreadableError, read_source
 from jobsd.errors import ArgumentError, Error, Fault
 from jobsd.instruments import hooks
 from jobsd.jobs import registry
 from jobsd.late import dataclass
-from jobsd.recurring.command import parse_command
+from jobsd.recurring.command import Command, parse_command
 from jobsd.recurring.command_job import find_function
+from jobsd.recurring.definition import TaskDefinition
 from jobsd.text import closest
 
 from .once import in_child
 from .shipped import import_shipped_jobs
 from .unattended import unserved_queues
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from jobsd.configuration.options import Options
-    from jobsd.recurring.command import Command
-    from jobsd.recurring.definition import TaskDefinition
 
 _FRAMES_MAX = 10
 

@@ -1,9 +1,7 @@
 """The search of `list`, in the language of the dashboard: as a shell cuts and completes it."""
 
-from __future__ import annotations
-
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import click
 from click.shell_completion import CompletionItem
@@ -11,9 +9,6 @@ from click.shell_completion import CompletionItem
 from jobsd.states import STATES
 
 from . import completion
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 _KEYS = ("class:", "queue:", "state:", "error:", "key:", "host:", "before:", "after:", "args.")
 _WITH_SPACES = re.compile(r'([a-z]+(?:\.[^\s:"]+)?:)?([^"]*\s[^"]*)')

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import sys
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
@@ -24,8 +25,6 @@ from .values import counted
 from .verbs import CLASS, DURATION, JOB_ID, LINE, QUEUE, require_consent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-
     from jobsd.database.connection import Session
     from jobsd.jobs import inspect
     from jobsd.jobs.listing import Filter

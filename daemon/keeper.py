@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 from jobsd.errors import EmbeddedServerError
 from jobsd.instruments.events import emit
+from jobsd.processes.scoreboard import Scoreboard
 
 if TYPE_CHECKING:
     from jobsd.embedded import Server
-    from jobsd.processes.scoreboard import Scoreboard
 
 POLL_EVERY_S = 2.0
 

@@ -5,17 +5,17 @@ the user's modules (in a child that is thrown away), the database (in another). 
 the supervisor begins: it has no connection, no thread and no module of the user's.
 """
 
-from __future__ import annotations
-
 import os
 import signal
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from psycopg import errors
 
 from jobsd.clock import monotonic
-from jobsd.configuration.target import database
+from jobsd.configuration.options import Options
+from jobsd.configuration.target import Database, database
 from jobsd.configuration.tree_name import tree_of
 from jobsd.database.connection import OUTAGES
 from jobsd.database.migrate import bring_up
@@ -26,7 +26,9 @@ from jobsd.processes import outage
 from jobsd.processes.registry import new_name
 from jobsd.processes.scoreboard import Scoreboard
 from jobsd.supervisor import requests
+from jobsd.supervisor.children import ChildSpec
 from jobsd.supervisor.monitor.schema import blocked
+from jobsd.supervisor.requests import Requests
 from jobsd.supervisor.signals import HEARD
 from jobsd.supervisor.supervisor import Supervisor, SupervisorCallbacks
 
@@ -39,15 +41,6 @@ from .pidfile import Pidfile, unusable
 from .program import note
 from .readiness import Readiness
 from .statuses import DONE
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-    from pathlib import Path
-
-    from jobsd.configuration.options import Options
-    from jobsd.configuration.target import Database
-    from jobsd.supervisor.children import ChildSpec
-    from jobsd.supervisor.requests import Requests
 
 LATER = 75
 """The child that was to prepare the database could not, since it is away, or somebody holds its

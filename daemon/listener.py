@@ -3,24 +3,18 @@
 So a port that is taken is reported at the start, and a monitor that is replaced finds it open.
 """
 
-from __future__ import annotations
-
 import errno
 import ipaddress
 import socket
+from collections.abc import Mapping
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
 
+from jobsd.configuration.options import MonitorOptions, Options
 from jobsd.configuration.users import users_of
 from jobsd.errors import ConfigurationError, Fault
 from jobsd.instruments.events import emit
 
 from .program import program
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from jobsd.configuration.options import MonitorOptions, Options
 
 
 def listeners(

@@ -4,16 +4,15 @@ A line is a JSON object, or text for people, whose stack follows in indented lin
 of the line above them.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import re
 import subprocess
 import time
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any, TextIO, cast
+from typing import Any, TextIO, cast
 
 from jobsd.errors import NotFoundError
 from jobsd.instruments import layouts
@@ -22,13 +21,9 @@ from jobsd.late import dataclass
 from jobsd.supervisor.requests import peer, running
 from jobsd.text import one_line
 
+from .project import Project
 from .supervisor_request import systemd_unit
 from .values import json_text
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from .project import Project
 
 POLL_S = 0.2
 _FOR_PEOPLE = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) (\w+) +(.*)")

@@ -1,16 +1,11 @@
 """The manual page, made of the commands' own help, in the language of man(7)."""
 
-from __future__ import annotations
-
 import inspect
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 import click
 
 from jobsd.machine import PROGRAM_VERSION
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _HEAD = r""".TH JOBSD 1 "" "jobsd {version}" "jobsd"
 .SH NAME

@@ -3,19 +3,14 @@
 Nothing is overwritten. To `.gitignore` lines are added, if the folder has one or is git's.
 """
 
-from __future__ import annotations
-
 import shlex
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from jobsd.configuration.example import example_queue_file
 
 from .found_project import FoundProject, find_project
 from .shipped import shipped_text
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 _CONFIGURATION = {"config/queue.yml": 0o644, "config/recurring.yml": 0o644}
 # The job's module has a name that no package bears, so that it shadows nothing.

@@ -4,17 +4,13 @@ The supervisor never has a connection, a thread or a module of the user's: what 
 of these before the first fork leaves nothing behind in it.
 """
 
-from __future__ import annotations
-
 import os
 import signal
 import sys
-from typing import TYPE_CHECKING, NoReturn
+from collections.abc import Callable
+from typing import NoReturn
 
 from jobsd.supervisor.kernel import die_with_parent
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 def in_child(work: Callable[[], int], deadline_s: float | None = None) -> int:

@@ -3,20 +3,15 @@
 They name an image that has the project in /app: the Dockerfile is the recipe of one.
 """
 
-from __future__ import annotations
-
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 
-from jobsd.configuration.options import TRYING
+from jobsd.configuration.options import TRYING, Options
 from jobsd.machine import PROGRAM_VERSION
 
 from .shipped import shipped_text
-
-if TYPE_CHECKING:
-    from jobsd.configuration.options import Options
 
 IMAGE = "registry.example/app:latest"
 PORT = 9394

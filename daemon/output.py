@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal, Protocol, cast
+from typing import Literal, Protocol, cast
 
 import click
 
@@ -18,15 +19,10 @@ from jobsd.late import dataclass
 from jobsd.text import one_line
 
 from .program import note
-from .table import Column, for_people, tab_separated
+from .table import Column, Row, for_people, tab_separated
 from .values import cells, human, json_text, plain, printable_lines, wrapped
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
-
-    from .table import Row
-
-    Pairs = Sequence[tuple[str, object]]
+Pairs = Sequence[tuple[str, object]]
 
 _STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33"}
 _COLORS = {

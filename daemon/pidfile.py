@@ -14,18 +14,13 @@ not plainly a pidfile is neither written nor removed; a device is not even opene
 be enough to set it off.
 """
 
-from __future__ import annotations
-
 import contextlib
 import fcntl
 import os
 import stat
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from jobsd.errors import ConfigurationError, Error, Fault
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 class PidfileHeld(Error):  # noqa: N818 - a state of things, not a mistake

@@ -1,17 +1,13 @@
 """The processes of all trees on the database as a table for people."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 from .output import colored
 from .table import Column
 from .values import brief_moment, number
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    Row = dict[str, Any]
+Row = dict[str, Any]
 
 COLUMNS = (
     Column("id", show=number, right=True),

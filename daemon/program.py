@@ -1,19 +1,14 @@
 """The name by which the program was called, and its messages on stderr."""
 
-from __future__ import annotations
-
 import os
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Collection
 
 import click
 
 from jobsd.text import closest
 
 from .values import printable_lines
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
 
 
 def program() -> str:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from collections.abc import Generator
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from jobsd.configuration.flags import Flags
+from jobsd.configuration.options import Options
 from jobsd.errors import DatabaseUnreachableError
 
 from .program import error, note
@@ -16,10 +19,6 @@ from .shipped import import_shipped_jobs
 from .statuses import UNREACHABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
-
-    from jobsd.configuration.flags import Flags
-    from jobsd.configuration.options import Options
     from jobsd.configuration.target import Database
     from jobsd.database.connection import Session, Target
     from jobsd.embedded import Server

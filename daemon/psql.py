@@ -1,20 +1,16 @@
 """psql: found where there is one, and connected without a password in its title."""
 
-from __future__ import annotations
-
 import os
 import shutil
-from typing import TYPE_CHECKING, Any, NoReturn
+from collections.abc import Sequence
+from typing import Any, NoReturn
 
 import psycopg
 from psycopg import conninfo
 
 from jobsd.errors import EmbeddedServerError, NotFoundError
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from .project import Project
+from .project import Project
 
 
 def become_psql(project: Project, arguments: Sequence[str]) -> NoReturn:

@@ -1,16 +1,12 @@
 """The queues as a table for people."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from .table import Column
 from .values import human
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    Row = dict[str, Any]
+Row = dict[str, Any]
 
 
 def _is_paused(value: object) -> str:

@@ -1,14 +1,9 @@
 """Reports readiness and status to systemd, as sd_notify(3) does."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import socket
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from collections.abc import Mapping
 
 
 class Readiness:

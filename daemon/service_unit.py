@@ -4,25 +4,18 @@ Only the paths and the user are changed, and the walls that would hide those pat
 finds nothing below homes, unless it may read there.
 """
 
-from __future__ import annotations
-
 import grp
 import pwd
 import re
 import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from jobsd.configuration.folder import QUEUE_FILE, RECURRING_FILE
-from jobsd.configuration.options import TRYING
+from jobsd.configuration.options import TRYING, Options
 from jobsd.errors import ConfigurationError, Fault
 
 from .shipped import shipped_text
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from jobsd.configuration.options import Options
 
 _SHIPPED = "shipped/systemd/jobsd.service"
 _USER = "jobsd"

@@ -1,7 +1,5 @@
 """What comes with jobsd: files, and jobs that every process which runs any knows."""
 
-from __future__ import annotations
-
 from importlib import import_module
 from pkgutil import get_data
 

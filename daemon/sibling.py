@@ -5,18 +5,16 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import field
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from jobsd.clock import monotonic
 from jobsd.late import dataclass
 from jobsd.supervisor.kernel import die_with_parent
 
 from .statuses import DONE
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
 _OF_SYSTEMD = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
 _NOT_STARTED = 127

@@ -13,24 +13,18 @@ import contextlib
 import os
 import select
 import signal
-from typing import TYPE_CHECKING, Protocol, cast
+from collections.abc import Sequence
+from typing import Literal, Protocol, cast
 
 from jobsd.clock import monotonic
+from jobsd.configuration.options import Options
 from jobsd.instruments import logs
 from jobsd.instruments.events import emit
 from jobsd.supervisor.children import Backoff
 
-from .sibling import STOPS
+from .sibling import STOPS, Exit, Sibling
 from .signal_file import SignalFile
 from .statuses import CONFIGURATION, DONE, HELD, INTERRUPTED
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from typing import Literal
-
-    from jobsd.configuration.options import Options
-
-    from .sibling import Exit, Sibling
 
 _OF_THE_TREE = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU)
 _TAKEN = (*STOPS, signal.SIGHUP, *_OF_THE_TREE, signal.SIGCHLD)

@@ -4,16 +4,12 @@ A record says more than a handler is given: whether the terminal has sent the si
 process of the foreground group has it already, and to pass it on would send it twice.
 """
 
-from __future__ import annotations
-
 import ctypes
 import os
 import signal
 import struct
-from typing import TYPE_CHECKING, NamedTuple
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
+from collections.abc import Collection
+from typing import NamedTuple
 
 _RECORD_BYTES = 128
 _HEAD = struct.Struct("@Iii")

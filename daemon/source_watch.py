@@ -7,14 +7,13 @@ system, and takes 6 ms for a thousand files.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobsd.instruments.events import emit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
     from .sibling import Exit
     from .siblings import Siblings
 

@@ -4,36 +4,36 @@ On a terminal it is as high as that, with the most urgent rows of each section; 
 all rows. `--watch` draws each screen over the one before, so its head stays where it is.
 """
 
-from __future__ import annotations
-
 import os
 import re
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import cycle
 from math import ceil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from jobsd.database.connection import Session
 from jobsd.late import dataclass
-from jobsd.operations.overview import COUNTED_MAX, failure_groups, threads, totals
+from jobsd.operations.overview import (
+    COUNTED_MAX,
+    Overview,
+    Threads,
+    Totals,
+    failure_groups,
+    threads,
+    totals,
+)
 from jobsd.operations.processes import trees
 from jobsd.operations.queues import by_urgency
 
 from . import failure_list, queue_list
-from .output import Table, colored
+from .output import Format, Table, colored
 from .program import program
 from .table import Column
 from .values import brief_moment, capped, cells, counted, human, number, plain, wrapped
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from jobsd.database.connection import Session
-    from jobsd.operations.overview import Overview, Threads, Totals
-
-    from .output import Format
-
-    Row = dict[str, Any]
+Row = dict[str, Any]
 
 QUEUED_MAX = COUNTED_MAX
 """Jobs of one state of a queue that are counted, so that the screen is there at once."""

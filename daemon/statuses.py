@@ -1,7 +1,5 @@
 """The statuses that commands exit with."""
 
-from __future__ import annotations
-
 DONE = 0
 FAILED = 1
 USAGE = 2

@@ -1,24 +1,20 @@
 """Finds the supervisor that runs in a project's folder, and asks it or stops it."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os
 import select
 import signal
 import socket
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jobsd.clock import monotonic
 from jobsd.errors import Error, RefusedError
 from jobsd.late import dataclass
 from jobsd.supervisor.requests import peer, running, running_anywhere
-
-if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator
 
 ACKNOWLEDGED_S = 15.0
 """How long a supervisor may take to acknowledge a request: it may be reading files."""

@@ -9,17 +9,15 @@ lines of `name: value`.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from jobsd.late import dataclass
 
 from .values import cells, cut, human, plain, wrapped
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
-
-    Row = Mapping[str, object]
+Row = Mapping[str, object]
 
 _GAP = "  "
 _CUT_MIN = 10

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Generator, Iterable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +13,10 @@ from .table import Column
 from .values import brief_moment, human, number, plain
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable
-
     from .project import Project
 
-    Row = dict[str, Any]
+
+Row = dict[str, Any]
 
 
 def _in_its_zone(value: object) -> str:

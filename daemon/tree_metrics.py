@@ -1,21 +1,15 @@
 """What a tree on this machine has counted, asked of its monitor as Prometheus asks."""
 
-from __future__ import annotations
-
 import http.client
 import os
-from typing import TYPE_CHECKING
 
+from prometheus_client.core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
+from jobsd.configuration.options import Options
+from jobsd.database.connection import Session
 from jobsd.operations.liveness import life
 from jobsd.processes import registry
-
-if TYPE_CHECKING:
-    from prometheus_client.core import Metric
-
-    from jobsd.configuration.options import Options
-    from jobsd.database.connection import Session
 
 _DEADLINE_S = 3.0
 _LOOPBACK = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104 - nothing is bound here

@@ -1,18 +1,17 @@
 """Enqueues and drains no-op jobs in a temporary schema, for `bench`."""
 
-from __future__ import annotations
-
 import contextlib
 import secrets
 import sys
 import threading
+from collections.abc import Generator
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from psycopg import errors
 
 from jobsd.clock import monotonic
 from jobsd.configuration.options import JobsOptions, WorkerOptions
+from jobsd.database.connection import Session, Target
 from jobsd.database.migrate import migrate
 from jobsd.database.statements import Statement
 from jobsd.errors import SchemaError
@@ -23,11 +22,6 @@ from jobsd.processes import process
 from jobsd.processes.context import Context
 from jobsd.processes.scoreboard import Scoreboard
 from jobsd.worker.worker import Worker
-
-if TYPE_CHECKING:
-    from collections.abc import Generator
-
-    from jobsd.database.connection import Session, Target
 
 _SHOW_EVERY_S = 0.2
 

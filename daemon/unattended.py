@@ -8,18 +8,17 @@ and so may cron: the sentences leave that open.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from jobsd.configuration.options import Options
 from jobsd.jobs import registry
 from jobsd.recurring.command import clears_history
+from jobsd.recurring.definition import TaskDefinition
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from jobsd.configuration.options import Options
     from jobsd.database.connection import Session
     from jobsd.jobs.ready import Selection
-    from jobsd.recurring.definition import TaskDefinition
 
 CLEARING_COMMAND = "`command: jobsd.clear_finished_in_batches()`"
 _NAMED_MAX = 5

@@ -1,7 +1,5 @@
 """Formats values as text, for programs and for people."""
 
-from __future__ import annotations
-
 import unicodedata
 from datetime import UTC, datetime, timedelta
 from typing import cast

@@ -4,20 +4,14 @@ The statement that dispatches says when the next job expires. So where no job ev
 more is asked. What runs when its time is over is looked at again, since it may be tried again.
 """
 
-from __future__ import annotations
-
 from collections import Counter
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from jobsd.clock import monotonic
+from jobsd.database.commits import Commits
 from jobsd.instruments.events import emit
 from jobsd.jobs import expirations
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from jobsd.database.commits import Commits
-    from jobsd.processes.entry import ScoreboardEntry
+from jobsd.processes.entry import ScoreboardEntry
 
 EVERY_S = 2.0
 """How long after a walk over what has expired the next one comes."""

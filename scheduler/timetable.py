@@ -22,17 +22,13 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import count
-from typing import TYPE_CHECKING
 
 from jobsd.clock import monotonic
-from jobsd.schedules import ScheduleError
+from jobsd.recurring.definition import StoredTask
+from jobsd.recurring.tasks import RecurringTask
+from jobsd.schedules import Schedule, ScheduleError
 
 from .database_clock import AHEAD_MAX
-
-if TYPE_CHECKING:
-    from jobsd.recurring.definition import StoredTask
-    from jobsd.recurring.tasks import RecurringTask
-    from jobsd.schedules import Schedule
 
 GRACE_MIN = timedelta(seconds=2)
 GRACE_MAX = timedelta(seconds=60)

@@ -9,22 +9,17 @@ calls for all other processes. A call that takes too long is reported as failed,
 waits for it any longer. The hooks process ends last, after the supervisor's exit hooks.
 """
 
-from __future__ import annotations
-
 import threading
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from jobsd.clock import monotonic
 from jobsd.instruments import events, hooks
 from jobsd.instruments.hooks import Process
+from jobsd.processes.context import Context
+from jobsd.processes.hook_line import HookLine, Message
 from jobsd.processes.lifecycle_hooks import END_S, POLL_S, START_S
-
-if TYPE_CHECKING:
-    from jobsd.processes.context import Context
-    from jobsd.processes.hook_line import HookLine, Message
-    from jobsd.processes.scoreboard import Scoreboard
+from jobsd.processes.scoreboard import Scoreboard
 
 ALONE_S = 1.0
 """How long after a TERM the supervisor may take to say that the whole tree ends."""

@@ -13,17 +13,12 @@ a process simply gets one from the table.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-from .children import predecessor
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from .child_table import ChildTable
-    from .children import Child, ChildProcess, ChildSpec
-
+from .child_table import ChildTable
+from .children import Child, ChildProcess, ChildSpec, predecessor
 
 MONITOR_S = 2.0
 """How long a monitor may take to stop, however short a drain is: it waits for a second whether

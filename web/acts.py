@@ -6,27 +6,22 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
+from jobsd.database.connection import Session
 from jobsd.errors import NotFoundError, RefusedError
 from jobsd.jobs import cancels, discards, failed, inspect, moves, queues
 from jobsd.operations import audit
 from jobsd.operations.bulk import ACTS as BULK
-from jobsd.operations.bulk import How
+from jobsd.operations.bulk import BulkAct, How
 from jobsd.operations.words import counted
 from jobsd.recurring import runs, tasks
 
 from . import bulk
 from .bulk import CHOSEN, whole
-from .guard import require_may
-
-if TYPE_CHECKING:
-    from jobsd.database.connection import Session
-    from jobsd.operations.bulk import BulkAct
-
-    from .guard import Visitor
-    from .settings import Settings
+from .guard import Visitor, require_may
+from .settings import Settings
 
 _UNWRITTEN: Any = None
 # So that its job can be enqueued from here.

@@ -6,15 +6,14 @@ beside it as a table, too.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from jobsd.operations.words import length
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from datetime import datetime
-
     from jobsd.operations.history import Done
 
     Steps = Sequence[tuple[datetime, Done]]

@@ -15,8 +15,9 @@ from jobsd.jobs import registry
 from jobsd.jobs.enqueue import enqueue_alone
 from jobsd.processes import registry as processes
 from jobsd.processes.process import QUIET
+from jobsd.processes.registry import ProcessRow
 from jobsd.recurring import tasks
-from jobsd.recurring.definition import define
+from jobsd.recurring.definition import TaskDefinition, define
 from jobsd.schedules import ScheduleError
 
 from .acts import Acting, Done, act, task_page
@@ -24,8 +25,6 @@ from .bulk import whole
 
 if TYPE_CHECKING:
     from jobsd.operations import audit
-    from jobsd.processes.registry import ProcessRow
-    from jobsd.recurring.definition import TaskDefinition
 
 STATEMENTS = Statements("jobsd.web", "more_acts.sql")
 

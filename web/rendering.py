@@ -1,11 +1,10 @@
 """Templates: escaped by default, strict about names, and with few words of their own."""
 
-from __future__ import annotations
-
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -19,9 +18,6 @@ from jobsd.text import one_line
 
 from . import assets
 from .meanings import MEANINGS, WORDS_HERE, words_on
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 def render(template: str, **facts: Any) -> bytes:  # noqa: ANN401 - whatever a page shows

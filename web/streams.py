@@ -7,10 +7,8 @@ for each of those who watch. Any other WSGI server iterates it, and gives it a t
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Self
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator
+from typing import Self
 
 HEADERS = (
     ("Cache-Control", "no-store"),

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from jobsd.daemon import job_selection
-from jobsd.daemon.job_selection import Progress, consent, explain, selecting
+from jobsd.daemon.job_selection import Progress, Selected, consent, explain, selecting
+from jobsd.daemon.output import Result
 from jobsd.daemon.program import note
 from jobsd.daemon.verbs import Verb, on_project
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from jobsd.daemon.job_selection import Selected
-    from jobsd.daemon.output import Result
     from jobsd.daemon.project import Project
     from jobsd.database.connection import Session
 

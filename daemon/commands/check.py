@@ -1,24 +1,18 @@
 """`check`: all faults of the configuration at once, without a database."""
 
-from __future__ import annotations
-
 import os
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
+from jobsd.configuration.flags import Flags
+from jobsd.configuration.options import Options
 from jobsd.daemon.output import Result, Value
 from jobsd.daemon.statuses import CONFIGURATION, DONE
 from jobsd.daemon.verbs import Verb
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from jobsd.configuration.flags import Flags
-    from jobsd.configuration.options import Options
-    from jobsd.errors import Fault
+from jobsd.errors import Fault
 
 _EXAMPLES = """
 check

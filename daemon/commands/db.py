@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import click
@@ -12,8 +13,6 @@ from jobsd.daemon.statuses import DONE, FAILED
 from jobsd.daemon.verbs import Noun, Verb, on_project
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from jobsd.daemon.project import Project
 
 _EXAMPLES = """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,8 +17,6 @@ from jobsd.daemon.verbs import CLASS, DURATION, LINE, Noun, Verb, on_project
 from jobsd.errors import NotFoundError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from jobsd.daemon.project import Project
     from jobsd.database.connection import Session
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jobsd.daemon.job_search import SEARCH, search_text
-from jobsd.daemon.job_selection import filtered
+from jobsd.daemon.job_selection import Filters, filtered
 from jobsd.daemon.output import Result, Table, colored
 from jobsd.daemon.program import note
 from jobsd.daemon.shown_arguments import shown_arguments
@@ -17,7 +17,6 @@ from jobsd.daemon.values import brief_moment, number, plain, when
 from jobsd.daemon.verbs import Verb, chosen_format, on_project
 
 if TYPE_CHECKING:
-    from jobsd.daemon.job_selection import Filters
     from jobsd.daemon.project import Project
     from jobsd.jobs.listing import Filter, Listed
 

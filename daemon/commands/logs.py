@@ -5,20 +5,18 @@ from __future__ import annotations
 import re
 import sys
 from collections import deque
+from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from jobsd.daemon.output import Result, print_line
+from jobsd.daemon.output import Format, Result, print_line
 from jobsd.daemon.verbs import DURATION, JOB_ID, Verb, chosen_format, on_project
 from jobsd.late import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
     from jobsd.daemon.log_reader import Line
-    from jobsd.daemon.output import Format
     from jobsd.daemon.project import Project
 
 LINES = 100

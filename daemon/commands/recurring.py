@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,8 +16,6 @@ from jobsd.daemon.values import moment as at
 from jobsd.daemon.verbs import TASK, Noun, Verb, on_project
 
 if TYPE_CHECKING:
-    from typing import Any
-
     from jobsd.daemon.project import Project
 
 _EXAMPLES = """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Generator, Iterable
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,8 +19,6 @@ from jobsd.daemon.verbs import TASK, Verb, on_project
 from jobsd.errors import Error
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable
-
     from jobsd.daemon.project import Project
     from jobsd.database.connection import Session
     from jobsd.recurring.definition import TaskDefinition

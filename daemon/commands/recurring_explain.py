@@ -1,27 +1,21 @@
 """`recurring explain`: what a schedule means, without a database."""
 
-from __future__ import annotations
-
 import os
 import sys
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from jobsd.clock import utc_now
-from jobsd.daemon.output import Facts, Result, Shown
+from jobsd.daemon.output import Facts, Pairs, Result, Shown
 from jobsd.daemon.program import error, program
 from jobsd.daemon.statuses import FAILED
 from jobsd.daemon.values import plain, when
 from jobsd.daemon.verbs import Verb, chosen_format
 from jobsd.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-
-    from jobsd.daemon.output import Pairs
 
 _EXAMPLES = """
 recurring explain "every hour at minute 12"

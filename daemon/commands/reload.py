@@ -1,7 +1,5 @@
 """`reload`: the supervisor reads the configuration again, and reports the outcome."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
 import click
 
 from jobsd.daemon import job_selection
-from jobsd.daemon.job_selection import Progress, consent, explain, selecting
+from jobsd.daemon.job_selection import Progress, Selected, consent, explain, selecting
+from jobsd.daemon.output import Result
 from jobsd.daemon.verbs import Verb, on_project
 from jobsd.errors import RefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from jobsd.daemon.job_selection import Selected
-    from jobsd.daemon.output import Result
     from jobsd.daemon.project import Project
     from jobsd.database.connection import Session
 

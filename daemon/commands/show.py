@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,9 +14,6 @@ from jobsd.daemon.values import moment, number, plain
 from jobsd.daemon.verbs import JOB_ID, Verb, chosen_format, on_project
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from datetime import datetime
-
     from jobsd.daemon.project import Project
     from jobsd.jobs.inspect import Attempt
 

@@ -1,20 +1,14 @@
 """`start`: run the daemon."""
 
-from __future__ import annotations
-
 import os
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
+from jobsd.configuration.setting import Setting
 from jobsd.daemon.verbs import WORDS, WithWords
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from jobsd.configuration.setting import Setting
 
 _EXAMPLES = """
 start

@@ -1,7 +1,5 @@
 """`stop`: end the daemon that runs in this folder."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

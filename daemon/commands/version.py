@@ -1,7 +1,5 @@
 """`version`: which version this is."""
 
-from __future__ import annotations
-
 import click
 
 from jobsd.daemon.output import Result, Value

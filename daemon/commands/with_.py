@@ -1,19 +1,14 @@
 """`with`: run the daemon beside a web server."""
 
-from __future__ import annotations
-
 import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from jobsd.daemon.verbs import WORDS, WithWords
 
 from .start import setting_flags
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 _EXAMPLES = """
 with -- gunicorn app:app

@@ -1,16 +1,11 @@
 """The lifespan of ASGI applications: with JOBSD_IN_WEB=1 the web server runs the tree."""
 
-from __future__ import annotations
-
 import asyncio
 import os
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
 
 from jobsd import in_web
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
 
 __all__ = ["lifespan"]
 

@@ -4,8 +4,6 @@ A configuration file of one's own imports them: `from jobsd.gunicorn import *`. 
 variable they do nothing.
 """
 
-from __future__ import annotations
-
 import os
 
 from jobsd import in_web

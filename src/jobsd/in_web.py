@@ -10,8 +10,6 @@ do not know and take their exit status for a worker's. It listens on a Unix sock
 abstract namespace, named after the web server's process.
 """
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import multiprocessing
@@ -20,13 +18,10 @@ import socket
 import subprocess
 import sys
 import threading
-from typing import TYPE_CHECKING
+from collections.abc import Generator, Mapping
 
 from jobsd.errors import Error
 from jobsd.machine import process_stat
-
-if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping
 
 VARIABLE = "JOBSD_IN_WEB"
 _ON = frozenset({"1", "true", "yes", "on"})

@@ -1,7 +1,5 @@
 """Facts about this machine, host name and processes, and the version of this program."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 from typing import NamedTuple

@@ -8,28 +8,26 @@ attempt whose process has died goes with it: the tree's hooks process makes anot
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import metrics, propagate, trace
-from opentelemetry.trace import SpanKind, Status, StatusCode
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer, TracerProvider
 
 from jobsd.clock import monotonic
 from jobsd.instruments.hooks import on_exit, on_worker_exit
 from jobsd.instruments.killed_jobs import KilledAttempt, on_killed
 from jobsd.jobs.around import around_enqueue, around_job
+from jobsd.jobs.current import CurrentJob
 from jobsd.jobs.policy import Discard, Retry, Snooze
 from jobsd.text import error_type, texts_of
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
-
     from opentelemetry.context import Context
     from opentelemetry.metrics import Counter, Histogram, MeterProvider
-    from opentelemetry.trace import Span, Tracer, TracerProvider
 
-    from jobsd.jobs.current import CurrentJob
 
 __all__ = ["instrument"]
 

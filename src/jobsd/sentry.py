@@ -5,15 +5,14 @@ are reported from there, while the traceback is whole. Attempts whose process ha
 reported by the tree's hooks process.
 """
 
-from __future__ import annotations
-
 import asyncio
 import re
 import uuid
+from collections.abc import Collection, Generator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import sentry_sdk
 from sentry_sdk.consts import SPANDATA
@@ -28,14 +27,10 @@ from jobsd.instruments.hooks import on_exit, on_worker_exit
 from jobsd.instruments.killed_jobs import KilledAttempt, on_killed
 from jobsd.jobs import registry
 from jobsd.jobs.around import around_enqueue, around_job
+from jobsd.jobs.current import CurrentJob
 from jobsd.jobs.policy import Retry, constant, judge
 from jobsd.schedules import parse
 from jobsd.text import texts_of
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Generator
-
-    from jobsd.jobs.current import CurrentJob
 
 __all__ = ["JobsdIntegration"]
 

@@ -1,14 +1,10 @@
 """Makes text safe for PostgreSQL, for a terminal and for error messages."""
 
-from __future__ import annotations
-
 from collections import deque
-from typing import TYPE_CHECKING, cast
+from collections.abc import Iterable, Iterator
+from typing import cast
 
 from jobsd.late import pattern
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
 
 CAUSES_MAX = 10
 """That are told of an error whose stack is listed plainly."""

@@ -14,12 +14,12 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from jobsd.clock import monotonic_ns, utc_now
+from jobsd.configuration.options import Options
+from jobsd.recurring.definition import TaskDefinition
 from jobsd.schedules import ScheduleError
 
 if TYPE_CHECKING:
-    from jobsd.configuration.options import Options
     from jobsd.processes.scoreboard import Scoreboard
-    from jobsd.recurring.definition import TaskDefinition
 
     from .heartbeats import LastHeartbeat, LastHeartbeats
 

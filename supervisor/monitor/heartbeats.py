@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from typing import Any
 
 from jobsd.clock import monotonic, monotonic_ns
+from jobsd.database.connection import Session
 from jobsd.database.statements import Statements
 from jobsd.processes.thresholds import NAMES, thresholds_of
 from jobsd.supervisor.recovery.peers import PeerProcess
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from datetime import datetime
-
-    from jobsd.database.connection import Session
 
 STATEMENTS = Statements("jobsd.supervisor.monitor", "monitor.sql")
 

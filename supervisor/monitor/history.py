@@ -12,21 +12,17 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 from jobsd.clock import monotonic
+from jobsd.database.connection import Session
 from jobsd.database.statements import Statements
 from jobsd.operations import failures
 from jobsd.processes.counters import BUCKETS_S
+from jobsd.processes.counters import Sums as Counted
+from jobsd.processes.scoreboard import Scoreboard
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from jobsd.database.connection import Session
-    from jobsd.processes.counters import Sums as Counted
-    from jobsd.processes.scoreboard import Scoreboard
-
-    Sums = dict[str, list[float]]
+Sums = dict[str, list[float]]
 
 STATEMENTS = Statements("jobsd.supervisor.monitor", "history.sql")
 

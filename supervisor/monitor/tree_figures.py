@@ -5,20 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from jobsd.clock import monotonic_ns
 from jobsd.instruments.figures import Durations, TreeFigures
-from jobsd.processes.counters import BUCKETS_S, FAILURES, OUTCOMES
-from jobsd.processes.entry import REASONS, TAKEN, UP
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from jobsd.processes.counters import Sums
-    from jobsd.processes.entry import ScoreboardEntry
-    from jobsd.processes.scoreboard import Scoreboard
+from jobsd.processes.counters import BUCKETS_S, FAILURES, OUTCOMES, Sums
+from jobsd.processes.entry import REASONS, TAKEN, UP, ScoreboardEntry
+from jobsd.processes.scoreboard import Scoreboard
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 

@@ -6,20 +6,17 @@ The slots go with their claims, and are handed over in the same transaction.
 from __future__ import annotations
 
 import json
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from psycopg import errors
 
+from jobsd.database.connection import Session
 from jobsd.database.statements import Statements
 from jobsd.jobs import limits
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
-
-    from jobsd.database.connection import Session
-    from jobsd.jobs.claims import InClaim
-    from jobsd.jobs.policy import Ending
+from jobsd.jobs.claims import InClaim
+from jobsd.jobs.policy import Ending
 
 STATEMENTS = Statements("jobsd.supervisor.recovery", "claims.sql")
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobsd.errors import Error
+from jobsd.jobs.durations import WAIT_MAX_S
 from jobsd.jobs.policy import (
-    WAIT_MAX_S,
     Discard,
     Policy,
     Retry,

@@ -6,13 +6,14 @@ for, the worker registers as idle, so that enqueues send notifications (which co
 lock). It withdraws the registration once claims have brought as many as asked for a while.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jobsd.clock import monotonic
 from jobsd.configuration.options import WorkerOptions
 from jobsd.database.connection import Session
 from jobsd.database.statements import Statement
 from jobsd.jobs import lanes, ready
+from jobsd.jobs.lanes import Lane
 from jobsd.performing.pool import Pool
 from jobsd.processes.idle_registration import IdleRegistration
 from jobsd.worker.asynchronous import Aim, Asynchronous
@@ -25,9 +26,6 @@ from .limited import Limited, Until
 from .polling import PrefetchPolicy
 from .selector import QueueSelector
 from .ways import ClaimWay, ClaimWays
-
-if TYPE_CHECKING:
-    from jobsd.jobs.lanes import Lane
 
 
 class Claiming:

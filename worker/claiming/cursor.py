@@ -21,20 +21,15 @@ or of limits that are full. Claims pass over it, sweeps too, and it is cleared i
 background: its jobs are moved to where no claim walks over them.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 from jobsd.clock import monotonic
 from jobsd.jobs.claims import array
+from jobsd.jobs.lanes import Lane
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
-
-    from jobsd.jobs.lanes import Lane
-
-    IndexPosition = tuple[int, int]
-    """A priority and a position."""
+IndexPosition = tuple[int, int]
+"""A priority and a position."""
 
 SWEEP_S = 5.0
 """The longest time between two sweeps while jobs are claimed."""

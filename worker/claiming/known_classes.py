@@ -15,27 +15,20 @@ and claims go on after it. The gap is cleared in the background: its jobs are mo
 lanes, a thousand at a time, so that no claim walks over them again.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 from jobsd.clock import monotonic
+from jobsd.configuration.options import JobsOptions
+from jobsd.database.connection import Session
+from jobsd.database.statements import Statement
 from jobsd.instruments.events import emit
 from jobsd.jobs import lanes, published, registry
+from jobsd.jobs.claimed_job import ClaimedJob
+from jobsd.jobs.lanes import Lane
+from jobsd.jobs.ready import Selection
 
-from .cursor import Gap, GapClearing
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from jobsd.configuration.options import JobsOptions
-    from jobsd.database.connection import Session
-    from jobsd.database.statements import Statement
-    from jobsd.jobs.claimed_job import ClaimedJob
-    from jobsd.jobs.lanes import Lane
-    from jobsd.jobs.ready import Selection
-
-    from .cursor import ClaimCursor
+from .cursor import ClaimCursor, Gap, GapClearing
 
 SURVEY_S = 5.0
 """How often lanes are surveyed while there are some, or while no notification can come."""

@@ -16,7 +16,7 @@ room that the other needs.
 
 from itertools import groupby
 from operator import attrgetter
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import NamedTuple, cast
 
 from jobsd.clock import monotonic
 from jobsd.database.connection import Session
@@ -27,7 +27,7 @@ from jobsd.jobs.claimed_job import ClaimedJob
 from jobsd.jobs.claims import array
 from jobsd.jobs.series import Met
 from jobsd.performing.pool import Pool
-from jobsd.performing.series import Series
+from jobsd.performing.series import Series, Waiting
 from jobsd.worker.asynchronous import Aim, Asynchronous
 from jobsd.worker.ledger import Ledger
 from jobsd.worker.report import Report
@@ -38,10 +38,6 @@ from .known_classes import KnownClasses
 from .polling import BATCH_MAX, BYTES_MAX, FEW, PATIENCE_S, PrefetchPolicy
 from .searches import Searches
 from .selector import QueueSelector
-
-if TYPE_CHECKING:
-    from jobsd.performing.series import Waiting
-
 
 ASIDE_MAX = 100
 """So many of them are blocked by the statement that claims; the rest in the background."""

@@ -1,22 +1,17 @@
 """From which queues a worker claims, and by which statement."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 from jobsd.clock import monotonic
+from jobsd.database.connection import Session
+from jobsd.database.statements import Statement
 from jobsd.jobs import ready
+from jobsd.jobs.claimed_job import ClaimedJob
+from jobsd.jobs.lanes import Lane
+from jobsd.jobs.ready import Selection
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from jobsd.database.connection import Session
-    from jobsd.database.statements import Statement
-    from jobsd.jobs.claimed_job import ClaimedJob
-    from jobsd.jobs.lanes import Lane
-    from jobsd.jobs.ready import Selection
-
-    from .cursor import ClaimCursor
+from .cursor import ClaimCursor
 
 SURVEY_S = 0.25
 """How long the names of queues are believed."""

@@ -12,27 +12,20 @@ one in Python reads it again: its errors are the ones that `syntax` can put into
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+import collections.abc as c
+from typing import Any, cast
 
 import yaml
 from yaml.composer import Composer
 
 from jobsd.text import is_storable
 
-from .faults import quoted, shortened
-from .nodes import Mapping, Pair, Scalar, Sequence
+from .faults import Faults, quoted, shortened
+from .nodes import Mapping, Node, Pair, Scalar, Sequence
 from .secrecy import has_password, is_secret
-from .source import SourceSpan
-from .substitution import FORMS, Masked
+from .source import Source, SourceSpan
+from .substitution import FORMS, Masked, Substitution
 from .syntax import in_words
-
-if TYPE_CHECKING:
-    import collections.abc as c
-
-    from .faults import Faults
-    from .nodes import Node
-    from .source import Source
-    from .substitution import Substitution
 
 DEPTH_MAX = 32
 VALUES_MAX = 250_000

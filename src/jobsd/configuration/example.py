@@ -3,18 +3,11 @@
 A setting that it does not set is a comment in it, with its default.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
 
 from .options import SECTIONS
 from .queue_file import TOP
-from .setting import settings_of
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
-    from .setting import Setting
+from .setting import Setting, settings_of
 
 _HEAD = """\
 # What runs here. `bin/jobs check` reads this file and reports every fault at once.

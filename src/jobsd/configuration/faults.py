@@ -10,6 +10,7 @@ hint: …
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from jobsd.errors import Fault
@@ -17,8 +18,6 @@ from jobsd.instruments.redaction import redact
 from jobsd.text import closest, one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from .nodes import Node
     from .source import SourceSpan
 

@@ -10,18 +10,12 @@ the block adds a fault of it, with the nearest name.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import Self, TypeVar
 
-from .faults import Mistake, Mistakes, known, nearest, quoted
-from .nodes import Mapping, Scalar, Sequence, is_null
-
-if TYPE_CHECKING:
-    from typing import Self
-
-    from .faults import Faults
-    from .kinds import Kind
-    from .nodes import Node
-    from .source import SourceSpan
+from .faults import Faults, Mistake, Mistakes, known, nearest, quoted
+from .kinds import Kind
+from .nodes import Mapping, Node, Scalar, Sequence, is_null
+from .source import SourceSpan
 
 T = TypeVar("T")
 

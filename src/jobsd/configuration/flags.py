@@ -1,21 +1,16 @@
 """The flags and the variables of the environment: each flag beats its variable."""
 
-from __future__ import annotations
+from collections.abc import Mapping
+from typing import Any
 
-from typing import TYPE_CHECKING, Any
-
+from .faults import Faults
 from .fields import take
 from .nodes import Scalar
 from .options import SECTIONS, Options, StartOptions
 from .setting import Setting, settings_of
 from .source import Source, SourceSpan
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from .faults import Faults
-
-    Text = str | bool | tuple[str, ...] | None
+Text = str | bool | tuple[str, ...] | None
 
 
 ROWS = tuple(

@@ -1,12 +1,7 @@
 """The folder of a project: where its files are looked up."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
+from collections.abc import Mapping
+from pathlib import Path
 
 QUEUE_FILE = "config/queue.yml"
 RECURRING_FILE = "config/recurring.yml"

@@ -7,6 +7,7 @@ alike, and know of none of them.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -20,8 +21,6 @@ from .nodes import Mapping, Node, Scalar, Sequence, is_null
 from .secrecy import has_password
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from jobsd.schedules import ScheduleError
 
 T = TypeVar("T")

@@ -1,31 +1,24 @@
 """Lists every setting with its effective value and the origin of that value."""
 
-from __future__ import annotations
-
+from collections.abc import Iterator
+from collections.abc import Mapping as Environment
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from jobsd.instruments.redaction import redact
 
 from . import queue_file
 from .document import compose
 from .faults import Faults
+from .flags import Flags
 from .load import load_for_commands
-from .nodes import Mapping, Scalar, Sequence
+from .nodes import Mapping, Node, Scalar, Sequence
 from .options import LISTS, SECTIONS, Options
 from .sections import pick
-from .setting import settings_of
+from .setting import Setting, settings_of
 from .source import read_source
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from collections.abc import Mapping as Environment
-
-    from .flags import Flags
-    from .nodes import Node
-    from .setting import Setting
-
-    Row = dict[str, object]
+Row = dict[str, object]
 
 DEFAULT = "default"
 

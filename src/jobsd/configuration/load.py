@@ -6,9 +6,12 @@ go on without any. Neither needs a database, and neither imports a module of the
 
 from __future__ import annotations
 
+import collections.abc as c
 import contextlib
 import gc
+from collections.abc import Callable, Generator
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobsd.errors import ConfigurationError, Fault
@@ -18,23 +21,16 @@ from jobsd.late import dataclass
 from . import queue_file
 from .document import compose
 from .faults import Faults, quoted
-from .flags import Given
-from .options import KINDS, TRYING, Options, StartOptions
+from .flags import Flags, Given
+from .nodes import Pair
+from .options import KINDS, TRYING, Options, StartOptions, SupervisorOptions
+from .queue_file import QueueFile
 from .sections import Sections, pick
 from .setting import settings_of
 from .source import Source, SourceSpan, UnreadableError, read_source
 
 if TYPE_CHECKING:
-    import collections.abc as c
-    from collections.abc import Callable, Generator
-    from pathlib import Path
-
     from jobsd.recurring.definition import TaskDefinition
-
-    from .flags import Flags
-    from .nodes import Pair
-    from .options import SupervisorOptions
-    from .queue_file import QueueFile
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,7 @@
 """Explains why a task of recurring.yml is not in the table of tasks."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+import collections.abc as c
+from pathlib import Path
 
 from . import recurring_file
 from .document import compose
@@ -12,10 +11,6 @@ from .nodes import Mapping
 from .options import StartOptions
 from .sections import pick
 from .source import UnreadableError, read_source
-
-if TYPE_CHECKING:
-    import collections.abc as c
-    from pathlib import Path
 
 
 def explain_missing_task(root: Path, environ: c.Mapping[str, str], key: str) -> str:

@@ -7,12 +7,11 @@ a date, a sexagesimal number or `.nan` stays the text it is.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 from jobsd.late import dataclass, pattern
 
-if TYPE_CHECKING:
-    from .source import SourceSpan
+from .source import SourceSpan
 
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 _BOOLEANS = {

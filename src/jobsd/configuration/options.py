@@ -10,6 +10,7 @@ that has an `Options` needs no default of its own.
 from __future__ import annotations
 
 from dataclasses import field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobsd.jobs.time_limits import LIMIT_MAX_S, LIMIT_MIN_S
@@ -47,8 +48,6 @@ from .setting import setting
 from .users import USERS, User
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from jobsd.recurring.definition import TaskDefinition
 
 KINDS = frozenset({"worker", "dispatcher", "scheduler"})

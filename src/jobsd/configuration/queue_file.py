@@ -1,13 +1,15 @@
 """Reads queue.yml by the table of `options`, and checks settings that depend on others."""
 
-from __future__ import annotations
-
+from collections.abc import Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jobsd.late import dataclass
 
+from .faults import Faults
 from .fields import Entry
+from .flags import Given
+from .nodes import Mapping, Pair
 from .options import (
     LISTS,
     SECTIONS,
@@ -15,20 +17,12 @@ from .options import (
     MonitorOptions,
     Options,
     StartOptions,
+    SupervisorOptions,
 )
-from .setting import settings_of
+from .setting import Setting, settings_of
+from .source import SourceSpan
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from .faults import Faults
-    from .flags import Given
-    from .nodes import Mapping, Pair
-    from .options import SupervisorOptions
-    from .setting import Setting
-    from .source import SourceSpan
-
-    Rows = Iterable[tuple[str, str, Setting[Any]]]
+Rows = Iterable[tuple[str, str, Setting[Any]]]
 
 _START = {field for field, _, _ in settings_of(StartOptions)}
 TOP = tuple(row for row in settings_of(Options) if row[0] not in _START)

@@ -1,9 +1,7 @@
 """Reads recurring.yml: the keys of each task, checked with line and column."""
 
-from __future__ import annotations
-
+from collections.abc import Iterator
 from functools import partial
-from typing import TYPE_CHECKING
 
 from jobsd.errors import ArgumentError, Error
 from jobsd.jobs.arguments import dump
@@ -20,7 +18,7 @@ from jobsd.recurring.definition import (
 )
 from jobsd.schedules import ScheduleError, parse
 
-from .faults import Mistake, label, nearest
+from .faults import Faults, Mistake, label, nearest
 from .fields import Entry
 from .kinds import (
     TIME_ZONE,
@@ -34,14 +32,8 @@ from .kinds import (
     text,
     whole,
 )
-from .nodes import Mapping, is_null, literal
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from .faults import Faults
-    from .nodes import Node, Pair
-    from .source import SourceSpan
+from .nodes import Mapping, Node, Pair, is_null, literal
+from .source import SourceSpan
 
 _WORK = frozenset({"class", "command", "schedule"})
 _KEYS = _WORK | {"args", "queue", "priority", "description", "time_zone", "enabled"}

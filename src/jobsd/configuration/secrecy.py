@@ -5,8 +5,6 @@ sounds like a secret, and each value in which a password is recognised. In comme
 the document could not be parsed, they are recognised by the text alone.
 """
 
-from __future__ import annotations
-
 import re
 from bisect import bisect_left, insort
 

@@ -6,22 +6,14 @@ none of its keys could be anything else and all of them hold mappings. The secti
 same keys of `default`, so that a fault in the section of production shows in development.
 """
 
-from __future__ import annotations
-
+from collections.abc import Callable
 from itertools import islice
-from typing import TYPE_CHECKING
 
 from jobsd.late import dataclass
 from jobsd.text import closest
 
-from .faults import label, nearest
-from .nodes import Mapping, Pair, is_null
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from .faults import Faults
-    from .nodes import Node
+from .faults import Faults, label, nearest
+from .nodes import Mapping, Node, Pair, is_null
 
 DEFAULT = "default"
 

@@ -9,20 +9,15 @@ of direct calls all come from the rows. The field's name is the key, without the
 end (`_s`), since a duration is written with a unit of its own or with none.
 """
 
-from __future__ import annotations
-
+from collections.abc import Iterator
 from dataclasses import field, fields
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 from jobsd.late import dataclass
 
+from .kinds import Kind
 from .nodes import Scalar
 from .source import NOWHERE
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from .kinds import Kind
 
 T = TypeVar("T")
 

@@ -5,23 +5,18 @@ shows one line and a caret below it; it is made for terminals, so it holds no co
 character and no password.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import stat
 from bisect import bisect_right
 from codecs import BOM_UTF8
-from typing import TYPE_CHECKING
+from pathlib import Path
 from unicodedata import combining, east_asian_width
 
 from jobsd.errors import Fault
 from jobsd.late import dataclass
 
 from .secrecy import Secrets
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 FILE_BYTES_MAX = 1 << 20
 

@@ -11,17 +11,12 @@ every column stays the one of the file as written. `Masked.restore` puts the var
 into the scalars. Comments are never examined.
 """
 
-from __future__ import annotations
-
 import re
 from bisect import bisect_left
+from collections.abc import Iterator, Mapping
 from itertools import chain, islice
-from typing import TYPE_CHECKING
 
 from jobsd.late import dataclass, pattern
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
 
 FORMS = '<%= ENV.fetch("NAME", value) %>, <%= ENV["NAME"] %> or ${NAME:-value}'
 

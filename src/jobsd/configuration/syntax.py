@@ -1,22 +1,15 @@
 """Turns PyYAML's errors into faults with their position and what to do."""
 
-from __future__ import annotations
-
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 import yaml
 from yaml.reader import ReaderError
 
 from jobsd.late import pattern
 
-from .substitution import FORMS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from .source import Source
-    from .substitution import Masked
+from .source import Source
+from .substitution import FORMS, Masked
 
 # PyYAML's words, ours, and what to do. `context` is matched, too.
 _WORDS = (

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobsd.database.connection import OUTAGES, Target
@@ -26,14 +28,10 @@ from .flags import Flags
 from .folder import is_project, project_root
 from .kinds import is_true
 from .load import load_for_commands
+from .options import Options
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from pathlib import Path
-
     from jobsd.embedded import Server
-
-    from .options import Options
 
 
 _URLS = ("QUEUE_DATABASE_URL", "DATABASE_URL")

@@ -3,13 +3,9 @@
 Apart from the options, since what it needs is large, and most commands start no tree.
 """
 
-from __future__ import annotations
-
 import hashlib
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from .options import Options
+from .options import Options
 
 
 def tree_of(options: Options) -> str:

@@ -1,20 +1,13 @@
 """The users of the dashboard: `web.users` of queue.yml, and one of the environment."""
 
-from __future__ import annotations
-
+from collections.abc import Mapping as Environ
 from dataclasses import field
-from typing import TYPE_CHECKING
 
 from jobsd.late import dataclass
 
 from .faults import Mistake, Mistakes, did_you_mean
 from .kinds import Kind
-from .nodes import Mapping, Scalar, is_null
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping as Environ
-
-    from .nodes import Node
+from .nodes import Mapping, Node, Scalar, is_null
 
 ROLES = ("viewer", "operator", "admin")
 """Each may do what the ones before it may do."""

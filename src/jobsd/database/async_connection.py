@@ -6,20 +6,21 @@ takes the answer for that to another one. The server may have done the statement
 An `Exchange` is driven by the loop itself, and outlives who waits for it.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import psycopg
 from psycopg import errors, generators
+from psycopg.abc import PQGen
 from psycopg.adapt import Transformer
 from psycopg.pq import ConnStatus, TransactionStatus
+from psycopg.pq.abc import PGresult
 
 from jobsd.clock import monotonic
 
-from .connection import UNKNOWN, VERSION
+from .connection import UNKNOWN, VERSION, Target
 from .deadline import (
     CANCEL_SHARE,
     STATEMENT_TIMEOUT_S,
@@ -30,22 +31,11 @@ from .deadline import (
     refuse_nul,
 )
 from .hosts import LONG_S, are_several, awake, heard, note
-from .parameters import as_bytes
+from .parameters import Plain, as_bytes
 from .session_settings import CLIENT_CHECK, NOT_HERE, setting_query, settings
-from .socket_watch import SocketWatch
-from .statements import tables_are_at
+from .socket_watch import SocketWatch, Watched
+from .statements import Statement, tables_are_at
 from .steps import latest_version, works_with_older
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
-    from psycopg.abc import PQGen
-    from psycopg.pq.abc import PGresult
-
-    from .connection import Target
-    from .parameters import Plain
-    from .socket_watch import Watched
-    from .statements import Statement
 
 T = TypeVar("T")
 

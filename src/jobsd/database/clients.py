@@ -1,7 +1,5 @@
 """How many other clients a server has."""
 
-from __future__ import annotations
-
 import contextlib
 
 import psycopg

@@ -4,19 +4,14 @@ When the connection breaks between a commit and its answer, only the server know
 was committed. It is asked once it answers again; the events wait until then.
 """
 
-from __future__ import annotations
-
 import contextlib
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Generator, Mapping
+from typing import Any
 
 from jobsd.late import dataclass
 
+from .connection import Session
 from .statements import Statement, Statements
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping
-
-    from .connection import Session
 
 STATEMENTS = Statements("jobsd.database", "commits.sql")
 

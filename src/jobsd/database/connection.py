@@ -9,10 +9,9 @@ A connection of ours commits each statement by itself (`autocommit`); the statem
 one pipeline share a transaction and one round trip.
 """
 
-from __future__ import annotations
-
 import contextlib
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Generator, Mapping, Sequence
+from typing import Any
 
 import psycopg
 from psycopg import conninfo, errors
@@ -27,16 +26,10 @@ from .deadline import (
     open_connection,
 )
 from .listener import Listener
-from .parameters import as_bytes
+from .parameters import Plain, as_bytes
 from .session_settings import CLIENT_CHECK, NOT_HERE, setting_query, settings
-from .statements import Statement, channel, tables_are_at
+from .statements import Statement, Topic, channel, tables_are_at
 from .steps import latest_version, works_with_older
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping, Sequence
-
-    from .parameters import Plain
-    from .statements import Topic
 
 Row = tuple[Any, ...]
 

@@ -4,8 +4,6 @@ A frozen server fires no timeout of its own, so each wait has a deadline on our 
 it passes, the socket is shut down and the connection is of no more use.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os
@@ -13,26 +11,23 @@ import re
 import select
 import socket
 import threading
+from collections.abc import Generator, Sequence
 from datetime import UTC, datetime
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar, cast
+from typing import Any, NoReturn, Self, TypeVar, cast
 
 import psycopg
 from psycopg import capabilities, conninfo, errors, generators, pq
+from psycopg.abc import Buffer, PQGen
 from psycopg.adapt import Transformer
 from psycopg.pq import DiagnosticField, ExecStatus, TransactionStatus
+from psycopg.pq.abc import PGresult
 from psycopg.types.datetime import TimestamptzLoader
 from psycopg.types.json import set_json_loads
 
 from jobsd.clock import monotonic
 
 from .hosts import are_several, awake, heard, note
-
-if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
-
-    from psycopg.abc import Buffer, PQGen
-    from psycopg.pq.abc import PGresult
 
 CONNECT_TIMEOUT_S = 3
 # A firewall forgets a connection on which nothing passes, in minutes at the earliest, and

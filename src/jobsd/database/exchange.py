@@ -4,27 +4,21 @@ No coroutine drives an exchange: the loop calls it when the socket can be read. 
 waits for one of the answers may be cancelled, and the connection is left in good order.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import psycopg
 from psycopg import errors
 from psycopg.pq import ExecStatus
+from psycopg.pq.abc import PGresult
 
+from .async_connection import AsyncDeadlineConnection
 from .deadline import CANCEL_SHARE, SUCCESS, given_up, is_cancelled
 
-if TYPE_CHECKING:
-    import asyncio
-    from collections.abc import Callable, Sequence
-
-    from psycopg.pq.abc import PGresult
-
-    from .async_connection import AsyncDeadlineConnection
-
-    Rows = list[tuple[Any, ...]]
-    Request = tuple[bytes, Sequence[bytes | None]]
-    Done = Callable[[Rows | psycopg.Error], None]
+Rows = list[tuple[Any, ...]]
+Request = tuple[bytes, Sequence[bytes | None]]
+Outcome = Rows | psycopg.Error
 
 
 class Exchange:
@@ -38,7 +32,7 @@ class Exchange:
         self,
         connection: AsyncDeadlineConnection,
         loop: asyncio.AbstractEventLoop,
-        done: Done,
+        done: Callable[[Outcome], None],
     ) -> None:
         self._connection = connection
         self._loop = loop

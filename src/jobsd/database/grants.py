@@ -5,8 +5,6 @@ password of it can't drop a table, nor leave a trigger or a function behind. Oth
 still: enqueue, read, or operate.
 """
 
-from __future__ import annotations
-
 import re
 
 from .statements import quote_identifier

@@ -11,18 +11,14 @@ of life. The order of the others and which of them will do (`target_session_attr
 `load_balance_hosts`) remain libpq's business.
 """
 
-from __future__ import annotations
-
 import contextlib
 import socket
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 from jobsd.clock import monotonic
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    Parameters = dict[str, Any]
+Parameters = dict[str, Any]
 
 LONG_S = 1.0
 """An attempt that took so long has probably waited for a silent host."""

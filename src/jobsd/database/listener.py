@@ -4,8 +4,6 @@ Without notifications a loop polls, so a listener is never a reason to give up t
 its own connection breaks, it does without for a while and then connects again.
 """
 
-from __future__ import annotations
-
 import contextlib
 
 import psycopg

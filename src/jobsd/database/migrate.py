@@ -8,9 +8,8 @@ advisory lock between two tries: else the programs that wait for it would try in
 others would hardly get at the tables.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import psycopg
 from psycopg import errors, sql
@@ -18,7 +17,7 @@ from psycopg import errors, sql
 from jobsd.errors import SchemaError
 
 from . import schema_locks
-from .connection import VERSION, Session
+from .connection import VERSION, Session, Target
 from .grants import REMEDY
 from .schema_locks import Patience
 from .steps import (
@@ -32,12 +31,7 @@ from .steps import (
     oldest_supported,
 )
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from .connection import Target
-
-    Report = Callable[[str], None]
+Report = Callable[[str], None]
 
 
 def version(session: Session) -> int:

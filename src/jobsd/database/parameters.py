@@ -1,7 +1,5 @@
 """Parameters as PostgreSQL reads them: as texts, which every driver sends alike."""
 
-from __future__ import annotations
-
 from datetime import datetime, timedelta
 from typing import Any
 

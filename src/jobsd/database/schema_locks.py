@@ -6,25 +6,20 @@ none, and waits for a moment only; then others can use them for a while, and it 
 Once it has them it waits for nothing more.
 """
 
-from __future__ import annotations
-
 import re
 import time
+from collections.abc import Callable
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import psycopg
 from psycopg import errors, sql
 
 from jobsd.clock import monotonic
 
 from .statements import Statements
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    import psycopg
-
-    Connection = psycopg.Connection[tuple[Any, ...]]
+Connection = psycopg.Connection[tuple[Any, ...]]
 
 WAIT_S = 0.2
 """How long a step waits for its tables, and everyone else behind it. A deadlock is looked for

@@ -1,13 +1,8 @@
 """The settings of each of our sessions, asynchronous or not, except through a pooler."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 from psycopg import errors
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 # A plan made while a table was empty must not read or sort all of it once it is full: with
 # these off, the planner walks an index even when its figures say that there is nothing.

@@ -6,15 +6,11 @@ socket that gets the number could not be watched. So the loop watches a duplicat
 ours to close.
 """
 
-from __future__ import annotations
-
+import asyncio
 import os
 import select
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 from weakref import ref
-
-if TYPE_CHECKING:
-    import asyncio
 
 
 class Watched(Protocol):

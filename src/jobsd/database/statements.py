@@ -16,14 +16,12 @@ A line that ends with `-- since 51` is for tables of version 51 and later, one t
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from functools import cache
 from pkgutil import get_data
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from jobsd.late import dataclass, pattern
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 CHANNEL_BYTES_MAX = 63
 """PostgreSQL's limit. The channel has the schema's name in it, quoted, and six bytes more."""

@@ -4,8 +4,6 @@ A step is an SQL file, or a folder of them that are applied in the order of thei
 driver is needed: `db sql` prints them, and whoever may applies them.
 """
 
-from __future__ import annotations
-
 from functools import cache
 from pathlib import Path
 

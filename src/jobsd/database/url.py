@@ -5,8 +5,6 @@ password becomes a host, a port or the name of a database, and an error about th
 So such a URL is refused before it is used, without a word of it in the message.
 """
 
-from __future__ import annotations
-
 import re
 
 from jobsd.late import pattern

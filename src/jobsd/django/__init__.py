@@ -5,8 +5,6 @@ unless it is set). Nothing is imported by this: Django loads `apps`, and `TasksB
 `TASKS` names it.
 """
 
-from __future__ import annotations
-
 
 def __getattr__(name: str) -> object:
     """Load the backend of Django's tasks, which only Django 6 has, when it is asked for."""

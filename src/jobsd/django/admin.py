@@ -1,7 +1,5 @@
 """The dashboard's entry in Django's admin, where `jobsd.django.urls` are included."""
 
-from __future__ import annotations
-
 from importlib import import_module
 from typing import Any
 

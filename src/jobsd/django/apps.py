@@ -1,7 +1,5 @@
 """The Django app: what it sets up when Django starts."""
 
-from __future__ import annotations
-
 from jobsd import face
 from jobsd.jobs import finding, placing, references, stand_in
 from jobsd.jobs.around import around_job

@@ -1,7 +1,5 @@
 """What `manage.py check` says of the queue."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from . import queue

@@ -4,17 +4,13 @@ Before and after each job, connections that are broken or older than `CONN_MAX_A
 A coroutine gets a thread of its own for its queries, whose connections are closed at its end.
 """
 
-from __future__ import annotations
-
+from collections.abc import AsyncGenerator, Generator
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from jobsd.jobs.current import CurrentJob
 
 from .library import db
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Generator
-
-    from jobsd.jobs.current import CurrentJob
 
 asgiref: Any = import_module("asgiref.sync")
 

@@ -5,25 +5,19 @@ of the caller, if there is one, else it is committed at once. Where the queue ha
 of its own, it waits for the commit of the default one.
 """
 
-from __future__ import annotations
-
+from collections.abc import Awaitable, Iterable
 from functools import partial
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jobsd.jobs import after_commit, client, django_commit
-from jobsd.jobs.bulk import PendingJobs
+from jobsd.jobs.bulk import EnqueuedJobs, PendingJobs
+from jobsd.jobs.draft import Draft
 from jobsd.jobs.enqueue import EnqueuedJob
 from jobsd.jobs.pending import Pending
 
 from . import queue
 from .library import db
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Iterable
-
-    from jobsd.jobs.bulk import EnqueuedJobs
-    from jobsd.jobs.draft import Draft
 
 asgiref: Any = import_module("asgiref.sync")
 

@@ -1,7 +1,5 @@
 """Instances of Django's models as arguments: a job holds the model, the key, the database."""
 
-from __future__ import annotations
-
 import json
 from importlib import import_module
 from typing import Any

@@ -1,7 +1,5 @@
 """The modules of Django, which has no types, typed as Any."""
 
-from __future__ import annotations
-
 import importlib
 from typing import Any
 

@@ -1,7 +1,5 @@
 """No tables: those of jobsd are its own. The one model is what permissions are about."""
 
-from __future__ import annotations
-
 from .library import db_models as models
 
 

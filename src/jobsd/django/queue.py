@@ -1,7 +1,5 @@
 """Where the queue of a Django project lives: in one of its databases."""
 
-from __future__ import annotations
-
 import os
 import sys
 from functools import cache

@@ -1,7 +1,5 @@
 """With JOBSD_IN_WEB=1, `manage.py runserver` runs the daemon beside the application."""
 
-from __future__ import annotations
-
 import atexit
 import os
 import sys

@@ -3,8 +3,6 @@
 The log stays jobsd's: `LOGGING` would take its lines away from it, and those of its jobs.
 """
 
-from __future__ import annotations
-
 from .library import conf, django
 
 conf.settings.LOGGING_CONFIG = None

@@ -1,7 +1,5 @@
 """The tables of the queue, made and kept at the version of jobsd by `manage.py migrate`."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from jobsd.database.connection import Target

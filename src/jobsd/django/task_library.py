@@ -1,7 +1,5 @@
 """The modules of `django.tasks` (Django 6.0 and later), typed as Any for older versions."""
 
-from __future__ import annotations
-
 import importlib
 from typing import Any
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import builtins
 import json
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from jobsd.jobs import arguments
@@ -13,9 +15,6 @@ from .task_library import Status, base
 from .task_library import json as django_json
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
-    from datetime import datetime
-
     from jobsd.operations.job_info import JobInfo
 
 SUCCEEDED_IN = "worker"

@@ -1,12 +1,11 @@
 """How a job of a Django task is performed: with its context, and Django's signals around it."""
 
-from __future__ import annotations
-
 import asyncio
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jobsd.jobs import registry
 from jobsd.jobs.current import CurrentJob, current_job
@@ -16,9 +15,6 @@ from jobsd.text import error_stack, error_type
 
 from . import task_results
 from .task_library import Status, base, signals, timezone
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
 _FRAMES_MAX = 100
 

@@ -4,12 +4,12 @@ A task is a job under its module path. It is registered where it is defined, and
 a path that no module of the project has registered is never imported.
 """
 
-from __future__ import annotations
-
 import inspect
 import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from datetime import timedelta
+from typing import Any
 
 from jobsd.jobs import client, registry
 from jobsd.jobs.draft import Options, draft
@@ -22,10 +22,6 @@ from jobsd.operations.job_info import find
 
 from . import task_results, task_runs
 from .task_library import backend, base, exceptions, signals, timezone
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from datetime import timedelta
 
 RESULT_TTL = "1d"
 

@@ -1,7 +1,5 @@
 """The dashboard for staff: `path("admin/jobs/", include("jobsd.django.urls"))`."""
 
-from __future__ import annotations
-
 from importlib import import_module
 from typing import Any
 

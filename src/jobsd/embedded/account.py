@@ -5,15 +5,14 @@ from __future__ import annotations
 import os
 import pwd
 import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
 from jobsd.errors import EmbeddedServerError
 from jobsd.late import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
-
     from .location import Location
 
 # Our environment does not reach the server: PGPORT, PGDATA and the like would change it, and

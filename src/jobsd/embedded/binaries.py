@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,8 +21,6 @@ from jobsd.late import dataclass
 from . import folders
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
     from .account import Account
     from .location import Location
 

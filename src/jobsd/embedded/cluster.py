@@ -10,20 +10,18 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobsd.errors import EmbeddedServerError
 
 from . import folders
-from .location import DATABASE, ROLE
+from .location import DATABASE, ROLE, Location
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from .account import Account
     from .binaries import Binaries
-    from .location import Location
 
 _FRESH = "data.new-"
 _INITDB = (

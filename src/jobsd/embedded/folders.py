@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Generator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobsd.errors import EmbeddedServerError
@@ -16,9 +18,6 @@ from jobsd.errors import EmbeddedServerError
 from . import trusted_path
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
-    from pathlib import Path
-
     from .account import Account
 
 

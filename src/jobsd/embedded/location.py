@@ -1,18 +1,13 @@
 """Where an embedded server lies, and the paths of everything in its directory."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from jobsd.late import dataclass
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 ROLE = DATABASE = "jobsd"
 PORT = 5432

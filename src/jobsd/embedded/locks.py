@@ -6,6 +6,8 @@ import contextlib
 import fcntl
 import os
 import time
+from collections.abc import Callable, Generator, Iterator
+from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from jobsd.clock import monotonic
@@ -14,9 +16,6 @@ from jobsd.errors import EmbeddedServerError
 from . import folders
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
-    from types import TracebackType
-
     from .location import Location
 
 _NAP_S = 0.005

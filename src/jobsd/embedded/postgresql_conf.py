@@ -7,12 +7,11 @@ import pwd
 from typing import TYPE_CHECKING
 
 from . import folders
-from .location import PORT, ROLE
+from .location import PORT, ROLE, Location
 
 if TYPE_CHECKING:
     from .account import Account
     from .binaries import Binaries
-    from .location import Location
 
 _HEAD = """\
 # Written by jobsd at each start. For settings of your own: ALTER SYSTEM, which wins.

@@ -12,6 +12,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,16 +20,12 @@ from jobsd.errors import EmbeddedServerError
 from jobsd.late import dataclass
 
 from . import folders, log
-from .account import server_environment
-from .location import PORT
+from .account import Account, server_environment
+from .location import PORT, Location
 from .locks import poll_times
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from .account import Account
     from .binaries import Binaries
-    from .location import Location
 
 STUCK_S = 10.0
 """A fast shutdown that is not at its checkpoint by then waits for a process that hangs."""

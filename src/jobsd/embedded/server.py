@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Callable, Generator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobsd.errors import DatabaseUnreachableError, EmbeddedServerError
@@ -12,9 +14,6 @@ from . import account, binaries, cluster, folders, log, postgresql_conf, postmas
 from .locks import Hold, directory_lock, poll_times, try_lock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping
-    from pathlib import Path
-
     from .location import Location
 
 START_TIMEOUT_S = 600.0

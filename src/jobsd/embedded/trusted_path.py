@@ -16,20 +16,15 @@ The owner of / counts as root, whatever its number: in a user namespace without 
 all files of root seem to belong to one user.
 """
 
-from __future__ import annotations
-
 import errno
 import grp
 import os
 import pwd
 import stat
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from jobsd.errors import EmbeddedServerError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _LINKS_MAX = 40  # as the kernel's
 

@@ -1,24 +1,16 @@
 """Jobs in an application of Flask: `Jobs(app)`, or `jobs.init_app(app)` in a factory."""
 
-from __future__ import annotations
+from collections.abc import Generator
 
-from typing import TYPE_CHECKING
-
-from flask import current_app, has_app_context
+from flask import Flask, current_app, has_app_context
 
 from jobsd import face
 from jobsd.jobs import finding
 from jobsd.jobs.around import around_job
+from jobsd.jobs.current import CurrentJob
 
 from . import queue
 from .command import jobs_command
-
-if TYPE_CHECKING:
-    from collections.abc import Generator
-
-    from flask import Flask
-
-    from jobsd.jobs.current import CurrentJob
 
 __all__ = ["Jobs"]
 

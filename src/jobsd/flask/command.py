@@ -1,7 +1,5 @@
 """`flask jobs …`: all commands of jobsd, with the application's database and jobs."""
 
-from __future__ import annotations
-
 import os
 import sys
 

@@ -1,18 +1,14 @@
 """Where the queue of an application of Flask lives, for itself and for `flask jobs` alike."""
 
-from __future__ import annotations
-
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
+
+from flask import Flask
 
 from jobsd.configuration.target import find_schema, find_target
-
-if TYPE_CHECKING:
-    from flask import Flask
-
-    from jobsd.database.connection import Target
+from jobsd.database.connection import Target
 
 
 def target(app: Flask) -> Target:

@@ -3,8 +3,6 @@
 It is the one that `flask` itself would find: named by FLASK_APP, else in wsgi.py or app.py.
 """
 
-from __future__ import annotations
-
 import os
 
 from flask.cli import ScriptInfo

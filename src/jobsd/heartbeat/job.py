@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING
 
 from jobsd.instruments.always import log_always
 from jobsd.jobs.current import current_job
@@ -12,10 +11,7 @@ from jobsd.jobs.definition import Job
 from jobsd.jobs.operation import lent
 from jobsd.machine import hostname
 
-from .log import record
-
-if TYPE_CHECKING:
-    from .log import HeartbeatLog
+from .log import HeartbeatLog, record
 
 
 class HeartbeatJob(Job):

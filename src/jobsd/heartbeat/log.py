@@ -11,7 +11,7 @@ database's clock, which also set the times of the rows.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -25,11 +25,10 @@ from jobsd.late import dataclass
 from jobsd.text import is_storable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from jobsd.database.connection import Session
 
-    Duration = float | str | timedelta
+
+Duration = float | str | timedelta
 
 STATEMENTS = Statements("jobsd.heartbeat", "log.sql")
 

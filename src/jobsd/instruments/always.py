@@ -6,15 +6,10 @@ the author's own handlers (files, services); what those handlers print of it is 
 second time.
 """
 
-from __future__ import annotations
-
 import threading
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    Writer = Callable[[str, str], None]
+Writer = Callable[[str, str], None]
 
 _writer: Writer | None = None
 _here = threading.local()

@@ -1,7 +1,5 @@
 """Which job a thread runs, so that everything that the job logs can have its id."""
 
-from __future__ import annotations
-
 from contextvars import ContextVar
 from typing import Protocol
 

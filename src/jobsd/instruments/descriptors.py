@@ -11,13 +11,12 @@ import contextlib
 import os
 import selectors
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from .printed import LINE_MAX
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from .pipes import Pipes
 
 LAST_S = 0.2

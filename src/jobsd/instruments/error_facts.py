@@ -1,7 +1,5 @@
 """Errors as facts of an event: an object of type, message and stack."""
 
-from __future__ import annotations
-
 import sys
 from typing import Any, cast
 

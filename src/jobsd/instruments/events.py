@@ -4,18 +4,14 @@ A room calls `emit`; logs and hooks subscribe. Without a subscriber, as in a pro
 enqueues, nothing is logged: a library is silent.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from jobsd.late import dataclass
 
 from .event_list import EVENTS, Event, Level
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
-    Subscriber = Callable[[Event, dict[str, Any]], None]
+Subscriber = Callable[[Event, dict[str, Any]], None]
 
 __all__ = ["EVENTS", "Event", "Level", "emit", "is_subscribed", "pass_on", "subscribe"]
 

@@ -8,14 +8,16 @@ The library keeps a dictionary of labels for each sample, and a tree with 3,000 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import accumulate
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
+from typing import NamedTuple, TypeAlias, cast
 
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
     HistogramMetricFamily,
     InfoMetricFamily,
+    Metric,
 )
 from prometheus_client.utils import (
     floatToGoString,  # pyright: ignore[reportUnknownVariableType]
@@ -23,16 +25,11 @@ from prometheus_client.utils import (
 
 from jobsd.late import dataclass
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+from .figures import Durations
 
-    from prometheus_client.core import Metric
-
-    from .figures import Durations
-
-    Sample = tuple[tuple[str, ...], float]
-    Samples: TypeAlias = "Table | Iterable[Sample]"
-    AnyFamily: TypeAlias = "Family | Histogram | Info"
+Sample = tuple[tuple[str, ...], float]
+Samples: TypeAlias = "Table | Iterable[Sample]"
+AnyFamily: TypeAlias = "Family | Histogram | Info"
 
 number = cast("Callable[[float], str]", floatToGoString)
 

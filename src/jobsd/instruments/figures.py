@@ -1,14 +1,10 @@
 """Figures as plain values: the monitor and commands fill them, `metrics` writes them out."""
 
-from __future__ import annotations
-
+from collections.abc import Mapping, Sequence
 from dataclasses import field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from jobsd.late import dataclass
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,10 @@ from __future__ import annotations
 import inspect
 import sys
 import threading
+from collections.abc import Callable, Iterable, Mapping
 from contextvars import copy_context
 from dataclasses import field
-from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
+from typing import Any, TypeVar, cast, overload
 
 from jobsd.errors import Error, ThreadError
 from jobsd.late import dataclass
@@ -24,9 +25,6 @@ from jobsd.text import closest
 from . import events
 from .bound_job import running_job
 from .event_list import EVENTS, Event
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
 
 FAULTS = frozenset({"process.crashed", "thread.failed"})
 """The events of faults in our own code; some of them are faults of other code."""

@@ -6,20 +6,16 @@ job prints or logs becomes no field, and a value has its length before it, so no
 one. An entry is one datagram that does not wait for the journal.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import socket
 import struct
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Iterator, Mapping
+from typing import Any, cast
 
 from .bound_job import bound_job
 from .layouts import shown
 from .redaction import redact
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
 
 SOCKET = "/run/systemd/journal/socket"
 PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}

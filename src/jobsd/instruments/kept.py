@@ -5,22 +5,16 @@ one that says much, its first lines and its last stay. The control thread takes 
 changed, and writes it once a second at most.
 """
 
-from __future__ import annotations
-
 import threading
 from collections import deque
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from .bound_job import running_job
+from .bound_job import Bound, running_job
 from .error_facts import normalize_error
 from .layouts import sentence, shown
 from .redaction import redact
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
-
-    from .bound_job import Bound
 
 TRIES_MAX = 5
 """So often a log is written anew whose job somebody holds locked, or has removed."""

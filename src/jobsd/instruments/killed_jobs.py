@@ -4,18 +4,13 @@ Whoever recovers the job emits its event. In the tree's hooks process that is to
 report the errors of jobs.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from jobsd.errors import ProcessExitError, ProcessMissingError, ProcessPrunedError
 
+from .event_list import Event
 from .hooks import on_event
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from .event_list import Event
 
 _KINDS = frozenset(
     kind.__name__ for kind in (ProcessExitError, ProcessMissingError, ProcessPrunedError)

@@ -1,18 +1,14 @@
 """The two layouts of a line: a JSON object for programs, a sentence of facts for people."""
 
-from __future__ import annotations
-
 import json
 import os
+from collections.abc import Callable
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from jobsd.text import one_line
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    Layout = Callable[["Facts"], str]
+Layout = Callable[["Facts"], str]
 
 Facts = dict[str, Any]
 

@@ -4,14 +4,10 @@ structlog imports rich wherever that is installed, and rich is: our commands dra
 with it. In a tree of processes that would be 30 ms at each start and 4 MiB for nothing.
 """
 
-from __future__ import annotations
-
 import sys
+from collections.abc import Generator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, cast
-
-if TYPE_CHECKING:
-    from collections.abc import Generator
+from typing import cast
 
 
 @contextmanager

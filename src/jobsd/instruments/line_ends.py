@@ -4,22 +4,18 @@ Who does nothing else is always met within that: the thread that looks runs only
 is written. So it says here what is to be called behind each line.
 """
 
-from __future__ import annotations
+from collections.abc import Callable
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-_called: list[Callable[[], None]] = []
+_call: Callable[[], None] | None = None
 
 
 def call_behind_lines(call: Callable[[], None]) -> None:
     """Let this be called behind each line that is printed or logged, in the thread that did."""
-    _called[:] = [call]
+    global _call  # noqa: PLW0603 - the process's one
+    _call = call
 
 
 def line_ended() -> None:
     """Call what is to be called there; it may raise."""
-    for call in _called:
-        call()
+    if _call is not None:
+        _call()

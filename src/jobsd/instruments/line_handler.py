@@ -1,7 +1,5 @@
 """A handler of `logging` behind whose lines a job can be interrupted; see `line_ends`."""
 
-from __future__ import annotations
-
 import logging
 
 from .line_ends import line_ended

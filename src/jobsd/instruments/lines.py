@@ -4,13 +4,12 @@ The lines of every source (our events, structlog, `logging`) are made here, so t
 of a tree look alike and none holds a password.
 """
 
-from __future__ import annotations
-
 import json
 import os
+from collections.abc import Callable
 from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import Any, Final, cast
 
 from jobsd.machine import hostname
 
@@ -21,10 +20,7 @@ from .journal import PRIORITIES
 from .layouts import Facts, shown
 from .redaction import HIDDEN, is_secret, is_suspect, redact, redacted
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    Layout = Callable[[Facts], str]
+Layout = Callable[[Facts], str]
 
 NO_JOB: Final = MappingProxyType[str, Any]({})
 _BEGINS = '{"timestamp":"'

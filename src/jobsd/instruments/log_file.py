@@ -5,14 +5,9 @@ old file goes on under its new name until then. Appending is one write for a lin
 the file wherever that is by then, so the processes need no lock.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from pathlib import Path
 
 MODE = 0o640
 """The group may read: those who collect logs. Arguments and errors are nobody else's."""

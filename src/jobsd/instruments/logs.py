@@ -15,12 +15,14 @@ import io
 import logging
 import os
 import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from . import layouts
 from .always import clear_writer, is_logged, set_writer
 from .descriptors import Descriptors
-from .events import EVENTS, subscribe
+from .events import EVENTS, Event, subscribe
 from .journal import Entries
 from .kept import KEPT
 from .layouts import LEVELS, known_level
@@ -35,12 +37,8 @@ from .streams import write_by_lines
 from .summing import Summing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from pathlib import Path
-
     from structlog.typing import EventDict, WrappedLogger
 
-    from .events import Event
     from .pipes import Pipes
 
 __all__ = [

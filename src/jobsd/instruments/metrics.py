@@ -8,7 +8,8 @@ after 250 children had been killed those said "250 busy" with no process alive.
 from __future__ import annotations
 
 import platform
-from typing import TYPE_CHECKING, cast
+from collections.abc import Callable, Iterator, Sequence
+from typing import cast
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
@@ -18,16 +19,12 @@ from prometheus_client.registry import Collector
 from jobsd.machine import PROGRAM_VERSION
 
 from . import families
+from .families import AnyFamily
+from .figures import DatabaseFigures, TreeFigures
 from .plain_text import as_text
 from .queue_metrics import queue_metrics
 from .server_metrics import server_metrics
 from .tree_metrics import tree_metrics
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
-    from .families import AnyFamily
-    from .figures import DatabaseFigures, TreeFigures
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"

@@ -10,13 +10,10 @@ import contextlib
 import fcntl
 import os
 import select
+from collections.abc import Iterator
 from dataclasses import field
-from typing import TYPE_CHECKING
 
 from jobsd.late import dataclass
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 PIPE_BYTES = 1 << 18
 """C code that holds the interpreter's lock can write this much without a reader, which could

@@ -8,19 +8,14 @@ comes out is the same, byte by byte; the tests compare.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from itertools import accumulate, chain
-from typing import TYPE_CHECKING
 
-from .families import Family, Histogram, Info, number
+from prometheus_client.core import Metric
+from prometheus_client.samples import Sample
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from prometheus_client.core import Metric
-    from prometheus_client.samples import Sample
-
-    from .families import AnyFamily
+from .families import AnyFamily, Family, Histogram, Info, number
 
 _SUFFIXES = {"counter": "_total", "info": "_info"}
 _TYPES = {"info": "gauge", "unknown": "untyped"}

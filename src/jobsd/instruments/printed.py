@@ -4,18 +4,14 @@ Each thread has an unfinished line of its own, so the lines of two jobs are neve
 of C code, or of a program that a job starts, comes through `descriptors`.
 """
 
-from __future__ import annotations
-
 import codecs
 import io
 import threading
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from .always import is_logged
 from .line_ends import line_ended
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
 
 LINE_MAX = 8192
 """After so many characters without an end of line, a line is ended."""

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
 
 from jobsd.states import UNFINISHED
 
 from . import families
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from .families import AnyFamily
-    from .figures import DatabaseFigures, TreeFigures
+from .families import AnyFamily
+from .figures import DatabaseFigures, TreeFigures
 
 
 def queue_metrics(database: DatabaseFigures, tree: TreeFigures | None) -> Iterator[AnyFamily]:

@@ -7,19 +7,15 @@ words: hiding these would spoil every line, and reveal the password by the gaps.
 what stands behind the names of secrets: `Authorization`, and those that the project gives.
 """
 
-from __future__ import annotations
-
 import json
 import re
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Callable, Iterable
+from typing import Any, cast
 from urllib.parse import quote, unquote
 
 from jobsd.late import pattern
 
 from .layouts import in_json, shown
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
 
 HIDDEN = "***"
 _SHORTEST = 8

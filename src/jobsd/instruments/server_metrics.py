@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from . import families
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from .families import AnyFamily
-    from .figures import DatabaseFigures
+from .families import AnyFamily
+from .figures import DatabaseFigures
 
 
 def server_metrics(database: DatabaseFigures) -> Iterator[AnyFamily]:

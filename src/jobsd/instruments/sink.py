@@ -16,21 +16,16 @@ A disk that fills up takes a part of the last line. So each process that could n
 with a new line; one may stay empty.
 """
 
-from __future__ import annotations
-
 import os
 import select
 import socket
 import stat
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from jobsd.clock import monotonic
 from jobsd.late import dataclass
 
 from .journal import JournalSocket
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 WAIT_S = 0.2
 JOURNAL_EVERY_S = 10.0

@@ -4,8 +4,6 @@ Into a pipe these write block by block: the output of a job would appear during 
 never, since our processes exit without the end of the interpreter.
 """
 
-from __future__ import annotations
-
 import contextlib
 import ctypes
 import io

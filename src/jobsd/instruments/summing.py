@@ -5,21 +5,17 @@ line says how many more there were, and when that second began. Nothing is lost 
 failure is in `attempts`, the counters count all, and hooks are called for all.
 """
 
-from __future__ import annotations
-
 import threading
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, NamedTuple, cast
 
 from jobsd.clock import monotonic, utc_now
 from jobsd.late import dataclass
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from datetime import datetime
+from .event_list import Event
 
-    from .event_list import Event
-
-    WriteSum = Callable[[str, dict[str, Any]], None]
+WriteSum = Callable[[str, dict[str, Any]], None]
 
 LINES_MAX = 20
 """So many lines are logged one by one in each second."""

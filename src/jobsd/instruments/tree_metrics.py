@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from . import families
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from .families import AnyFamily
-    from .figures import TreeFigures
+from .families import AnyFamily
+from .figures import TreeFigures
 
 
 def tree_metrics(tree: TreeFigures) -> Iterator[AnyFamily]:

@@ -12,9 +12,7 @@ Invariant: what was committed, as the library says and the server confirms, is e
 the one who committed gets `AfterCommitError`.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import psycopg
 
@@ -31,11 +29,9 @@ from .connections import (
     run_sync,
     session_of,
 )
+from .draft import Draft
 from .enqueue import EnqueuedJob
 from .pending import Pending
-
-if TYPE_CHECKING:
-    from .draft import Draft
 
 _TAKEN = "a SQLAlchemy Session or AsyncSession bound to an engine, or a Django connection"
 

@@ -7,14 +7,13 @@ both, if the job takes arguments of these names; any other value is meant as it 
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from jobsd.errors import Error
 from jobsd.text import closest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from .signature import Signature
 
 _PLAIN = (

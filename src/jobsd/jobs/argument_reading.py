@@ -1,13 +1,12 @@
 """Reads arguments from the JSON that `argument_writing` writes, and refuses anything else."""
 
-from __future__ import annotations
-
 import base64
 import dataclasses
 import enum
+from collections.abc import Callable
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 from jobsd.errors import ArgumentError
@@ -17,10 +16,6 @@ from . import references
 from .argument_types import of_name
 from .argument_writing import DEPTH_MAX, is_tagged
 from .json_kinds import is_list, is_object
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 
 AS_THEY_ARE = frozenset({str, int, float, bool, type(None)})
 """Types of JSON of which nothing is to be made."""

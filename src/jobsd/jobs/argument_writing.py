@@ -1,14 +1,13 @@
 """Writes arguments as JSON, by their exact type, or else by a base class of it."""
 
-from __future__ import annotations
-
 import base64
 import dataclasses
 import enum
 import math
-from datetime import date, datetime, time, timedelta
+from collections.abc import Callable, Mapping
+from datetime import date, datetime, time, timedelta, tzinfo
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
 from jobsd.errors import ArgumentError
@@ -16,10 +15,6 @@ from jobsd.text import is_storable
 
 from . import references
 from .argument_types import name_of
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from datetime import tzinfo
 
 DEPTH_MAX = 100
 INT_BITS_MAX = 14_000

@@ -9,11 +9,10 @@ Nothing here imports, evaluates or unpickles: enumerations and dataclasses are f
 the name under which the program itself has registered them with `argument_type`.
 """
 
-from __future__ import annotations
-
 import json
+from collections.abc import Mapping, Sequence
 from json.scanner import make_scanner
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jobsd.errors import ArgumentError
 
@@ -21,9 +20,6 @@ from .argument_reading import AS_THEY_ARE, read
 from .argument_types import argument_type
 from .argument_writing import is_tagged, write
 from .json_kinds import is_list, is_object
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
 __all__ = ["SIZE_MAX", "argument_type", "check_size", "dump", "load", "written"]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import (
     AsyncExitStack,
     ExitStack,
@@ -26,12 +26,10 @@ from jobsd.errors import Error
 from . import references
 from .current import CurrentJob, current_job
 from .draft import Draft
+from .registry import Definition
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
-
     from .enqueue import EnqueuedJob
-    from .registry import Definition
 
 Around = TypeVar(
     "Around",

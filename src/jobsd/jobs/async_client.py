@@ -7,11 +7,13 @@ itself meanwhile.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg import capabilities, errors
 
+from jobsd.database.async_connection import AsyncDeadlineConnection
 from jobsd.database.deadline import refuse_nul
 from jobsd.database.parameters import as_bytes
 from jobsd.errors import EnqueueError
@@ -26,6 +28,7 @@ from .connections import (
     is_asynchronous_sqlalchemy,
     run_sync,
 )
+from .draft import Draft
 from .drivers import commits_itself
 from .enqueue import (
     STATEMENTS,
@@ -40,12 +43,7 @@ from .finding import NOT_GIVEN
 from .steps import within_savepoint
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from jobsd.database.async_connection import AsyncDeadlineConnection
-
     from .bulk import EnqueuedJobs
-    from .draft import Draft
     from .enqueue import EnqueuedJob
 
 _TOGETHER = {STATEMENTS[name] for name in ("at_once", "later", "limited")}

@@ -1,24 +1,16 @@
 """Sends our statements through a caller's asynchronous connection, whatever its driver is."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
+from collections.abc import Iterator
+from typing import Any, Protocol, TypeVar, cast
 
 import psycopg
 
+from jobsd.database.statements import Statement
 from jobsd.errors import Error
 
 from .connections import PlainAsyncCursor, is_asyncpg, name_of, require_one
-from .drivers import ForeignDriver
-from .steps import Ask
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from jobsd.database.statements import Statement
-
-    from .drivers import Parameters, Rows
-    from .steps import Copy, Steps
+from .drivers import ForeignDriver, Parameters, Rows
+from .steps import Ask, Copy, Steps
 
 T = TypeVar("T")
 

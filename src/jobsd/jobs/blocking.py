@@ -1,7 +1,5 @@
 """The warning of an enqueue that blocks the event loop in which it was called."""
 
-from __future__ import annotations
-
 import sys
 import warnings
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import re
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Any, overload
+from typing import Any, overload
 
 import psycopg
 
@@ -24,19 +24,13 @@ from jobsd.instruments.events import emit
 from . import submission
 from .bulk_rows import as_json
 from .draft import Draft
-from .drivers import PsycopgDriver
+from .drivers import Driver, PsycopgDriver
 from .enqueue import EnqueuedJob, refusal, refused, report_duplicate, request
-from .steps import Ask, Copy, take, within_savepoint
+from .limits import Limited
+from .steps import Ask, Copy, Steps, take, within_savepoint
 from .unique import Uniqueness
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from .drivers import Driver
-    from .limits import Limited
-    from .steps import Steps
-
-    Connection = psycopg.Connection[Any]
+Connection = psycopg.Connection[Any]
 
 STATEMENTS = Statements("jobsd.jobs", "bulk.sql")
 

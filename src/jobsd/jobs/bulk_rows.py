@@ -1,13 +1,8 @@
 """The rows of a bulk as JSON, for drivers without a common interface to COPY."""
 
-from __future__ import annotations
-
 import json
 import re
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 LETTERS_MAX = 4_000_000
 """Of one list: it is a parameter, which is held in memory several times on both sides."""

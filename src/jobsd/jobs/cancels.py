@@ -10,9 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from array import array
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from typing import NamedTuple
 
 from jobsd.clock import monotonic
+from jobsd.database.connection import Session
 from jobsd.database.statements import Statements
 from jobsd.errors import NotFoundError, RefusedError
 from jobsd.instruments.events import emit
@@ -21,13 +25,6 @@ from . import discards, inspect, listing, lost
 from .claims import STATEMENTS as CLAIMS
 from .claims import InClaim
 from .operation import lent
-
-if TYPE_CHECKING:
-    from array import array
-    from collections.abc import Iterator, Sequence
-    from datetime import timedelta
-
-    from jobsd.database.connection import Session
 
 STATEMENTS = Statements("jobsd.jobs", "cancels.sql")
 

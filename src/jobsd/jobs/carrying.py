@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Generator, Mapping
 from contextvars import ContextVar, copy_context
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jobsd.errors import Error
 
 from . import arguments
 from .around import around_enqueue, around_job
-
-if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping
-
-    from .current import CurrentJob
+from .current import CurrentJob
 
 _VARIABLES = "variables"
 _STRUCTLOG = "structlog"

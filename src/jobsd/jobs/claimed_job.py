@@ -1,7 +1,5 @@
 """A job as its claim has brought it to the process that runs it."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 

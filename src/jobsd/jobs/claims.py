@@ -6,17 +6,12 @@ dead finds its rows gone or smaller, and changes nothing. Ids of claims are rand
 never given twice: other ids come again when a database has gone back in time.
 """
 
-from __future__ import annotations
+from collections.abc import Collection, Iterable
+from typing import Any, NamedTuple
 
-from typing import TYPE_CHECKING, Any, NamedTuple
-
+from jobsd.database.connection import Session
 from jobsd.database.statements import Statements
 from jobsd.late import dataclass
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
-
-    from jobsd.database.connection import Session
 
 STATEMENTS = Statements("jobsd.jobs", "claims.sql")
 

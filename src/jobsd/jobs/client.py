@@ -12,6 +12,7 @@ import contextlib
 import os
 import sys
 import threading
+from collections.abc import Iterable
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
@@ -34,15 +35,13 @@ from . import around, bulk, finding, interrupts, placing, stand_in
 from . import enqueue as storing
 from .blocking import warn_of_blocking
 from .connections import begin
+from .draft import Draft
 from .drivers import PsycopgDriver, driver_of
 from .finding import NOT_GIVEN
 from .idle import stands, takes_jobs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from .bulk import EnqueuedJobs
-    from .draft import Draft
     from .enqueue import EnqueuedJob
 
 POOL_MAX = 10

@@ -9,6 +9,7 @@ became of that transaction, the control thread finds out once the job has return
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import field
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -19,14 +20,11 @@ from jobsd.late import dataclass
 
 from . import client, registry, results
 from .connections import begin
-from .drivers import PsycopgDriver, driver_of
+from .drivers import Driver, PsycopgDriver, driver_of
 from .interrupts import find_here
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from .current import CurrentJob
-    from .drivers import Driver
 
 STATEMENTS = Statements("jobsd.jobs", "completion.sql")
 

@@ -1,17 +1,13 @@
 """The connection behind whatever a caller's transaction runs on."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import psycopg
 from psycopg.adapt import AdaptersMap
 from psycopg.rows import tuple_row
 
 from jobsd.errors import EnqueueError, Error
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 def connection_behind(given: object) -> tuple[Any, object]:

@@ -9,22 +9,17 @@ Who waits for an answer may be cancelled: the others get theirs. Who was to conn
 be, too: then the next one does.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections import deque
+from collections.abc import Iterable, Sequence
 from itertools import repeat
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import psycopg
 
-from jobsd.database.exchange import Exchange
+from jobsd.database.async_connection import AsyncDeadlineConnection
+from jobsd.database.exchange import Exchange, Outcome
 from jobsd.errors import DatabaseUnreachableError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from jobsd.database.async_connection import AsyncDeadlineConnection
 
 TOGETHER_MAX = 100
 """Jobs of one exchange, at most."""
@@ -123,7 +118,7 @@ class Courier:
             pool.take_back(connection)
             return
 
-        def arrived(outcome: list[tuple[Any, ...]] | psycopg.Error) -> None:
+        def arrived(outcome: Outcome) -> None:
             answers: Iterable[Answer] = (
                 outcome if isinstance(outcome, list) else repeat(outcome)
             )

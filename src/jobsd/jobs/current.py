@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Mapping, Sequence
 from dataclasses import field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from jobsd.clock import monotonic, utc_now
 from jobsd.errors import Cancelled
@@ -18,9 +19,6 @@ from jobsd.late import dataclass
 from . import arguments, progress, registry
 from .claimed_job import ClaimedJob
 from .interrupts import Shield, find_here
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
 
 @dataclass(slots=True)

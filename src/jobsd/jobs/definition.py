@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import inspect
 import sys
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, overload
@@ -20,21 +22,17 @@ from .draft import Draft, Options, draft
 from .enqueueable import FunctionJob, P, R, R_co, T, Using, perform_here
 from .finding import NOT_GIVEN
 from .limits import Limit
-from .policy import FAILURES, Policy, exponential
+from .policy import FAILURES, Backoff, Policy, exponential
 from .registry import Definition, check_class, check_priority, check_queue, register
 from .signature import Signature, is_asynchronous
-from .time_limits import read_expiry, read_result_ttl, read_time_limit
+from .time_limits import TimeLimit, read_expiry, read_result_ttl, read_time_limit
 from .unique import Unique
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping, Sequence
-    from datetime import datetime, timedelta
-
     from .enqueue import EnqueuedJob
-    from .policy import Backoff
-    from .time_limits import TimeLimit
 
-    Kinds = type[BaseException] | tuple[type[BaseException], ...]
+
+Kinds = type[BaseException] | tuple[type[BaseException], ...]
 
 
 DEFAULT_QUEUE = "default"

@@ -7,8 +7,11 @@ is left to it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from array import array
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
 
+from jobsd.database.connection import Session
 from jobsd.database.statements import Statements
 from jobsd.errors import RefusedError
 from jobsd.instruments.events import emit
@@ -16,13 +19,6 @@ from jobsd.late import dataclass
 
 from . import inspect, limits, listing, lost
 from .operation import lent
-
-if TYPE_CHECKING:
-    from array import array
-    from collections.abc import Iterator, Sequence
-    from datetime import timedelta
-
-    from jobsd.database.connection import Session
 
 STATEMENTS = Statements("jobsd.jobs", "discards.sql")
 

@@ -9,16 +9,12 @@ holds, as nobody else does.
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from .connections import ask
-from .pending import settle
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from .pending import Pending
+from .pending import Pending, settle
 
 _numbers = itertools.count()
 _held: WeakKeyDictionary[Any, WeakValueDictionary[int, _Hook]] = WeakKeyDictionary()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -12,16 +13,12 @@ from jobsd.late import dataclass
 
 from . import arguments
 from .durations import WAIT_MAX_S, bounded_duration_s
-from .registry import check_priority, check_queue, find
+from .registry import Definition, check_priority, check_queue, find
 from .time_limits import read_expiry
-from .unique import Unique
+from .unique import Unique, Uniqueness
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from .limits import Limited
-    from .registry import Definition
-    from .unique import Uniqueness
 
 
 @dataclass(slots=True)

@@ -1,7 +1,5 @@
 """Reads the errors of all drivers without importing any of them."""
 
-from __future__ import annotations
-
 from typing import Any, cast
 
 

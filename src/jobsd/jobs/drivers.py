@@ -6,14 +6,14 @@ not matter which types it knows, or was taught. No library is imported: who pass
 connection has done so.
 """
 
-from __future__ import annotations
-
 import sys
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol
 
 import psycopg
 
 from jobsd.database.parameters import as_text
+from jobsd.database.statements import Statement
 from jobsd.errors import Error
 
 from .connections import (
@@ -27,13 +27,8 @@ from .connections import (
     require_one,
 )
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
-    from jobsd.database.statements import Statement
-
-    Parameters = Mapping[str, Any]
-    Rows = Sequence[Sequence[Any]]
+Parameters = Mapping[str, Any]
+Rows = Sequence[Sequence[Any]]
 
 _IDLE = psycopg.pq.TransactionStatus.IDLE
 

@@ -1,14 +1,9 @@
 """Reads the durations that options of a job say, within what the database can add to a time."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from datetime import timedelta
 
 from jobsd.clock import parse_duration
 from jobsd.errors import Error
-
-if TYPE_CHECKING:
-    from datetime import timedelta
 
 WAIT_MAX_S = 100 * 365 * 86400.0
 """Longer waits are mistakes."""

@@ -6,39 +6,32 @@ of the caller's transaction: committed with it, or leaving nothing.
 
 from __future__ import annotations
 
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from datetime import timedelta
+from typing import Any
 
 import psycopg
 from psycopg import errors
 
+from jobsd.database.connection import Session
 from jobsd.database.grants import REMEDY
-from jobsd.database.statements import Statements
+from jobsd.database.statements import Statement, Statements
 from jobsd.errors import DuplicateError, EnqueueError, Error
 from jobsd.instruments.events import emit
 
 from . import submission
 from .connections import PlainCursor
+from .draft import Draft
 from .driver_errors import is_lost, said_by, sqlstate
-from .drivers import commits_itself
+from .drivers import Driver, commits_itself
 from .limits import Limited
-from .steps import Ask, take
+from .steps import Ask, Steps, take
+from .unique import Uniqueness
 
-if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
-    from datetime import timedelta
-
-    from jobsd.database.connection import Session
-    from jobsd.database.statements import Statement
-
-    from .draft import Draft
-    from .drivers import Driver
-    from .steps import Steps
-    from .unique import Uniqueness
-
-    Connection = psycopg.Connection[Any]
-    Timeout = timedelta | float | str | None
+Connection = psycopg.Connection[Any]
+Timeout = timedelta | float | str | None
 
 STATEMENTS = Statements("jobsd.jobs", "enqueue.sql")
 

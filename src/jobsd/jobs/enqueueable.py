@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
 from jobsd.errors import Error
@@ -13,14 +15,11 @@ from . import around
 from .current import CurrentJob, running
 from .draft import Draft, Options, draft
 from .finding import NOT_GIVEN
+from .registry import Definition
 from .signature import Signature
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping, Sequence
-    from datetime import datetime, timedelta
-
     from .enqueue import EnqueuedJob
-    from .registry import Definition
 
 P = ParamSpec("P")
 R = TypeVar("R")

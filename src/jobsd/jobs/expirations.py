@@ -6,21 +6,15 @@ Dispatchers discard what waits too long, whether anybody serves its queue or not
 been begun in time; its row stays, for another attempt is not begun after it, either.
 """
 
-from __future__ import annotations
-
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING
 
+from jobsd.database.commits import Commits
+from jobsd.database.connection import Session
 from jobsd.database.statements import Statements
 
 from . import discards
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from jobsd.database.commits import Commits
-    from jobsd.database.connection import Session
 
 STATEMENTS = Statements("jobsd.jobs", "expirations.sql")
 

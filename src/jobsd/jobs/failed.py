@@ -8,20 +8,16 @@ wrong before. It goes through the limits like any other.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
 
+from jobsd.database.connection import Session
 from jobsd.database.statements import Statements
 from jobsd.errors import RefusedError
 from jobsd.instruments.events import emit
 
 from . import inspect, listing, lost
 from .operation import lent
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from datetime import timedelta
-
-    from jobsd.database.connection import Session
 
 STATEMENTS = Statements("jobsd.jobs", "failed.sql")
 

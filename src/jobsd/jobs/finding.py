@@ -5,11 +5,10 @@ Apart from the client, which loads the driver: who defines jobs needs no driver 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from jobsd.database.connection import Target
 
 chosen: Target | None = None

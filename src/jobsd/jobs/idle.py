@@ -1,16 +1,11 @@
 """Decides whether an idle connection may be lent, by its socket or by a query."""
 
-from __future__ import annotations
-
 import select
-from typing import TYPE_CHECKING
 
 import psycopg
 
+from jobsd.database.connection import Session
 from jobsd.database.statements import Statement
-
-if TYPE_CHECKING:
-    from jobsd.database.connection import Session
 
 ANSWER_S = 1.0
 

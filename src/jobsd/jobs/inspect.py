@@ -3,22 +3,17 @@
 Reads only.
 """
 
-from __future__ import annotations
-
 import contextlib
 import operator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
 
+from jobsd.database.connection import Session
 from jobsd.database.statements import Statements
 from jobsd.errors import Error, NotFoundError
 
 from .json_kinds import is_list, is_object
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
-    from datetime import datetime
-
-    from jobsd.database.connection import Session
 
 STATEMENTS = Statements("jobsd.jobs", "inspect.sql")
 

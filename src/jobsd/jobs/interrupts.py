@@ -4,15 +4,11 @@ A job can be reached in the thread that runs it. What it must not be struck in i
 the interrupt comes at the end of the shield then.
 """
 
-from __future__ import annotations
-
 import threading
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from jobsd.clock import monotonic
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 NEVER = float("inf")
 

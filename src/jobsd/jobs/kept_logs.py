@@ -4,18 +4,12 @@ It goes with the job, and is fenced by nothing but that: a process that was decl
 the truth of its own attempt all the same.
 """
 
-from __future__ import annotations
+from collections.abc import Iterable, Mapping
 
-from typing import TYPE_CHECKING
-
+from jobsd.database.connection import Session
 from jobsd.database.statements import Statements
+from jobsd.instruments.kept import KeptLog
 from jobsd.text import storable
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from jobsd.database.connection import Session
-    from jobsd.instruments.kept import KeptLog
 
 STATEMENTS = Statements("jobsd.jobs", "kept_logs.sql")
 

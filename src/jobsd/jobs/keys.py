@@ -17,8 +17,6 @@ another text in each process (sets), and what has no one text (lists, dictionari
 whose instant has a text in each time zone).
 """
 
-from __future__ import annotations
-
 import json
 from datetime import date, datetime
 from decimal import Decimal

@@ -11,23 +11,17 @@ knows the class of a lane, the table `lanes` says since when. That is written by
 that take from the queue, and have to leave the job where it is.
 """
 
-from __future__ import annotations
+from collections.abc import Collection, Sequence
+from datetime import datetime
 
-from typing import TYPE_CHECKING
-
+from jobsd.database.connection import Session
 from jobsd.database.statements import Statements
 from jobsd.late import dataclass
 
 from . import registry
 
-if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
-    from datetime import datetime
-
-    from jobsd.database.connection import Session
-
-    Lane = tuple[str, str]
-    """A queue, and the lane of one class in it."""
+Lane = tuple[str, str]
+"""A queue, and the lane of one class in it."""
 
 STATEMENTS = Statements("jobsd.jobs", "lanes.sql")
 

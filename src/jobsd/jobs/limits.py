@@ -7,6 +7,7 @@ is a slot, and goes with its last job. `4_limits.sql` of the migration has the i
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -21,22 +22,22 @@ from .argument_names import resolved
 from .durations import bounded_duration_s
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-
     from jobsd.database.connection import Session
 
     from .signature import Signature
 
     # Not `Callable[..., Any]`: beside it, checkers know no type for a lambda's parameters.
-    KeyFunction = (
-        Callable[[], Any]
-        | Callable[[Any], Any]
-        | Callable[[Any, Any], Any]
-        | Callable[[Any, Any, Any], Any]
-        | Callable[[Any, Any, Any, Any], Any]
-        | Callable[[Any, Any, Any, Any, Any], Any]
-    )
-    Key = KeyFunction | str | int | tuple[str | int, ...] | None
+
+KeyFunction = (
+    Callable[[], Any]
+    | Callable[[Any], Any]
+    | Callable[[Any, Any], Any]
+    | Callable[[Any, Any, Any], Any]
+    | Callable[[Any, Any, Any, Any], Any]
+    | Callable[[Any, Any, Any, Any, Any], Any]
+)
+
+Key = KeyFunction | str | int | tuple[str | int, ...] | None
 
 STATEMENTS = Statements("jobsd.jobs", "limits.sql")
 

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import re
 from array import array
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
 
 from jobsd.clock import monotonic
+from jobsd.database.connection import Session
 from jobsd.database.statements import Statement, Statements
 from jobsd.errors import Error
 from jobsd.late import dataclass
@@ -22,12 +25,6 @@ from jobsd.text import is_storable
 from .durations import WAIT_MAX_S, duration_s
 from .inspect import JobRow
 from .registry import check_class, check_count, check_queue
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from datetime import datetime, timedelta
-
-    from jobsd.database.connection import Session
 
 STATEMENTS = Statements("jobsd.jobs", "listing.sql")
 

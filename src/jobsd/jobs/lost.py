@@ -9,17 +9,16 @@ checks that again under the job's lock.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
+from jobsd.database.connection import Session
 from jobsd.database.statements import Statements
 from jobsd.instruments.events import emit
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
-
     from jobsd.database.commits import Commits
-    from jobsd.database.connection import Session
 
 STATEMENTS = Statements("jobsd.jobs", "lost.sql")
 SOME = STATEMENTS["some"].with_(STATEMENTS["lost"])

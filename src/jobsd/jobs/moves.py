@@ -3,20 +3,14 @@
 Nothing here waits for a lock: what a worker is just claiming is left to it.
 """
 
-from __future__ import annotations
+from collections.abc import Iterator, Sequence
 
-from typing import TYPE_CHECKING
-
+from jobsd.database.connection import Session
 from jobsd.database.statements import Statements
 from jobsd.errors import Error
 
 from . import limits
 from .registry import check_priority, check_queue
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from jobsd.database.connection import Session
 
 STATEMENTS = Statements("jobsd.jobs", "moves.sql")
 

@@ -6,27 +6,22 @@ So where the transaction is one of PostgreSQL, its id is asked for when the job 
 and what became of that id before the job is enqueued.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Literal
 
 from jobsd.errors import AfterCommitError, EnqueueError, Error
 from jobsd.late import dataclass
 
 from . import client
 from .connections import ask
+from .draft import Draft
+from .enqueue import EnqueuedJob
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+Query = Callable[[str], Any]
+"""Sends a statement to the server of the transaction; returns the one value it answers."""
 
-    from .draft import Draft
-    from .enqueue import EnqueuedJob
-
-    Query = Callable[[str], Any]
-    """Sends a statement to the server of the transaction; returns the one value it answers."""
-
-    Put = Callable[[Sequence[Draft]], Iterable[EnqueuedJob]]
-    """Enqueues all jobs or none."""
+Put = Callable[[Sequence[Draft]], Iterable[EnqueuedJob]]
+"""Enqueues all jobs or none."""
 
 # No newer functions (pg_current_xact_id): the caller's server may be older than ours.
 _ASK_ID = "SELECT CASE WHEN NOT pg_is_in_recovery() THEN txid_current() END"

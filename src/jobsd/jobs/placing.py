@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Iterable
 from typing import TYPE_CHECKING, Protocol
 
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Iterable
+from .draft import Draft
 
+if TYPE_CHECKING:
     from .bulk import EnqueuedJobs
-    from .draft import Draft
     from .enqueue import EnqueuedJob
 
 

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import field
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from jobsd.errors import Cancelled, Error, TimeLimitExceeded
 from jobsd.late import dataclass
 
 from .durations import WAIT_MAX_S, duration_s
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    Backoff = Callable[[int], float | timedelta]
+Backoff = Callable[[int], float | timedelta]
 
 
 FAILURES = (Exception, TimeLimitExceeded)

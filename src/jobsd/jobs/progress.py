@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import sys
 import threading
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from jobsd.clock import utc_now
@@ -18,8 +19,6 @@ from jobsd.errors import Error
 from jobsd.text import storable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
     from jobsd.database.connection import Session
 
 STATEMENTS = Statements("jobsd.jobs", "progress.sql")

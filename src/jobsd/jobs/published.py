@@ -4,27 +4,21 @@
 their names or of all of them, it computes as Python does; what is a function, it can't.
 """
 
-from __future__ import annotations
-
 import contextlib
 import inspect
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import Any
 
+from jobsd.database.connection import Session
 from jobsd.database.statements import Statements
 from jobsd.errors import ArgumentError, ProcessExitError
 
 from . import arguments, keys, registry
 from .argument_names import NamedArguments
+from .registry import Definition
+from .signature import Signature
 from .time_limits import kill_after_s, timeout_s
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from jobsd.database.connection import Session
-
-    from .registry import Definition
-    from .signature import Signature
 
 STATEMENTS = Statements("jobsd.jobs", "published.sql")
 

@@ -8,9 +8,10 @@ Each function uses the database of the program, or the `session` that it is give
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from datetime import datetime
 
 from jobsd import machine
+from jobsd.database.connection import Session
 from jobsd.database.statements import Statements
 from jobsd.errors import Error
 from jobsd.instruments.events import emit
@@ -18,11 +19,6 @@ from jobsd.late import dataclass
 
 from .operation import lent
 from .registry import check_queue
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from jobsd.database.connection import Session
 
 STATEMENTS = Statements("jobsd.jobs", "queues.sql")
 

@@ -8,14 +8,13 @@ nothing for the others.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from jobsd.database.statements import Statements
 from jobsd.late import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from jobsd.database.connection import Session
 
 STATEMENTS = Statements("jobsd.jobs", "ready.sql")

@@ -6,18 +6,13 @@ tables show whether this process recorded the outcome, and so has to emit it, or
 process recovered the job and has emitted it.
 """
 
-from __future__ import annotations
+from collections.abc import Collection
+from typing import NamedTuple
 
-from typing import TYPE_CHECKING, NamedTuple
-
+from jobsd.database.connection import Session
 from jobsd.database.statements import Statements
 
-if TYPE_CHECKING:
-    from collections.abc import Collection
-
-    from jobsd.database.connection import Session
-
-    from .claims import Ended
+from .claims import Ended
 
 STATEMENTS = Statements("jobsd.jobs", "reconciliation.sql")
 

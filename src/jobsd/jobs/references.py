@@ -4,14 +4,10 @@ A worker finds the objects when it performs the job, within what surrounds jobs:
 framework's connections are good, and an error is the job's own.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 from jobsd.late import dataclass
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
 
 @dataclass(frozen=True, slots=True)

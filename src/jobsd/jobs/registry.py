@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Callable, Iterable, KeysView, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jobsd.errors import ArgumentError, Error, UnknownJobError
@@ -11,10 +14,6 @@ from jobsd.late import dataclass
 from jobsd.text import closest, error_stack, is_seen, is_storable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, KeysView, Mapping, Sequence
-    from collections.abc import Set as AbstractSet
-    from pathlib import Path
-
     from .limits import Limit
     from .policy import Policy
     from .signature import Signature

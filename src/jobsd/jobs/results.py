@@ -5,19 +5,14 @@ registered as waiting. A result outlives the row of its job; dispatchers delete 
 is over.
 """
 
-from __future__ import annotations
+from collections.abc import Collection
+from typing import Any, NamedTuple
 
-from typing import TYPE_CHECKING, Any, NamedTuple
-
+from jobsd.database.connection import Session
 from jobsd.database.statements import Statements
 from jobsd.errors import ArgumentError, ResultError
 
 from . import arguments
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
-
-    from jobsd.database.connection import Session
 
 STATEMENTS = Statements("jobsd.jobs", "results.sql")
 

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import contextlib
 import time
-from datetime import datetime
+from collections.abc import Iterator
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from jobsd.clock import monotonic
@@ -28,12 +29,10 @@ from .operation import lent
 from .registry import check_class, check_count
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from datetime import timedelta
-
     from jobsd.database.connection import Session
 
-    Duration = float | str | timedelta
+
+Duration = float | str | timedelta
 
 STATEMENTS = Statements("jobsd.jobs", "retention.sql")
 

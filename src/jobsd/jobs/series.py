@@ -6,18 +6,14 @@ the key, in order, as many as take 20 ms together, or one. They are recorded tog
 no other series waits for a thread the claim gets the next ones (`extended` in `series.sql`).
 """
 
-from __future__ import annotations
-
 import json
+from collections.abc import Sequence
 from dataclasses import field
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from jobsd.database.statements import Statements
 from jobsd.late import dataclass
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 STATEMENTS = Statements("jobsd.jobs", "series.sql")
 _MEETING = Statements("jobsd.jobs", "meeting.sql")

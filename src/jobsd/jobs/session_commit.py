@@ -6,19 +6,15 @@ that somebody else commits, and a Connection tells of no commit.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from jobsd.errors import Error
 
 from .connections import ask, is_sqlalchemy
-from .pending import settle, store
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from .draft import Draft
-    from .enqueue import EnqueuedJob
-    from .pending import Pending
+from .draft import Draft
+from .enqueue import EnqueuedJob
+from .pending import Pending, settle, store
 
 INSTEAD = (
     "call enqueue behind the `with` block that commits, or give it as connection=,"

@@ -4,8 +4,6 @@
 is shown here is easier to read, and is only shown: nothing is found by it.
 """
 
-from __future__ import annotations
-
 import re
 from typing import NamedTuple
 

@@ -1,14 +1,10 @@
 """What a function says of itself: which arguments it takes, and whether it is asynchronous."""
 
-from __future__ import annotations
-
 import inspect
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from jobsd.errors import Error
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
 
 
 class Signature:

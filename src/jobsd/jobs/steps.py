@@ -4,12 +4,10 @@ It is written once for connections that wait and for those that await (`async_dr
 It gets the rows of each step, or the error that it has raised.
 """
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import field
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from psycopg import errors
 
@@ -17,9 +15,7 @@ from jobsd.database.statements import Statement
 from jobsd.late import dataclass
 
 from .driver_errors import sqlstate
-
-if TYPE_CHECKING:
-    from .drivers import Driver, PsycopgDriver
+from .drivers import Driver, PsycopgDriver
 
 T = TypeVar("T")
 

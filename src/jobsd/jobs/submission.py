@@ -6,25 +6,17 @@ it is noticed by the refusal. In a caller's transaction a refusal would end that
 server is asked first, once in a process.
 """
 
-from __future__ import annotations
-
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from psycopg import errors
 
 from jobsd.database.parameters import as_text
-from jobsd.database.statements import Statements
+from jobsd.database.statements import Statement, Statements
 
 from .driver_errors import sqlstate
-from .steps import Ask
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from jobsd.database.statements import Statement
-
-    from .steps import Steps
+from .steps import Ask, Steps
 
 STATEMENTS = Statements("jobsd.jobs", "submission.sql")
 

@@ -1,16 +1,11 @@
 """Checks `timeout`, `kill_after`, `expires_in` and `result_ttl` of jobs."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from datetime import timedelta
 
 from jobsd.errors import Error
 from jobsd.late import dataclass
 
 from .durations import bounded_duration_s, duration_s
-
-if TYPE_CHECKING:
-    from datetime import timedelta
 
 LIMIT_MIN_S, LIMIT_MAX_S = 0.001, 86_400.0
 

@@ -7,7 +7,9 @@ Workers know nothing of keys.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jobsd.database.statements import Statements
@@ -18,9 +20,6 @@ from .argument_names import by_name, resolved
 from .durations import bounded_duration_s
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-    from datetime import timedelta
-
     from jobsd.database.connection import Session
 
     from .limits import Key

@@ -17,12 +17,13 @@ import select
 import threading
 import warnings
 from concurrent.futures import Future
-from typing import TYPE_CHECKING
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 
 from jobsd.clock import monotonic
-from jobsd.database.connection import OUTAGES, Session
+from jobsd.database.connection import OUTAGES, Session, Target
 from jobsd.errors import Error, JobDiscardedError, JobFailedError, NotFoundError
 from jobsd.instruments.bound_job import running_job
 
@@ -31,14 +32,10 @@ from .durations import duration_s
 from .results import STATEMENTS, End, ends
 
 if TYPE_CHECKING:
-    from datetime import timedelta
-    from typing import Any
-
-    from jobsd.database.connection import Target
-
     from .enqueue import EnqueuedJob
 
-    Timeout = timedelta | float | str | None
+
+Timeout = timedelta | float | str | None
 
 POLL_MIN_S, POLL_MAX_S = 0.02, 1.0
 """How often it is asked how jobs have ended of which nobody tells: at first, and later."""

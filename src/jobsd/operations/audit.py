@@ -4,25 +4,20 @@ The row is written before the act and completed behind it, so that one which was
 as that; of an act that was refused it is taken away.
 """
 
-from __future__ import annotations
-
 import contextlib
 import getpass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Generator
+from typing import Any
 
 from jobsd import machine
+from jobsd.database.connection import Session
 from jobsd.database.statements import Statements
 from jobsd.errors import Error
 from jobsd.instruments.events import emit
 from jobsd.jobs.listing import BEYOND
 from jobsd.late import dataclass
 
-if TYPE_CHECKING:
-    from collections.abc import Generator
-
-    from jobsd.database.connection import Session
-
-    Row = dict[str, Any]
+Row = dict[str, Any]
 
 STATEMENTS = Statements("jobsd.operations", "audit.sql")
 

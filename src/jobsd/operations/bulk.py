@@ -4,20 +4,15 @@ Who looked at the count saw jobs up to some id. Those that pass the filter and h
 are not meant. What has moved on before its turn comes is left alone, and counted as skipped.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
 
+from jobsd.database.connection import Session
 from jobsd.errors import RefusedError
 from jobsd.jobs import discards, failed, listing, moves
+from jobsd.jobs.listing import Filter
 from jobsd.late import dataclass
 
-if TYPE_CHECKING:
-    from jobsd.database.connection import Session
-    from jobsd.jobs.listing import Filter
-
-    from .audit import Act
+from .audit import Act
 
 COUNTED_MAX = 10_000
 """Up to here a count is exact."""

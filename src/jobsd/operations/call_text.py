@@ -3,17 +3,13 @@
 Only JSON is read: no module of the user's is needed, and no value is made anew.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from jobsd.jobs.argument_writing import is_tagged
 from jobsd.jobs.inspect import FILTERED
 from jobsd.jobs.json_kinds import is_list, is_object
 from jobsd.text import one_line
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 _BARE = ("$datetime", "$date", "$time", "$decimal", "$uuid", "$float")
 _BRACKETS = {"$tuple": "({})", "$set": "{{{}}}", "$frozenset": "{{{}}}"}

@@ -1,20 +1,14 @@
 """How many jobs each queue has in each state: what commands, pages and gauges count alike."""
 
-from __future__ import annotations
-
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
-from jobsd.database.statements import Statements
+from jobsd.database.connection import Session
+from jobsd.database.statements import Statement, Statements
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from jobsd.database.connection import Session
-    from jobsd.database.statements import Statement
-
-    Rows = list[tuple[Any, ...]]
-    Depths = dict[str, dict[str, int]]
+Rows = list[tuple[Any, ...]]
+Depths = dict[str, dict[str, int]]
 
 STATEMENTS = Statements("jobsd.operations", "depths.sql")
 

@@ -5,18 +5,13 @@ appends a row for each kind of error, which says how many have come or gone. The
 rows is exact at every moment. Once a minute a tree whose jobs have failed folds them.
 """
 
-from __future__ import annotations
+from collections.abc import Iterable
+from typing import Any
 
-from typing import TYPE_CHECKING, Any
-
+from jobsd.database.connection import Session
 from jobsd.database.statements import Statements
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from jobsd.database.connection import Session
-
-    Row = dict[str, Any]
+Row = dict[str, Any]
 
 STATEMENTS = Statements("jobsd.operations", "failures.sql")
 

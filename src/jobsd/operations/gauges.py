@@ -1,24 +1,18 @@
 """Reads the gauges of all trees from the database; costs nothing without a scrape."""
 
-from __future__ import annotations
-
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import Any
 
-from jobsd.database.statements import Statements
+from jobsd.database.connection import Session
+from jobsd.database.statements import Statement, Statements
 from jobsd.instruments.figures import Arrived, DatabaseFigures, TableSize, TaskRuns
 from jobsd.jobs import lanes, lost
 
 from . import depths
 from .next_runs import next_run
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from jobsd.database.connection import Session
-    from jobsd.database.statements import Statement
-
-    Rows = list[tuple[Any, ...]]
+Rows = list[tuple[Any, ...]]
 
 STATEMENTS = Statements("jobsd.operations", "gauges.sql")
 

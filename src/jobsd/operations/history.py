@@ -4,24 +4,19 @@ The history is what trees have added up once a minute. So medians and the like c
 buckets of the metrics: they are right within one, and between its ends they are guessed.
 """
 
-from __future__ import annotations
-
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jobsd.clock import utc_now
+from jobsd.database.connection import Session
 from jobsd.database.statements import Statements
 from jobsd.late import dataclass
 from jobsd.processes.counters import BUCKETS_S
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from jobsd.database.connection import Session
-
-    Row = dict[str, Any]
+Row = dict[str, Any]
 
 STATEMENTS = Statements("jobsd.operations", "history.sql")
 

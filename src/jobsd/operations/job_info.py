@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from typing import Any
 
+from jobsd.database.connection import Session
 from jobsd.errors import NotFoundError
 from jobsd.jobs import client, results, stand_in
 from jobsd.jobs.inspect import check_id
 
 from . import jobs
 from .shown_arguments import ShownArguments
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from jobsd.database.connection import Session
 
 ALIVE_S = 60.0
 """After so long without a heartbeat a process counts as dead here, for `why`."""

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from jobsd.database.connection import Session
 from jobsd.jobs import inspect
+from jobsd.jobs.inspect import Attempt, Found, JobRow, Kept
 from jobsd.late import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from jobsd.database.connection import Session
-    from jobsd.jobs.inspect import Attempt, Found, JobRow, Kept
-
     from .shown_arguments import ShownArguments
     from .why import Reason
 
-    Row = dict[str, Any]
+
+Row = dict[str, Any]
 
 
 _ENDED = frozenset({"finished", "discarded"})

@@ -1,15 +1,11 @@
 """The keys of concurrency limits that are in use: which are full, who holds them, who waits."""
 
-from __future__ import annotations
+from typing import Any
 
-from typing import TYPE_CHECKING, Any
-
+from jobsd.database.connection import Session
 from jobsd.database.statements import Statements
 
-if TYPE_CHECKING:
-    from jobsd.database.connection import Session
-
-    Row = dict[str, Any]
+Row = dict[str, Any]
 
 STATEMENTS = Statements("jobsd.operations", "limits.sql")
 

@@ -1,20 +1,15 @@
 """Judges whether the processes in the table are alive, as far as this host can know."""
 
-from __future__ import annotations
-
 import os
+from collections.abc import Iterable, Mapping
 from itertools import groupby
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from jobsd.processes import registry
+from jobsd.processes.registry import ProcessRow
 from jobsd.processes.thresholds import dead_after_s, thresholds_in
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from jobsd.processes.registry import ProcessRow
-
-    Life = Literal["alive", "silent", "gone"]
+Life = Literal["alive", "silent", "gone"]
 
 _GROUPS_MAX = 3
 

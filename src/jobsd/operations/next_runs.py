@@ -1,14 +1,9 @@
 """Computes when recurring tasks run next, and again once that time has come."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from datetime import datetime
 
 from jobsd.clock import utc_now
 from jobsd.schedules import ScheduleError, parse
-
-if TYPE_CHECKING:
-    from datetime import datetime
 
 KEPT_MAX = 20_000
 

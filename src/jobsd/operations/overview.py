@@ -1,10 +1,10 @@
 """What `status` has found out about everything, at one moment."""
 
-from __future__ import annotations
-
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from typing import Any
 
+from jobsd.database.connection import Session
 from jobsd.database.statements import Statements
 from jobsd.heartbeat.log import HeartbeatLogs
 from jobsd.jobs import inspect, lost
@@ -15,12 +15,7 @@ from .processes import processes
 from .queues import queue_rows
 from .tasks import task_rows
 
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from jobsd.database.connection import Session
-
-    Row = dict[str, Any]
+Row = dict[str, Any]
 
 STATEMENTS = Statements("jobsd.operations", "overview.sql")
 

@@ -1,22 +1,17 @@
 """The processes of all trees on the database, as rows."""
 
-from __future__ import annotations
-
+from collections.abc import Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from jobsd.database.connection import Session
 from jobsd.processes import registry, thresholds
+from jobsd.processes.registry import ProcessRow
 
 from .liveness import is_of_here, life
 from .words import counted
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from jobsd.database.connection import Session
-    from jobsd.processes.registry import ProcessRow
-
-    Row = dict[str, Any]
+Row = dict[str, Any]
 
 _IDENTITY = ("boot", "namespace", "started", "supervisor")
 

@@ -1,21 +1,16 @@
 """The queues as rows: how many jobs each has in which state, how old, whether paused."""
 
-from __future__ import annotations
-
+from collections.abc import Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from jobsd.database.connection import Session
 from jobsd.jobs import queues
 from jobsd.jobs.ready import Selection
 
 from .depths import depths
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from jobsd.database.connection import Session
-
-    Row = dict[str, Any]
+Row = dict[str, Any]
 
 
 COUNTED_MAX = 100_000

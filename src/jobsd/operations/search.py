@@ -5,22 +5,18 @@ queue and error. A value with spaces stands in double quotes. What is not unders
 reported, and narrows nothing.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import re
+from collections.abc import Collection
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jobsd.clock import parse_duration, utc_now
 from jobsd.errors import Error
 from jobsd.jobs.listing import Filter
 from jobsd.late import dataclass
 from jobsd.text import is_storable
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
 
 NAMES = ("class", "queue", "state", "error", "key", "host", "before", "after", "args.NAME")
 SEEN_MAX = 100_000

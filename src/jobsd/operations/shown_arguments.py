@@ -6,21 +6,16 @@ have published. Where that is not known, every positional argument is hidden: on
 better than one too few.
 """
 
-from __future__ import annotations
-
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from itertools import chain, repeat
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from jobsd.database.connection import Session
 from jobsd.jobs.inspect import FILTERED, without
 from jobsd.jobs.json_kinds import is_list, is_object
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-
-    from jobsd.database.connection import Session
-
-    Positional = Callable[[str], Sequence[str] | None]
+Positional = Callable[[str], Sequence[str] | None]
 
 
 class ShownArguments:

@@ -1,21 +1,16 @@
 """Reads facts about the server, our tables and versions, and no environment variables."""
 
-from __future__ import annotations
-
 import platform
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jobsd import machine
 from jobsd.clock import utc_now
-from jobsd.database.statements import Statements
+from jobsd.database.connection import Session
+from jobsd.database.statements import Statement, Statements
 from jobsd.database.steps import migrations
 
-if TYPE_CHECKING:
-    from jobsd.database.connection import Session
-    from jobsd.database.statements import Statement
-
-    Row = dict[str, Any]
+Row = dict[str, Any]
 
 STATEMENTS = Statements("jobsd.operations", "system.sql")
 

@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from datetime import UTC, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING, Any
 
 from jobsd.clock import utc_now
+from jobsd.database.connection import Session
 from jobsd.recurring import tasks
 from jobsd.recurring.lateness import SCHEDULER, lateness, overdue_since
+from jobsd.recurring.tasks import RecurringTask
 from jobsd.schedules import ScheduleError
 
 from .words import length, when
 
 if TYPE_CHECKING:
-    from datetime import datetime, tzinfo
-
-    from jobsd.database.connection import Session
     from jobsd.recurring.runs import RecurringRun
-    from jobsd.recurring.tasks import RecurringTask
 
-    Row = dict[str, Any]
+
+Row = dict[str, Any]
 
 
 def task_rows(session: Session) -> list[Row]:

@@ -4,28 +4,23 @@ A job that has ended, or that a living process has claimed, has none, but that i
 ready job without one is about to be claimed.
 """
 
-from __future__ import annotations
-
+from collections.abc import Iterator
 from dataclasses import field
 from datetime import UTC
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jobsd.clock import utc_now
+from jobsd.database.connection import Session
 from jobsd.jobs import inspect, lanes, queues, ready
+from jobsd.jobs.inspect import Found, Holder
 from jobsd.jobs.ready import Selection
 from jobsd.jobs.shown_keys import shown_key
 from jobsd.late import dataclass
 from jobsd.processes import registry
+from jobsd.processes.registry import ProcessRow
 
 from .liveness import life
 from .words import counted, length, when
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from jobsd.database.connection import Session
-    from jobsd.jobs.inspect import Found, Holder
-    from jobsd.processes.registry import ProcessRow
 
 _HOLDERS_NAMED = 10
 

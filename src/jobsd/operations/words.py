@@ -1,7 +1,5 @@
 """Numbers, times and durations in the words of people."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, timedelta
 
 from jobsd.clock import utc_now

@@ -5,22 +5,16 @@ its next. So it may come once the author's code has ended. Invariant: between it
 `_checkpoint` nothing is called here, and what comes there was for the job that has ended.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any
 
 from jobsd.errors import InterruptError
 from jobsd.jobs import around
 from jobsd.jobs.around import JOBS
-from jobsd.jobs.interrupts import NEVER
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from types import TracebackType
-
-    from jobsd.jobs.claimed_job import ClaimedJob
-    from jobsd.jobs.interrupts import Interruptible
-    from jobsd.jobs.registry import Definition
+from jobsd.jobs.claimed_job import ClaimedJob
+from jobsd.jobs.interrupts import NEVER, Interruptible
+from jobsd.jobs.registry import Definition
 
 
 def call(

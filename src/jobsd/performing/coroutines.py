@@ -9,25 +9,26 @@ lives, and `check_loop` says where it stands when it has not; after `hang_timeou
 has to go, as for a job that is over its time limit.
 """
 
-from __future__ import annotations
-
+import asyncio
 import contextlib
 import gc
 import sys
 import threading
 import traceback
 from collections import deque
+from collections.abc import Callable, Collection, Iterable
 from contextvars import Context
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
 
 from jobsd.clock import monotonic
 from jobsd.instruments.events import emit
 from jobsd.jobs import interrupts
+from jobsd.jobs.claimed_job import ClaimedJob
 from jobsd.jobs.interrupts import Interrupt, Interruptible
 from jobsd.jobs.policy import Verdict
 from jobsd.jobs.time_limits import hang_timeout_s
+from jobsd.processes.entry import ScoreboardEntry
 
 from .perform import (
     SUCCESS,
@@ -42,16 +43,7 @@ from .perform import (
     remembered_id,
 )
 from .seats import SEAT, facts_of, interrupt_task
-from .series import sift
-
-if TYPE_CHECKING:
-    import asyncio
-    from collections.abc import Callable, Collection, Iterable
-
-    from jobsd.jobs.claimed_job import ClaimedJob
-    from jobsd.processes.entry import ScoreboardEntry
-
-    from .series import Waiting
+from .series import Waiting, sift
 
 BEAT_S = 0.5
 BLOCKED_S = 1.0

@@ -7,33 +7,26 @@ neither lose a job nor run one twice: all that is done between two jobs can be b
 from what the hand says. Where it can't, the hand is adrift meanwhile, and the thread ends.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 import threading
 from collections import deque
+from collections.abc import Iterable
 from contextvars import Context
 from operator import methodcaller
-from queue import Empty
-from typing import TYPE_CHECKING, NoReturn, TypeVar
+from queue import Empty, SimpleQueue
+from threading import Lock, Thread
+from typing import NoReturn, TypeVar
 
 from jobsd.errors import Error
 from jobsd.instruments.events import emit
+from jobsd.jobs.claimed_job import ClaimedJob
+from jobsd.jobs.interrupts import Interruptible
 from jobsd.jobs.policy import Verdict
 from jobsd.text import error_stack
 
 from .perform import FRAMES_MAX, Outcome, perform
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from queue import SimpleQueue
-    from threading import Lock, Thread
-
-    from jobsd.jobs.claimed_job import ClaimedJob
-    from jobsd.jobs.interrupts import Interruptible
-
-    from .series import Series, Waiting
+from .series import Series, Waiting
 
 STRAYS_MAX = 3
 """So many with no job between them are no strays: the thread can't work."""

@@ -11,6 +11,7 @@ A job that prints or logs all the time is interrupted behind a line (`deliver_be
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
@@ -22,8 +23,6 @@ from jobsd.jobs.interrupts import NEVER, Interrupt, Interruptible
 from .seats import emit_interrupted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from jobsd.processes.hard_limits import HardLimit
 
 AGAIN_S = (0.001, 0.01)

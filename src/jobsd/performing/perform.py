@@ -1,32 +1,27 @@
 """Runs one job in the thread that called, and decides what becomes of it."""
 
-from __future__ import annotations
-
 import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from jobsd.clock import monotonic
 from jobsd.errors import CompletionError, ProcessExitError, TimeLimitExceeded
 from jobsd.instruments.events import emit, is_subscribed
 from jobsd.jobs import arguments, around, registry, results
+from jobsd.jobs.claimed_job import ClaimedJob
 from jobsd.jobs.claims import InClaim
 from jobsd.jobs.completion import BEGUN
 from jobsd.jobs.current import begin, end, running
+from jobsd.jobs.interrupts import Interruptible
 from jobsd.jobs.policy import Discard, Ending, Policy, Verdict, drawn_wait_s, judge
+from jobsd.jobs.registry import Definition
 from jobsd.jobs.time_limits import DEFAULT, kill_after_s, timeout_s
 from jobsd.text import error_message, error_stack, error_type, storable
 
 from .calls import call
 from .seats import SEAT, as_interrupt, in_thread, interrupt_later
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    from jobsd.jobs.claimed_job import ClaimedJob
-    from jobsd.jobs.interrupts import Interruptible
-    from jobsd.jobs.registry import Definition
 
 MESSAGE_MAX = 10_000
 FRAMES_MAX = 100

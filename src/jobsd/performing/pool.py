@@ -10,30 +10,22 @@ dead, and what it had in hand may run elsewhere. So a job is only started while 
 known to be ours: for `trust_s` since its claim, or since the claims were read back.
 """
 
-from __future__ import annotations
-
 import threading
+from collections.abc import Callable, Collection, Iterable, Sequence
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING
 
 from jobsd.clock import monotonic
+from jobsd.jobs.claimed_job import ClaimedJob
+from jobsd.processes.entry import ScoreboardEntry
 from jobsd.processes.forks import original_mark
 
 from .hand import Hand, check_alive, leave
 from .interrupter import Interrupter
 from .perform import Outcome, Run, described, ending, expired, made_run, remembered_id
-from .series import Series, first_job, sift
+from .series import Series, Waiting, first_job, sift
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Sequence
-
-    from jobsd.jobs.claimed_job import ClaimedJob
-    from jobsd.processes.entry import ScoreboardEntry
-
-    from .series import Waiting
-
-    Rank = Callable[[ClaimedJob], tuple[int, int]]
-    """By which one job is more urgent than another."""
+Rank = Callable[[ClaimedJob], tuple[int, int]]
+"""By which one job is more urgent than another."""
 
 TRUST_S = 30.0
 """Half of the time after which a process is declared dead, unless that was changed."""

@@ -3,19 +3,12 @@
 At most once a second, and what is left once more when the process ends; nothing else.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from jobsd.clock import monotonic
-from jobsd.database.connection import OUTAGES
+from jobsd.database.connection import OUTAGES, Session
 from jobsd.instruments.kept import KEPT
 from jobsd.jobs import progress
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from jobsd.database.connection import Session
 
 EVERY_S = 1.0
 

@@ -1,19 +1,14 @@
 """How asynchronous jobs are interrupted: the task is cancelled, unless it is in a shield."""
 
-from __future__ import annotations
-
+from asyncio import TimerHandle
+from collections.abc import Callable
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jobsd.errors import TimeLimitExceeded
 from jobsd.instruments.events import emit
+from jobsd.jobs.claimed_job import ClaimedJob
 from jobsd.jobs.interrupts import Interrupt, Interruptible
-
-if TYPE_CHECKING:
-    from asyncio import TimerHandle
-    from collections.abc import Callable
-
-    from jobsd.jobs.claimed_job import ClaimedJob
 
 SEAT: ContextVar[Interruptible | None] = ContextVar("jobsd_seat", default=None)
 """The job that a task is a part of: tasks that it has made have it from its context."""

@@ -1,17 +1,12 @@
 """A series as the pool has it: jobs that hold one slot, for one thread, one after the other."""
 
-from __future__ import annotations
-
 from collections import deque
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Iterable
 
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+from jobsd.jobs.claimed_job import ClaimedJob
 
-    from jobsd.jobs.claimed_job import ClaimedJob
-
-    Waiting = tuple[ClaimedJob, float]
-    """A job to start, and when it was ours for certain (monotonic)."""
+Waiting = tuple[ClaimedJob, float]
+"""A job to start, and when it was ours for certain (monotonic)."""
 
 
 class Series:

@@ -6,8 +6,6 @@ one call of a function that is written in C: the interpreter changes threads onl
 (It may collect garbage in there, which calls what classes define: so it is kept from that.)
 """
 
-from __future__ import annotations
-
 import ctypes
 import gc
 import logging
@@ -15,16 +13,12 @@ import sys
 from functools import partial
 from itertools import compress, starmap
 from operator import attrgetter, call, eq, is_, itemgetter
-from typing import TYPE_CHECKING, Any
+from types import FrameType
+from typing import Any
 
-from jobsd.jobs.interrupts import find_here
+from jobsd.jobs.interrupts import Interrupt, Interruptible, find_here
 
 from .calls import CODE
-
-if TYPE_CHECKING:
-    from types import FrameType
-
-    from jobsd.jobs.interrupts import Interrupt, Interruptible
 
 _OURS = ("jobsd", "logging")
 _THROUGH = ("jobsd.jobs.around", "jobsd.jobs.definition", "jobsd.jobs.enqueueable")

@@ -1,18 +1,14 @@
 """What a process is given by the supervisor that starts it."""
 
-from __future__ import annotations
-
 from dataclasses import field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jobsd.instruments.pipes import Pipes
 from jobsd.late import dataclass
 
+from .entry import ScoreboardEntry
 from .nap import Nap
-
-if TYPE_CHECKING:
-    from .entry import ScoreboardEntry
-    from .scoreboard import Scoreboard
+from .scoreboard import Scoreboard
 
 
 @dataclass(slots=True)

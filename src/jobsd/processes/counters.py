@@ -7,14 +7,12 @@ a time writes a row; the monitor sums the rows of all entries.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Sequence
 from itertools import zip_longest
 from operator import add
-from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from .queue_names import QueueNames
+from .queue_names import QueueNames
 
 Words = TypeVar("Words", bound="Sequence[int]")
 

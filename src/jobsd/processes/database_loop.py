@@ -4,18 +4,13 @@ A subclass defines `poll`, `doing`, and `metadata`, which its row in `processes`
 extends `connect` and `disconnect` by what it must forget, or read again, after an outage.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jobsd.database.commits import Commits
+from jobsd.database.connection import Session
 
 from . import registry
-
-if TYPE_CHECKING:
-    from jobsd.database.connection import Session
-
-    from .context import Context
+from .context import Context
 
 
 class DatabaseLoop:

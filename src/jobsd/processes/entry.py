@@ -17,21 +17,16 @@ never goes back when a process dies.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from jobsd.clock import monotonic_ns
 
 from .counters import FAILURES, QUEUE_WORDS, QueueCounters
 from .hard_limits import LIMITS_END, HardLimits
-from .queue_names import CLASSES_MAX, ERRORS_MAX, QUEUES_MAX
+from .queue_names import CLASSES_MAX, ERRORS_MAX, QUEUES_MAX, Names
 from .running_jobs import ENDED, ENDINGS_AT, JOBS_AT
 from .web_requests import REQUESTS, index_of
 from .words import Text, Word
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from .queue_names import Names
 
 FREE, TAKEN, UP, DEAD = range(4)
 

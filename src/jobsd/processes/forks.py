@@ -6,22 +6,17 @@ then. A copy in the middle of a wait in C would not end at all. So it gets what 
 to any program: the same that an exec would have made of the handlers.
 """
 
-from __future__ import annotations
-
 import contextlib
 import faulthandler
 import mmap
 import os
 import signal
 import threading
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING
+from types import FrameType
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from types import FrameType
-
-    Handler = Callable[[int, FrameType | None], object]
+Handler = Callable[[int, FrameType | None], object]
 
 
 _MADV_WIPEONFORK = 18

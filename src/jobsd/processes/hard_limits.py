@@ -9,7 +9,8 @@ that runs; so it does no harm when it comes late.
 from __future__ import annotations
 
 from array import array
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterator
+from typing import NamedTuple
 
 from jobsd.clock import monotonic_ns
 from jobsd.jobs.claims import InClaim
@@ -17,9 +18,6 @@ from jobsd.jobs.claims import InClaim
 from .endings import OUTCOMES
 from .running_jobs import COROUTINES_MAX, JOBS_END, THREADS_MAX, RunningJobs
 from .words import Text, Word
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _JOB, _CLAIM, _ROW = 1, 2, 8
 """Of a row: the moment, job and claim, then what is to become of it."""

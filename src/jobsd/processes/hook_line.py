@@ -5,21 +5,15 @@ event with hooks. Lines are short, so each is written whole or not at all; when 
 full, no process waits.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os
 import select
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Callable, Mapping
+from typing import Any, cast
 
 from jobsd.instruments.error_facts import describe
-from jobsd.instruments.events import subscribe
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from jobsd.instruments.events import Event
+from jobsd.instruments.events import Event, subscribe
 
 _LINE_MAX = select.PIPE_BUF
 _TEXT_MAX = 1000

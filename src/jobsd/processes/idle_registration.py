@@ -1,13 +1,8 @@
 """The row by which an idle process asks for notifications."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from jobsd.database.connection import Session
 
 from . import registry
-
-if TYPE_CHECKING:
-    from jobsd.database.connection import Session
 
 
 class IdleRegistration:

@@ -10,21 +10,16 @@ own; the process waits for it for a bounded time, while its loop keeps ticking. 
 processes send a message to the hooks process, and wait only for their start hooks.
 """
 
-from __future__ import annotations
-
 import threading
+from collections.abc import Callable
 from dataclasses import asdict
-from typing import TYPE_CHECKING
 
 from jobsd.clock import monotonic
 from jobsd.instruments import hooks
 from jobsd.instruments.hooks import Process
 from jobsd.machine import hostname
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from .context import Context
+from .context import Context
 
 START_S = 10.0
 """How long the process waits for start hooks; after that they run beside its work."""

@@ -1,17 +1,11 @@
 """The rest between two polls of a loop, which a signal, a thread or a socket can end."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import select
 import signal
 import weakref
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
+from collections.abc import Iterable
 
 YIELD_S = 0.0001
 """Longer than a thread takes to wake."""

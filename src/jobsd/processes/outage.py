@@ -8,10 +8,6 @@ have the same outage: the first one reports it for all, and the last one that re
 its end. A process that dies meanwhile no longer counts.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import psycopg
 from psycopg import errors
 
@@ -19,9 +15,8 @@ from jobsd.clock import monotonic, monotonic_ns
 from jobsd.database.grants import REMEDY
 from jobsd.instruments.events import emit
 
-if TYPE_CHECKING:
-    from .entry import ScoreboardEntry
-    from .scoreboard import Scoreboard
+from .entry import ScoreboardEntry
+from .scoreboard import Scoreboard
 
 PAUSE_MIN_S = 0.1
 PAUSE_MAX_S = 1.0

@@ -9,13 +9,12 @@ stopping (once asked to), gone. An outage leads from any of the first three back
 jobs that run meanwhile go on.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import signal
 import threading
-from typing import TYPE_CHECKING, Protocol
+from types import FrameType, TracebackType
+from typing import Protocol
 
 from psycopg import errors
 
@@ -23,17 +22,12 @@ from jobsd.database.connection import OUTAGES
 from jobsd.instruments import logs
 from jobsd.instruments.events import emit
 
-from .forks import reset_signals_in_forks
+from .context import Context
+from .forks import Handler, reset_signals_in_forks
 from .lifecycle_hooks import LifecycleHooks
 from .outage import Outage
+from .recycling import RecyclePolicy
 from .title import set_title
-
-if TYPE_CHECKING:
-    from types import FrameType, TracebackType
-
-    from .context import Context
-    from .forks import Handler
-    from .recycling import RecyclePolicy
 
 REST_MAX_S = 5.0
 """Every loop polls at least this often, also when nothing wakes it."""

@@ -5,19 +5,15 @@ memory and age. The process works until its successor is up and then stops in or
 is the point at which recycling begins, not one that is never exceeded.
 """
 
-from __future__ import annotations
-
 import errno
 import os
 import resource
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from jobsd.clock import monotonic
 from jobsd.instruments.events import emit
 
-if TYPE_CHECKING:
-    from .entry import ScoreboardEntry
+from .entry import ScoreboardEntry
 
 MEMORY_EVERY_S = 1.0
 """How often the memory is measured: each time reads /proc."""

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from jobsd.database.connection import Session
 from jobsd.database.statements import Statements
 from jobsd.late import dataclass
 from jobsd.machine import hostname, process_stat
 
+from .thresholds import Thresholds
+
 if TYPE_CHECKING:
-    from datetime import datetime
-
-    from jobsd.database.connection import Session
-
     from .context import Context
-    from .thresholds import Thresholds
 
 STATEMENTS = Statements("jobsd.processes", "registry.sql")
 

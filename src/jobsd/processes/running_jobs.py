@@ -10,17 +10,13 @@ writes that down with the heartbeats, so that no statement is needed for each st
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from jobsd.clock import monotonic_ns
 from jobsd.jobs.claims import InClaim
+from jobsd.jobs.policy import Ending
 
 from .endings import ENDING_WORDS, read_ending, write_ending
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from jobsd.jobs.policy import Ending
 
 THREADS_MAX = 256
 COROUTINES_MAX = 1000

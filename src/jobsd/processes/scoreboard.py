@@ -11,14 +11,15 @@ import mmap
 import os
 import time
 import weakref
+from collections.abc import Generator, Iterator
 from dataclasses import astuple
 from itertools import islice, takewhile
-from typing import TYPE_CHECKING
 
 from jobsd.clock import monotonic_ns
 
-from .counters import QUEUE_WORDS, column, totals
+from .counters import QUEUE_WORDS, Sums, column, totals
 from .entry import DEAD, ENTRY_WORDS, FREE, KINDS, REASONS, TAKEN, UP, ScoreboardEntry
+from .hook_line import HookLine
 from .queue_names import (
     CLASSES_MAX,
     ERRORS_MAX,
@@ -30,12 +31,6 @@ from .queue_names import (
 )
 from .thresholds import Thresholds
 from .words import Text, Word
-
-if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
-
-    from .counters import Sums
-    from .hook_line import HookLine
 
 ENTRIES_MAX = 256
 _HEAD_WORDS = 512

@@ -6,16 +6,11 @@ that of the process, and the time that the process's supervisor takes to kill it
 since until then it may run a job.
 """
 
-from __future__ import annotations
-
 import math
+from collections.abc import Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING
 
 from jobsd.late import dataclass
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 KILLED_WITHIN_S = 2.0
 """The longest time between a process's `hang_timeout` and its end: the supervisor's check, and

@@ -1,7 +1,5 @@
 """Process titles: what `ps` shows of us."""
 
-from __future__ import annotations
-
 import setproctitle
 
 _shown = ""

@@ -1,7 +1,5 @@
 """The pages of the dashboard by which requests are counted, and the statuses of answers."""
 
-from __future__ import annotations
-
 PAGES = (
     *("/", "/jobs", "/jobs/ID", "/queues", "/queues/NAME", "/recurring", "/recurring/KEY"),
     *("/heartbeats", "/processes", "/processes/ID", "/limits", "/history", "/system", "/audit"),

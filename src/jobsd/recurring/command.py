@@ -7,22 +7,18 @@ arguments may have. Solid Queue's own clean-up is understood in its Ruby spellin
 arguments included, and means ours.
 """
 
-from __future__ import annotations
-
 import ast
 import io
 import math
 import re
 import tokenize
 import warnings
-from typing import TYPE_CHECKING, cast
+from collections.abc import Iterable
+from typing import cast
 
 from jobsd.errors import Error
 from jobsd.late import dataclass, pattern
 from jobsd.text import is_storable
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 LONGEST = 2048
 

@@ -12,11 +12,10 @@ Invariant: no other text of the table makes a process import anything, or reach 
 these modules has imported itself (`app.jobs.os.system`).
 """
 
-from __future__ import annotations
-
 import importlib
 import sys
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import Any
 
 from jobsd.database.statements import Statements
 from jobsd.errors import NotFoundError, RefusedError
@@ -27,9 +26,6 @@ from jobsd.late import dataclass
 
 from .command import parse_command
 from .definition import COMMAND_QUEUE
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 STATEMENTS = Statements("jobsd.recurring", "command_job.sql")
 

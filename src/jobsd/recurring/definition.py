@@ -7,21 +7,17 @@ no database, so that a file can be read without a driver.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from datetime import datetime
+from typing import Any, cast
 
 from jobsd.errors import Error
 from jobsd.jobs import arguments, registry
 from jobsd.jobs.registry import check_class, check_priority, check_queue
 from jobsd.late import dataclass, pattern
-from jobsd.schedules import parse
+from jobsd.schedules import Schedule, parse
 from jobsd.text import is_storable
 
 from .command import parse_command
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from jobsd.schedules import Schedule
 
 COMMAND_QUEUE = "recurring"
 """Where commands run, unless their task says otherwise."""

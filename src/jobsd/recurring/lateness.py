@@ -7,18 +7,17 @@ counts with the time that it has taken so far.
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from jobsd.late import dataclass
 from jobsd.schedules import ScheduleError
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from datetime import datetime
+from .tasks import RecurringTask
 
+if TYPE_CHECKING:
     from .runs import RecurringRun
-    from .tasks import RecurringTask
 
 LATE_S = 2.0
 """A run that begins within this time after its planned instant is in time."""

@@ -7,32 +7,22 @@ Where a limit may discard a job, or one of its unique key, more statements of th
 transaction decide.
 """
 
-from __future__ import annotations
-
 import json
+from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC
-from typing import TYPE_CHECKING, Any
+from datetime import UTC, datetime
+from typing import Any
 
-from jobsd.database.statements import Statements
+from jobsd.database.connection import Session
+from jobsd.database.statements import Statement, Statements
 from jobsd.errors import RefusedError
 from jobsd.jobs import bulk, registry
-from jobsd.jobs.draft import Options, draft
+from jobsd.jobs.draft import Draft, Options, draft
 from jobsd.jobs.enqueue import EnqueuedJob
 from jobsd.late import dataclass
 
 from .command_job import COMMAND_JOB
-from .definition import is_key
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from datetime import datetime
-
-    from jobsd.database.connection import Session
-    from jobsd.database.statements import Statement
-    from jobsd.jobs.draft import Draft
-
-    from .definition import StoredTask
+from .definition import StoredTask, is_key
 
 STATEMENTS = Statements("jobsd.recurring", "runs.sql")
 

@@ -6,10 +6,12 @@ and removed at run time. The schedulers read all of them from this table.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, overload
 
 from jobsd.clock import utc_now
+from jobsd.database.connection import Session
 from jobsd.database.statements import Statements
 from jobsd.errors import NotFoundError, RefusedError
 from jobsd.jobs.operation import lent
@@ -21,9 +23,6 @@ from jobsd.text import closest
 from .definition import StoredTask, TaskDefinition, columns, define, is_key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from jobsd.database.connection import Session
     from jobsd.jobs.enqueue import EnqueuedJob
 
     from .runs import RecurringRun

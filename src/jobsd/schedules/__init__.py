@@ -26,8 +26,6 @@ each. This package knows no database, no task and no present time. It imports no
 jobsd but `errors`, `clock` and `late`, so that it could be published as it stands.
 """
 
-from __future__ import annotations
-
 from .error import ScheduleError
 from .explanation import explain
 from .schedule import Schedule, parse, parse_every

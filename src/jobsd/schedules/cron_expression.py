@@ -4,19 +4,13 @@
 which days match, prints the expression, and refuses one that can never run.
 """
 
-from __future__ import annotations
-
 from datetime import date, timedelta
-from typing import TYPE_CHECKING
 
 from jobsd.late import dataclass
 
-from .cron_fields import DAY, LARGER, MONTH
+from .cron_fields import DAY, LARGER, MONTH, Field, MonthDays, Span, WeekDays
 from .error import ScheduleError
 from .vocabulary import MONTH_NAMES
-
-if TYPE_CHECKING:
-    from .cron_fields import Field, MonthDays, Span, WeekDays
 
 _LONGEST = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 # The 29th of February falls on each weekday within 40 years, even across the year 2100.

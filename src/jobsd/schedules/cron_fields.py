@@ -6,17 +6,12 @@ weekdays of every n-th week (`1%2`, counted from the week of Monday, 2018-12-31,
 original does).
 """
 
-from __future__ import annotations
-
+from collections.abc import Iterable
 from dataclasses import field
 from datetime import date, timedelta
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 from jobsd.late import dataclass
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 NthWeekday = tuple[int, int]
 WeekdayOfWeeks = tuple[int, int, int]

@@ -14,10 +14,7 @@ A range whose end lies before its start wraps around (`fri-mon`, `22-2`); hour 2
 of the same day, as in the original; a step beyond the field's size leaves its first value.
 """  # noqa: E501 - a grammar reads best with one rule a line
 
-from __future__ import annotations
-
 import re
-from typing import TYPE_CHECKING
 from zlib import crc32
 
 from jobsd.late import dataclass, pattern
@@ -32,6 +29,7 @@ from .cron_fields import (
     WEEKDAY,
     Field,
     MonthDays,
+    Span,
     WeekDays,
     every,
     full,
@@ -39,9 +37,6 @@ from .cron_fields import (
 )
 from .error import ScheduleError, quoted
 from .vocabulary import MONTHS, WEEKDAYS
-
-if TYPE_CHECKING:
-    from .cron_fields import Span
 
 _NAMED = {
     "@yearly": "0 0 1 1 *",

@@ -1,7 +1,5 @@
 """The error that refuses a schedule."""
 
-from __future__ import annotations
-
 from jobsd.errors import Error
 
 

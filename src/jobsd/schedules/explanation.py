@@ -1,14 +1,10 @@
 """Explains a schedule: the cron, the zone and the next runs, or why it is refused."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from typing import Any
 
 from .error import ScheduleError
 from .schedule import parse
-
-if TYPE_CHECKING:
-    from datetime import datetime
 
 
 def explain(text: str, time_zone: str, n: int, after: datetime) -> dict[str, Any]:

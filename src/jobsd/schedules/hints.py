@@ -1,7 +1,5 @@
 """What to write instead of a phrase that is no schedule."""
 
-from __future__ import annotations
-
 import re
 
 from jobsd.late import pattern

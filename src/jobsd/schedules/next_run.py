@@ -24,16 +24,15 @@ takes a fifth of what a command may take.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from threading import Lock
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from datetime import date, tzinfo
+from .cron_expression import CronExpression
 
+if TYPE_CHECKING:
     from croniter import croniter
 
-    from .cron_expression import CronExpression
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SECOND = timedelta(seconds=1)

@@ -1,7 +1,5 @@
 """A parsed phrase: its parts, before `phrase_compiler` decides what they mean together."""
 
-from __future__ import annotations
-
 from dataclasses import field
 from typing import NamedTuple
 

@@ -20,19 +20,13 @@ The rules; `docs/reference/schedules.md` gives their reasons and where the origi
 The days are compiled here, the times of day in `phrase_compiler_times`.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 from jobsd.late import dataclass
 
 from .cron_expression import CronExpression, require_possible, uneven_steps
 from .cron_fields import DAY, LARGER, MONTH, WEEKDAY, Field, MonthDays, WeekDays, full, only
 from .error import ScheduleError, quoted
+from .phrase import Cadence, Phrase
 from .phrase_compiler_times import counted, times_of
-
-if TYPE_CHECKING:
-    from .phrase import Cadence, Phrase
 
 _MOST = {"second": 60, "minute": 60, "hour": 24, "day": 30, "week": 1, "month": 12, "year": 1}
 _SIZES = _MOST | {"day": 31}

@@ -4,17 +4,11 @@ Each cadence has one function, which says what the other parts may add to it. Th
 rules stand in `phrase_compiler`.
 """
 
-from __future__ import annotations
-
 from itertools import groupby
-from typing import TYPE_CHECKING
 
-from .cron_fields import HOUR, LARGER, MINUTE, SECOND, Field, every, full, only
+from .cron_fields import HOUR, LARGER, MINUTE, SECOND, Field, Span, every, full, only
 from .error import ScheduleError, quoted
-
-if TYPE_CHECKING:
-    from .cron_fields import Span
-    from .phrase import Cadence, Phrase
+from .phrase import Cadence, Phrase
 
 TimeOfDay = tuple[Field, Field, Field]
 

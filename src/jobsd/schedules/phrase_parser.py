@@ -17,8 +17,6 @@ collects the parts: `phrase_compiler` decides what they mean together, and which
 contradict each other.
 """  # noqa: E501 - a grammar reads best with one rule a line
 
-from __future__ import annotations
-
 from .error import ScheduleError, quoted
 from .phrase import Cadence, Phrase
 from .phrase_parser_days import is_bare_number, starts_days, take_days, take_span_of_days

@@ -12,17 +12,11 @@ After "every" an ordinal needs its "of the month": "every second" is a cadence, 
 third monday" may mean two things.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 from .cron_fields import MONTH, WEEKDAY
 from .error import ScheduleError, quoted
+from .phrase import Phrase
+from .tokenizer import Tokens
 from .vocabulary import MONTHS, ORDINALS, TO, UNITS, WEEKDAYS_IN_PHRASES
-
-if TYPE_CHECKING:
-    from .phrase import Phrase
-    from .tokenizer import Tokens
 
 _GROUPS = {
     "weekday": range(1, 6),

@@ -10,17 +10,10 @@
 day itself, as in the original; 13pm is taken for 13:00, with a warning.
 """  # noqa: E501 - a grammar reads best with one rule a line
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 from .error import ScheduleError, quoted
-from .phrase import Clock
+from .phrase import Clock, Phrase
+from .tokenizer import Tokens
 from .vocabulary import HALVES_OF_THE_DAY, HOURS, MINUTES, TO
-
-if TYPE_CHECKING:
-    from .phrase import Phrase
-    from .tokenizer import Tokens
 
 _TO_OR_DASH = TO | {"-"}
 

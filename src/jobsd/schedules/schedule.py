@@ -1,28 +1,21 @@
 """A schedule: its text, the cron expressions that it means, and when it runs."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from jobsd.clock import parse_duration
 from jobsd.late import dataclass, pattern
 
-from .cron_expression import uneven_steps
+from .cron_expression import CronExpression, uneven_steps
 from .cron_parser import is_cron_expression, parse_cron_expression
 from .error import ScheduleError, quoted
 from .next_run import CronRuns, IntervalRuns
 from .phrase_compiler import crons_of
 from .phrase_parser import parse_phrase
 from .time_zones import require_zone
-
-if TYPE_CHECKING:
-    from datetime import tzinfo
-
-    from .cron_expression import CronExpression
 
 _MAX_LENGTH = 1024
 _ZONE_PREFIX = pattern(r"(?:CRON_)?TZ=(\S+)\s+(?=\S)", re.IGNORECASE)

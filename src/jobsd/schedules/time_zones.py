@@ -4,8 +4,6 @@ A name is looked up in the zone database of the system, else of the package tzda
 are found in any case; a name that does not exist is refused with the nearest that do.
 """
 
-from __future__ import annotations
-
 import re
 from datetime import UTC, timedelta, timezone, tzinfo
 from functools import cache, lru_cache

@@ -1,17 +1,12 @@
 """Cuts a phrase into words, numbers, clock times, ordinals and zones."""
 
-from __future__ import annotations
-
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from jobsd.late import dataclass, pattern
 
 from .error import ScheduleError, quoted
 from .vocabulary import AND, GLUED, KNOWN, NUMBERS, ORDINALS
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 _TOKEN = pattern(
     r"(?P<offset>(?<![^\s,])[+-]\d\d:?(?:\d\d)?(?![^\s,]))"

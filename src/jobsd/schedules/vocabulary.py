@@ -1,7 +1,5 @@
 """The words of the schedule language, all in lower case, and what they stand for."""
 
-from __future__ import annotations
-
 
 def _words(text: str) -> list[str]:
     return text.split()

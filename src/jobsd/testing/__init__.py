@@ -6,8 +6,6 @@ The plugin of pytest registers itself and has the fixtures `jobs`, `jobs_inline`
 Each name is loaded at its first use: pytest imports this wherever jobsd is installed.
 """
 
-from __future__ import annotations
-
 from importlib import import_module
 from typing import TYPE_CHECKING
 

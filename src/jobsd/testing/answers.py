@@ -3,29 +3,22 @@
 A function that needs more than is here raises: nothing reaches a database by mistake.
 """
 
-from __future__ import annotations
-
 import contextlib
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from collections.abc import Callable, Generator, Mapping
+from datetime import datetime, timedelta
+from typing import Any, NoReturn, cast
 
+from jobsd.database.connection import Session
+from jobsd.database.statements import Statement
 from jobsd.errors import Error
 from jobsd.heartbeat import log as heartbeat_log
 from jobsd.jobs import retention
 from jobsd.recurring import command_job
 
 from .by_hand import ByHand
+from .job_store import JobStore
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping
-    from datetime import datetime
-
-    from jobsd.database.connection import Session
-    from jobsd.database.statements import Statement
-
-    from .job_store import JobStore
-
-    Rows = list[tuple[Any, ...]]
+Rows = list[tuple[Any, ...]]
 
 
 class Answers:

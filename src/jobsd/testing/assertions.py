@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 from jobsd.clock import parse_duration
 from jobsd.errors import Error
@@ -14,12 +15,8 @@ from jobsd.jobs.enqueueable import FunctionJob
 from .job_store import raise_failures
 from .memory_queue import MemoryQueue
 from .open_jobs import Wanted
+from .recorded_job import RecordedJob
 from .stored_queue import StoredQueue
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from .recorded_job import RecordedJob
 
 Which: TypeAlias = FunctionJob[Any, Any] | type[Job] | str
 """A job, or its registered name."""

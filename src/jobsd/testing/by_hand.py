@@ -4,29 +4,23 @@ Jobs that are cancelled, discarded and retried, and queues that are paused and e
 to be refused is refused by the functions that send the statements.
 """
 
-from __future__ import annotations
-
 import re
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from jobsd.database.statements import Statement
 from jobsd.errors import Error
 from jobsd.jobs import cancels, discards, failed, inspect, listing, lost, queues
 from jobsd.jobs.queues import Pause
 from jobsd.states import STATES
 
 from . import found, running
+from .job_store import JobStore
+from .recorded_job import RecordedJob
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-
-    from jobsd.database.statements import Statement
-
-    from .job_store import JobStore
-    from .recorded_job import RecordedJob
-
-    Given = Mapping[str, Any]
-    Rows = list[tuple[Any, ...]]
+Given = Mapping[str, Any]
+Rows = list[tuple[Any, ...]]
 
 _NOT_SEARCHED = ("error", "error_type", "key", "host", "arguments", "words")
 

@@ -1,10 +1,9 @@
 """A job of the queue in memory as `find`, and all that refuses something, sees it."""
 
-from __future__ import annotations
-
 import json
 import os
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 from jobsd import machine
 from jobsd.jobs.inspect import Attempt, Found, JobRow, Kept
@@ -13,12 +12,8 @@ from jobsd.operations.jobs import Examined
 from jobsd.operations.why import Reason
 
 from . import running
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from .job_store import JobStore
-    from .recorded_job import RecordedJob
+from .job_store import JobStore
+from .recorded_job import RecordedJob
 
 PROCESS = "test kit"
 """Stands for the worker."""

@@ -13,39 +13,30 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_left
-from datetime import timedelta
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime, timedelta
 from operator import attrgetter
-from typing import TYPE_CHECKING
 
 from jobsd.clock import utc_now
 from jobsd.errors import Error
 from jobsd.jobs.bulk import EnqueuedJobs, code_of
+from jobsd.jobs.draft import Draft
 from jobsd.jobs.enqueue import EnqueuedJob, report_duplicate
+from jobsd.jobs.queues import Pause
 from jobsd.jobs.results import End
+from jobsd.performing.perform import Outcome
 
 from . import running
 from .keys import UniqueKeys
 from .open_jobs import ANY, OpenJobs, Wanted, key_of
 from .recorded_job import RecordedJob
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-    from datetime import datetime
-
-    from jobsd.jobs.draft import Draft
-    from jobsd.jobs.queues import Pause
-    from jobsd.performing.perform import Outcome
-
 STEPS_MAX = 100_000
 """So many jobs in one go are an endless loop: jobs that enqueue or snooze themselves."""
 
 
 class JobStore:
-    """The jobs that a test has enqueued; see `enqueued`.
-
-    With `inline` each is performed as soon as it is enqueued, unless it is for later. `now`
-    says what time it is; without it time stands for nothing, and retries do not wait.
-    """
+    """Keeps the jobs of a test, performs them, and says what has become of each."""
 
     def __init__(
         self, *, inline: bool = False, now: Callable[[], datetime] | None = None

@@ -1,18 +1,12 @@
 """Which job has which unique key, judged by the rules of `5_unique.sql` of the migration."""
 
-from __future__ import annotations
-
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import TYPE_CHECKING
+from datetime import datetime, timedelta
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from datetime import datetime
+from jobsd.jobs.unique import Uniqueness
 
-    from jobsd.jobs.unique import Uniqueness
-
-    from .recorded_job import RecordedJob
+from .recorded_job import RecordedJob
 
 
 @dataclass(slots=True)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from collections.abc import Callable
+from datetime import datetime
+from typing import cast
+
+from jobsd.jobs.client import Client
+from jobsd.operations.jobs import Examined
 
 from . import found
 from .answers import Answers
 from .job_store import JobStore
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from datetime import datetime
-
-    from jobsd.jobs.client import Client
-    from jobsd.operations.jobs import Examined
 
 
 class MemoryQueue(JobStore):

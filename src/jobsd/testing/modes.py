@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
+from collections.abc import Generator
+from datetime import datetime
+from pathlib import Path
 
 from jobsd.jobs import policy, stand_in
 
 from .memory_queue import MemoryQueue
 from .virtual_clock import VirtualClock
-
-if TYPE_CHECKING:
-    from collections.abc import Generator
-    from datetime import datetime
-    from pathlib import Path
 
 
 @contextlib.contextmanager

@@ -6,19 +6,15 @@ costs the logarithm of how many jobs there are and not a look at each of them, a
 jobs take ten times as long as a thousand.
 """
 
-from __future__ import annotations
-
 import itertools
 from collections import defaultdict
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from datetime import datetime
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
-    from datetime import datetime
-
-    from .recorded_job import RecordedJob
+from .recorded_job import RecordedJob
 
 Lane: TypeAlias = list[tuple[Any, int, int, "RecordedJob"]]
 """A heap of: what the order is by, a number that decides ties, the ticket, and the job."""

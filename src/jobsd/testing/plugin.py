@@ -5,13 +5,12 @@ A run that uses none of the fixtures loads nothing of jobsd but this.
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
-
     from .memory_queue import MemoryQueue
     from .virtual_clock import VirtualClock
 

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from datetime import datetime
+from typing import Any, NamedTuple
 
 from jobsd.jobs import arguments, registry, results
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from jobsd.jobs.draft import Draft
+from jobsd.jobs.draft import Draft
 
 ENDED = ("finished", "failed", "discarded")
 

@@ -1,12 +1,12 @@
 """The recurring tasks of a project, planned by the scheduler's own timetable."""
 
-from __future__ import annotations
-
 import os
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
+from datetime import datetime
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from jobsd.configuration.flags import Flags
@@ -14,17 +14,12 @@ from jobsd.configuration.folder import project_root
 from jobsd.configuration.load import load
 from jobsd.jobs import registry
 from jobsd.recurring import command_job, runs
+from jobsd.recurring.definition import TaskDefinition
 from jobsd.recurring.tasks import RecurringTask
 from jobsd.scheduler.timetable import Timetable
 from jobsd.schedules import ScheduleError
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from datetime import datetime
-
-    from jobsd.recurring.definition import TaskDefinition
-
-    from .memory_queue import MemoryQueue
+from .memory_queue import MemoryQueue
 
 _BATCH = 1000
 

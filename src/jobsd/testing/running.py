@@ -1,12 +1,10 @@
 """One job run in the thread of the test, by what runs jobs in a worker."""
 
-from __future__ import annotations
-
 import json
 import sys
 import threading
 from contextvars import Context
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jobsd.errors import Cancelled
 from jobsd.jobs import interrupts, registry
@@ -15,8 +13,7 @@ from jobsd.jobs.interrupts import Interrupt
 from jobsd.performing.interrupter import Interrupter
 from jobsd.performing.perform import Outcome, perform, stored_error
 
-if TYPE_CHECKING:
-    from .recorded_job import RecordedJob
+from .recorded_job import RecordedJob
 
 
 def run(job: RecordedJob) -> Outcome:

@@ -6,9 +6,9 @@ What is recorded is written by the statement of workers. There is no clock: retr
 again at once.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
 
 from psycopg import pq
 
@@ -18,17 +18,11 @@ from jobsd.jobs import claims, client
 from jobsd.jobs.claims import Ended
 from jobsd.jobs.draft import Draft
 from jobsd.jobs.drivers import PsycopgDriver, driver_of
-from jobsd.performing.perform import described
+from jobsd.performing.perform import Outcome, described
 
 from . import running
 from .open_jobs import ANY, Wanted
 from .recorded_job import RecordedJob
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from datetime import datetime
-
-    from jobsd.performing.perform import Outcome
 
 STATEMENTS = Statements("jobsd.testing", "stored_queue.sql")
 

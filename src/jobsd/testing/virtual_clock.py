@@ -8,21 +8,18 @@ told to follow (`on_move`).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
-from typing import TYPE_CHECKING, NamedTuple
+from pathlib import Path
+from typing import NamedTuple
 
 from jobsd.clock import parse_duration, utc_now
 from jobsd.errors import Error
 
 from .job_store import raise_failures
 from .memory_queue import MemoryQueue
+from .recorded_job import RecordedJob
 from .recurring_tasks import RecurringTasks
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from .recorded_job import RecordedJob
 
 _WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _TICK = timedelta(microseconds=1)

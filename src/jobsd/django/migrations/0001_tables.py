@@ -1,7 +1,5 @@
 """Makes the tables of the queue."""
 
-from __future__ import annotations
-
 from typing import ClassVar
 
 from jobsd.django.library import migrations

@@ -1,7 +1,5 @@
 """Makes the permissions for the dashboard, and no table."""
 
-from __future__ import annotations
-
 from typing import ClassVar
 
 from jobsd.django.library import db_models as models

@@ -1,7 +1,5 @@
 """`manage.py jobs …`: all commands of jobsd, with the project's database and jobs."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys
