@@ -74,8 +74,27 @@ SELECT
             THEN (
                 SELECT count(*)
                 FROM (
-                    SELECT FROM jobsd.all_ready_executions AS ready
-                    WHERE ready.queue_name = first.queue_name
+                    -- The last ones first: what was taken lately still stands at the begin.
+                    (
+                        SELECT FROM jobsd.ready_executions
+                        WHERE queue_name = first.queue_name
+                        ORDER BY priority DESC, position DESC
+                        LIMIT %(most)s
+                    )
+                    UNION ALL
+                    (
+                        SELECT FROM jobsd.parked_executions
+                        WHERE queue_name = first.queue_name
+                        ORDER BY lane DESC, priority DESC, position DESC
+                        LIMIT %(most)s
+                    )
+                    UNION ALL
+                    (
+                        SELECT FROM jobsd.blocked_executions
+                        WHERE queue_name = first.queue_name AND position IS NOT NULL
+                        ORDER BY priority DESC, position DESC
+                        LIMIT %(most)s
+                    )
                     LIMIT %(most)s
                 ) AS counted
             )
@@ -145,12 +164,17 @@ SELECT queue_name, 'blocked', count(*), NULL
 FROM (SELECT queue_name FROM jobsd.all_blocked_executions LIMIT least(%(most)s, 100000)) AS counted
 GROUP BY queue_name
 UNION ALL
-SELECT
-    job.queue_name, 'claimed', count(*),
-    extract(epoch FROM now() - min(claimed.created_at))::float8
-FROM (SELECT job_id, created_at FROM jobsd.claimed_executions LIMIT least(%(most)s, 100000)) AS claimed
-JOIN jobsd.jobs AS job ON job.id = claimed.job_id
-GROUP BY job.queue_name
+SELECT queue_name, 'claimed', count(*), extract(epoch FROM now() - min(created_at))::float8
+FROM (
+    -- All jobs of a claim by one search of the index: they lie together.
+    SELECT job.queue_name, claims.created_at
+    FROM jobsd.claims
+    CROSS JOIN LATERAL (
+        SELECT queue_name FROM jobsd.jobs WHERE id = ANY (claims.job_ids)
+    ) AS job
+    LIMIT least(%(most)s, 100000)
+) AS claimed
+GROUP BY queue_name
 UNION ALL
 SELECT queue_name, 'failed', sum(jobs)::bigint, NULL
 FROM (SELECT queue_name, jobs FROM jobsd.failure_counts LIMIT 100000) AS counted

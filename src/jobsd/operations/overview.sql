@@ -37,7 +37,27 @@ SELECT
         JOIN jobsd.jobs AS job ON job.id = retries.job_id
         WHERE job.attempts > 0
     ),
-    (SELECT count(*) FROM (SELECT FROM jobsd.all_ready_executions LIMIT %(most)s) AS counted),
+    (
+        -- The last ones first: what workers have taken lately still stands at the begin.
+        SELECT count(*)
+        FROM (
+            (
+                SELECT FROM jobsd.ready_executions
+                ORDER BY priority DESC, position DESC
+                LIMIT %(most)s
+            )
+            UNION ALL
+            (SELECT FROM jobsd.parked_executions LIMIT %(most)s)
+            UNION ALL
+            (
+                SELECT FROM jobsd.blocked_executions
+                WHERE position IS NOT NULL
+                ORDER BY priority DESC, position DESC
+                LIMIT %(most)s
+            )
+            LIMIT %(most)s
+        ) AS counted
+    ),
     (SELECT count(*) FROM (SELECT FROM jobsd.blocked_executions LIMIT %(most)s) AS counted),
     (SELECT count(*) FROM (SELECT FROM jobsd.claimed_executions LIMIT %(most)s) AS counted),
     (SELECT count(*) FROM (SELECT FROM jobsd.failed_executions LIMIT %(most)s) AS counted),
