@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.job_rows import claim, make_jobs, places, process_names
+from harness.played_tree import tree_on
 from jobsd.processes import registry
-from monitored_tree.tree import claim, make_jobs, names, places, tree_on
 from waiting import wait_until
 
 if TYPE_CHECKING:
@@ -37,13 +38,13 @@ def test_nobody_prunes_its_own_tree(target: Target, session: Session) -> None:
         tree.start_monitor()
         (job,) = make_jobs(session, 1)
         worker = tree.start_worker(job, running=(job,))
-        before = names(session)
+        before = process_names(session)
 
         # Neither the worker nor the supervisor, whose part is the test's, comes round.
         tree.kill(worker, signal.SIGSTOP)
         wait_until(lambda: sorted(_ages_s(session))[-2] > 1.5)
 
-        assert names(session) == before
+        assert process_names(session) == before
         assert places(session) == {job: "claimed"}
 
 
@@ -57,9 +58,9 @@ def test_a_supervisor_and_its_worker_are_pruned_together_and_the_job_fails_once(
     with tree_on(target, process_alive_threshold_s=1) as tree:
         tree.start_monitor()
 
-        wait_until(lambda: not any(name.startswith("far-") for name in names(session)))
+        wait_until(lambda: not any(name.startswith("far-") for name in process_names(session)))
 
         assert places(session) == {job: "failed"}
         rows = session.connection.execute("SELECT job_id, attempt FROM jobsd.attempts")
         assert rows.fetchall() == [(job, 1)]
-        assert tree.wait_event("job.failed")["job_id"] == job
+        assert tree.wait_only_event("job.failed")["job_id"] == job

@@ -18,7 +18,7 @@ from harness.tree import COMMAND, Tree
 from jobsd.database.connection import Target
 from jobsd.database.deadline import open_connection
 from jobsd.database.migrate import migrate
-from monitored_tree.server import OwnServer, own_server
+from outages.cluster import Cluster, cluster
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -51,7 +51,7 @@ class Database:
     """The database; with a server of our own, that can be ill-treated too."""
 
     url: str
-    own: OwnServer | None = None
+    own: Cluster | None = None
 
     def ask(self, query: str, parameters: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
         """Ask it, by a connection for this alone; a server that stands still is an error."""
@@ -74,8 +74,8 @@ def database(given_url: str | None) -> Generator[Database]:
     """A database with our tables and the audit: on a server of our own, or on a given one."""
     with contextlib.ExitStack() as stack:
         if given_url is None:
-            own = stack.enter_context(own_server())
-            made = Database(own.start().url, own)
+            own = stack.enter_context(cluster(max_connections="200"))
+            made = Database(own.start_with_tables().url, own)
         else:
             url, name = make_database(given_url)
             stack.callback(drop_database, given_url, name)

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jobs.placed import enqueue, places
+from harness.job_rows import places
+from jobs.placed import enqueue
 from jobsd.database.commits import Commits
 from jobsd.jobs import client, lost
 

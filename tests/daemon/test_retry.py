@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jobs.placed import claim, enqueue, fail, places
+from harness.job_rows import places
+from jobs.placed import claim, enqueue, fail
 from jobsd.jobs import client
 from jobsd.processes import registry
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cut_sessions import HOW, CutSessions, cutting, points
+from harness.job_rows import make_jobs
 from jobs import placed
 from jobsd.dispatcher import lost_walk
 from jobsd.instruments.events import subscribe
 from jobsd.processes.process import WAITED_OUT
-from monitored_tree.tree import make_jobs
 from waiting import Stopwatch
 
 if TYPE_CHECKING:

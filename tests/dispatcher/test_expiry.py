@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.job_rows import places
 from jobs import placed
 from jobsd.database.connection import Session
 from jobsd.instruments.events import subscribe
@@ -95,7 +96,7 @@ def test_a_retry_is_not_begun_after_it(make: Make, table: Table) -> None:
 
     _turn(dispatcher)
 
-    assert placed.places(table.session) == {job: "discarded"}
+    assert places(table.session) == {job: "discarded"}
     assert table.ids("expirations") == []
 
 
@@ -107,7 +108,7 @@ def test_the_next_of_its_key_takes_its_place(make: Make, table: Table) -> None:
 
     _turn(dispatcher)
 
-    assert placed.places(table.session) == {first: "discarded", second: "ready"}
+    assert places(table.session) == {first: "discarded", second: "ready"}
 
 
 def test_those_that_run_keep_nobody_behind_them(
@@ -123,7 +124,7 @@ def test_those_that_run_keep_nobody_behind_them(
     _turn(dispatcher, 20)
 
     assert table.ids("expirations") == running
-    assert {placed.places(table.session)[each] for each in waits} == {"discarded"}
+    assert {places(table.session)[each] for each in waits} == {"discarded"}
 
 
 def test_it_rests_until_the_next_one_expires(make: Make, table: Table) -> None:
@@ -160,7 +161,7 @@ def test_who_gives_more_time_waits_for_who_just_discards(
         dispatcher.poll()
         monkeypatch.undo()
 
-        assert placed.places(table.session)[given[0].result(30)] == "ready"
+        assert places(table.session)[given[0].result(30)] == "ready"
 
 
 def test_what_somebody_gives_more_time_meanwhile_stays(make: Make, table: Table) -> None:
@@ -175,4 +176,4 @@ def test_what_somebody_gives_more_time_meanwhile_stays(make: Make, table: Table)
             dispatcher.poll()
 
     _turn(dispatcher)
-    assert placed.places(table.session) == {job: "ready"}
+    assert places(table.session) == {job: "ready"}

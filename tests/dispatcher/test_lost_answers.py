@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
+from harness.job_rows import make_jobs
 from jobsd.dispatcher import lost_walk
 from jobsd.instruments.events import subscribe
 from lost_answers import losing
-from monitored_tree.tree import make_jobs
 from rows_of_limits import turn as _turn
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.job_rows import make_jobs
 from jobsd.clock import monotonic
 from jobsd.database.commits import Commits
 from jobsd.database.connection import Session
@@ -14,7 +15,6 @@ from jobsd.dispatcher import lost_walk
 from jobsd.dispatcher.lost_walk import LostWalk
 from jobsd.instruments import events
 from jobsd.jobs import lost
-from monitored_tree.tree import make_jobs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

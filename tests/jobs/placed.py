@@ -1,4 +1,4 @@
-"""Jobs put where a test wants them, and where they are afterwards."""
+"""Jobs put where a test wants them."""
 
 from __future__ import annotations
 
@@ -14,15 +14,6 @@ from jobsd.jobs.registry import Definition
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session
-
-_PLACES = """
-SELECT job_id, 'scheduled' FROM jobsd.scheduled_executions
-UNION ALL SELECT job_id, 'ready' FROM jobsd.all_ready_executions
-UNION ALL SELECT job_id, 'blocked' FROM jobsd.all_blocked_executions
-UNION ALL SELECT job_id, 'failed' FROM jobsd.failed_executions
-UNION ALL SELECT job_id, 'claimed' FROM jobsd.claimed_executions
-UNION ALL SELECT id, outcome FROM jobsd.jobs WHERE outcome IS NOT NULL
-"""
 
 
 def enqueue(
@@ -89,14 +80,6 @@ def in_claims(session: Session, *job_ids: int) -> list[InClaim]:
         (list(job_ids),),
     )
     return [InClaim(*row) for row in rows]
-
-
-def places(session: Session) -> dict[int, str]:
-    """Return where each job is; each is in one place only."""
-    rows = session.connection.execute(_PLACES.encode()).fetchall()
-    found = dict(rows)
-    assert len(found) == len(rows), "a job is in two places"
-    return found
 
 
 def slots(session: Session) -> set[int]:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from jobs.placed import block, claim, enqueue, fail, in_claims, places
+from harness.job_rows import places
+from jobs.placed import block, claim, enqueue, fail, in_claims
 from jobsd.errors import Error, NotFoundError, RefusedError
 from jobsd.jobs import cancels
 from jobsd.jobs.cancels import CancelRequest, acancel, cancel, cancel_all, requests

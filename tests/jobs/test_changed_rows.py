@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
+from harness.job_rows import places
 from jobs import placed
 from jobsd.database.statements import Statements
 from jobsd.jobs import claims, discards, failed, queues, ready
@@ -159,7 +160,7 @@ def test_a_failed_job_that_somebody_has_put_elsewhere_too_can_be_retried(
 
     assert failed.retry_all(session=session) == 1
 
-    assert placed.places(session) == {job_id: "ready"}
+    assert places(session) == {job_id: "ready"}
 
 
 def test_a_limited_job_that_somebody_has_blocked_too_stops_no_dispatcher(
@@ -171,7 +172,7 @@ def test_a_limited_job_that_somebody_has_blocked_too_stops_no_dispatcher(
 
     session.fetch(DISPATCH, {"limit": 10})
 
-    assert placed.places(session) == {job_id: "ready"}
+    assert places(session) == {job_id: "ready"}
 
 
 def test_a_job_that_somebody_has_scheduled_too_can_be_tried_again(session: Session) -> None:
@@ -186,7 +187,7 @@ def test_a_job_that_somebody_has_scheduled_too_can_be_tried_again(session: Sessi
     session.fetch(claims.STATEMENTS["conclude"], claims.conclusion(ended, "w", keep=True))
     recover(session, DeadProcess(1, "w", {}, running=placed.in_claims(session, ids[1])))
 
-    assert placed.places(session) == dict.fromkeys(ids, "scheduled")
+    assert places(session) == dict.fromkeys(ids, "scheduled")
 
 
 def test_jobs_that_somebody_has_deleted_take_no_slot_from_those_behind_them(
@@ -197,7 +198,7 @@ def test_jobs_that_somebody_has_deleted_take_no_slot_from_those_behind_them(
 
     discards.discard(holder, session=session)
 
-    assert placed.places(session)[last] == "ready"
+    assert places(session)[last] == "ready"
 
 
 def _put(session: Session, table: str, job_id: int) -> None:

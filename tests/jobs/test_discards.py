@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from jobs.placed import block, claim, enqueue, fail, places
+from harness.job_rows import places
+from jobs.placed import block, claim, enqueue, fail
 from jobsd.errors import Error, NotFoundError, RefusedError
 from jobsd.jobs import discards
 from jobsd.jobs.discards import discard, discard_all

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from jobs.placed import claim, enqueue, fail, places
+from harness.job_rows import places
+from jobs.placed import claim, enqueue, fail
 from jobsd.errors import Error, NotFoundError, RefusedError
 from jobsd.jobs import failed
 from jobsd.jobs.discards import discard

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
+from harness.job_rows import places
 from jobs import placed
 from jobsd.jobs.definition import job
 from jobsd.jobs.unique import Unique
@@ -78,7 +79,7 @@ def test_a_failed_job_is_retried(session: Session, rows: Rows) -> None:
     assert rows("SELECT jobsd.retry(%s), jobsd.retry(%s)", job_id, limited) == [
         ("ready", "ready")
     ]
-    assert placed.places(session) == {job_id: "ready", limited: "ready"}
+    assert places(session) == {job_id: "ready", limited: "ready"}
     assert rows("SELECT DISTINCT attempts FROM jobsd.jobs") == [0]
 
 
@@ -87,7 +88,7 @@ def test_what_waits_or_failed_is_discarded(session: Session, rows: Rows, state: 
     job_id = _one_of_each(session, rows)[state]
 
     assert rows("SELECT jobsd.discard(%s)", job_id) == [state]
-    assert placed.places(session)[job_id] == "discarded"
+    assert places(session)[job_id] == "discarded"
 
 
 def test_a_discard_may_keep_nothing_and_hands_its_turn_over(
@@ -97,7 +98,7 @@ def test_a_discard_may_keep_nothing_and_hands_its_turn_over(
     placed.block(session, second)
 
     assert rows("SELECT jobsd.discard(%s, keep => false)", first) == ["ready"]
-    assert placed.places(session) == {second: "ready"}
+    assert places(session) == {second: "ready"}
     assert rows("SELECT id FROM jobsd.jobs") == [second]
 
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from jobs.placed import block, claim, enqueue, fail, places
+from harness.job_rows import places
+from jobs.placed import block, claim, enqueue, fail
 from jobsd.database.commits import Commits
 from jobsd.errors import RefusedError
 from jobsd.instruments import events

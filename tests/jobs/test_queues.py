@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jobs.placed import block, enqueue, fail, places
+from harness.job_rows import places
+from jobs.placed import block, enqueue, fail
 from jobsd.errors import Error
 from jobsd.jobs import failed, queues
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
+from harness.job_rows import places
 from jobs import placed
 from jobsd.database.statements import Statements
 from jobsd.errors import EnqueueError
@@ -318,7 +319,7 @@ def test_no_worker_waits_for_whoever_enqueues(
         session.connection.execute("RESET lock_timeout")
         holder.commit()
 
-    assert placed.places(session)[first] != "claimed"
+    assert places(session)[first] != "claimed"
 
 
 def test_two_who_replace_the_same_job_come_one_after_the_other(

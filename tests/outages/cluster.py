@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 import psutil
 import psycopg
 
+from jobsd.database.connection import Target
+from jobsd.database.migrate import migrate
 from jobsd.embedded import Location
 from jobsd.embedded.account import Account, server_account
 from jobsd.embedded.binaries import Binaries, find, usable
@@ -97,7 +99,9 @@ class Cluster:
         self._run(basebackup, *source, "-D", self.data, "-R", "-c", "fast", "--no-sync")
 
     def start(self, *, answers: bool = True, **settings: str) -> None:
-        """Start it; by default wait until it takes connections."""
+        """Start it, unless it runs; by default wait until it takes connections."""
+        if self.runs:
+            return
         chosen = {**_SETTINGS, **self.settings, **settings, "port": str(self.port)}
         chosen["unix_socket_directories"] = str(self.folder)
         flags = [f"--{name}={value}" for name, value in chosen.items()]
@@ -121,6 +125,13 @@ class Cluster:
             )
         if answers:
             wait_until(self.answers, what="the database answers")
+
+    def start_with_tables(self) -> Target:
+        """Start it, and make our tables."""
+        self.start()
+        target = Target(self.url)
+        migrate(target)
+        return target
 
     def answers(self, url: str = "", *, writes: bool = True) -> bool:
         """Return whether it takes a connection, and may be written to."""

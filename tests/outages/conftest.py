@@ -30,7 +30,6 @@ def url(running: Cluster) -> Iterator[str]:
         connection.execute(f"CREATE DATABASE {name}".encode())
     yield conninfo.make_conninfo(running.url, dbname=name)
     running.thaw()
-    if not running.runs:
-        running.start()
+    running.start()
     with running.connect() as connection:
         connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)".encode())

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.played_tree import PlayedTree, tree_on
 from harness.stub_tree import StubTree, stub_tree
-from monitored_tree.tree import Tree, tree_on
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -34,7 +34,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
 
 @pytest.fixture
-def tree(target: Target) -> Iterator[Tree]:
+def tree(target: Target) -> Iterator[PlayedTree]:
     """A tree whose supervisor is the test, and nobody in it yet."""
     with tree_on(target) as tree:
         yield tree
@@ -48,7 +48,7 @@ def listener() -> Iterator[socket.socket]:
 
 
 @pytest.fixture
-def monitored(tree: Tree, listener: socket.socket) -> Tree:
+def monitored(tree: PlayedTree, listener: socket.socket) -> PlayedTree:
     """The tree, with a monitor that answers."""
     tree.start_monitor(listener)
     return tree

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.job_rows import make_jobs
 from jobsd.configuration.options import WorkerOptions
 from jobsd.instruments.figures import DatabaseFigures
 from jobsd.operations.gauges import database_figures
@@ -16,15 +17,14 @@ from jobsd.supervisor.monitor import arrivals
 from jobsd.supervisor.monitor.arrivals import Arrivals
 from jobsd.supervisor.monitor.desired_workers import desired_workers, threads_for
 from jobsd.supervisor.monitor.history import History
-from monitored_tree.tree import make_jobs
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session
     from rows import Rows
 
 
-class Tree:
-    """What a monitor has: memory, its history, and what it works out."""
+class Counted:
+    """What the monitor of one tree has: memory, its history, and what it works out."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -71,11 +71,11 @@ class Queue:
             jobs,
         )
 
-    def finish(self, tree: Tree, jobs: int) -> None:
+    def finish(self, tree: Counted, jobs: int) -> None:
         """Let a tree end so many."""
         tree.entry.queue(self.name).count("finished", len(self.take(jobs)))
 
-    def fail(self, tree: Tree, jobs: int) -> None:
+    def fail(self, tree: Counted, jobs: int) -> None:
         """Let so many fail: they are there still."""
         for job_id in self.take(jobs):
             self._rows(
@@ -85,8 +85,8 @@ class Queue:
 
 
 @pytest.fixture
-def tree(session: Session) -> Tree:
-    return Tree(session)
+def tree(session: Session) -> Counted:
+    return Counted(session)
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def mail(session: Session, rows: Rows) -> Queue:
     return Queue(session, rows)
 
 
-def test_what_has_come_stays_whatever_becomes_of_it(tree: Tree, mail: Queue) -> None:
+def test_what_has_come_stays_whatever_becomes_of_it(tree: Counted, mail: Queue) -> None:
     mail.enqueue(5)
     seen = [tree.enqueued()]
     mail.finish(tree, 2)
@@ -109,7 +109,7 @@ def test_what_has_come_stays_whatever_becomes_of_it(tree: Tree, mail: Queue) -> 
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_a_single_tree_is_exact_at_every_moment(tree: Tree, mail: Queue, seed: int) -> None:
+def test_a_single_tree_is_exact_at_every_moment(tree: Counted, mail: Queue, seed: int) -> None:
     chance = random.Random(seed)  # noqa: S311 - no secret
     came = 0
     for _ in range(25):
@@ -127,9 +127,9 @@ def test_a_single_tree_is_exact_at_every_moment(tree: Tree, mail: Queue, seed: i
 
 
 def test_what_another_tree_has_ended_is_late_and_never_too_much(
-    session: Session, tree: Tree, mail: Queue
+    session: Session, tree: Counted, mail: Queue
 ) -> None:
-    other = Tree(session)
+    other = Counted(session)
     mail.enqueue(4)
     assert tree.enqueued() == 4
     mail.finish(other, 3)
@@ -142,7 +142,7 @@ def test_what_another_tree_has_ended_is_late_and_never_too_much(
 
 
 def test_nothing_goes_back_when_jobs_are_taken_away_and_later_ones_are_seen(
-    tree: Tree, mail: Queue, monkeypatch: pytest.MonkeyPatch
+    tree: Counted, mail: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [1000.0]
     monkeypatch.setattr(arrivals, "monotonic", lambda: now[0])
@@ -159,17 +159,17 @@ def test_nothing_goes_back_when_jobs_are_taken_away_and_later_ones_are_seen(
 
 
 def test_a_monitor_that_follows_goes_on_from_what_is_stored(
-    session: Session, tree: Tree, mail: Queue
+    session: Session, tree: Counted, mail: Queue
 ) -> None:
     mail.enqueue(5)
     assert tree.enqueued() == 5
     mail.take(5)
 
-    assert Tree(session).enqueued() == 5
+    assert Counted(session).enqueued() == 5
 
 
 def test_while_history_is_written_nothing_is_worked_out(
-    session: Session, tree: Tree, mail: Queue
+    session: Session, tree: Counted, mail: Queue
 ) -> None:
     mail.enqueue(5)
     figures = database_figures(session, ())
@@ -178,7 +178,7 @@ def test_while_history_is_written_nothing_is_worked_out(
 
 
 def test_a_scrape_that_finds_nothing_new_writes_nothing(
-    tree: Tree, mail: Queue, rows: Rows
+    tree: Counted, mail: Queue, rows: Rows
 ) -> None:
     mail.enqueue(5)
     tree.enqueued()
@@ -189,7 +189,7 @@ def test_a_scrape_that_finds_nothing_new_writes_nothing(
 
 
 def test_queues_that_a_tree_counts_together_have_come_together(
-    session: Session, rows: Rows, tree: Tree
+    session: Session, rows: Rows, tree: Counted
 ) -> None:
     for number in range(QUEUES_MAX):
         tree.entry.queue(f"queue-{number}")
@@ -268,7 +268,7 @@ def test_the_threads_are_those_of_the_first_group_that_takes_from_the_queue() ->
 
 
 def test_a_rate_is_that_of_the_last_minutes(
-    tree: Tree, mail: Queue, monkeypatch: pytest.MonkeyPatch
+    tree: Counted, mail: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [1000.0]
     monkeypatch.setattr(arrivals, "monotonic", lambda: now[0])

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cut_sessions import HOW, CutSessions, cutting, points
+from harness.job_rows import places
 from jobsd.database.connection import Session
 from jobsd.instruments import events
 from jobsd.processes.process import WAITED_OUT
 from jobsd.supervisor.recovery.recovery import Recovery
-from monitored_tree.tree import places
 from waiting import Stopwatch
 
 from .test_recovery_unanswered import WAYS, Dead

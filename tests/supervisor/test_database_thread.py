@@ -4,14 +4,14 @@
 
 from __future__ import annotations
 
+from harness.monitor_options import make_options
+from harness.played_tree import PlayedTree, tree_on
 from jobsd.clock import monotonic
 from jobsd.database.connection import Target
 from jobsd.processes.context import Context
 from jobsd.processes.scoreboard import Scoreboard
 from jobsd.supervisor.hang_detection import round_max_s
 from jobsd.supervisor.monitor.database_thread import DatabaseThread
-from monitored_tree.options import make_options
-from monitored_tree.tree import Tree, tree_on
 from waiting import Stopwatch, Took, wait_until
 
 
@@ -48,5 +48,5 @@ def test_a_monitor_that_rests_is_not_taken_for_one_that_hangs(target: Target) ->
     assert [rest for rest in rests if not rest < 0.7 * round_max_s(12.0)] == []
 
 
-def _polled_since(tree: Tree, polled_ns: int) -> bool:
+def _polled_since(tree: PlayedTree, polled_ns: int) -> bool:
     return tree.scoreboard.monitor_polled_ns != polled_ns

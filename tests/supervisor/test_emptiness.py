@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.monitor_options import make_options
 from jobsd.configuration.options import WorkerOptions
 from jobsd.jobs import queues
 from jobsd.jobs.definition import job
 from jobsd.jobs.limits import Limit
 from jobsd.processes.scoreboard import Scoreboard
 from jobsd.supervisor.monitor.emptiness import Emptiness
-from monitored_tree.options import make_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable

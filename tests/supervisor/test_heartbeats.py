@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.job_rows import claim, make_jobs
+from harness.played_tree import tree_on
 from jobsd.clock import monotonic_ns, utc_now
 from jobsd.jobs import inspect, listing
 from jobsd.jobs.listing import Filter
 from jobsd.processes import registry
 from jobsd.supervisor.monitor.heartbeats import Beat, write_heartbeats
-from monitored_tree.tree import claim, make_jobs, tree_on
 from waiting import Stopwatch, wait_until
 
 if TYPE_CHECKING:
+    from harness.played_tree import PlayedTree
     from jobsd.database.connection import Session, Target
-    from monitored_tree.tree import Tree
 
 
 @pytest.mark.parametrize(
@@ -68,7 +69,7 @@ def test_a_heartbeat_says_since_when_the_jobs_of_a_process_have_been_running(
     assert inspect.find(session, runs).job.started_at is None
 
 
-def test_a_process_knows_which_of_its_ticks_its_heartbeat_stands_for(tree: Tree) -> None:
+def test_a_process_knows_which_of_its_ticks_its_heartbeat_stands_for(tree: PlayedTree) -> None:
     tree.start_monitor()
     moving, standing = tree.start_worker(), tree.start_worker()
     wait_until(lambda: standing.heartbeat_ns)

@@ -9,11 +9,11 @@ import psycopg
 import pytest
 from psycopg import conninfo, sql
 
+from harness.monitor_pages import metrics
+from harness.played_tree import tree_on
 from jobsd.database.connection import Session
 from jobsd.supervisor.monitor import scraping
-from monitored_tree.asking import metrics
-from monitored_tree.server import own_server
-from monitored_tree.tree import tree_on
+from outages.cluster import cluster
 from waiting import wait_until
 
 if TYPE_CHECKING:
@@ -65,8 +65,8 @@ def test_a_connection_that_has_broken_meanwhile_costs_no_scrape(
     "Scrapes go on telling of queues, over the connection that they keep.",
 )
 def test_scrapes_go_on_while_the_server_takes_nobody(listener: socket.socket) -> None:
-    with own_server() as server:
-        target = server.start()
+    with cluster() as server:
+        target = server.start_with_tables()
         with tree_on(target) as tree:
             tree.start_monitor(listener)
             assert metrics(listener)["jobsd_database_up", ()] == 1
@@ -105,8 +105,8 @@ def _allow_nobody(url: str) -> None:
 
 
 def test_gauges_are_gone_with_the_database_and_come_again(listener: socket.socket) -> None:
-    with own_server() as server:
-        target = server.start()
+    with cluster() as server:
+        target = server.start_with_tables()
         with tree_on(target) as tree:
             tree.start_monitor(listener)
             assert metrics(listener)["jobsd_database_up", ()] == 1

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.monitor_options import beating, make_options, with_dispatcher
+from harness.monitor_pages import facts
+from harness.played_tree import PlayedTree, tree_on
 from jobsd.clock import monotonic_ns
 from jobsd.processes.entry import UP
-from monitored_tree.asking import facts
-from monitored_tree.options import beating, make_options, with_dispatcher
-from monitored_tree.tree import Tree, tree_on
 from waiting import wait_until
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def _tick_for_ever(context: Context) -> int:
 
 
 def test_a_tree_is_alive_while_its_supervisor_comes_round(
-    monitored: Tree, listener: socket.socket
+    monitored: PlayedTree, listener: socket.socket
 ) -> None:
     assert facts(listener, "/livez")[0] == 200
 
@@ -67,7 +67,7 @@ def test_a_tree_is_ready_once_all_configured_processes_are_up(
 
 
 def test_an_outage_that_anybody_has_met_ends_the_readiness(
-    monitored: Tree, listener: socket.socket
+    monitored: PlayedTree, listener: socket.socket
 ) -> None:
     monitored.scoreboard.ready = 1
     worker = monitored.start_worker()
@@ -81,7 +81,7 @@ def test_an_outage_that_anybody_has_met_ends_the_readiness(
     assert (status, said["database"]) == (503, False)
 
 
-def test_a_tree_that_stops_is_not_ready(monitored: Tree, listener: socket.socket) -> None:
+def test_a_tree_that_stops_is_not_ready(monitored: PlayedTree, listener: socket.socket) -> None:
     monitored.scoreboard.ready = 1
     monitored.start_worker()
     assert facts(listener, "/readyz")[0] == 200
@@ -92,7 +92,7 @@ def test_a_tree_that_stops_is_not_ready(monitored: Tree, listener: socket.socket
 
 
 def test_without_a_heartbeat_task_database_and_processes_are_the_judges(
-    monitored: Tree, listener: socket.socket
+    monitored: PlayedTree, listener: socket.socket
 ) -> None:
     status, said = facts(listener, "/healthz")
     assert (status, said["healthy"], said["last_heartbeat"]) == (503, False, None)

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 from prometheus_client.openmetrics import parser as openmetrics_parser
 
+from harness.job_rows import make_jobs
+from harness.monitor_options import beating
+from harness.monitor_pages import ask, metrics, seconds
+from harness.played_tree import PlayedTree, tree_on
 from jobsd.supervisor.monitor import database_thread, scraping
-from monitored_tree.asking import ask, metrics, seconds
-from monitored_tree.options import beating
-from monitored_tree.server import own_server
-from monitored_tree.tree import Tree, make_jobs, tree_on
+from outages.cluster import cluster
 from waiting import wait_until
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def _work(queue: str, count: int) -> Callable[[Context, Session], None]:
 
 
 def test_metrics_are_of_database_and_shared_memory(
-    monitored: Tree, listener: socket.socket, session: Session
+    monitored: PlayedTree, listener: socket.socket, session: Session
 ) -> None:
     jobs = make_jobs(session, 3, queue_name="mail")
     session.connection.execute(
@@ -57,7 +58,7 @@ def test_metrics_are_of_database_and_shared_memory(
 
 
 def test_threads_are_busy_with_the_queues_of_their_jobs(
-    monitored: Tree, listener: socket.socket, session: Session
+    monitored: PlayedTree, listener: socket.socket, session: Session
 ) -> None:
     mail, night = make_jobs(session, 2, queue_name="mail"), make_jobs(session, 1)
     monitored.start_worker(*mail, running=tuple(mail))
@@ -70,7 +71,7 @@ def test_threads_are_busy_with_the_queues_of_their_jobs(
 
 
 def test_classes_errors_and_troubles_are_summed_over_all_processes(
-    monitored: Tree, listener: socket.socket
+    monitored: PlayedTree, listener: socket.socket
 ) -> None:
     def work(context: Context, _: Session) -> None:
         entry = context.entry
@@ -101,7 +102,7 @@ def test_classes_errors_and_troubles_are_summed_over_all_processes(
 
 
 def test_metrics_are_clean_by_promtools_judgement(
-    monitored: Tree, listener: socket.socket
+    monitored: PlayedTree, listener: socket.socket
 ) -> None:
     promtool = shutil.which("promtool")
     if promtool is None:
@@ -117,7 +118,7 @@ def test_metrics_are_clean_by_promtools_judgement(
 
 
 def test_openmetrics_is_given_to_who_asks_for_it(
-    monitored: Tree, listener: socket.socket
+    monitored: PlayedTree, listener: socket.socket
 ) -> None:
     monitored.start_worker(live=_work("mail", 5))
 
@@ -159,9 +160,9 @@ def test_a_scrape_that_finds_no_database_says_so_before_anybody_else(
     monkeypatch.setattr(scraping, "FIGURES_AGE_S", 0.0)
     # Else the monitor would look at the database again while this test goes on.
     monkeypatch.setattr(database_thread, "SECOND_SURVEY_S", 60.0)
-    with own_server() as server:
+    with cluster() as server:
         # Without notifications: who listens hears at once that its connection is gone.
-        target = replace(server.start(), wakeups="off")
+        target = replace(server.start_with_tables(), wakeups="off")
         with tree_on(target, heartbeat_interval_s=60.0) as tree:
             tree.start_monitor(listener)
             tree.start_worker()
@@ -183,8 +184,8 @@ def test_a_frozen_database_holds_up_no_health_check_and_only_bounds_a_scrape(
     # The monitor inherits these: no need to wait for as long as in earnest.
     monkeypatch.setattr(scraping, "FIGURES_AGE_S", 0.5)
     monkeypatch.setattr(database_thread, "DEADLINE_S", 1.0)
-    with own_server() as server:
-        target = server.start()
+    with cluster() as server:
+        target = server.start_with_tables()
         with tree_on(target, beating(target)) as tree:
             tree.start_monitor(listener)
             tree.start_worker(live=_work("mail", 5))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
+from harness.job_rows import claim, make_jobs, places, process_names
 from jobsd.clock import monotonic_ns
 from jobsd.processes import registry
 from jobsd.processes.entry import FREE
@@ -14,10 +15,10 @@ from jobsd.processes.scoreboard import Scoreboard
 from jobsd.supervisor.monitor.heartbeats import Beat, write_heartbeats
 from jobsd.supervisor.recovery.peers import PeerProcess, Peers
 from jobsd.supervisor.recovery.recovery import Recovery
-from monitored_tree.tree import Tree, claim, make_jobs, names, places
 from waiting import Stopwatch, wait_until
 
 if TYPE_CHECKING:
+    from harness.played_tree import PlayedTree
     from jobsd.database.connection import Session, Target
 
 _LOCK = "SELECT FROM jobsd.processes WHERE id = %s FOR UPDATE"
@@ -56,7 +57,9 @@ def test_heartbeats_pass_over_a_row_that_is_locked(session: Session, what: str) 
     "The heartbeats of all other processes are written; that process keeps its jobs and its"
     " row.",
 )
-def test_a_living_process_whose_row_is_locked_keeps_it(tree: Tree, target: Target) -> None:
+def test_a_living_process_whose_row_is_locked_keeps_it(
+    tree: PlayedTree, target: Target
+) -> None:
     tree.start_monitor()
     one, other = tree.start_worker(), tree.start_worker()
     with psycopg.connect(target.url) as holder:
@@ -72,7 +75,9 @@ def test_a_living_process_whose_row_is_locked_keeps_it(tree: Tree, target: Targe
     wait_until(lambda: one.heartbeat_ns > held_at_ns)
 
 
-def test_a_process_learns_soon_that_its_locked_row_is_gone(tree: Tree, target: Target) -> None:
+def test_a_process_learns_soon_that_its_locked_row_is_gone(
+    tree: PlayedTree, target: Target
+) -> None:
     tree.start_monitor()
     one = tree.start_worker()
     with psycopg.connect(target.url) as holder:
@@ -121,7 +126,7 @@ def test_who_could_not_beat_is_not_taken_for_dead(session: Session, target: Targ
     " it is released.",
 )
 def test_the_dead_are_recovered_though_their_row_is_locked(
-    tree: Tree, session: Session, target: Target
+    tree: PlayedTree, session: Session, target: Target
 ) -> None:
     (job,) = make_jobs(session, 1)
     monitor = tree.start_monitor()
@@ -138,7 +143,7 @@ def test_the_dead_are_recovered_though_their_row_is_locked(
         wait_until(lambda: other.heartbeat_ns > died_at_ns)
 
         assert places(session) == {job: "failed"}
-        assert name in names(session)
-    wait_until(lambda: name not in names(session))
-    assert tree.wait_event("process.recovered")["failed"] == 1
+        assert name in process_names(session)
+    wait_until(lambda: name not in process_names(session))
+    assert tree.wait_only_event("process.recovered")["failed"] == 1
     assert len(tree.events("job.failed")) == 1

@@ -8,18 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.job_rows import claim, failure, make_jobs, places, process_names
+from harness.played_tree import PlayedTree, tree_on
 from jobsd.processes import registry
 from jobsd.processes.entry import FREE, UP
 from jobsd.processes.process import REST_MAX_S
-from monitored_tree.tree import (
-    Tree,
-    claim,
-    failure,
-    make_jobs,
-    names,
-    places,
-    tree_on,
-)
 from waiting import wait_until
 
 if TYPE_CHECKING:
@@ -33,7 +26,7 @@ if TYPE_CHECKING:
     "again; what had succeeded is recorded as that.",
 )
 @pytest.mark.behaviour(22, 23)
-def test_each_job_of_a_killed_worker_ends_as_it_was(tree: Tree, session: Session) -> None:
+def test_each_job_of_a_killed_worker_ends_as_it_was(tree: PlayedTree, session: Session) -> None:
     ran, waited, done = make_jobs(session, 3)
     monitor = tree.start_monitor()
     worker = tree.start_worker(ran, waited, done, running=(ran,), succeeded=(done,))
@@ -44,7 +37,7 @@ def test_each_job_of_a_killed_worker_ends_as_it_was(tree: Tree, session: Session
 
 
 @pytest.mark.behaviour(22)
-def test_the_error_names_kind_pid_signal_and_size(tree: Tree, session: Session) -> None:
+def test_the_error_names_kind_pid_signal_and_size(tree: PlayedTree, session: Session) -> None:
     (job,) = make_jobs(session, 1)
     monitor = tree.start_monitor()
     worker = tree.start_worker(job, running=(job,))
@@ -63,7 +56,7 @@ def test_the_error_names_kind_pid_signal_and_size(tree: Tree, session: Session) 
 
 
 @pytest.mark.behaviour(23)
-def test_the_error_names_the_exit_code(tree: Tree, session: Session) -> None:
+def test_the_error_names_the_exit_code(tree: PlayedTree, session: Session) -> None:
     (job,) = make_jobs(session, 1)
     monitor = tree.start_monitor()
 
@@ -84,7 +77,7 @@ def test_the_error_names_the_exit_code(tree: Tree, session: Session) -> None:
     [("oom", "because memory had run out"), ("hung", "because its loop stood still")],
 )
 def test_the_error_says_why_it_was_killed(
-    tree: Tree, session: Session, reason: str, said: str
+    tree: PlayedTree, session: Session, reason: str, said: str
 ) -> None:
     (job,) = make_jobs(session, 1)
     monitor = tree.start_monitor()
@@ -97,7 +90,7 @@ def test_the_error_says_why_it_was_killed(
 
 @pytest.mark.parametrize("reason", ["stop", "reload", "recycled", "row", "terminated"])
 def test_a_process_that_was_asked_to_go_takes_no_attempt_away(
-    tree: Tree, session: Session, reason: str
+    tree: PlayedTree, session: Session, reason: str
 ) -> None:
     ran, waited = make_jobs(session, 2)
     monitor = tree.start_monitor()
@@ -108,7 +101,7 @@ def test_a_process_that_was_asked_to_go_takes_no_attempt_away(
     assert places(session) == {ran: "ready", waited: "ready"}
 
 
-def test_a_job_that_may_crash_again_is_retried(tree: Tree, session: Session) -> None:
+def test_a_job_that_may_crash_again_is_retried(tree: PlayedTree, session: Session) -> None:
     (job,) = make_jobs(session, 1, max_attempts=2, retries_crash=True)
     monitor = tree.start_monitor()
     worker = tree.start_worker(job, running=(job,))
@@ -143,18 +136,18 @@ def test_a_woken_monitor_writes_a_death_at_once(target: Target) -> None:
         wait_until(lambda: worker.state == FREE, within_s=2)
 
 
-def test_the_row_of_the_dead_goes(tree: Tree, session: Session) -> None:
+def test_the_row_of_the_dead_goes(tree: PlayedTree, session: Session) -> None:
     monitor = tree.start_monitor()
     worker = tree.start_worker()
     name = worker.name
-    assert name in names(session)
+    assert name in process_names(session)
 
     tree.destroy(worker, monitor)
 
-    assert name not in names(session)
+    assert name not in process_names(session)
 
 
-def test_a_process_that_died_before_it_was_registered_is_recovered(tree: Tree) -> None:
+def test_a_process_that_died_before_it_was_registered_is_recovered(tree: PlayedTree) -> None:
     monitor = tree.start_monitor()
     early = tree.fork("worker", lambda _: 1)
 
@@ -165,7 +158,7 @@ def test_a_process_that_died_before_it_was_registered_is_recovered(tree: Tree) -
 
 
 def test_a_row_whose_id_its_process_had_no_time_to_note_is_found_by_name(
-    tree: Tree, session: Session
+    tree: PlayedTree, session: Session
 ) -> None:
     (job,) = make_jobs(session, 1)
     monitor = tree.start_monitor()
@@ -175,12 +168,12 @@ def test_a_row_whose_id_its_process_had_no_time_to_note_is_found_by_name(
 
     tree.destroy(worker, monitor)
 
-    assert name not in names(session)
+    assert name not in process_names(session)
     assert places(session) == {job: "failed"}
 
 
 def test_a_row_written_by_a_last_statement_of_the_dead_goes_too(
-    tree: Tree, session: Session
+    tree: PlayedTree, session: Session
 ) -> None:
     monitor = tree.start_monitor()
     worker = tree.start_worker()
@@ -197,7 +190,7 @@ def test_a_row_written_by_a_last_statement_of_the_dead_goes_too(
         pid=pid,
     )
 
-    wait_until(lambda: "late" not in names(session))
+    wait_until(lambda: "late" not in process_names(session))
     assert late
 
 
@@ -206,7 +199,7 @@ def test_a_row_written_by_a_last_statement_of_the_dead_goes_too(
     "It goes back untouched: no worker can have started it.",
 )
 def test_a_claim_made_by_a_last_statement_of_the_dead_goes_back_at_once(
-    tree: Tree, session: Session
+    tree: PlayedTree, session: Session
 ) -> None:
     (job,) = make_jobs(session, 1)
     monitor = tree.start_monitor()
@@ -230,7 +223,7 @@ def test_what_the_dead_had_on_its_way_does_not_wait_for_the_next_heartbeat(
         tree.survey_passes(1)
         row_id = worker.row_id
         tree.destroy(worker, monitor)
-        wait_until(lambda: worker.name not in names(session))
+        wait_until(lambda: worker.name not in process_names(session))
 
         claim(session, row_id, [job])
 
@@ -242,7 +235,7 @@ def test_what_the_dead_had_on_its_way_does_not_wait_for_the_next_heartbeat(
     "The recovery waits for no lock: these rows are settled as soon as they are free.",
 )
 def test_claims_that_are_locked_are_settled_once_they_are_free(
-    tree: Tree, session: Session
+    tree: PlayedTree, session: Session
 ) -> None:
     (job,) = make_jobs(session, 1)
     monitor = tree.start_monitor()
@@ -259,7 +252,9 @@ def test_claims_that_are_locked_are_settled_once_they_are_free(
     assert places(session) == {job: "failed"}
 
 
-def test_a_dead_monitor_is_recovered_by_its_successor(tree: Tree, session: Session) -> None:
+def test_a_dead_monitor_is_recovered_by_its_successor(
+    tree: PlayedTree, session: Session
+) -> None:
     first = tree.start_monitor()
     name = first.name
     (job,) = make_jobs(session, 1)
@@ -272,11 +267,11 @@ def test_a_dead_monitor_is_recovered_by_its_successor(tree: Tree, session: Sessi
     tree.start_monitor()
 
     wait_until(lambda: first.state == worker.state == FREE)
-    assert name not in names(session)
+    assert name not in process_names(session)
     assert places(session) == {job: "failed"}
 
 
-def test_deaths_are_counted_and_reported(tree: Tree, session: Session) -> None:
+def test_deaths_are_counted_and_reported(tree: PlayedTree, session: Session) -> None:
     ran, waited = make_jobs(session, 2, queue_name="mail")
     monitor = tree.start_monitor()
     worker = tree.start_worker(ran, waited, running=(ran,))
@@ -286,14 +281,14 @@ def test_deaths_are_counted_and_reported(tree: Tree, session: Session) -> None:
 
     counters = monitor.queue("mail")
     assert (counters.outcome("failed"), counters.outcome("released")) == (1, 1)
-    recovered = tree.wait_event("process.recovered")
+    recovered = tree.wait_only_event("process.recovered")
     assert (recovered["child"], recovered["reason"], recovered["failed"]) == (name, "signal", 1)
-    failed = tree.wait_event("job.failed")
+    failed = tree.wait_only_event("job.failed")
     assert (failed["job_id"], failed["error"]["type"]) == (ran, "ProcessExitError")
-    assert tree.wait_event("job.released")["job_id"] == waited
+    assert tree.wait_only_event("job.released")["job_id"] == waited
 
 
-def test_a_living_process_is_never_recovered(tree: Tree, session: Session) -> None:
+def test_a_living_process_is_never_recovered(tree: PlayedTree, session: Session) -> None:
     (job,) = make_jobs(session, 1)
     tree.start_monitor()
     worker = tree.start_worker(job, running=(job,))

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.job_rows import failure, make_jobs, places
+from harness.monitor_options import make_options
+from harness.played_tree import PlayedTree, tree_on
 from jobs.placed import in_claims
 from jobsd.jobs.policy import Ending
-from monitored_tree.options import make_options
-from monitored_tree.tree import Tree, failure, make_jobs, places, tree_on
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session, Target
@@ -37,7 +38,7 @@ def _rows(session: Session, query: str) -> dict[int, Any]:
 )
 @pytest.mark.behaviour(22)
 def test_what_has_ended_becomes_what_it_was_to_become(
-    tree: Tree, session: Session, reason: str
+    tree: PlayedTree, session: Session, reason: str
 ) -> None:
     jobs = make_jobs(session, 4, max_attempts=3)
     failed, retried, discarded, snoozed = jobs
@@ -65,7 +66,7 @@ def test_what_has_ended_becomes_what_it_was_to_become(
     assert "was killed by SIGKILL" in errors[failed]["message"]
 
 
-def test_the_outcomes_are_counted_and_reported(tree: Tree, session: Session) -> None:
+def test_the_outcomes_are_counted_and_reported(tree: PlayedTree, session: Session) -> None:
     jobs = make_jobs(session, 4, queue_name="mail")
     monitor = tree.start_monitor()
     worker = tree.start_worker(*jobs, endings=_ended(jobs))
@@ -74,12 +75,12 @@ def test_the_outcomes_are_counted_and_reported(tree: Tree, session: Session) -> 
 
     counters = monitor.queue("mail")
     assert [counters.outcome(outcome) for outcome in OUTCOMES[:3]] == [1, 1, 1]
-    assert tree.wait_event("job.retried")["error"]["type"] == "mail.ServerError"
-    recovered = tree.wait_event("process.recovered")
+    assert tree.wait_only_event("job.retried")["error"]["type"] == "mail.ServerError"
+    recovered = tree.wait_only_event("process.recovered")
     assert [recovered[outcome] for outcome in OUTCOMES] == [1, 1, 1, 1]
 
 
-def test_an_ending_of_an_earlier_claim_says_nothing(tree: Tree, session: Session) -> None:
+def test_an_ending_of_an_earlier_claim_says_nothing(tree: PlayedTree, session: Session) -> None:
     jobs = runs, waits = make_jobs(session, 2)
     monitor = tree.start_monitor()
     worker = tree.start_worker(*jobs)
@@ -105,6 +106,6 @@ def test_who_keeps_no_finished_jobs_keeps_no_discarded_ones(
 
         tree.destroy(worker, monitor)
 
-        assert tree.wait_event("job.discarded")["job_id"] == jobs[2]
+        assert tree.wait_only_event("job.discarded")["job_id"] == jobs[2]
     assert set(_rows(session, "SELECT id, 1 FROM jobsd.jobs")) == set(jobs[:2])
     assert set(_rows(session, "SELECT job_id, 1 FROM jobsd.attempts")) == set(jobs[:2])

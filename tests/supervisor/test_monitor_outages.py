@@ -9,13 +9,14 @@ import psycopg
 import pytest
 from psycopg import conninfo, sql
 
+from harness.job_rows import make_jobs, places, process_names
+from harness.played_tree import PlayedTree, tree_on
 from jobsd.clock import monotonic_ns
 from jobsd.database.connection import Session, Target
 from jobsd.database.migrate import version
 from jobsd.database.steps import latest_version
 from jobsd.processes.entry import DEAD, FREE, UP
-from monitored_tree.server import OwnServer, own_server
-from monitored_tree.tree import Tree, make_jobs, names, places, tree_on
+from outages.cluster import Cluster, cluster
 from waiting import wait_until
 
 if TYPE_CHECKING:
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[OwnServer]:
-    with own_server() as server:
+def server() -> Iterator[Cluster]:
+    with cluster() as server:
         yield server
 
 
@@ -39,7 +40,7 @@ def _terminate(session: Session, monitor: ScoreboardEntry) -> int:
     return len(rows.fetchall())
 
 
-def _events(tree: Tree, event: str) -> list[dict[str, Any]]:
+def _events(tree: PlayedTree, event: str) -> list[dict[str, Any]]:
     return [
         reported for reported in tree.events(event) if reported["process_kind"] == "monitor"
     ]
@@ -49,7 +50,7 @@ def _moment(reported: dict[str, Any]) -> datetime:
     return datetime.fromisoformat(reported["timestamp"])
 
 
-def _pruned(tree: Tree, name: str) -> list[datetime]:
+def _pruned(tree: PlayedTree, name: str) -> list[datetime]:
     pruned = tree.events("process.pruned")
     return [_moment(reported) for reported in pruned if reported["process"] == name]
 
@@ -69,9 +70,9 @@ def test_a_broken_connection_is_made_anew(target: Target, session: Session) -> N
 
 @pytest.mark.behaviour(33)
 def test_an_outage_is_reported_once_at_each_end_and_deaths_are_written_afterwards(
-    server: OwnServer,
+    server: Cluster,
 ) -> None:
-    target = server.start()
+    target = server.start_with_tables()
     session = Session(target, "test")
     with tree_on(target) as tree:
         (job,) = make_jobs(session, 1)
@@ -103,8 +104,8 @@ def test_an_outage_is_reported_once_at_each_end_and_deaths_are_written_afterward
     "The server stands still while the monitor asks it.",
     "Its round ends by a deadline of our own, and the supervisor continues.",
 )
-def test_a_frozen_server_does_not_stop_the_rounds_for_long(server: OwnServer) -> None:
-    target = server.start()
+def test_a_frozen_server_does_not_stop_the_rounds_for_long(server: Cluster) -> None:
+    target = server.start_with_tables()
     with tree_on(target) as tree:
         monitor = tree.start_monitor()
         server.freeze()
@@ -128,8 +129,8 @@ def test_a_frozen_server_does_not_stop_the_rounds_for_long(server: OwnServer) ->
     "The tree is asked to end while the server hangs.",
     "It ends in its time; the next tree recovers the jobs that it could not.",
 )
-def test_the_end_of_the_tree_does_not_wait_for_a_frozen_server(server: OwnServer) -> None:
-    target = server.start()
+def test_the_end_of_the_tree_does_not_wait_for_a_frozen_server(server: Cluster) -> None:
+    target = server.start_with_tables()
     with tree_on(target) as tree:
         monitor = tree.start_monitor()
         server.freeze()
@@ -143,9 +144,9 @@ def test_the_end_of_the_tree_does_not_wait_for_a_frozen_server(server: OwnServer
 
 
 def test_a_tree_that_was_started_without_a_database_makes_the_tables_when_there_is_one(
-    server: OwnServer,
+    server: Cluster,
 ) -> None:
-    url = server.start().url
+    url = server.start_with_tables().url
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("DROP DATABASE IF EXISTS later")
     target = Target(conninfo.make_conninfo(url, dbname="later"))
@@ -159,8 +160,8 @@ def test_a_tree_that_was_started_without_a_database_makes_the_tables_when_there_
         wait_until(lambda: tree.scoreboard.database_up)
         session = Session(target, "test")
         assert version(session) == latest_version()
-        assert monitor.name in names(session)
-        tree.wait_event("database.migrated")
+        assert monitor.name in process_names(session)
+        tree.wait_only_event("database.migrated")
         session.close()
 
 
@@ -190,8 +191,8 @@ def test_tables_that_we_may_not_make_are_waited_for(empty_database: str) -> None
     "The database was away for longer than `process_alive_threshold`.",
     "No process is declared dead for it: the time starts again for all.",
 )
-def test_after_an_outage_nobody_is_judged_by_how_long_it_lasted(server: OwnServer) -> None:
-    target = server.start()
+def test_after_an_outage_nobody_is_judged_by_how_long_it_lasted(server: Cluster) -> None:
+    target = server.start_with_tables()
     session = Session(target, "test")
     with tree_on(target, process_alive_threshold_s=1) as tree:
         tree.start_monitor()
@@ -208,7 +209,7 @@ def test_after_an_outage_nobody_is_judged_by_how_long_it_lasted(server: OwnServe
 
         server.start()
 
-        wait_until(lambda: "far" not in names(session))
+        wait_until(lambda: "far" not in process_names(session))
         wait_until(lambda: _pruned(tree, "far"))
         (pruned,) = _pruned(tree, "far")
         # With so short a threshold a statement that takes long is an outage, too.

@@ -9,21 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.job_rows import claim, failure, make_jobs, places, process_names
+from harness.monitor_options import make_options
+from harness.played_tree import PlayedTree, tree_on
 from jobsd.processes import registry
 from jobsd.processes.entry import UP
 from jobsd.processes.thresholds import Thresholds
 from jobsd.supervisor.monitor import database_thread
 from jobsd.supervisor.monitor.heartbeats import Beat, Survey, write_heartbeats
-from monitored_tree.options import make_options
-from monitored_tree.tree import (
-    Tree,
-    claim,
-    failure,
-    make_jobs,
-    names,
-    places,
-    tree_on,
-)
 from waiting import Stopwatch, wait_until
 
 if TYPE_CHECKING:
@@ -65,7 +58,7 @@ def _age_s(session: Session, name: str) -> float:
 
 
 @pytest.mark.behaviour(11)
-def test_supervisor_and_monitor_are_registered(tree: Tree, session: Session) -> None:
+def test_supervisor_and_monitor_are_registered(tree: PlayedTree, session: Session) -> None:
     monitor = tree.start_monitor()
 
     rows = {row.kind: row for row in registry.processes(session)}
@@ -76,7 +69,9 @@ def test_supervisor_and_monitor_are_registered(tree: Tree, session: Session) -> 
     assert rows["monitor"].supervisor_id == supervisor.id
 
 
-def test_a_second_monitor_writes_no_second_supervisor(tree: Tree, session: Session) -> None:
+def test_a_second_monitor_writes_no_second_supervisor(
+    tree: PlayedTree, session: Session
+) -> None:
     first = tree.start_monitor()
     tree.kill(first)
     tree.reap(first)
@@ -89,7 +84,9 @@ def test_a_second_monitor_writes_no_second_supervisor(tree: Tree, session: Sessi
 
 
 @pytest.mark.behaviour(12)
-def test_the_heartbeat_of_a_process_is_that_of_its_loop(tree: Tree, session: Session) -> None:
+def test_the_heartbeat_of_a_process_is_that_of_its_loop(
+    tree: PlayedTree, session: Session
+) -> None:
     tree.start_monitor()
     moving, standing = tree.start_worker(), tree.start_worker()
     tree.kill(standing, signal.SIGSTOP)
@@ -103,7 +100,7 @@ def test_the_heartbeat_of_a_process_is_that_of_its_loop(tree: Tree, session: Ses
 
 @pytest.mark.behaviour(12)
 def test_the_heartbeat_of_the_supervisor_is_that_of_its_loop(
-    tree: Tree, session: Session
+    tree: PlayedTree, session: Session
 ) -> None:
     tree.start_monitor()
 
@@ -117,7 +114,7 @@ def test_the_heartbeat_of_the_supervisor_is_that_of_its_loop(
 
 
 @pytest.mark.behaviour(13)
-def test_a_process_whose_row_was_deleted_learns_it(tree: Tree, session: Session) -> None:
+def test_a_process_whose_row_was_deleted_learns_it(tree: PlayedTree, session: Session) -> None:
     tree.start_monitor()
     one, other = tree.start_worker(), tree.start_worker()
 
@@ -125,25 +122,27 @@ def test_a_process_whose_row_was_deleted_learns_it(tree: Tree, session: Session)
 
     wait_until(lambda: one.row_lost)
     assert not other.row_lost
-    reported = tree.wait_event("process.deregistered")
+    reported = tree.wait_only_event("process.deregistered")
     assert (reported["kind"], reported["process"]) == ("worker", one.name)
 
 
 @pytest.mark.behaviour(32)
-def test_supervisor_and_monitor_write_their_rows_anew(tree: Tree, session: Session) -> None:
+def test_supervisor_and_monitor_write_their_rows_anew(
+    tree: PlayedTree, session: Session
+) -> None:
     monitor = tree.start_monitor()
-    before = names(session)
+    before = process_names(session)
 
     session.connection.execute("DELETE FROM jobsd.processes")
 
-    wait_until(lambda: names(session) == before)
+    wait_until(lambda: process_names(session) == before)
     wait_until(lambda: tree.scoreboard.supervisor_row and monitor.row_id)
     assert monitor.state == UP
 
 
 @pytest.mark.behaviour(11)
 def test_children_that_registered_before_their_supervisor_come_to_belong_to_it(
-    tree: Tree, session: Session
+    tree: PlayedTree, session: Session
 ) -> None:
     worker = tree.start_worker()
     tree.start_monitor()
@@ -157,7 +156,7 @@ def test_children_that_registered_before_their_supervisor_come_to_belong_to_it(
 
 @pytest.mark.behaviour(28)
 def test_what_a_whole_dead_tree_has_left_is_settled_at_the_start(
-    tree: Tree, session: Session
+    tree: PlayedTree, session: Session
 ) -> None:
     one, two, three = make_jobs(session, 3)
     claim(session, _row(session, "dead", NOBODY), [one, two, three])
@@ -165,7 +164,7 @@ def test_what_a_whole_dead_tree_has_left_is_settled_at_the_start(
     tree.start_monitor()
 
     # Two threads, so the first two may have run.
-    wait_until(lambda: "dead" not in names(session))
+    wait_until(lambda: "dead" not in process_names(session))
     assert places(session) == {one: "failed", two: "failed", three: "ready"}
     assert failure(session, one)["type"] == "ProcessExitError"
 
@@ -182,12 +181,12 @@ def test_a_neighbour_that_dies_is_recovered_within_a_second(
         started = registry.start_time(pid)
         claim(session, _row(session, "near", pid, started=started), [job])
         tree.start_monitor()
-        assert "near" in names(session)
+        assert "near" in process_names(session)
 
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
 
-        wait_until(lambda: "near" not in names(session), within_s=1.5)
+        wait_until(lambda: "near" not in process_names(session), within_s=1.5)
         assert places(session) == {job: "failed"}
 
 
@@ -212,11 +211,11 @@ def test_a_neighbour_that_dies_is_left_to_its_tree_as_long_as_that_lives(
 
         assert places(session) == {job: "claimed"}
         _kill(supervisor)
-        wait_until(lambda: "near" not in names(session), within_s=1.5)
+        wait_until(lambda: "near" not in process_names(session), within_s=1.5)
         assert places(session) == {job: "failed"}
 
 
-def test_the_rows_of_a_tree_say_their_supervisor(tree: Tree, session: Session) -> None:
+def test_the_rows_of_a_tree_say_their_supervisor(tree: PlayedTree, session: Session) -> None:
     tree.start_monitor()
     tree.start_worker()
 
@@ -235,14 +234,14 @@ def test_a_process_elsewhere_that_stands_still_is_pruned(
         watch = Stopwatch()
         tree.start_monitor()
 
-        wait_until(lambda: "far" not in names(session))
+        wait_until(lambda: "far" not in process_names(session))
 
         assert 2.5 < watch.took() < 4.5
         assert places(session) == {ran: "failed", other: "failed", waited: "ready"}
         error = failure(session, ran)
         assert error["type"] == "ProcessPrunedError"
         assert error["message"].startswith("the heartbeat of worker far (pid")
-        reported = tree.wait_event("process.pruned")
+        reported = tree.wait_only_event("process.pruned")
         assert (reported["process"], reported["failed"], reported["released"]) == ("far", 2, 1)
 
 
@@ -266,7 +265,7 @@ def test_a_process_elsewhere_that_beats_is_left_alone(
         tree.survey_passes(16)
 
     assert places(session) == {job: "claimed"}
-    assert "far" in names(session)
+    assert "far" in process_names(session)
 
 
 @pytest.mark.failure(
@@ -287,18 +286,18 @@ def test_a_frozen_tree_is_pruned_by_another_and_comes_back(
             frozen.kill(entry, signal.SIGSTOP)
         other.start_monitor()
 
-        wait_until(lambda: frozen.scoreboard.supervisor_name not in names(session))
-        wait_until(lambda: worker.name not in names(session))
+        wait_until(lambda: frozen.scoreboard.supervisor_name not in process_names(session))
+        wait_until(lambda: worker.name not in process_names(session))
         assert failure(session, job)["type"] == "ProcessPrunedError"
 
         for entry in (monitor, worker):
             frozen.kill(entry, signal.SIGCONT)
-        wait_until(lambda: frozen.scoreboard.supervisor_name in names(session))
+        wait_until(lambda: frozen.scoreboard.supervisor_name in process_names(session))
         wait_until(lambda: worker.row_lost)
 
 
 def test_who_died_as_it_went_to_sleep_is_notified_by_nobody_for_ever(
-    tree: Tree, session: Session
+    tree: PlayedTree, session: Session
 ) -> None:
     session.connection.execute("INSERT INTO jobsd.sleepers VALUES (-1, 'worker')")
 
@@ -314,7 +313,7 @@ def test_who_died_as_it_went_to_sleep_is_notified_by_nobody_for_ever(
 )
 @pytest.mark.behaviour(28)
 def test_claims_of_nobody_are_settled_once_they_were_seen_for_an_interval(
-    tree: Tree, session: Session
+    tree: PlayedTree, session: Session
 ) -> None:
     jobs = make_jobs(session, 5)
     tree.start_monitor()
@@ -343,7 +342,7 @@ def test_claims_of_nobody_are_left_alone_until_they_were_seen_for_an_interval(
 
 
 def test_claims_of_our_own_process_without_a_row_are_its_own(
-    tree: Tree, session: Session
+    tree: PlayedTree, session: Session
 ) -> None:
     (job,) = make_jobs(session, 1)
     tree.start_monitor()

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
+from harness.job_rows import make_jobs, places, process_names
+from harness.monitor_options import make_options
+from harness.played_tree import PlayedTree, tree_on
 from jobsd.database.connection import Target
 from jobsd.processes.entry import FREE, UP
-from monitored_tree.options import make_options
-from monitored_tree.tree import Tree, make_jobs, names, places, tree_on
 from waiting import wait_until
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("patient")
-def test_at_the_end_of_the_tree_all_its_rows_go(tree: Tree, session: Session) -> None:
+def test_at_the_end_of_the_tree_all_its_rows_go(tree: PlayedTree, session: Session) -> None:
     monitor = tree.start_monitor()
     worker = tree.start_worker()
     tree.kill(worker)
@@ -50,11 +51,11 @@ def test_at_the_end_of_the_tree_all_its_rows_go(tree: Tree, session: Session) ->
     tree.kill(monitor, signal.SIGTERM)
 
     assert tree.reap(monitor, "stop", within_s=0.8) == 0
-    assert names(session) == set()
+    assert process_names(session) == set()
 
 
 @pytest.mark.usefixtures("patient")
-def test_the_last_words_are_about_the_dead(tree: Tree, session: Session) -> None:
+def test_the_last_words_are_about_the_dead(tree: PlayedTree, session: Session) -> None:
     ran, waited = make_jobs(session, 2)
     monitor = tree.start_monitor()
     worker = tree.start_worker(ran, waited, running=(ran,))
@@ -69,7 +70,7 @@ def test_the_last_words_are_about_the_dead(tree: Tree, session: Session) -> None
     tree.reap(monitor, "stop", within_s=0.8)
     assert worker.state == FREE
     assert places(session) == {ran: "ready", waited: "ready"}
-    assert names(session) == set()
+    assert process_names(session) == set()
 
 
 @pytest.mark.usefixtures("patient")
@@ -78,7 +79,7 @@ def test_the_last_words_are_about_the_dead(tree: Tree, session: Session) -> None
     "The worker's row stays with its claims, and the next tree settles them.",
 )
 def test_at_the_end_of_the_tree_rows_with_claims_stay(
-    tree: Tree, session: Session, target: Target
+    tree: PlayedTree, session: Session, target: Target
 ) -> None:
     (job,) = make_jobs(session, 1)
     monitor = tree.start_monitor()
@@ -91,15 +92,15 @@ def test_at_the_end_of_the_tree_rows_with_claims_stay(
         tree.kill(monitor, signal.SIGTERM)
         tree.reap(monitor, "stop")
 
-        assert names(session) == {worker.name}
+        assert process_names(session) == {worker.name}
         assert places(session) == {job: "claimed"}
     with tree_on(target) as following:
         following.start_monitor()
-        wait_until(lambda: names(session).isdisjoint({worker.name}))
+        wait_until(lambda: process_names(session).isdisjoint({worker.name}))
         assert places(session) == {job: "failed"}
 
 
-def test_while_others_drain_the_monitor_stays(tree: Tree, session: Session) -> None:
+def test_while_others_drain_the_monitor_stays(tree: PlayedTree, session: Session) -> None:
     (job,) = make_jobs(session, 1)
     monitor = tree.start_monitor()
     worker = tree.start_worker(job, running=(job,))
@@ -117,7 +118,7 @@ def test_while_others_drain_the_monitor_stays(tree: Tree, session: Session) -> N
 
 @pytest.mark.usefixtures("patient")
 def test_a_monitor_that_is_ended_alone_leaves_the_others_their_rows(
-    tree: Tree, session: Session
+    tree: PlayedTree, session: Session
 ) -> None:
     monitor = tree.start_monitor()
     worker = tree.start_worker()
@@ -127,8 +128,8 @@ def test_a_monitor_that_is_ended_alone_leaves_the_others_their_rows(
     status = tree.reap(monitor, "exit", within_s=3)
 
     assert status == 0
-    assert names(session) == {tree.scoreboard.supervisor_name, worker.name}
-    assert name not in names(session)
+    assert process_names(session) == {tree.scoreboard.supervisor_name, worker.name}
+    assert name not in process_names(session)
 
 
 @pytest.mark.failure(
@@ -155,17 +156,17 @@ def test_when_the_supervisor_is_killed_its_tree_is_recovered_and_gone(
     supervisor = os.fork()
     if supervisor == 0:
         try:
-            tree = Tree(target, make_options(target))
+            tree = PlayedTree(target, make_options(target))
             tree.start_monitor()
             tree.start_worker(job, running=(job,), live=_live_until_the_supervisor_is_gone)
             signal.pause()
         finally:
             os._exit(70)
     wait_until(lambda: places(session) == {job: "claimed"})
-    wait_until(lambda: len(names(session)) == 3)
+    wait_until(lambda: len(process_names(session)) == 3)
 
     os.kill(supervisor, signal.SIGKILL)
     os.waitpid(supervisor, 0)
 
-    wait_until(lambda: names(session) == set(), 1.5)
+    wait_until(lambda: process_names(session) == set(), 1.5)
     assert places(session) == {job: "failed"}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.job_rows import claim, make_jobs, places
 from jobsd.clock import monotonic_ns
 from jobsd.jobs import completion, inspect
 from jobsd.jobs.claims import InClaim
@@ -16,7 +17,6 @@ from jobsd.supervisor.monitor.heartbeats import Beat, write_heartbeats
 from jobsd.supervisor.recovery.claims import DeadProcess, recover
 from jobsd.supervisor.recovery.peers import PeerProcess
 from jobsd.supervisor.recovery.recovery import Recovery
-from monitored_tree.tree import claim, make_jobs, places
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session

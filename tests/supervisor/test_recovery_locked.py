@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
+from harness.job_rows import claim, make_jobs, places
 from jobsd.jobs.claims import InClaim
 from jobsd.jobs.policy import Ending
 from jobsd.processes import registry
 from jobsd.supervisor.recovery.claims import DeadProcess, Recovered, recover
-from monitored_tree.tree import claim, make_jobs, places
 from waiting import Stopwatch
 
 if TYPE_CHECKING:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
+from harness.job_rows import claim, make_jobs, places
+from harness.played_tree import tree_on
 from jobsd.database.connection import Session
 from jobsd.instruments import events
 from jobsd.processes import registry
@@ -16,7 +18,6 @@ from jobsd.processes.scoreboard import Scoreboard
 from jobsd.supervisor.recovery.peers import PeerProcess
 from jobsd.supervisor.recovery.recovery import Recovery
 from lost_answers import losing
-from monitored_tree.tree import claim, make_jobs, places, tree_on
 from waiting import wait_until
 
 if TYPE_CHECKING:

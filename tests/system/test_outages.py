@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from harness.project import Project
-from monitored_tree.server import OwnServer, own_server
+from outages.cluster import Cluster, cluster
 from system.conftest import JOBS
 from system.jobs import LEDGER, enqueue, ledger
 from waiting import wait_until
@@ -21,8 +21,8 @@ pytestmark = pytest.mark.system
 
 
 @pytest.fixture
-def server() -> Iterator[OwnServer]:
-    with own_server() as made:
+def server() -> Iterator[Cluster]:
+    with cluster() as made:
         yield made
 
 
@@ -32,9 +32,9 @@ def server() -> Iterator[OwnServer]:
 )
 @pytest.mark.behaviour(33, 34)
 def test_a_restart_of_the_database_ends_nobody_and_loses_no_outcome(
-    server: OwnServer, tmp_path: Path
+    server: Cluster, tmp_path: Path
 ) -> None:
-    url = server.start().url
+    url = server.start_with_tables().url
     project = Project(tmp_path, url, LEDGER=str(tmp_path / "ledger"))
     project.write("trial_jobs.py", LEDGER + JOBS)
     project.write("config/queue.yml", "import: [trial_jobs]\n")

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jobs.placed import in_claims, places
+from harness.job_rows import places
+from jobs.placed import in_claims
 from jobsd.jobs.claims import LOCK_WAIT, STATEMENTS, Ended, conclusion
 from jobsd.jobs.client import enqueue_many
 from jobsd.jobs.definition import job

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from jobs.placed import places
+from harness.job_rows import places
 from jobsd.database.commits import Commits
 from jobsd.database.connection import Session
 from jobsd.instruments.events import subscribe

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from jobs.placed import places
+from harness.job_rows import places
 from jobsd.clock import monotonic
 from jobsd.jobs import client
 from jobsd.jobs.client import enqueue_many

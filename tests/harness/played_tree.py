@@ -11,6 +11,9 @@ import os
 import signal
 from typing import TYPE_CHECKING, Any
 
+from harness.event_log import EventLog
+from harness.job_rows import claim
+from harness.monitor_options import make_options
 from instruments.readable_log import Log
 from jobsd.clock import monotonic_ns
 from jobsd.database.connection import Session
@@ -20,7 +23,6 @@ from jobsd.processes.entry import FREE, UP
 from jobsd.processes.process import listen_to_signals
 from jobsd.processes.scoreboard import Scoreboard
 from jobsd.supervisor.monitor.monitor import Monitor
-from monitored_tree.options import make_options
 from waiting import wait_until
 
 if TYPE_CHECKING:
@@ -33,12 +35,13 @@ if TYPE_CHECKING:
     from jobsd.processes.entry import ScoreboardEntry
 
 
-class Tree:
+class PlayedTree(EventLog):
     """The scoreboard of a tree, its log, and the processes that the test has forked."""
 
     def __init__(
         self, target: Target, options: Options, scoreboard: Scoreboard | None = None
     ) -> None:
+        super().__init__()
         self.target = target
         self.options = options
         self.log = Log()
@@ -50,7 +53,6 @@ class Tree:
         self.scoreboard.thresholds = options.supervisor.thresholds
         self.lifeline, self._lifeline_end = os.pipe()
         self._session = Session(target, "test")
-        self._events: list[dict[str, Any]] = []
         self._living: dict[int, ScoreboardEntry] = {}
 
     def fork(self, kind: str, live: Callable[[Context], int]) -> ScoreboardEntry:
@@ -167,16 +169,9 @@ class Tree:
         self.wake(monitor)
         wait_until(lambda: entry.state == FREE)
 
-    def events(self, event: str) -> list[dict[str, Any]]:
-        """Return what the processes have told under this name, in order."""
-        self._events += self.log.lines()
-        return [line for line in self._events if line["event"] == event]
-
-    def wait_event(self, event: str) -> dict[str, Any]:
-        """Wait until this was reported, and return what; it was told once."""
-        wait_until(lambda: self.events(event))
-        (reported,) = self.events(event)
-        return reported
+    def read(self) -> None:
+        """Read what the processes have logged meanwhile."""
+        self.lines += self.log.text().splitlines()
 
     def survey_passes(self, times: int = 2) -> None:
         """Wait until the monitor's heartbeat was written so many times anew."""
@@ -203,59 +198,11 @@ class Tree:
 
 
 @contextlib.contextmanager
-def tree_on(target: Target, options: Options | None = None, **changes: Any) -> Generator[Tree]:
+def tree_on(
+    target: Target, options: Options | None = None, **changes: Any
+) -> Generator[PlayedTree]:
     """A tree on a database, that ends with the block."""
-    with contextlib.closing(Tree(target, options or make_options(target, **changes))) as tree:
+    with contextlib.closing(
+        PlayedTree(target, options or make_options(target, **changes))
+    ) as tree:
         yield tree
-
-
-def make_jobs(session: Session, count: int, **columns: object) -> list[int]:
-    """Write jobs that are nowhere yet; return their ids."""
-    values = {"queue_name": "default", "class_name": "app.job", **columns}
-    names = ", ".join(values)
-    marks = ", ".join(f"%({name})s" for name in values)
-    query = (
-        f"INSERT INTO jobsd.jobs ({names})"
-        f" SELECT {marks} FROM generate_series(1, {count}) RETURNING id"
-    )
-    rows = session.connection.execute(query.encode(), values)
-    return [row[0] for row in rows.fetchall()]
-
-
-def claim(session: Session, process_id: int, jobs: tuple[int, ...] | list[int]) -> int:
-    """Write a claim; return its id."""
-    row = session.connection.execute(
-        "INSERT INTO jobsd.claims (process_id, job_ids) VALUES (%s, %s) RETURNING id",
-        (process_id, list(jobs)),
-    ).fetchone()
-    assert row is not None
-    return int(row[0])
-
-
-def places(session: Session) -> dict[int, str]:
-    """Return where each job is."""
-    rows = session.connection.execute(
-        """
-        SELECT job_id, 'ready' FROM jobsd.all_ready_executions
-        UNION ALL SELECT job_id, 'scheduled' FROM jobsd.scheduled_executions
-        UNION ALL SELECT job_id, 'claimed' FROM jobsd.claimed_executions
-        UNION ALL SELECT job_id, 'failed' FROM jobsd.failed_executions
-        UNION ALL SELECT id, outcome FROM jobsd.jobs WHERE outcome IS NOT NULL
-        """
-    )
-    return dict(rows.fetchall())
-
-
-def failure(session: Session, job_id: int) -> dict[str, Any]:
-    """Return the error with which a job has failed."""
-    row = session.connection.execute(
-        "SELECT error FROM jobsd.failed_executions WHERE job_id = %s", (job_id,)
-    ).fetchone()
-    assert row is not None
-    error: dict[str, Any] = row[0]
-    return error
-
-
-def names(session: Session) -> set[str]:
-    """Return the names of all processes that have a row."""
-    return {row.name for row in registry.processes(session)}
