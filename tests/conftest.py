@@ -23,14 +23,19 @@ from psycopg import conninfo, sql
 
 from jobsd.database.connection import Session, Target
 from jobsd.database.migrate import migrate
+from jobsd.instruments.kept import KEPT
 from jobsd.jobs import client
 from jobsd.jobs.client import Client
+from jobsd.processes.context import Context
+from jobsd.processes.scoreboard import Scoreboard
 from jobsd.supervisor.kernel import die_with_parent
 from kept import folders, kept_folder, thawed
 from rows import Rows, rows_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
+
+    from jobsd.processes.entry import ScoreboardEntry
 
 pytest_plugins = ("broken_reports", "docs.recorder")
 
@@ -165,14 +170,23 @@ def drop_database(server_url: str, name: str) -> None:
         )
 
 
+@contextlib.contextmanager
+def database_on(server_url: str) -> Generator[str]:
+    """An empty database that is gone after the block: its URL."""
+    url, name = make_database(server_url)
+    try:
+        yield url
+    finally:
+        drop_database(server_url, name)
+
+
 @pytest.fixture(scope="session")
 def session_target(server_url: str) -> Iterator[Target]:
     """A database with all tables, for the whole session."""
-    url, name = make_database(server_url)
-    target = Target(url)
-    migrate(target)
-    yield target
-    drop_database(server_url, name)
+    with database_on(server_url) as url:
+        target = Target(url)
+        migrate(target)
+        yield target
 
 
 @pytest.fixture
@@ -186,9 +200,8 @@ def target(session_target: Target) -> Target:
 @pytest.fixture
 def empty_database(server_url: str) -> Iterator[str]:
     """The URL of a database without our tables."""
-    url, name = make_database(server_url)
-    yield url
-    drop_database(server_url, name)
+    with database_on(server_url) as url:
+        yield url
 
 
 @pytest.fixture
@@ -211,3 +224,28 @@ def default_client(target: Target) -> Iterator[Client]:
     client.configure(client=made)
     yield made
     client.configure()
+
+
+@pytest.fixture
+def entry() -> ScoreboardEntry:
+    """The entry of a worker in a scoreboard of its own."""
+    entry = Scoreboard().entries[0]
+    entry.take("worker", "worker-1")
+    return entry
+
+
+@pytest.fixture
+def context() -> Context:
+    """What a worker is given when it is forked."""
+    scoreboard = Scoreboard()
+    scoreboard.entries[0].take("worker", "worker-1")
+    return Context(scoreboard, scoreboard.entries[0], "worker-1")
+
+
+@pytest.fixture
+def kept_logs() -> Iterator[None]:
+    """Let up to 4 KiB of what a job logs and prints be kept."""
+    KEPT.keep(4096)
+    yield
+    KEPT.keep(None)
+    KEPT.take()

@@ -10,16 +10,22 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
+from jobsd.processes.process import WAITED_OUT
 from lost_answers import LostAnswers, shut
+from waiting import wait_until
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
 
     from jobsd.database.connection import Target
+    from jobsd.processes.process import Loop
 
 HOW = ("terminated", "unheard")
 """An administrator ends the session before the statement, or it breaks behind it."""
+
+RECOVERS_S = 60.0
+"""Far more than it takes: a session is opened anew at once."""
 
 _KEY = b"K\x00\x00\x00\x0c"
 """How the message begins in which a server says which of its processes serves us."""
@@ -99,6 +105,28 @@ def cutting(target: Target) -> Generator[tuple[CutSessions, Target]]:
     way = CutSessions(target.url)
     with contextlib.closing(way):
         yield way, replace(target, url=way.url)
+
+
+def work_until(loop: Loop, is_done: Callable[[], bool]) -> None:
+    """Do as `run` does until it is done, connecting anew, and a few polls more; then end."""
+    connected, left = False, 3
+
+    def poll() -> None:
+        nonlocal connected, left
+        try:
+            if not connected:
+                loop.connect()
+                connected = True
+            loop.poll()
+            left -= is_done()
+        except WAITED_OUT:
+            loop.disconnect()
+            connected = False
+
+    wait_until(lambda: not left, RECOVERS_S, between=poll)
+    with contextlib.suppress(*WAITED_OUT):
+        loop.farewell()
+    loop.disconnect()
 
 
 def points(way: CutSessions, every: int, how: str) -> Generator[int]:

@@ -17,7 +17,7 @@ from jobsd.performing.pool import TRUST_S
 from jobsd.processes.context import Context
 from jobsd.processes.scoreboard import Scoreboard
 from jobsd.worker.worker import Worker
-from waiting import Stopwatch
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -43,13 +43,13 @@ class Driven:
 
     def until(self, condition: Callable[[], object], within_s: float = 30.0) -> None:
         """Take rounds until the condition holds; fail after `within_s`."""
-        watch = Stopwatch()
-        while not condition():
-            assert not watch.over(within_s), f"not within {within_s} s: {self._state()}"
-            rest_s = self.worker.poll()
-            self._rounds += 1
-            sockets = [fd] if (fd := self.worker.socket()) is not None else []
-            self.context.nap.take(min(rest_s, 0.02), sockets)
+        wait_until(condition, within_s, lambda: str(self._state()), self._take_round)
+
+    def _take_round(self) -> None:
+        rest_s = self.worker.poll()
+        self._rounds += 1
+        sockets = [fd] if (fd := self.worker.socket()) is not None else []
+        self.context.nap.take(min(rest_s, 0.02), sockets)
 
     def _state(self) -> dict[str, object]:
         """Return where the worker stands: a failure that comes once has to tell it all."""

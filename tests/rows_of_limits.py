@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from rows import fetch
+
 if TYPE_CHECKING:
     from jobsd.database.connection import Session
     from jobsd.dispatcher.dispatcher import Dispatcher
@@ -27,7 +29,7 @@ class Table:
         return int(row[0])
 
     def rows(self, query: str, *parameters: object) -> list[tuple[Any, ...]]:
-        return self.session.connection.execute(query.encode(), parameters or None).fetchall()
+        return fetch(self.session, query, *parameters)
 
     def ids(self, table: str) -> list[int]:
         found = self.rows(f"SELECT job_id FROM jobsd.{table} ORDER BY job_id")

@@ -7,13 +7,9 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from jobsd.jobs import client
-from jobsd.jobs.client import Client
 from jobsd.jobs.definition import job
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from jobsd.database.connection import Session, Target
 
 
@@ -21,11 +17,7 @@ if TYPE_CHECKING:
 def beside() -> None: ...
 
 
-@pytest.fixture(autouse=True)
-def _configured(target: Target) -> Iterator[None]:
-    client.configure(client=Client(target))
-    yield
-    client.configure()
+pytestmark = pytest.mark.usefixtures("default_client")
 
 
 @pytest.mark.behaviour(50)

@@ -204,3 +204,8 @@ def _stuck(evidence: Evidence) -> Iterator[str]:
     for place, members in evidence.waiting.items():
         late = ticks if place == "ready" else set[int]()
         yield from (f"{place}: job {each}" for each in members if each not in late)
+
+
+def wrong(reported: Evidence) -> set[str]:
+    """Return the figures that are not 0."""
+    return {name for name, faults in figures(reported).items() if faults}

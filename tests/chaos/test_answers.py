@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from chaos.checker import figures
+from chaos.checker import wrong
 from chaos.evidence import Holding
 from chaos.test_checker import story
 
@@ -15,10 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from chaos.evidence import Evidence
-
-
-def _wrong(reported: Evidence) -> set[str]:
-    return {name for name, faults in figures(reported).items() if faults}
 
 
 def _leave_a_waiter_unanswered(reported: Evidence) -> None:
@@ -78,11 +74,11 @@ def test_a_success_whose_result_died_with_its_process_may_be_repeated_uncounted(
     lost = replace(reported.runs[place], began=6.2, ended=6.3)
     reported.runs.insert(place, lost)
     reported.holdings.append(Holding(21, 101, 6.1, 6.8, "monitor-a"))
-    assert _wrong(reported) == set()
+    assert wrong(reported) == set()
 
     reported.holdings[-1].ended_by = "worker-b"
 
-    assert _wrong(reported) == {"run too often"}
+    assert wrong(reported) == {"run too often"}
 
 
 def test_of_a_job_that_went_with_its_row_the_end_is_kept() -> None:
@@ -90,11 +86,11 @@ def test_of_a_job_that_went_with_its_row_the_end_is_kept() -> None:
     reported.jobs = [
         replace(job, outcome="erased") if job.id == 21 else job for job in reported.jobs
     ]
-    before = _wrong(reported)
+    before = wrong(reported)
 
     _say_that_it_is_gone(reported)
 
-    assert _wrong(reported) - before == {"answered wrongly"}
+    assert wrong(reported) - before == {"answered wrongly"}
     assert "answered wrongly" not in before
 
 
@@ -119,4 +115,4 @@ def test_what_is_wrong_shows_in_its_figure(doctor: Callable[[Evidence], None]) -
 
     doctor(reported)
 
-    assert _wrong(reported) == {DOCTORED[doctor]}
+    assert wrong(reported) == {DOCTORED[doctor]}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from chaos.askers import Answer, Ask
-from chaos.checker import figures
+from chaos.checker import wrong
 from chaos.enqueuers import Intent
 from chaos.evidence import Evidence, Holding, Recording, Run, StoredJob
 from chaos.watch import Asked, Sighting
@@ -290,12 +290,8 @@ DOCTORED: dict[Callable[[Evidence], None], set[str]] = {
 }
 
 
-def _wrong(reported: Evidence) -> set[str]:
-    return {name for name, faults in figures(reported).items() if faults}
-
-
 def test_a_good_story_has_no_fault() -> None:
-    assert _wrong(story()) == set()
+    assert wrong(story()) == set()
 
 
 @pytest.mark.parametrize("doctor", DOCTORED, ids=lambda each: each.__name__)
@@ -304,7 +300,7 @@ def test_what_is_wrong_shows_in_its_figure(doctor: Callable[[Evidence], None]) -
 
     doctor(reported)
 
-    assert _wrong(reported) == DOCTORED[doctor]
+    assert wrong(reported) == DOCTORED[doctor]
 
 
 @pytest.mark.parametrize(
@@ -320,11 +316,11 @@ def test_a_run_may_be_repeated_uncounted_when_its_tree_was_lost_or_asked_to_end(
     reported.runs[1].attempt = 1
     reported.recordings[:2] = [Recording(11, 0, 1, None, "finished")]
     reported.attempts.remove((11, 1))
-    assert _wrong(reported) == {"run too often"}
+    assert wrong(reported) == {"run too often"}
 
     reported.asked.append(Asked(1.5, "a1", 100 if what == "freeze" else 0, what, until=1.9))
 
-    assert _wrong(reported) == set()
+    assert wrong(reported) == set()
 
 
 def test_a_coroutine_may_be_repeated_uncounted_when_its_worker_was_one_too_many() -> None:
@@ -335,11 +331,11 @@ def test_a_coroutine_may_be_repeated_uncounted_when_its_worker_was_one_too_many(
     reported.runs[1].attempt = 1
     reported.recordings[:2] = [Recording(11, 0, 1, None, "finished")]
     reported.attempts.remove((11, 1))
-    assert _wrong(reported) == {"run too often"}
+    assert wrong(reported) == {"run too often"}
 
     reported.asked.append(Asked(1.5, "a1", 0, "TTOU"))
 
-    assert _wrong(reported) == set()
+    assert wrong(reported) == set()
 
 
 def test_a_finished_job_may_be_erased() -> None:
@@ -347,14 +343,14 @@ def test_a_finished_job_may_be_erased() -> None:
 
     reported.jobs[2] = replace(reported.jobs[2], outcome="erased", attempts=0)
 
-    assert _wrong(reported) == set()
+    assert wrong(reported) == set()
 
 
 def test_who_is_declared_dead_holds_its_limit_no_longer() -> None:
     reported = story()
     reported.sightings[100].until = 9.0
-    assert _wrong(reported) == {"limit exceeded"}
+    assert wrong(reported) == {"limit exceeded"}
 
     reported.holdings[0].ended_by = "monitor-b"
 
-    assert _wrong(reported) == set()
+    assert wrong(reported) == set()

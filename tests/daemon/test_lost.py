@@ -9,20 +9,14 @@ import pytest
 from harness.job_rows import places
 from jobs.placed import enqueue
 from jobsd.database.commits import Commits
-from jobsd.jobs import client, lost
+from jobsd.jobs import lost
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from jobsd.database.connection import Session, Target
+    from jobsd.database.connection import Session
     from system.commands import Commands
 
 
-@pytest.fixture(autouse=True)
-def _client(target: Target) -> Iterator[None]:
-    client.configure(client=client.Client(target))
-    yield
-    client.configure()
+pytestmark = pytest.mark.usefixtures("default_client")
 
 
 @pytest.fixture

@@ -8,21 +8,14 @@ import pytest
 
 from harness.job_rows import places
 from jobs.placed import claim, enqueue, fail
-from jobsd.jobs import client
 from jobsd.processes import registry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from jobsd.database.connection import Session, Target
+    from jobsd.database.connection import Session
     from system.commands import Commands
 
 
-@pytest.fixture(autouse=True)
-def _client(target: Target) -> Iterator[None]:
-    client.configure(client=client.Client(target))
-    yield
-    client.configure()
+pytestmark = pytest.mark.usefixtures("default_client")
 
 
 def test_retry_prints_how_many_run_anew(run: Commands, session: Session) -> None:

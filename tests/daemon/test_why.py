@@ -7,21 +7,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from jobs.placed import block, claim, enqueue
-from jobsd.jobs import client, inspect, lanes, listing, queues
+from jobsd.jobs import inspect, lanes, listing, queues
 from jobsd.operations.why import why
 from jobsd.processes import registry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from jobsd.database.connection import Session, Target
+    from jobsd.database.connection import Session
 
 
-@pytest.fixture(autouse=True)
-def _client(target: Target) -> Iterator[None]:
-    client.configure(client=client.Client(target))
-    yield
-    client.configure()
+pytestmark = pytest.mark.usefixtures("default_client")
 
 
 def _process(session: Session, kind: str, **metadata: object) -> int:

@@ -18,7 +18,7 @@ from psycopg import conninfo
 
 from harness.tree import ENDS_WITH_US
 from ports import free_port
-from waiting import Stopwatch
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -96,11 +96,12 @@ def _configure(folder: Path, parts: dict[str, Any], port: int) -> Path:
 def _through(url: str, port: int) -> str:
     parts = conninfo.conninfo_to_dict(url)
     through = f"postgresql://{parts['user']}@127.0.0.1:{port}/{parts['dbname']}"
-    watch = Stopwatch()
-    while True:
-        try:
+
+    def answers() -> bool:
+        with contextlib.suppress(psycopg.OperationalError):
             psycopg.connect(through, connect_timeout=2).close()
-        except psycopg.OperationalError:
-            assert not watch.over(10), "PgBouncer does not answer"
-        else:
-            return through
+            return True
+        return False
+
+    wait_until(answers, 10, "PgBouncer does not answer")
+    return through

@@ -19,6 +19,7 @@ from jobsd.database.deadline import DeadlineConnection
 from jobsd.database.statements import Statement
 from jobsd.errors import DatabaseUnreachableError
 from jobsd.processes.nap import Nap
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGresult
@@ -31,15 +32,15 @@ _SAME = Statement("same", "SELECT %(given)s::text[]")
 _NOTIFY = Statement("notify", "SELECT pg_notify('jobsd.wake', 'ready q')")
 
 
-def _hears(session: Session) -> bool:
+def _wait_until_it_hears(session: Session) -> None:
     nap = Nap()
-    watch = Stopwatch()
-    while not watch.over(5):
-        if "ready q" in session.notifications():
-            return True
+
+    def rest() -> None:
         socket = session.fileno()
         nap.take(0.5, [] if socket is None else [socket])
-    return False
+
+    wait_until(lambda: "ready q" in session.notifications(), between=rest)
+    nap.close()
 
 
 @pytest.mark.failure(
@@ -167,7 +168,7 @@ def test_a_notification_is_heard_also_when_it_comes_with_an_answer(target: Targe
     with contextlib.closing(Session(target, "ear", listen=True)) as session:
         session.fetch(_NOTIFY)
 
-        assert _hears(session)
+        _wait_until_it_hears(session)
 
 
 def test_behind_a_transaction_pooler_nothing_is_listened_for_prepared_or_set(
@@ -244,7 +245,7 @@ def test_wakeups_come_past_the_pooler_when_there_is_a_way(
         with contextlib.closing(Session(past, "past", listen=True)) as session:
             session.fetch(_NOTIFY)
 
-            assert _hears(session)
+            _wait_until_it_hears(session)
 
 
 @pytest.mark.failure(
@@ -263,11 +264,12 @@ def test_a_broken_way_past_the_pooler_costs_the_wakeups_only(
         )
 
         # The server's goodbye is read first, then the end of the connection.
-        watch = Stopwatch()
-        while deaf.listening and not watch.over(5):
+        def listen() -> None:
             assert deaf.notifications() == []
 
-        assert (deaf.listening, deaf.fetch(_PING)) == (False, [(1,)])
+        wait_until(lambda: not deaf.listening, between=listen)
+
+        assert deaf.fetch(_PING) == [(1,)]
 
 
 def test_a_way_past_the_pooler_that_is_shut_is_not_tried_in_each_round(

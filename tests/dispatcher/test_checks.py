@@ -11,7 +11,7 @@ import pytest
 from jobsd.clock import monotonic
 from jobsd.dispatcher import maintenance as maintenance_module
 from rows_of_limits import turn as _turn
-from waiting import Stopwatch
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from rows_of_limits import Table
@@ -36,11 +36,12 @@ def test_who_waits_beside_a_free_slot_is_found_though_nobody_says_so(
     waiting = table.enqueue()
     table.block(waiting)
 
-    watch = Stopwatch()
-    while not table.ids("all_ready_executions"):
-        assert not watch.over(maintenance_module.CHECK_S + 1)
-        rest_s = dispatcher.poll()
-        assert rest_s <= maintenance_module.CHECK_S
+    def poll() -> None:
+        assert dispatcher.poll() <= maintenance_module.CHECK_S
+
+    wait_until(
+        lambda: table.ids("all_ready_executions"), maintenance_module.CHECK_S + 1, between=poll
+    )
     assert table.ids("all_ready_executions") == [waiting]
     assert table.ids("all_blocked_executions") == [other]
 

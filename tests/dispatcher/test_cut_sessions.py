@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cut_sessions import HOW, CutSessions, cutting, points
+from cut_sessions import HOW, CutSessions, cutting, points, work_until
 from harness.job_rows import make_jobs
 from jobs import placed
 from jobsd.dispatcher import lost_walk
 from jobsd.instruments.events import subscribe
 from jobsd.processes.process import WAITED_OUT
-from waiting import Stopwatch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,8 +23,6 @@ if TYPE_CHECKING:
 
     from .conftest import Make
 
-RECOVERS_S = 60.0
-"""Far more than it takes: a session is opened anew at once."""
 EXPIRE = "UPDATE jobsd.expirations SET expires_at = now() - interval '1 s' RETURNING 1"
 GONE = "SELECT id FROM jobsd.jobs WHERE outcome = 'discarded' ORDER BY id"
 EVERY = [
@@ -145,21 +141,4 @@ def test_one_that_is_killed_anywhere_leaves_the_rest_to_its_successor(
 
 
 def _work(dispatcher: Dispatcher, work: Work) -> None:
-    """Do as `run` does until all is done, and a few rounds more."""
-    watch = Stopwatch()
-    rounds = 3
-    connected = False
-    while rounds:
-        assert not watch.over(RECOVERS_S)
-        try:
-            if not connected:
-                dispatcher.connect()
-                connected = True
-            dispatcher.poll()
-            rounds -= work.is_done()
-        except WAITED_OUT:
-            dispatcher.disconnect()
-            connected = False
-    with contextlib.suppress(*WAITED_OUT):
-        dispatcher.farewell()
-    dispatcher.disconnect()
+    work_until(dispatcher, work.is_done)

@@ -14,7 +14,7 @@ import pytest
 from jobsd.database import listener
 from jobsd.database.connection import Session as Listening
 from jobsd.jobs.definition import job
-from waiting import Stopwatch, wait_until
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session, Target
@@ -189,10 +189,10 @@ def test_who_schedules_an_earlier_job_wakes_it(make: Make, session: Session) -> 
 
     assert context.nap.take(5, [socket])
     assert dispatcher.poll() <= 0.2
-    watch = Stopwatch()
-    while not _count(session, "ready_executions"):
-        assert not watch.over(5)
-        context.nap.take(dispatcher.poll())
+    wait_until(
+        lambda: _count(session, "ready_executions"),
+        between=lambda: context.nap.take(dispatcher.poll()),
+    )
 
 
 def test_a_job_that_is_ready_wakes_no_dispatcher(make: Make, session: Session) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from jobsd.instruments import events
 from jobsd.jobs.definition import job
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,8 +39,10 @@ def test_only_what_was_dispatched_is_an_event(
         dispatcher.poll()
     nothing.using(wait=0.05).enqueue()
 
-    while not [name for name, _ in emitted if name == "jobs.dispatched"]:
-        dispatcher.poll()
+    wait_until(
+        lambda: [name for name, _ in emitted if name == "jobs.dispatched"],
+        between=dispatcher.poll,
+    )
 
     assert emitted[-1] == ("jobs.dispatched", {"size": 1})
     assert [name for name, _ in emitted] == ["job.enqueued", "jobs.dispatched"]

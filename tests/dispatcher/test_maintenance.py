@@ -9,7 +9,7 @@ import pytest
 from jobsd.database.statements import Statement
 from jobsd.jobs import limits
 from rows_of_limits import turn as _turn
-from waiting import Stopwatch
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session
@@ -168,7 +168,4 @@ def test_clearing_is_done_at_the_interval_and_can_be_switched_off(
     _turn(never)
     assert table.rows("SELECT key FROM jobsd.discard_keys") == [("old",)]
 
-    watch = Stopwatch()
-    while table.rows("SELECT key FROM jobsd.discard_keys"):
-        assert not watch.over(10)
-        often.poll()
+    wait_until(lambda: not table.rows("SELECT key FROM jobsd.discard_keys"), between=often.poll)

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from conftest import drop_database, make_database
+from conftest import database_on
 from django_app.project import WITH_SIX, DjangoProject, database
 
 if TYPE_CHECKING:
@@ -29,9 +29,8 @@ def project(request: pytest.FixtureRequest, tmp_path: Path) -> DjangoProject:
 
 @pytest.fixture
 def queue_database(server_url: str) -> Iterator[str]:
-    url, name = make_database(server_url)
-    yield url
-    drop_database(server_url, name)
+    with database_on(server_url) as url:
+        yield url
 
 
 def _stored(url: str) -> list[object]:

@@ -16,7 +16,7 @@ import pytest
 from embedded.actor import Actor, eventually, postmaster_pid
 from jobsd.database.clients import other_clients
 from jobsd.embedded import Server, postmaster
-from waiting import Stopwatch
+from waiting import Stopwatch, wait_until
 
 if TYPE_CHECKING:
     from jobsd.embedded import Location
@@ -101,19 +101,33 @@ def test_a_stop_that_meets_the_beginning_of_a_recovery_ends(
         assert server.running()
 
 
+def _stopped_startup(postmaster: psutil.Process) -> psutil.Process | None:
+    """Stop the process that recovers, as soon as there is one; None if it was too short."""
+
+    def stopped() -> psutil.Process | None:
+        for child in postmaster.children():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if "startup" in " ".join(child.cmdline()):
+                    child.suspend()
+                    return child
+        return None
+
+    watch = Stopwatch()
+    found = wait_until(
+        lambda: stopped() or watch.over(2.0),
+        between=lambda: None,  # it lives for milliseconds
+    )
+    return found if isinstance(found, psutil.Process) else None
+
+
 def _begun_recovery(place: Location, server: Server) -> psutil.Process:
     """Crash the server; return the process that is to recover it, stopped at its beginning."""
     first = psutil.Process(postmaster_pid(place))
     for _ in range(5):
         with psycopg.connect(server.ensure()) as connection:
             os.kill(connection.info.backend_pid, signal.SIGKILL)
-        watch = Stopwatch()
-        while not watch.over(2.0):
-            for child in first.children():
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    if "startup" in " ".join(child.cmdline()):
-                        child.suspend()
-                        return child
+        if (startup := _stopped_startup(first)) is not None:
+            return startup
     pytest.fail("the recovery was over each time before it could be stopped")
 
 

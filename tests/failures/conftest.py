@@ -8,11 +8,12 @@ import psycopg
 import pytest
 
 from harness.project import Project
+from rows import Query, query_of
 from system.conftest import JOBS
 from system.jobs import LEDGER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from jobsd.database.connection import Target
@@ -85,12 +86,7 @@ def project(tmp_path: Path, target: Target) -> Project:
 
 
 @pytest.fixture
-def query(target: Target) -> Iterator[Callable[[str], list[tuple[object, ...]]]]:
+def query(target: Target) -> Iterator[Query]:
     """Ask the project's database."""
     with psycopg.connect(target.url, autocommit=True) as connection:
-
-        def ask(text: str) -> list[tuple[object, ...]]:
-            cursor = connection.execute(text.encode())
-            return cursor.fetchall() if cursor.description else []
-
-        yield ask
+        yield query_of(connection)

@@ -11,10 +11,11 @@ from harness.project import Project
 from hosts.network import Network, network
 from jobsd.database.connection import Target
 from jobsd.database.migrate import migrate
+from rows import Query, query_of
 from system.jobs import LEDGER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
 JOBS = """
@@ -50,17 +51,12 @@ def net() -> Iterator[Network]:
 
 
 @pytest.fixture
-def query(net: Network) -> Iterator[Callable[[str], list[tuple[object, ...]]]]:
+def query(net: Network) -> Iterator[Query]:
     """Ask the database, in which there are no tables yet."""
     with psycopg.connect(net.database.socket_url, autocommit=True) as connection:
         connection.execute("DROP SCHEMA IF EXISTS jobsd CASCADE")
         migrate(Target(net.database.socket_url))
-
-        def ask(text: str) -> list[tuple[object, ...]]:
-            cursor = connection.execute(text.encode())
-            return cursor.fetchall() if cursor.description else []
-
-        yield ask
+        yield query_of(connection)
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import logging
 import os
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -15,18 +14,9 @@ from jobsd.instruments.lean_structlog import structlog
 from jobsd.instruments.printed import Copied
 from jobsd.jobs.current import CurrentJob, running
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 JOB = CurrentJob(7, 2, "mail", "app.send")
 
-
-@pytest.fixture(autouse=True)
-def _keeps() -> Iterator[None]:
-    KEPT.keep(4096)
-    yield
-    KEPT.keep(None)
-    KEPT.take()
+pytestmark = pytest.mark.usefixtures("kept_logs")
 
 
 def _texts() -> list[str]:

@@ -32,14 +32,6 @@ def pool(target: Target) -> Iterator[Client]:
 
 
 @pytest.fixture
-def configured(target: Target) -> Iterator[None]:
-    """What a test enqueues goes into the tables."""
-    client.configure(client=Client(target))
-    yield
-    client.configure()
-
-
-@pytest.fixture
 def stored(session: Session) -> Stored:
     """Tell the first arguments of the jobs that are stored."""
     return lambda: arguments_of(session)

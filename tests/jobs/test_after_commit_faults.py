@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from jobsd.database.connection import Session as QueueSession
     from jobsd.database.connection import Target
 
-pytestmark = pytest.mark.usefixtures("configured")
+pytestmark = pytest.mark.usefixtures("default_client")
 
 NOWHERE = "postgresql://nobody@127.0.0.1:1/nothing"
 

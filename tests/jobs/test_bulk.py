@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 def note(number: int) -> None: ...
 
 
-@pytest.mark.usefixtures("configured")
+@pytest.mark.usefixtures("default_client")
 @pytest.mark.parametrize("claimed", [False, True])
 def test_jobs_that_others_commit_in_between_stay_theirs(
     target: Target, session: Session, *, claimed: bool
@@ -94,7 +94,7 @@ def test_a_server_that_is_lost_while_it_commits_leaves_it_open(
     wait_until(lambda: stored() == [1])
 
 
-@pytest.mark.usefixtures("configured")
+@pytest.mark.usefixtures("default_client")
 def test_a_server_that_is_lost_before_has_stored_nothing(
     session: Session, stored: Stored
 ) -> None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     Begun = Callable[[], AbstractAsyncContextManager[Any]]
 
-pytestmark = pytest.mark.usefixtures("configured")
+pytestmark = pytest.mark.usefixtures("default_client")
 
 FEW = 100
 MANY = pytest.param(1000, marks=[pytest.mark.long, pytest.mark.timeout(1200)])

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from jobsd.database.connection import Session, Target
     from rows import Rows
 
-pytestmark = pytest.mark.usefixtures("configured")
+pytestmark = pytest.mark.usefixtures("default_client")
 
 
 def _one_in_each_state(session: Session, rows: Rows) -> dict[str, int]:

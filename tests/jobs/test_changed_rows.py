@@ -37,7 +37,7 @@ FROM_THE_HEAD = {
 }
 
 
-pytestmark = pytest.mark.usefixtures("configured")
+pytestmark = pytest.mark.usefixtures("default_client")
 
 
 @pytest.fixture

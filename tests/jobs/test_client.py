@@ -91,10 +91,8 @@ def test_a_connection_that_is_ended_while_it_is_asked_is_one_typed_error(
 
 
 def _until_one_waits(session: Session) -> None:
-    watch = Stopwatch()
     waits = "SELECT FROM pg_locks WHERE NOT granted AND relation = 'jobsd.jobs'::regclass"
-    while session.connection.execute(waits).fetchone() is None:
-        assert not watch.over(10), "nobody waits for the lock"
+    wait_until(lambda: session.connection.execute(waits).fetchall(), what="a waiting lock")
 
 
 @pytest.mark.failure(

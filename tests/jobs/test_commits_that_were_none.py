@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from jobsd.database.connection import Target
     from jobsd.jobs.enqueue import EnqueuedJob
 
-pytestmark = pytest.mark.usefixtures("configured")
+pytestmark = pytest.mark.usefixtures("default_client")
 
 
 def _fail(orm: Session) -> None:

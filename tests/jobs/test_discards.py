@@ -17,7 +17,7 @@ from jobsd.processes import registry
 if TYPE_CHECKING:
     from jobsd.database.connection import Session, Target
 
-pytestmark = pytest.mark.usefixtures("configured")
+pytestmark = pytest.mark.usefixtures("default_client")
 
 
 def _one_in_each_state(session: Session) -> dict[str, int]:

@@ -24,7 +24,7 @@ db: Any = importlib.import_module("django.db")
 transaction: Any = importlib.import_module("django.db.transaction")
 
 
-pytestmark = pytest.mark.usefixtures("configured")
+pytestmark = pytest.mark.usefixtures("default_client")
 
 
 @pytest.fixture

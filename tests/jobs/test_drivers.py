@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from jobsd.database.connection import Session, Target
     from jobsd.jobs.enqueueable import Using
 
-pytestmark = pytest.mark.usefixtures("configured")
+pytestmark = pytest.mark.usefixtures("default_client")
 
 ODD = 'é "quoted" \\ %s %% :x $1 ?\t\n{}'
 SOON = datetime.now(UTC) + timedelta(days=1)

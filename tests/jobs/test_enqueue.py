@@ -15,6 +15,7 @@ from jobsd.errors import ArgumentError, DatabaseUnreachableError, EnqueueError, 
 from jobsd.jobs import client
 from jobsd.jobs.client import enqueue_many
 from jobsd.jobs.definition import Job, job
+from rows import fetch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,11 +35,7 @@ class Tidy(Job):
         return f"tidied {folder}"
 
 
-pytestmark = pytest.mark.usefixtures("configured")
-
-
-def _rows(session: Session, query: str) -> list[tuple[object, ...]]:
-    return session.connection.execute(query.encode()).fetchall()
+pytestmark = pytest.mark.usefixtures("default_client")
 
 
 @pytest.mark.behaviour(49)
@@ -46,7 +43,7 @@ def test_a_job_is_stored_with_all_that_its_row_holds(session: Session) -> None:
     stored = welcome.enqueue(42, kindly=False)
 
     assert stored.state == "ready"
-    assert _rows(
+    assert fetch(
         session,
         "SELECT id, queue_name, class_name, arguments, priority, max_attempts, retries_crash"
         " FROM jobsd.jobs",
@@ -61,7 +58,7 @@ def test_a_job_is_stored_with_all_that_its_row_holds(session: Session) -> None:
             True,
         )
     ]
-    assert _rows(session, "SELECT job_id, position FROM jobsd.ready_executions") == [
+    assert fetch(session, "SELECT job_id, position FROM jobsd.ready_executions") == [
         (stored.id, stored.id)
     ]
 
@@ -69,7 +66,7 @@ def test_a_job_is_stored_with_all_that_its_row_holds(session: Session) -> None:
 def test_a_class_is_a_job_of_its_own_name(session: Session) -> None:
     Tidy.enqueue("attic")
 
-    assert _rows(session, "SELECT class_name, queue_name FROM jobsd.jobs") == [("Tidy", "low")]
+    assert fetch(session, "SELECT class_name, queue_name FROM jobsd.jobs") == [("Tidy", "low")]
 
 
 def test_perform_now_runs_without_the_queue(session: Session) -> None:
@@ -78,7 +75,7 @@ def test_perform_now_runs_without_the_queue(session: Session) -> None:
         "welcome 2",
         "tidied a",
     )
-    assert _rows(session, "SELECT id FROM jobsd.jobs") == []
+    assert fetch(session, "SELECT id FROM jobsd.jobs") == []
 
 
 @pytest.mark.behaviour(51)
@@ -86,7 +83,7 @@ def test_a_wait_lets_a_job_be_scheduled(session: Session) -> None:
     stored = welcome.using(wait=timedelta(minutes=5)).enqueue(1)
 
     assert stored.state == "scheduled"
-    assert _rows(
+    assert fetch(
         session,
         "SELECT s.job_id, s.scheduled_at = j.scheduled_at,"
         " round(extract(epoch FROM s.scheduled_at - j.created_at))"
@@ -110,7 +107,7 @@ def test_wait_until_takes_an_aware_moment() -> None:
 def test_options_of_one_enqueue_beat_those_of_the_job(session: Session) -> None:
     welcome.using(queue="other", priority=-7).enqueue(1)
 
-    assert _rows(session, "SELECT queue_name, priority FROM jobsd.ready_executions") == [
+    assert fetch(session, "SELECT queue_name, priority FROM jobsd.ready_executions") == [
         ("other", -7)
     ]
 
@@ -141,7 +138,7 @@ def test_options_that_cannot_be_meant_are_refused(
     with pytest.raises(Error):
         welcome.using(**options).enqueue(1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
-    assert _rows(session, "SELECT id FROM jobsd.jobs") == []
+    assert fetch(session, "SELECT id FROM jobsd.jobs") == []
 
 
 def test_arguments_that_do_not_fit_the_function_are_refused_at_once() -> None:
@@ -161,18 +158,18 @@ def test_a_rolled_back_transaction_leaves_nothing(target: Target, session: Sessi
         enqueue_many([welcome.with_args(2)], connection=connection)
         connection.rollback()
 
-    assert _rows(session, "SELECT id FROM jobsd.jobs") == []
-    assert _rows(session, "SELECT job_id FROM jobsd.ready_executions") == []
+    assert fetch(session, "SELECT id FROM jobsd.jobs") == []
+    assert fetch(session, "SELECT job_id FROM jobsd.ready_executions") == []
 
 
 @pytest.mark.behaviour(50)
 def test_a_committed_transaction_leaves_the_job(target: Target, session: Session) -> None:
     with psycopg.Connection[DictRow].connect(target.url, row_factory=dict_row) as connection:
         stored = welcome.using(connection=connection).enqueue(1)
-        before = _rows(session, "SELECT id FROM jobsd.jobs")
+        before = fetch(session, "SELECT id FROM jobsd.jobs")
         connection.commit()
 
-    assert (before, _rows(session, "SELECT id FROM jobsd.jobs")) == ([], [(stored.id,)])
+    assert (before, fetch(session, "SELECT id FROM jobsd.jobs")) == ([], [(stored.id,)])
 
 
 @pytest.mark.behaviour(54)
@@ -187,7 +184,7 @@ def test_many_jobs_are_stored_together(session: Session) -> None:
 
     states = Counter(one.state for one in stored)
     assert (len(stored), states) == (5000, {"ready": 3333, "scheduled": 1667})
-    assert _rows(
+    assert fetch(
         session,
         "SELECT (SELECT count(*) FROM jobsd.jobs),"
         " (SELECT count(*) FROM jobsd.ready_executions),"
@@ -206,7 +203,7 @@ def test_many_jobs_are_all_stored_or_none(session: Session) -> None:
     with pytest.raises(KeyError):
         enqueue_many(jobs())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
-    assert _rows(session, "SELECT id FROM jobsd.jobs") == []
+    assert fetch(session, "SELECT id FROM jobsd.jobs") == []
 
 
 def test_no_jobs_are_stored_as_none() -> None:
@@ -233,7 +230,7 @@ def test_a_database_that_is_away_is_one_typed_error() -> None:
 
 def test_a_connection_that_the_server_closed_is_not_lent_again(session: Session) -> None:
     welcome.enqueue(1)
-    _rows(
+    fetch(
         session,
         "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
         " WHERE application_name = 'jobsd client' AND datname = current_database()",
@@ -254,7 +251,7 @@ def test_a_fork_has_connections_of_its_own(session: Session) -> None:
     os.waitpid(child, 0)
 
     assert welcome.enqueue(3).state == "ready"
-    assert len(_rows(session, "SELECT id FROM jobsd.jobs")) == 3
+    assert len(fetch(session, "SELECT id FROM jobsd.jobs")) == 3
 
 
 def test_two_jobs_of_one_name_are_refused() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from psycopg import errors
@@ -11,13 +11,10 @@ from psycopg import errors
 from jobsd.errors import Error
 from jobsd.jobs.keys import UnfitKeyError, encode
 from jobsd.jobs.registry import check_queue
+from rows import fetch
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session
-
-
-def _rows(session: Session, query: str, *parameters: object) -> list[tuple[Any, ...]]:
-    return session.connection.execute(query.encode(), parameters or None).fetchall()
 
 
 def test_a_trigger_can_enqueue(session: Session) -> None:
@@ -32,23 +29,23 @@ def test_a_trigger_can_enqueue(session: Session) -> None:
     ):
         session.connection.execute(statement.encode())
     try:
-        assert _rows(session, "SELECT queue_name, arguments FROM jobsd.jobs ORDER BY id") == [
+        assert fetch(session, "SELECT queue_name, arguments FROM jobsd.jobs ORDER BY id") == [
             ("mail", [1]),
             ("mail", [2]),
         ]
-        assert _rows(session, "SELECT count(*) FROM jobsd.ready_executions") == [(2,)]
+        assert fetch(session, "SELECT count(*) FROM jobsd.ready_executions") == [(2,)]
     finally:
         session.connection.execute(b"DROP TABLE users")
 
 
 def test_sql_stores_all_that_python_does(session: Session) -> None:
-    (job_id,) = _rows(
+    (job_id,) = fetch(
         session,
         "SELECT jobsd.enqueue('app.x', '{\"a\": 1}', wait => '1 hour', priority => -3,"
         " max_attempts => 4, concurrency_key => 'k', concurrency_limit => 2,"
         " concurrency_duration => '5 min', on_conflict => 'discard')",
     )[0]
-    row = _rows(
+    row = fetch(
         session,
         "SELECT class_name, arguments, priority, max_attempts, retries_crash, concurrency_key,"
         " concurrency_limit, concurrency_duration, on_conflict,"
@@ -93,8 +90,8 @@ def test_sql_stores_all_that_python_does(session: Session) -> None:
 )
 def test_sql_refuses_what_python_refuses(call: str, reported: str, session: Session) -> None:
     with pytest.raises(errors.InvalidParameterValue, match=f"enqueue: {reported}"):
-        _rows(session, f"SELECT jobsd.enqueue({call})")
-    assert _rows(session, "SELECT FROM jobsd.jobs") == []
+        fetch(session, f"SELECT jobsd.enqueue({call})")
+    assert fetch(session, "SELECT FROM jobsd.jobs") == []
 
 
 NAMES = pytest.mark.parametrize(
@@ -117,25 +114,25 @@ def test_sql_and_python_know_the_same_names_of_queues(
     seen: str, unseen: str, session: Session
 ) -> None:
     for name in (f"a{character}b" for character in seen):
-        _rows(session, "SELECT jobsd.enqueue('x', queue => %s)", check_queue(name))
+        fetch(session, "SELECT jobsd.enqueue('x', queue => %s)", check_queue(name))
     for name in (f"a{character}b" for character in unseen):
         with pytest.raises(Error, match="is no queue name"):
             check_queue(name)
         with pytest.raises(errors.InvalidParameterValue, match="queue: 1 to 255 bytes"):
-            _rows(session, "SELECT jobsd.enqueue('x', queue => %s)", name)
+            fetch(session, "SELECT jobsd.enqueue('x', queue => %s)", name)
 
 
 @NAMES
 def test_sql_and_python_know_the_same_keys(seen: str, unseen: str, session: Session) -> None:
     call = "SELECT jobsd.enqueue('x', concurrency_key => %s, unique_key => %s)"
     for key in (f"a{character}b" for character in seen):
-        _rows(session, call, key, encode(key, ""))
+        fetch(session, call, key, encode(key, ""))
     for key in (f"a{character}b" for character in unseen.replace("*,", "\n\t")):
         with pytest.raises(UnfitKeyError):
             encode(key, "")
         for one, other in ((key, "a"), ("a", key)):
             with pytest.raises(errors.InvalidParameterValue, match="_key: 1 to 1,000 bytes of"):
-                _rows(session, call, one, other)
+                fetch(session, call, one, other)
 
 
 @pytest.mark.parametrize(
@@ -152,19 +149,19 @@ def test_what_is_of_no_type_is_refused_by_the_server(
     call: str, reported: str, session: Session
 ) -> None:
     with pytest.raises(errors.Error) as refused:
-        _rows(session, f"SELECT jobsd.enqueue({call})")
+        fetch(session, f"SELECT jobsd.enqueue({call})")
 
     assert reported in f"{refused.value}"
-    assert _rows(session, "SELECT FROM jobsd.jobs") == []
+    assert fetch(session, "SELECT FROM jobsd.jobs") == []
 
 
 @pytest.mark.parametrize("moment", ["-infinity", "4000-01-01 BC"])
 def test_a_moment_that_is_long_over_is_stored_as_one_that_all_can_read(
     moment: str, session: Session
 ) -> None:
-    _rows(session, f"SELECT jobsd.enqueue('x', wait_until => '{moment}')")
+    fetch(session, f"SELECT jobsd.enqueue('x', wait_until => '{moment}')")
 
-    ((old, _),) = _rows(
+    ((old, _),) = fetch(
         session,
         "SELECT scheduled_at < now() - interval '99 years', scheduled_at"
         " FROM jobsd.jobs JOIN jobsd.ready_executions ON job_id = id",
@@ -181,4 +178,4 @@ def test_arguments_are_measured_as_text_also_where_a_table_holds_them_compressed
             " SELECT jsonb_build_array(repeat('ab', 600000)) AS text"
         )
         with pytest.raises(errors.InvalidParameterValue, match="arguments: more than 1 MiB"):
-            _rows(session, "SELECT jobsd.enqueue('x', text) FROM jobsd.letters")
+            fetch(session, "SELECT jobsd.enqueue('x', text) FROM jobsd.letters")

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from jobsd.database.connection import Session, Target
     from rows import Rows
 
-pytestmark = pytest.mark.usefixtures("configured")
+pytestmark = pytest.mark.usefixtures("default_client")
 
 
 @job(expires_in="1h")

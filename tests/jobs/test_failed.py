@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from jobsd.database.connection import Session, Target
 
-pytestmark = pytest.mark.usefixtures("configured")
+pytestmark = pytest.mark.usefixtures("default_client")
 
 
 def _row(session: Session, job_id: int) -> tuple[object, ...]:

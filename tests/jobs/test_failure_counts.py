@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["make_worker", "scoreboard"]
 
-pytestmark = pytest.mark.usefixtures("configured")
+pytestmark = pytest.mark.usefixtures("default_client")
 _TYPES = ("KeyError", "ValueError")
 _WORDS = ("user 42 is gone", "user 43 is gone", "no route")
 

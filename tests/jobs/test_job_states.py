@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def only(n: int) -> None: ...
 
 
-pytestmark = pytest.mark.usefixtures("configured")
+pytestmark = pytest.mark.usefixtures("default_client")
 
 
 def _one_of_each(session: Session, rows: Rows) -> dict[str, int]:

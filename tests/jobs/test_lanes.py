@@ -8,16 +8,14 @@ import pytest
 
 from jobs.placed import enqueue
 from jobsd.database.commits import Commits
-from jobsd.jobs import client, discards, inspect, lanes, listing, lost, queues
+from jobsd.jobs import discards, inspect, lanes, listing, lost, queues
 from jobsd.operations import depths
 from jobsd.operations.gauges import database_figures
 from jobsd.processes import registry as processes
 from waiting import Stopwatch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from jobsd.database.connection import Session, Target
+    from jobsd.database.connection import Session
 
 PARK = """
 WITH gone AS (DELETE FROM jobsd.ready_executions WHERE job_id = ANY (%s) RETURNING *)
@@ -27,11 +25,7 @@ FROM gone JOIN jobsd.jobs ON id = job_id
 """
 
 
-@pytest.fixture(autouse=True)
-def _client(target: Target) -> Iterator[None]:
-    client.configure(client=client.Client(target))
-    yield
-    client.configure()
+pytestmark = pytest.mark.usefixtures("default_client")
 
 
 def _parked(session: Session, *priorities: int) -> list[int]:

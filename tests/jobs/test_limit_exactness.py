@@ -52,7 +52,7 @@ def _limit(key: str) -> Any:
 
 JOBS = [_limit(key) for key in TO]
 
-pytestmark = pytest.mark.usefixtures("configured")
+pytestmark = pytest.mark.usefixtures("default_client")
 
 
 def _enqueue(target: Target, seed: int, isolation: psycopg.IsolationLevel) -> int:

@@ -67,7 +67,7 @@ _DISCARD: dict[str, Callable[[object, Connection], str]] = {
     "sql": lambda user, mine: _from_sql(user, mine, "sync3", "discard"),
 }
 
-pytestmark = pytest.mark.usefixtures("configured")
+pytestmark = pytest.mark.usefixtures("default_client")
 
 
 def _waiting(session: Session) -> list[tuple[int, bool]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import psycopg
 import pytest
@@ -15,6 +15,7 @@ from jobsd.jobs.claims import text_array
 from jobsd.jobs.client import enqueue_many
 from jobsd.jobs.definition import Job, job
 from jobsd.jobs.limits import Limit
+from rows import fetch
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session, Target
@@ -62,15 +63,11 @@ class Bill(Job):
 def free() -> None: ...
 
 
-pytestmark = pytest.mark.usefixtures("configured")
-
-
-def _rows(session: Session, query: str, *parameters: object) -> list[tuple[Any, ...]]:
-    return session.connection.execute(query.encode(), parameters or None).fetchall()
+pytestmark = pytest.mark.usefixtures("default_client")
 
 
 def _ids(session: Session, table: str) -> list[int]:
-    return [row[0] for row in _rows(session, f"SELECT job_id FROM jobsd.{table} ORDER BY 1")]
+    return [row[0] for row in fetch(session, f"SELECT job_id FROM jobsd.{table} ORDER BY 1")]
 
 
 @pytest.mark.behaviour(54)
@@ -83,7 +80,7 @@ def test_all_of_a_key_are_ready_and_wait_in_its_order(session: Session) -> None:
 
     assert [first.state, second.state, other.state] == ["ready", "ready", "ready"]
     assert _ids(session, "ready_executions") == []
-    assert _rows(
+    assert fetch(
         session,
         "SELECT job_id, position, concurrency_key, concurrency_limit, yields"
         " FROM jobsd.blocked_executions ORDER BY job_id",
@@ -99,9 +96,9 @@ def test_a_conflict_that_may_not_wait_is_discarded_and_says_so(session: Session)
 
     assert [one.state for one in stored] == ["ready", "ready", "discarded"]
     assert stored[2].id is None
-    assert _rows(session, "SELECT count(*) FROM jobsd.jobs") == [(2,)]
+    assert fetch(session, "SELECT count(*) FROM jobsd.jobs") == [(2,)]
 
-    _rows(
+    fetch(
         session,
         "DELETE FROM jobsd.blocked_executions WHERE job_id = %s RETURNING 1",
         stored[0].id,
@@ -126,7 +123,7 @@ def test_in_a_bulk_only_what_comes_before_counts_where_a_job_may_not_wait() -> N
 
 def test_jobs_in_hand_count_where_none_may_wait(session: Session) -> None:
     key = f"{__name__}.sync/ann"
-    _rows(
+    fetch(
         session,
         "INSERT INTO jobsd.claims (process_id, concurrency_key, slot, job_ids)"
         " VALUES (1, %s, 1, ARRAY[-1]) RETURNING 1",
@@ -142,7 +139,7 @@ def test_classes_of_one_group_share_their_limit(session: Session) -> None:
     Bill.enqueue(7)
     Bill.enqueue(8)
 
-    keys = _rows(
+    keys = fetch(
         session, "SELECT concurrency_key FROM jobsd.blocked_executions ORDER BY job_id"
     )
     assert keys == [("accounts/7",), ("accounts/7",), ("accounts/8",)]
@@ -157,7 +154,7 @@ def test_without_a_key_all_jobs_of_the_class_share_the_limit(session: Session) -
     alone.enqueue()
     alone.enqueue()
 
-    keys = _rows(session, "SELECT DISTINCT concurrency_key FROM jobsd.blocked_executions")
+    keys = fetch(session, "SELECT DISTINCT concurrency_key FROM jobsd.blocked_executions")
     assert keys == [(f"{__name__}.alone",)]
 
 
@@ -166,7 +163,7 @@ def test_a_key_function_that_raises_stores_nothing(session: Session) -> None:
         broken.enqueue(1)
     with pytest.raises(EnqueueError, match="no key today"):
         enqueue_many(broken.with_args(1) for _ in range(2))
-    assert _rows(session, "SELECT FROM jobsd.jobs") == []
+    assert fetch(session, "SELECT FROM jobsd.jobs") == []
 
 
 @pytest.mark.behaviour(77)
@@ -175,7 +172,7 @@ def test_a_limited_job_for_later_takes_no_slot_yet(session: Session) -> None:
     now = welcome.using(wait=timedelta(hours=-1)).enqueue("ann")
 
     assert [later.state, now.state] == ["scheduled", "ready"]
-    assert _rows(session, "SELECT job_id, concurrency_key FROM jobsd.scheduled_executions") == [
+    assert fetch(session, "SELECT job_id, concurrency_key FROM jobsd.scheduled_executions") == [
         (later.id, f"{__name__}.welcome/ann")
     ]
 
@@ -207,7 +204,7 @@ def test_many_of_all_kinds_are_kept_apart(session: Session) -> None:
         "ready", "ready", "ready", "scheduled", "ready", "ready", "discarded", "ready",
     ]  # fmt: skip
     assert (len(stored), stored.stored, stored[6].id) == (8, 7, None)
-    assert _rows(session, "SELECT count(*) FROM jobsd.jobs") == [(7,)]
+    assert fetch(session, "SELECT count(*) FROM jobsd.jobs") == [(7,)]
     assert len(_ids(session, "blocked_executions")) == 5
 
 
@@ -265,14 +262,14 @@ def test_handing_over_follows_priority_and_then_age(session: Session) -> None:
     high = welcome.using(priority=-5).enqueue("ann")
     also_high = welcome.using(priority=-5).enqueue("ann")
     key = f"{__name__}.welcome/ann"
-    _rows(session, "UPDATE jobsd.blocked_executions SET position = NULL RETURNING 1")
+    fetch(session, "UPDATE jobsd.blocked_executions SET position = NULL RETURNING 1")
 
     order: list[int] = []
     for _ in range(3):
         limits.hand_over(session, [key])
         ready = _ids(session, "all_ready_executions")
         order += ready
-        _rows(
+        fetch(
             session,
             "DELETE FROM jobsd.blocked_executions WHERE position IS NOT NULL RETURNING 1",
         )
@@ -284,7 +281,7 @@ def test_one_job_is_handed_over_to_for_each_time_that_its_key_is_named(
     session: Session,
 ) -> None:
     stored = enqueue_many([alone.with_args() for _ in range(4)] + [welcome.with_args("ann")])
-    _rows(session, "UPDATE jobsd.blocked_executions SET position = NULL RETURNING 1")
+    fetch(session, "UPDATE jobsd.blocked_executions SET position = NULL RETURNING 1")
 
     limits.hand_over(session, [f"{__name__}.alone"] * 3)
 
@@ -295,7 +292,7 @@ def test_handing_over_passes_over_what_somebody_has_locked(
     target: Target, session: Session
 ) -> None:
     first, second = (welcome.enqueue("ann") for _ in range(2))
-    _rows(session, "UPDATE jobsd.blocked_executions SET position = NULL RETURNING 1")
+    fetch(session, "UPDATE jobsd.blocked_executions SET position = NULL RETURNING 1")
     with psycopg.connect(target.url) as other:
         other.execute(
             "SELECT FROM jobsd.blocked_executions WHERE job_id = %s FOR UPDATE", (first.id,)
@@ -312,8 +309,8 @@ def test_beside_a_paused_first_job_the_first_of_other_queues_is_handed_over_to(
     paused = welcome.using(queue="paused").enqueue("ann")
     other = welcome.enqueue("ann")
     welcome.enqueue("ann")
-    _rows(session, "UPDATE jobsd.blocked_executions SET position = NULL RETURNING 1")
-    _rows(session, "INSERT INTO jobsd.pauses (queue_name) VALUES ('paused') RETURNING 1")
+    fetch(session, "UPDATE jobsd.blocked_executions SET position = NULL RETURNING 1")
+    fetch(session, "INSERT INTO jobsd.pauses (queue_name) VALUES ('paused') RETURNING 1")
 
     limits.hand_over(session, [f"{__name__}.welcome/ann"])
 

@@ -15,7 +15,7 @@ from jobsd.states import STATES
 if TYPE_CHECKING:
     from jobsd.database.connection import Session
 
-pytestmark = pytest.mark.usefixtures("configured")
+pytestmark = pytest.mark.usefixtures("default_client")
 
 
 @pytest.fixture

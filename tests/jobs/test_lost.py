@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from jobsd.database.connection import Session, Target
 
-pytestmark = pytest.mark.usefixtures("configured")
+pytestmark = pytest.mark.usefixtures("default_client")
 
 _READY_TO_CLAIMED = """
 WITH gone AS (DELETE FROM jobsd.ready_executions RETURNING job_id)

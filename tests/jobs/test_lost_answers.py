@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from jobsd.database.connection import Session, Target
 
 pytestmark = [
-    pytest.mark.usefixtures("configured"),
+    pytest.mark.usefixtures("default_client"),
     pytest.mark.failure(
         "the connection of an enqueue is lost, and it is the caller's",
         "within a transaction nothing is stored; where each statement commits by itself,"

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     Connection = psycopg.Connection[Any]
 
-pytestmark = pytest.mark.usefixtures("configured")
+pytestmark = pytest.mark.usefixtures("default_client")
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from jobsd.database.connection import Session
     from rows import Rows
 
-pytestmark = pytest.mark.usefixtures("configured")
+pytestmark = pytest.mark.usefixtures("default_client")
 
 
 @job(name="p.plain", queue="mail", priority=-3, max_attempts=4, expires_in="1h", timeout="9s")

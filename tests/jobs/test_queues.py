@@ -15,7 +15,7 @@ from jobsd.jobs import failed, queues
 if TYPE_CHECKING:
     from jobsd.database.connection import Session, Target
 
-pytestmark = pytest.mark.usefixtures("configured")
+pytestmark = pytest.mark.usefixtures("default_client")
 
 
 def test_a_pause_keeps_its_beginning_and_takes_a_new_reason(session: Session) -> None:

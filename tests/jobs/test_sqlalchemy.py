@@ -20,7 +20,7 @@ from jobs.ways import EITHER_WAY_WITHIN, EVERY_WAY, behind, many_within, within
 if TYPE_CHECKING:
     from jobs.ways import Put, Stored
 
-pytestmark = pytest.mark.usefixtures("configured")
+pytestmark = pytest.mark.usefixtures("default_client")
 
 
 @pytest.mark.behaviour(50)

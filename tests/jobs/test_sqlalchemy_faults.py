@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from jobs.ways import Put
     from jobsd.database.connection import Target
 
-pytestmark = pytest.mark.usefixtures("configured")
+pytestmark = pytest.mark.usefixtures("default_client")
 
 
 def test_who_commits_a_session_gets_the_error_and_may_go_on(engine: sa.Engine) -> None:

@@ -24,8 +24,6 @@ from jobsd.jobs.courier import TOGETHER_MAX
 from waiting import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from jobs.ways import Stored
     from jobsd.database.async_connection import AsyncDeadlineConnection
     from jobsd.database.connection import Session
@@ -46,12 +44,9 @@ def limited(value: int) -> None: ...
 
 
 @pytest.fixture(autouse=True)
-def mine(target: Target) -> Iterator[Client]:
+def mine(default_client: Client) -> Client:
     """The client of all that a test enqueues."""
-    made = Client(target)
-    client.configure(client=made)
-    yield made
-    client.configure()
+    return default_client
 
 
 async def _each(count: int, first: int = 0) -> list[EnqueuedJob | BaseException]:

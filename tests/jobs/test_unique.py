@@ -53,7 +53,7 @@ def plain(n: int) -> None: ...
 def _do(n: int) -> None: ...
 
 
-pytestmark = pytest.mark.usefixtures("configured")
+pytestmark = pytest.mark.usefixtures("default_client")
 
 
 def _end(

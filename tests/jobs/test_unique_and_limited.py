@@ -52,7 +52,7 @@ def limited(n: int) -> None: ...
 def debounced(n: int) -> None: ...
 
 
-pytestmark = pytest.mark.usefixtures("configured")
+pytestmark = pytest.mark.usefixtures("default_client")
 
 _DEBOUNCE = """
 SELECT jobsd.enqueue(

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def finished(n: int) -> None: ...
 
 
-pytestmark = pytest.mark.usefixtures("configured")
+pytestmark = pytest.mark.usefixtures("default_client")
 
 
 def test_sql_does_the_same(rows: Rows, session: Session) -> None:

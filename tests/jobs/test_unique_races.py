@@ -51,7 +51,7 @@ def finished(n: int) -> None: ...
 def latest(n: int, note: str = "") -> None: ...
 
 
-pytestmark = pytest.mark.usefixtures("configured")
+pytestmark = pytest.mark.usefixtures("default_client")
 
 
 def _alone(made: Any, mine: Connection) -> tuple[int | None, str]:

@@ -80,19 +80,14 @@ def test_after_commits_that_were_never_answered_nobody_waits_beside_a_free_slot(
         passes(17)
         _wait_for_standby(running, "")
 
+        def is_none(query: str) -> bool:
+            return watcher.execute(query.encode()).fetchone() == (0,)
+
         watch = Stopwatch()
-        while not watch.over(10):
-            done = watcher.execute(_OPEN.encode()).fetchone() == (0,)
-            if done:
-                break
-        left = watcher.execute(_BESIDE.encode()).fetchone()
+        wait_until(lambda: is_none(_OPEN) or watch.over(10), 20)
         # A key whose slot has just been freed is seen beside it for a moment.
-        while left != (0,) and not watch.over(11):
-            left = watcher.execute(_BESIDE.encode()).fetchone()
-        assert left == (0,)
-        wait_until(
-            lambda: watcher.execute(_OPEN.encode()).fetchone() == (0,), 120, tree.reported
-        )
+        wait_until(lambda: is_none(_BESIDE), 1, tree.reported)
+        wait_until(lambda: is_none(_OPEN), 120, tree.reported)
 
 
 def _wait_for_standby(running: Cluster, name: str) -> None:

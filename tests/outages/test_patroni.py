@@ -97,13 +97,14 @@ def _recovered(trees: Trees) -> None:
 
 
 def _first_write(url: str) -> Stopwatch:
-    watch = Stopwatch()
-    while not watch.over(START_S):
+    def write() -> Stopwatch | None:
         with contextlib.suppress(psycopg.Error), connect(url) as connection:
             connection.execute("INSERT INTO writes DEFAULT VALUES")
             return Stopwatch()
-        passes(0.05)
-    raise AssertionError(f"no write within {START_S} s")
+        return None
+
+    written: Stopwatch = wait_until(write, START_S, "no write", lambda: passes(0.05))
+    return written
 
 
 @pytest.mark.failure(

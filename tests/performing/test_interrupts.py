@@ -25,7 +25,7 @@ from jobsd.jobs.current import current_job
 from jobsd.jobs.definition import Job, job
 from jobsd.performing.perform import SUCCESS, Run
 from jobsd.performing.pool import Pool
-from jobsd.processes.scoreboard import Scoreboard
+from performing.posted import post
 from waiting import wait_until
 
 if TYPE_CHECKING:
@@ -156,13 +156,6 @@ def mixed(length_s: float) -> None:
 
 
 @pytest.fixture
-def entry() -> ScoreboardEntry:
-    entry = Scoreboard().entries[0]
-    entry.take("worker", "worker-1")
-    return entry
-
-
-@pytest.fixture
 def pool(entry: ScoreboardEntry) -> Iterator[Pool]:
     noted.clear()
     gate.clear()
@@ -185,10 +178,6 @@ def heard() -> Iterator[list[tuple[str, dict[str, Any]]]]:
 def claimed(job_id: int, name: str, *args: object) -> ClaimedJob:
     text = json.dumps(list(args))
     return ClaimedJob(1, job_id, name, text, "mail", 0, 2, 0.0, None, 0, job_id)
-
-
-def post(pool: Pool, *jobs: ClaimedJob) -> None:
-    pool.post(list(jobs), monotonic(), 0, lambda _: (0, 0))
 
 
 def collect(pool: Pool, count: int) -> list[Run]:

@@ -15,25 +15,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jobsd.processes.context import Context
 from jobsd.processes.forks import original_mark
 from jobsd.processes.process import listen_to_signals
-from jobsd.processes.scoreboard import Scoreboard
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from jobsd.processes.context import Context
 
 ALL = (
     *(signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2),
     *(signal.SIGTTIN, signal.SIGTTOU),
 )
-
-
-@pytest.fixture
-def context() -> Context:
-    scoreboard = Scoreboard()
-    scoreboard.entries[0].take("worker", "worker-1")
-    return Context(scoreboard, scoreboard.entries[0], "worker-1")
 
 
 def fork(act: Callable[[], object]) -> int:

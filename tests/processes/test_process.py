@@ -11,14 +11,14 @@ import psycopg
 import pytest
 
 from jobsd.instruments.events import Event, subscribe
-from jobsd.processes.context import Context
 from jobsd.processes.entry import UP
 from jobsd.processes.process import QUIET, listen_to_signals, run
-from jobsd.processes.scoreboard import Scoreboard
 from waiting import Stopwatch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from jobsd.processes.context import Context
 
 
 class Loop:
@@ -62,13 +62,6 @@ class Loop:
 
     def farewell(self) -> None:
         self.calls.append("farewell")
-
-
-@pytest.fixture
-def context() -> Context:
-    scoreboard = Scoreboard()
-    scoreboard.entries[0].take("worker", "worker-1")
-    return Context(scoreboard, scoreboard.entries[0], "worker-1")
 
 
 @pytest.fixture

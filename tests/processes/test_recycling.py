@@ -10,19 +10,11 @@ import pytest
 from jobsd.instruments import events
 from jobsd.jobs.policy import Ending
 from jobsd.processes.recycling import RecyclePolicy
-from jobsd.processes.scoreboard import Scoreboard
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from jobsd.processes.entry import ScoreboardEntry
-
-
-@pytest.fixture
-def entry() -> ScoreboardEntry:
-    entry = Scoreboard().entries[0]
-    entry.take("worker", "worker-1")
-    return entry
 
 
 @pytest.fixture

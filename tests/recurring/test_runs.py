@@ -14,6 +14,7 @@ from jobsd.errors import Error, RefusedError, UnknownJobError
 from jobsd.recurring import runs
 from jobsd.recurring.runs import PlannedRun
 from jobsd.recurring.tasks import RecurringTask
+from recurring.stored import task_of
 from waiting import wait_until
 
 if TYPE_CHECKING:
@@ -24,12 +25,6 @@ pytestmark = pytest.mark.usefixtures("default_client")
 
 CLASS = "RecurringTestJob"
 NIGHTLY: dict[str, Any] = {"schedule": "at 3am every day", "class_name": CLASS}
-
-
-def _found(key: str) -> RecurringTask:
-    task = RecurringTask.find_by(key=key)
-    assert task is not None
-    return task
 
 
 def test_a_task_can_be_run_now(rows: Rows) -> None:
@@ -72,7 +67,7 @@ def test_running_now_does_not_overlap_with_the_previous_run() -> None:
     task.run_now()
 
     with pytest.raises(RefusedError, match="has not ended"):
-        _found("nightly").run_now()
+        task_of("nightly").run_now()
 
 
 def test_running_now_does_not_overlap_with_an_uncommitted_run(session: Session) -> None:
@@ -124,7 +119,7 @@ def test_the_history_has_the_outcome_of_the_job(rows: Rows, happens: str, outcom
 
 def test_the_latest_run_comes_first_in_the_history() -> None:
     task = RecurringTask.schedule("nightly", **NIGHTLY)
-    ids = [_found("nightly").run_now().id for _ in range(3)]
+    ids = [task_of("nightly").run_now().id for _ in range(3)]
 
     assert [run.job_id for run in task.history(2)] == ids[:0:-1]
 
@@ -148,7 +143,7 @@ def test_the_history_of_the_last_day_is_never_cleared(session: Session) -> None:
 
 def _store_next(session: Session, key: str) -> str:
     """Store the next run of a task, as if its instant had come; return its outcome."""
-    task = _found(key)
+    task = task_of(key)
     (run_at,) = task.next_runs(1)
     run = PlannedRun(task, run_at, runs.draft_of(task))
     return runs.store(session, [run])[0].outcome

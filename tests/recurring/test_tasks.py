@@ -14,6 +14,7 @@ from jobsd.recurring.command import CommandError
 from jobsd.recurring.definition import TaskDefinition
 from jobsd.recurring.tasks import RecurringTask
 from jobsd.schedules import ScheduleError
+from recurring.stored import task_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,12 +37,6 @@ def _make_static(rows: Rows, key: str = "static") -> None:
         " VALUES (%s, 'every hour', 'RecurringTestJob', true, 'config/recurring.yml:4')",
         key,
     )
-
-
-def _found(key: str) -> RecurringTask:
-    task = RecurringTask.find_by(key=key)
-    assert task is not None
-    return task
 
 
 def _unschedule(task: RecurringTask) -> None:
@@ -113,7 +108,7 @@ def test_a_schedule_that_means_nothing_has_no_next_run(rows: Rows) -> None:
         " VALUES ('odd', 'every now and then', 'RecurringTestJob')"
     )
 
-    assert _found("odd").next_run is None
+    assert task_of("odd").next_run is None
 
 
 def test_an_unknown_key_is_refused_with_the_nearest(session: Session) -> None:
@@ -262,31 +257,31 @@ def test_a_task_of_a_file_cannot_be_edited_at_run_time(
     rows: Rows, edit: Callable[[RecurringTask], None]
 ) -> None:
     _make_static(rows)
-    task = _found("static")
+    task = task_of("static")
 
     with pytest.raises(RefusedError, match=r"config/recurring\.yml:4"):
         edit(task)
 
-    assert _found("static") == task
+    assert task_of("static") == task
 
 
 @pytest.mark.behaviour(84)
 def test_a_task_of_a_file_cannot_be_changed_at_run_time(rows: Rows, session: Session) -> None:
     _make_static(rows)
-    task = _found("static")
+    task = task_of("static")
     daily = TaskDefinition(key="static", phrase="every day", class_name="OfTwo")
 
     with pytest.raises(RefusedError, match=r"config/recurring\.yml:4"):
         tasks.change(session, daily)
 
-    assert _found("static") == task
+    assert task_of("static") == task
 
 
 def test_a_task_can_be_disabled_and_enabled() -> None:
     RecurringTask.schedule("nightly", **NIGHTLY).disable()
-    off = _found("nightly")
+    off = task_of("nightly")
     off.enable()
-    on = _found("nightly")
+    on = task_of("nightly")
 
     assert (off.enabled, on.enabled) == (False, True)
 
@@ -296,7 +291,7 @@ def test_a_task_that_is_enabled_does_not_catch_up() -> None:
     made.disable()
     made.enable()
 
-    assert _found("nightly").planned_from > made.planned_from
+    assert task_of("nightly").planned_from > made.planned_from
 
 
 def test_enabling_an_enabled_task_changes_nothing() -> None:
@@ -304,4 +299,4 @@ def test_enabling_an_enabled_task_changes_nothing() -> None:
 
     made.enable()
 
-    assert _found("nightly") == made
+    assert task_of("nightly") == made

@@ -17,7 +17,7 @@ from jobsd.processes.context import Context
 from jobsd.processes.scoreboard import Scoreboard
 from jobsd.recurring.definition import TaskDefinition, split_arguments
 from jobsd.scheduler.scheduler import Scheduler
-from waiting import Stopwatch
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -82,12 +82,12 @@ class Driven:
 
     def until(self, condition: Callable[[], object], within_s: float = 60.0) -> None:
         """Poll until the condition holds; fail after `within_s`."""
-        watch = Stopwatch()
-        while not condition():
-            assert not watch.over(within_s), "the condition has not come about"
-            rest_s = self.poll()
-            sockets = [fd] if (fd := self.scheduler.socket()) is not None else []
-            self.context.nap.take(min(rest_s, 0.05), sockets)
+        wait_until(condition, within_s, between=self._take_round)
+
+    def _take_round(self) -> None:
+        rest_s = self.poll()
+        sockets = [fd] if (fd := self.scheduler.socket()) is not None else []
+        self.context.nap.take(min(rest_s, 0.05), sockets)
 
     def check(self) -> None:
         """Poll until the scheduler has checked whether tasks have changed."""

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cut_sessions import HOW, CutSessions, cutting, points
+from cut_sessions import HOW, CutSessions, cutting, points, work_until
 from jobsd.processes.process import WAITED_OUT
-from waiting import Stopwatch
 
 from .conftest import HOURLY, task
 
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
 
     from .conftest import Driven, Emitted, MakeScheduler
 
-RECOVERS_S = 60.0
-"""Far more than it takes: a session is opened anew at once."""
 EVERY = [
     pytest.param(3, id="every third"),
     pytest.param(1, id="each", marks=pytest.mark.long),
@@ -56,23 +53,7 @@ def _begin(driven: Driven, rows: Rows) -> None:
 
 
 def _work(driven: Driven, rows: Rows) -> None:
-    """Do as `run` does until all is stored, and a few rounds more."""
-    watch = Stopwatch()
-    connected, rounds = False, 3
-    while rounds:
-        assert not watch.over(RECOVERS_S)
-        try:
-            if not connected:
-                driven.scheduler.connect()
-                connected = True
-            driven.scheduler.poll()
-            rounds -= _is_done(rows)
-        except WAITED_OUT:
-            driven.scheduler.disconnect()
-            connected = False
-    with contextlib.suppress(*WAITED_OUT):
-        driven.scheduler.farewell()
-    driven.scheduler.disconnect()
+    work_until(driven.scheduler, lambda: _is_done(rows))
 
 
 def _is_done(rows: Rows) -> bool:

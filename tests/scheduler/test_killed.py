@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
+from waiting import wait_until
+
 from .conftest import RUNS
-from .test_processes import ALONE, GAPS, TWICE, until
+from .test_processes import ALONE, GAPS, TWICE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,13 +53,13 @@ def schedulers(target: Target) -> Iterator[Schedulers]:
 
 def _end(process: subprocess.Popen[bytes]) -> int | None:
     """Wait until a scheduler has ended; return how."""
-    until(lambda: process.poll() is not None)
+    wait_until(lambda: process.poll() is not None)
     return process.returncode
 
 
 def _go_on(rows: Rows, runs: int = 2) -> None:
     wanted = rows(RUNS)[0] + runs
-    until(lambda: rows(RUNS)[0] >= wanted)
+    wait_until(lambda: rows(RUNS)[0] >= wanted)
 
 
 def test_every_instant_runs_once_wherever_other_schedulers_are_killed(
@@ -97,7 +99,7 @@ def test_a_statement_that_the_server_cancels_is_sent_again(
     _go_on(rows, 1)
     with psycopg.connect(target.url) as lock:
         lock.execute("LOCK TABLE jobsd.recurring_executions IN SHARE ROW EXCLUSIVE MODE")
-        until(lambda: rows("SELECT count(*)" + waiting) == [1])
+        wait_until(lambda: rows("SELECT count(*)" + waiting) == [1])
 
         rows("SELECT pg_terminate_backend(pid)" + waiting)
         lock.rollback()

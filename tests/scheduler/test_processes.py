@@ -14,13 +14,12 @@ import psycopg
 import pytest
 
 from harness.tree import ENDS_WITH_US
-from jobsd.processes.nap import Nap
-from waiting import Stopwatch
+from waiting import wait_until
 
 from .conftest import RUNS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from jobsd.database.connection import Target
     from rows import Rows
@@ -60,15 +59,6 @@ def start(target: Target) -> Iterator[Start]:
         process.wait()
 
 
-def until(condition: Callable[[], object], within_s: float = 60.0) -> None:
-    """Wait until the condition holds; fail after `within_s`."""
-    watch, nap = Stopwatch(), Nap()
-    while not condition():
-        assert not watch.over(within_s), "the condition has not come about"
-        nap.take(0.02)
-    nap.close()
-
-
 @pytest.mark.behaviour(79)
 def test_every_instant_runs_once_while_schedulers_are_killed_and_frozen(
     start: Start, rows: Rows
@@ -76,17 +66,17 @@ def test_every_instant_runs_once_while_schedulers_are_killed_and_frozen(
     dice = random.Random(7)  # noqa: S311 - the same dice each time
     tasks = [f"task-{n}:all" for n in range(20)]
     living = [start(*tasks), start(*tasks)]
-    until(lambda: rows(RUNS) != [0])
+    wait_until(lambda: rows(RUNS) != [0])
 
     for round_ in range(1, 5):
         victim = living.pop(dice.randrange(2))
         victim.send_signal(signal.SIGKILL if round_ % 2 else signal.SIGSTOP)
         living.append(start(*tasks))
         seen = rows(RUNS)[0]
-        until(lambda seen=seen: rows(RUNS)[0] > seen)  # type: ignore[misc]
+        wait_until(lambda seen=seen: rows(RUNS)[0] > seen)  # type: ignore[misc]
         victim.send_signal(signal.SIGCONT)
     wanted = rows(RUNS)[0] + 40
-    until(lambda: rows(RUNS)[0] >= wanted)
+    wait_until(lambda: rows(RUNS)[0] >= wanted)
 
     assert rows(TWICE) == [0]
     assert rows(GAPS) == [(f"task-{n}", None) for n in sorted(range(20), key=str)]
@@ -97,14 +87,14 @@ def test_runs_missed_by_a_frozen_scheduler_become_what_the_task_says(
     start: Start, rows: Rows
 ) -> None:
     process = start("all:all", "once:once", "skip:skip")
-    until(lambda: rows(RUNS)[0] >= 3)
+    wait_until(lambda: rows(RUNS)[0] >= 3)
 
     process.send_signal(signal.SIGSTOP)
     (before,) = rows("SELECT clock_timestamp()")
-    until(lambda: rows("SELECT clock_timestamp() > %s + interval '5 s'", before)[0])
+    wait_until(lambda: rows("SELECT clock_timestamp() > %s + interval '5 s'", before)[0])
     process.send_signal(signal.SIGCONT)
     (after,) = rows("SELECT clock_timestamp()")
-    until(lambda: rows(f"{RUNS} AND run_at > %s", after)[0] >= 6)
+    wait_until(lambda: rows(f"{RUNS} AND run_at > %s", after)[0] >= 6)
     # On a busy machine it polls a while after it was thawed.
     (settled,) = rows(
         "SELECT min(created_at) FROM jobsd.recurring_executions WHERE run_at > %s", before
@@ -143,12 +133,12 @@ def test_a_statement_that_outlives_its_scheduler_counts(
             " AND datname = current_database()"
         )
         # Both are up before one is stopped: its statement waits for some seconds only.
-        until(lambda: rows(waiting) == [2])
+        wait_until(lambda: rows(waiting) == [2])
         # Stopped for good: of a client that is gone, the server ends the statement itself.
         first.send_signal(signal.SIGSTOP)
         lock.rollback()
 
-    until(lambda: rows(RUNS)[0] >= 3)
+    wait_until(lambda: rows(RUNS)[0] >= 3)
     first.kill()
 
     assert (rows(TWICE), rows(GAPS)) == ([0], [("tick", None)])
@@ -156,18 +146,18 @@ def test_a_statement_that_outlives_its_scheduler_counts(
 
 def test_a_scheduler_stops_when_it_is_asked_to(start: Start, rows: Rows) -> None:
     process = start("tick")
-    until(lambda: rows("SELECT count(*) FROM jobsd.processes") == [1])
+    wait_until(lambda: rows("SELECT count(*) FROM jobsd.processes") == [1])
 
     process.terminate()
 
-    until(lambda: process.poll() is not None, 30)
+    wait_until(lambda: process.poll() is not None, 30)
     assert process.returncode == 0
     assert rows("SELECT count(*) FROM jobsd.processes") == [0]
 
 
 def test_an_outage_of_the_database_is_waited_out(start: Start, rows: Rows) -> None:
     process = start("tick:all")
-    until(lambda: rows(RUNS) != [0])
+    wait_until(lambda: rows(RUNS) != [0])
 
     for _ in range(3):
         rows(
@@ -176,6 +166,6 @@ def test_an_outage_of_the_database_is_waited_out(start: Start, rows: Rows) -> No
             " AND datname = current_database()"
         )
         seen = rows(RUNS)[0]
-        until(lambda seen=seen: rows(RUNS)[0] > seen)  # type: ignore[misc]
+        wait_until(lambda seen=seen: rows(RUNS)[0] > seen)  # type: ignore[misc]
 
     assert (process.poll(), rows(TWICE), rows(GAPS)) == (None, [0], [("tick", None)])

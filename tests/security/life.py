@@ -20,7 +20,7 @@ from jobsd.jobs.limits import Limit
 from jobsd.processes.context import Context
 from jobsd.processes.scoreboard import Scoreboard
 from jobsd.worker.worker import Worker
-from waiting import Stopwatch
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -71,13 +71,18 @@ class Life:
 
     def work_until_done(self, within_s: float = 10.0) -> None:
         """Take rounds until no job is left that waits for anything."""
-        watch = Stopwatch()
-        while self.fetch(_LEFT):
-            assert not watch.over(within_s), self.fetch(_LEFT)
-            self._dispatcher.poll()
-            socket = self._worker.socket()
-            rest_s = min(self._worker.poll(), 0.02)
-            self._nap.nap.take(rest_s, [] if socket is None else [socket])
+        wait_until(
+            lambda: not self.fetch(_LEFT),
+            within_s,
+            lambda: self.fetch(_LEFT),
+            self._take_round,
+        )
+
+    def _take_round(self) -> None:
+        self._dispatcher.poll()
+        socket = self._worker.socket()
+        rest_s = min(self._worker.poll(), 0.02)
+        self._nap.nap.take(rest_s, [] if socket is None else [socket])
 
     def fetch(self, query: str, /, **parameters: Any) -> list[tuple[Any, ...]]:
         """Run a statement of the test's own."""

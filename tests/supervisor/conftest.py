@@ -10,6 +10,7 @@ import pytest
 
 from harness.played_tree import PlayedTree, tree_on
 from harness.stub_tree import StubTree, stub_tree
+from jobsd.instruments import events
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -52,3 +53,13 @@ def monitored(tree: PlayedTree, listener: socket.socket) -> PlayedTree:
     """The tree, with a monitor that answers."""
     tree.start_monitor(listener)
     return tree
+
+
+@pytest.fixture
+def reported() -> Iterator[list[tuple[str, dict[str, Any]]]]:
+    """What is reported of jobs and processes."""
+    heard: list[tuple[str, dict[str, Any]]] = []
+    names = [name for name in events.EVENTS if name.startswith(("job.", "process.", "claims."))]
+    stop = events.subscribe(lambda event, facts: heard.append((event.name, facts)), names=names)
+    yield heard
+    stop()

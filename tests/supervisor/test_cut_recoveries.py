@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cut_sessions import HOW, CutSessions, cutting, points
+from cut_sessions import HOW, RECOVERS_S, CutSessions, cutting, points
 from harness.job_rows import places
 from jobsd.database.connection import Session
-from jobsd.instruments import events
 from jobsd.processes.process import WAITED_OUT
 from jobsd.supervisor.recovery.recovery import Recovery
-from waiting import Stopwatch
+from waiting import wait_until
 
 from .test_recovery_unanswered import WAYS, Dead
 
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
     from jobsd.database.connection import Target
 
 Facts = list[tuple[str, dict[str, Any]]]
-RECOVERS_S = 60.0
-"""Far more than it takes: a session is opened anew at once."""
 TABLES = ("claims", "processes", "ready_executions", "failed_executions", "attempts", "jobs")
 
 _LEFT = "SELECT FROM jobsd.claims"
@@ -36,15 +33,6 @@ def way(target: Target) -> Iterator[tuple[CutSessions, Session]]:
         session = Session(led, "jobsd monitor")
         yield way, session
         session.close()
-
-
-@pytest.fixture
-def reported() -> Iterator[Facts]:
-    heard: Facts = []
-    names = [name for name in events.EVENTS if name.startswith(("job.", "process.", "claims."))]
-    stop = events.subscribe(lambda event, facts: heard.append((event.name, facts)), names=names)
-    yield heard
-    stop()
 
 
 @pytest.mark.failure(
@@ -90,16 +78,17 @@ def _recover(
     What the session that was cut off holds locked, until the server has noticed, is left alone
     for that long: a process whose row is locked may be alive.
     """
-    watch = Stopwatch()
-    done = False
-    while not done:
-        assert not watch.over(RECOVERS_S)
+
+    def is_done() -> bool:
         try:
             recovery.report_committed()
             left = act(recovery) is False
-            done = not left and not session.connection.execute(_LEFT).fetchall()
+            return not left and not session.connection.execute(_LEFT).fetchall()
         except WAITED_OUT:
             led.close()
+            return False
+
+    wait_until(is_done, RECOVERS_S)
     with contextlib.suppress(*WAITED_OUT):
         recovery.report_committed()
     led.close()

@@ -11,7 +11,6 @@ import pytest
 from harness.job_rows import claim, make_jobs, places
 from harness.played_tree import tree_on
 from jobsd.database.connection import Session
-from jobsd.instruments import events
 from jobsd.processes import registry
 from jobsd.processes.entry import FREE
 from jobsd.processes.scoreboard import Scoreboard
@@ -83,16 +82,6 @@ WAYS = [
     pytest.param(_prune, "process.pruned", id="pruned"),
     pytest.param(_take, "claims.recovered", id="without a row"),
 ]
-
-
-@pytest.fixture
-def reported() -> Iterator[Facts]:
-    """What is reported of jobs and processes."""
-    heard: Facts = []
-    names = [name for name in events.EVENTS if name.startswith(("job.", "process.", "claims."))]
-    stop = events.subscribe(lambda event, facts: heard.append((event.name, facts)), names=names)
-    yield heard
-    stop()
 
 
 @pytest.fixture

@@ -8,10 +8,11 @@ import psycopg
 import pytest
 
 from harness.project import Project
+from rows import Query, query_of
 from system.jobs import LEDGER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
 JOBS = """
@@ -100,14 +101,7 @@ def project(tmp_path: Path, empty_database: str) -> Project:
 
 
 @pytest.fixture
-def query(empty_database: str) -> Iterator[Callable[[str], list[tuple[object, ...]]]]:
+def query(empty_database: str) -> Iterator[Query]:
     """Ask the project's database."""
     with psycopg.connect(empty_database, autocommit=True) as connection:
-
-        def ask(text: str) -> list[tuple[object, ...]]:
-            cursor = connection.execute(text.encode())
-            return (
-                cursor.fetchall() if (cursor.statusmessage or "").startswith("SELECT") else []
-            )
-
-        yield ask
+        yield query_of(connection)

@@ -15,7 +15,6 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from dashboard.asking import MADE
 from dashboard.chromium import PROGRAM, chromium, dashboard
 from dashboard.hands import Keys, Pointer
 from jobs.placed import claim, enqueue, fail
@@ -310,13 +309,6 @@ def test_every_act_is_done(  # noqa: PLR0917 - a browser, and all that is acted 
     assert len(written) == len(posted) == len(deeds)
     assert {(row["actor"], row["via"]) for row in written} == {("local", "dashboard")}
     assert all(row["ended_at"] for row in written)
-
-
-@pytest.fixture(autouse=True)
-def _closed() -> Iterator[None]:
-    yield
-    while MADE:
-        MADE.pop().close()
 
 
 def _all_acts() -> set[re.Pattern[str]]:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import threading
+from typing import TYPE_CHECKING
 
 from jobsd.jobs.definition import job
+
+if TYPE_CHECKING:
+    from jobsd.jobs.enqueue import EnqueuedJob
 
 noted: list[object] = []
 """What the jobs of the test have noted, in their order."""
@@ -23,3 +27,9 @@ def wait_for_gate(value: object = None) -> None:
     """Note the value and wait until the gate is open."""
     noted.append(value)
     assert gate.wait(60)
+
+
+def id_of(handle: EnqueuedJob) -> int:
+    """Return the id of a job that was stored."""
+    assert handle.id is not None
+    return handle.id

@@ -9,13 +9,15 @@ import pytest
 from driven_worker import Count, Driven, MakeWorker, count, make_worker, scoreboard
 from jobsd.jobs import lanes
 from jobsd.processes import registry as processes
+from worker.effects import URL
 
 from .bodies import gate, noted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from jobsd.database.connection import Session
+    from jobsd.database.connection import Session, Target
+    from rows import Rows
 
     from .elsewhere import Knower
 
@@ -43,3 +45,11 @@ def knower(session: Session) -> Knower:
         return row
 
     return live
+
+
+@pytest.fixture
+def effects(target: Target, rows: Rows) -> None:
+    """A table of the user's in the queue's database, with nothing in it."""
+    URL[0] = target.url
+    rows("CREATE TABLE IF NOT EXISTS public.effects (n integer)")
+    rows("DELETE FROM public.effects")

@@ -22,6 +22,7 @@ from jobsd.jobs.policy import Retry, Snooze, constant
 from jobsd.supervisor.recovery.claims import recover
 from lost_answers import losing
 from waiting import wait_until
+from worker.bodies import id_of
 
 from .bodies import gate, note, noted, wait_for_gate
 from .dead_processes import dead_process
@@ -108,11 +109,6 @@ def emitted() -> Iterator[Emitted]:
     stop()
 
 
-def _id(handle: Any) -> int:
-    assert handle.id is not None
-    return int(handle.id)
-
-
 def _claimed(make_worker: MakeWorker) -> Driven:
     """Return a worker that has claimed all jobs, of which the first runs."""
     worker = make_worker(threads=1, prefetch=10)
@@ -141,7 +137,7 @@ def test_a_job_that_runs_is_struck_and_discarded(
     make_worker: MakeWorker, target: Target, rows: Rows, emitted: Emitted, wakeups: str
 ) -> None:
     worker = make_worker(target=replace(target, wakeups=wakeups))
-    job_id = _id(turn.enqueue())
+    job_id = id_of(turn.enqueue())
     worker.until(lambda: noted)
 
     cancel(job_id)
@@ -157,7 +153,7 @@ def test_a_job_that_runs_is_struck_and_discarded(
 
 def test_a_coroutine_is_cancelled(make_worker: MakeWorker, rows: Rows) -> None:
     worker = make_worker(coroutines=2)
-    job_id = _id(rest.enqueue())
+    job_id = id_of(rest.enqueue())
     worker.until(lambda: noted)
 
     cancel(job_id)
@@ -168,7 +164,7 @@ def test_a_coroutine_is_cancelled(make_worker: MakeWorker, rows: Rows) -> None:
 
 def test_a_shield_is_kept_and_the_job_knows_before(make_worker: MakeWorker, rows: Rows) -> None:
     worker = make_worker()
-    job_id = _id(shielded.enqueue())
+    job_id = id_of(shielded.enqueue())
     worker.until(lambda: noted)
 
     cancel(job_id)
@@ -179,7 +175,7 @@ def test_a_shield_is_kept_and_the_job_knows_before(make_worker: MakeWorker, rows
 
 def test_who_succeeds_all_the_same_has_finished(make_worker: MakeWorker, rows: Rows) -> None:
     worker = make_worker()
-    job_id = _id(succeed_all_the_same.enqueue())
+    job_id = id_of(succeed_all_the_same.enqueue())
     worker.until(lambda: noted)
 
     cancel(job_id)
@@ -196,7 +192,7 @@ def test_any_other_end_is_a_discard_also_when_the_worker_knows_nothing_yet(
     make_worker: MakeWorker, rows: Rows, emitted: Emitted, how: str, *, keep: bool
 ) -> None:
     worker = make_worker(keep=keep)
-    job_id = _id(end.enqueue(how))
+    job_id = id_of(end.enqueue(how))
     worker.until(lambda: noted)
     _passed.release()
     wait_until(lambda: worker.worker._pool.in_hand == 0)
@@ -215,7 +211,7 @@ def test_a_job_that_was_claimed_and_not_begun_never_begins(
     make_worker: MakeWorker, rows: Rows, emitted: Emitted
 ) -> None:
     wait_for_gate.enqueue()
-    waiting, goes_on = _id(note.enqueue("never")), _id(note.enqueue("later"))
+    waiting, goes_on = id_of(note.enqueue("never")), id_of(note.enqueue("later"))
     worker = _claimed(make_worker)
 
     cancel(waiting)
@@ -231,7 +227,7 @@ def test_a_job_that_was_claimed_and_not_begun_never_begins(
 
 
 def test_the_series_of_a_slot_goes_on_without_it(make_worker: MakeWorker, rows: Rows) -> None:
-    ids = [_id(limited.enqueue(number)) for number in range(4)]
+    ids = [id_of(limited.enqueue(number)) for number in range(4)]
     worker = _claimed(make_worker)
 
     for each in ids[1:3]:
@@ -247,12 +243,12 @@ def test_a_slot_is_handed_over_when_its_last_job_is_not_released_after_all(
     make_worker: MakeWorker, rows: Rows
 ) -> None:
     wait_for_gate.enqueue()
-    last = _id(limited.enqueue(1))
+    last = id_of(limited.enqueue(1))
     worker = _claimed(make_worker)
     assert rows("SELECT job_ids FROM jobsd.claims WHERE concurrency_key IS NOT NULL") == [
         [last]
     ]
-    waiting = _id(limited.enqueue(2))
+    waiting = id_of(limited.enqueue(2))
     rows("UPDATE jobsd.blocked_executions SET position = NULL")
 
     rows("SELECT jobsd.cancel(%s)", last)
@@ -268,7 +264,7 @@ def test_a_slot_is_handed_over_when_its_last_job_is_not_released_after_all(
 def test_what_a_dead_process_leaves_is_discarded(
     make_worker: MakeWorker, session: Session, rows: Rows
 ) -> None:
-    running, waiting = _id(wait_for_gate.enqueue()), _id(note.enqueue("never"))
+    running, waiting = id_of(wait_for_gate.enqueue()), id_of(note.enqueue("never"))
     worker = _claimed(make_worker)
     for each in (running, waiting):
         rows("SELECT jobsd.cancel(%s)", each)
@@ -290,7 +286,7 @@ def test_success_in_a_dead_process_stays_one(
     make_worker: MakeWorker, session: Session, rows: Rows, count: Count
 ) -> None:
     worker = make_worker(threads=1)
-    job_id = _id(wait_for_gate.enqueue())
+    job_id = id_of(wait_for_gate.enqueue())
     worker.until(lambda: noted)
     rows("SELECT jobsd.cancel(%s)", job_id)
     gate.set()
@@ -308,7 +304,7 @@ def test_an_answer_that_was_lost_is_made_good(
 ) -> None:
     with losing(target) as (lost, way):
         worker = make_worker(target=way)
-        job_id = _id(end.enqueue(how))
+        job_id = id_of(end.enqueue(how))
         worker.until(lambda: noted)
         rows("SELECT jobsd.cancel(%s)", job_id)
         lost.lose(b"snoozed" if how == "snooze" else b"retried")
@@ -324,11 +320,11 @@ def _until(worker: Driven, condition: Any) -> None:
     """Take rounds until something is so, and connect anew when the connection is lost."""
     import psycopg
 
-    until = monotonic() + 20
-    while not condition():
-        assert monotonic() < until
+    def take_round() -> None:
         try:
             worker.worker.poll()
         except psycopg.OperationalError:
             worker.worker.disconnect()
             worker.worker.connect()
+
+    wait_until(condition, between=take_round)

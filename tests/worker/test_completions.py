@@ -23,30 +23,21 @@ from jobsd.jobs.current import current_job
 from jobsd.jobs.definition import job
 from jobsd.jobs.limits import Limit
 from jobsd.jobs.policy import constant
+from worker.effects import NOTE, URL
 
 from .bodies import gate, noted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from jobsd.database.connection import Target
     from rows import Rows
 
     from .conftest import Driven, MakeWorker
 
-URL = [""]
-NOTE = "INSERT INTO public.effects (n) VALUES (1)"
 OUTCOMES = "SELECT outcome, attempts FROM jobsd.jobs ORDER BY id"
 
 
-pytestmark = pytest.mark.usefixtures("_django")
-
-
-@pytest.fixture(autouse=True)
-def _effects(target: Target, rows: Rows) -> None:
-    URL[0] = target.url
-    rows("CREATE TABLE IF NOT EXISTS public.effects (n integer)")
-    rows("DELETE FROM public.effects")
+pytestmark = pytest.mark.usefixtures("_django", "effects")
 
 
 def by_psycopg(before: Callable[[], None]) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cut_sessions import HOW, cutting, points
+from cut_sessions import HOW, RECOVERS_S, cutting, points
 from jobsd.instruments import events
 from jobsd.jobs.client import enqueue_many
 from jobsd.jobs.current import current_job
@@ -19,7 +19,7 @@ from jobsd.jobs.limits import Limit
 from jobsd.jobs.policy import Discard, Retry, Snooze
 from jobsd.processes.process import WAITED_OUT
 from jobsd.supervisor.recovery.claims import recover
-from waiting import Stopwatch
+from waiting import wait_until
 
 from .bodies import noted
 from .dead_processes import dead_process
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
     from .conftest import Driven, MakeWorker
 
-RECOVERS_S = 60.0
-"""Far more than it takes: a session is opened anew at once."""
 
 EVERY = [
     pytest.param(11, id="every eleventh"),
@@ -168,9 +166,10 @@ def _rounds(driven: Driven, rows: Rows) -> None:
 
 def _end_all(driven: Driven, rows: Rows) -> None:
     """Do as `run` does until all jobs have ended, and a few rounds more; then end."""
-    watch = Stopwatch()
     connected = driven.worker._session.connected
-    while True:
+
+    def has_ended() -> bool:
+        nonlocal connected
         try:
             if not connected:
                 driven.worker.connect()
@@ -180,11 +179,13 @@ def _end_all(driven: Driven, rows: Rows) -> None:
                 driven.worker.poll()
             driven.worker.stop()
             driven.until(lambda: driven.worker.stopped)
-            break
         except WAITED_OUT:
-            assert not watch.over(RECOVERS_S)
             driven.worker.disconnect()
             connected = False
+            return False
+        return True
+
+    wait_until(has_ended, RECOVERS_S)
     with contextlib.suppress(*WAITED_OUT):
         driven.worker.farewell()
     driven.worker.disconnect()

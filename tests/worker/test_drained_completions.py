@@ -12,24 +12,16 @@ import pytest
 
 from jobsd.jobs.current import current_job
 from jobsd.jobs.definition import job
+from worker.effects import NOTE, URL
 
 from .bodies import noted
 
 if TYPE_CHECKING:
-    from jobsd.database.connection import Target
     from rows import Rows
 
     from .conftest import MakeWorker
 
-URL = [""]
-NOTE = "INSERT INTO public.effects (n) VALUES (1)"
-
-
-@pytest.fixture(autouse=True)
-def _effects(target: Target, rows: Rows) -> None:
-    URL[0] = target.url
-    rows("CREATE TABLE IF NOT EXISTS public.effects (n integer)")
-    rows("DELETE FROM public.effects")
+pytestmark = pytest.mark.usefixtures("effects")
 
 
 @job

@@ -13,6 +13,7 @@ import pytest
 from jobsd.jobs import lanes, queues
 from jobsd.jobs.client import enqueue_many
 from jobsd.processes import registry as processes
+from waiting import wait_until
 
 from .bodies import note, noted
 
@@ -198,8 +199,7 @@ def test_two_workers_leave_a_stretch_once(
             driven.worker.poll()
         return not count("ready_executions") and all(each.at_rest() for each in workers)
 
-    while not turns():
-        pass
+    wait_until(turns)
 
     assert noted == ["behind"]
     assert count("parked_executions") == MANY

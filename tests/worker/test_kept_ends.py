@@ -20,6 +20,7 @@ from jobsd.jobs.limits import Limit
 from jobsd.jobs.policy import Discard
 from jobsd.supervisor.recovery.claims import recover
 from waiting import wait_until
+from worker.bodies import id_of
 
 from .bodies import gate, noted
 from .dead_processes import dead_process
@@ -60,11 +61,6 @@ def keep_nothing() -> None:
 def _no_thread_is_left() -> Iterator[None]:
     yield
     waiting.end_all()
-
-
-def _id(handle: Any) -> int:
-    assert handle.id is not None
-    return int(handle.id)
 
 
 def _is_heard(handle: Any, rows: Rows) -> None:
@@ -179,7 +175,7 @@ def test_of_what_waits_and_is_discarded(
     _publish(session)
     handle = wait_and_fail.enqueue()
 
-    end(_id(handle), session)
+    end(id_of(handle), session)
 
     _is_heard(handle, rows)
 

@@ -17,19 +17,11 @@ from waiting import wait_until
 from .bodies import gate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from jobsd.database.connection import Session, Target
 
     from .conftest import Count, MakeWorker
 
-
-@pytest.fixture(autouse=True)
-def _keeps() -> Iterator[None]:
-    KEPT.keep(4096)
-    yield
-    KEPT.keep(None)
-    KEPT.take()
+pytestmark = pytest.mark.usefixtures("kept_logs")
 
 
 @job

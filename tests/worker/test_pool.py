@@ -11,15 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from jobsd.clock import monotonic
 from jobsd.instruments.events import subscribe
 from jobsd.jobs.claimed_job import ClaimedJob
 from jobsd.jobs.definition import job
 from jobsd.jobs.policy import Discard
 from jobsd.performing.hand import ThreadDiedError
 from jobsd.performing.pool import Pool
-from jobsd.processes.scoreboard import Scoreboard
-from waiting import Stopwatch, wait_until
+from performing.posted import post
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -83,13 +82,6 @@ ARM, SUCCEED, GIVE_UP = (each.definition.name for each in (arm, succeed, give_up
 IDS = {"arm": 1, "a": 2, "b": 3}
 
 
-@pytest.fixture
-def entry() -> ScoreboardEntry:
-    entry = Scoreboard().entries[0]
-    entry.take("worker", "worker-1")
-    return entry
-
-
 @pytest.fixture(autouse=True)
 def _nothing_ran() -> None:
     ran.clear()
@@ -114,23 +106,23 @@ def claimed(job_id: int, body: str, argument: str = "") -> ClaimedJob:
     return ClaimedJob(1, job_id, body, arguments, "default", 0, 1, 0.0, None, 0, job_id)
 
 
-def post(pool: Pool, *jobs: ClaimedJob) -> None:
-    pool.post(list(jobs), monotonic(), 0, lambda _: (0, 0))
-
-
 def collect(pool: Pool, count: int) -> tuple[list[int], bool]:
     """Return the ids of what has ended, all or until the thread died, and whether it lives."""
     ended: list[int] = []
-    watch = Stopwatch()
-    while len(ended) < count:
-        assert not watch.over(60), "a job was lost"
+    died = False
+
+    def is_over() -> bool:
+        nonlocal died
         pool._check_at = 0.0
         try:
             pool.check_threads()
         except ThreadDiedError:
-            return [*ended, *(run.job.id for run in pool.collect())], False
-        ended += [run.job.id for run in pool.collect()]
-    return ended, True
+            died = True
+        ended.extend(run.job.id for run in pool.collect())
+        return died or len(ended) >= count
+
+    wait_until(is_over, 60, "a job was lost")
+    return ended, not died
 
 
 @pytest.mark.failure(
