@@ -24,7 +24,7 @@ def rows_of(session: Session) -> Rows:
 
     def rows(sql: str, *parameters: object) -> list[Any]:
         cursor = session.connection.execute(sql.encode(), parameters)
-        found = cursor.fetchall() if cursor.description else []
+        found = cursor.fetchall() if cursor.description is not None else []
         return [row[0] if len(row) == 1 else row for row in found]
 
     return rows
@@ -40,6 +40,6 @@ def query_of(connection: psycopg.Connection[Any]) -> Query:
 
     def query(sql: str) -> list[tuple[Any, ...]]:
         cursor = connection.execute(sql.encode())
-        return cursor.fetchall() if cursor.description else []
+        return cursor.fetchall() if cursor.description is not None else []
 
     return query

@@ -57,7 +57,7 @@ class Database:
         """Ask it, by a connection for this alone; a server that stands still is an error."""
         with open_connection(self.url, "chaos", DEADLINE_S) as connection:
             cursor = connection.execute(query.encode(), parameters)
-            return cursor.fetchall() if cursor.description else []
+            return cursor.fetchall() if cursor.description is not None else []
 
     def backends(self) -> list[int]:
         """Return the server's processes that serve the trees and the enqueuers."""
