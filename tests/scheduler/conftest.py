@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -28,9 +29,6 @@ if TYPE_CHECKING:
 
     Emitted = list[tuple[str, dict[str, Any]]]
 
-HOURLY = f"every hour at minute {(int(time.time()) // 60 + 30) % 60}"
-"""A schedule without an instant during a test: the next is half an hour off."""
-
 RUNS = "SELECT count(*) FROM jobsd.recurring_executions WHERE job_id IS NOT NULL"
 
 OPTIONS = SchedulerOptions()
@@ -55,6 +53,20 @@ def task(key: str = "tick", args: object = (), **settings: Any) -> TaskDefinitio
         **settings,
     }
     return TaskDefinition(key=key, **fields)
+
+
+@functools.cache
+def hourly() -> str:
+    """Return a schedule without an instant during a test: the next is half an hour off.
+
+    It is the same for the length of a test.
+    """
+    return f"every hour at minute {(int(time.time()) // 60 + 30) % 60}"
+
+
+@pytest.fixture(autouse=True)
+def _half_an_hour_from_now() -> None:
+    hourly.cache_clear()
 
 
 def names(emitted: Emitted) -> list[str]:

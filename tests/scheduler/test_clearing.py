@@ -10,7 +10,7 @@ from harness.project import Project
 from jobsd.jobs import retention
 from waiting import wait_until
 
-from .conftest import HOURLY, RUNS, names, task
+from .conftest import RUNS, hourly, names, task
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,8 +74,8 @@ def test_an_instant_whose_job_is_gone_is_taken(
 def test_a_restart_does_not_repeat_a_run_whose_job_is_gone(
     make_scheduler: MakeScheduler, rows: Rows, session: Session, go: Callable[[Session], None]
 ) -> None:
-    hourly = task(phrase=HOURLY, on_missed="all")
-    before = make_scheduler(hourly)
+    each_hour = task(phrase=hourly(), on_missed="all")
+    before = make_scheduler(each_hour)
     before.poll()
     rows(
         "UPDATE jobsd.recurring_tasks SET planned_from = now() - interval '2 hours',"
@@ -86,7 +86,7 @@ def test_a_restart_does_not_repeat_a_run_whose_job_is_gone(
     before.end()
 
     go(session)
-    make_scheduler(hourly).poll()
+    make_scheduler(each_hour).poll()
 
     assert (runs, rows(RUNS)) == ([2], [2])
     assert rows("SELECT count(*) FROM jobsd.jobs") == [0]

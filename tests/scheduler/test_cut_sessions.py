@@ -10,12 +10,13 @@ import pytest
 from cut_sessions import HOW, CutSessions, cutting, points, work_until
 from jobsd.processes.process import WAITED_OUT
 
-from .conftest import HOURLY, task
+from .conftest import hourly, task
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from jobsd.database.connection import Target
+    from jobsd.recurring.definition import TaskDefinition
     from rows import Rows
 
     from .conftest import Driven, Emitted, MakeScheduler
@@ -24,15 +25,18 @@ EVERY = [
     pytest.param(3, id="every third"),
     pytest.param(1, id="each", marks=pytest.mark.long),
 ]
-TASKS = [
-    task("once", phrase=HOURLY, run_at_start=True),
-    task("alone", phrase=HOURLY, overlap="skip"),
-    task("made up", phrase=HOURLY, on_missed="once"),
-    task("missed", phrase=HOURLY),
-]
 STORED = """
 SELECT task_key, job_id, outcome FROM jobsd.recurring_executions ORDER BY task_key, run_at
 """
+
+
+def _tasks() -> list[TaskDefinition]:
+    return [
+        task("once", phrase=hourly(), run_at_start=True),
+        task("alone", phrase=hourly(), overlap="skip"),
+        task("made up", phrase=hourly(), on_missed="once"),
+        task("missed", phrase=hourly()),
+    ]
 
 
 @pytest.fixture
@@ -80,7 +84,7 @@ def test_a_session_that_ends_anywhere_costs_no_run_and_doubles_none(  # noqa: PL
     emitted: Emitted,
 ) -> None:
     cuts, target = way
-    driven = make_scheduler(*TASKS, at=target)
+    driven = make_scheduler(*_tasks(), at=target)
     _store_tasks(driven)
     for at in points(cuts, every, how):
         emitted.clear()
@@ -105,18 +109,18 @@ def test_one_that_is_killed_anywhere_leaves_the_rest_to_its_successor(
     way: tuple[CutSessions, Target],
 ) -> None:
     cuts, target = way
-    first = make_scheduler(*TASKS, at=target)
+    first = make_scheduler(*_tasks(), at=target)
     _store_tasks(first)
     for at in points(cuts, every, "unheard"):
         _begin(first, rows)
-        killed = make_scheduler(*TASKS, at=target, scoreboard=first.context.scoreboard)
+        killed = make_scheduler(*_tasks(), at=target, scoreboard=first.context.scoreboard)
         with contextlib.suppress(*WAITED_OUT):
             killed.scheduler.connect()
             while not _is_done(rows):
                 killed.scheduler.poll()
         killed.scheduler.disconnect()
         rows("DELETE FROM jobsd.processes RETURNING 1")
-        successor = make_scheduler(*TASKS, scoreboard=first.context.scoreboard)
+        successor = make_scheduler(*_tasks(), scoreboard=first.context.scoreboard)
 
         _work(successor, rows)
 

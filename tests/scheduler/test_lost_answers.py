@@ -12,10 +12,10 @@ from jobsd.jobs.limits import Limit
 from jobsd.scheduler import run_enqueuer
 from lost_answers import losing
 
-from .conftest import HOURLY, SchedulerTestJob, task
+from .conftest import SchedulerTestJob, hourly, task
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from jobsd.database.connection import Target
     from jobsd.instruments.events import Event
@@ -57,7 +57,11 @@ def _heard(emitted: Emitted) -> list[tuple[str, int | None]]:
 
 @pytest.mark.parametrize(
     "settings",
-    [{"overlap": "allow"}, {"overlap": "skip"}, {"phrase": HOURLY, "run_at_start": True}],
+    [
+        lambda: {"overlap": "allow"},
+        lambda: {"overlap": "skip"},
+        lambda: {"phrase": hourly(), "run_at_start": True},
+    ],
     ids=["allow", "skip", "at_start"],
 )
 @pytest.mark.failure(
@@ -69,10 +73,10 @@ def test_a_run_whose_answer_was_lost_is_reported_once(
     rows: Rows,
     way: tuple[LostAnswers, Target],
     emitted: Emitted,
-    settings: dict[str, Any],
+    settings: Callable[[], dict[str, Any]],
 ) -> None:
     lossy, target = way
-    driven = make_scheduler(task(**settings), at=target)
+    driven = make_scheduler(task(**settings()), at=target)
     _lose(driven, lossy)
     unheard = [("recurring.enqueued", job) for job in rows(JOBS)]
     assert unheard
@@ -96,7 +100,7 @@ def test_what_the_server_does_later_is_reported_then(  # noqa: PLR0917 - a case
     lossy, target = way
     if not lives_on:
         monkeypatch.setattr(run_enqueuer, "LIVES_ON_S", 0.0)
-    driven = make_scheduler(task(phrase=HOURLY, run_at_start=True), at=target)
+    driven = make_scheduler(task(phrase=hourly(), run_at_start=True), at=target)
     _lose(driven, lossy)
     (job,) = rows(JOBS)
     rows(HIDE)
@@ -138,7 +142,7 @@ def test_runs_stored_one_by_one_before_an_outage_are_reported_once(
     at_start: bool,  # noqa: FBT001 - a case
 ) -> None:
     lossy, target = way
-    settings: dict[str, Any] = {"phrase": HOURLY, "run_at_start": True} if at_start else {}
+    settings: dict[str, Any] = {"phrase": hourly(), "run_at_start": True} if at_start else {}
     left = {"above", "broken", "later"}
     driven = make_scheduler(*(task(key, **settings) for key in left), at=target)
 
@@ -170,7 +174,7 @@ def test_a_run_of_another_scheduler_is_not_reported(
     emitted: Emitted,
 ) -> None:
     lossy, target = way
-    once = task(phrase=HOURLY, run_at_start=True)
+    once = task(phrase=hourly(), run_at_start=True)
     driven = make_scheduler(once, at=target)
     _lose(driven, lossy)
     rows("DELETE FROM jobsd.recurring_executions RETURNING 1")
@@ -191,7 +195,7 @@ def test_a_scheduler_that_stops_reports_before_it_goes(
     emitted: Emitted,
 ) -> None:
     lossy, target = way
-    driven = make_scheduler(task(phrase=HOURLY, run_at_start=True), at=target)
+    driven = make_scheduler(task(phrase=hourly(), run_at_start=True), at=target)
     _lose(driven, lossy)
 
     driven.end()
@@ -208,7 +212,7 @@ def test_a_run_that_was_discarded_unheard_is_reported_once(
 ) -> None:
     lossy, target = way
     PickySchedulerJob.enqueue()
-    once = task(class_name="PickySchedulerJob", phrase=HOURLY, run_at_start=True)
+    once = task(class_name="PickySchedulerJob", phrase=hourly(), run_at_start=True)
     driven = make_scheduler(once, at=target)
     _lose(driven, lossy, b"COMMIT")
 

@@ -10,7 +10,7 @@ import pytest
 from jobsd.recurring.tasks import STATEMENTS
 from jobsd.scheduler.static_tasks import StaticTasks
 
-from .conftest import HOURLY, task
+from .conftest import hourly, task
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +28,7 @@ def _insert(rows: Rows, number: int) -> None:
     rows(
         "INSERT INTO jobsd.recurring_tasks (key, schedule, class_name)"
         " SELECT 'dynamic ' || i, %s, 'SchedulerTestJob' FROM generate_series(1, %s) AS i",
-        HOURLY,
+        hourly(),
         number,
     )
 
@@ -42,7 +42,7 @@ def test_a_scheduler_starts_beside_ten_thousand_tasks_made_at_run_time(
 ) -> None:
     _insert(rows, MANY)
 
-    make_scheduler(*(task(f"static {n}", phrase=HOURLY) for n in range(static))).connect()
+    make_scheduler(*(task(f"static {n}", phrase=hourly()) for n in range(static))).connect()
 
     assert dict(rows(BY_STATIC)) == {False: MANY, **({True: static} if static else {})}
 
@@ -50,7 +50,7 @@ def test_a_scheduler_starts_beside_ten_thousand_tasks_made_at_run_time(
 def test_ten_thousand_tasks_of_two_trees_are_left_to_a_third(
     make_scheduler: MakeScheduler, rows: Rows
 ) -> None:
-    tasks = [task(f"static {n}", phrase=HOURLY) for n in range(MANY)]
+    tasks = [task(f"static {n}", phrase=hourly()) for n in range(MANY)]
     older, newer = make_scheduler(*tasks), make_scheduler(*tasks)
     older.connect()
     newer.connect()
@@ -72,7 +72,7 @@ def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
 def test_storing_tasks_compares_no_task_with_all_others(
     make_scheduler: MakeScheduler, rows: Rows, session: Session, *, known: bool
 ) -> None:
-    tasks = [task(f"static {n}", phrase=HOURLY) for n in range(500)]
+    tasks = [task(f"static {n}", phrase=hourly()) for n in range(500)]
     make_scheduler(*tasks).connect()
     _insert(rows, 500)
     if known:

@@ -13,7 +13,7 @@ from jobsd.recurring import runs
 from jobsd.recurring.runs import PlannedRun
 from jobsd.recurring.tasks import load
 
-from .conftest import HOURLY, RUNS, names, task
+from .conftest import RUNS, hourly, names, task
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session
@@ -95,7 +95,7 @@ def test_a_new_task_has_missed_nothing(make_scheduler: MakeScheduler, emitted: E
 def test_an_instant_that_may_be_cleared_from_the_history_is_not_repeated(
     make_scheduler: MakeScheduler, rows: Rows, session: Session
 ) -> None:
-    make_scheduler(task(phrase=HOURLY)).poll()
+    make_scheduler(task(phrase=hourly())).poll()
     rows("UPDATE jobsd.recurring_tasks SET last_run_at = now()")
     (row,) = load(session)
     old = datetime.now(UTC) - timedelta(hours=28)
@@ -111,7 +111,7 @@ def test_an_instant_that_may_be_cleared_from_the_history_is_not_repeated(
 def test_a_task_may_run_once_more_at_the_start(
     make_scheduler: MakeScheduler, rows: Rows
 ) -> None:
-    make_scheduler(task("start", phrase=HOURLY, run_at_start=True), task("not")).poll()
+    make_scheduler(task("start", phrase=hourly(), run_at_start=True), task("not")).poll()
 
     assert "start" in rows("SELECT task_key FROM jobsd.recurring_executions")
 
@@ -130,7 +130,7 @@ def test_a_replaced_scheduler_does_not_repeat_the_run_at_the_start(
 ) -> None:
     scoreboard = Scoreboard()
     for _ in range(3):
-        driven = make_scheduler(task(phrase=HOURLY, run_at_start=True), scoreboard=scoreboard)
+        driven = make_scheduler(task(phrase=hourly(), run_at_start=True), scoreboard=scoreboard)
         driven.poll()
         driven.end()
 
@@ -141,7 +141,7 @@ def test_the_successor_of_a_killed_scheduler_does_not_repeat_the_run_at_the_star
     make_scheduler: MakeScheduler, rows: Rows
 ) -> None:
     scoreboard = Scoreboard()
-    starting = task(phrase=HOURLY, run_at_start=True)
+    starting = task(phrase=hourly(), run_at_start=True)
     make_scheduler(starting, scoreboard=scoreboard).poll()
     instant = rows(
         "SELECT extract(epoch FROM run_at) * 1000000 FROM jobsd.recurring_executions"
@@ -157,6 +157,6 @@ def test_another_tree_runs_the_task_at_its_own_start(
     make_scheduler: MakeScheduler, rows: Rows
 ) -> None:
     for _ in range(2):
-        make_scheduler(task(phrase=HOURLY, run_at_start=True)).poll()
+        make_scheduler(task(phrase=hourly(), run_at_start=True)).poll()
 
     assert rows(RUNS) == [2]

@@ -11,7 +11,7 @@ import pytest
 from jobsd.clock import monotonic
 from jobsd.scheduler.task_loader import CHECK_MIN_S
 
-from .conftest import HOURLY, OPTIONS, RUNS, task
+from .conftest import OPTIONS, RUNS, hourly, task
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Target
@@ -29,7 +29,7 @@ def _standing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("_standing")
 def test_an_idle_scheduler_rests_long(make_scheduler: MakeScheduler) -> None:
-    driven = make_scheduler(task(phrase=HOURLY))
+    driven = make_scheduler(task(phrase=hourly()))
     driven.poll()
 
     rests = [driven.poll() for _ in range(100)]
@@ -41,7 +41,7 @@ def test_an_idle_scheduler_rests_long(make_scheduler: MakeScheduler) -> None:
 def test_edits_in_quick_succession_share_a_check(
     make_scheduler: MakeScheduler,
 ) -> None:
-    driven = make_scheduler(task(phrase=HOURLY))
+    driven = make_scheduler(task(phrase=hourly()))
     driven.poll()
 
     rests: list[float] = []
@@ -58,7 +58,7 @@ def test_without_notifications_it_checks_each_polling_interval(
     make_scheduler: MakeScheduler, target: Target
 ) -> None:
     driven = make_scheduler(
-        task(phrase=HOURLY),
+        task(phrase=hourly()),
         options=replace(OPTIONS, polling_interval_s=0.5),
         at=replace(target, wakeups="off"),
     )
@@ -69,7 +69,7 @@ def test_without_notifications_it_checks_each_polling_interval(
 def test_a_scheduler_that_ends_deletes_its_row(
     make_scheduler: MakeScheduler, rows: Rows
 ) -> None:
-    driven = make_scheduler(task(phrase=HOURLY))
+    driven = make_scheduler(task(phrase=hourly()))
     driven.poll()
     before = rows("SELECT kind FROM jobsd.processes")
 
@@ -99,7 +99,7 @@ def test_due_runs_do_not_wait_until_thousands_of_tasks_are_planned(
 
 
 def test_its_title_names_the_next_task(make_scheduler: MakeScheduler) -> None:
-    driven = make_scheduler(task(phrase=HOURLY))
+    driven = make_scheduler(task(phrase=hourly()))
 
     driven.poll()
 

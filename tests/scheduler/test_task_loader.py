@@ -10,7 +10,7 @@ import pytest
 from jobsd.recurring.tasks import RecurringTask
 from jobsd.scheduler import static_tasks
 
-from .conftest import HOURLY, OPTIONS, RUNS, task
+from .conftest import OPTIONS, RUNS, hourly, task
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,7 +56,7 @@ def test_orphaned_tasks_are_adopted_after_a_minute_by_a_young_scheduler_at_once(
 
 
 def test_tasks_of_the_file_are_stored(make_scheduler: MakeScheduler, rows: Rows) -> None:
-    make_scheduler(task("a", description="first", phrase=HOURLY), task("b")).poll()
+    make_scheduler(task("a", description="first", phrase=hourly()), task("b")).poll()
 
     stored = rows(
         "SELECT key, static, description, source FROM jobsd.recurring_tasks ORDER BY key"
@@ -69,26 +69,26 @@ def test_tasks_of_the_file_are_stored(make_scheduler: MakeScheduler, rows: Rows)
 def test_a_restart_changes_removes_and_keeps_tasks(
     make_scheduler: MakeScheduler, rows: Rows
 ) -> None:
-    before = make_scheduler(task("kept", phrase=HOURLY), task("gone"), task("changed"))
+    before = make_scheduler(task("kept", phrase=hourly()), task("gone"), task("changed"))
     before.poll()
     before.end()
     _insert(rows, "dynamic")
 
-    make_scheduler(task("kept", phrase=HOURLY), task("changed", phrase=HOURLY)).poll()
+    make_scheduler(task("kept", phrase=hourly()), task("changed", phrase=hourly())).poll()
 
     stored = rows("SELECT key, schedule FROM jobsd.recurring_tasks ORDER BY key")
-    assert stored == [("changed", HOURLY), ("dynamic", "every second"), ("kept", HOURLY)]
+    assert stored == [("changed", hourly()), ("dynamic", "every second"), ("kept", hourly())]
 
 
 def test_a_restart_without_changes_keeps_the_version(
     make_scheduler: MakeScheduler, rows: Rows
 ) -> None:
-    before = make_scheduler(task(phrase=HOURLY))
+    before = make_scheduler(task(phrase=hourly()))
     before.poll()
     before.end()
     version = rows(VERSIONS)
 
-    make_scheduler(task(phrase=HOURLY)).poll()
+    make_scheduler(task(phrase=hourly())).poll()
 
     assert rows(VERSIONS) == version
 
@@ -96,12 +96,12 @@ def test_a_restart_without_changes_keeps_the_version(
 def test_an_edit_beside_the_schedule_keeps_what_may_be_caught_up(
     make_scheduler: MakeScheduler, rows: Rows
 ) -> None:
-    before = make_scheduler(task(phrase=HOURLY))
+    before = make_scheduler(task(phrase=hourly()))
     before.poll()
     before.end()
     ((planned_from, updated_at),) = rows(VERSIONS)
 
-    make_scheduler(task(phrase=HOURLY, queue_name="other")).poll()
+    make_scheduler(task(phrase=hourly(), queue_name="other")).poll()
 
     ((now_planned_from, now_updated_at),) = rows(VERSIONS)
     assert (now_planned_from == planned_from, now_updated_at > updated_at) == (True, True)
@@ -116,7 +116,7 @@ def test_a_task_that_comes_back_knows_its_last_run(
     last = rows("SELECT max(run_at) FROM jobsd.recurring_executions")
     rows("DELETE FROM jobsd.recurring_tasks")
 
-    make_scheduler(task(phrase=HOURLY)).poll()
+    make_scheduler(task(phrase=hourly())).poll()
 
     assert rows("SELECT last_run_at FROM jobsd.recurring_tasks") == last
 
@@ -124,7 +124,7 @@ def test_a_task_that_comes_back_knows_its_last_run(
 def test_a_row_of_the_file_that_somebody_deletes_comes_back(
     make_scheduler: MakeScheduler, rows: Rows
 ) -> None:
-    driven = make_scheduler(task(phrase=HOURLY))
+    driven = make_scheduler(task(phrase=hourly()))
     driven.poll()
     rows("DELETE FROM jobsd.recurring_tasks")
 
@@ -216,7 +216,7 @@ def test_tasks_of_a_living_peer_stay(make_scheduler: MakeScheduler, rows: Rows) 
 
 def test_tasks_of_a_peers_file_are_left_to_it(make_scheduler: MakeScheduler) -> None:
     make_scheduler(task("theirs")).poll()
-    ours = make_scheduler(task("mine", phrase=HOURLY))
+    ours = make_scheduler(task("mine", phrase=hourly()))
 
     ours.poll()
 
@@ -308,7 +308,7 @@ def test_an_edit_between_two_checks_loses_no_run(
 def test_an_edit_by_hand_is_seen_without_a_notification(
     make_scheduler: MakeScheduler, rows: Rows
 ) -> None:
-    driven = make_scheduler(task(phrase=HOURLY, on_missed="all"))
+    driven = make_scheduler(task(phrase=hourly(), on_missed="all"))
     driven.poll()
 
     rows("UPDATE jobsd.recurring_tasks SET schedule = 'every second', queue_name = 'by hand'")
