@@ -69,15 +69,15 @@ def test_only_the_harness_starts_and_reads_a_tree() -> None:
     assert starting == STARTS_ITS_OWN
 
 
-def test_one_class_tells_the_events_of_a_log() -> None:
-    telling = [
+def test_one_class_reads_the_events_of_a_log() -> None:
+    reading = [
         path
         for path, module in _modules()
         for node in ast.walk(module)
         if isinstance(node, ast.FunctionDef) and node.name == "wait_event"
     ]
 
-    assert telling == ["tests/harness/event_log.py"]
+    assert reading == ["tests/harness/event_log.py"]
 
 
 def test_no_helper_is_written_in_two_files() -> None:

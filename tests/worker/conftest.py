@@ -9,9 +9,9 @@ import pytest
 from driven_worker import Count, Driven, MakeWorker, count, make_worker, scoreboard
 from jobsd.jobs import lanes
 from jobsd.processes import registry as processes
-from worker.effects import URL
 
 from .bodies import gate, noted
+from .effects import URL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -22,9 +22,8 @@ from jobsd.jobs.policy import Retry, Snooze, constant
 from jobsd.supervisor.recovery.claims import recover
 from lost_answers import losing
 from waiting import wait_until
-from worker.bodies import id_of
 
-from .bodies import gate, note, noted, wait_for_gate
+from .bodies import gate, id_of, note, noted, wait_for_gate
 from .dead_processes import dead_process
 
 if TYPE_CHECKING:

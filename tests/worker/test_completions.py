@@ -23,9 +23,9 @@ from jobsd.jobs.current import current_job
 from jobsd.jobs.definition import job
 from jobsd.jobs.limits import Limit
 from jobsd.jobs.policy import constant
-from worker.effects import NOTE, URL
 
 from .bodies import gate, noted
+from .effects import NOTE, URL
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,9 +12,9 @@ import pytest
 
 from jobsd.jobs.current import current_job
 from jobsd.jobs.definition import job
-from worker.effects import NOTE, URL
 
 from .bodies import noted
+from .effects import NOTE, URL
 
 if TYPE_CHECKING:
     from rows import Rows

@@ -20,9 +20,8 @@ from jobsd.jobs.limits import Limit
 from jobsd.jobs.policy import Discard
 from jobsd.supervisor.recovery.claims import recover
 from waiting import wait_until
-from worker.bodies import id_of
 
-from .bodies import gate, noted
+from .bodies import gate, id_of, noted
 from .dead_processes import dead_process
 
 if TYPE_CHECKING:
