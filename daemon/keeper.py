@@ -1,8 +1,8 @@
-"""Starts an embedded server again that has crashed below a running tree.
+"""Restarts the embedded server when it crashes while a tree is running.
 
-A server that somebody has stopped on purpose has tidied up behind itself, and stays
-stopped. One that was killed has left its pid file; nobody else would start it as long as
-no command is run. Lives in the monitor: it never forks, so it may have threads.
+A server that was stopped on purpose has removed its pid file, and stays stopped. A server
+that was killed has left that file, and nothing else would start it until the next command
+is run. The thread runs in the monitor, which may have threads because it never forks.
 """
 
 from __future__ import annotations

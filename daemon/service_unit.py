@@ -1,7 +1,7 @@
-"""A unit for systemd that runs one project, made from the unit that is shipped.
+"""Makes the systemd unit of one project from the unit that is shipped.
 
-Only the paths and the user are changed, and the walls that would hide those paths: a service
-finds nothing below homes, unless it may read there.
+It changes only the paths, the user, and the sandboxing (`ProtectHome`, `PrivateTmp`) that would
+hide those paths from the service.
 """
 
 import grp
@@ -26,7 +26,8 @@ _PRIVATE = ("/tmp", "/var/tmp")  # noqa: S108 - a service has these for itself
 def unit(options: Options, environ: Mapping[str, str]) -> str:
     """Return a unit that starts the daemon of this project with this Python.
 
-    The user is the owner of the project's folder; where that is root, the shipped one.
+    The service runs as the owner of the project's folder, or as the user of the shipped unit
+    if root owns the folder.
 
     Raises:
         ConfigurationError: for a path that no unit can name.
@@ -43,7 +44,7 @@ def unit(options: Options, environ: Mapping[str, str]) -> str:
         "WorkingDirectory": f"WorkingDirectory={_text(root)}",
         "ProtectSystem": f"ProtectSystem=strict\nReadWritePaths={_word(f'-{root}/storage')}",
         **_walls(root),
-        # They are about the folders of the package.
+        # These settings concern the folders of the package.
         "Documentation": "",
         "StateDirectory": "",
         "StateDirectoryMode": "",
@@ -57,7 +58,7 @@ def unit(options: Options, environ: Mapping[str, str]) -> str:
 
 
 def _changed(text: str, changes: Mapping[str, str]) -> Iterator[str]:
-    """Yield the lines; one that begins with a key of `changes` and = is another, or none."""
+    """Yield the lines of the text, with the settings in `changes` replaced; "" drops one."""
     for line in text.splitlines():
         found = re.match(r"Environment=\w+|\w+", line)
         changed = changes.get(found[0], line) if found else line
@@ -80,7 +81,7 @@ def _variables(
     trying = options.environment in TRYING
     yield "JOBSD_ENV", "production" if trying else options.environment
     yield "JOBSD_CONFIG", str(root / (environ.get("JOBSD_CONFIG") or QUEUE_FILE))
-    # A dash: it may be missing.
+    # A dash before the path says that the file may be missing.
     recurring = environ.get("JOBSD_RECURRING_SCHEDULE") or f"-{RECURRING_FILE}"
     dash = "-" if recurring.startswith("-") else ""
     yield "JOBSD_RECURRING_SCHEDULE", f"{dash}{root / recurring.removeprefix('-')}"
@@ -116,14 +117,14 @@ def _program() -> str:
 
 
 def _word(text: str) -> str:
-    """Return a word of a list: quoted where it has to be."""
+    """Return the text as one word of a list, quoted if it has to be."""
     plain = _text(text)
     quoted = plain.replace('"', '\\"')
     return plain if re.fullmatch(r"[\w@%+=:,./-]+", plain) else f'"{quoted}"'
 
 
 def _text(path: str | Path) -> str:
-    """Return a value that is taken as it is, but for its percent signs."""
+    """Return a path as an unquoted value: only percent signs mean something to systemd."""
     text = str(path)
     if not text.isprintable() or "\\" in text:
         raise ConfigurationError((Fault(f"no unit of systemd can name the path {text!r}"),))

@@ -1,4 +1,4 @@
-"""What comes with jobsd: files, and jobs that every process which runs any knows."""
+"""What is shipped with jobsd: files, and the jobs that every process that runs jobs knows."""
 
 from importlib import import_module
 from pkgutil import get_data
@@ -7,11 +7,11 @@ _MODULES = ("jobsd.heartbeat.job", "jobsd.recurring.command_job")
 
 
 def import_shipped_jobs() -> None:
-    """Make them known, by importing their modules."""
+    """Register the shipped jobs, by importing their modules."""
     for module in _MODULES:
         import_module(module)
 
 
 def shipped_text(name: str) -> str:
-    """Return a file that lies in our package, by its path there."""
+    """Return the text of a file of our package, by its path in the package."""
     return (get_data("jobsd", name) or b"").decode()

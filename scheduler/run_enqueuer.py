@@ -1,8 +1,9 @@
 """Enqueues the runs that are due, and emits the outcome of each, once.
 
-Runs are stored by one statement: a scheduler that stands still holds up no other. When its
-answer is lost, only the table knows whether they were stored, and by whom: each attempt has a
-number of its own, which is kept with what it has stored, and is looked up.
+Runs are stored by one statement, so a scheduler that is stopped holds up no other. When the
+answer to that statement is lost, only the table knows whether this scheduler has stored the
+runs, or another. So each attempt has a number, which is stored with its runs: by this number
+they are looked up later.
 """
 
 import secrets
@@ -25,14 +26,14 @@ from .timetable import DueRun
 
 ATTEMPT_BITS = 62
 LIVES_ON_S = 60.0
-"""For longer the server does not work on a statement whose connection is gone."""
+"""After this time the server no longer works on a statement whose connection is gone."""
 EMITTED_MAX = 10_000
-"""Instants that are remembered of outages: those at a start are stored anew after one."""
+"""How many instants are remembered: after an outage, runs at the start are stored again."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Attempt:
-    """An attempt to store runs whose answer was lost, and when that was."""
+    """An attempt to store runs whose answer was lost at `lost_at`."""
 
     number: int
     runs: list[PlannedRun]
@@ -46,7 +47,7 @@ class RunEnqueuer:
         self._session = session
         self._unanswered: list[_Attempt] = []
         self._emitted: set[tuple[str, datetime]] = set()
-        """What we have stored and emitted in an outage: nobody else has taken it."""
+        """What we have stored and emitted in an outage. If it is met as taken, we took it."""
 
     def enqueue(self, due: Iterable[DueRun]) -> list[PlannedRun]:
         """Store the runs together; return those whose tasks have changed in the meantime."""
@@ -57,7 +58,7 @@ class RunEnqueuer:
         return [each.run for each in self._store(planned) if each.outcome == "changed"]
 
     def emit_unheard(self) -> None:
-        """Emit what attempts have stored whose answer was lost."""
+        """Emit the runs that were stored by attempts whose answers were lost."""
         for attempt in list(self._unanswered):
             stored = runs.stored_by(self._session, attempt.number, attempt.runs)
             if stored or monotonic() > attempt.lost_at + LIVES_ON_S:
@@ -66,7 +67,7 @@ class RunEnqueuer:
             self._remember_emitted(stored)
 
     def _store(self, planned: list[PlannedRun]) -> list[StoredRun]:
-        """Store all runs together; one by one when the database refuses them for one."""
+        """Store all runs together, or one by one if the database refuses all because of one."""
         number = secrets.randbits(ATTEMPT_BITS)
         try:
             stored = runs.store(self._session, planned, attempt=number)
@@ -92,7 +93,7 @@ class RunEnqueuer:
         return stored
 
     def _emit(self, stored: list[StoredRun]) -> None:
-        """Emit the outcomes; who has taken a run may have been an attempt of ours, unheard."""
+        """Emit the outcomes; a run may have been taken by an unanswered attempt of ours."""
         _emit_outcomes([each for each in stored if each.outcome != "taken"])
         if taken := [each for each in stored if each.outcome == "taken"]:
             self.emit_unheard()
@@ -105,7 +106,7 @@ class RunEnqueuer:
 
 
 def _planned(due: DueRun) -> PlannedRun | None:
-    """Return the run with the draft of its job; None, reported, when that can't be made."""
+    """Return the run with the draft of its job; report why there is none, and return None."""
     if due.missed:
         return PlannedRun(due.task, due.run_at, None)
     try:
@@ -120,7 +121,7 @@ def _instant(run: PlannedRun) -> tuple[str, datetime]:
 
 
 def _emit_outcomes(stored: list[StoredRun]) -> None:
-    """Emit the outcome of each run; missed runs of a task together."""
+    """Emit an event for each run, but only one for all missed runs of a task."""
     missed: defaultdict[str, list[datetime]] = defaultdict(list)
     for each in stored:
         key, run_at = each.run.task.key, each.run.run_at

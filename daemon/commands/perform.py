@@ -60,7 +60,7 @@ def _perform(call: Call) -> int:
 
 
 def _report(fault: BaseException) -> None:
-    """Report in a line or two what the job has raised and where; all of it with --debug."""
+    """Print what the job has raised, and where; with --debug, the whole traceback."""
     import traceback
 
     if wants_debug():

@@ -63,10 +63,10 @@ HOMES = {name: module for module, names in _NAMES.items() for name in names.spli
 
 
 def find(name: str) -> object:
-    """Return what `from jobsd import NAME` means.
+    """Return what `from jobsd import NAME` imports.
 
     Raises:
-        AttributeError: when it means nothing.
+        AttributeError: for a name that jobsd does not have.
     """
     if name == "queues":
         return import_module("jobsd.jobs.queues")
@@ -77,7 +77,7 @@ def find(name: str) -> object:
 
 
 def _find_target() -> Target:
-    # At first use only: reading a configuration is the work of commands.
+    # Imported at the first use only: few programs read the configuration, commands do.
     from jobsd.configuration.target import find_target  # noqa: PLC0415
 
     return find_target(Path.cwd(), os.environ)

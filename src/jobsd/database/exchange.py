@@ -1,7 +1,7 @@
 """Statements sent together over an asynchronous connection: one flush, one transaction.
 
-No coroutine drives an exchange: the loop calls it when the socket can be read. So whoever
-waits for one of the answers may be cancelled, and the connection is left in good order.
+The event loop drives an exchange: it calls the exchange when the socket can be read. So a
+coroutine that waits for one of the answers may be cancelled, and the connection stays usable.
 """
 
 import asyncio
@@ -22,10 +22,10 @@ Outcome = Rows | psycopg.Error
 
 
 class Exchange:
-    """One exchange: requests that return one row each are sent, and their answers read.
+    """Sends requests that return one row each, and reads their answers.
 
-    `done` gets a row for each, or the error because of which nothing was done; after that of a
-    connection that was lost, nobody knows.
+    `done` gets a row for each request, or the error because of which nothing was done. If the
+    connection was lost, it is not known whether something was done.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Exchange:
         self._is_overdue = False
 
     def begin(self, requests: Sequence[Request]) -> None:
-        """Send them; `done` is called before this returns when the connection is lost."""
+        """Send the requests; if the connection is lost, call `done` before this returns."""
         self._connection.exchange = self
         wait_s = self._connection.deadline_s * (1 - CANCEL_SHARE)
         self._timer = self._loop.call_later(wait_s, self._overdue)
@@ -72,7 +72,7 @@ class Exchange:
             pgconn.pipeline_sync()
 
     def readable(self) -> None:
-        """Read what has come, and end the exchange when that is all."""
+        """Read what has arrived, and end the exchange when all answers have."""
         try:
             self._connection.pgconn.consume_input()
             if self._has_all():
@@ -118,7 +118,7 @@ class Exchange:
         self._timer.cancel()
         refused = [each for each in self._results if each.status not in SUCCESS]
         if refused or self._is_overdue:
-            # Whatever was refused may be so because of what is prepared there.
+            # A statement that was prepared on this connection may be why one was refused.
             self._connection.part()
         else:
             self._connection.exchange = None
@@ -136,7 +136,7 @@ class Exchange:
         self._done(given_up(self._connection.deadline_s) if self._is_overdue else error)
 
     def _overdue(self) -> None:
-        """Ask the server to cancel; its answer counts, if it comes in time."""
+        """Ask the server to cancel; the answer to the requests counts if it still comes."""
         left_s = self._connection.deadline_s * CANCEL_SHARE
         self._is_overdue = True
         self._timer = self._loop.call_later(left_s, self._lose, psycopg.OperationalError())

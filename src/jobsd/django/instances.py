@@ -1,4 +1,4 @@
-"""Instances of Django's models as arguments: a job holds the model, the key, the database."""
+"""Instances of Django's models as arguments, stored as model, key and database alias."""
 
 import json
 from importlib import import_module
@@ -27,7 +27,7 @@ class Instances:
             ArgumentError: when the instance was not saved, or has a key that can't be stored.
         """
         label = value._meta.label_lower  # noqa: SLF001 - so Django documents it
-        # A key that is made by Python is there before the row is.
+        # A default in Python may set the key before the row exists.
         if value.pk is None or value._state.adding:  # noqa: SLF001
             raise ArgumentError(
                 f"an instance of {label} must be saved before it can be an argument"
@@ -57,5 +57,5 @@ class Instances:
             raise ArgumentGoneError(f"{label} {pk!r}") from error
 
     async def find_soon(self, held: Any) -> Any:  # noqa: ANN401
-        """Do the same in the thread of the coroutine's queries."""
+        """Return what `find` returns, in the thread that runs the coroutine's queries."""
         return await asgiref.sync_to_async(self.find)(held)
