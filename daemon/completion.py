@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING
 
 from click.shell_completion import CompletionItem, get_completion_class
 
+from .project import Project
+
 if TYPE_CHECKING:
     from jobsd.database.connection import Session
     from jobsd.database.statements import Statement
 
-    from .project import Project
 
 PATIENCE_S = 0.2
 AGAIN_S = 0.05

@@ -7,18 +7,16 @@ import os
 import sys
 from collections.abc import Generator
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jobsd.configuration.flags import Flags
-from jobsd.configuration.options import Options
 from jobsd.errors import DatabaseUnreachableError
 
 from .program import error, note
-from .shipped import import_shipped_jobs
 from .statuses import UNREACHABLE
 
 if TYPE_CHECKING:
+    from jobsd.configuration.flags import Flags
+    from jobsd.configuration.options import Options
     from jobsd.configuration.target import Database
     from jobsd.database.connection import Session, Target
     from jobsd.embedded import Server
@@ -31,10 +29,13 @@ class Project:
     """The project that a command was called in. Everything is read when it is first needed."""
 
     def __init__(self, flags: Flags) -> None:
+        from pathlib import Path
+
         from jobsd.configuration.folder import project_root
 
         self.environ = os.environ
-        self.root = project_root(Path.cwd(), os.environ)
+        self.called_in = Path.cwd()
+        self.root = project_root(self.called_in, os.environ)
         self.flags = flags
 
     @cached_property
@@ -76,7 +77,7 @@ class Project:
         from jobsd.configuration.target import require_made
 
         if not makes:
-            require_made(self.database, Path.cwd(), self.environ)
+            require_made(self.database, self.called_in, self.environ)
         self.database.prepare()
         return self.database.target
 
@@ -107,6 +108,8 @@ class Project:
         """
         from jobsd.jobs import finding, registry
         from jobsd.recurring import command_job
+
+        from .shipped import import_shipped_jobs
 
         import_shipped_jobs()
         with contextlib.redirect_stdout(sys.stderr):

@@ -6,11 +6,10 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from .program import note
+from .project import Project
 
 if TYPE_CHECKING:
     from jobsd.operations.shown_arguments import ShownArguments
-
-    from .project import Project
 
 
 def shown_arguments(project: Project) -> ShownArguments:

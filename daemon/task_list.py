@@ -1,20 +1,15 @@
 """Recurring tasks as tables for people."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Generator, Iterable
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jobsd.errors import NotFoundError
 
+from .project import Project
 from .table import Column
 from .values import brief_moment, human, number, plain
-
-if TYPE_CHECKING:
-    from .project import Project
-
 
 Row = dict[str, Any]
 

@@ -13,11 +13,10 @@ from jobsd.errors import Error, RefusedError
 
 from . import interrupts, output
 from .program import program, require_command
+from .project import Project
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
-
-    from .project import Project
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -291,8 +290,6 @@ def on_project(
         **kwargs: Any,  # noqa: ANN401
     ) -> R:
         from jobsd.configuration.flags import Flags
-
-        from .project import Project
 
         project = Project(Flags(config=config, database_url=database_url))
         return function(project, *args, **kwargs)

@@ -1,18 +1,12 @@
 """`audit`: what somebody did by hand."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import click
 
 from jobsd.daemon.output import Result, Table
+from jobsd.daemon.project import Project
 from jobsd.daemon.table import Column
 from jobsd.daemon.values import brief_moment, number, plain
 from jobsd.daemon.verbs import Verb, on_project
-
-if TYPE_CHECKING:
-    from jobsd.daemon.project import Project
 
 
 def _text(value: object) -> str:

@@ -1,16 +1,10 @@
 """`bench`: a quick self-test."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import click
 
 from jobsd.daemon.output import Result, facts
+from jobsd.daemon.project import Project
 from jobsd.daemon.verbs import Verb, on_project
-
-if TYPE_CHECKING:
-    from jobsd.daemon.project import Project
 
 _EXAMPLES = """
 bench

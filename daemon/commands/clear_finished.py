@@ -1,20 +1,15 @@
 """`clear-finished`: delete old finished jobs."""
 
-from __future__ import annotations
-
 import time
-from typing import TYPE_CHECKING
 
 import click
 
 from jobsd.clock import monotonic
 from jobsd.daemon.output import Result, Value
 from jobsd.daemon.program import note
+from jobsd.daemon.project import Project
 from jobsd.daemon.values import counted
 from jobsd.daemon.verbs import CLASS, DURATION, Verb, on_project
-
-if TYPE_CHECKING:
-    from jobsd.daemon.project import Project
 
 _EXAMPLES = """
 clear-finished

@@ -1,16 +1,10 @@
 """`config`: what counts, and where it comes from."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import click
 
 from jobsd.daemon.output import Result, Table
+from jobsd.daemon.project import Project
 from jobsd.daemon.verbs import Noun, Verb, on_project
-
-if TYPE_CHECKING:
-    from jobsd.daemon.project import Project
 
 
 @click.group(cls=Noun, examples="config show\nconfig show --json", default="show")

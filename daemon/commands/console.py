@@ -1,17 +1,13 @@
 """`console`: a Python prompt in the project, with its jobs and its database."""
 
-from __future__ import annotations
-
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from jobsd.daemon.program import note
+from jobsd.daemon.project import Project
 from jobsd.daemon.verbs import Verb, on_project
-
-if TYPE_CHECKING:
-    from jobsd.daemon.project import Project
 
 _EXAMPLES = """
 console

@@ -1,19 +1,14 @@
 """`db`: the tables, and the embedded server."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 import click
 
 from jobsd.daemon.output import Result, Value, document, done, facts
 from jobsd.daemon.program import note, program
+from jobsd.daemon.project import Project
 from jobsd.daemon.statuses import DONE, FAILED
 from jobsd.daemon.verbs import Noun, Verb, on_project
-
-if TYPE_CHECKING:
-    from jobsd.daemon.project import Project
 
 _EXAMPLES = """
 db status

@@ -1,19 +1,13 @@
 """`doctor`: examine everything that jobsd needs."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import click
 
 from jobsd.daemon.output import Result, Table, colored
+from jobsd.daemon.project import Project
 from jobsd.daemon.statuses import DONE, FAILED, UNREACHABLE
 from jobsd.daemon.table import Column
 from jobsd.daemon.values import plain
 from jobsd.daemon.verbs import Verb, on_project
-
-if TYPE_CHECKING:
-    from jobsd.daemon.project import Project
 
 _COLUMNS = (
     Column("level", style=colored),

@@ -10,12 +10,12 @@ import click
 from jobsd.daemon.calls import read_call
 from jobsd.daemon.output import Result, Value
 from jobsd.daemon.program import error
+from jobsd.daemon.project import Project
 from jobsd.daemon.statuses import REFUSED
 from jobsd.daemon.verbs import DURATION, Verb, args_json, on_project
 from jobsd.errors import Error
 
 if TYPE_CHECKING:
-    from jobsd.daemon.project import Project
     from jobsd.jobs.enqueue import EnqueuedJob
 
 _EXAMPLES = """

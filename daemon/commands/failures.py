@@ -13,11 +13,11 @@ from jobsd.daemon.failure_list import COLUMNS
 from jobsd.daemon.job_selection import Filters, Selected
 from jobsd.daemon.output import Result, Table
 from jobsd.daemon.program import program
+from jobsd.daemon.project import Project
 from jobsd.daemon.verbs import CLASS, DURATION, LINE, Noun, Verb, on_project
 from jobsd.errors import NotFoundError
 
 if TYPE_CHECKING:
-    from jobsd.daemon.project import Project
     from jobsd.database.connection import Session
 
 _EXAMPLES = """

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jobsd.daemon.output import Result, Value
+from jobsd.daemon.project import Project
 from jobsd.daemon.statuses import DONE, FAILED
 from jobsd.daemon.values import json_text
 from jobsd.daemon.verbs import DURATION, Verb, on_project
 
 if TYPE_CHECKING:
-    from jobsd.daemon.project import Project
     from jobsd.database.connection import Session
 
 

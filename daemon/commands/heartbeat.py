@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import click
 
 from jobsd.daemon.output import Result, Table, Value, rows
+from jobsd.daemon.project import Project
 from jobsd.daemon.statuses import DONE, FAILED
 from jobsd.daemon.table import Column
 from jobsd.daemon.values import brief_moment
 from jobsd.daemon.verbs import DURATION, Noun, Verb, on_project
 
 if TYPE_CHECKING:
-    from jobsd.daemon.project import Project
     from jobsd.heartbeat.log import HeartbeatLogs
 
 _COLUMNS = (

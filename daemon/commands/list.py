@@ -11,13 +11,13 @@ from jobsd.daemon.job_search import SEARCH, search_text
 from jobsd.daemon.job_selection import Filters, filtered
 from jobsd.daemon.output import Result, Table, colored
 from jobsd.daemon.program import note
+from jobsd.daemon.project import Project
 from jobsd.daemon.shown_arguments import shown_arguments
 from jobsd.daemon.table import Column
 from jobsd.daemon.values import brief_moment, number, plain, when
 from jobsd.daemon.verbs import Verb, chosen_format, on_project
 
 if TYPE_CHECKING:
-    from jobsd.daemon.project import Project
     from jobsd.jobs.listing import Filter, Listed
 
 

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jobsd.daemon.output import Format, Result, print_line
+from jobsd.daemon.project import Project
 from jobsd.daemon.verbs import DURATION, JOB_ID, Verb, chosen_format, on_project
 from jobsd.late import dataclass
 
 if TYPE_CHECKING:
     from jobsd.daemon.log_reader import Line
-    from jobsd.daemon.project import Project
 
 LINES = 100
 

@@ -1,16 +1,10 @@
 """`metrics`: what Prometheus would scrape, once."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import click
 
 from jobsd.daemon.output import Result, Value
+from jobsd.daemon.project import Project
 from jobsd.daemon.verbs import Verb, on_project
-
-if TYPE_CHECKING:
-    from jobsd.daemon.project import Project
 
 
 @click.command(cls=Verb, examples="metrics\nmetrics --openmetrics")

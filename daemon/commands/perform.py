@@ -1,19 +1,14 @@
 """`perform`: run a job in this process."""
 
-from __future__ import annotations
-
 import os
-from typing import TYPE_CHECKING
 
 import click
 
 from jobsd.daemon.calls import Call, read_call
 from jobsd.daemon.program import note, wants_debug
+from jobsd.daemon.project import Project
 from jobsd.daemon.statuses import DONE, FAILED
 from jobsd.daemon.verbs import Verb, args_json, on_project
-
-if TYPE_CHECKING:
-    from jobsd.daemon.project import Project
 
 _EXAMPLES = """
 perform HeartbeatJob

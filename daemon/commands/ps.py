@@ -1,17 +1,11 @@
 """`ps`: the processes table."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import click
 
 from jobsd.daemon.output import Result, Table
 from jobsd.daemon.process_list import COLUMNS, EMPTY, for_people
+from jobsd.daemon.project import Project
 from jobsd.daemon.verbs import Verb, on_project
-
-if TYPE_CHECKING:
-    from jobsd.daemon.project import Project
 
 
 @click.command(cls=Verb, table=True, examples="ps\nps --json\nps --columns pid,queues,threads")

@@ -1,8 +1,6 @@
 """`recurring`: tasks that run by a schedule."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -11,12 +9,10 @@ from jobsd.daemon import task_list
 from jobsd.daemon.commands.recurring_changes import add, disable, enable, remove
 from jobsd.daemon.commands.recurring_explain import explain
 from jobsd.daemon.output import Facts, Result, Shown, Table, Value, rows
+from jobsd.daemon.project import Project
 from jobsd.daemon.shown_arguments import shown_arguments
 from jobsd.daemon.values import moment as at
 from jobsd.daemon.verbs import TASK, Noun, Verb, on_project
-
-if TYPE_CHECKING:
-    from jobsd.daemon.project import Project
 
 _EXAMPLES = """
 recurring list

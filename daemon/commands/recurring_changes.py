@@ -12,6 +12,7 @@ import click
 from jobsd.clock import utc_now
 from jobsd.daemon.output import Result, Value, done
 from jobsd.daemon.program import error
+from jobsd.daemon.project import Project
 from jobsd.daemon.shown_arguments import shown_arguments
 from jobsd.daemon.statuses import USAGE
 from jobsd.daemon.task_list import expected
@@ -19,7 +20,6 @@ from jobsd.daemon.verbs import TASK, Verb, on_project
 from jobsd.errors import Error
 
 if TYPE_CHECKING:
-    from jobsd.daemon.project import Project
     from jobsd.database.connection import Session
     from jobsd.recurring.definition import TaskDefinition
 

@@ -11,11 +11,11 @@ import click
 from jobsd.daemon import job_selection
 from jobsd.daemon.job_selection import Progress, Selected, consent, explain, selecting
 from jobsd.daemon.output import Result
+from jobsd.daemon.project import Project
 from jobsd.daemon.verbs import Verb, on_project
 from jobsd.errors import RefusedError
 
 if TYPE_CHECKING:
-    from jobsd.daemon.project import Project
     from jobsd.database.connection import Session
 
 _MAY_RUN = ", which may still be running"

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 import click
 
 from jobsd.daemon.output import Result, print_result
+from jobsd.daemon.project import Project
 from jobsd.daemon.shown_arguments import shown_arguments
 from jobsd.daemon.statuses import DONE, NOT_RUNNING
 from jobsd.daemon.verbs import DURATION, Verb, chosen_format, on_project
 
 if TYPE_CHECKING:
-    from jobsd.daemon.project import Project
     from jobsd.database.connection import Session
     from jobsd.operations.shown_arguments import ShownArguments
 

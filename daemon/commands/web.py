@@ -1,18 +1,13 @@
 """`web`: the dashboard alone."""
 
-from __future__ import annotations
-
 import os
-from typing import TYPE_CHECKING
 
 import click
 
 from jobsd.daemon.program import note
+from jobsd.daemon.project import Project
 from jobsd.daemon.verbs import Verb, on_project
 from jobsd.errors import ConfigurationError, Fault
-
-if TYPE_CHECKING:
-    from jobsd.daemon.project import Project
 
 DEFAULT = "127.0.0.1:9393"
 

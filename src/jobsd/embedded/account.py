@@ -1,19 +1,16 @@
 """The user that the server runs as: PostgreSQL refuses to run as root."""
 
-from __future__ import annotations
-
 import os
 import pwd
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict
+from typing import TypedDict
 
 from jobsd.errors import EmbeddedServerError
 from jobsd.late import dataclass
 
-if TYPE_CHECKING:
-    from .location import Location
+from .location import Location
 
 # Our environment does not reach the server: PGPORT, PGDATA and the like would change it, and
 # every role that may run code in it could read our passwords.

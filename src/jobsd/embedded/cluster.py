@@ -5,23 +5,18 @@ mode), synced to the disk, and renamed. So a folder called `data` always has its
 a starter that was killed leaves a folder that the next one removes.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from jobsd.errors import EmbeddedServerError
 
 from . import folders
+from .account import Account
+from .binaries import Binaries
 from .location import DATABASE, ROLE, Location
-
-if TYPE_CHECKING:
-    from .account import Account
-    from .binaries import Binaries
 
 _FRESH = "data.new-"
 _INITDB = (

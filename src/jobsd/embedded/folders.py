@@ -5,20 +5,15 @@ and own others. Root follows no link in a folder of another user, and none of it
 where users other than the server's could replace them (`trusted_path`).
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 from collections.abc import Generator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from jobsd.errors import EmbeddedServerError
 
 from . import trusted_path
-
-if TYPE_CHECKING:
-    from .account import Account
+from .account import Account
 
 
 def make_directory(path: Path, *users: int, project: Path | None = None) -> None:

@@ -1,22 +1,18 @@
 """The directory's lock, a supervisor's share of the server, and the wait for either."""
 
-from __future__ import annotations
-
 import contextlib
 import fcntl
 import os
 import time
 from collections.abc import Callable, Generator, Iterator
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from jobsd.clock import monotonic
 from jobsd.errors import EmbeddedServerError
 
 from . import folders
-
-if TYPE_CHECKING:
-    from .location import Location
+from .location import Location
 
 _NAP_S = 0.005
 _NAP_MAX_S = 0.1

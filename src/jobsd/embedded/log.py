@@ -1,13 +1,9 @@
 """The end of the server's log, which errors quote."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from .location import Location
+from .location import Location
 
 _TAIL_BYTES = 8192
 _LINES = 10

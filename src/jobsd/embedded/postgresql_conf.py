@@ -1,17 +1,12 @@
 """The server's configuration, written beside the cluster at each start."""
 
-from __future__ import annotations
-
 import os
 import pwd
-from typing import TYPE_CHECKING
 
 from . import folders
+from .account import Account
+from .binaries import Binaries
 from .location import PORT, ROLE, Location
-
-if TYPE_CHECKING:
-    from .account import Account
-    from .binaries import Binaries
 
 _HEAD = """\
 # Written by jobsd at each start. For settings of your own: ALTER SYSTEM, which wins.

@@ -5,8 +5,6 @@ a killed postmaster that was not reaped yet still counts as alive for PostgreSQL
 then refuses to start (for ever, in a container whose first process reaps nothing).
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import signal
@@ -14,18 +12,15 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from jobsd.errors import EmbeddedServerError
 from jobsd.late import dataclass
 
 from . import folders, log
 from .account import Account, server_environment
+from .binaries import Binaries
 from .location import PORT, Location
 from .locks import poll_times
-
-if TYPE_CHECKING:
-    from .binaries import Binaries
 
 STUCK_S = 10.0
 """A fast shutdown that is not at its checkpoint by then waits for a process that hangs."""

@@ -1,20 +1,15 @@
 """One embedded server: started by the first process that needs it, stopped by the last."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from jobsd.errors import DatabaseUnreachableError, EmbeddedServerError
 
 from . import account, binaries, cluster, folders, log, postgresql_conf, postmaster
+from .location import Location
 from .locks import Hold, directory_lock, poll_times, try_lock
-
-if TYPE_CHECKING:
-    from .location import Location
 
 START_TIMEOUT_S = 600.0
 """Recovery after a crash can take minutes; it goes on when no process waits for it, too."""
