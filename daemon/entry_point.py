@@ -1,11 +1,15 @@
 """The entry point of `jobsd`."""
 
+from __future__ import annotations
+
 import gc
-from typing import NoReturn
 
 from . import interrupts
 
 TYPE_CHECKING = False  # as in `interrupts`
+
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 
 def main() -> NoReturn:

@@ -11,30 +11,39 @@ States: connecting (register, and reconcile what a broken connection left uncert
 draining (claim nothing, release what was not started), stopped once all is recorded.
 """
 
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 from jobsd.clock import monotonic
-from jobsd.configuration.options import JobsOptions, WorkerOptions
-from jobsd.database.connection import Session, Target
-from jobsd.jobs.claimed_job import ClaimedJob
-from jobsd.jobs.claims import Ended
+from jobsd.database.connection import Session
 from jobsd.jobs.current import begin_drain
 from jobsd.jobs.ready import Selection
 from jobsd.performing.pool import FRESH, TRUST_S, Pool
 from jobsd.performing.progress import ProgressWriter
-from jobsd.processes.context import Context
 from jobsd.processes.database_loop import DatabaseLoop
 
-from .asynchronous import Aim, Asynchronous
+from .asynchronous import Asynchronous
 from .cancels import Cancels, end_if_alone
 from .claiming.claiming import Claiming
 from .claiming.known_classes import KnownClasses
 from .claiming.polling import PATIENCE_S, POLL_MAX_S
 from .claiming.selector import QueueSelector
 from .completions import Completions
-from .ledger import Claims, Ledger
+from .ledger import Ledger
 from .report import Report, UncertainOutcomes
-from .turn import ClaimRequest, Turns
+from .turn import Turns
+
+if TYPE_CHECKING:
+    from jobsd.configuration.options import JobsOptions, WorkerOptions
+    from jobsd.database.connection import Target
+    from jobsd.jobs.claimed_job import ClaimedJob
+    from jobsd.jobs.claims import Ended
+    from jobsd.processes.context import Context
+
+    from .asynchronous import Aim
+    from .ledger import Claims
+    from .turn import ClaimRequest
 
 FLUSH_S = 0.01
 """An outcome waits at most this long to be recorded together with others."""
