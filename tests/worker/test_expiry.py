@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
 
 from jobsd.clock import monotonic
@@ -14,12 +15,14 @@ from jobsd.instruments.events import subscribe
 from jobsd.jobs.definition import job
 from jobsd.jobs.limits import Limit
 from jobsd.jobs.policy import constant
+from waiting import wait_until
 
 from .bodies import gate, noted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from jobsd.database.connection import Target
     from rows import Rows
 
     from .conftest import MakeWorker
@@ -33,6 +36,16 @@ def plain(n: int) -> None:
 @job(expires_in="1h")
 async def coroutine(n: int) -> None:
     noted.append(n)
+
+
+@job
+async def blocking(url: str) -> None:
+    """Hold the loop until the time of all others is over."""
+    over = (
+        "SELECT max(expires_at) + interval '0.1 s' < clock_timestamp() FROM jobsd.expirations"
+    )
+    with psycopg.connect(url, autocommit=True) as connection:
+        wait_until(lambda: connection.execute(over).fetchone() == (True,))
 
 
 @job(expires_in="1h", limits_concurrency=Limit(to=1, key="all"))
@@ -95,6 +108,24 @@ def test_what_comes_to_its_thread_too_late_is_not_begun(
     worker.until(lambda: rows("SELECT outcome FROM jobsd.jobs") == ["discarded"])
 
     assert noted == []
+
+
+def test_what_waits_for_its_turn_in_the_loop_too_long_is_not_begun(
+    target: Target, make_worker: MakeWorker, rows: Rows, heard: list[dict[str, Any]]
+) -> None:
+    worker = make_worker(coroutines=3)
+    blocking.enqueue(target.url)
+    for n in range(2):
+        coroutine.using(expires_in=1).enqueue(n)
+
+    worker.until(lambda: not rows("SELECT 1 FROM jobsd.jobs WHERE outcome IS NULL"))
+
+    assert noted == []
+    assert rows(ENDS) == [
+        ("finished", None, 1, False),
+        *[("discarded", "expired", 0, True)] * 2,
+    ]
+    assert [each["reason"] for each in heard] == ["expired"] * 2
 
 
 @pytest.fixture

@@ -36,10 +36,10 @@ from .perform import (
     Run,
     described,
     ending,
-    expired,
     limit_blocking,
     made_run,
     perform_coroutine,
+    perform_in_time,
     remembered_id,
 )
 from .seats import SEAT, facts_of, interrupt_task
@@ -297,18 +297,14 @@ class Coroutines:
                     self._doubted.append(job)
                 self._wake()
                 continue
-            if job.expires_at is not None and started >= job.expires_at:
-                with self._lock:
-                    self._runs.append(Run(job, expired(job), started, started))
-                self._wake()
-                continue
             slot = free.pop()
             seat = Interruptible(_no_timer, self._hard[slot], thread_id)
             self._running[slot] = job, started, seat
             self._entry.coroutine_started(slot, job.id, job.claim_id)
-            perform = perform_coroutine(job, seat, slot, end)
+            perform = perform_coroutine if job.expires_at is None else perform_in_time
+            begun = perform(job, seat, slot, end)
             # With a name: to make one up, as "Task-7", takes a tenth as long as all the rest.
-            seat.task = Task(perform, loop=loop, context=Context(), name=job.class_name)
+            seat.task = Task(begun, loop=loop, context=Context(), name=job.class_name)
 
     def _end_unbegun(self) -> None:
         """End the jobs whose tasks were cancelled before they began: they end nothing.
@@ -358,6 +354,8 @@ class Coroutines:
         """Return what becomes of a job that is no plain success, and whether it goes back."""
         if outcome.completes is not None:
             job = job._replace(claim_id=outcome.completes)
+        if outcome.verdict.outcome == "expired":
+            return job, outcome, False
         if outcome.exception is None:
             if outcome.ttl_s is not None:
                 self._entry.coroutine_rests(slot)  # see `remembered_id`

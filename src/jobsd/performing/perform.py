@@ -184,6 +184,16 @@ async def perform_coroutine(
     end(slot, outcome)
 
 
+async def perform_in_time(
+    job: ClaimedJob, seat: Interruptible, slot: int, end: Callable[[int, Outcome], None]
+) -> None:
+    """Do so with a job that expires, unless others have held the loop until then."""
+    if job.expires_at is not None and monotonic() >= job.expires_at:
+        end(slot, expired(job))
+    else:
+        await perform_coroutine(job, seat, slot, end)
+
+
 async def _limited(  # noqa: PLR0913, PLR0917 - as above
     definition: Definition,
     args: Sequence[Any],
