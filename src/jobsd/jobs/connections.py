@@ -1,4 +1,4 @@
-"""The connection behind whatever a caller's transaction runs on."""
+"""Finds the driver's connection behind the object on which a caller's transaction runs."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,13 +11,13 @@ from jobsd.errors import EnqueueError, Error
 
 
 def connection_behind(given: object) -> tuple[Any, object]:
-    """Return the Connection of SQLAlchemy that is given, or None, and that of the driver.
+    """Return SQLAlchemy's Connection if this is or has one, else None; and the driver's.
 
-    What a library counts as a transaction has begun when this returns.
+    When this returns, the library counts the transaction as begun.
 
     Raises:
-        EnqueueError: when the library doesn't give it: it is closed, or its transaction
-            has failed. The cause is the library's error.
+        EnqueueError: when the library refuses its connection, which is closed or whose
+            transaction has failed. The cause is the library's error.
     """
     if is_django(given):
         return None, ask(_behind_django, given)
@@ -28,10 +28,10 @@ def connection_behind(given: object) -> tuple[Any, object]:
 
 
 def require_one(given: object) -> None:
-    """Return when a connection was given.
+    """Refuse None in place of a connection: it is a mistake of the caller.
 
     Raises:
-        Error: for None, which is somebody's mistake.
+        Error: for None.
     """
     if given is None:
         raise Error(
@@ -43,10 +43,10 @@ _PLAIN = AdaptersMap(psycopg.adapters)
 
 
 class PlainCursor(psycopg.Cursor[tuple[Any, ...]]):
-    """A cursor that is as ours are, whatever the caller's connection makes of its own.
+    """A cursor on a caller's connection that works like ours, whatever is configured there.
 
-    Rows are tuples, the server binds the parameters, and types are adapted as psycopg does
-    it: a caller may have taught the connection to read moments without their zone.
+    Rows are tuples, the server binds the parameters, and types are adapted by psycopg's
+    defaults: a caller may have registered a loader of timestamps that drops their zone.
     """
 
     def __init__(self, connection: psycopg.Connection[Any]) -> None:
@@ -59,7 +59,7 @@ class PlainCursor(psycopg.Cursor[tuple[Any, ...]]):
 
 
 class PlainAsyncCursor(psycopg.AsyncCursor[tuple[Any, ...]]):
-    """The same of an asynchronous connection."""
+    """The same cursor for an asynchronous connection."""
 
     def __init__(self, connection: psycopg.AsyncConnection[Any]) -> None:
         super().__init__(connection, row_factory=tuple_row)
@@ -71,10 +71,10 @@ class PlainAsyncCursor(psycopg.AsyncCursor[tuple[Any, ...]]):
 
 
 def ask(question: Callable[[Any], Any], given: object) -> Any:  # noqa: ANN401 - the library's
-    """Return what a library answers of its connection.
+    """Return what a question to a library's object returns.
 
     Raises:
-        EnqueueError: when it raises, whatever it raises.
+        EnqueueError: when the question raises, whatever it raises.
     """
     try:
         return question(given)
@@ -103,19 +103,19 @@ def is_asyncpg(given: object) -> bool:
 
 
 def is_of(given: object, package: str) -> bool:
-    """Return whether a package, which need not be loaded, defines what this is."""
+    """Return whether a class of this object is defined in a package; nothing is loaded."""
     return any(f"{kind.__module__}.".startswith(f"{package}.") for kind in type(given).__mro__)
 
 
 async def run_sync(given: Any, work: Callable[[Any], Any]) -> Any:  # noqa: ANN401
-    """Do the work of an ordinary Session or Connection with an asynchronous one."""
+    """Run work for an ordinary Session or Connection on the one behind an asynchronous one."""
     if callable(registry := getattr(given, "registry", None)):
         given = registry()
     return await given.run_sync(work)
 
 
 def name_of(given: object) -> str:
-    """Return what kind of object it is."""
+    """Return the full name of the object's class."""
     return f"{type(given).__module__}.{type(given).__qualname__}"
 
 
@@ -125,7 +125,7 @@ def is_django(given: object) -> bool:
 
 
 def session_of(given: Any) -> Any:  # noqa: ANN401 - SQLAlchemy's
-    """Return the SQLAlchemy Session that it is, or leads to in this thread, or None."""
+    """Return the Session of SQLAlchemy that this is, or that it gives this thread, or None."""
     if callable(registry := getattr(given, "registry", None)):
         given = registry()
     is_session = hasattr(given, "begin_nested") and callable(getattr(given, "connection", None))
@@ -138,8 +138,8 @@ def is_sqlalchemy(given: object) -> bool:
 
 
 def _behind_django(given: Any) -> Any:  # noqa: ANN401 - Django's wrapper, if it is one
-    # As its own cursors do: another thread's connection, or a transaction that is broken
-    # and will be rolled back, is nothing to write through.
+    # Django's own cursors check the same: nothing may be written through a connection of
+    # another thread, or one whose transaction is broken and will be rolled back.
     given.validate_thread_sharing()
     given.validate_no_broken_transaction()
     given.ensure_connection()
@@ -155,7 +155,7 @@ def _sqlalchemy_connection(given: Any) -> Any:  # noqa: ANN401 - a Session or a 
 
 def _behind_sqlalchemy(connection: Any) -> Any:  # noqa: ANN401 - a Connection
     raw = connection.connection.driver_connection
-    # Else its `commit` would do nothing: it knows only of what went through itself.
+    # Without this, SQLAlchemy's `commit` would do nothing: it sees only its own statements.
     if not connection.in_transaction():
         connection.begin()
     return raw
@@ -164,9 +164,9 @@ def _behind_sqlalchemy(connection: Any) -> Any:  # noqa: ANN401 - a Connection
 def begin(connection: psycopg.Connection[Any]) -> None:
     """Begin the transaction that the caller's next statement would begin.
 
-    A block of psycopg's, when it is the first thing on a connection, commits at its end:
-    what is stored in one would be no part of the caller's transaction. And psycopg 3.2 never
-    leaves one that could not begin since the transaction has failed.
+    psycopg's `transaction()` commits at its end if no transaction was open before it: what is
+    stored in it would not be part of the caller's transaction. And psycopg 3.2 never leaves
+    such a block if it could not begin because the transaction had failed.
 
     Raises:
         EnqueueError: when the server refuses.

@@ -1,11 +1,11 @@
--- some: begin a look at some jobs, by their ids.
+-- some: begin a check of some jobs, by their ids.
 WITH seen AS MATERIALIZED (
     SELECT id, outcome
     FROM jobsd.jobs
     WHERE id = ANY (%(ids)s::bigint[])
 );
 
--- next: begin a look at the next jobs, by their ids.
+-- next: begin a check of the next jobs, by their ids.
 WITH seen AS MATERIALIZED (
     SELECT id, outcome
     FROM jobsd.jobs
@@ -14,10 +14,10 @@ WITH seen AS MATERIALIZED (
     LIMIT %(limit)s
 );
 
--- lost: end a look with which of the jobs are in no table, how many were seen, and the last of
--- them. Invariant: one statement, so one snapshot: every move of a job is one statement or one
--- transaction, and nobody sees a job between two tables. The claims, few and long, are read
--- only where one of these jobs may be claimed.
+-- lost: end a check: return which of the jobs are in no table, how many were seen, and the last
+-- of them. Invariant: this is one statement, so it has one snapshot. Every move of a job is one
+-- statement or one transaction, so no snapshot shows a job between two tables. The claims are few
+-- and long: they are read only if a job was found in none of the other tables.
 stray AS MATERIALIZED (
     SELECT seen.id
     FROM seen
@@ -37,8 +37,8 @@ SELECT
     (SELECT count(*) FROM seen),
     (SELECT max(id) FROM seen);
 
--- lock: lock some jobs that have not ended, before somebody looks at them once more and does
--- something to them. Skips those that somebody else has locked: he does something to them.
+-- lock: lock some jobs that have not ended, before they are checked again and changed. Jobs that
+-- another session has locked are skipped: it is changing them.
 SELECT id
 FROM jobsd.jobs
 WHERE id = ANY (%(ids)s::bigint[])
@@ -46,19 +46,19 @@ WHERE id = ANY (%(ids)s::bigint[])
 ORDER BY id
 FOR UPDATE SKIP LOCKED;
 
--- note: note down that jobs are lost; says which of them were not known to be.
+-- note: record that jobs are lost; return those that were not recorded before.
 INSERT INTO jobsd.lost_jobs (job_id)
 SELECT lost.id
 FROM unnest(%(ids)s::bigint[]) AS lost (id)
 ON CONFLICT (job_id) DO NOTHING -- found before
 RETURNING job_id;
 
--- forget: take note that some jobs are not lost any more.
+-- forget: remove jobs from the record of lost ones.
 DELETE FROM jobsd.lost_jobs
 WHERE job_id = ANY (%(ids)s::bigint[]);
 
--- ready: let some lost jobs run anew, with all their attempts before them, as old as now for
--- those who measure how long a job has waited.
+-- ready: make some lost jobs ready again, with all of their attempts left. Their `scheduled_at`
+-- is now, so how long they have waited is measured from now.
 WITH job AS (
     UPDATE jobsd.jobs
     SET attempts = 0, scheduled_at = now()
@@ -94,7 +94,7 @@ SELECT id, (SELECT count(*) FROM woken)
 FROM job
 ORDER BY id;
 
--- drop: end some lost jobs.
+-- drop: discard some lost jobs.
 WITH kept AS (
     UPDATE jobsd.jobs
     SET finished_at = now(), outcome = 'discarded'
@@ -116,8 +116,8 @@ SELECT
 FROM unnest(%(ids)s::bigint[]) AS lost (id)
 ORDER BY lost.id;
 
--- known: say how many jobs are known to be lost (of very many, a hundred thousand), and how long
--- ago a walk has ended.
+-- known: return how many jobs are known to be lost (100,000 at most), and how long ago the last
+-- walk over all jobs ended.
 SELECT
     (
         SELECT count(*)

@@ -1,5 +1,5 @@
--- pause: let nobody claim from a queue; says whether it was not paused before, the reason
--- that holds now, and the one that held before.
+-- pause: stop claims from a queue; return whether it was not paused before, its reason now, and
+-- its reason before.
 WITH before AS (
     SELECT reason
     FROM jobsd.pauses
@@ -11,8 +11,8 @@ ON CONFLICT (queue_name) DO UPDATE
 SET reason = coalesce(excluded.reason, pause.reason)
 RETURNING xmax = 0, reason, (SELECT reason FROM before);
 
--- resume: let workers claim from a queue again; all are told, since its jobs may lie before
--- the places where they look.
+-- resume: let workers claim from a queue again. All workers are notified, because jobs of the
+-- queue may lie before their claim cursors.
 WITH resumed AS (
     DELETE FROM jobsd.pauses
     WHERE queue_name = %(name)s
@@ -32,7 +32,7 @@ SELECT count(*)
 FROM jobsd.all_ready_executions
 WHERE queue_name = %(name)s;
 
--- known: say whether a queue has ready jobs, or one of the latest 10,000 jobs was in it.
+-- known: return whether a queue has ready jobs, or one of the latest 10,000 jobs was in it.
 SELECT
     EXISTS (SELECT FROM jobsd.all_ready_executions WHERE queue_name = %(name)s)
     OR EXISTS (
@@ -41,8 +41,9 @@ SELECT
         WHERE queue_name = %(name)s
     );
 
--- latency: say for how long the oldest ready job of a queue has waited. Of each priority, and
--- of each in a lane, found by index skips, the first job is the oldest; at most 10,000 skips.
+-- latency: return for how long the oldest ready job of a queue has waited. The first job of each
+-- priority, and of each priority in a lane, is its oldest one. Index skips find these jobs, at most
+-- 10,000 in each table.
 WITH RECURSIVE first AS (
     (
         SELECT priority, job_id, 1 AS turn
@@ -113,15 +114,14 @@ WHERE job.id = ANY (ARRAY(
     SELECT job_id FROM limited
 ));
 
--- last_position: say which jobs were there before a queue was cleared.
+-- last_position: return the last position of a queue: jobs that come later are not cleared.
 SELECT max(position)
 FROM jobsd.all_ready_executions
 WHERE queue_name = %(name)s;
 
--- clear: discard some ready jobs of a queue: says how many it has found and how many they were,
--- without those that somebody has just changed, and the keys of limited ones, for the statement
--- behind, which hands over to who waits behind them. Those that are just being claimed are
--- skipped.
+-- clear: discard some ready jobs of a queue. Returns how many were found, how many were discarded
+-- (others have changed the rest meanwhile), and the keys of limited jobs: the next statement lets
+-- the jobs that wait for these keys follow. Jobs that are being claimed are skipped.
 WITH common AS (
     SELECT ctid AS place
     FROM jobsd.ready_executions

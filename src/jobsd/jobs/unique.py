@@ -1,8 +1,8 @@
 """Unique jobs: their definition, and which job has a key.
 
-A key is a row of `unique_jobs`, taken by whoever enqueues. Whether the job that has it still
-counts is asked of the tables when the next one comes: `5_unique.sql` of the migration says how.
-Workers know nothing of keys.
+A key is a row of `unique_jobs`, which an enqueue takes. When the next job with this key is
+enqueued, the tables say whether the job that has the key still counts: `5_unique.sql` of the
+migration describes how. Workers know nothing of keys.
 """
 
 from __future__ import annotations
@@ -43,23 +43,23 @@ class Uniqueness(NamedTuple):
 
 
 NOT_UNIQUE = dict.fromkeys(Uniqueness._fields)
-"""The parameters of a job that is not."""
+"""The parameters of a job that is not unique."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unique:
-    """At most one job with the same key is there.
+    """Allows one job with the same key at a time.
 
     Args:
         key: a function of the job's arguments, names of arguments (`"order_id"`, `("tenant",
-            "order_id")`), or a fixed value. By default all arguments count. A key that is
-            None lets the job be enqueued beside any other.
-        until: until when a job counts: "started" is until it is first claimed, never again,
-            even if it is released or retried; "finished" is until it has finished, failed or
-            been discarded. None goes with `within`.
-        within: with `until=None`, for how long from its enqueue a job counts, whatever has
-            become of it.
-        on_conflict: "skip" returns the job that is there, with the state "duplicate"; "raise"
+            "order_id")`), or a fixed value. By default all arguments count. If the key is
+            None, the job may be enqueued beside any other.
+        until: until when a job counts. "started": until it is first claimed; it does not count
+            again when it is released or retried. "finished": until it has finished, failed or
+            been discarded. None: for the time that `within` says.
+        within: with `until=None`, for how long from its enqueue a job counts, whatever becomes
+            of it.
+        on_conflict: "skip" returns the existing job, with the state "duplicate"; "raise"
             raises `DuplicateError`; "replace", only with `until="started"`, gives the job that
             waits the new arguments, keys, time and priority.
         group: a name that several classes share to have one key space; by default the job's
@@ -100,7 +100,7 @@ class Unique:
             yield f"group={self.group!r:.60} is no key of unique: {keys.WHAT_FITS}"
 
     def on(self, signature: Signature) -> Unique:
-        """Return this for a job that takes such arguments: names become a function.
+        """Return the same with a function in place of names of arguments, for a signature.
 
         Raises:
             Error: when a name is no argument of the job.
@@ -171,7 +171,7 @@ def _raised(name: str, error: Exception) -> UniqueError:
 
 
 def forget(session: Session) -> Iterator[int]:
-    """Forget the keys whose jobs count no more; yields how many each statement forgets."""
+    """Forget the keys whose jobs no longer count; yield how many each statement forgets."""
     after = ""
     while True:
         parameters = {"after": after, "limit": _KEYS_AT_ONCE}

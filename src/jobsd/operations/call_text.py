@@ -1,6 +1,6 @@
 """A job and its arguments as people write them: `welcome(5, token='…')`.
 
-Only JSON is read: no module of the user's is needed, and no value is made anew.
+It is made of the stored JSON alone: no module of the user's is imported, no value is decoded.
 """
 
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ def call_text(class_name: str, arguments: Any) -> str:  # noqa: ANN401 - any JSO
     elif is_object(arguments):
         positional, keywords = [], arguments
     else:
-        # They are more than was read.
+        # The arguments are longer than what was read of them.
         positional = [Ellipsis]
     written = [*map(_written, positional), *_named(keywords)]
     text = f"{class_name.rpartition('.')[2]}({', '.join(written)})"

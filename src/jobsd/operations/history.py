@@ -1,7 +1,7 @@
-"""What was done when: counts, failures, waits and runs, by time and by class.
+"""What jobs have done over time: counts, failures, waits and run times, by time and by class.
 
-The history is what trees have added up once a minute. So medians and the like come from the
-buckets of the metrics: they are right within one, and between its ends they are guessed.
+The history is what trees add up once a minute. So percentiles come from the buckets of the
+metrics: the bucket is the right one, and the value within it is interpolated.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ STATEMENTS = Statements("jobsd.operations", "history.sql")
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A time that can be shown: how long it is, in steps of which length, from which table."""
+    """A time that can be shown: its length, the length of its steps, and their table."""
 
     name: str
     words: str
@@ -41,7 +41,7 @@ SPANS = (
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What was done in some time; times in seconds, None where nothing was."""
+    """What was done in a span or step; times are in seconds, or None if nothing ran."""
 
     finished: int = 0
     failed: int = 0
@@ -60,12 +60,12 @@ class Done:
 
     @property
     def failing(self) -> float:
-        """Which part of the attempts has failed."""
+        """The share of the attempts that have failed, from 0 to 1."""
         return (self.failed + self.retried) / self.attempts if self.attempts else 0.0
 
 
 def span_named(name: str) -> Span:
-    """Return a span; the last hour for what is none."""
+    """Return the span of this name, or the last hour if there is none."""
     return next((span for span in SPANS if span.name == name), SPANS[0])
 
 
@@ -89,7 +89,7 @@ def steps(session: Session, span: Span, name: str | None = None) -> list[tuple[d
 
 
 def classes(session: Session, span: Span) -> list[tuple[str, Done]]:
-    """Return what was done of each class in the hours of a span, the most failures first."""
+    """Return what was done by each class in the hours of a span, by failures, most first."""
     rows = session.fetch(STATEMENTS["classes"], {"span_s": span.span_s})
     return [(row[0], _done(*row[1:])) for row in rows]
 
@@ -107,7 +107,7 @@ def document(
 
 
 def percentile(counts: Sequence[int], share: float) -> float | None:
-    """Return the time within which a share of all stayed; None when there were none."""
+    """Return the time that was enough for a share of all, or None if there were none."""
     wanted, below = share * sum(counts), 0
     bounds = pairwise((0.0, *BUCKETS_S))
     for count, (least, most) in zip(counts, bounds, strict=False):
@@ -128,7 +128,7 @@ def _done(  # noqa: PLR0913, PLR0917 - the columns of the statements
     runs: list[int],
 ) -> Done:
     del wait_s
-    # Of a version with fewer buckets there are none beyond.
+    # Rows of a version that had fewer buckets have no counts in the others.
     waits, runs = [count or 0 for count in waits], [count or 0 for count in runs]
     ran = sum(runs)
     return Done(

@@ -1,9 +1,9 @@
 """Raises an exception in another thread, only while it runs the user's code of one job.
 
-Two things must be one: to see where the thread is, and to send the exception. Between two
-steps of Python code the thread could go on, into code of ours or to its next job. So both are
-one call of a function that is written in C: the interpreter changes threads only between steps.
-(It may collect garbage in there, which calls what classes define: so it is kept from that.)
+To see where the thread is and to send the exception must be one step. Between two bytecodes
+the other thread could run on, into code of ours or to its next job. So both are done in one
+call of a function that is written in C: the interpreter switches threads only between
+bytecodes. (A collection of garbage in that call could run Python code: it is switched off.)
 """
 
 import ctypes
@@ -29,18 +29,18 @@ _WRITERS = {
     *("jobsd.instruments.line_ends", "jobsd.instruments.line_handler"),
     *("jobsd.instruments.logs", "jobsd.instruments.printed"),
 }
-"""Modules of ours that bring lines into the log."""
+"""Modules of ours that write lines to the log."""
 
 _send: Any = ctypes.pythonapi.PyThreadState_SetAsyncExc
 _send.argtypes = (ctypes.c_ulong, ctypes.py_object)
 _send.restype = ctypes.c_int
-# For this it is there: see `sys` in the manual.
+# It is meant for looking at other threads: see `sys` in the manual.
 _frames = sys._current_frames  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
 _state = attrgetter("job", "shields")
 
 
 def strike(thread: Interruptible, interrupt: Interrupt) -> bool:
-    """Raise the exception in the job, unless its thread is where it must not be struck."""
+    """Raise the exception in the job unless its thread runs other code; return whether."""
     frame = _frames().get(thread.thread_id)
     if frame is None or not _is_open(frame):
         return False
@@ -58,7 +58,7 @@ def strike(thread: Interruptible, interrupt: Interrupt) -> bool:
 
 
 def deliver_behind_line() -> None:
-    """Raise in the job that has just printed or logged what could not strike it there."""
+    """Raise an interrupt in the job that it could not strike while that printed or logged."""
     found = find_here()
     if found is None or found.interrupt is None:
         return
@@ -68,7 +68,7 @@ def deliver_behind_line() -> None:
 
 
 def _writer() -> FrameType | None:
-    """Return the frame that has printed or logged, None where a handler did: it has a lock."""
+    """Return the frame that printed or logged; None for a handler, which holds a lock."""
     frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
     while frame is not None:
         name = str(frame.f_globals.get("__name__"))
@@ -82,7 +82,7 @@ def _writer() -> FrameType | None:
 
 
 def _is_open(frame: FrameType) -> bool:
-    """Return whether a thread that is in this frame runs nothing but the author's code."""
+    """Return whether a thread that is in this frame runs the author's code only."""
     found: FrameType | None = frame
     while found is not None and found.f_code is not CODE:
         if _is_ours(found) and (found is frame or found.f_globals["__name__"] not in _THROUGH):
