@@ -18,19 +18,22 @@ def _text(value: object) -> str:
 
 COLUMNS = (
     Column("setting", show=_text),
-    Column("value", show=_text, on="pipe"),
-    Column("shown", "VALUE", show=_text, cuts=True, on="terminal"),
+    Column("value", show=_text, cuts=True),
     Column("source", "FROM", show=_text, rank=2, cuts=True),
 )
 
 
-def settings(project: Project) -> Iterator[Row]:
+def settings(project: Project, *, for_people: bool) -> Iterator[Row]:
     """Yield each setting as a start would read it; URLs are without their passwords.
+
+    People get times with units, programs get seconds.
 
     Raises:
         ConfigurationError: with every fault of files, environment and flags.
     """
     found: Iterator[Row] = listed.settings(project.root, project.environ, project.flags)
     for row in found:
-        shown = length(float(row["value"])) if row["seconds"] else row["value"]
-        yield {**row, "shown": shown}
+        value = row["value"]
+        if for_people and row["seconds"]:
+            value = length(float(value))
+        yield {"setting": row["setting"], "value": value, "source": row["source"]}

@@ -62,7 +62,7 @@ _TASKS = (
     Column("schedule", rank=2, show=_text, cuts=True),
 )
 _FAILURES = (
-    Column("class_name", "FAILED CLASS", rank=1, show=_text, cuts=True, least=20),
+    Column("class_name", "FAILED CLASS", show=_text, cuts=True, least=20),
     *failure_list.COLUMNS[1:],
 )
 _PROCESSES = tuple(

@@ -4,7 +4,7 @@ import click
 
 from jobsd.daemon.output import Result, Table
 from jobsd.daemon.project import Project
-from jobsd.daemon.verbs import Noun, Verb, on_project
+from jobsd.daemon.verbs import Noun, Verb, chosen_format, on_project
 
 
 @click.group(cls=Noun, examples="config show\nconfig show --json", default="show")
@@ -21,6 +21,6 @@ def show(project: Project) -> Result:
     """
     from jobsd.daemon.config_list import COLUMNS, settings
 
-    rows = list(settings(project))
-    document = [{name: row[name] for name in ("setting", "value", "source")} for row in rows]
-    return Result(document, (Table(rows, COLUMNS),))
+    form = chosen_format()
+    rows = list(settings(project, for_people=form.terminal and not form.as_json))
+    return Result(rows, (Table(rows, COLUMNS),))

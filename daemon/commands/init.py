@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 import click
@@ -13,6 +14,7 @@ from jobsd.daemon.table import Column
 from jobsd.daemon.values import plain
 from jobsd.daemon.verbs import Verb, chosen_format
 from jobsd.errors import Error
+from jobsd.text import one_line
 
 if TYPE_CHECKING:
     from jobsd.daemon.found_project import FoundProject
@@ -57,6 +59,6 @@ def _say(folder: str, found: FoundProject, *, forgotten: bool) -> None:
         note('hint: add "jobsd.django" to INSTALLED_APPS')
     if found.framework == "Flask":
         note("hint: `jobsd.flask.Jobs(app)` gives jobs the context of your application")
-    where = [] if folder == "." else [f"cd {folder}"]
+    where = [] if folder == "." else [f"cd {one_line(quote(folder))}"]
     for number, line in enumerate([*where, *next_commands(found)]):
         note(f"{'      ' if number else 'next: '}{line}")

@@ -75,6 +75,14 @@ def test_durations_read_well_on_a_narrow_terminal(run: Commands) -> None:
     assert max(map(len, lines)) <= 60
 
 
+def test_only_what_is_shown_is_a_column(run: Commands) -> None:
+    refused = run("config", "show", "--columns", "shown")
+    chosen = run("config", "show", "--columns", "source,setting", "--header")
+
+    assert (refused.returncode, chosen.stdout.splitlines()[0]) == (2, "source\tsetting")
+    assert "there are setting, value, source\n" in refused.stderr
+
+
 def _source(run: Commands, setting: str, *arguments: str) -> dict[str, str]:
     rows = run.json("config", "show", *arguments)
     found: dict[str, str] = next(row for row in rows if row["setting"] == setting)

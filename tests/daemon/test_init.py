@@ -109,6 +109,16 @@ def test_the_script_of_a_django_project_names_its_settings(
     ]
 
 
+def test_a_folder_of_any_name_can_be_typed_as_init_says(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run(["init", str(tmp_path / "my shop")]) == 0
+    assert f"next: cd '{tmp_path}/my shop'\n" in capsys.readouterr().err
+
+    assert cli.run(["init", str(tmp_path / "two\nlines")]) == 0
+    assert f"next: cd '{tmp_path}/two\\nlines'\n" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("before", "after"),
     [

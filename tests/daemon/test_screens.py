@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -60,6 +61,23 @@ def test_status_is_one_screen_with_300_queues(run: Commands, busy: Session, widt
     assert re.search(r"and 29\d more: `bin/jobs queues`", text)
     assert re.search(r"shop_jobs.fail ValueError 2", text)
     assert "critical, queue-*" in text or width == 60
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_status_names_the_class_of_a_failure_however_long_its_error_is(
+    run: Commands, session: Session, width: int
+) -> None:
+    failed = int(run.json("enqueue", "shop_jobs.fail")["id"])
+    fail(session, failed)
+    session.connection.execute(
+        "UPDATE jobsd.failed_executions SET error = error || %s::jsonb",
+        (json.dumps({"type": "m" * 75}),),
+    )
+
+    text = "\n".join(on_a_terminal(run, "status", width=width, status=3))
+
+    assert "shop_jobs.fail" in text
+    assert "m" * 75 in text
 
 
 def test_a_watched_status_keeps_its_head(run: Commands, busy: Session) -> None:
