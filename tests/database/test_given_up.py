@@ -113,6 +113,18 @@ def test_what_is_given_up_in_a_pipeline_ends_on_the_server(
         wait_until(lambda: _busy(session) == 0, 2)
 
 
+def test_what_is_given_up_in_a_pipeline_says_so(target: Target) -> None:
+    with (
+        firewall(target.url) as wall,
+        contextlib.closing(Session(Target(wall.url), "slow", deadline_s=_DEADLINE_S)) as slow,
+    ):
+        _ = slow.connection
+        wall.shut = True
+
+        with pytest.raises(psycopg.OperationalError, match="connection given up"):
+            slow.fetch_together([(_SLEEP, _NOTHING), (_COUNT, _NOTHING)])
+
+
 def test_what_is_given_up_over_tls_ends_on_the_server() -> None:
     with (
         _through_tls() as url,

@@ -231,9 +231,16 @@ def _pipeline(connection: psycopg.Connection[Row]) -> Generator[None]:
             except psycopg.Error as error:
                 failed = error
     except psycopg.Error as error:
-        raise failed or error from None
+        raise failed or _first(error) from None
     if failed is not None:
         raise failed
+
+
+def _first(error: psycopg.Error) -> psycopg.Error:
+    """Return the error while which this one was raised: the end of a pipeline tells no reason."""
+    while isinstance(error.__context__, psycopg.Error):
+        error = error.__context__
+    return error
 
 
 def connect(target: Target, name: str) -> Session:
