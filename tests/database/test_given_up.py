@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
+import signal
 import subprocess
 import threading
 from pathlib import Path
@@ -123,6 +125,22 @@ def test_what_is_given_up_in_a_pipeline_says_so(target: Target) -> None:
 
         with pytest.raises(psycopg.OperationalError, match="connection given up"):
             slow.fetch_together([(_SLEEP, _NOTHING), (_COUNT, _NOTHING)])
+
+
+def test_an_interrupt_of_a_pipeline_stays_one(target: Target, session: Session) -> None:
+    def interrupt() -> None:
+        wait_until(lambda: _busy(session) == 1, 5)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with contextlib.closing(Session(target, "slow", deadline_s=10)) as slow:
+        _ = slow.connection
+        thread = threading.Thread(target=interrupt)
+        thread.start()
+
+        with pytest.raises(KeyboardInterrupt):
+            slow.fetch_together([(_SLEEP, _NOTHING), (_COUNT, _NOTHING)])
+
+        thread.join()
 
 
 def test_what_is_given_up_over_tls_ends_on_the_server() -> None:

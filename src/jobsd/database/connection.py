@@ -10,6 +10,7 @@ one pipeline share a transaction and one round trip.
 """
 
 import contextlib
+import sys
 from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any
 
@@ -224,6 +225,7 @@ def _pipeline(connection: psycopg.Connection[Row]) -> Generator[None]:
     beside it: the one error tells all.
     """
     failed: psycopg.Error | None = None
+    before = sys.exception()
     try:
         with connection.pipeline():
             try:
@@ -231,14 +233,17 @@ def _pipeline(connection: psycopg.Connection[Row]) -> Generator[None]:
             except psycopg.Error as error:
                 failed = error
     except psycopg.Error as error:
-        raise failed or _first(error) from None
+        raise failed or _first(error, before) from None
     if failed is not None:
         raise failed
 
 
-def _first(error: psycopg.Error) -> psycopg.Error:
-    """Return the error while which this one was raised: the end of a pipeline tells no reason."""
-    while isinstance(error.__context__, psycopg.Error):
+def _first(error: BaseException, before: BaseException | None) -> BaseException:
+    """Return what ended a pipeline: an interrupt, too, is followed by errors of its end.
+
+    What was raised `before` the pipeline began has nothing to do with it.
+    """
+    while error.__context__ is not None and error.__context__ is not before:
         error = error.__context__
     return error
 
