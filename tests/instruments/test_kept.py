@@ -112,10 +112,19 @@ def test_first_and_last_lines_of_much_stay() -> None:
     log.add("é" * 5000)
     text = log.text()
 
-    assert len(text.encode()) < 1600
+    assert len(text.encode()) < 1100
     assert text.startswith("line 0\nline 1\n")
     assert "lines left out" in text
-    assert text.endswith("é")
+    assert text.endswith("é…")
+
+
+def test_of_a_huge_line_the_beginning_stays_whatever_comes_after_it() -> None:
+    log = KeptLog(1, 1, 1000)
+    log.add("begin")
+    log.add("x" * 1_000_000)
+    log.add("end")
+
+    assert log.text() == "\n".join(["begin", "x" * 125 + "…", "end"])
 
 
 def test_jobs_without_it_have_none() -> None:

@@ -36,9 +36,10 @@ class KeptLog:
         self._left_out = 0
 
     def add(self, line: str) -> None:
-        """Add a line; one that is too long is cut."""
+        """Add a line; one that is too long is cut, so that lines after it leave some of it."""
         # A character takes a byte at least; one of our own for its end.
-        line = line[: self._half]
+        if len(line) > self._half // 4:
+            line = line[: self._half // 4] + "…"
         size = len(line.encode("utf-8", "backslashreplace")) + 1
         if not self._last and self._sizes[0] + size <= self._half:
             self._first.append(line)
