@@ -99,6 +99,11 @@ def wait_until(
     return value
 
 
+def let_pass(seconds: float) -> None:
+    """Let so much time pass, where its passing is what is to be survived."""
+    threading.Event().wait(seconds)
+
+
 def _waits_ns() -> Iterator[tuple[tuple[int, str], int]]:
     """Yield each thread of ours and for how long it has waited for a processor.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jobsd.clock import monotonic
 from waiting import wait_until
 
 if TYPE_CHECKING:
@@ -14,12 +13,6 @@ if TYPE_CHECKING:
 
 _FINISHED = "SELECT count(*) FROM jobsd.jobs WHERE outcome = 'finished'"
 _PID = "SELECT pid FROM jobsd.processes WHERE kind = 'worker' AND metadata ->> 'queues' = '{}'"
-
-
-def passed(seconds: float) -> None:
-    """Return once so many seconds have passed, where time itself is to be survived."""
-    began = monotonic()
-    wait_until(lambda: monotonic() - began > seconds, seconds + 20)
 
 
 def pid_of_worker(query: Query, queues: str = "*") -> int:

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from failures.asking import finished, passed
+from failures.asking import finished
 from failures.wrapped import full_disk, needs, wrapped
 from jobsd.clock import monotonic
 from system.jobs import enqueue
-from waiting import wait_until
+from waiting import let_pass, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,7 +67,7 @@ def test_a_term_at_any_moment_of_the_start_leaves_nobody(
         statuses = {_ends(project, query, tree)}
     for step in range(13):
         with project.start() as tree:
-            passed(whole_s * step / 10)
+            let_pass(whole_s * step / 10)
             statuses.add(_ends(project, query, tree))
 
     assert statuses == {0, -signal.SIGTERM}

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from failures.asking import passed
 from failures.wrapped import free_address, health
 from system.jobs import enqueue
-from waiting import wait_until
+from waiting import let_pass, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -88,7 +87,7 @@ def test_a_jump_of_the_clock_changes_nothing(
                 2,
                 tree.reported,
             )
-            passed(2.1)
+            let_pass(2.1)
             wait_until(lambda ran=ran: query(TICKS)[0][0] > ran, 2, tree.reported)  # type: ignore[misc]
             ticks, instants, near, _, now = query(TICKS)[0]
             planned = float(str(now)) - float(str(last))

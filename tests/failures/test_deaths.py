@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
-from failures.asking import finished, passed, pid_of_worker
+from failures.asking import finished, pid_of_worker
 from system.jobs import enqueue, ledger, let_go
-from waiting import Stopwatch, wait_until
+from waiting import Stopwatch, let_pass, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,7 +46,7 @@ def test_who_had_worked_is_followed_at_once_however_often_it_is_killed(
         tree.wait_event("supervisor.ready")
         for turn in range(1, 4):
             # Who has lived for two seconds has worked.
-            passed(2.2)
+            let_pass(2.2)
             doomed = [tree.children(kind)[0] for kind in KINDS]
             for child in doomed:
                 child.kill()

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Generator
     from pathlib import Path
 
+COMMAND_MAX_S = 110.0
+"""A command ends by itself, however slow the machine is; pytest ends a test after 120 s."""
+
 
 class Project:
     """A folder with a configuration and modules, and the commands run in it."""
@@ -44,7 +47,7 @@ class Project:
             env={**self.environ, **environ},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=COMMAND_MAX_S,
             check=False,
             stdin=subprocess.DEVNULL,
         )
@@ -57,7 +60,7 @@ class Project:
             env=self.environ,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=COMMAND_MAX_S,
             check=False,
         )
         assert done.returncode == 0, done.stderr

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from outages.ordeal import passes
 from system.jobs import enqueue, let_go
-from waiting import Stopwatch, wait_until
+from waiting import Stopwatch, let_pass, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -100,7 +99,7 @@ def test_a_host_that_is_away_is_pruned_and_comes_back_harmless(
             wait_until(lambda: _rows(query) == {"beta": 4}, what=other.reported)
             took_s = watch.took()
             wait_until(lambda: "ended 2 beta" in _ledger(project), what=other.reported)
-            passes(seconds)
+            let_pass(seconds)
         away.wait_event("claims.lost")
         let_go(project)
         wait_until(lambda: "ended 1 alpha" in _ledger(project), what=away.reported)

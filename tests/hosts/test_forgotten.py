@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jobsd.jobs.client import QUIET_S
-from outages.ordeal import passes
+from waiting import let_pass
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,7 +51,7 @@ def test_who_enqueues_after_a_pause_finds_another_way(
             print(1, file=program.stdin, flush=True)
             assert program.stdout.readline().startswith("ready")
             _move(host)
-            passes(QUIET_S + 0.5)
+            let_pass(QUIET_S + 0.5)
 
             print(2, file=program.stdin, flush=True)
 

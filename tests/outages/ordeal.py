@@ -267,11 +267,6 @@ class Ordeal:
             ]
 
 
-def passes(seconds: float) -> None:
-    """Let time pass, where its passing is what is to be survived."""
-    threading.Event().wait(seconds)
-
-
 def connect(url: str) -> psycopg.Connection[Any]:
     """Connect as a program would that waits a few seconds at most."""
     return psycopg.connect(

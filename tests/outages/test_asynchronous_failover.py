@@ -16,9 +16,9 @@ from harness.project import Project
 from jobsd.database.connection import Target
 from jobsd.database.migrate import migrate
 from outages.cluster import Cluster, cluster, place, returned
-from outages.ordeal import JOBS, connect, passes
+from outages.ordeal import JOBS, connect
 from system.jobs import LEDGER, ledger
-from waiting import wait_until
+from waiting import let_pass, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -106,7 +106,7 @@ def test_no_job_that_had_reached_the_standby_is_lost(tmp_path: Path) -> None:
                 wait_until(lambda: len(ledger(project)) > WORKERS * 2, 120, tree.reported)
 
                 with _behind(standby):
-                    passes(BEHIND_S)
+                    let_pass(BEHIND_S)
                     primary.stop(signal.SIGQUIT)
                 standby.promote()
                 pooled.lead_to(standby.url)

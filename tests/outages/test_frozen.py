@@ -12,8 +12,8 @@ import pytest
 from psycopg import conninfo
 
 from jobsd.clock import monotonic
-from outages.ordeal import RECOVERY_S, Ordeal, connect, ordeal, passes
-from waiting import Stopwatch, wait_until
+from outages.ordeal import RECOVERY_S, Ordeal, connect, ordeal
+from waiting import Stopwatch, let_pass, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -59,7 +59,7 @@ def test_a_database_that_answers_nothing_holds_up_nobody_for_ever(
         running.freeze()
         began = monotonic()
         tree.tree.wait_event("database.unavailable")
-        passes(seconds - (monotonic() - began))
+        let_pass(seconds - (monotonic() - began))
         running.thaw()
         back = Stopwatch()
 
@@ -80,7 +80,7 @@ def test_connections_that_are_not_to_be_had_are_waited_for(
 
         with _no_room(running, tree):
             tree.tree.wait_event("database.unavailable")
-            passes(1)
+            let_pass(1)
 
         assert tree.recovered(Stopwatch()) < RECOVERY_S
         tree.check()
@@ -142,7 +142,7 @@ def test_connections_that_are_terminated_at_random_are_made_anew(
             cut.update(name for name, _ in connection.execute(_TERMINATE_SOME))
             # Who is cut off again before it has come back has an outage.
             wait_until(lambda: _reconnected(tree) == cut, what=tree.tree.reported)
-            passes(0.2)
+            let_pass(0.2)
 
         assert tree.recovered(Stopwatch()) < RECOVERY_S
         tree.check(lost=0)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from outages.cluster import Cluster, returned
-from outages.ordeal import RECOVERY_S, Ordeal, ordeal, passes
-from waiting import Stopwatch, wait_until
+from outages.ordeal import RECOVERY_S, Ordeal, ordeal
+from waiting import Stopwatch, let_pass, wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,7 +67,7 @@ def test_a_database_that_is_not_there_at_boot_is_waited_for(
     running.stop()
     with ordeal(tmp_path, url) as tree:
         tree.tree.wait_event("supervisor.ready")
-        passes(2)
+        let_pass(2)
 
         running.start()
         back = returned(running, url)
@@ -100,7 +100,7 @@ def test_a_database_that_stays_away_is_waited_for_without_a_word(
         tree.tree.wait_event("database.unavailable")
         reported = _until_all_is_said(tree)
 
-        passes(seconds)
+        let_pass(seconds)
         # The minute's count may be of what was done before.
         more = [line for line in tree.tree.lines[reported:] if "jobs.counted" not in line]
         running.start()

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.project import Project
-from outages.ordeal import connect, passes
+from outages.ordeal import connect
 from system.jobs import LEDGER
-from waiting import Stopwatch, wait_until
+from waiting import Stopwatch, let_pass, wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -77,7 +77,7 @@ def test_after_commits_that_were_never_answered_nobody_waits_beside_a_free_slot(
         )
 
         _wait_for_standby(running, "nobody")
-        passes(17)
+        let_pass(17)
         _wait_for_standby(running, "")
 
         def is_none(query: str) -> bool:

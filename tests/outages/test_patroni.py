@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from outages.ordeal import Ordeal, connect, ordeal, passes
+from outages.ordeal import Ordeal, connect, ordeal
 from outages.patroni import START_S, Member, Patroni, patroni
-from waiting import Stopwatch, wait_until
+from waiting import Stopwatch, let_pass, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -73,7 +73,7 @@ def _crash_behind(made: Patroni) -> None:
     """The same, while the standby is behind."""
     primary, standby = made.whole()
     with _followed(made, standby), standby.behind():
-        passes(BEHIND_S)
+        let_pass(BEHIND_S)
         primary.crash()
 
 
@@ -103,7 +103,7 @@ def _first_write(url: str) -> Stopwatch:
             return Stopwatch()
         return None
 
-    written: Stopwatch = wait_until(write, START_S, "no write", lambda: passes(0.05))
+    written: Stopwatch = wait_until(write, START_S, "no write", lambda: let_pass(0.05))
     return written
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,7 @@ import psycopg
 import pytest
 
 from harness.project import Project
-from waiting import wait_until
+from waiting import let_pass, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,7 +46,7 @@ def _settled(tree: Tree) -> None:
     wait_until(lambda: any("[HEARTBEAT]" in line for line in tree.lines), 20, tree.reported)
     # Once after a start of the server all jobs are looked at, soon after the tree has begun.
     wait_until(lambda: tree.events("jobs.walked"), 30, tree.reported)
-    threading.Event().wait(6)  # the series of looks after the heartbeat's run ends after 5 s
+    let_pass(6)  # the series of looks after the heartbeat's run ends after 5 s
 
 
 def test_the_default_tree_is_small(shipped: Project) -> None:
@@ -69,7 +68,7 @@ def test_an_idle_tree_is_nearly_silent(shipped: Project, query: Query, seconds: 
         _settled(tree)
         before, wakes_before = _statements(query), _wakes(tree)
         runs_before = query("SELECT count(*) FROM jobsd.heartbeat_logs")
-        threading.Event().wait(seconds)
+        let_pass(seconds)
         after, wakes = _statements(query), _wakes(tree)
         runs = query("SELECT count(*) FROM jobsd.heartbeat_logs")
         statements = {text: calls - before.get(text, 0) for text, calls in after.items()}

@@ -18,7 +18,7 @@ from jobsd.jobs.client import enqueue_many
 from jobsd.performing.pool import Pool
 from jobsd.processes import registry
 from jobsd.supervisor.recovery.claims import SeenHeartbeat, recover
-from waiting import Stopwatch, wait_until
+from waiting import Stopwatch, let_pass, wait_until
 
 from .bodies import gate, note, noted, wait_for_gate
 from .dead_processes import dead_process
@@ -75,7 +75,7 @@ def test_a_worker_that_stood_still_beats_before_it_claims(
     driven = make_worker(trust_s=0.2)
     driven.until(driven.at_rest)
     session.connection.execute("UPDATE jobsd.processes SET last_heartbeat_at = '2000-01-01'")
-    threading.Event().wait(0.3)
+    let_pass(0.3)
     note.enqueue(1)
 
     driven.until(lambda: noted)

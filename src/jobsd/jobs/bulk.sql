@@ -27,11 +27,12 @@ FROM json_populate_recordset(NULL::jobsd.jobs, %(jobs)s::json) WITH ORDINALITY
 ORDER BY ordinality;
 
 -- place: give each job of the batch that was just stored its place: ready (0), scheduled (1), or
--- ready with a limit (2). Of a key, and a queue, only as many are met by workers as may run at once:
--- the others come along with these, and are blocked until then. Those that may not wait are met all,
--- and don't count: they may yet be dropped. Returns, in the order of the
--- batch, the ids and the places, and what to say of them to workers. Others may have taken
--- ids in between; all rows that one COPY has stored bear the same xmin.
+-- ready with a limit (2). Workers meet only as many jobs of each key and queue as may run at once;
+-- the others are blocked, and follow these. Jobs that may not wait are all met, and not counted:
+-- they may yet be dropped. `jobsd.store_together` follows the same rule for roles that may only
+-- enqueue: tests/security/test_lesser_roles.py compares the two. Returns, in the order of the batch,
+-- the ids and the places, and the notifications for workers. Other sessions may have taken ids in
+-- between; all rows that one COPY has stored bear the same xmin.
 WITH last AS MATERIALIZED (
     SELECT id, xmin
     FROM jobsd.jobs
