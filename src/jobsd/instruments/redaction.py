@@ -68,7 +68,7 @@ def _behind(names: Iterable[str]) -> re.Pattern[str]:
 
 _in_named = _behind(_AUTHORIZATION)
 _names: frozenset[str] = frozenset()
-_stems = ("password", "authorization")
+_stems: tuple[str, ...] = ("password", "authorization")
 """Words, one of which stands wherever something is hidden for its name."""
 
 
