@@ -16,14 +16,13 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.system
 
-HEAD = "from jobsd import Cancelled, current_job, job\n\n\n"
 SETTINGS = "import: [pages]\nworkers: [{threads: 3}]\n"
 
 
 def test_jobs_are_cancelled_as_the_page_says(tmp_path: Path, empty_database: str) -> None:
     (program,) = blocks(guide("cancel"), "python")
     project = Project(tmp_path, empty_database)
-    project.write("pages.py", HEAD + program)
+    project.write("pages.py", program)
     project.write("config/queue.yml", SETTINGS)
     with project.start("--metrics-bind", "127.0.0.1:0") as tree:
         tree.wait_event("supervisor.ready")

@@ -16,18 +16,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.system
 
-HEAD = """
-import os, signal
-import psycopg
-from jobsd import ProcessExitError, constant, current_job, job
-
-URL = {url!r}
-
-def step(order_id, dies, now):
-    if dies == now and current_job().attempt == 1:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-"""
 STEPS = ["before", "completed", "committed", "never"]
 
 
@@ -36,7 +24,7 @@ def test_effects_come_once_wherever_the_process_is_killed(
 ) -> None:
     project = Project(tmp_path, empty_database)
     (program,) = blocks(guide("completing"), "python")
-    project.write("pages.py", HEAD.format(url=empty_database) + program)
+    project.write("pages.py", program)
     project.write(
         "config/queue.yml", "import: [pages]\nworkers: [{threads: 1}]\ndispatchers: [{}]\n"
     )

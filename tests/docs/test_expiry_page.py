@@ -23,7 +23,7 @@ SETTINGS = "import: [pages]\nworkers: [{queues: default, threads: 1}]\ndispatche
 def test_jobs_expire_as_the_page_says(tmp_path: Path, empty_database: str) -> None:
     page = guide("expiry")
     project = Project(tmp_path, empty_database)
-    project.write("pages.py", f"from jobsd import job\n{blocks(page, 'python')[0]}")
+    project.write("pages.py", blocks(page, "python")[0])
     project.write("config/queue.yml", SETTINGS)
     with project.start("--metrics-bind", "127.0.0.1:0") as tree:
         tree.wait_event("supervisor.ready")

@@ -15,14 +15,13 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.system
 
-HEAD = "from jobsd import TimeLimitExceeded, constant, current_job, job\n"
 SETTINGS = "import: [pages]\nworkers: [{threads: 1}]\n"
 
 
 def test_jobs_are_interrupted_as_the_page_says(tmp_path: Path, empty_database: str) -> None:
     page = guide("time-limits")
     project = Project(tmp_path, empty_database)
-    project.write("pages.py", HEAD + "\n\n".join(blocks(page, "python")))
+    project.write("pages.py", "\n\n".join(blocks(page, "python")))
     (settings,) = blocks(page, "yaml")
     project.write("config/queue.yml", SETTINGS + settings)
     with project.start("--metrics-bind", "127.0.0.1:0") as tree:
