@@ -137,7 +137,7 @@ def _command(task: TaskDefinition, options: Options) -> str:
     from jobsd.configuration.tree_name import tree_of
 
     if task.class_name is None:
-        run = f"{_program(options)} recurring run {shlex.quote(task.key)}"
+        run = f"{_program(options)} recurring run {shlex.quote(task.key)} --here"
     else:
         given = task.arguments_json
         empty = json.loads(given) in ([], {})

@@ -43,8 +43,7 @@ def procfile() -> Result:
 def crontab() -> Result:
     """Write a crontab that runs the recurring tasks where no daemon can.
 
-    A task with a `class` is performed in a process of its own. One with a `command` is
-    enqueued for a worker, once a scheduler has loaded it.
+    Each runs in a process of its own, and enqueues nothing.
     """
     from jobsd.daemon import generate
 

@@ -1,5 +1,7 @@
 """`recurring`: tasks that run by a schedule."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import click
@@ -8,11 +10,13 @@ from jobsd.clock import utc_now
 from jobsd.daemon import task_list
 from jobsd.daemon.commands.recurring_changes import add, disable, enable, remove
 from jobsd.daemon.commands.recurring_explain import explain
+from jobsd.daemon.foreground import calling, run_here
 from jobsd.daemon.output import Facts, Result, Shown, Table, Value, rows
 from jobsd.daemon.project import Project
 from jobsd.daemon.shown_arguments import shown_arguments
 from jobsd.daemon.values import moment as at
 from jobsd.daemon.verbs import TASK, Noun, Verb, on_project
+from jobsd.errors import NotFoundError
 
 _EXAMPLES = """
 recurring list
@@ -138,18 +142,24 @@ def history(project: Project, key: str, limit: int) -> Result:
     return rows(found, task_list.HISTORY_COLUMNS, empty=f"task {key!r} has not run yet")
 
 
-@command.command(cls=Verb, examples="recurring run heartbeat")
+@command.command(
+    cls=Verb, examples="recurring run heartbeat\nrecurring run clear_finished --here"
+)
 @click.argument("key", type=TASK)
+@click.option("--here", is_flag=True, help="Run it in this process, as recurring.yml has it.")
 @on_project
-def run(project: Project, key: str) -> Result:
+def run(project: Project, key: str, *, here: bool) -> Result | int:
     """Enqueue a task's job now, in addition to its schedule; prints the job's id.
 
     Exit status 6 if its limit is reached and it may not wait, or its last run has not ended.
+    With --here nothing is enqueued, and the exit status is 1 if it raises an exception.
     """
     from jobsd.daemon.commands.enqueue import enqueued
     from jobsd.operations import audit
     from jobsd.recurring import runs, tasks
 
+    if here:
+        return run_here(project, lambda: _of_file(project, key))
     project.load_jobs()
     with (
         project.session() as session,
@@ -159,3 +169,19 @@ def run(project: Project, key: str) -> Result:
         job = runs.run_now(session, tasks.get(session, key))
         act.add(int(job.id is not None))
     return enqueued(job, f"of task {key!r}")
+
+
+def _of_file(project: Project, key: str) -> Callable[[], object]:
+    """Return what runs the task of recurring.yml; no daemon need ever have loaded it."""
+    from jobsd.configuration.load import load
+    from jobsd.recurring.command import parse_command
+    from jobsd.recurring.command_job import find_function
+
+    options = load(project.root, project.environ, project.flags)
+    task = next((task for task in options.tasks if task.key == key), None)
+    if task is None:
+        raise NotFoundError(f"{options.recurring_file} has no task {key!r}")
+    if task.command is None:
+        return calling(task.class_name or "", task.arguments_json)
+    command = parse_command(task.command)
+    return partial(find_function(command.target), *command.args, **command.kwargs)

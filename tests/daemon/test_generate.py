@@ -219,6 +219,17 @@ def test_a_crontab_runs_the_tasks(run: Commands) -> None:
     assert (greeted.returncode, greeted.stdout) == (0, "welcome 5\n")
 
 
+def test_a_crontab_runs_a_command_where_no_daemon_ever_ran(run: Commands) -> None:
+    task = "greet: {command: shop_jobs.welcome(7), schedule: every hour}\n"
+    run.project.write("config/recurring.yml", task)
+    line = run("generate", "crontab").stdout.splitlines()[-1]
+
+    greeted = _shell(run, line.split(maxsplit=5)[5].replace(">/dev/null", ""))
+
+    assert (greeted.returncode, greeted.stdout) == (0, "welcome 7\n")
+    assert run.rows("list") == []
+
+
 def _shell(run: Commands, line: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         ["/bin/sh", "-c", line],

@@ -295,3 +295,19 @@ class AloneJob(Job):
     assert "limit" in second.stderr
     outcomes = [row["outcome"] for row in run.json("recurring", "history", "alone")]
     assert outcomes == ["discarded", "ready"]
+
+
+def test_a_task_that_is_run_here_ends_with_1_when_it_raises(run: Commands) -> None:
+    run.project.write(
+        "config/recurring.yml", "break: {class: shop_jobs.fail, schedule: daily}\n"
+    )
+
+    broken = run("recurring", "run", "break", "--here")
+    absent = run("recurring", "run", "absent", "--here")
+
+    assert (broken.returncode, "error: ValueError: told to fail" in broken.stderr) == (1, True)
+    assert (absent.returncode, absent.stderr.splitlines()[0]) == (
+        5,
+        "error: config/recurring.yml has no task 'absent'",
+    )
+    assert run.rows("list") == []

@@ -1,0 +1,59 @@
+"""Runs a job or a task in this process: its output goes to stdout, its log to stderr."""
+
+import os
+from collections.abc import Callable
+
+from .calls import read_call
+from .program import note, wants_debug
+from .project import Project
+from .statuses import DONE, FAILED
+
+
+def calling(name: str, arguments: str) -> Callable[[], object]:
+    """Return what performs such a job in this process; raises as `read_call` does."""
+    from jobsd.jobs.enqueueable import perform_here
+
+    call = read_call(name, arguments)
+    return lambda: perform_here(call.definition, call.args, call.kwargs)
+
+
+def run_here(project: Project, read: Callable[[], Callable[[], object]]) -> int:
+    """Call what `read` returns once the jobs are loaded; return the exit status.
+
+    That is 1 if it raises an exception, which is reported.
+    """
+    from jobsd.instruments import logs
+
+    os.chdir(project.root)
+    logs.configure(
+        None,
+        project.options.logs.level,
+        kind="perform",
+        name=f"perform-{os.getpid()}",
+        stream=2,
+    )
+    project.load_jobs()
+    work = read()
+    try:
+        work()
+    except KeyboardInterrupt:
+        raise
+    except BaseException as fault:  # noqa: BLE001 - sys.exit, too, ends the job only
+        _report(fault)
+        return FAILED
+    return DONE
+
+
+def _report(fault: BaseException) -> None:
+    """Print what was raised, and where; with --debug, the whole traceback."""
+    import traceback
+
+    if wants_debug():
+        note("".join(traceback.format_exception(fault)).rstrip())
+    note(f"error: {type(fault).__qualname__}: {' '.join(str(fault).split())}")
+    frames = traceback.extract_tb(fault.__traceback__)
+    if frames:
+        last = frames[-1]
+        note(f"  at {last.filename}:{last.lineno} in {last.name}")
+    if not wants_debug():
+        note("hint: use --debug for the full traceback")
