@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.job_rows import claim, make_jobs, places, process_names
+from harness.job_rows import assert_only_job_is, claim, make_jobs, process_names
 from harness.played_tree import tree_on
 from jobsd.processes import registry
 from waiting import wait_until
@@ -45,7 +45,7 @@ def test_nobody_prunes_its_own_tree(target: Target, session: Session) -> None:
         wait_until(lambda: sorted(_ages_s(session))[-2] > 1.5)
 
         assert process_names(session) == before
-        assert places(session) == {job: "claimed"}
+        assert_only_job_is(session, job, "claimed")
 
 
 @pytest.mark.behaviour(15)
@@ -60,7 +60,7 @@ def test_a_supervisor_and_its_worker_are_pruned_together_and_the_job_fails_once(
 
         wait_until(lambda: not any(name.startswith("far-") for name in process_names(session)))
 
-        assert places(session) == {job: "failed"}
+        assert_only_job_is(session, job, "failed")
         rows = session.connection.execute("SELECT job_id, attempt FROM jobsd.attempts")
         assert rows.fetchall() == [(job, 1)]
         assert tree.wait_only_event("job.failed")["job_id"] == job

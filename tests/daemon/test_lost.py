@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.job_rows import places
+from harness.job_rows import assert_only_job_is
 from jobs.placed import enqueue
 from jobsd.database.commits import Commits
 from jobsd.jobs import lost
@@ -50,7 +50,7 @@ def test_it_is_retried_with_yes_only(run: Commands, session: Session, gone: int)
     assert "is lost (in no table) and may still be running: --yes" in refused.stderr
 
     assert run("retry", str(gone), "--yes").stdout == "1\n"
-    assert places(session) == {gone: "ready"}
+    assert_only_job_is(session, gone, "ready")
 
 
 def test_all_are_retried_with_yes_only(run: Commands, session: Session, gone: int) -> None:
@@ -60,14 +60,14 @@ def test_all_are_retried_with_yes_only(run: Commands, session: Session, gone: in
     assert (refused.returncode, refused.stderr) == (6, reported)
 
     assert run("retry", "--all", "--state", "lost", "--yes").stdout == "1\n"
-    assert places(session) == {gone: "ready"}
+    assert_only_job_is(session, gone, "ready")
 
 
 @pytest.mark.parametrize("words", ["{}", "--all --state lost --yes"])
 def test_it_is_discarded(words: str, run: Commands, session: Session, gone: int) -> None:
     assert run("discard", *words.format(gone).split()).stdout == "1\n"
 
-    assert places(session) == {gone: "discarded"}
+    assert_only_job_is(session, gone, "discarded")
 
 
 def test_metrics_report_it(run: Commands, session: Session, gone: int) -> None:

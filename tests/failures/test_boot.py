@@ -108,7 +108,7 @@ def test_a_full_disk_keeps_no_tree_from_starting(project: Project) -> None:
         assert second.returncode == 75
         assert "another supervisor holds" in second.stderr
         assert tree.terminate() < 2
-        assert tree.process.returncode == 0
+        tree.assert_clean_exit()
 
 
 @pytest.mark.failure(
@@ -124,7 +124,7 @@ def test_a_read_only_file_system_is_enough(project: Project, query: Query) -> No
         finished(query, 1, tree.reported)
 
         assert tree.terminate() < 2
-        assert tree.process.returncode == 0
+        tree.assert_clean_exit()
 
 
 @pytest.mark.failure(

@@ -60,7 +60,7 @@ def test_a_full_disk_for_the_log_costs_lines_and_nothing_else(
             wait_until(lambda: _lost(_whole(log)) >= 40, what=log.read_text(encoding="utf-8"))
 
             assert tree.terminate() < 2
-            assert tree.process.returncode == 0
+            tree.assert_clean_exit()
             after = log.read_bytes()[full:].decode().splitlines()
             assert [line for line in after[1:] if line and not line.startswith("{")] == []
             assert any("there is room" in line for line in after)
@@ -97,7 +97,7 @@ def test_a_pipe_that_nobody_reads_costs_lines_and_nothing_else(
         wait_until(lambda: _lost(read.extend(_read_all(reader)).text.splitlines()) >= 50)
 
         assert tree.terminate() < 2
-        assert tree.process.returncode == 0
+        tree.assert_clean_exit()
     os.close(reader)
     os.close(writer)
 
@@ -119,7 +119,7 @@ def test_a_log_whose_reader_has_gone_stops_nobody(project: Project, query: Query
         wait_until(lambda: metric(bind, DROPPED) >= 20)
 
         assert tree.terminate() < 2
-        assert tree.process.returncode == 0
+        tree.assert_clean_exit()
     os.close(writer)
 
 

@@ -83,5 +83,5 @@ def test_eighty_workers_are_supervised_like_one(project: Project, query: Query) 
 
         assert tree.events("process.hung") == []
         assert tree.terminate() < 6
-        assert (tree.process.returncode, tree.alive()) == (0, [])
+        tree.assert_clean_exit()
     assert query("SELECT FROM jobsd.processes") == []

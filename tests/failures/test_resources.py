@@ -72,7 +72,7 @@ def test_where_no_process_is_to_be_had_the_others_go_on_and_it_heals(
         finished(query, 2, tree.reported)
         wait_until(lambda: _metrics_are_served(bind))
         assert tree.terminate() < 2
-        assert tree.process.returncode == 0
+        tree.assert_clean_exit()
 
 
 @pytest.mark.failure(
@@ -97,7 +97,7 @@ def test_a_job_that_forks_without_end_stops_nobody(
         assert len(processes.get("cgroup.procs").split()) > 50
 
         assert tree.terminate() < 7
-        assert tree.process.returncode == 0
+        tree.assert_clean_exit()
         wait_until(lambda: not processes.get("cgroup.procs").split(), 2, "some are left")
     assert query("SELECT class_name FROM jobsd.jobs WHERE finished_at IS NULL") == [
         ("trial_jobs.fork_without_end",)

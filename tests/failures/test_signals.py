@@ -152,7 +152,7 @@ def test_a_storm_of_signals_is_survived_and_one_of_terms_is_one_stop(
                 os.kill(tree.process.pid, signal.SIGTERM)
         tree.process.wait(30)
 
-        assert tree.process.returncode == 0, tree.reported()
+        tree.assert_clean_exit()
         assert tree.alive() == []
         assert len(tree.events("supervisor.stopping")) == 1
         assert tree.events("process.exited") == []

@@ -56,6 +56,11 @@ def assert_job_is(session: Session, job_id: int, state: str) -> None:
     assert found == state, f"job {job_id} is {found}, not {state}"
 
 
+def assert_only_job_is(session: Session, job_id: int, state: str) -> None:
+    """See that there is one job, and that it is in this state."""
+    assert places(session) == {job_id: state}
+
+
 def failure(session: Session, job_id: int) -> dict[str, Any]:
     """Return the error with which a job has failed."""
     row = session.connection.execute(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from harness.job_rows import places
+from harness.job_rows import assert_job_is, places
 from jobs.placed import block, claim, enqueue, fail, in_claims
 from jobsd.errors import Error, NotFoundError, RefusedError
 from jobsd.jobs import cancels
@@ -143,7 +143,7 @@ def test_of_many_each_says_what_became_of_it(
 
     failed = jobs.pop("failed")
     assert done == {id_: state for state, id_ in jobs.items()}
-    assert places(session)[failed] == "failed"
+    assert_job_is(session, failed, "failed")
     assert cancel_all() == {jobs["claimed"]: "claimed", other: "ready"}
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from harness.job_rows import places
+from harness.job_rows import assert_job_is, assert_only_job_is, places
 from jobs import placed
 from jobsd.database.statements import Statements
 from jobsd.jobs import claims, discards, failed, queues, ready
@@ -160,7 +160,7 @@ def test_a_failed_job_that_somebody_has_put_elsewhere_too_can_be_retried(
 
     assert failed.retry_all(session=session) == 1
 
-    assert places(session) == {job_id: "ready"}
+    assert_only_job_is(session, job_id, "ready")
 
 
 def test_a_limited_job_that_somebody_has_blocked_too_stops_no_dispatcher(
@@ -172,7 +172,7 @@ def test_a_limited_job_that_somebody_has_blocked_too_stops_no_dispatcher(
 
     session.fetch(DISPATCH, {"limit": 10})
 
-    assert places(session) == {job_id: "ready"}
+    assert_only_job_is(session, job_id, "ready")
 
 
 def test_a_job_that_somebody_has_scheduled_too_can_be_tried_again(session: Session) -> None:
@@ -198,7 +198,7 @@ def test_jobs_that_somebody_has_deleted_take_no_slot_from_those_behind_them(
 
     discards.discard(holder, session=session)
 
-    assert places(session)[last] == "ready"
+    assert_job_is(session, last, "ready")
 
 
 def _put(session: Session, table: str, job_id: int) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from harness.job_rows import places
+from harness.job_rows import assert_job_is, assert_only_job_is, places
 from jobs.placed import block, claim, enqueue, fail
 from jobsd.errors import Error, NotFoundError, RefusedError
 from jobsd.jobs import discards
@@ -39,7 +39,7 @@ def test_a_job_is_discarded_wherever_it_is(session: Session, state: str) -> None
     job_id = _one_in_each_state(session)[state]
 
     assert discard(job_id) == state
-    assert places(session)[job_id] == "discarded"
+    assert_job_is(session, job_id, "discarded")
     finished = session.connection.execute(
         "SELECT finished_at IS NOT NULL FROM jobsd.jobs WHERE id = %s", (job_id,)
     ).fetchone()
@@ -113,7 +113,7 @@ def test_a_claimed_job_is_refused_naming_the_process_that_has_it(session: Sessio
 
     with pytest.raises(RefusedError, match=rf"job {job_id} .* claimed by worker-7 \(pid \d+"):
         discard(job_id)
-    assert places(session) == {job_id: "claimed"}
+    assert_only_job_is(session, job_id, "claimed")
 
 
 @pytest.mark.parametrize("outcome", ["finished", "discarded"])
@@ -180,7 +180,7 @@ def test_a_limit_that_can_not_be_meant_discards_nothing(session: Session, limit:
     for state in (None, "ready"):
         with pytest.raises(Error, match=r"limit: .* is no whole number from 1"):
             discard_all(state=state, limit=limit)
-    assert places(session) == {job_id: "ready"}
+    assert_only_job_is(session, job_id, "ready")
 
 
 def test_an_unknown_state_is_an_error_that_names_all() -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from harness.job_rows import places
+from harness.job_rows import assert_only_job_is, places
 from jobs.placed import claim, enqueue, fail
 from jobsd.errors import Error, NotFoundError, RefusedError
 from jobsd.jobs import failed
@@ -48,7 +48,7 @@ def test_a_retried_job_has_all_its_attempts_again_and_keeps_what_went_wrong(
     fail(session, job_id)
 
     assert retry(job_id) == "ready"
-    assert places(session) == {job_id: "ready"}
+    assert_only_job_is(session, job_id, "ready")
     assert _row(session, job_id) == (0, None, None, 1)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from harness.job_rows import places
+from harness.job_rows import assert_job_is, assert_only_job_is, places
 from jobs import placed
 from jobsd.jobs.definition import job
 from jobsd.jobs.unique import Unique
@@ -88,7 +88,7 @@ def test_what_waits_or_failed_is_discarded(session: Session, rows: Rows, state: 
     job_id = _one_of_each(session, rows)[state]
 
     assert rows("SELECT jobsd.discard(%s)", job_id) == [state]
-    assert places(session)[job_id] == "discarded"
+    assert_job_is(session, job_id, "discarded")
 
 
 def test_a_discard_may_keep_nothing_and_hands_its_turn_over(
@@ -98,7 +98,7 @@ def test_a_discard_may_keep_nothing_and_hands_its_turn_over(
     placed.block(session, second)
 
     assert rows("SELECT jobsd.discard(%s, keep => false)", first) == ["ready"]
-    assert places(session) == {second: "ready"}
+    assert_only_job_is(session, second, "ready")
     assert rows("SELECT id FROM jobsd.jobs") == [second]
 
 

@@ -51,7 +51,7 @@ def test_whatever_comes_together_the_tree_becomes_what_it_is_to_be(
         30,
     )
     tree.terminate()
-    assert (tree.process.returncode, tree.alive()) == (0, [])
+    tree.assert_clean_exit()
     assert tree.events("process.crashed") == []
     assert _unrecovered(tree) == set()
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from harness.job_rows import claim, make_jobs, places, process_names
+from harness.job_rows import assert_only_job_is, claim, make_jobs, process_names
 from jobsd.clock import monotonic_ns
 from jobsd.processes import registry
 from jobsd.processes.entry import FREE
@@ -113,11 +113,11 @@ def test_who_could_not_beat_is_not_taken_for_dead(session: Session, target: Targ
         found = [bool(prune_who_stands_still(now)) for now in range(0, 70, 10)]
 
         assert found == [False] * 6 + [True]
-        assert places(session) == {job: "claimed"}
+        assert_only_job_is(session, job, "claimed")
     assert not any(prune_who_stands_still(now) for now in range(70, 130, 10))
 
     assert prune_who_stands_still(130)
-    assert places(session) == {job: "failed"}
+    assert_only_job_is(session, job, "failed")
 
 
 @pytest.mark.failure(
@@ -142,7 +142,7 @@ def test_the_dead_are_recovered_though_their_row_is_locked(
         wait_until(lambda: worker.state == FREE)
         wait_until(lambda: other.heartbeat_ns > died_at_ns)
 
-        assert places(session) == {job: "failed"}
+        assert_only_job_is(session, job, "failed")
         assert name in process_names(session)
     wait_until(lambda: name not in process_names(session))
     assert tree.wait_only_event("process.recovered")["failed"] == 1

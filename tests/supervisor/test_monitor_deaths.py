@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.job_rows import claim, failure, make_jobs, places, process_names
+from harness.job_rows import (
+    assert_only_job_is,
+    claim,
+    failure,
+    make_jobs,
+    places,
+    process_names,
+)
 from harness.played_tree import PlayedTree, tree_on
 from jobsd.processes import registry
 from jobsd.processes.entry import FREE, UP
@@ -108,7 +115,7 @@ def test_a_job_that_may_crash_again_is_retried(tree: PlayedTree, session: Sessio
 
     tree.destroy(worker, monitor)
 
-    assert places(session) == {job: "scheduled"}
+    assert_only_job_is(session, job, "scheduled")
 
 
 def test_a_death_is_written_within_five_seconds_though_nobody_wakes_the_monitor(
@@ -122,7 +129,7 @@ def test_a_death_is_written_within_five_seconds_though_nobody_wakes_the_monitor(
         tree.reap(worker)
 
         wait_until(lambda: worker.state == FREE, within_s=3 * REST_MAX_S)
-        assert places(session) == {job: "failed"}
+        assert_only_job_is(session, job, "failed")
 
 
 def test_a_woken_monitor_writes_a_death_at_once(target: Target) -> None:
@@ -169,7 +176,7 @@ def test_a_row_whose_id_its_process_had_no_time_to_note_is_found_by_name(
     tree.destroy(worker, monitor)
 
     assert name not in process_names(session)
-    assert places(session) == {job: "failed"}
+    assert_only_job_is(session, job, "failed")
 
 
 def test_a_row_written_by_a_last_statement_of_the_dead_goes_too(
@@ -249,7 +256,7 @@ def test_claims_that_are_locked_are_settled_once_they_are_free(
         assert worker.state != FREE
 
     wait_until(lambda: worker.state == FREE)
-    assert places(session) == {job: "failed"}
+    assert_only_job_is(session, job, "failed")
 
 
 def test_a_dead_monitor_is_recovered_by_its_successor(
@@ -268,7 +275,7 @@ def test_a_dead_monitor_is_recovered_by_its_successor(
 
     wait_until(lambda: first.state == worker.state == FREE)
     assert name not in process_names(session)
-    assert places(session) == {job: "failed"}
+    assert_only_job_is(session, job, "failed")
 
 
 def test_deaths_are_counted_and_reported(tree: PlayedTree, session: Session) -> None:

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from psycopg import conninfo, sql
 
-from harness.job_rows import make_jobs, places, process_names
+from harness.job_rows import assert_only_job_is, make_jobs, process_names
 from harness.played_tree import PlayedTree, tree_on
 from jobsd.clock import monotonic_ns
 from jobsd.database.connection import Session, Target
@@ -90,7 +90,7 @@ def test_an_outage_is_reported_once_at_each_end_and_deaths_are_written_afterward
         server.start()
 
         wait_until(lambda: worker.state == FREE and tree.scoreboard.database_up)
-        assert places(session) == {job: "failed"}
+        assert_only_job_is(session, job, "failed")
         wait_until(lambda: _events(tree, "database.available"))
         assert (
             len(_events(tree, "database.unavailable"))

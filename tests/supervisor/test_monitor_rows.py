@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness.job_rows import claim, failure, make_jobs, places, process_names
+from harness.job_rows import (
+    assert_only_job_is,
+    claim,
+    failure,
+    make_jobs,
+    places,
+    process_names,
+)
 from harness.monitor_options import make_options
 from harness.played_tree import PlayedTree, tree_on
 from jobsd.processes import registry
@@ -187,7 +194,7 @@ def test_a_neighbour_that_dies_is_recovered_within_a_second(
         os.waitpid(pid, 0)
 
         wait_until(lambda: "near" not in process_names(session), within_s=1.5)
-        assert places(session) == {job: "failed"}
+        assert_only_job_is(session, job, "failed")
 
 
 @pytest.mark.failure(
@@ -209,10 +216,10 @@ def test_a_neighbour_that_dies_is_left_to_its_tree_as_long_as_that_lives(
 
         tree.survey_passes(4)
 
-        assert places(session) == {job: "claimed"}
+        assert_only_job_is(session, job, "claimed")
         _kill(supervisor)
         wait_until(lambda: "near" not in process_names(session), within_s=1.5)
-        assert places(session) == {job: "failed"}
+        assert_only_job_is(session, job, "failed")
 
 
 def test_the_rows_of_a_tree_say_their_supervisor(tree: PlayedTree, session: Session) -> None:
@@ -264,7 +271,7 @@ def test_a_process_elsewhere_that_beats_is_left_alone(
         tree.start_monitor()
         tree.survey_passes(16)
 
-    assert places(session) == {job: "claimed"}
+    assert_only_job_is(session, job, "claimed")
     assert "far" in process_names(session)
 
 
@@ -352,4 +359,4 @@ def test_claims_of_our_own_process_without_a_row_are_its_own(
     wait_until(lambda: worker.row_lost)
     tree.survey_passes(4)
 
-    assert places(session) == {job: "claimed"}
+    assert_only_job_is(session, job, "claimed")

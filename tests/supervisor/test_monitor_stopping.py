@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from harness.job_rows import make_jobs, places, process_names
+from harness.job_rows import assert_only_job_is, make_jobs, places, process_names
 from harness.monitor_options import make_options
 from harness.played_tree import PlayedTree, tree_on
 from jobsd.database.connection import Target
@@ -93,11 +93,11 @@ def test_at_the_end_of_the_tree_rows_with_claims_stay(
         tree.reap(monitor, "stop")
 
         assert process_names(session) == {worker.name}
-        assert places(session) == {job: "claimed"}
+        assert_only_job_is(session, job, "claimed")
     with tree_on(target) as following:
         following.start_monitor()
         wait_until(lambda: process_names(session).isdisjoint({worker.name}))
-        assert places(session) == {job: "failed"}
+        assert_only_job_is(session, job, "failed")
 
 
 def test_while_others_drain_the_monitor_stays(tree: PlayedTree, session: Session) -> None:
@@ -110,7 +110,7 @@ def test_while_others_drain_the_monitor_stays(tree: PlayedTree, session: Session
 
     tree.destroy(worker, monitor, reason="stop")
 
-    assert places(session) == {job: "ready"}
+    assert_only_job_is(session, job, "ready")
     assert monitor.state == UP
     tree.scoreboard.stopping = 2
     tree.reap(monitor, "stop", within_s=0.8)
@@ -169,4 +169,4 @@ def test_when_the_supervisor_is_killed_its_tree_is_recovered_and_gone(
     os.waitpid(supervisor, 0)
 
     wait_until(lambda: process_names(session) == set(), 1.5)
-    assert places(session) == {job: "failed"}
+    assert_only_job_is(session, job, "failed")

@@ -28,7 +28,8 @@ def test_an_idle_tree_ends_at_once_in_order(start: Start, number: signal.Signals
     seconds = tree.terminate(number)
 
     words = tree.wait_event("last words")
-    assert (tree.process.returncode, tree.alive(), seconds < 1) == (0, [], True)
+    tree.assert_clean_exit()
+    assert seconds < 1
     assert (words["stopping"], words["left"]) == (2, ["monitor"])
 
 
@@ -44,9 +45,9 @@ def test_who_still_works_at_the_deadline_is_killed_and_its_jobs_released(
     seconds = tree.terminate()
 
     recovered = tree.wait_event("recovered")
-    assert (tree.process.returncode, DRAIN_S <= seconds < DRAIN_S + 1) == (0, True)
+    tree.assert_clean_exit()
+    assert DRAIN_S <= seconds < DRAIN_S + 1
     assert (recovered["reason"], recovered["running"]) == ("stop", [42])
-    assert tree.alive() == []
 
 
 @pytest.mark.failure(
@@ -118,8 +119,8 @@ def test_a_frozen_tree_ends_within_the_timeout_and_a_second(start: Start) -> Non
 
     seconds = tree.terminate()
 
-    assert (tree.process.returncode, seconds < DRAIN_S + 1) == (0, True)
-    assert tree.alive() == []
+    tree.assert_clean_exit()
+    assert seconds < DRAIN_S + 1
 
 
 @pytest.mark.failure(
@@ -132,8 +133,8 @@ def test_a_monitor_that_does_not_end_is_killed(start: Start) -> None:
 
     seconds = tree.terminate()
 
-    assert (tree.process.returncode, 0.7 < seconds < 1) == (0, True)
-    assert tree.alive() == []
+    tree.assert_clean_exit()
+    assert 0.7 < seconds < 1
 
 
 @pytest.mark.behaviour(19)
@@ -143,7 +144,8 @@ def test_quit_ends_all_at_once(start: Start) -> None:
 
     seconds = tree.terminate(signal.SIGQUIT)
 
-    assert (tree.process.returncode, tree.alive(), seconds < 1) == (0, [], True)
+    tree.assert_clean_exit()
+    assert seconds < 1
     assert [reported["reason"] for reported in tree.events("recovered")] == ["stop", "stop"]
 
 
@@ -162,7 +164,8 @@ def test_the_wait_for_jobs_can_be_cut_short(
 
     seconds = tree.terminate(second)
 
-    assert (tree.process.returncode, tree.alive(), seconds < 1) == (0, [], True)
+    tree.assert_clean_exit()
+    assert seconds < 1
     assert len(tree.events("last words")) == 1
 
 
@@ -173,7 +176,8 @@ def test_quit_also_ends_who_can_not_hear_it(start: Start) -> None:
 
     seconds = tree.terminate(signal.SIGQUIT)
 
-    assert (tree.process.returncode, tree.alive(), seconds < 1) == (0, [], True)
+    tree.assert_clean_exit()
+    assert seconds < 1
 
 
 @pytest.mark.behaviour(20)
@@ -198,7 +202,7 @@ def test_five_thousand_terms_are_one_stop(start: Start) -> None:
 
     tree.wait_end()
 
-    assert (tree.process.returncode, tree.alive()) == (0, [])
+    tree.assert_clean_exit()
     assert len(tree.events("supervisor.stopping")) == 1
 
 
@@ -222,4 +226,4 @@ def test_a_term_between_two_forks_leaves_nobody(tmp_path: Path, forked: int) -> 
 
         tree.terminate()
 
-        assert (tree.process.returncode, tree.alive()) == (0, [])
+        tree.assert_clean_exit()

@@ -178,7 +178,7 @@ def test_hooks_that_fail_and_hang_are_reported_and_change_nothing(hooked: Projec
         wait_until(lambda: ["ran", 1] in [noted[:2] for noted in _noted(hooked)])
         seconds = tree.terminate()
 
-    assert tree.process.returncode == 0
+    tree.assert_clean_exit()
     assert seconds < 5 + 1 + 2.5
     reported = {each["hook"]: each["error"]["type"] for each in tree.events("hook.failed")}
     assert reported == {
@@ -256,7 +256,7 @@ def test_a_hook_that_kills_its_process_costs_only_its_own_call(hooked: Project) 
 
     assert (replaced["kind"], replaced["reason"]) == ("hooks", "signal")
     assert [noted[0] for noted in _noted(hooked)] == ["last"]
-    assert tree.process.returncode == 0
+    tree.assert_clean_exit()
 
 
 def test_at_once_no_hook_is_waited_for(hooked: Project) -> None:

@@ -45,7 +45,8 @@ def test_an_idle_tree_stops_at_once(
 
         seconds = tree.terminate(number)
 
-        assert (tree.process.returncode, seconds < 2) == (0, True), tree.reported()
+        tree.assert_clean_exit()
+        assert seconds < 2, tree.reported()
         _nothing_is_left(tree, query)
 
 
@@ -68,7 +69,8 @@ def test_a_long_job_goes_back_to_ready_within_the_timeout_and_a_second(
 
         seconds = tree.terminate()
 
-        assert (tree.process.returncode, 2 <= seconds < 3) == (0, True), tree.reported()
+        tree.assert_clean_exit()
+        assert 2 <= seconds < 3, tree.reported()
         _nothing_is_left(tree, query)
     assert query(
         "SELECT attempts, started_at, finished_at FROM jobsd.jobs JOIN jobsd.ready_executions"
@@ -95,7 +97,7 @@ def test_short_jobs_have_ended_once_when_the_tree_has_stopped(
 
         tree.terminate(number)
 
-        assert tree.process.returncode == 0, tree.reported()
+        tree.assert_clean_exit()
         _nothing_is_left(tree, query)
     assert sorted(ledger(project)) == [
         f"{word} {n}" for word in ("end", "start") for n in range(3)
@@ -116,7 +118,8 @@ def test_quit_ends_everything_at_once_and_gives_back_what_ran(
 
         seconds = tree.terminate(signal.SIGQUIT)
 
-        assert (tree.process.returncode, seconds < 1) == (0, True), tree.reported()
+        tree.assert_clean_exit()
+        assert seconds < 1, tree.reported()
         _nothing_is_left(tree, query)
     assert len(query("SELECT FROM jobsd.ready_executions")) == 1
 
@@ -139,7 +142,8 @@ def test_quit_while_it_drains_does_not_wait_for_the_timeout(
 
         seconds = tree.terminate(signal.SIGQUIT)
 
-        assert (tree.process.returncode, seconds < 1) == (0, True), tree.reported()
+        tree.assert_clean_exit()
+        assert seconds < 1, tree.reported()
         _nothing_is_left(tree, query)
 
 

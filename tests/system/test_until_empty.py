@@ -29,7 +29,7 @@ def test_a_tree_runs_what_there_is_and_ends_with_0(project: Project, query: Quer
     with project.start("--until-empty", "--horizon", "1h") as tree:
         tree.process.wait(60)
 
-        assert tree.process.returncode == 0, tree.reported()
+        tree.assert_clean_exit()
         assert sorted(ledger(project)) == ["ran 1", "ran 2", "ran 3"]
         assert len(tree.events("supervisor.emptied")) == 1
         assert "scheduler" not in {event.get("process_kind") for event in tree.events()}

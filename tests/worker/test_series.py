@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness.job_rows import places
+from harness.job_rows import assert_job_is
 from jobsd.clock import monotonic
 from jobsd.jobs import client
 from jobsd.jobs.client import enqueue_many
@@ -227,7 +227,7 @@ def test_a_key_whose_first_job_is_for_another_worker_is_left_to_that(
     default.until(lambda: noted == [1, 2])
 
     assert first is not None
-    assert places(session)[first] == "finished"
+    assert_job_is(session, first, "finished")
 
 
 def test_beside_a_job_for_another_worker_those_run_that_have_a_slot_of_their_own(
