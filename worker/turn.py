@@ -56,6 +56,8 @@ _TURNS = {
     (begin.name, end.name): begin.with_(end) for begin in (_RECORD, _NOTHING) for end in _ENDS
 }
 _NO_HEAD = (None, 0, None)
+_NOWHERE = (None, None, None)
+_ID, _PRIORITY = map(ClaimedJob._fields.index, ("id", "priority"))
 _class_name = itemgetter(ClaimedJob._fields.index("class_name"))
 claimed_job: Callable[[tuple[Any, ...]], ClaimedJob] = partial(
     tuple.__new__,  # pyright: ignore[reportUnknownMemberType] - of any type
@@ -230,6 +232,7 @@ def _fetch(
     if handed is not None:
         unblocked(results.pop())
     (claim_id, size, recorded, *more), *rows = results.pop() if fused else [_NO_HEAD]
+    walked, places, steps, *_ = more or _NOWHERE
     concluded, cancelled = set[int](), set[InClaim]()
     if conclusion is not None:
         whole, stopped, *_ = results.pop()[0]
@@ -237,21 +240,25 @@ def _fetch(
     return TurnResult(
         claim_id,
         len(rows) == size,
-        *_brought(rows),
+        *_brought(rows if places is None else _placed(rows, places)),
         set(map(int, recorded.split(","))) if recorded else set(),
         concluded,
         cancelled,
         took_s,
-        *_walked(more),
+        [] if walked is None else [(*each,) for each in json.loads(walked)],
+        steps or 0,
     )
 
 
-def _walked(head: list[Any]) -> tuple[list[tuple[str | None, int, int]], int]:
-    """Return how far a claim of one kind has walked, and over how many jobs."""
-    if not head or head[0] is None:
-        return [], 0
-    text, _, steps, *_ = head
-    return [(queue, priority, last) for queue, priority, last in json.loads(text)], steps
+def _placed(rows: list[tuple[Any, ...]], places: str) -> list[tuple[Any, ...]]:
+    """Return jobs with their priorities and positions, in the order in which they start."""
+    by_id = {row[_ID]: row for row in rows}
+    placed: list[tuple[Any, ...]] = []
+    for place in places.split(","):
+        job_id, priority, position = map(int, place.split())
+        if row := by_id.get(job_id):
+            placed.append((*row[:_PRIORITY], priority, position, *row[_PRIORITY + 2 :]))
+    return placed
 
 
 def _brought(

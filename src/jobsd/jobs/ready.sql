@@ -192,8 +192,9 @@ taken AS (
 );
 
 -- hold: claim what was taken. The first row of the answer says which claim was made, how many
--- jobs it has, and which claims let their successes be recorded (as text, of which the
--- driver makes nothing). Only what has left is claimed. (IS TRUE: looked up in a hash.)
+-- jobs it has, in which order they start unless this is that of their ids, and which claims let
+-- their successes be recorded (as text, of which the driver makes nothing). Only what has left is
+-- claimed. (IS TRUE: looked up in a hash.)
 -- Where the arguments of all jobs, as they are stored, are more than `budget`, those of more than
 -- `share` do not come along: nobody could bear 500 of 1 MB. (The sum is taken only when there
 -- is such a one; the size of what lies out of line is known without reading it.)
@@ -208,8 +209,25 @@ held AS (
 ), answered AS (
     SELECT
         (SELECT id FROM claim) AS claim_id,
-        (SELECT count(*) FROM held) AS size,
+        whole.size,
+        CASE WHEN NOT whole.by_id THEN (
+            SELECT string_agg(
+                concat_ws(' ', job_id, priority, position), ','
+                ORDER BY turn, priority, position
+            )
+            FROM held
+        ) END AS places,
         (SELECT string_agg(id::text, ',') FROM fenced) AS recorded
+    FROM (
+        SELECT
+            count(*) AS size,
+            bool_and(
+                position = job_id
+                AND priority = (SELECT priority FROM held LIMIT 1)
+                AND turn = (SELECT turn FROM held LIMIT 1)
+            ) AS by_id
+        FROM held
+    ) AS whole
 );
 
 -- head: begin the answer of a claim.
@@ -217,9 +235,10 @@ first AS (
     SELECT NULL::text AS walked, NULL::integer AS steps
 );
 
--- jobs: end a claim: give the answer, and behind it each job, in the order in which they start.
+-- jobs: end a claim: give the answer, and behind it the jobs, in the order of their ids. All are
+-- found by one search of the index: one for each would be a tenth of the server's work.
 SELECT
-    claim_id, size, recorded, walked, NULL::text, steps, NULL::integer, NULL::float8,
+    claim_id, size, recorded, walked, places, steps, NULL::integer, NULL::float8,
     NULL::text, NULL::integer, NULL::bigint, NULL::text, NULL::float8
 FROM answered
 CROSS JOIN first
@@ -240,16 +259,16 @@ UNION ALL
         job.queue_name, job.attempts, job.max_attempts,
         %(asked_at)s - extract(epoch FROM now() - coalesce(job.scheduled_at, job.created_at))
             ::float8,
-        job.concurrency_key, held.priority, held.position, job.context::text,
+        job.concurrency_key, (SELECT priority FROM held LIMIT 1), job.id, job.context::text,
         -- Behind what is read of most jobs: only those that expire have such a row.
         CASE WHEN job.expires_in IS NOT NULL THEN (
             SELECT %(asked_at)s + extract(epoch FROM expiration.expires_at - now())::float8
             FROM jobsd.expirations AS expiration
             WHERE expiration.job_id = job.id
         ) END
-    FROM held
-    JOIN jobsd.jobs AS job ON job.id = held.job_id
-    ORDER BY held.turn, held.priority, held.position
+    FROM jobsd.jobs AS job
+    WHERE job.id = ANY (ARRAY(SELECT job_id FROM held))
+    ORDER BY job.id
 );
 
 -- survey: list the queues of some prefixes that have ready jobs, limited ones among them, and are
