@@ -41,6 +41,12 @@ INSERT INTO jobsd.scheduled_executions (job_id, scheduled_at, priority, queue_na
 ANALYZE jobsd.jobs, jobsd.ready_executions, jobsd.scheduled_executions;
 """
 
+_FEW = """
+INSERT INTO jobsd.jobs (queue_name, class_name) SELECT 'q', 'x' FROM generate_series(1, 5);
+ANALYZE jobsd.jobs;
+"""
+_TURNS = ("record", "record and claim", "claim from all", "claim from some", "claim from each")
+
 _PLACES = ClaimCursor().segments([None])
 _NAMED = ClaimCursor().segments(["q1", "q3"])
 _DONE = {
@@ -113,9 +119,12 @@ def plans(session_target: Any) -> Iterator[dict[str, dict[str, Any]]]:
     )
     session.connection.execute("VACUUM jobsd.jobs, jobsd.ready_executions")
     empty = {name: _plan(session, *hot) for name, hot in _ALL.items()}
+    session.connection.execute(_FEW.encode(), prepare=False)
+    few = {name: _plan(session, *_HOT[name]) for name in _TURNS}
+    session.connection.execute("TRUNCATE jobsd.jobs")
     session.connection.execute(_FILL.encode(), prepare=False)
     full = {name: _plan(session, *hot) for name, hot in _ALL.items()}
-    yield {"empty": empty, "full": full}
+    yield {"empty": empty, "few": few, "full": full}
     session.connection.execute(
         "TRUNCATE jobsd.jobs, jobsd.ready_executions, jobsd.scheduled_executions"
     )
@@ -167,6 +176,24 @@ def test_a_hot_statement_walks_indexes(
     plan = plans[state][name]
 
     assert _faults(plan) == [], json.dumps(plan, indent=1)
+
+
+@pytest.mark.parametrize("state", ["empty", "few", "full"])
+@pytest.mark.parametrize("name", _TURNS)
+def test_a_turn_finds_jobs_by_their_ids(
+    name: str, state: str, plans: dict[str, dict[str, Any]]
+) -> None:
+    plan = plans[state][name]
+
+    assert {*_conditions(plan)} == {True}, json.dumps(plan, indent=1)
+
+
+def _conditions(node: dict[str, Any]) -> Iterator[bool]:
+    """Say of each read of jobs whether it has a condition in the index."""
+    if node.get("Relation Name") == "jobs" and "Scan" in node["Node Type"]:
+        yield "Index Cond" in node
+    for child in node.get("Plans", []):
+        yield from _conditions(child)
 
 
 @pytest.mark.parametrize("state", ["empty", "full"])

@@ -18,6 +18,7 @@ from .bodies import note, noted
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session
+    from rows import Rows
 
     from .conftest import Count, MakeWorker
 
@@ -112,6 +113,20 @@ def test_a_job_runs_and_is_recorded_once(
         " finished_at <= now() FROM jobsd.jobs",
     ) == (1, True, True)
     assert (count("claims"), count("ready_executions")) == (0, 0)
+
+
+def test_each_job_of_a_turn_is_recorded_with_its_own_times(
+    make_worker: MakeWorker, rows: Rows, count: Count
+) -> None:
+    for priority in (2, 0, 1):
+        note.using(priority=priority).enqueue(priority)
+    driven = make_worker(threads=1)
+
+    driven.until(lambda: count("jobs WHERE outcome = 'finished'") == 3)
+
+    assert noted == [0, 1, 2]
+    assert rows("SELECT priority FROM jobsd.jobs ORDER BY started_at") == [0, 1, 2]
+    assert rows("SELECT priority FROM jobsd.jobs ORDER BY finished_at") == [0, 1, 2]
 
 
 def test_many_jobs_run_each_once(make_worker: MakeWorker, count: Count) -> None:

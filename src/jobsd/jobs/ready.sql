@@ -250,8 +250,8 @@ UNION ALL
         CASE
             WHEN pg_column_size(job.arguments) <= %(share)s OR (
                 SELECT sum(pg_column_size(every.arguments))
-                FROM held
-                JOIN jobsd.jobs AS every ON every.id = held.job_id
+                FROM jobsd.jobs AS every
+                WHERE every.id = ANY (ARRAY(SELECT job_id FROM held))
             ) <= %(budget)s
                 THEN job.arguments::text
             ELSE ''
