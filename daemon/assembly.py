@@ -22,11 +22,9 @@ from jobsd.instruments.events import emit
 from jobsd.instruments.kept import KEPT
 from jobsd.jobs import client, registry, time_limits
 from jobsd.late import dataclass
-from jobsd.processes import process
+from jobsd.processes import lifecycle_hooks, process, recycling
 from jobsd.processes.context import Context
 from jobsd.processes.hook_line import HookLine
-from jobsd.processes.lifecycle_hooks import WITH_MODULES
-from jobsd.processes.recycling import RecyclePolicy
 from jobsd.processes.scoreboard import Scoreboard
 from jobsd.recurring import command_job
 from jobsd.scheduler.scheduler import Scheduler
@@ -35,9 +33,7 @@ from jobsd.supervisor.hooks_process import HooksProcess
 from jobsd.supervisor.monitor.monitor import Monitor
 from jobsd.worker.worker import Worker
 
-from .import_check import Imported, misfit
-from .keeper import keep_running
-from .shipped import import_shipped_jobs
+from . import import_check, keeper, shipped
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +47,7 @@ class Assembly:
 
     def __post_init__(self) -> None:
         # What this file does not name itself, and the children would each load again.
-        import_shipped_jobs()
+        shipped.import_shipped_jobs()
         import_module("jobsd.face")
 
     def specs(self, scoreboard: Scoreboard) -> list[ChildSpec]:
@@ -108,7 +104,7 @@ class Assembly:
     def _monitor(self, context: Context) -> int:
         self._begin("monitor", context)
         if self.database.server is not None:
-            keep_running(self.database.server, context.scoreboard)
+            keeper.keep_running(self.database.server, context.scoreboard)
         return Monitor(context, self.database.target, self.options, self.listener).run()
 
     def _web(self, listener: socket.socket) -> Callable[[Context], int]:
@@ -144,7 +140,7 @@ class Assembly:
         options = self.options
         if not self._load_jobs(context):
             return EXIT_CONFIGURATION
-        for key, why in ((task.key, misfit(task)) for task in options.tasks):
+        for key, why in ((task.key, import_check.misfit(task)) for task in options.tasks):
             if why is None:
                 continue
             # Found out before the start, so this is a reload: the old one goes on.
@@ -176,13 +172,13 @@ class Assembly:
                 slow_after_s=self.options.logs.slow_after_s,
             )
             limits = (options.max_jobs, options.max_memory, options.max_age_s)
-            return process.run(worker, context, RecyclePolicy(context.entry, *limits))
+            return process.run(worker, context, recycling.RecyclePolicy(context.entry, *limits))
 
         return start
 
     def _begin(self, kind: str, context: Context) -> None:
         self._log(kind, context.name, context.entry.count_dropped_lines)
-        if kind in WITH_MODULES and context.scoreboard.hook_line is not None:
+        if kind in lifecycle_hooks.WITH_MODULES and context.scoreboard.hook_line is not None:
             context.scoreboard.hook_line.end_forwarding()
         keep_s = self.options.jobs.clear_finished_jobs_after_s
         client.configure(client=client.Client(self.database.target, keep_finished_s=keep_s))
@@ -217,9 +213,9 @@ def _unwritable(path: Path | None, error: OSError) -> ConfigurationError:
     return ConfigurationError((Fault(message, "logs.file, JOBSD_LOG_FILE or --log-file"),))
 
 
-def hook_line(imported: Imported) -> HookLine | None:
+def hook_line(imported: import_check.Imported) -> HookLine | None:
     """Return the way to the hooks process, when there are hooks that only it can call."""
-    elsewhere = {f"on_{kind}" for kind in WITH_MODULES}
+    elsewhere = {f"on_{kind}" for kind in lifecycle_hooks.WITH_MODULES}
     moments = {each for each in imported.hooks if each.rpartition("_")[0] not in elsewhere}
     if not moments and not imported.events:
         return None

@@ -8,9 +8,8 @@ from jobsd.configuration.flags import Flags
 from jobsd.configuration.load import examine, load
 from jobsd.instruments import logs
 
-from .sibling import tree, web_server
+from . import sibling, source_watch
 from .siblings import Siblings, log_as
-from .source_watch import SourceWatch
 
 
 def run_beside(
@@ -33,10 +32,10 @@ def run_beside(
     else:
         options = load(root, os.environ, flags)
     log_as("with" if command else "reload", options)
-    web = web_server(command, os.environ) if command else None
-    watches = [SourceWatch(root)] if reload else []
+    web = sibling.web_server(command, os.environ) if command else None
+    watches = [source_watch.SourceWatch(root)] if reload else []
     drain_s = options.supervisor.shutdown_timeout_s
-    siblings = Siblings(tree(words, os.environ), web, watches, drain_s=drain_s)
+    siblings = Siblings(sibling.tree(words, os.environ), web, watches, drain_s=drain_s)
     try:
         return siblings.run()
     finally:

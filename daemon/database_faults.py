@@ -3,8 +3,7 @@
 import psycopg
 from psycopg import errors
 
-from jobsd.database import grants
-from jobsd.database.connection import OUTAGES
+from jobsd.database import connection, grants
 
 from .program import error, program
 from .statuses import CONFIGURATION, FAILED, REFUSED, UNREACHABLE
@@ -24,7 +23,7 @@ def report_database(fault: psycopg.Error) -> int:
     if isinstance(fault, errors.LockNotAvailable):
         error(f"what is asked for is locked: {_first(fault)}", "try again")
         return REFUSED
-    if isinstance(fault, OUTAGES):
+    if isinstance(fault, connection.OUTAGES):
         error(f"the database can't be reached: {' '.join(str(fault).split())}")
         return UNREACHABLE
     hint = grants.REMEDY if isinstance(fault, errors.InsufficientPrivilege) else ""

@@ -24,7 +24,7 @@ from jobsd.errors import (
 from jobsd.errors import Error as OurError
 from jobsd.jobs.registry import ModuleError
 
-from .pidfile import PidfileHeld
+from . import pidfile, supervisor_request
 from .program import drop_output, error, note, program, wants_debug
 from .statuses import (
     CONFIGURATION,
@@ -39,7 +39,6 @@ from .statuses import (
     UNREACHABLE,
     USAGE,
 )
-from .supervisor_request import NotRunningError
 
 if TYPE_CHECKING:
     import psycopg
@@ -102,8 +101,8 @@ def _status(fault: OurError) -> int:
         UnknownJobError: NOT_FOUND,
         RefusedError: REFUSED,
         DuplicateError: REFUSED,
-        PidfileHeld: HELD,
-        NotRunningError: NOT_RUNNING,
+        pidfile.PidfileHeld: HELD,
+        supervisor_request.NotRunningError: NOT_RUNNING,
     }
     return next((n for kind, n in statuses.items() if isinstance(fault, kind)), FAILED)
 

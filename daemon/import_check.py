@@ -25,9 +25,7 @@ from jobsd.recurring.command_job import find_function
 from jobsd.recurring.definition import TaskDefinition
 from jobsd.text import closest
 
-from .once import in_child
-from .shipped import import_shipped_jobs
-from .unattended import unserved_queues
+from . import once, shipped, unattended
 
 _FRAMES_MAX = 10
 
@@ -49,13 +47,13 @@ def check_imports(options: Options) -> Imported:
 
         def work() -> int:
             wrong = faults(options)
-            odd = [] if wrong else list(unserved_queues(options))
+            odd = [] if wrong else list(unattended.unserved_queues(options))
             found = [asdict(fault) for fault in wrong]
             json.dump([found, odd, list(hooks.registered()), list(hooks.subscribed())], report)
             report.flush()
             return 0
 
-        status = in_child(work)
+        status = once.in_child(work)
         report.seek(0)
         found = report.read()
     if status != 0 or not found:
@@ -73,7 +71,7 @@ def check_imports(options: Options) -> Imported:
 
 def faults(options: Options) -> list[Fault]:
     """Import the modules here, and return all that is wrong."""
-    import_shipped_jobs()
+    shipped.import_shipped_jobs()
     broken = [fault for name in options.imports if (fault := _import(name, options))]
     if broken:
         # Of these modules nobody knows which jobs they would have defined.

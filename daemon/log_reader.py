@@ -21,9 +21,8 @@ from jobsd.late import dataclass
 from jobsd.supervisor.requests import peer, running
 from jobsd.text import one_line
 
+from . import supervisor_request, values
 from .project import Project
-from .supervisor_request import systemd_unit
-from .values import json_text
 
 POLL_S = 0.2
 _FOR_PEOPLE = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) (\w+) +(.*)")
@@ -53,7 +52,7 @@ class Line:
     def raw(self) -> str:
         """Return it as it is written, without what a terminal would obey."""
         if self.is_json:
-            return self.text if self.text.isprintable() else json_text(self.facts)
+            return self.text if self.text.isprintable() else values.json_text(self.facts)
         return self.shown(colour=False)
 
     def document(self) -> dict[str, Any]:
@@ -146,7 +145,7 @@ def read_log(project: Project, *, follow: bool) -> Iterator[str | None]:
         return _of_file(str(path), follow=follow)
     for connection in running(project.root):
         with connection:
-            if unit := systemd_unit(peer(connection).pid):
+            if unit := supervisor_request.systemd_unit(peer(connection).pid):
                 return _of_journal(unit, follow=follow)
     raise NotFoundError(
         "the log is kept in no file (logs.file in queue.yml, JOBSD_LOG_FILE), and no supervisor"

@@ -3,23 +3,22 @@
 from collections.abc import Sequence
 from typing import Any
 
-from .output import colored
+from . import output, values
 from .table import Column
-from .values import brief_moment, number
 
 Row = dict[str, Any]
 
 COLUMNS = (
-    Column("id", show=number, right=True),
+    Column("id", show=values.number, right=True),
     Column("kind", rank=5),
     Column("name"),
-    Column("pid", show=number, right=True),
+    Column("pid", show=values.number, right=True),
     Column("hostname", "HOST", rank=4),
     Column("queues", on="terminal"),
     Column("threads", rank=2, right=True, on="terminal"),
-    Column("life", "STATE", on="terminal", style=colored),
+    Column("life", "STATE", on="terminal", style=output.colored),
     Column("heartbeat_age", "HEARTBEAT", rank=1, right=True),
-    Column("created_at", "STARTED", rank=6, brief=brief_moment, on="terminal"),
+    Column("created_at", "STARTED", rank=6, brief=values.brief_moment, on="terminal"),
     Column("metadata", on="pipe"),
 )
 EMPTY = "no process is registered: nothing runs on this database"

@@ -15,8 +15,7 @@ from jobsd.database.connection import Session, Target
 from jobsd.database.migrate import migrate
 from jobsd.database.statements import Statement
 from jobsd.errors import SchemaError
-from jobsd.jobs import client
-from jobsd.jobs.definition import job
+from jobsd.jobs import client, definition
 from jobsd.late import dataclass
 from jobsd.processes import process
 from jobsd.processes.context import Context
@@ -49,7 +48,7 @@ def run_trial(session: Session, jobs: int, threads: int) -> Result:
         return Result(enqueued - began, monotonic() - enqueued)
 
 
-@job(name="jobsd.bench")
+@definition.job(name="jobsd.bench")
 def _nothing() -> None:
     """Do nothing."""
 

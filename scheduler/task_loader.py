@@ -15,9 +15,8 @@ from jobsd.processes.process import REST_MAX_S
 from jobsd.recurring.tasks import RecurringTask, load
 from jobsd.schedules import ScheduleError
 
-from .database_clock import AHEAD_MAX, DatabaseClock
+from . import database_clock, timetable
 from .static_tasks import StaticTasks
-from .timetable import Timetable, busiest_last
 
 STATEMENTS = Statements("jobsd.scheduler", "task_loader.sql")
 
@@ -31,11 +30,11 @@ class TaskLoader:
     def __init__(
         self, session: Session, static_tasks: StaticTasks, options: SchedulerOptions
     ) -> None:
-        self.timetable = Timetable()
+        self.timetable = timetable.Timetable()
         self._session = session
         self._static_tasks = static_tasks
         self._options = options
-        self._clock = DatabaseClock()
+        self._clock = database_clock.DatabaseClock()
         self._process_id = 0
         self._fingerprint: tuple[int, int] | None = None
         self._unplanned: list[RecurringTask] = []
@@ -113,7 +112,7 @@ class TaskLoader:
         now, tasks, fingerprint, orphaned = row
         self.checked_at = monotonic()
         put_back_s = self._clock.measure(asked, now, self.checked_at)
-        if put_back_s > AHEAD_MAX.total_seconds():
+        if put_back_s > database_clock.AHEAD_MAX.total_seconds():
             # Runs that were planned by the old time would wait until that time comes again.
             emit("recurring.clock_put_back", seconds=round(put_back_s, 3))
             self._forget()
@@ -131,7 +130,7 @@ class TaskLoader:
             row for row in rows if (self._static_tasks.names(row) if row.static else dynamic)
         ]
         self.timetable.keep({task.key for task in ours})
-        self._unplanned = busiest_last(ours)
+        self._unplanned = timetable.busiest_last(ours)
         if not ours:
             emit("recurring.loaded", tasks=0)
 

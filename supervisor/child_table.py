@@ -12,17 +12,14 @@ from itertools import count
 
 from jobsd.clock import monotonic
 from jobsd.instruments.logs import log_unread_output
+from jobsd.processes import lifecycle_hooks, registry
 from jobsd.processes.entry import ScoreboardEntry
-from jobsd.processes.lifecycle_hooks import WITH_MODULES
-from jobsd.processes.registry import new_name
 from jobsd.processes.scoreboard import Scoreboard
 
+from . import oom, overdue_stack, stack_dump
 from .children import Child, ChildExit, ChildProcess, ChildSpec, predecessor
 from .events import emit
 from .fork import Fork
-from .oom import OomKills
-from .overdue_stack import note_stack
-from .stack_dump import StackDump
 
 BOOT_REST_MIN_S = 0.01
 BOOT_REST_MAX_S = 0.25
@@ -34,7 +31,7 @@ _REAPED_MAX = 1000
 class ChildTable:
     """All children of the supervisor, and their processes."""
 
-    def __init__(self, scoreboard: Scoreboard, fork: Fork, oom_kills: OomKills) -> None:
+    def __init__(self, scoreboard: Scoreboard, fork: Fork, oom_kills: oom.OomKills) -> None:
         self.children: list[Child] = []
         self.processes: dict[int, ChildProcess] = {}
         self._scoreboard = scoreboard
@@ -66,8 +63,8 @@ class ChildTable:
         if entry is None:
             return None
         child.number = child.number or self._free_number(spec.kind)
-        entry.take(spec.kind, new_name(spec.kind), child.number)
-        dump = StackDump(takes_output=spec.kind in WITH_MODULES)
+        entry.take(spec.kind, registry.new_name(spec.kind), child.number)
+        dump = stack_dump.StackDump(takes_output=spec.kind in lifecycle_hooks.WITH_MODULES)
         others = [fd for other in self.processes.values() for fd in other.dump.private]
         try:
             pid = self._fork.start(spec, entry, dump, others)
@@ -173,7 +170,7 @@ class ChildTable:
     def _record_exit(self, process: ChildProcess, status: int, rss_kib: int) -> ChildExit:
         exited = ChildExit(process, self._reason(process, status), status, rss_kib)
         process.exit_status = exited.exit_status
-        note_stack(process)
+        overdue_stack.note_stack(process)
         process.entry.record_exit(status, exited.reason, rss_kib)
         for thread, stack in process.dump.stacks():
             emit(

@@ -17,8 +17,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from .child_table import ChildTable
-from .children import Child, ChildProcess, ChildSpec, predecessor
+from . import child_table, children
 
 MONITOR_S = 2.0
 """How long a monitor may take to stop, however short a drain is: it waits for a second whether
@@ -29,12 +28,12 @@ the whole tree stops."""
 class Step:
     """One child that is to get another process, and the outcome of that."""
 
-    child: Child
-    spec: ChildSpec
+    child: children.Child
+    spec: children.ChildSpec
     reason: Literal["reload", "recycled"]
     outcome: Literal["", "done", "failed"] = ""
-    old: ChildProcess | None = None
-    new: ChildProcess | None = None
+    old: children.ChildProcess | None = None
+    new: children.ChildProcess | None = None
     generation: int = 0
     """The last process that was started for the child before the step."""
 
@@ -42,7 +41,7 @@ class Step:
 class RollingRestart:
     """Takes the planned steps, one at a time."""
 
-    def __init__(self, table: ChildTable, drain_s: float) -> None:
+    def __init__(self, table: child_table.ChildTable, drain_s: float) -> None:
         self._table = table
         self._drain_s = drain_s
         self._planned: deque[Step] = deque()
@@ -59,7 +58,7 @@ class RollingRestart:
         self._planned.clear()
         self._abandoned = self._current
 
-    def covers(self, child: Child) -> bool:
+    def covers(self, child: children.Child) -> bool:
         """Return whether a step of this child is planned or under way."""
         steps = (*self._planned, *([self._current] if self._current else []))
         return any(step.child is child for step in steps)
@@ -117,7 +116,7 @@ class RollingRestart:
             step.outcome = "done"
             self._until = now + self._drain_s
             if child.successor is step.new and step.old is not None:
-                child.vacate({**predecessor(step.old), "reason": step.reason})
+                child.vacate({**children.predecessor(step.old), "reason": step.reason})
                 step.old.dismiss(step.reason)
 
     def _fail(self, step: Step) -> None:

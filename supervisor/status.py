@@ -7,8 +7,7 @@ from jobsd.clock import monotonic
 from jobsd.processes.scoreboard import Scoreboard
 from jobsd.processes.title import set_title
 
-from .child_table import ChildTable
-from .children import Child, ChildProcess
+from . import child_table, children
 from .events import emit
 
 
@@ -18,7 +17,7 @@ class StatusReport:
     def __init__(
         self,
         scoreboard: Scoreboard,
-        table: ChildTable,
+        table: child_table.ChildTable,
         notify: Callable[[str], None],
         watchdog_s: float | None,
     ) -> None:
@@ -96,7 +95,7 @@ def _processes(count: int) -> str:
     return f"{count} process" if count == 1 else f"{count} processes"
 
 
-def _rows(child: Child) -> list[dict[str, Any]]:
+def _rows(child: children.Child) -> list[dict[str, Any]]:
     if not child.processes():
         wait_s = round(max(0.0, child.backoff.due - monotonic()), 3)
         return [{"kind": child.spec.kind, "label": child.spec.label, "starts_in_s": wait_s}]
@@ -104,7 +103,7 @@ def _rows(child: Child) -> list[dict[str, Any]]:
     return rows if child.successor is None else [*rows, _row(child.successor, "successor")]
 
 
-def _row(process: ChildProcess, role: str) -> dict[str, Any]:
+def _row(process: children.ChildProcess, role: str) -> dict[str, Any]:
     entry = process.entry
     return {
         **process.facts(),

@@ -18,9 +18,8 @@ from jobsd.operations.bulk import BulkAct, How
 from jobsd.operations.words import counted
 from jobsd.recurring import runs, tasks
 
-from . import bulk
+from . import bulk, guard
 from .bulk import CHOSEN, whole
-from .guard import Visitor, require_may
 from .settings import Settings
 
 _UNWRITTEN: Any = None
@@ -33,7 +32,7 @@ class Acting:
     """Who acts on what, with which fields; the session commits each statement by itself."""
 
     session: Session
-    visitor: Visitor
+    visitor: guard.Visitor
     settings: Settings
     names: dict[str, str]
     form: dict[str, str]
@@ -169,7 +168,7 @@ def begin_bulk(acting: Acting, written: audit.Act) -> Done:
     del written
     settings = acting.settings
     chosen = BULK.get(acting.form.get("act", ""))
-    require_may(acting.visitor, chosen.role if chosen else "operator", settings)
+    guard.require_may(acting.visitor, chosen.role if chosen else "operator", settings)
     begun = bulk.begin(
         acting.session,
         settings.target,
@@ -194,7 +193,7 @@ def act_on_chosen(acting: Acting, written: audit.Act) -> Done:
     if not ids:
         raise RefusedError("nothing was done: choose some jobs first")
     chosen, how = BULK[name], How(acting.settings.keep_finished)
-    require_may(acting.visitor, chosen.role, acting.settings)
+    guard.require_may(acting.visitor, chosen.role, acting.settings)
     target = f"jobs {', '.join(map(str, ids))}"
     with audit.acting(
         acting.session, name, target, actor=acting.visitor.name, via="dashboard"

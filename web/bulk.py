@@ -14,8 +14,7 @@ from typing import Any
 from jobsd.database.connection import Session, Target
 from jobsd.errors import Error, NotFoundError, RefusedError
 from jobsd.instruments.events import emit
-from jobsd.jobs import moves
-from jobsd.jobs.listing import Filter
+from jobsd.jobs import listing, moves
 from jobsd.operations import audit, bulk
 from jobsd.operations.bulk import BulkAct, How
 from jobsd.operations.search import read_search
@@ -117,7 +116,7 @@ def begin(  # noqa: PLR0913 - who, what, to which
 def _perform(  # noqa: PLR0913, PLR0917 - as `begin`
     target: Callable[[], Target],
     act: BulkAct,
-    meant: Filter,
+    meant: listing.Filter,
     upto: int,
     how: How,
     written: audit.Act,
@@ -134,7 +133,7 @@ def _perform(  # noqa: PLR0913, PLR0917 - as `begin`
         _free.release()
 
 
-def _asked(fields: Mapping[str, str], hidden: frozenset[str]) -> tuple[BulkAct, Filter]:
+def _asked(fields: Mapping[str, str], hidden: frozenset[str]) -> tuple[BulkAct, listing.Filter]:
     act = bulk.ACTS.get(fields.get("act", ""))
     if act is None:
         raise NotFoundError(f"there is no such act; there are {', '.join(bulk.ACTS)}")

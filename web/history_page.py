@@ -2,14 +2,13 @@
 
 from jobsd.operations import history
 
-from .charts import bars, lines
-from .routes import Asked, Found, route
+from . import charts, routes
 
 NAMED = 50
 
 
-@route("/history", "history")
-def show_history(asked: Asked) -> Found:
+@routes.route("/history", "history")
+def show_history(asked: routes.Asked) -> routes.Found:
     """Read the history of one span, of one queue or all."""
     query = asked.request.query
     span = history.span_named(query.get("span", ""))
@@ -22,11 +21,11 @@ def show_history(asked: Asked) -> Found:
         "spans": history.SPANS,
         "queue": queue,
         "steps": [(at, done) for at, done in steps if done.attempts][::-1],
-        "done": bars(steps),
-        "waits": lines(steps, "wait"),
-        "runs": lines(steps, "run"),
+        "done": charts.bars(steps),
+        "waits": charts.lines(steps, "wait"),
+        "runs": charts.lines(steps, "run"),
         "classes": by_class[:NAMED],
         "slowest": sorted(by_class, key=lambda each: -(each[1].run_p95_s or 0))[:NAMED],
         "live": "history",
     }
-    return Found(history.document(span, steps, by_class), more)
+    return routes.Found(history.document(span, steps, by_class), more)

@@ -6,8 +6,7 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qsl, quote
 
-from .settings import Environ
-from .streams import Stream
+from . import settings, streams
 
 HTML = "text/html; charset=utf-8"
 JSON = "application/json"
@@ -48,7 +47,7 @@ class Answer:
     content_type: str = HTML
     status: HTTPStatus = HTTPStatus.OK
     headers: tuple[tuple[str, str], ...] = (("Cache-Control", "private, no-store"),)
-    stream: Stream | None = None
+    stream: streams.Stream | None = None
     """What goes on behind it."""
 
     def all_headers(self) -> list[tuple[str, str]]:
@@ -68,7 +67,7 @@ class Request:
     prefix: str
     path: str
     query: dict[str, str]
-    environ: Environ = field(repr=False)
+    environ: settings.Environ = field(repr=False)
 
     @property
     def is_api(self) -> bool:
@@ -90,7 +89,7 @@ class Request:
         return _fields(body.decode(errors="replace"))
 
 
-def read_request(environ: Environ) -> Request:
+def read_request(environ: settings.Environ) -> Request:
     """Return the request of a WSGI environment.
 
     Raises:

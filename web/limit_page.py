@@ -1,7 +1,6 @@
 """The page Limits: which keys are full, which jobs hold their slots, which wait."""
 
-from jobsd.operations.limits import KEYS_MAX, WAITING_MAX, limit_rows
-from jobsd.operations.words import capped
+from jobsd.operations import limits, words
 
 from .routes import Asked, Found, route
 
@@ -9,8 +8,8 @@ from .routes import Asked, Found, route
 @route("/limits", "limits")
 def show_limits(asked: Asked) -> Found:
     """Read the keys that are in use."""
-    rows = limit_rows(asked.session)
-    waiting = {row["key"]: capped(row["waiting"], WAITING_MAX) for row in rows}
+    rows = limits.limit_rows(asked.session)
+    waiting = {row["key"]: words.capped(row["waiting"], limits.WAITING_MAX) for row in rows}
     full = sum(row["full"] for row in rows)
-    more = {"waiting": waiting, "full": full, "most": KEYS_MAX, "live": "jobs"}
+    more = {"waiting": waiting, "full": full, "most": limits.KEYS_MAX, "live": "jobs"}
     return Found(rows, more)

@@ -11,13 +11,11 @@ from jobsd import machine
 from jobsd.database.statements import Statements
 from jobsd.errors import Error, NotFoundError, RefusedError
 from jobsd.heartbeat.job import HeartbeatJob
-from jobsd.jobs import registry
-from jobsd.jobs.enqueue import enqueue_alone
+from jobsd.jobs import enqueue, registry
 from jobsd.processes import registry as processes
 from jobsd.processes.process import QUIET
 from jobsd.processes.registry import ProcessRow
-from jobsd.recurring import tasks
-from jobsd.recurring.definition import TaskDefinition, define
+from jobsd.recurring import definition, tasks
 from jobsd.schedules import ScheduleError
 
 from .acts import Acting, Done, act, task_page
@@ -32,7 +30,7 @@ STATEMENTS = Statements("jobsd.web", "more_acts.sql")
 @act("/heartbeats/run", "operator")
 def run_heartbeat(acting: Acting, written: audit.Act) -> Done:
     """Enqueue the heartbeat job once, beside its schedule."""
-    job = enqueue_alone(acting.session, HeartbeatJob.with_args())
+    job = enqueue.enqueue_alone(acting.session, HeartbeatJob.with_args())
     written.add(1)
     sentence = f"Enqueued as job {job.id}: its row comes once a worker has run it."
     return Done(sentence, "/heartbeats", {"id": job.id, "state": job.state})
@@ -125,7 +123,7 @@ def _require_here(row: ProcessRow) -> None:
         )
 
 
-def _defined(acting: Acting, key: str) -> TaskDefinition:
+def _defined(acting: Acting, key: str) -> definition.TaskDefinition:
     """Return the task that a form describes.
 
     Raises:
@@ -146,7 +144,7 @@ def _defined(acting: Acting, key: str) -> TaskDefinition:
         "time_zone": form.get("time_zone") or acting.settings.time_zone,
     }
     try:
-        return define(key, **settings)
+        return definition.define(key, **settings)
     except ScheduleError as fault:
         raise RefusedError(f"{fault.message}; {fault.hint}") from fault
     except (Error, TypeError) as fault:

@@ -6,10 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from jobsd.configuration import listed
-from jobsd.configuration.flags import Flags
-from jobsd.configuration.folder import project_root
-from jobsd.configuration.load import load_for_commands
+from jobsd.configuration import flags, folder, listed, load
 from jobsd.configuration.options import Options
 from jobsd.configuration.target import find_target
 from jobsd.configuration.users import users_of
@@ -21,8 +18,8 @@ from .settings import LIVE, LOOPBACK, Authorize, Settings
 
 def mounted(authorize: Authorize | None, **settings: Any) -> Application:  # noqa: ANN401
     """Return the dashboard of the project in the working folder, to be mounted."""
-    root = project_root(Path.cwd(), os.environ)
-    options = load_for_commands(root, os.environ, Flags())
+    root = folder.project_root(Path.cwd(), os.environ)
+    options = load.load_for_commands(root, os.environ, flags.Flags())
     made = settings_of(options, os.environ, lambda: find_target(root, os.environ))
     # Where it is mounted says where it is.
     made = replace(made, path="")
@@ -75,5 +72,5 @@ def settings_of(
         time_zone=options.time_zone,
         filter_arguments=options.jobs.filter_arguments,
         keep_finished=options.jobs.preserve_finished_jobs,
-        described=lambda: listed.settings(options.root, environ, Flags()),
+        described=lambda: listed.settings(options.root, environ, flags.Flags()),
     )

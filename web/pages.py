@@ -10,8 +10,7 @@ from jobsd import machine
 from jobsd.clock import utc_now
 from jobsd.heartbeat import log
 from jobsd.heartbeat.log import HeartbeatLogs
-from jobsd.jobs import inspect, queues
-from jobsd.jobs.listing import BEYOND, Filter, listed
+from jobsd.jobs import inspect, listing, queues
 from jobsd.operations import audit, history
 from jobsd.operations import jobs as job_rows
 from jobsd.operations import tasks as task_rows
@@ -31,9 +30,7 @@ from jobsd.operations.queues import by_urgency, queue_rows, takers
 from jobsd.operations.search import SEEN_MAX, Search, read_search
 from jobsd.recurring import runs, tasks
 
-from .bulk import CHOSEN
-from .charts import bars
-from .http import RefusedRequest
+from . import bulk, charts, http
 from .job_facts import died, progress
 from .routes import Asked, Found, route
 from .strips import strips
@@ -68,7 +65,7 @@ def show_overview(asked: Asked) -> Found:
         "groups": groups[:_NAMED],
         "more_groups": groups[_NAMED:_FURTHER],
         "trees": trees(seen.processes),
-        "done": bars(history.steps(asked.session, history.SPANS[0])),
+        "done": charts.bars(history.steps(asked.session, history.SPANS[0])),
         "live": "jobs queues processes recurring heartbeats history",
     }
     return Found(seen.document(), more)
@@ -79,9 +76,9 @@ def show_jobs(asked: Asked) -> Found:
     """Read a page of jobs, the newest first, of those that the search means."""
     query = asked.request.query
     search = read_search(query.get("q", ""), asked.shown.names)
-    before = _number(query.get("before", "")) or BEYOND
+    before = _number(query.get("before", "")) or listing.BEYOND
     within_s = _SEARCH_S if search.meant.since_s is None else _AGED_SEARCH_S
-    found = listed(
+    found = listing.listed(
         asked.session, search.meant, ROWS, before=before, seen_max=SEEN_MAX, within_s=within_s
     )
     rows = job_rows.rows(found.jobs, asked.shown)
@@ -98,8 +95,8 @@ def show_jobs(asked: Asked) -> Found:
         "oldest": found.oldest,
         "next": rows[-1]["id"] if len(rows) == ROWS else None,
         "further": None if found.complete else found.last_id,
-        "first": before == BEYOND,
-        "live": "jobs" if before == BEYOND else None,
+        "first": before == listing.BEYOND,
+        "live": "jobs" if before == listing.BEYOND else None,
     }
     return Found(rows, more)
 
@@ -109,7 +106,7 @@ def show_job(asked: Asked) -> Found:
     """Read one job, its attempts, and why it is not running."""
     job_id = _number(asked.names["id"])
     if job_id is None:
-        raise RefusedRequest(HTTPStatus.NOT_FOUND, "A job's id is a whole number.")
+        raise http.RefusedRequest(HTTPStatus.NOT_FOUND, "A job's id is a whole number.")
     seen = job_rows.examine(asked.session, job_id, asked.threshold_s)
     logs = job_rows.logs(asked.session, job_id, LOGS_SHOWN)
     document = seen.document(seen.facts(asked.shown))
@@ -195,7 +192,7 @@ def show_heartbeats(asked: Asked) -> Found:
 @route("/audit", "audit")
 def show_audit(asked: Asked) -> Found:
     """Read what somebody did by hand."""
-    before = _number(asked.request.query.get("before", "")) or BEYOND
+    before = _number(asked.request.query.get("before", "")) or listing.BEYOND
     rows = audit.rows(asked.session, ROWS, before)
     return Found(rows, {"next": rows[-1]["id"] if len(rows) == ROWS else None})
 
@@ -208,7 +205,7 @@ def _number(text: str) -> int | None:
 
 def _bulk(search: Search) -> list[BulkAct]:
     """Return what can be done to all jobs that a search finds."""
-    if search.problems or search.meant == Filter():
+    if search.problems or search.meant == listing.Filter():
         return []
     state = search.meant.state
     return [
@@ -220,7 +217,7 @@ def _bulk(search: Search) -> list[BulkAct]:
 
 def _of_chosen(states: set[str]) -> list[BulkAct]:
     """Return what can be done to jobs that are chosen one by one, of those on a page."""
-    return [ACTS[name] for name in CHOSEN if states.intersection(ACTS[name].states)]
+    return [ACTS[name] for name in bulk.CHOSEN if states.intersection(ACTS[name].states)]
 
 
 def _most(asked: Asked) -> int:

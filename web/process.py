@@ -11,15 +11,13 @@ from typing import Any
 
 from jobsd.configuration.options import Options
 from jobsd.database.connection import Session, Target
+from jobsd.processes import database_loop, process
 from jobsd.processes.context import Context
-from jobsd.processes.database_loop import DatabaseLoop
-from jobsd.processes.process import REST_MAX_S
 
-from .mounting import served
-from .serving import Serving, address_of
+from . import mounting, serving
 
 
-class WebProcess(DatabaseLoop):
+class WebProcess(database_loop.DatabaseLoop):
     """The loop of the dashboard's process."""
 
     kind = "web"
@@ -28,9 +26,9 @@ class WebProcess(DatabaseLoop):
         self, context: Context, target: Target, options: Options, listener: socket.socket
     ) -> None:
         super().__init__(context, Session(target, f"jobsd {context.name}"))
-        self._bind = address_of(listener)
-        application = served(options, os.environ, self._bind, lambda: target)
-        self._serving = Serving(application, listener, context.entry.count_request)
+        self._bind = serving.address_of(listener)
+        application = mounting.served(options, os.environ, self._bind, lambda: target)
+        self._serving = serving.Serving(application, listener, context.entry.count_request)
         self._serving.start()
 
     def metadata(self) -> dict[str, Any]:
@@ -39,7 +37,7 @@ class WebProcess(DatabaseLoop):
 
     def poll(self) -> float:
         """Rest: threads serve."""
-        return REST_MAX_S
+        return process.REST_MAX_S
 
     def doing(self) -> str:
         """Return what the title says."""

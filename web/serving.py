@@ -13,9 +13,8 @@ from typing import Any
 
 from waitress.server import create_server
 
+from . import channels, settings
 from .application import Application
-from .channels import CONNECTIONS_MAX, admitting
-from .settings import Environ
 
 Count = Callable[[str, str], None]
 
@@ -43,7 +42,7 @@ class Serving:
             sockets=[listener],
             threads=THREADS,
             # Those beyond ours are answered, and not left waiting.
-            connection_limit=2 * CONNECTIONS_MAX,
+            connection_limit=2 * channels.CONNECTIONS_MAX,
             channel_timeout=SLOW_S,
             cleanup_interval=5,
             max_request_header_size=_HEAD_MAX,
@@ -52,7 +51,7 @@ class Serving:
             clear_untrusted_proxy_headers=True,
         )
 
-        server.channel_class = admitting(application.settings.trusted_proxies)
+        server.channel_class = channels.admitting(application.settings.trusted_proxies)
         self._server = server
 
     def start(self) -> None:
@@ -73,11 +72,11 @@ class Serving:
 
 def _counting(
     application: Application, count: Count
-) -> Callable[[Environ, Any], Iterable[bytes]]:
+) -> Callable[[settings.Environ, Any], Iterable[bytes]]:
     lock = threading.Lock()
     prefix = application.settings.path
 
-    def counted(environ: Environ, start_response: Any) -> Iterable[bytes]:  # noqa: ANN401
+    def counted(environ: settings.Environ, start_response: Any) -> Iterable[bytes]:  # noqa: ANN401
         path = str(environ.get("PATH_INFO") or "/").removeprefix(prefix)
 
         def begin(status: str, *rest: Any) -> Any:  # noqa: ANN401

@@ -2,9 +2,8 @@
 
 import click
 
-from jobsd.daemon.output import Result, facts
+from jobsd.daemon import output, verbs
 from jobsd.daemon.project import Project
-from jobsd.daemon.verbs import Verb, on_project
 
 _EXAMPLES = """
 bench
@@ -12,11 +11,11 @@ bench --jobs 100000 --threads 5
 """
 
 
-@click.command(cls=Verb, examples=_EXAMPLES)
+@click.command(cls=verbs.Verb, examples=_EXAMPLES)
 @click.option("--jobs", type=click.IntRange(1, 10_000_000), default=20_000, show_default=True)
 @click.option("--threads", type=click.IntRange(1, 256), default=3, show_default=True)
-@on_project
-def command(project: Project, jobs: int, threads: int) -> Result:
+@verbs.on_project
+def command(project: Project, jobs: int, threads: int) -> output.Result:
     """Enqueue and drain no-op jobs with one worker in this process; prints jobs/s.
 
     It creates a schema of its own and drops it afterwards; the queue is not touched.
@@ -25,7 +24,7 @@ def command(project: Project, jobs: int, threads: int) -> Result:
 
     with project.session(any_schema=True, makes=True) as session:
         result = run_trial(session, jobs, threads)
-    return facts(
+    return output.facts(
         {
             "jobs": jobs,
             "threads": threads,

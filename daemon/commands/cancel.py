@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from jobsd.daemon import job_selection
+from jobsd.daemon import job_selection, verbs
 from jobsd.daemon.job_selection import Progress, Selected, consent, explain, selecting
 from jobsd.daemon.output import Result
 from jobsd.daemon.program import note
 from jobsd.daemon.project import Project
-from jobsd.daemon.verbs import Verb, on_project
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session
@@ -26,12 +25,12 @@ cancel --all --queue mail --dry-run
 """
 
 
-@click.command(cls=Verb, examples=_EXAMPLES)
+@click.command(cls=verbs.Verb, examples=_EXAMPLES)
 @selecting
 @click.option(
     "--force", is_flag=True, help="End the process of a job that does not stop in time."
 )
-@on_project
+@verbs.on_project
 def command(project: Project, /, *, selected: Selected, force: bool) -> Result:
     """Cancel jobs: discard those that wait, stop those that run; prints how many.
 

@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jobsd.daemon import job_selection
+from jobsd.daemon import job_selection, output, verbs
 from jobsd.daemon.job_selection import Progress, Selected, consent, explain, selecting
-from jobsd.daemon.output import Result
 from jobsd.daemon.project import Project
-from jobsd.daemon.verbs import Verb, on_project
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session
@@ -24,10 +22,10 @@ discard --all --class 'app.billing.*' --error ZeroDivision --dry-run
 """
 
 
-@click.command(cls=Verb, examples=_EXAMPLES)
+@click.command(cls=verbs.Verb, examples=_EXAMPLES)
 @selecting
-@on_project
-def command(project: Project, /, *, selected: Selected) -> Result:
+@verbs.on_project
+def command(project: Project, /, *, selected: Selected) -> output.Result:
     """Discard jobs that are scheduled, ready, blocked, failed or lost; prints how many.
 
     Exit 5 for an id that does not exist, 6 for a job that runs or has ended, and for --all
@@ -42,7 +40,7 @@ def command(project: Project, /, *, selected: Selected) -> Result:
         return _discard_ids(session, selected.ids, keep=keep)
 
 
-def discard_all(session: Session, selected: Selected, *, keep: bool) -> Result:
+def discard_all(session: Session, selected: Selected, *, keep: bool) -> output.Result:
     """Discard all jobs that pass the filters, once somebody has consented."""
     from jobsd.jobs import discards
     from jobsd.operations import audit
@@ -60,7 +58,7 @@ def discard_all(session: Session, selected: Selected, *, keep: bool) -> Result:
     return job_selection.all_of(progress, {"discarded": progress.count}, "discarded")
 
 
-def _discard_ids(session: Session, ids: Sequence[int], *, keep: bool) -> Result:
+def _discard_ids(session: Session, ids: Sequence[int], *, keep: bool) -> output.Result:
     from jobsd.jobs import discards
     from jobsd.operations import audit
 

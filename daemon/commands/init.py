@@ -8,11 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jobsd.daemon.output import Result, Table
+from jobsd.daemon import output, table, values, verbs
 from jobsd.daemon.program import note
-from jobsd.daemon.table import Column
-from jobsd.daemon.values import plain
-from jobsd.daemon.verbs import Verb, chosen_format
 from jobsd.errors import Error
 from jobsd.text import one_line
 
@@ -20,9 +17,9 @@ if TYPE_CHECKING:
     from jobsd.daemon.found_project import FoundProject
 
 
-@click.command(cls=Verb, examples="init\ninit ../shop")
+@click.command(cls=verbs.Verb, examples="init\ninit ../shop")
 @click.argument("folder", metavar="[DIR]", default=".", type=click.Path(file_okay=False))
-def command(folder: str) -> Result:
+def command(folder: str) -> output.Result:
     """Write bin/jobs, config/queue.yml, config/recurring.yml and a sample job.
 
     Existing files are not changed, except that missing lines are added to .gitignore. In a
@@ -39,12 +36,12 @@ def command(folder: str) -> Result:
         raise Error(
             f"can't make a project in {folder}: {fault.strerror}: {fault.filename}"
         ) from fault
-    if not chosen_format().as_json:
+    if not verbs.chosen_format().as_json:
         forgotten = written[sample_file(found)] == "made" != written["config/queue.yml"]
         _say(folder, found, forgotten=forgotten)
     rows = [{"what": what, "file": name} for name, what in written.items()]
-    columns = (Column("what", show=plain), Column("file", show=plain))
-    return Result(written, (Table(rows, columns, heading=False),))
+    columns = (table.Column("what", show=values.plain), table.Column("file", show=values.plain))
+    return output.Result(written, (output.Table(rows, columns, heading=False),))
 
 
 def _say(folder: str, found: FoundProject, *, forgotten: bool) -> None:

@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jobsd.clock import utc_now
+from jobsd.daemon import program, statuses, task_list
 from jobsd.daemon.output import Result, Value, done
-from jobsd.daemon.program import error
 from jobsd.daemon.project import Project
 from jobsd.daemon.shown_arguments import shown_arguments
-from jobsd.daemon.statuses import USAGE
-from jobsd.daemon.task_list import expected
 from jobsd.daemon.verbs import TASK, Verb, on_project
 from jobsd.errors import Error
 
@@ -81,7 +79,7 @@ def add(
     zone = time_zone or project.options.time_zone
     made = _made(key, arguments, {**given, "command": call, "time_zone": zone})
     if made is None:
-        return USAGE
+        return statuses.USAGE
     _require_known(made, project.options.imports)
     with project.session() as session, audit.acting(session, "add", f"task {key}"):
         task = tasks.add(session, made)
@@ -109,7 +107,7 @@ def _made(key: str, arguments: str, settings: dict[str, Any]) -> TaskDefinition 
     try:
         return define(key, args=json.loads(arguments), **settings)
     except (ScheduleError, CommandError) as fault:
-        error(fault.message, fault.hint)
+        program.error(fault.message, fault.hint)
         return None
     except (Error, ValueError, TypeError) as fault:
         raise click.UsageError(str(fault), click.get_current_context()) from fault
@@ -148,7 +146,7 @@ def _audited(session: Session, verb: str, project: Project, key: str) -> Generat
     """Do something to a task that is expected to be there, and write down who did."""
     from jobsd.operations import audit
 
-    with expected(project, key), audit.acting(session, verb, f"task {key}"):
+    with task_list.expected(project, key), audit.acting(session, verb, f"task {key}"):
         yield
 
 

@@ -10,11 +10,9 @@ from typing import Any
 import click
 
 from jobsd.clock import utc_now
+from jobsd.daemon import statuses, values, verbs
 from jobsd.daemon.output import Facts, Pairs, Result, Shown
 from jobsd.daemon.program import error, program
-from jobsd.daemon.statuses import FAILED
-from jobsd.daemon.values import plain, when
-from jobsd.daemon.verbs import Verb, chosen_format
 from jobsd.errors import ConfigurationError
 
 _EXAMPLES = """
@@ -25,7 +23,7 @@ recurring explain - --json < phrases.txt
 """
 
 
-@click.command(cls=Verb, examples=_EXAMPLES)
+@click.command(cls=verbs.Verb, examples=_EXAMPLES)
 @click.argument("phrase")
 @click.option("--time-zone", metavar="ZONE", help="Default: that of queue.yml.")
 @click.option(
@@ -67,10 +65,10 @@ def _result(text: str, facts: dict[str, Any], *, several: bool) -> Result:
         return Result(facts, (Facts(_pairs(facts, str), _pairs(facts, _for_people)),))
     if _is_key(text):
         facts["hint"] = f"it is the key of a task: `{program()} recurring show {text}`"
-    if not chosen_format().as_json:
-        where = f"{plain(text)}: " if several else ""
+    if not verbs.chosen_format().as_json:
+        where = f"{values.plain(text)}: " if several else ""
         error(f"{where}{facts['error']}", str(facts["hint"] or ""))
-    return Result(facts, status=FAILED)
+    return Result(facts, status=statuses.FAILED)
 
 
 def _pairs(facts: dict[str, Any], shown: Callable[[str], str]) -> Pairs:
@@ -88,7 +86,7 @@ def _pairs(facts: dict[str, Any], shown: Callable[[str], str]) -> Pairs:
 def _for_people(text: str) -> Shown:
     """Return a moment on the clock of the schedule's zone, and how far away it is."""
     at = datetime.fromisoformat(text)
-    return Shown(f"{at:%a %Y-%m-%d %H:%M:%S %z} ({when(at)})")
+    return Shown(f"{at:%a %Y-%m-%d %H:%M:%S %z} ({values.when(at)})")
 
 
 def _is_key(text: str) -> bool:

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import click
 
-from jobsd.daemon.output import Result
+from jobsd.daemon import output, verbs
 from jobsd.daemon.program import program
-from jobsd.daemon.verbs import Verb
 
 _EXAMPLES = """
 reload
@@ -16,13 +15,13 @@ reload --json
 """
 
 
-@click.command(cls=Verb, examples=_EXAMPLES)
+@click.command(cls=verbs.Verb, examples=_EXAMPLES)
 @click.option(
     "--pid",
     type=click.IntRange(1),
     help="The supervisor to use, if several run in this folder.",
 )
-def command(pid: int | None) -> Result:
+def command(pid: int | None) -> output.Result:
     """Make the supervisor that runs here read configuration and modules again, and wait.
 
     Needs no database. Exit status 0 once every process has its successor; 78 when it was
@@ -38,4 +37,4 @@ def command(pid: int | None) -> Result:
         lines.append(f"hint: {answer.hint}; `{program()} check` shows what is at fault")
     if answer.status == 0:
         lines.append(f"reloaded in {answer.duration:.1f} s")
-    return Result(answer.facts(), sentence="\n".join(lines), status=answer.status)
+    return output.Result(answer.facts(), sentence="\n".join(lines), status=answer.status)

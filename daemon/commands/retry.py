@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jobsd.daemon import job_selection
+from jobsd.daemon import job_selection, output, verbs
 from jobsd.daemon.job_selection import Progress, Selected, consent, explain, selecting
-from jobsd.daemon.output import Result
 from jobsd.daemon.project import Project
-from jobsd.daemon.verbs import Verb, on_project
 from jobsd.errors import RefusedError
 
 if TYPE_CHECKING:
@@ -27,10 +25,10 @@ retry --all --error 'SMTP*421' --dry-run
 """
 
 
-@click.command(cls=Verb, examples=_EXAMPLES)
+@click.command(cls=verbs.Verb, examples=_EXAMPLES)
 @selecting
-@on_project
-def command(project: Project, /, *, selected: Selected) -> Result:
+@verbs.on_project
+def command(project: Project, /, *, selected: Selected) -> output.Result:
     """Retry failed jobs with a fresh set of attempts; prints how many.
 
     Earlier errors are kept. A lost job (in no table) may still be running: it is retried with
@@ -45,7 +43,7 @@ def command(project: Project, /, *, selected: Selected) -> Result:
         return _retry_ids(session, selected.ids, yes=selected.yes)
 
 
-def retry_all(session: Session, selected: Selected) -> Result:
+def retry_all(session: Session, selected: Selected) -> output.Result:
     """Retry all failed jobs that pass the filters, once somebody has consented."""
     from jobsd.jobs import failed, listing
     from jobsd.operations import audit
@@ -67,7 +65,7 @@ def retry_all(session: Session, selected: Selected) -> Result:
     return job_selection.all_of(progress, facts, "retried")
 
 
-def _retry_ids(session: Session, ids: Sequence[int], *, yes: bool) -> Result:
+def _retry_ids(session: Session, ids: Sequence[int], *, yes: bool) -> output.Result:
     from jobsd.jobs import failed
     from jobsd.operations import audit
 

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from jobsd.daemon import statuses, verbs
 from jobsd.daemon.output import Result, print_result
 from jobsd.daemon.project import Project
 from jobsd.daemon.shown_arguments import shown_arguments
-from jobsd.daemon.statuses import DONE, NOT_RUNNING
-from jobsd.daemon.verbs import DURATION, Verb, chosen_format, on_project
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session
@@ -29,20 +28,20 @@ status --json
 """
 
 
-@click.command(cls=Verb, examples=_EXAMPLES)
+@click.command(cls=verbs.Verb, examples=_EXAMPLES)
 @click.option(
     "--watch",
     "every_s",
     is_flag=False,
     flag_value="2s",
-    type=DURATION,
+    type=verbs.DURATION,
     metavar="[EVERY]",
     help="Refresh every so often (default 2s).",
 )
 @click.option(
     "--here", is_flag=True, help="Only the processes of this host, or of this container."
 )
-@on_project
+@verbs.on_project
 def command(project: Project, every_s: float | None, *, here: bool) -> Result:
     """Show on one screen what runs, what waits, what is due next and what failed.
 
@@ -55,7 +54,7 @@ def command(project: Project, every_s: float | None, *, here: bool) -> Result:
         if every_s is not None:
             gc.enable()
         while every_s is not None:
-            print_result(screen(session, shown, watched=True), chosen_format())
+            print_result(screen(session, shown, watched=True), verbs.chosen_format())
             sys.stdout.flush()
             time.sleep(max(every_s, 0.1))
         return screen(session, shown, watched=False)
@@ -70,8 +69,8 @@ def _result(
     threshold_s = project.options.supervisor.process_alive_threshold_s
     seen = overview(session, threshold_s, QUEUED_MAX, here=here)
     seen.recurring[:] = map(shown.task, seen.recurring)
-    status = DONE if seen.running else NOT_RUNNING
-    if chosen_format().as_json:
+    status = statuses.DONE if seen.running else statuses.NOT_RUNNING
+    if verbs.chosen_format().as_json:
         return Result(seen.document(), status=status)
     screen = Screen(seen, figures(session, seen), watched=watched)
     return Result(None, (screen,), status=status)

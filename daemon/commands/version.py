@@ -2,15 +2,14 @@
 
 import click
 
-from jobsd.daemon.output import Result, Value
-from jobsd.daemon.verbs import Verb
+from jobsd.daemon import output, verbs
 from jobsd.machine import PROGRAM_VERSION
 
 
-@click.command(cls=Verb, examples="version\nversion --json")
-def command() -> Result:
+@click.command(cls=verbs.Verb, examples="version\nversion --json")
+def command() -> output.Result:
     """Print the version."""
     import platform
 
     facts = {"version": PROGRAM_VERSION, "python": platform.python_version()}
-    return Result(facts, (Value(f"jobsd {PROGRAM_VERSION}"),))
+    return output.Result(facts, (output.Value(f"jobsd {PROGRAM_VERSION}"),))

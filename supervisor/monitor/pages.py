@@ -17,12 +17,9 @@ from jobsd.configuration.options import Options
 from jobsd.database.connection import Session, Target
 from jobsd.processes.scoreboard import Scoreboard
 
-from . import health
+from . import freshness, health, heartbeats, scraping
 from .database_thread import DatabaseThread
-from .freshness import Fresh
-from .heartbeats import LastHeartbeats, last_heartbeats
 from .http import Page, Reply
-from .scraping import Scraping
 
 T = TypeVar("T")
 
@@ -46,14 +43,14 @@ class Pages:
         self._scoreboard = scoreboard
         self._database_thread = database_thread
         self._options = options
-        self._scraping = Scraping(
+        self._scraping = scraping.Scraping(
             target,
             scoreboard,
             database_thread.history,
             options.workers,
             target_s=options.monitor.latency_target_s,
         )
-        self._heartbeat = Fresh(_reader(target, last_heartbeats))
+        self._heartbeat = freshness.Fresh(_reader(target, heartbeats.last_heartbeats))
 
     @cached_property
     def _expected(self) -> health.Expected:
@@ -93,7 +90,7 @@ class Pages:
         """Return whether the tree can run jobs."""
         return _reply(health.ready(self._scoreboard, self._expected))
 
-    def _latest_heartbeats(self) -> LastHeartbeats:
+    def _latest_heartbeats(self) -> heartbeats.LastHeartbeats:
         asked, seen = self._heartbeat.last, self._database_thread.heartbeats
         return seen if asked is None or seen.seen_at > asked.seen_at else asked
 

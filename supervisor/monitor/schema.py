@@ -6,8 +6,7 @@ from collections.abc import Callable
 from psycopg import errors
 
 from jobsd.clock import monotonic
-from jobsd.database.connection import Target
-from jobsd.database.migrate import bring_up
+from jobsd.database import connection, migrate
 from jobsd.errors import SchemaError
 from jobsd.instruments.events import emit
 
@@ -27,7 +26,7 @@ def _ignore(_cause: str) -> None:
 class Schema:
     """Brings the tables up to date, once in the life of a monitor, and reports it once."""
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: connection.Target) -> None:
         self._target = target
         self._are_right = False
         self._reported = False
@@ -53,7 +52,7 @@ class Schema:
     def _bring_up_to_date(self, waiting: Callable[[], None]) -> None:
         try:
             report = _ignore if self._reported else blocked
-            applied = _in_thread(lambda: bring_up(self._target, report), waiting)
+            applied = _in_thread(lambda: migrate.bring_up(self._target, report), waiting)
         except (SchemaError, errors.LockNotAvailable) as error:
             self._again_at = monotonic() + AGAIN_S
             if not self._reported:

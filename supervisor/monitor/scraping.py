@@ -19,9 +19,8 @@ from jobsd.instruments.figures import DatabaseFigures
 from jobsd.operations.gauges import database_figures
 from jobsd.processes.scoreboard import Scoreboard
 
-from .arrivals import Arrivals
+from . import arrivals, freshness
 from .desired_workers import desired_workers
-from .freshness import SHARE, Fresh
 from .history import History
 from .tree_figures import busy_jobs, tree_figures
 
@@ -47,15 +46,15 @@ class Scraping:
         workers: tuple[WorkerOptions, ...] = (),
         *,
         target_s: float | None = None,
-        share: float = SHARE,
+        share: float = freshness.SHARE,
     ) -> None:
         self._scoreboard = scoreboard
         self._history = history
         self._workers = workers
         self._target_s = target_s
-        self._arrivals = Arrivals()
+        self._arrivals = arrivals.Arrivals()
         self._session = Session(target, "jobsd monitor metrics", deadline_s=DEADLINE_S)
-        self._figures = Fresh(self._read_figures, share=share)
+        self._figures = freshness.Fresh(self._read_figures, share=share)
 
     def answer(self, *, openmetrics: bool = False) -> tuple[bytes, str]:
         """Return the exposition and its content type."""

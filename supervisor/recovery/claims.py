@@ -14,9 +14,7 @@ from psycopg import errors
 
 from jobsd.database.connection import Session
 from jobsd.database.statements import Statements
-from jobsd.jobs import limits
-from jobsd.jobs.claims import InClaim
-from jobsd.jobs.policy import Ending
+from jobsd.jobs import claims, limits, policy
 
 STATEMENTS = Statements("jobsd.supervisor.recovery", "claims.sql")
 
@@ -46,9 +44,9 @@ class DeadProcess:
     process_id: int
     process: str
     error: dict[str, Any]
-    running: Collection[InClaim] = ()
-    succeeded: Collection[InClaim] = ()
-    endings: Collection[Ending] = ()
+    running: Collection[claims.InClaim] = ()
+    succeeded: Collection[claims.InClaim] = ()
+    endings: Collection[policy.Ending] = ()
     threads: int = 0
     coroutines: int = 0
     release: bool = False

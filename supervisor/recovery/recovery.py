@@ -14,13 +14,11 @@ from jobsd.database.commits import Commits
 from jobsd.database.connection import Session
 from jobsd.instruments.events import emit
 from jobsd.jobs.policy import Ending
-from jobsd.processes import registry
-from jobsd.processes.counters import FAILURES
+from jobsd.processes import counters, registry
 from jobsd.processes.entry import ScoreboardEntry
 
-from . import exit_errors
+from . import exit_errors, peers
 from .claims import STATEMENTS, DeadProcess, Recovered, RecoveredJob, SeenHeartbeat, recover
-from .peers import PeerProcess
 
 REMEMBERED_MAX = 1000
 THREADS_UNKNOWN = 3
@@ -86,7 +84,7 @@ class Recovery:
             entry.free()
         return True
 
-    def recover_vanished(self, peer: PeerProcess) -> bool:
+    def recover_vanished(self, peer: peers.PeerProcess) -> bool:
         """Recover a process of this machine that is gone, as its whole tree may be."""
         dead = DeadProcess(
             peer.id,
@@ -108,7 +106,7 @@ class Recovery:
 
         return self._settle(dead, report).complete
 
-    def prune(self, peer: PeerProcess, still_s: float) -> bool:
+    def prune(self, peer: peers.PeerProcess, still_s: float) -> bool:
         """Recover a peer whose heartbeat has stopped; if it lives, it finds its row gone.
 
         One that beats meanwhile is left alone, or finds its row gone.
@@ -215,7 +213,7 @@ class Recovery:
             if job.class_name:
                 self._entry.job_class(job.class_name).count(outcome)
         if job.error is not None:
-            if outcome in FAILURES:
+            if outcome in counters.FAILURES:
                 self._entry.count_failure(str(job.error.get("type", "")), outcome)
             if "kill_after" in job.error:
                 of_queue.count("timed_out_hard")
@@ -241,7 +239,7 @@ def _child(entry: ScoreboardEntry) -> dict[str, Any]:
     return {"kind": entry.kind, "child": entry.name, "child_pid": entry.pid}
 
 
-def _other(peer: PeerProcess) -> dict[str, Any]:
+def _other(peer: peers.PeerProcess) -> dict[str, Any]:
     return {
         "kind": peer.kind,
         "process": peer.name,

@@ -20,12 +20,11 @@ from yaml.composer import Composer
 
 from jobsd.text import is_storable
 
+from . import secrecy, syntax
 from .faults import Faults, quoted, shortened
 from .nodes import Mapping, Node, Pair, Scalar, Sequence
-from .secrecy import has_password, is_secret
 from .source import Source, SourceSpan
 from .substitution import FORMS, Masked, Substitution
-from .syntax import in_words
 
 DEPTH_MAX = 32
 VALUES_MAX = 250_000
@@ -57,7 +56,7 @@ def compose(source: Source, environ: c.Mapping[str, str], faults: Faults) -> Nod
     except _Malformed as malformed:
         faults.add(malformed.span, malformed.message)
     except yaml.YAMLError as error:
-        for start, end, message, hint in in_words(error, source, masked):
+        for start, end, message, hint in syntax.in_words(error, source, masked):
             faults.add(SourceSpan(source, start, end), message, hint)
     else:
         return None if isinstance(root, Scalar) and root.is_null else root
@@ -145,7 +144,7 @@ class _Composer(Composer):
         """Return whether the value of a key is secret, by the key's name."""
         if self._masked.within(key.start_mark.index, key.end_mark.index):
             return True
-        return is_secret(key.value, below=self._secret)
+        return secrecy.is_secret(key.value, below=self._secret)
 
     def _extent(self, alias: yaml.AliasEvent) -> tuple[int, int]:
         """Return the size of what an alias stands for, itself included, and the height."""
@@ -178,7 +177,7 @@ class _Composer(Composer):
             return
         self._read = end
         texts = {self._source.text[start:end], node.value}
-        if start < end and (self._secret or any(map(has_password, texts))):
+        if start < end and (self._secret or any(map(secrecy.has_password, texts))):
             span = _without_properties(self._source, self._masked, start, end)
             secrets.add_value(span.start, span.end)
 
@@ -247,7 +246,7 @@ class _Converter:
         text = node.value
         if found:
             text = self._substituted(node, span, found)
-            if has_password(text):
+            if secrecy.has_password(text):
                 self._source.secrets.add_value(span.start, span.end)
         if "\0" in text:
             self._faults.add(span, "a text can't hold a NUL character")

@@ -5,9 +5,7 @@ A setting that it does not set is a comment in it, with its default.
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from .options import SECTIONS
-from .queue_file import TOP
-from .setting import Setting, settings_of
+from . import options, queue_file, setting
 
 _HEAD = """\
 # What runs here. `bin/jobs check` reads this file and reports every fault at once.
@@ -34,9 +32,9 @@ def example_queue_file(processes: str, modules: Sequence[str] = ()) -> str:
     shown = {"processes": processes, "import": f"[{', '.join(modules or ('app.jobs',))}]"}
     lines = [
         _line("  " if modules and key == "import" else "  # ", key, row, shown)
-        for _, key, row in TOP
+        for _, key, row in queue_file.TOP
     ]
-    for section in sorted(SECTIONS, key=lambda section: section not in _SET):
+    for section in sorted(options.SECTIONS, key=lambda section: section not in _SET):
         lines += ["", *_section(section, shown)]
     return _HEAD + "\n".join(lines) + "\n"
 
@@ -44,7 +42,7 @@ def example_queue_file(processes: str, modules: Sequence[str] = ()) -> str:
 def _section(section: str, shown: Mapping[str, str]) -> Iterator[str]:
     keys = _SET.get(section, ())
     yield f"  {section}:" if keys else f"  # {section}:"
-    for place, (_, key, row) in enumerate(settings_of(SECTIONS[section])):
+    for place, (_, key, row) in enumerate(setting.settings_of(options.SECTIONS[section])):
         if not keys:
             prefix = "  #   "
         elif key in keys:
@@ -54,6 +52,6 @@ def _section(section: str, shown: Mapping[str, str]) -> Iterator[str]:
         yield _line(prefix, key, row, shown)
 
 
-def _line(prefix: str, key: str, row: Setting[object], shown: Mapping[str, str]) -> str:
+def _line(prefix: str, key: str, row: setting.Setting[object], shown: Mapping[str, str]) -> str:
     text = f"{prefix}{key}: {shown.get(key, row.default_in_yaml)}"
     return f"{text:<{_COLUMN}}  # {row.sentence}"

@@ -12,10 +12,9 @@ from __future__ import annotations
 
 from typing import Self, TypeVar
 
+from . import kinds, source
 from .faults import Faults, Mistake, Mistakes, known, nearest, quoted
-from .kinds import Kind
 from .nodes import Mapping, Node, Scalar, Sequence, is_null
-from .source import SourceSpan
 
 T = TypeVar("T")
 
@@ -24,7 +23,7 @@ class Entry:
     """One mapping while it is read; `node` None: nothing is given, all is default."""
 
     def __init__(
-        self, node: Mapping | None, path: str, span: SourceSpan, faults: Faults
+        self, node: Mapping | None, path: str, span: source.SourceSpan, faults: Faults
     ) -> None:
         self.span = span
         self.path = path
@@ -59,7 +58,7 @@ class Entry:
         pair = self._pairs.get(key)
         return None if pair is None or is_null(pair.value) else pair.value
 
-    def read(self, key: str, kind: Kind[T], default: T) -> T:
+    def read(self, key: str, kind: kinds.Kind[T], default: T) -> T:
         """Return the field's value; the default when it is missing or faulty."""
         self._asked.add(key)
         if (pair := self._pairs.get(key)) is None:
@@ -103,7 +102,7 @@ class Entry:
         """Add a fault of a field that is good by itself and bad among the others."""
         self._faults.add(self.span_of(key), f"{self.path_of(key)} {message}", hint)
 
-    def span_of(self, key: str) -> SourceSpan:
+    def span_of(self, key: str) -> source.SourceSpan:
         """Return where a field's value stands; where it is missing, the span of the mapping."""
         pair = self._pairs.get(key)
         return pair.value.span if pair else self.span
@@ -113,7 +112,7 @@ class Entry:
         return f"{self.path}.{key}" if self.path else key
 
 
-def take(node: Node, kind: Kind[T], path: str, faults: Faults, *, default: T) -> T:
+def take(node: Node, kind: kinds.Kind[T], path: str, faults: Faults, *, default: T) -> T:
     """Return the value of a node; the default, and its faults, when it can't be taken."""
     try:
         return kind(node)

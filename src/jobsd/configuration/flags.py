@@ -3,12 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
+from . import fields, source
 from .faults import Faults
-from .fields import take
 from .nodes import Scalar
 from .options import SECTIONS, Options, StartOptions
 from .setting import Setting, settings_of
-from .source import Source, SourceSpan
 
 Text = str | bool | tuple[str, ...] | None
 
@@ -82,7 +81,7 @@ class Given:
                 node.span, f"{by} is empty", "give a value, or leave the option out"
             )
             return
-        value = take(node, row.kind, by, self._faults, default=_FAULTY)
+        value = fields.take(node, row.kind, by, self._faults, default=_FAULTY)
         if value is not _FAULTY:
             self._values[row], self._by[row] = value, by
 
@@ -105,4 +104,4 @@ def _variable(environ: Mapping[str, str], name: str) -> Scalar | None:
 
 
 def _scalar(by: str, text: str) -> Scalar:
-    return Scalar(SourceSpan(Source(by, ""), 0, 0), text, plain=False)
+    return Scalar(source.SourceSpan(source.Source(by, ""), 0, 0), text, plain=False)

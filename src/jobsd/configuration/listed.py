@@ -7,15 +7,11 @@ from typing import cast
 
 from jobsd.instruments.redaction import redact
 
-from . import queue_file
-from .document import compose
+from . import document, load, queue_file, sections, setting
 from .faults import Faults
 from .flags import Flags
-from .load import load_for_commands
 from .nodes import Mapping, Node, Scalar, Sequence
 from .options import LISTS, SECTIONS, Options
-from .sections import pick
-from .setting import Setting, settings_of
 from .source import read_source
 
 Row = dict[str, object]
@@ -32,16 +28,16 @@ def settings(root: Path, environ: Environment[str, str], flags: Flags) -> Iterat
     Raises:
         ConfigurationError: with every fault of the file, the environment and the flags.
     """
-    options = load_for_commands(root, environ, flags)
+    options = load.load_for_commands(root, environ, flags)
     origins = _Origins(environ, flags, _file(root, environ, options))
-    for field, key, row in settings_of(Options):
+    for field, key, row in setting.settings_of(Options):
         yield _row(key, field, getattr(options, field), origins.of(row, (key,)))
     for section, options_class in SECTIONS.items():
         held = getattr(options, section)
         for number, each in enumerate(held if section in LISTS else [held]):
             index = (number,) if section in LISTS else ()
             name = f"{section}[{number}]" if index else section
-            for field, key, row in settings_of(options_class):
+            for field, key, row in setting.settings_of(options_class):
                 origin = origins.of(row, (section, *index, key))
                 yield _row(f"{name}.{key}", field, getattr(each, field), origin)
 
@@ -80,7 +76,7 @@ class _Origins:
         self._flags = flags
         self._file = file
 
-    def of(self, row: Setting[object], path: tuple[str | int, ...]) -> tuple[str, bool]:
+    def of(self, row: setting.Setting[object], path: tuple[str | int, ...]) -> tuple[str, bool]:
         """Return the flag, the variable, FILE:LINE, or the default; whether variables count."""
         written = _find(self._file, path)
         if row.flag_name in self._flags.given:
@@ -110,8 +106,8 @@ def _file(root: Path, environ: Environment[str, str], options: Options) -> Node 
     source = read_source(root, options.config)
     if source is None:
         return None
-    whole = compose(source, environ, faults := Faults())
-    return pick(whole, options.environment, queue_file.is_own, faults).used
+    whole = document.compose(source, environ, faults := Faults())
+    return sections.pick(whole, options.environment, queue_file.is_own, faults).used
 
 
 def _find(node: Node | None, path: tuple[str | int, ...]) -> Node | None:

@@ -18,15 +18,12 @@ from jobsd.errors import ConfigurationError, Fault
 from jobsd.instruments.redaction import redact
 from jobsd.late import dataclass
 
-from . import queue_file
-from .document import compose
+from . import document, nodes, queue_file, setting
 from .faults import Faults, quoted
 from .flags import Flags, Given
-from .nodes import Pair
 from .options import KINDS, TRYING, Options, StartOptions, SupervisorOptions
 from .queue_file import QueueFile
 from .sections import Sections, pick
-from .setting import settings_of
 from .source import Source, SourceSpan, UnreadableError, read_source
 
 if TYPE_CHECKING:
@@ -163,7 +160,7 @@ class _Reading:
         return tuple(recurring_file.read(sections.used, zone, faults, self._warnings))
 
     def _sections(
-        self, name: str, is_own: Callable[[Pair], bool], without: str
+        self, name: str, is_own: Callable[[nodes.Pair], bool], without: str
     ) -> tuple[Sections, SourceSpan]:
         try:
             source = read_source(self.root, name)
@@ -177,7 +174,7 @@ class _Reading:
             self._missing.add(name)
             self._warnings.append(f"{name} does not exist: {without}")
             source = Source(name, "")
-        root = compose(source, self._environ, self.faults)
+        root = document.compose(source, self._environ, self.faults)
         sections = pick(root, self._start.environment, is_own, self.faults)
         if sections.warning:
             counts = without if sections.used is None else "`default` alone counts"
@@ -186,7 +183,7 @@ class _Reading:
 
     def _named_by(self, name: str) -> str:
         """Return the flag or the variable that names a file, "" for a default's name."""
-        for field, _, row in settings_of(StartOptions):
+        for field, _, row in setting.settings_of(StartOptions):
             if field in {"config", "recurring"} and getattr(self._start, field) == name:
                 return self._given.by(row)
         return ""

@@ -3,13 +3,8 @@
 import collections.abc as c
 from pathlib import Path
 
-from . import recurring_file
-from .document import compose
+from . import document, flags, nodes, options, recurring_file, sections
 from .faults import Faults
-from .flags import Flags, Given
-from .nodes import Mapping
-from .options import StartOptions
-from .sections import pick
 from .source import UnreadableError, read_source
 
 
@@ -19,15 +14,15 @@ def explain_missing_task(root: Path, environ: c.Mapping[str, str], key: str) -> 
     Nothing when it has none; its faults are not reported.
     """
     faults = Faults()
-    start = StartOptions(**Given(environ, Flags(), faults).start_options())
+    start = options.StartOptions(**flags.Given(environ, flags.Flags(), faults).start_options())
     try:
         source = read_source(root, start.recurring_file)
     except UnreadableError:
         return ""
-    top = compose(source, environ, faults) if source else None
-    if not isinstance(top, Mapping):
+    top = document.compose(source, environ, faults) if source else None
+    if not isinstance(top, nodes.Mapping):
         return ""
-    used = pick(top, start.environment, recurring_file.is_own, faults).used
+    used = sections.pick(top, start.environment, recurring_file.is_own, faults).used
     if used and key in used.pairs:
         return f"{start.recurring_file} has it: a daemon loads that when it starts, and on HUP"
     if used is top or not (names := _sections_with(key, top)):
@@ -38,9 +33,9 @@ def explain_missing_task(root: Path, environ: c.Mapping[str, str], key: str) -> 
     )
 
 
-def _sections_with(key: str, top: Mapping) -> list[str]:
+def _sections_with(key: str, top: nodes.Mapping) -> list[str]:
     return [
         name
         for name, pair in top.pairs.items()
-        if isinstance(pair.value, Mapping) and key in pair.value.pairs
+        if isinstance(pair.value, nodes.Mapping) and key in pair.value.pairs
     ]

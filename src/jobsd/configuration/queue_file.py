@@ -6,10 +6,9 @@ from typing import Any
 
 from jobsd.late import dataclass
 
+from . import flags, nodes, source
 from .faults import Faults
 from .fields import Entry
-from .flags import Given
-from .nodes import Mapping, Pair
 from .options import (
     LISTS,
     SECTIONS,
@@ -20,7 +19,6 @@ from .options import (
     SupervisorOptions,
 )
 from .setting import Setting, settings_of
-from .source import SourceSpan
 
 Rows = Iterable[tuple[str, str, Setting[Any]]]
 
@@ -40,10 +38,10 @@ class QueueFile:
 
     options: dict[str, Any]
     wants_scheduler: bool
-    span: SourceSpan
+    span: source.SourceSpan
 
 
-def is_own(pair: Pair) -> bool:
+def is_own(pair: nodes.Pair) -> bool:
     """Return whether a pair of the top level is a setting, not a section."""
     return pair.key.text in _KEYS
 
@@ -58,9 +56,9 @@ class Reader:
 
     environment: str
     faults: Faults
-    given: Given | None = None
+    given: flags.Given | None = None
 
-    def read(self, section: Mapping | None, span: SourceSpan) -> QueueFile:
+    def read(self, section: nodes.Mapping | None, span: source.SourceSpan) -> QueueFile:
         """Read one section; `span` is for faults without a place of their own."""
         with Entry(section, "", span, self.faults) as entry:
             found = self._values(TOP, entry)

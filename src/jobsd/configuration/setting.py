@@ -15,9 +15,7 @@ from typing import Any, Generic, TypeVar, cast
 
 from jobsd.late import dataclass
 
-from .kinds import Kind
-from .nodes import Scalar
-from .source import NOWHERE
+from . import kinds, nodes, source
 
 T = TypeVar("T")
 
@@ -32,7 +30,7 @@ class Setting(Generic[T]):
     it. With `adds` the values of the flag follow those of the file instead of replacing them.
     """
 
-    kind: Kind[T]
+    kind: kinds.Kind[T]
     default: str
     sentence: str
     flag: str = ""
@@ -61,11 +59,11 @@ class Setting(Generic[T]):
     def default_value(self, *, trying: bool = False) -> T:
         """Return the default as a value."""
         text = self.default_when_trying if trying else ""
-        return self.kind(Scalar(NOWHERE, text or self.default, plain=True))
+        return self.kind(nodes.Scalar(source.NOWHERE, text or self.default, plain=True))
 
 
 def setting(  # noqa: PLR0913 - what there is to know of a setting
-    kind: Kind[T],
+    kind: kinds.Kind[T],
     default: str,
     sentence: str,
     flag: str = "",

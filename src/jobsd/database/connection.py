@@ -20,17 +20,15 @@ from psycopg import conninfo, errors
 from jobsd.errors import DatabaseUnreachableError
 from jobsd.late import dataclass
 
+from . import listener, session_settings, steps
 from .deadline import (
     OUTAGES,
     STATEMENT_TIMEOUT_S,
     DeadlineConnection,
     open_connection,
 )
-from .listener import Listener
 from .parameters import Plain, as_bytes
-from .session_settings import CLIENT_CHECK, NOT_HERE, setting_query, settings
 from .statements import Statement, Topic, channel, tables_are_at
-from .steps import latest_version, works_with_older
 
 Row = tuple[Any, ...]
 
@@ -85,7 +83,7 @@ class Session:
         self.name = name
         self.deadline_s = target.deadline_s if deadline_s is None else deadline_s
         self._plan_once = plan_once
-        self._listener = Listener(
+        self._listener = listener.Listener(
             target.listen_url,
             channel(target.schema, topic),
             name,
@@ -207,7 +205,7 @@ class Session:
         try:
             pooled = _is_pooled(connection, plan_once=self._plan_once)
             connection.prepare_threshold = None if pooled else 0
-            if works_with_older():
+            if steps.works_with_older():
                 _ask_version(connection, self.target.schema)
             self._listener.open(connection, pooled=pooled)
         except BaseException:
@@ -298,7 +296,7 @@ def _ask_version(connection: DeadlineConnection, schema: str) -> None:
     with contextlib.suppress(*UNKNOWN):
         row = connection.execute(VERSION.render(schema), prepare=False).fetchone()
         if row is not None:
-            tables_are_at(schema, row[0], latest_version())
+            tables_are_at(schema, row[0], steps.latest_version())
 
 
 def _is_pooled(connection: DeadlineConnection, *, plan_once: bool) -> bool:
@@ -307,16 +305,16 @@ def _is_pooled(connection: DeadlineConnection, *, plan_once: bool) -> bool:
     A pooler makes up the process id that it sends to its clients. A setting on its
     connections would stay for other clients, and a statement prepared there is not ours.
     """
-    wanted = settings(connection.deadline_s, plan_once=plan_once)
+    wanted = session_settings.settings(connection.deadline_s, plan_once=plan_once)
     try:
         return not _configure(connection, wanted)
-    except NOT_HERE:
-        del wanted[CLIENT_CHECK]
+    except session_settings.NOT_HERE:
+        del wanted[session_settings.CLIENT_CHECK]
         return not _configure(connection, wanted)
 
 
 def _configure(connection: DeadlineConnection, wanted: Mapping[str, str]) -> bool:
     row = connection.execute(
-        setting_query(wanted), (connection.info.backend_pid,), prepare=False
+        session_settings.setting_query(wanted), (connection.info.backend_pid,), prepare=False
     ).fetchone()
     return row is not None and row[0] is not None

@@ -16,9 +16,8 @@ from psycopg import errors, sql
 
 from jobsd.errors import SchemaError
 
-from . import schema_locks
+from . import grants, schema_locks
 from .connection import VERSION, Session, Target
-from .grants import REMEDY
 from .schema_locks import Patience
 from .steps import (
     Migration,
@@ -45,7 +44,7 @@ def version(session: Session) -> int:
     except (errors.UndefinedTable, errors.InvalidSchemaName):
         return 0
     except errors.InsufficientPrivilege as error:
-        message = f"the tables can't be read: {_first_line(error)}: {REMEDY}"
+        message = f"the tables can't be read: {_first_line(error)}: {grants.REMEDY}"
         raise SchemaError(message, remedy="") from error
 
 

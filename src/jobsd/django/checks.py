@@ -2,19 +2,18 @@
 
 from typing import Any
 
-from . import queue
-from .library import checks, conf, db
+from . import library, queue
 
 
 def check_database(**_options: Any) -> list[Any]:  # noqa: ANN401 - Django's
     """Return what is wrong with the database of the queue; it is not connected to."""
     alias = queue.alias()
-    if alias not in conf.settings.DATABASES:
+    if alias not in library.conf.settings.DATABASES:
         reported = f"JOBSD_DATABASE: there is no {alias!r} in DATABASES"
-        hint = f"There are: {', '.join(db.connections)}"
-        return [checks.Error(reported, hint=hint, id="jobsd.E001")]
+        hint = f"There are: {', '.join(library.db.connections)}"
+        return [library.checks.Error(reported, hint=hint, id="jobsd.E001")]
     if queue.connection().vendor != "postgresql":
         reported = f"the queue is in DATABASES[{alias!r}], which is no PostgreSQL"
         hint = "Name one that is in JOBSD_DATABASE."
-        return [checks.Error(reported, hint=hint, id="jobsd.E002")]
+        return [library.checks.Error(reported, hint=hint, id="jobsd.E002")]
     return []

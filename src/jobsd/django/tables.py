@@ -2,14 +2,12 @@
 
 from typing import Any
 
-from jobsd.database.connection import Target
+from jobsd.database import connection, statements
 from jobsd.database.migrate import migrate
-from jobsd.database.statements import Statements
 
-from . import queue
-from .library import db
+from . import library, queue
 
-_STATEMENTS = Statements("jobsd.django", "tables.sql")
+_STATEMENTS = statements.Statements("jobsd.django", "tables.sql")
 
 
 def make(_apps: Any, schema_editor: Any) -> None:  # noqa: ANN401 - Django's
@@ -22,8 +20,8 @@ def bring_up_to_date(*, using: str, **_facts: Any) -> None:  # noqa: ANN401
 
     Also behind each `migrate`: a new version of jobsd has new steps.
     """
-    if using == queue.alias() and db.connections[using].vendor == "postgresql":
-        migrate(Target(queue.url_of(db.connections[using]), queue.SCHEMA))
+    if using == queue.alias() and library.db.connections[using].vendor == "postgresql":
+        migrate(connection.Target(queue.url_of(library.db.connections[using]), queue.SCHEMA))
 
 
 def empty_with_a_test(*, using: str, **facts: Any) -> None:  # noqa: ANN401
@@ -35,7 +33,7 @@ def empty_with_a_test(*, using: str, **facts: Any) -> None:  # noqa: ANN401
     """
     if not queue.is_in_test() or "plan" in facts or using != queue.alias():
         return
-    if db.connections[using].vendor == "postgresql":
-        with db.connections[using].cursor() as cursor:
+    if library.db.connections[using].vendor == "postgresql":
+        with library.db.connections[using].cursor() as cursor:
             cursor.execute(_STATEMENTS["empty"].render(queue.SCHEMA))
             cursor.execute("; ".join(row[0] for row in cursor.fetchall()) or "SELECT")

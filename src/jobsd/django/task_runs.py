@@ -7,8 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from jobsd.jobs import registry
-from jobsd.jobs.current import CurrentJob, current_job
+from jobsd.jobs import current, registry
 from jobsd.jobs.policy import constant, judge
 from jobsd.machine import hostname
 from jobsd.text import error_stack, error_type
@@ -64,7 +63,7 @@ class _Attempt:
     """One attempt of a task, and what Django is told of it, without asking the database."""
 
     def __init__(self, task: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:  # noqa: ANN401
-        self._job: CurrentJob = current_job()
+        self._job: current.CurrentJob = current.current_job()
         carried: dict[str, str] = self._job.context.get("task") or {}
         enqueued_at = carried.get("enqueued_at")
         self.result = task_results.made(

@@ -11,13 +11,10 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
-from jobsd.jobs import client, registry
+from jobsd.jobs import client, durations, registry, signature, time_limits
 from jobsd.jobs.draft import Options, draft
-from jobsd.jobs.durations import bounded_duration_s
 from jobsd.jobs.policy import Policy, exponential
 from jobsd.jobs.registry import Definition
-from jobsd.jobs.signature import Signature
-from jobsd.jobs.time_limits import read_time_limit
 from jobsd.operations.job_info import find
 
 from . import task_results, task_runs
@@ -97,10 +94,10 @@ def _definition(task: Any, result_ttl: Any) -> Definition:  # noqa: ANN401 - Dja
         -int(task.priority),
         policy,
         f"{task.module_path} (a task)",
-        takes=Signature(task.func, *([None] if task.takes_context else [])),
+        takes=signature.Signature(task.func, *([None] if task.takes_context else [])),
         coroutine=performed.soon if asynchronous else None,
-        time_limit=read_time_limit(options["timeout"]),
-        result_ttl_s=bounded_duration_s(
+        time_limit=time_limits.read_time_limit(options["timeout"]),
+        result_ttl_s=durations.bounded_duration_s(
             "result_ttl", getattr(task, "result_ttl", None) or result_ttl
         ),
     )

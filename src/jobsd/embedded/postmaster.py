@@ -16,11 +16,10 @@ from pathlib import Path
 from jobsd.errors import EmbeddedServerError
 from jobsd.late import dataclass
 
-from . import folders, log
+from . import folders, locks, log
 from .account import Account, server_environment
 from .binaries import Binaries
 from .location import PORT, Location
-from .locks import poll_times
 
 STUCK_S = 10.0
 """A fast shutdown that is not at its checkpoint by then waits for a process that hangs."""
@@ -149,7 +148,7 @@ def end(pid: int, location: Location, timeout_s: float) -> None:
     """
     _signal(pid, signal.SIGINT)
     cut_short = False
-    for waited_s in poll_times(timeout_s):
+    for waited_s in locks.poll_times(timeout_s):
         if not is_alive(pid):
             return
         if waited_s > STUCK_S and not cut_short and not _is_checkpointing(location):

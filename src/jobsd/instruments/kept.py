@@ -11,10 +11,7 @@ from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from .bound_job import Bound, running_job
-from .error_facts import normalize_error
-from .layouts import sentence, shown
-from .redaction import redact
+from . import bound_job, error_facts, layouts, redaction
 
 TRIES_MAX = 5
 """So often a log is written anew whose job somebody holds locked, or has removed."""
@@ -80,7 +77,7 @@ class Kept:
         """Say how the thread that writes is woken."""
         self._wake = wake
 
-    def begin(self, job: Bound) -> None:
+    def begin(self, job: bound_job.Bound) -> None:
         """Take note that a job begins here; one that is performed within it belongs to it."""
         if job.id:
             key = job.id, job.attempt
@@ -90,7 +87,7 @@ class Kept:
                     log = self._open[key] = KeptLog(*key, self.most)
                 log.depth += 1
 
-    def end(self, job: Bound) -> None:
+    def end(self, job: bound_job.Bound) -> None:
         """Take note that it has ended: what its threads say later is nobody's."""
         key = job.id, job.attempt
         with self._lock:
@@ -104,7 +101,7 @@ class Kept:
         if not self.most:
             return
         line = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S.%f}"[:-3] + f" {text}"
-        line = redact(line).replace("\0", "�")
+        line = redaction.redact(line).replace("\0", "�")
         with self._lock:
             log = self._find(job_id)
             if log is None:
@@ -117,13 +114,13 @@ class Kept:
 
     def say_facts(self, level: str, logger: str, record: Mapping[str, Any]) -> None:
         """Add what it has logged."""
-        if not self.most or running_job.get() is None:
+        if not self.most or bound_job.running_job.get() is None:
             return
         facts = dict(record)
         level, logger = facts.pop("level", level), facts.pop("logger", logger)
-        event = shown(facts.pop("event", ""))
-        normalize_error(facts)
-        self.say(f"{level.upper()} {logger}: {sentence(event, facts)}")
+        event = layouts.shown(facts.pop("event", ""))
+        error_facts.normalize_error(facts)
+        self.say(f"{level.upper()} {logger}: {layouts.sentence(event, facts)}")
 
     def take(self) -> dict[KeptLog, str]:
         """Return the logs that have changed since the last call."""
@@ -142,7 +139,7 @@ class Kept:
     def _find(self, job_id: int | None) -> KeptLog | None:
         if job_id is not None:
             return next((log for key, log in self._open.items() if key[0] == job_id), None)
-        job = running_job.get()
+        job = bound_job.running_job.get()
         return None if job is None else self._open.get((job.id, job.attempt))
 
 

@@ -9,8 +9,7 @@ from typing import Any, NamedTuple
 
 from jobsd.errors import ProcessExitError, ProcessMissingError, ProcessPrunedError
 
-from .event_list import Event
-from .hooks import on_event
+from . import event_list, hooks
 
 _KINDS = frozenset(
     kind.__name__ for kind in (ProcessExitError, ProcessMissingError, ProcessPrunedError)
@@ -33,14 +32,14 @@ class KilledAttempt(NamedTuple):
 def on_killed(report: Callable[[KilledAttempt], object]) -> None:
     """Call a function for each attempt whose process has died; once for each, on one host."""
 
-    def take(event: Event, facts: dict[str, Any]) -> None:
+    def take(event: event_list.Event, facts: dict[str, Any]) -> None:
         given = facts.get("error")
         # Of a worker itself it is an exception. One that was raised was reported by its job.
         error: dict[str, Any] = {} if isinstance(given, BaseException | None) else given
         if error.get("type") in _KINDS or "kill_after" in error:
             report(_killed(facts, error, retried=event.name == "job.retried"))
 
-    on_event("job.failed", "job.retried")(take)
+    hooks.on_event("job.failed", "job.retried")(take)
 
 
 def _killed(facts: dict[str, Any], error: dict[str, Any], *, retried: bool) -> KilledAttempt:

@@ -19,22 +19,15 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from . import layouts
-from .always import clear_writer, is_logged, set_writer
+from . import always, events, layouts, line_ends, line_handler, log_file, streams, summing
 from .descriptors import Descriptors
-from .events import EVENTS, Event, subscribe
 from .journal import Entries
 from .kept import KEPT
 from .layouts import LEVELS, known_level
 from .lean_structlog import structlog
-from .line_ends import line_ended
-from .line_handler import LineHandler
 from .lines import NO_JOB, Lines, encode, is_line
-from .log_file import open_log
 from .printed import Copied, Printed, end_lines
 from .sink import Sink, journal_reads
-from .streams import write_by_lines
-from .summing import Summing
 
 if TYPE_CHECKING:
     from structlog.typing import EventDict, WrappedLogger
@@ -73,16 +66,16 @@ class _Log:
         self._entries = entries
         self.handler = _Handler(self)
         self._level = LEVELS[level]
-        self.summing: Summing | None = None
+        self.summing: summing.Summing | None = None
         self._root_level = logging.getLogger().level
-        self._unsubscribe = [subscribe(self._write_event, level=level)]
+        self._unsubscribe = [events.subscribe(self._write_event, level=level)]
 
     def begin(self, *, sums: bool, lifecycle: bool) -> None:
         """Sum up events of jobs that repeat; write each step of a job at level info."""
         if sums:
-            self.summing = Summing(self._write_sum)
+            self.summing = summing.Summing(self._write_sum)
         if lifecycle and self._level == LEVELS["info"]:
-            self._unsubscribe.append(subscribe(self._write_step, names=LIFECYCLE))
+            self._unsubscribe.append(events.subscribe(self._write_step, names=LIFECYCLE))
 
     def write(self, line: str, level: str = "info", ours: Mapping[str, Any] = NO_JOB) -> None:
         """Write a line; after lines that were lost, also how many.
@@ -138,15 +131,15 @@ class _Log:
     def _write_sum(self, level: str, facts: dict[str, Any]) -> None:
         self.write_own(level, "logs.summed", facts)
 
-    def _write_step(self, event: Event, facts: dict[str, Any]) -> None:
+    def _write_step(self, event: events.Event, facts: dict[str, Any]) -> None:
         self.write_own("info", event.name, facts)
 
-    def _write_event(self, event: Event, facts: dict[str, Any]) -> None:
+    def _write_event(self, event: events.Event, facts: dict[str, Any]) -> None:
         if self.summing is None or self.summing.admits(event, facts):
             self.write_own(event.level, event.name, facts)
 
 
-class _Handler(LineHandler):
+class _Handler(line_handler.LineHandler):
     """Brings what is logged through `logging` into the log."""
 
     def __init__(self, log: _Log) -> None:
@@ -165,7 +158,7 @@ class _Handler(LineHandler):
         return self._log.render(known_level(method), record.name, entry, record.created)
 
     def emit(self, record: logging.LogRecord) -> None:
-        if is_logged():
+        if always.is_logged():
             return
         try:
             line = self.format(record)
@@ -197,7 +190,7 @@ class _Output:
             _log.write(line, line.level)
         elif _log is not None:
             _log.log_text(str(line), self.name or "structlog")
-        line_ended()
+        line_ends.line_ended()
 
     debug = info = warning = warn = error = exception = critical = fatal = log = msg
 
@@ -239,7 +232,7 @@ def configure(  # noqa: PLR0913 - one call sets up all there is
     lines = Lines(layout, kind, name, line_bytes=sink.line_bytes, has_priority=has_priority)
     _log = _Log(lines, sink, level, path, entries)
     _log.begin(sums=sums, lifecycle=lifecycle)
-    set_writer(_log.write_always)
+    always.set_writer(_log.write_always)
     logging.getLogger().addHandler(_log.handler)
     logging.getLogger().setLevel(LEVELS[level])
     _configure_structlog(LEVELS[level])
@@ -256,7 +249,7 @@ def reopen() -> None:
     log = _log
     if log is None or log.path is None:
         return
-    fd = open_log(log.path)
+    fd = log_file.open_log(log.path)
     try:
         log.sink.move_to(fd)
     finally:
@@ -283,7 +276,7 @@ def _sink(stream: int, path: Path | None, dropped: Callable[[int], None]) -> Sin
 def _opened(path: Path) -> int:
     """Open a log's file; a child that can't writes to the file that its parent has open."""
     try:
-        return open_log(path)
+        return log_file.open_log(path)
     except OSError:
         if _log is None or _log.path != path:
             raise
@@ -317,7 +310,7 @@ def take_descriptors(pipes: Pipes, only_job: Callable[[], int | None]) -> None:
 
     global _descriptors  # noqa: PLW0603 - a process has two of them
     if _takes_output():
-        write_by_lines()
+        streams.write_by_lines()
         _descriptors = Descriptors(log_line, pipes)
 
 
@@ -356,7 +349,7 @@ def _named(
     event: object, logger: str, facts: dict[str, Any]
 ) -> tuple[object, str, dict[str, Any]]:
     """Return event, logger and facts of what others log: none of it is an event of ours."""
-    if not isinstance(event, str) or event not in EVENTS:
+    if not isinstance(event, str) or event not in events.EVENTS:
         return event, logger, facts
     if "message" in facts:
         facts["its_message"] = facts.pop("message")
@@ -366,7 +359,7 @@ def _named(
 def reset() -> None:
     """Log nothing any more, and leave structlog and `logging` as they were found."""
     global _log
-    clear_writer()
+    always.clear_writer()
     log, _log = _log, None
     if log is not None:
         log.close()

@@ -18,10 +18,9 @@ from prometheus_client.registry import Collector
 
 from jobsd.machine import PROGRAM_VERSION
 
-from . import families
+from . import families, plain_text
 from .families import AnyFamily
 from .figures import DatabaseFigures, TreeFigures
-from .plain_text import as_text
 from .queue_metrics import queue_metrics
 from .server_metrics import server_metrics
 from .tree_metrics import tree_metrics
@@ -61,7 +60,7 @@ def exposition_with(
 
 def _written(figures: Scrape, *, openmetrics: bool) -> tuple[bytes, str]:
     if not openmetrics:
-        return as_text(figures.families()), TEXT
+        return plain_text.as_text(figures.families()), TEXT
     registry = CollectorRegistry(auto_describe=False)
     registry.register(figures)
     return _as_openmetrics(registry), OPENMETRICS

@@ -10,8 +10,7 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from .always import is_logged
-from .line_ends import line_ended
+from . import always, line_ends
 
 LINE_MAX = 8192
 """After so many characters without an end of line, a line is ended."""
@@ -74,7 +73,7 @@ class Printed(io.TextIOBase):
 
     def write(self, text: str) -> int:
         """Log each line that is complete; keep the rest for the next call."""
-        if is_logged():
+        if always.is_logged():
             return len(text)
         texts, given = _here.texts, text
         if text and self in _here.ended:
@@ -91,7 +90,7 @@ class Printed(io.TextIOBase):
             UNENDED.add(threading.get_ident())
         for line in lines:
             self.log_line(line)
-        line_ended()
+        line_ends.line_ended()
         return len(text)
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from . import families
+from . import families, figures
 from .families import AnyFamily
-from .figures import DatabaseFigures
 
 
-def server_metrics(database: DatabaseFigures) -> Iterator[AnyFamily]:
+def server_metrics(database: figures.DatabaseFigures) -> Iterator[AnyFamily]:
     """Yield the families."""
     yield families.gauge(
         "dispatch_lag_seconds",

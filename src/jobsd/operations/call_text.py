@@ -6,8 +6,7 @@ It is made of the stored JSON alone: no module of the user's is imported, no val
 from collections.abc import Mapping
 from typing import Any
 
-from jobsd.jobs.argument_writing import is_tagged
-from jobsd.jobs.inspect import FILTERED
+from jobsd.jobs import argument_writing, inspect
 from jobsd.jobs.json_kinds import is_list, is_object
 from jobsd.text import one_line
 
@@ -40,13 +39,13 @@ def _named(values: Mapping[str, Any]) -> list[str]:
 def _written(value: Any) -> str:  # noqa: ANN401 - any JSON
     if value is Ellipsis:
         return "…"
-    if value == FILTERED:
-        return FILTERED
+    if value == inspect.FILTERED:
+        return inspect.FILTERED
     if is_list(value):
         return f"[{', '.join(map(_written, value))}]"
     if not is_object(value):
         return repr(value)
-    if is_tagged(value):
+    if argument_writing.is_tagged(value):
         ((tag, held),) = value.items()
         return _tagged(tag, held)
     return f"{{{', '.join(f'{key!r}: {_written(held)}' for key, held in value.items())}}}"

@@ -9,8 +9,7 @@ from jobsd.database.statements import Statement, Statements
 from jobsd.instruments.figures import Arrived, DatabaseFigures, TableSize, TaskRuns
 from jobsd.jobs import lanes, lost
 
-from . import depths
-from .next_runs import next_run
+from . import depths, next_runs
 
 Rows = list[tuple[Any, ...]]
 
@@ -103,7 +102,7 @@ def _runs(  # noqa: PLR0913, PLR0917 - a row
     schedule: str | None,
     time_zone: str,
 ) -> TaskRuns:
-    next_at = None if schedule is None else next_run(key, schedule, time_zone)
+    next_at = None if schedule is None else next_runs.next_run(key, schedule, time_zone)
     return TaskRuns(enqueued, missed, last_at, failed, next_at)
 
 

@@ -5,9 +5,8 @@ from collections.abc import Iterable, Mapping
 from itertools import groupby
 from typing import Literal
 
-from jobsd.processes import registry
+from jobsd.processes import registry, thresholds
 from jobsd.processes.registry import ProcessRow
-from jobsd.processes.thresholds import dead_after_s, thresholds_in
 
 Life = Literal["alive", "silent", "gone"]
 
@@ -22,7 +21,7 @@ def life(row: ProcessRow, threshold_s: float) -> Life:
     """
     if is_of_here(row.metadata) and registry.start_time(row.pid) != row.metadata.get("started"):
         return "gone"
-    dead_s = dead_after_s(thresholds_in(row.metadata), threshold_s)
+    dead_s = thresholds.dead_after_s(thresholds.thresholds_in(row.metadata), threshold_s)
     return "silent" if row.heartbeat_age_s > dead_s else "alive"
 
 
@@ -35,7 +34,7 @@ def is_of_here(metadata: Mapping[str, object]) -> bool:
 def unlike_trees(rows: Iterable[ProcessRow]) -> str:
     """Say which trees have other settings by which a process is judged; "" when none has."""
     said = sorted(
-        (str(thresholds_in(row.metadata) or ""), f"{row.hostname} (pid {row.pid})")
+        (str(thresholds.thresholds_in(row.metadata) or ""), f"{row.hostname} (pid {row.pid})")
         for row in rows
         if row.kind == "supervisor"
     )

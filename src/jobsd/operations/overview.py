@@ -10,10 +10,9 @@ from jobsd.heartbeat.log import HeartbeatLogs
 from jobsd.jobs import inspect, lost
 from jobsd.late import dataclass
 
-from . import failures
+from . import failures, tasks
 from .processes import processes
 from .queues import queue_rows
-from .tasks import task_rows
 
 Row = dict[str, Any]
 
@@ -87,7 +86,7 @@ def overview(
     this machine count, or of this container.
     """
     rows = processes(session, threshold_s, here=here)
-    planned = [row for row in task_rows(session) if row["next_run"] is not None]
+    planned = [row for row in tasks.task_rows(session) if row["next_run"] is not None]
     planned.sort(key=lambda row: (row["next_run"], row["key"]))
     beat = HeartbeatLogs(session=session).latest()
     return Overview(

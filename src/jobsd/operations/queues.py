@@ -5,8 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 from jobsd.database.connection import Session
-from jobsd.jobs import queues
-from jobsd.jobs.ready import Selection
+from jobsd.jobs import queues, ready
 
 from .depths import depths
 
@@ -55,7 +54,7 @@ def by_urgency(rows: Sequence[Row]) -> list[Row]:
 def takers(rows: Sequence[Row], processes: Sequence[Row]) -> dict[str, int]:
     """Return how many living workers that are not quiet take jobs of each queue."""
     selections = [
-        Selection(tuple(str(process["metadata"].get("queues", "*")).split(",")))
+        ready.Selection(tuple(str(process["metadata"].get("queues", "*")).split(",")))
         for process in processes
         if process["kind"] == "worker"
         and process["life"] == "alive"

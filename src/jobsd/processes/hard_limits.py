@@ -15,8 +15,7 @@ from typing import NamedTuple
 from jobsd.clock import monotonic_ns
 from jobsd.jobs.claims import InClaim
 
-from .endings import OUTCOMES
-from .running_jobs import COROUTINES_MAX, JOBS_END, THREADS_MAX, RunningJobs
+from . import endings, running_jobs
 from .words import Text, Word
 
 _JOB, _CLAIM, _ROW = 1, 2, 8
@@ -27,8 +26,8 @@ LIMITED = 29
 """Up to which row limits were written: behind it, nothing was ever touched."""
 FORCED = 30
 """1 once the last row was written, by the monitor: the process itself can't say it."""
-_ROWS_AT = JOBS_END
-_FORCED_ROW = THREADS_MAX + COROUTINES_MAX
+_ROWS_AT = running_jobs.JOBS_END
+_FORCED_ROW = running_jobs.THREADS_MAX + running_jobs.COROUTINES_MAX
 _STACK_JOB = _ROWS_AT + _ROW * (_FORCED_ROW + 1)
 _STACK_AT, _STACK_WORDS = _STACK_JOB + 1, 511
 LIMITS_END = _STACK_AT + _STACK_WORDS
@@ -81,7 +80,7 @@ class HardLimit:
         """Say what is to become of a job that does not end, and from which moment on."""
         words, at = self._words, self._at
         outcome, wait_s = verdict
-        index = OUTCOMES.index(outcome)
+        index = endings.OUTCOMES.index(outcome)
         numbers = (grace_s * 1e6, limit_s * 1e6, index, wait_s * 1e6, thread)
         # Invariant: by one call. Else a job's thread and the control thread could each have
         # written a half of it.
@@ -98,7 +97,7 @@ class HardLimit:
         self._words[self._at] = int(at_s * 1e9)
 
 
-class HardLimits(RunningJobs):
+class HardLimits(running_jobs.RunningJobs):
     """The part of an entry that holds the limits of its running jobs."""
 
     __slots__ = ()
@@ -115,7 +114,7 @@ class HardLimits(RunningJobs):
 
     def hard_limit_of_slot(self, slot: int) -> HardLimit:
         """Return the row of a slot for coroutines."""
-        return HardLimit(self.words, THREADS_MAX + slot)
+        return HardLimit(self.words, running_jobs.THREADS_MAX + slot)
 
     def moved(self, job_id: int, claim_id: int, new_claim: int) -> None:
         """Record that a job which runs is in another claim: so its limit is."""
@@ -180,5 +179,5 @@ class HardLimits(RunningJobs):
         # than a moment that is over: so as long as this stands, all of it is about one job.
         if self.words[at] != hard:
             return None
-        limits = limit / 1e6, grace / 1e6, OUTCOMES[outcome], wait / 1e6, thread
+        limits = limit / 1e6, grace / 1e6, endings.OUTCOMES[outcome], wait / 1e6, thread
         return Overdue(said, hard, *limits)

@@ -19,9 +19,7 @@ from typing import Any
 
 from jobsd.database.statements import Statements
 from jobsd.errors import NotFoundError, RefusedError
-from jobsd.jobs.definition import Job
-from jobsd.jobs.enqueueable import FunctionJob
-from jobsd.jobs.operation import lent
+from jobsd.jobs import definition, enqueueable, operation
 from jobsd.late import dataclass
 
 from .command import parse_command
@@ -75,11 +73,11 @@ class AllowedCalls:
         )
 
 
-def register(modules: Iterable[str] = (), commands: Iterable[str] = ()) -> type[Job]:
+def register(modules: Iterable[str] = (), commands: Iterable[str] = ()) -> type[definition.Job]:
     """Register the job with what this process may call: see `AllowedCalls`."""
     allowed = AllowedCalls(frozenset(modules), frozenset(commands))
 
-    class RecurringCommandJob(Job):
+    class RecurringCommandJob(definition.Job):
         """Calls the function that a recurring task's `command` names, in the worker."""
 
         name = COMMAND_JOB
@@ -92,7 +90,7 @@ def register(modules: Iterable[str] = (), commands: Iterable[str] = ()) -> type[
                 NotFoundError: when the task is gone, or nothing has the command's name.
                 RefusedError: when it may not be called here.
             """
-            with lent() as session:
+            with operation.lent() as session:
                 rows = session.fetch(STATEMENTS["command"], {"key": key})
             if not rows:
                 raise NotFoundError(f"there is no recurring task {key!r} with a command")
@@ -134,8 +132,8 @@ def _callable(target: str, found: Any) -> Any:  # noqa: ANN401
 
 
 def _is_job(found: object) -> bool:
-    is_class = isinstance(found, type) and issubclass(found, Job)
-    return is_class or isinstance(found, FunctionJob)
+    is_class = isinstance(found, type) and issubclass(found, definition.Job)
+    return is_class or isinstance(found, enqueueable.FunctionJob)
 
 
 def _import(target: str) -> tuple[Any, list[str]]:

@@ -16,9 +16,8 @@ from typing import Any
 from jobsd.database.connection import Session
 from jobsd.database.statements import Statement, Statements
 from jobsd.errors import RefusedError
-from jobsd.jobs import bulk, registry
+from jobsd.jobs import bulk, enqueue, registry
 from jobsd.jobs.draft import Draft, Options, draft
-from jobsd.jobs.enqueue import EnqueuedJob
 from jobsd.late import dataclass
 
 from .command_job import COMMAND_JOB
@@ -185,7 +184,7 @@ def _yields(draft: Draft) -> bool:
     return draft.limited is not None and draft.limited.on_conflict == "discard"
 
 
-def run_now(session: Session, task: StoredTask) -> EnqueuedJob:
+def run_now(session: Session, task: StoredTask) -> enqueue.EnqueuedJob:
     """Enqueue a task's job now, beside its schedule; also when it is turned off.
 
     Where its limit is reached and it may not wait, the job is "discarded", without an id.
@@ -199,11 +198,11 @@ def run_now(session: Session, task: StoredTask) -> EnqueuedJob:
     now: datetime = session.fetch(STATEMENTS["now"])[0][0]
     (stored,) = store(session, [PlannedRun(task, now, draft_of(task))], even_disabled=True)
     if stored.outcome == "discarded":
-        return EnqueuedJob(None, "discarded")
+        return enqueue.EnqueuedJob(None, "discarded")
     if stored.job_id is None:
         why = _REFUSALS.get(stored.outcome, stored.outcome)
         raise RefusedError(f"{task.key!r} was not enqueued: {why}")
-    return EnqueuedJob(stored.job_id, "ready")
+    return enqueue.EnqueuedJob(stored.job_id, "ready")
 
 
 def history(session: Session, key: str, limit: int = 20) -> list[RecurringRun]:

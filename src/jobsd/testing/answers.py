@@ -15,8 +15,7 @@ from jobsd.heartbeat import log as heartbeat_log
 from jobsd.jobs import retention
 from jobsd.recurring import command_job
 
-from .by_hand import ByHand
-from .job_store import JobStore
+from . import by_hand, job_store
 
 Rows = list[tuple[Any, ...]]
 
@@ -29,12 +28,12 @@ class Answers:
 
     keep_finished_s = 86400.0
 
-    def __init__(self, queue: JobStore) -> None:
+    def __init__(self, queue: job_store.JobStore) -> None:
         self._queue = queue
         self.commands: dict[str, str] = {}
         self.heartbeats: list[tuple[int, datetime, str, str]] = []
         self._known: dict[Statement, Callable[[Mapping[str, Any]], Rows]] = {
-            **ByHand(queue).answers(),
+            **by_hand.ByHand(queue).answers(),
             command_job.STATEMENTS["command"]: self._command,
             heartbeat_log.STATEMENTS["record"]: self._heartbeat,
             retention.STATEMENTS["clear"]: self._clear,

@@ -15,8 +15,7 @@ from jobsd.jobs import cancels, discards, failed, inspect, listing, lost, queues
 from jobsd.jobs.queues import Pause
 from jobsd.states import STATES
 
-from . import found, running
-from .job_store import JobStore
+from . import found, job_store, running
 from .recorded_job import RecordedJob
 
 Given = Mapping[str, Any]
@@ -28,7 +27,7 @@ _NOT_SEARCHED = ("error", "error_type", "key", "host", "arguments", "words")
 class ByHand:
     """Answers to the statements of `cancel`, `discard`, `retry`, `find` and `queues`."""
 
-    def __init__(self, queue: JobStore) -> None:
+    def __init__(self, queue: job_store.JobStore) -> None:
         self._queue = queue
 
     def answers(self) -> dict[Statement, Callable[[Given], Rows]]:

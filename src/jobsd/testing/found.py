@@ -11,15 +11,14 @@ from jobsd.jobs.shown_keys import shown_key
 from jobsd.operations.jobs import Examined
 from jobsd.operations.why import Reason
 
-from . import running
-from .job_store import JobStore
+from . import job_store, running
 from .recorded_job import RecordedJob
 
 PROCESS = "test kit"
 """Stands for the worker."""
 
 
-def examined(queue: JobStore, job: RecordedJob) -> Examined:
+def examined(queue: job_store.JobStore, job: RecordedJob) -> Examined:
     """Return all that is known of a job."""
     kept = None if job.written is None else Kept(job.written, PROCESS)
     return Examined(found(job), attempts(job), [*_why(queue, job)], kept)
@@ -81,7 +80,7 @@ def _has_ended(job: RecordedJob) -> bool:
     return job.state in {"finished", "discarded"}
 
 
-def _why(queue: JobStore, job: RecordedJob) -> Iterator[Reason]:
+def _why(queue: job_store.JobStore, job: RecordedJob) -> Iterator[Reason]:
     """Yield what keeps a job from being performed by the test."""
     if job.state == "scheduled":
         sentence = f"it is scheduled for {job.scheduled_at}"

@@ -7,8 +7,7 @@ from contextvars import Context
 from typing import Any
 
 from jobsd.errors import Cancelled
-from jobsd.jobs import interrupts, registry
-from jobsd.jobs.claimed_job import ClaimedJob
+from jobsd.jobs import claimed_job, interrupts, registry
 from jobsd.jobs.interrupts import Interrupt
 from jobsd.performing.interrupter import Interrupter
 from jobsd.performing.perform import Outcome, perform, stored_error
@@ -47,7 +46,7 @@ _running: dict[RecordedJob, Interrupter] = {}
 """What interrupts each job that runs now."""
 
 
-def _run(claimed: ClaimedJob, interrupter: Interrupter) -> Outcome:
+def _run(claimed: claimed_job.ClaimedJob, interrupter: Interrupter) -> Outcome:
     known = registry.find(claimed.class_name)
     if known is None or known.coroutine is None or not _a_loop_runs():
         return _perform(claimed, interrupter)
@@ -58,7 +57,7 @@ def _run(claimed: ClaimedJob, interrupter: Interrupter) -> Outcome:
     return outcomes[0]
 
 
-def _perform(claimed: ClaimedJob, interrupter: Interrupter) -> Outcome:
+def _perform(claimed: claimed_job.ClaimedJob, interrupter: Interrupter) -> Outcome:
     (seat,) = interrupter.threads
     outer = interrupts.find_here()
     seat.enter()
@@ -79,9 +78,9 @@ def described(error: BaseException | None) -> dict[str, Any] | None:
     return found
 
 
-def _claimed(job: RecordedJob) -> ClaimedJob:
+def _claimed(job: RecordedJob) -> claimed_job.ClaimedJob:
     drafted = job.draft
-    return ClaimedJob(
+    return claimed_job.ClaimedJob(
         claim_id=0,
         id=job.id,
         class_name=drafted.class_name,
