@@ -144,7 +144,7 @@ class DatabaseThread:
             return SCHEMA_REST_S
         self._recovery.report_committed()
         dead = self._scoreboard.dead()
-        recovered = [self._recovery.recover(entry) for entry in dead]
+        recovered = [self._progress(self._recovery.recover(entry)) for entry in dead]
         left = self._recover_vanished() or not all(recovered)
         if dead:
             self._due = min(self._due, monotonic() + SECOND_SURVEY_S)
@@ -177,6 +177,15 @@ class DatabaseThread:
             self._registered = False
         return self._outage.note(error)
 
+    def _progress(self, done: bool) -> bool:  # noqa: FBT001 - what was returned
+        """Return whether a process was recovered; either way an attempt has gone on.
+
+        There may be many to recover, and each takes some statements: a monitor that only has
+        much to do is not to be taken for one that hangs.
+        """
+        self._note_poll()
+        return done
+
     def _note_poll(self) -> None:
         self._scoreboard.monitor_polled_ns = monotonic_ns()
 
@@ -201,7 +210,7 @@ class DatabaseThread:
     def _recover_vanished(self) -> bool:
         left = False
         for peer in self._peers.vanished():
-            if self._recovery.recover_vanished(peer):
+            if self._progress(self._recovery.recover_vanished(peer)):
                 self._peers.forget(peer)
             else:
                 left = True
@@ -210,7 +219,7 @@ class DatabaseThread:
     def _prune(self) -> bool:
         left = False
         for peer, still_s in self._peers.standing_still(monotonic()):
-            if self._recovery.prune(peer, still_s):
+            if self._progress(self._recovery.prune(peer, still_s)):
                 self._peers.forget(peer)
             else:
                 left = True

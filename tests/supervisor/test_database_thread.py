@@ -4,6 +4,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+
 from harness.monitor_options import make_options
 from harness.played_tree import PlayedTree, tree_on
 from jobsd.clock import monotonic
@@ -13,6 +19,9 @@ from jobsd.processes.scoreboard import Scoreboard
 from jobsd.supervisor.hang_detection import round_max_s
 from jobsd.supervisor.monitor.database_thread import DatabaseThread
 from waiting import Stopwatch, Took, wait_until
+
+if TYPE_CHECKING:
+    from jobsd.processes.entry import ScoreboardEntry
 
 
 def test_an_attempt_is_not_charged_with_the_rest_before_it() -> None:
@@ -50,3 +59,36 @@ def test_a_monitor_that_rests_is_not_taken_for_one_that_hangs(target: Target) ->
 
 def _polled_since(tree: PlayedTree, polled_ns: int) -> bool:
     return tree.scoreboard.monitor_polled_ns != polled_ns
+
+
+def test_each_process_that_is_recovered_counts_as_progress(
+    target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scoreboard = Scoreboard()
+    scoreboard.supervisor_pid = os.getpid()
+    scoreboard.supervisor_name = "supervisor-test"
+    own, *dead = (_taken(scoreboard, name) for name in ("monitor", "one", "two", "three"))
+    for entry in dead:
+        entry.record_exit(signal.SIGKILL, "signal", 0)
+    context = Context(scoreboard, own, own.name)
+    database_thread = DatabaseThread(context, target, make_options(target), {})
+    recover, seen = database_thread._recovery.recover, list[int]()
+
+    def note(entry: ScoreboardEntry) -> bool:
+        seen.append(scoreboard.monitor_polled_ns)
+        return recover(entry)
+
+    monkeypatch.setattr(database_thread._recovery, "recover", note)
+    database_thread.poll()
+    database_thread._session.close()
+
+    # Else many that take long together would look like one attempt that hangs.
+    assert len(seen) == 3
+    assert seen[0] < seen[1] < seen[2]
+
+
+def _taken(scoreboard: Scoreboard, name: str) -> ScoreboardEntry:
+    entry = scoreboard.free_entry()
+    assert entry is not None
+    entry.take("monitor" if name == "monitor" else "worker", f"{name}-test")
+    return entry
