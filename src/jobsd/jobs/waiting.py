@@ -57,6 +57,8 @@ class Waiting:
         self._new: set[int] = set()
         self._old: set[int] = set()
         self._seen: set[int] = set()
+        self._due: dict[int, tuple[float, float]] = {}
+        """When it is to be asked for each job, and how long after that again."""
         self._waiter = secrets.randbits(62)
         self._reader, self._writer = os.pipe()
         os.set_blocking(self._reader, False)
@@ -102,18 +104,20 @@ class Waiting:
 
     def _run(self) -> None:
         session = Session(self.target, "jobsd waiting", listen=True, topic="done")
-        poll_s, idle_at = POLL_MIN_S, monotonic()
+        told: set[str] = set()
+        idle_at = monotonic()
         while True:
+            rest_s = AGAIN_S
             try:
-                poll_s = POLL_MIN_S if self._register(session) else min(POLL_MAX_S, 2 * poll_s)
-                self._settle(ends(session, [*self._waits]) if self._waits else [])
-                if session.notifications():
-                    poll_s = POLL_MIN_S
+                self._register(session)
+                asked = self._asked(told)
+                self._settle(ends(session, asked) if asked else [])
+                if told := set(session.notifications()):
                     continue
+                rest_s = self._rest_s()
             except OUTAGES:
                 session.close()
                 self._forget()
-                poll_s = AGAIN_S
             except psycopg.Error as error:
                 session.close()
                 self._fail(error)
@@ -122,10 +126,31 @@ class Waiting:
             if self._ending or (now - idle_at >= LINGER_S and self._end()):
                 session.close()
                 return
-            self._rest(session, poll_s if self._waits else LINGER_S)
+            self._rest(session, rest_s)
 
-    def _register(self, session: Session) -> bool:
-        """Say what is waited for, and what no longer; return whether anything was said."""
+    def _asked(self, told: set[str]) -> list[int]:
+        """Return the jobs to ask for: those that we were told of, and those whose time it is.
+
+        However many are waited for, the end of one asks for no other. Those that wait for long
+        come together, at each second.
+        """
+        now = monotonic()
+        due = {job_id: when for job_id, when in self._due.items() if job_id in self._waits}
+        asked = [each for each, (at, _) in due.items() if at <= now or str(each) in told]
+        for job_id in asked:
+            pause_s = due[job_id][1]
+            due[job_id] = (now // pause_s + 1) * pause_s, min(POLL_MAX_S, 2 * pause_s)
+        self._due = due
+        return asked
+
+    def _rest_s(self) -> float:
+        if not self._waits:
+            return LINGER_S
+        first = min((at for at, _ in self._due.values()), default=0.0)
+        return max(0.0, first - monotonic())
+
+    def _register(self, session: Session) -> None:
+        """Say what is waited for, and what no longer."""
         with self._lock:
             new, self._new = self._new, set()
             old, self._old = self._old - self._waits.keys(), set()
@@ -139,7 +164,7 @@ class Waiting:
                 self._new |= new & self._waits.keys()
                 self._old |= old
             raise
-        return bool(new)
+        self._due.update(dict.fromkeys(new, (0.0, POLL_MIN_S)))
 
     def _settle(self, found: list[End]) -> None:
         for end in found:
