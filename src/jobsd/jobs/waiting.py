@@ -104,15 +104,15 @@ class Waiting:
 
     def _run(self) -> None:
         session = Session(self.target, "jobsd waiting", listen=True, topic="done")
-        told: set[str] = set()
+        named: set[str] = set()
         idle_at = monotonic()
         while True:
             rest_s = AGAIN_S
             try:
                 self._register(session)
-                asked = self._asked(told)
+                asked = self._asked(named)
                 self._settle(ends(session, asked) if asked else [])
-                if told := set(session.notifications()):
+                if named := set(session.notifications()):
                     continue
                 rest_s = self._rest_s()
             except OUTAGES:
@@ -128,15 +128,15 @@ class Waiting:
                 return
             self._rest(session, rest_s)
 
-    def _asked(self, told: set[str]) -> list[int]:
-        """Return the jobs to ask for: those that we were told of, and those whose time it is.
+    def _asked(self, named: set[str]) -> list[int]:
+        """Return the jobs to ask for: those that we were named of, and those whose time it is.
 
         However many are waited for, the end of one asks for no other. Those that wait for long
         come together, at each second.
         """
         now = monotonic()
         due = {job_id: when for job_id, when in self._due.items() if job_id in self._waits}
-        asked = [each for each, (at, _) in due.items() if at <= now or str(each) in told]
+        asked = [each for each, (at, _) in due.items() if at <= now or str(each) in named]
         for job_id in asked:
             pause_s = due[job_id][1]
             due[job_id] = (now // pause_s + 1) * pause_s, min(POLL_MAX_S, 2 * pause_s)
