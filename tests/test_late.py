@@ -163,3 +163,11 @@ def test_a_pattern_is_compiled_when_it_is_first_asked() -> None:
     assert words.pattern == r"(\w+)=(?P<value>\d+)"
     with pytest.raises(re.error):
         broken.match("")
+
+
+def test_no_docstring_is_made_of_the_signature_which_takes_a_millisecond() -> None:
+    @dataclass(frozen=True)
+    class Bare:
+        number: int
+
+    assert Bare.__doc__ == "Bare"

@@ -39,6 +39,8 @@ else:
     def dataclass(cls=None, /, *, frozen=False, eq=True, **options):  # noqa: ANN001, ANN003, ANN201, D103
         if cls is None:
             return partial(dataclass, frozen=frozen, eq=eq, **options)
+        # Else one is made of the signature, which takes a millisecond.
+        cls.__doc__ = cls.__doc__ or cls.__name__
         made = dataclasses.dataclass(cls, init=False, repr=False, eq=False, **options)
         methods = {"__init__": _first_init(made, frozen=frozen), "__repr__": _repr}
         if eq:
