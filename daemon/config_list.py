@@ -1,7 +1,6 @@
 """Prints every setting with its effective value as a table."""
 
 from collections.abc import Iterator
-from typing import Any
 
 from jobsd.configuration import listed
 
@@ -9,7 +8,7 @@ from .project import Project
 from .table import Column
 from .values import length, plain
 
-Row = dict[str, Any]
+Row = dict[str, object]
 
 
 def _text(value: object) -> str:
@@ -31,9 +30,8 @@ def settings(project: Project, *, for_people: bool) -> Iterator[Row]:
     Raises:
         ConfigurationError: with every fault of files, environment and flags.
     """
-    found: Iterator[Row] = listed.settings(project.root, project.environ, project.flags)
-    for row in found:
+    for row in listed.settings(project.root, project.environ, project.flags):
         value = row["value"]
-        if for_people and row["seconds"]:
+        if for_people and row["seconds"] and isinstance(value, int | float):
             value = length(float(value))
         yield {"setting": row["setting"], "value": value, "source": row["source"]}
