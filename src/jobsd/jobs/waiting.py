@@ -129,7 +129,7 @@ class Waiting:
             self._rest(session, rest_s)
 
     def _asked(self, named: set[str]) -> list[int]:
-        """Return the jobs to ask for: those that we were named of, and those whose time it is.
+        """Return the jobs to ask for: those that were named to us, and those whose time it is.
 
         However many are waited for, the end of one asks for no other. Those that wait for long
         come together, at each second.
