@@ -134,7 +134,7 @@ claim AS MATERIALIZED (
     LEFT JOIN jobsd.processes AS process ON process.id = claims.process_id
     WHERE %(outcome)s::text IS NULL
         AND (%(place)s::text IS NULL OR %(place)s::text = 'claimed')
-        AND member.job_id IN (SELECT job_id FROM meant)
+        AND (member.job_id IN (SELECT job_id FROM meant)) IS TRUE
     ORDER BY member.job_id, claims.id
 ), wanted AS (
     SELECT
