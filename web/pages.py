@@ -32,6 +32,7 @@ from jobsd.recurring import runs, tasks
 
 from . import bulk, charts, http
 from .job_facts import died, progress
+from .reading import plan_each
 from .routes import Asked, Found, route
 from .strips import strips
 
@@ -46,7 +47,7 @@ LOGS_SHOWN = 10
 """Attempts whose logs a page shows, where these are kept."""
 _NEWEST = 2_000
 """So many of the newest jobs are looked at for those that have ended."""
-_SEARCH_S, _AGED_SEARCH_S = 0.06, 3.0
+_SEARCH_S, _AGED_SEARCH_S = 0.04, 3.0
 """For so long jobs are read; longer where the search says how old they may be."""
 _DAY = timedelta(hours=24)
 
@@ -78,6 +79,7 @@ def show_jobs(asked: Asked) -> Found:
     search = read_search(query.get("q", ""), asked.shown.names)
     before = _number(query.get("before", "")) or listing.BEYOND
     within_s = _SEARCH_S if search.meant.since_s is None else _AGED_SEARCH_S
+    plan_each(asked.session)
     found = listing.listed(
         asked.session, search.meant, ROWS, before=before, seen_max=SEEN_MAX, within_s=within_s
     )

@@ -21,8 +21,16 @@ WAIT_S = 5.0
 PAGE_S = 5
 _BEGIN = b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _BOUND = f"SET LOCAL statement_timeout = '{PAGE_S}s'".encode()
-# Searches differ too much for one plan that would fit them all.
-_PLANNED = b"SET LOCAL plan_cache_mode = 'force_custom_plan'"
+
+
+def plan_each(session: Session) -> None:
+    """Have what is asked from now on in this transaction planned each time.
+
+    For searches: they differ too much for one plan that would fit them all.
+    """
+    session.connection.execute(
+        b"SET LOCAL plan_cache_mode = 'force_custom_plan'", prepare=False
+    )
 
 
 class Connections:
@@ -42,7 +50,6 @@ class Connections:
         with self.session() as session:
             session.connection.execute(_BEGIN, prepare=False)
             session.connection.execute(_BOUND, prepare=False)
-            session.connection.execute(_PLANNED, prepare=False)
             try:
                 yield session
             finally:
