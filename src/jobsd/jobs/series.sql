@@ -72,7 +72,8 @@ key AS MATERIALIZED (
         coalesce(waiting.most, job.concurrency_limit, 1) AS most,
         job.class_name, job.queue_name, job.attempts, job.max_attempts,
         coalesce(job.scheduled_at, job.created_at) AS due_at,
-        pg_column_size(job.arguments) AS weight,
+        job.arguments, pg_column_size(job.arguments) AS weight,
+        job.context, job.expires_in IS NOT NULL AS expires,
         job.id IS NULL AS is_gone,
         job.id IS NULL OR (
             (jobsd.lane_of(job.class_name) IN (SELECT lane FROM known)) IS TRUE
@@ -287,19 +288,18 @@ UNION ALL
         held.in_claim, held.job_id, held.class_name,
         CASE
             WHEN held.weight <= %(share)s::integer OR (SELECT sum(weight) FROM held) <= %(budget)s::bigint
-                THEN job.arguments::text
+                THEN held.arguments::text
             ELSE ''
         END,
         held.queue_name, held.attempts, held.max_attempts,
         %(asked_at)s::float8 - extract(epoch FROM now() - held.due_at)::float8,
-        held.key, held.priority, held.first_most::bigint, job.context::text,
-        CASE WHEN job.expires_in IS NOT NULL THEN (
+        held.key, held.priority, held.first_most::bigint, held.context::text,
+        CASE WHEN held.expires THEN (
             SELECT %(asked_at)s::float8
                 + extract(epoch FROM expiration.expires_at - now())::float8
             FROM jobsd.expirations AS expiration
-            WHERE expiration.job_id = job.id
+            WHERE expiration.job_id = held.job_id
         ) END
     FROM held
-    JOIN jobsd.jobs AS job ON job.id = held.job_id
     ORDER BY held.place_met, held.in_claim, held.number
 );
