@@ -78,6 +78,20 @@ def test_an_environment_that_is_gone_says_nothing_of_a_mutant(
         try_one(copy, KILLED, server_url)
 
 
+def test_pytest_does_not_compare_long_lists_as_it_does_where_ci_is_set(
+    copy: Copy, server_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It took a minute to say how 500 rows differ, and the mutant could not be tried."""
+    shown = tmp_path / "pytest"
+    shown.write_text('#!/bin/sh\necho "CI=$CI"\nexit 2\n', encoding="utf-8")
+    shown.chmod(0o755)
+    monkeypatch.setattr(Copy, "pytest", str(shown))
+    monkeypatch.setenv("CI", "true")
+
+    with pytest.raises(UntestableError, match=r"CI=$"):
+        try_one(copy, KILLED, server_url)
+
+
 def test_one_that_can_not_be_tried_does_not_end_the_run(
     copy: Copy, server_url: str, results: Results
 ) -> None:
