@@ -9,7 +9,7 @@ SELECT id, id, 0, 'default'
 FROM job;
 
 -- take_ids: take the next ids.
-SELECT nextval(pg_get_serial_sequence('jobsd.jobs', 'id'))
+SELECT nextval('jobsd.jobs_id_seq')
 FROM generate_series(1, %s::bigint);
 
 -- copy_jobs: store many jobs.

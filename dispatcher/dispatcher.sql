@@ -24,7 +24,7 @@ WITH due AS (
     ORDER BY scheduled_at, priority, job_id
 ), ready AS (
     INSERT INTO jobsd.ready_executions (job_id, position, priority, queue_name)
-    SELECT job_id, nextval(pg_get_serial_sequence('jobsd.jobs', 'id')), priority, queue_name
+    SELECT job_id, nextval('jobsd.jobs_id_seq'), priority, queue_name
     FROM ordered
     ON CONFLICT (job_id) DO NOTHING -- put there by somebody's hand
 ), blocked AS (

@@ -105,7 +105,7 @@ def test_a_job_whose_scheduled_row_is_changed_is_not_dispatched_twice(
         # What is in both tables now would run once more.
         session.connection.execute("DELETE FROM jobsd.ready_executions")
 
-    last = _one(session, "SELECT nextval(pg_get_serial_sequence('jobsd.jobs', 'id'))")
+    last = _one(session, "SELECT nextval('jobsd.jobs_id_seq')")
     first = _one(session, "SELECT min(id) FROM jobsd.jobs")
     assert last - first == 2 * JOBS
 

@@ -208,7 +208,7 @@ def test_two_workers_leave_a_stretch_once(
 _ELSEWHERE = """
 WITH gone AS (DELETE FROM jobsd.scheduled_executions RETURNING job_id, priority, queue_name)
 INSERT INTO jobsd.ready_executions (job_id, position, priority, queue_name)
-SELECT job_id, nextval(pg_get_serial_sequence('jobsd.jobs', 'id')), priority, queue_name
+SELECT job_id, nextval('jobsd.jobs_id_seq'), priority, queue_name
 FROM gone
 """
 _LONG_DONE = """

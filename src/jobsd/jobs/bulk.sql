@@ -1,7 +1,7 @@
 -- begin: take an id, after which the ids of the batch will come, and read the clock by which waits
 -- -- are measured.
 SELECT
-    nextval(pg_get_serial_sequence('jobsd.jobs', 'id')),
+    nextval('jobsd.jobs_id_seq'),
     extract(epoch FROM clock_timestamp())::float8;
 
 -- copy: store the jobs of a batch; they get their ids in this order.
@@ -36,7 +36,7 @@ ORDER BY ordinality;
 WITH last AS MATERIALIZED (
     SELECT id, xmin
     FROM jobsd.jobs
-    WHERE id = (SELECT currval(pg_get_serial_sequence('jobsd.jobs', 'id')))
+    WHERE id = (SELECT currval('jobsd.jobs_id_seq'))
 ), stored AS MATERIALIZED (
     SELECT
         id, priority, queue_name, scheduled_at, concurrency_key, concurrency_limit, expires_in,

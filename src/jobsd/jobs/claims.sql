@@ -230,7 +230,7 @@ WITH bounded AS MATERIALIZED (
         id,
         CASE
             WHEN outcome = 'released' THEN id
-            ELSE nextval(pg_get_serial_sequence('jobsd.jobs', 'id'))
+            ELSE nextval('jobsd.jobs_id_seq')
         END,
         priority, queue_name
     FROM job
@@ -244,7 +244,7 @@ WITH bounded AS MATERIALIZED (
     SELECT
         id,
         CASE
-            WHEN outcome <> 'released' THEN nextval(pg_get_serial_sequence('jobsd.jobs', 'id'))
+            WHEN outcome <> 'released' THEN nextval('jobsd.jobs_id_seq')
             WHEN claim_id NOT IN (SELECT fenced.id FROM fenced WHERE holds) THEN id
         END,
         priority, queue_name, concurrency_key, concurrency_limit

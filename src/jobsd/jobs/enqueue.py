@@ -176,12 +176,12 @@ def _store_alone(session: Session, job: Draft) -> EnqueuedJob:
 def _enqueue_alone(session: Session, job: Draft) -> EnqueuedJob:
     if job.later or job.limited is not None or job.expires_in_s is not None:
         return enqueue(session.connection, session.target.schema, job)
-    statement, parameters = request(job, always=False)
     try:
         # A unique one that is the first, as most are, is stored by one plain statement.
-        plain = statement if job.unique is None else STATEMENTS["unique_at_once"]
-        rows = session.fetch_prepared(plain, parameters)
-        (row,) = rows or session.fetch_prepared(statement, parameters)
+        rows = job.unique and session.fetch_prepared(
+            STATEMENTS["unique_at_once"], job.columns() | job.unique._asdict()
+        )
+        (row,) = rows or session.fetch_prepared(*request(job, always=False))
     except (psycopg.Error, UnicodeEncodeError) as error:
         raise refusal(error, doubtful=True) from error
     return reported(job, row)

@@ -113,7 +113,7 @@ FROM jobsd.store(
 WITH bounded AS MATERIALIZED (
     SELECT
         set_config('lock_timeout', '2s', true),
-        nextval(pg_get_serial_sequence('jobsd.jobs', 'id')) AS id
+        nextval('jobsd.jobs_id_seq') AS id
 ), taken AS (
     INSERT INTO jobsd.unique_jobs (key, job_id, until, ends_at)
     SELECT

@@ -41,7 +41,7 @@ WITH picked AS (
     ORDER BY id
 ), ready AS (
     INSERT INTO jobsd.ready_executions (job_id, position, priority, queue_name)
-    SELECT id, nextval(pg_get_serial_sequence('jobsd.jobs', 'id')), priority, queue_name
+    SELECT id, nextval('jobsd.jobs_id_seq'), priority, queue_name
     FROM ordered
     ON CONFLICT (job_id) DO NOTHING -- put there by somebody's hand
 ), blocked AS (

@@ -21,6 +21,7 @@ import json
 from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
+from functools import lru_cache
 from typing import Any, cast
 from uuid import UUID
 
@@ -71,7 +72,15 @@ def digest(scope: str, written: Any) -> str:  # noqa: ANN401 - any JSON
     import hashlib  # noqa: PLC0415 - it is large, and `check` hashes nothing
 
     text = _encode(_in_order(written))
-    return _fit(f"{_escaped(scope)}/~#{hashlib.sha256(text.encode()).hexdigest()}")
+    return f"{_before_digest(scope)}{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+@lru_cache(maxsize=1000)
+def _before_digest(scope: str) -> str:
+    """Return what stands before the digests of a scope, which are of one length."""
+    before = f"{_escaped(scope)}/~#"
+    _fit(before + "0" * 64)
+    return before
 
 
 def _in_order(written: Any) -> Any:  # noqa: ANN401 - any JSON
@@ -80,11 +89,13 @@ def _in_order(written: Any) -> Any:  # noqa: ANN401 - any JSON
         return [_in_order(item) for item in written]
     if not is_object(written):
         return written
-    names = sorted(written, key=_name_order)
-    found = {name: _in_order(written[name]) for name in names}
-    if len(names) == 1 and names[0] in _UNORDERED and isinstance(found[names[0]], list):
-        found[names[0]].sort(key=_bytes)
-    return found
+    if len(written) == 1:
+        ((name, value),) = written.items()
+        found = _in_order(value)
+        if name in _UNORDERED and is_list(found):
+            found.sort(key=_bytes)
+        return {name: found}
+    return {name: _in_order(written[name]) for name in sorted(written, key=_name_order)}
 
 
 def _bytes(item: Any) -> bytes:  # noqa: ANN401 - any JSON

@@ -71,7 +71,7 @@ WITH job AS (
     ORDER BY id
 ), ready AS (
     INSERT INTO jobsd.ready_executions (job_id, position, priority, queue_name)
-    SELECT id, nextval(pg_get_serial_sequence('jobsd.jobs', 'id')), priority, queue_name
+    SELECT id, nextval('jobsd.jobs_id_seq'), priority, queue_name
     FROM ordered
 ), blocked AS (
     INSERT INTO jobsd.blocked_executions (

@@ -20,7 +20,7 @@ WITH scheduled AS (
     SET
         queue_name = coalesce(%(queue_name)s::text, queue_name),
         priority = coalesce(%(priority)s::integer, priority),
-        position = nextval(pg_get_serial_sequence('jobsd.jobs', 'id'))
+        position = nextval('jobsd.jobs_id_seq')
     WHERE ctid = ANY (ARRAY(
         SELECT ctid
         FROM jobsd.ready_executions
@@ -42,7 +42,7 @@ WITH scheduled AS (
 ), met_anew AS (
     INSERT INTO jobsd.ready_executions (job_id, position, priority, queue_name)
     SELECT
-        job_id, nextval(pg_get_serial_sequence('jobsd.jobs', 'id')),
+        job_id, nextval('jobsd.jobs_id_seq'),
         coalesce(%(priority)s::integer, priority),
         coalesce(%(queue_name)s::text, queue_name)
     FROM parked
@@ -53,7 +53,7 @@ WITH scheduled AS (
         queue_name = coalesce(%(queue_name)s::text, queue_name),
         priority = coalesce(%(priority)s::integer, priority),
         position = CASE
-            WHEN position IS NOT NULL THEN nextval(pg_get_serial_sequence('jobsd.jobs', 'id'))
+            WHEN position IS NOT NULL THEN nextval('jobsd.jobs_id_seq')
         END
     WHERE ctid = ANY (ARRAY(
         SELECT ctid

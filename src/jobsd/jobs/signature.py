@@ -53,6 +53,8 @@ class Signature:
         """Return the arguments by the names of their parameters, defaults among them."""
         if self._fits:
             # All may be given by place or by name: a tenth of what it takes to bind them.
+            if not kwargs and len(args) == len(self._names):
+                return dict(zip(self._names, args, strict=True))
             given = self._defaults | dict(zip(self._names, args, strict=False)) | dict(kwargs)
             return {name: given[name] for name in self._names if name in given}
         bound = self._whole.bind(*self._bound, *args, **kwargs)

@@ -66,7 +66,7 @@ WITH planned AS (
     SELECT
         allowed.*,
         CASE
-            WHEN outcome_now IS NULL THEN nextval(pg_get_serial_sequence('jobsd.jobs', 'id'))
+            WHEN outcome_now IS NULL THEN nextval('jobsd.jobs_id_seq')
         END AS job_id
     FROM allowed
     ORDER BY run_at, key

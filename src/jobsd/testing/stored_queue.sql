@@ -17,7 +17,7 @@ WITH due AS (
 ), ready AS (
     INSERT INTO jobsd.ready_executions (job_id, position, priority, queue_name)
     SELECT
-        due.job_id, nextval(pg_get_serial_sequence('jobsd.jobs', 'id')), due.priority,
+        due.job_id, nextval('jobsd.jobs_id_seq'), due.priority,
         due.queue_name
     FROM due
     JOIN jobsd.jobs AS job ON job.id = due.job_id

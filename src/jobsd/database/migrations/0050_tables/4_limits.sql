@@ -70,7 +70,7 @@ BEGIN
         ) AS waiting
     ), ready AS (
         UPDATE jobsd.blocked_executions
-        SET position = nextval(pg_get_serial_sequence('jobsd.jobs', 'id'))
+        SET position = nextval('jobsd.jobs_id_seq')
         -- By its id: another hand-over may have changed the row since.
         WHERE job_id = ANY (ARRAY(SELECT job_id FROM first))
         RETURNING queue_name

@@ -80,7 +80,7 @@ BEGIN
             RETURN;
         END IF;
     END IF;
-    job_id := coalesce(given_id, nextval(pg_get_serial_sequence('jobsd.jobs', 'id')));
+    job_id := coalesce(given_id, nextval('jobsd.jobs_id_seq'));
     INSERT INTO jobsd.jobs (
         id, queue_name, class_name, arguments, priority, max_attempts, retries_crash,
         scheduled_at, concurrency_key, concurrency_limit, concurrency_duration, on_conflict,
@@ -165,7 +165,7 @@ BEGIN
         PERFORM jobsd.hand_over(ARRAY[gone_key]);
     END IF;
     RETURN jobsd.place(
-        wanted, coalesce(place, nextval(pg_get_serial_sequence('jobsd.jobs', 'id'))),
+        wanted, coalesce(place, nextval('jobsd.jobs_id_seq')),
         queue_name, priority, due, key, most,
         key IS NOT NULL AND on_conflict = 'discard', always
     );
@@ -188,7 +188,7 @@ SET lock_timeout = '2s'
 AS $$
 #variable_conflict use_variable
 DECLARE
-    fresh bigint := nextval(pg_get_serial_sequence('jobsd.jobs', 'id'));
+    fresh bigint := nextval('jobsd.jobs_id_seq');
 BEGIN
     replaced := false;
     IF unique_conflict = 'replace' THEN

@@ -68,7 +68,7 @@ LANGUAGE plpgsql
 AS $$
 #variable_conflict use_column
 DECLARE
-    ids regclass := pg_get_serial_sequence('jobsd.jobs', 'id');
+    ids regclass := 'jobsd.jobs_id_seq';
     stored record;
 BEGIN
     WITH given AS MATERIALIZED (

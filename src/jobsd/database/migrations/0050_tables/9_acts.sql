@@ -171,7 +171,7 @@ BEGIN
         PERFORM jobsd.let_expire(job_id, clock_timestamp() + job.expires_in);
     END IF;
     RETURN jobsd.place(
-        job_id, nextval(pg_get_serial_sequence('jobsd.jobs', 'id')), job.queue_name, job.priority,
+        job_id, nextval('jobsd.jobs_id_seq'), job.queue_name, job.priority,
         NULL, job.concurrency_key, job.concurrency_limit, false, true
     );
 END
