@@ -85,7 +85,7 @@ class Selected(NamedTuple):
         elif not self.everything and not self.ids:
             fault = "give the ids of jobs, or --all"
         elif not self.everything and any(given is not None for given in self.filters):
-            fault = "filters go with --all; ids mean these jobs alone"
+            fault = "filters need --all; they can't be combined with ids"
         if fault is not None:
             raise click.UsageError(fault, click.get_current_context())
 
@@ -110,27 +110,31 @@ _OPTIONS = (
     click.option(
         "--state",
         type=click.Choice(STATES, case_sensitive=False),
-        help="Only those in this state.",
+        help="Only jobs in this state.",
     ),
-    click.option("--queue", type=QUEUE, metavar="NAME", help="Only those of this queue."),
+    click.option("--queue", type=QUEUE, metavar="NAME", help="Only jobs of this queue."),
     click.option(
         "--class",
         "class_name",
         type=CLASS,
         metavar="NAME",
-        help="Only those of this job; * and ? stand for any characters: 'app.billing.*'.",
+        help="Only jobs of this class; * and ? stand for any characters: 'app.billing.*'.",
     ),
     click.option(
         "--error",
         type=LINE,
         metavar="TEXT",
-        help="Only failed ones whose error, `Type: message`, has this in it; * and ? as above.",
+        help="Only failed jobs whose error (`Type: message`) contains this; * and ? as above.",
     ),
     click.option(
-        "--since", "since_s", type=DURATION, help="Only those enqueued since: 30s, 1h, 2d."
+        *("--since", "since_s"),
+        type=DURATION,
+        help="Only jobs enqueued within this time: 30s, 1h, 2d.",
     ),
     click.option(
-        "-n", "--limit", type=click.IntRange(1), help="How many at most, the newest first."
+        *("-n", "--limit"),
+        type=click.IntRange(1),
+        help="At most this many jobs, the newest first.",
     ),
 )
 
@@ -139,10 +143,10 @@ def selecting(function: Callable[..., R]) -> Callable[..., R]:
     """Give a command ids, or `--all` with the options of a filter, as `selected`."""
 
     @click.argument("ids", metavar="[ID]...", type=JOB_ID, nargs=-1)
-    @click.option("--all", "everything", is_flag=True, help="All that pass the filters.")
+    @click.option("--all", "everything", is_flag=True, help="All jobs that pass the filters.")
     @filtered
-    @click.option("--yes", is_flag=True, help="Do not ask.")
-    @click.option("--dry-run", is_flag=True, help="Change nothing; say how many it would be.")
+    @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+    @click.option("--dry-run", is_flag=True, help="Change nothing; print how many jobs pass.")
     @functools.wraps(function)
     def run(
         *args: Any,  # noqa: ANN401 - click's

@@ -24,9 +24,9 @@ F = TypeVar("F", bound="Callable[..., Any]")
 
 
 _TABLE_OPTIONS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
-    (("--columns",), {"metavar": "NAME[,NAME]", "help": "These columns, in this order."}),
-    (("--header",), {"is_flag": True, "help": "The names of the columns, in a pipe too."}),
-    (("--wide",), {"is_flag": True, "help": "Shorten nothing to fit the terminal."}),
+    (("--columns",), {"metavar": "NAME[,NAME]", "help": "Print only these, in this order."}),
+    (("--header",), {"is_flag": True, "help": "Print the column names, in a pipe too."}),
+    (("--wide",), {"is_flag": True, "help": "Do not shorten values to fit the terminal."}),
 )
 
 
@@ -117,12 +117,12 @@ def chosen_format() -> output.Format:
 def output_options(*, table: bool) -> list[click.Parameter]:
     """Return the options that say how a result is printed; of a `table` also its columns."""
     options: list[click.Parameter] = [
-        click.Option(["--json", "as_json"], is_flag=True, help="One JSON document on stdout."),
+        click.Option(["--json", "as_json"], is_flag=True, help="Print one JSON document."),
         click.Option(
             ["--color"],
             type=click.Choice(("auto", "always", "never")),
             default="auto",
-            help="auto goes by NO_COLOR, CLICOLOR_FORCE and the terminal.",
+            help="auto: decide by NO_COLOR, CLICOLOR_FORCE and the terminal.",
         ),
     ]
     if table:
@@ -169,7 +169,7 @@ class Noun(_WithExamples, click.Group):
         """Put the default command before options without a command."""
         if not args and not self._default and not ctx.resilient_parsing:
             known = ", ".join(sorted(self.commands))
-            raise click.UsageError(f"the command is missing; there are {known}", ctx)
+            raise click.UsageError(f"the command is missing; choose one of {known}", ctx)
         first = args[0] if args else "" if ctx.resilient_parsing else "--"
         if self._default and first.startswith("-") and first not in ctx.help_option_names:
             args = [self._default, *args]
@@ -295,10 +295,14 @@ def on_project(
         return function(project, *args, **kwargs)
 
     url = click.option(
-        "--database-url", metavar="URL", help="Env: QUEUE_DATABASE_URL, DATABASE_URL."
+        *("--database-url",),
+        metavar="URL",
+        help="The database. Env: QUEUE_DATABASE_URL, DATABASE_URL.",
     )
     file = click.option(
-        "-c", "--config", metavar="FILE", help="config/queue.yml. Env: JOBSD_CONFIG."
+        *("-c", "--config"),
+        metavar="FILE",
+        help="The configuration file. Env: JOBSD_CONFIG. Default: config/queue.yml.",
     )
     return url(file(run))
 

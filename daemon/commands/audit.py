@@ -24,7 +24,13 @@ _COLUMNS = (
 
 
 @click.command(cls=verbs.Verb, table=True, examples="audit\naudit -n 200 --json")
-@click.option("-n", "--limit", type=click.IntRange(1, 10_000), default=20, show_default=True)
+@click.option(
+    *("-n", "--limit"),
+    type=click.IntRange(1, 10_000),
+    default=20,
+    show_default=True,
+    help="How many acts to list.",
+)
 @verbs.on_project
 def command(project: Project, limit: int) -> output.Result:
     """List what was done by hand, by commands or on the dashboard, the latest first."""

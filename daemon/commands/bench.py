@@ -12,13 +12,25 @@ bench --jobs 100000 --threads 5
 
 
 @click.command(cls=verbs.Verb, examples=_EXAMPLES)
-@click.option("--jobs", type=click.IntRange(1, 10_000_000), default=20_000, show_default=True)
-@click.option("--threads", type=click.IntRange(1, 256), default=3, show_default=True)
+@click.option(
+    "--jobs",
+    type=click.IntRange(1, 10_000_000),
+    default=20_000,
+    show_default=True,
+    help="How many.",
+)
+@click.option(
+    "--threads",
+    type=click.IntRange(1, 256),
+    default=3,
+    show_default=True,
+    help="Of the worker.",
+)
 @verbs.on_project
 def command(project: Project, jobs: int, threads: int) -> output.Result:
     """Enqueue and drain no-op jobs with one worker in this process; prints jobs/s.
 
-    It creates a schema of its own and drops it afterwards; the queue is not touched.
+    It creates a schema of its own and drops it afterwards; your queue is not touched.
     """
     from jobsd.daemon.trial import run_trial
 

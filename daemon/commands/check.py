@@ -24,12 +24,12 @@ check --json
 @click.command(cls=Verb, examples=_EXAMPLES)
 @click.option("-c", "--config", metavar="FILE", help="Env: JOBSD_CONFIG.")
 @click.option("-r", "--recurring", metavar="FILE", help="Env: JOBSD_RECURRING_SCHEDULE.")
-@click.option("--import", "imports", metavar="MODULE", multiple=True, help="As of `start`.")
+@click.option("--import", "imports", metavar="MODULE", multiple=True, help="As in `start`.")
 def command(config: str | None, recurring: str | None, imports: tuple[str, ...]) -> Result:
-    """Report every configuration error; needs no database, starts nothing.
+    """Report every configuration error; needs no database and starts nothing.
 
-    The modules of `import:` are imported, and recurring tasks compared with the jobs that
-    they name. Exit status 0, or 78 when there are faults.
+    It imports the modules of `import:`, and compares recurring tasks with the jobs that they
+    name. Exit status 0, or 78 when there are faults.
     """
     from jobsd.configuration.faults import report
     from jobsd.configuration.flags import Flags

@@ -25,14 +25,14 @@ _REPORT_EVERY_S = 1.0
     "--older-than",
     "older_than_s",
     type=DURATION,
-    help="How long ago they ended; default: clear_finished_jobs_after (1d).",
+    help="Only jobs that ended longer ago; default: clear_finished_jobs_after (1d).",
 )
 @click.option(
     "--batch",
     type=click.IntRange(1, 100_000),
     default=500,
     show_default=True,
-    help="Jobs at once.",
+    help="How many jobs to delete at once.",
 )
 @click.option(
     "--sleep",
@@ -40,12 +40,12 @@ _REPORT_EVERY_S = 1.0
     type=DURATION,
     default=0,
     show_default=True,
-    help="How long to rest after each batch.",
+    help="How long to pause after each batch.",
 )
 @click.option(
-    "--class", "class_name", type=CLASS, metavar="NAME", help="Only those of this job."
+    "--class", "class_name", type=CLASS, metavar="NAME", help="Only jobs of this class."
 )
-@click.option("--dry-run", is_flag=True, help="Change nothing; say how many it would be.")
+@click.option("--dry-run", is_flag=True, help="Change nothing; print how many there are.")
 @on_project
 def command(  # noqa: PLR0913 - the options of a command
     project: Project,

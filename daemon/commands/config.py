@@ -17,7 +17,7 @@ def command() -> None:
 def show(project: Project) -> Result:
     """Show every setting: its value, and the flag, variable or line that sets it.
 
-    Needs no database; passwords are left out. Exit status 78 when one of them can't be read.
+    Needs no database; passwords are left out. Exit status 78 when a setting can't be read.
     """
     from jobsd.daemon.config_list import COLUMNS, settings
 

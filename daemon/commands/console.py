@@ -21,8 +21,8 @@ _FROM_OUTSIDE = ("HeartbeatLog", "RecurringTask", "queues")
 def command(project: Project) -> None:
     """Open a Python prompt with the project's jobs, `HeartbeatLog`, `RecurringTask`, `queues`.
 
-    If IPython is installed, it is used. A program on stdin is run instead. The database is the
-    one that the other commands use.
+    It uses IPython where that is installed. If stdin is not a terminal, it runs the program on
+    stdin instead. The database is the one that the other commands use.
     """
     from jobsd.jobs import client
 

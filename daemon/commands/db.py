@@ -54,7 +54,7 @@ def migrate(project: Project, *, dry_run: bool) -> Result:
 @command.command(cls=Verb, examples="db status\ndb status --json")
 @on_project
 def status(project: Project) -> Result:
-    """Show the database and the version of its tables; exit status 1 if they don't fit."""
+    """Show the database and its tables' version; exit status 1 if jobsd can't use them."""
     from jobsd.database.connection import redact
     from jobsd.database.migrate import version
     from jobsd.database.steps import latest_version, newest_supported, oldest_supported
@@ -94,11 +94,11 @@ def sql(project: Project) -> Result:
 )
 @click.argument("role")
 @click.option("--enqueue-only", is_flag=True, help="It may enqueue, and nothing else.")
-@click.option("--read-only", is_flag=True, help="It may read all, and change nothing.")
-@click.option("--operate", is_flag=True, help="It may read, and do what operators do by hand.")
+@click.option("--read-only", is_flag=True, help="The role may read all, and change nothing.")
+@click.option("--operate", is_flag=True, help="It may read, retry, discard, pause and so on.")
 @on_project
 def grants(project: Project, /, role: str, **kinds: bool) -> Result:
-    """Print the GRANT statements that a role needs: to run the daemon, or for less.
+    """Print the GRANT statements that a role needs to run the daemon, or to do less.
 
     With one of the options, they also revoke all other rights of the role.
     """

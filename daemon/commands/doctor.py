@@ -19,7 +19,7 @@ _COLUMNS = (
 @click.command(cls=Verb, examples="doctor\ndoctor --json")
 @on_project
 def command(project: Project) -> Result:
-    """Examine configuration, database, processes, jobs, tasks: OK, WARN or FAIL each.
+    """Examine configuration, database, processes, jobs and tasks; rate each OK, WARN or FAIL.
 
     Exit status 1 when anything fails, 4 when the database can't be reached.
     """

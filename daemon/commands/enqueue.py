@@ -30,13 +30,15 @@ enqueue DailyCleanupJob --at '2030-01-01 03:00 Europe/Paris'
 @click.command(cls=Verb, examples=_EXAMPLES)
 @click.argument("name")
 @args_json
-@click.option("--queue", metavar="NAME", help="Another queue than the job's own.")
-@click.option("--priority", type=int, help="Smaller runs first.")
-@click.option("--in", "wait_s", type=DURATION, help="How long to wait: 90, 30s, 10m, 2h, 1d.")
+@click.option("--queue", metavar="NAME", help="The queue, instead of the job's own.")
+@click.option("--priority", type=int, help="Jobs with a smaller number run first.")
+@click.option(
+    "--in", "wait_s", type=DURATION, help="When to run it, from now: 90, 30s, 10m, 2h, 1d."
+)
 @click.option(
     "--at",
     metavar="TIME",
-    help="ISO 8601 and optionally a zone; default: the zone of queue.yml.",
+    help="When to run it: ISO 8601, with an offset or a zone, else in the zone of queue.yml.",
 )
 @on_project
 def command(  # noqa: PLR0913 - the options of an enqueue
@@ -50,9 +52,10 @@ def command(  # noqa: PLR0913 - the options of an enqueue
     wait_s: float | None,
     at: str | None,
 ) -> Result:
-    """Enqueue the job NAME and print its id. ARGS-JSON is a list, or an object of names.
+    """Enqueue the job NAME and print its id.
 
-    Exit status 6 if its limit is reached and it may not wait.
+    ARGS-JSON is a list of arguments, or an object with the arguments by name. Exit status 6 if
+    the job's concurrency limit is reached and it may not wait.
     """
     from jobsd.jobs import client
     from jobsd.jobs.draft import Options, draft

@@ -36,9 +36,9 @@ def command() -> None:
 @command.command("list", cls=Verb, table=True, examples="failures\nfailures list --wide")
 @on_project
 def list_groups(project: Project) -> Result:
-    """List the groups by their latest failure: how many jobs, the first and the last.
+    """List the groups, latest failure first: how many jobs, their first and last failure.
 
-    `--json` also has the most frequent messages of each group; * stands for what differs.
+    `--json` adds the most frequent messages of each group; * stands for what differs in them.
     """
     from jobsd.operations.failures import groups
 
@@ -51,9 +51,9 @@ def list_groups(project: Project) -> Result:
 def _of_group(function: Callable[..., Result]) -> Callable[..., Result]:
     """Give a command the group of failed jobs that it changes."""
     for option in (
-        click.option("--dry-run", is_flag=True, help="Change nothing; say how many."),
-        click.option("--yes", is_flag=True, help="Do not ask."),
-        click.option("--since", "since_s", type=DURATION, help="Only those enqueued since."),
+        click.option("--dry-run", is_flag=True, help="Change nothing; print how many."),
+        click.option("--yes", is_flag=True, help="Do not ask for confirmation."),
+        click.option("--since", "since_s", type=DURATION, help="Only jobs enqueued since."),
         click.argument("error_type", metavar="[ERROR]", type=LINE, required=False),
         click.argument("class_name", metavar="CLASS", type=CLASS),
     ):
@@ -65,7 +65,7 @@ def _of_group(function: Callable[..., Result]) -> Callable[..., Result]:
 @_of_group
 @on_project
 def retry(project: Project, /, **group: Any) -> Result:  # noqa: ANN401 - the group
-    """Retry the failed jobs of CLASS, or those that failed with ERROR, the name of its type."""
+    """Retry failed jobs of CLASS; with ERROR, an error type, only those that failed so."""
     with project.session() as session:
         return retry_all(session, _selected(session, **group))
 
@@ -74,7 +74,7 @@ def retry(project: Project, /, **group: Any) -> Result:  # noqa: ANN401 - the gr
 @_of_group
 @on_project
 def discard(project: Project, /, **group: Any) -> Result:  # noqa: ANN401 - the group
-    """Discard the failed jobs of CLASS, or those that failed with ERROR, its type's name."""
+    """Discard failed jobs of CLASS; with ERROR, an error type, only those that failed so."""
     with project.session() as session:
         keep = project.options.jobs.preserve_finished_jobs
         return discard_all(session, _selected(session, **group), keep=keep)

@@ -28,12 +28,12 @@ generate completions bash > ~/.local/share/bash-completion/completions/jobs
 
 @click.group(cls=Noun, examples=_EXAMPLES)
 def command() -> None:
-    """Write a file for another program from the project's own configuration, to stdout."""
+    """Print a file for another program, made from the project's configuration."""
 
 
 @command.command(cls=Verb, examples="generate procfile > Procfile")
 def procfile() -> Result:
-    """Write a Procfile: a process for the daemon, and the migration at a release."""
+    """Write a Procfile that runs the daemon, and the migration in the release phase."""
     from jobsd.daemon import generate
 
     return document("procfile", "\n".join(generate.procfile(_options())))
@@ -43,7 +43,7 @@ def procfile() -> Result:
 def crontab() -> Result:
     """Write a crontab that runs the recurring tasks where no daemon can.
 
-    Each runs in a process of its own, and enqueues nothing.
+    Each task runs in a process of its own; nothing is enqueued.
     """
     from jobsd.daemon import generate
 
@@ -52,7 +52,7 @@ def crontab() -> Result:
 
 @command.command(cls=Verb, examples="generate dokku > app.json")
 def dokku() -> Result:
-    """Write an app.json for Dokku: the process `jobs` of the Procfile, migration, check."""
+    """Write an app.json for Dokku: how many processes `jobs`, the migration, a health check."""
     from jobsd.daemon import generate
 
     return document("dokku", generate.dokku(_options()))
@@ -73,8 +73,8 @@ def kamal() -> Result:
 def systemd() -> Result:
     """Write a unit for systemd that runs this project with this Python.
 
-    The user is the owner of the project's folder; where that is root, the user `jobsd`. The
-    URL of the database is read from /etc/jobsd/env.
+    The unit runs as the owner of the project's folder, or as `jobsd` where that is root. It
+    reads the URL of the database from /etc/jobsd/env.
     """
     from jobsd.daemon import service_unit
 
@@ -83,7 +83,7 @@ def systemd() -> Result:
 
 @command.command(cls=Verb, examples="generate dockerfile > Dockerfile")
 def dockerfile() -> Result:
-    """Write a Dockerfile: the project in /app, its requirements, and the daemon."""
+    """Write a Dockerfile that installs the project in /app and runs the daemon."""
     from jobsd.daemon import orchestration
 
     return document("dockerfile", orchestration.dockerfile(_options()).rstrip())
@@ -91,7 +91,7 @@ def dockerfile() -> Result:
 
 @command.command(cls=Verb, examples="generate compose > compose.yaml")
 def compose() -> Result:
-    """Write a compose.yaml: the migration, and the daemon once it is done."""
+    """Write a compose.yaml that migrates the database and then runs the daemon."""
     from jobsd.daemon import orchestration
 
     return document("compose", orchestration.compose(_options()).rstrip())
@@ -101,8 +101,8 @@ def compose() -> Result:
 def kubernetes() -> Result:
     """Write manifests for Kubernetes: a Job that migrates, Deployments of the daemon.
 
-    Each entry of `workers` gets its own Deployment; another one has dispatchers and scheduler.
-    The URL of the database is read from the Secret `jobsd`, key `database-url`.
+    Each entry of `workers` gets a Deployment; another one runs dispatchers and scheduler. They
+    read the URL of the database from the Secret `jobsd`, key `database-url`.
     """
     from jobsd.daemon import orchestration
 
@@ -111,7 +111,7 @@ def kubernetes() -> Result:
 
 @command.command(cls=Verb, examples="generate grafana > jobsd.json")
 def grafana() -> Result:
-    """Write the dashboard for Grafana, with all metrics of jobsd."""
+    """Write a Grafana dashboard that shows all metrics of jobsd."""
     from jobsd.daemon import generate
 
     return document("grafana", generate.grafana().rstrip())
@@ -119,7 +119,7 @@ def grafana() -> Result:
 
 @command.command(cls=Verb, examples="generate prometheus > jobsd.rules.yml")
 def prometheus() -> Result:
-    """Write the alerts for Prometheus; their first lines say how it scrapes this project."""
+    """Write the Prometheus alerts; comments in front say how to scrape this project."""
     from jobsd.daemon import generate
 
     return document("prometheus", "\n".join(generate.prometheus(_options())))
@@ -133,7 +133,7 @@ def prometheus() -> Result:
 def completions(shell: str) -> Result:
     """Write the shell completions of commands, options and names.
 
-    Names of queues, classes, tasks and the ids of jobs come from the database, as long as it
+    Names of queues, classes and tasks and the ids of jobs come from the database, if it
     answers within 200 ms.
     """
     return document("completions", completion.script(shell))

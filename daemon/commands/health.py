@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 def command(project: Project, within_s: float | None) -> Result:
     """Print `{"healthy": …, "last_heartbeat": …}`; exit status 0 if healthy, 1 if not.
 
-    The rule is that of /healthz. With a heartbeat task, the last heartbeat that the scheduler
-    enqueued counts, and a daemon that has just started has time for its first one. Without
-    one, a process of each kind must be alive. `judged_by` says which rule was used. With
-    --within, only the heartbeat counts.
+    The rule is that of /healthz. If there is a heartbeat task, the last heartbeat that the
+    scheduler enqueued must be recent; a daemon that has just started has time for its first
+    one. If there is none, a process of each kind must be alive. `judged_by` names the rule
+    that was used. With --within, only the heartbeat counts.
     """
     with project.session() as session:
         status = _judged(project, session, within_s)

@@ -43,7 +43,7 @@ _limit = click.option(
     "-n",
     "--limit",
     type=click.IntRange(1, 10_000),
-    help="How many: 10, or with --since all of that time.",
+    help="How many to list; default: 10, or with --since all of that time.",
 )
 _LIMIT, _LIMIT_MAX = 10, 10_000
 
@@ -131,7 +131,11 @@ def by_host(project: Project, host: str, limit: int | None, since_s: float | Non
     help="How often a heartbeat is expected.",
 )
 @click.option(
-    "--since", "since_s", type=DURATION, default="24h", show_default=True, help="From when on."
+    *("--since", "since_s"),
+    type=DURATION,
+    default="24h",
+    show_default=True,
+    help="How long ago the examined time begins.",
 )
 @on_project
 def gaps(project: Project, every_s: float, since_s: float) -> Result:
@@ -160,5 +164,5 @@ def _listed(
     most = limit or (_LIMIT if since_s is None else _LIMIT_MAX)
     found = [asdict(beat) for beat in logs.recent(most, since_s)]
     cut_off = limit is None and len(found) == most
-    more = f"the latest {most:,}: -n shows more, --since all of a time" if cut_off else ""
+    more = f"the latest {most:,}; use -n for more, or --since 1h for a time" if cut_off else ""
     return Result(found, (Table(found, _COLUMNS),), more if found else none)

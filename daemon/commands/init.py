@@ -23,8 +23,8 @@ def command(folder: str) -> output.Result:
     """Write bin/jobs, config/queue.yml, config/recurring.yml and a sample job.
 
     Existing files are not changed, except that missing lines are added to .gitignore. In a
-    project of Django, Flask or FastAPI, or one with a package, the sample becomes a part of
-    it.
+    Django, Flask or FastAPI project, or one with a package, the sample job is put beside its
+    modules.
     """
     from jobsd.daemon.found_project import find_project
     from jobsd.daemon.new_project import sample_file, write_project

@@ -70,9 +70,9 @@ list --columns id,state,finished_at --state finished --header
 def command(project: Project, *, search: tuple[str, ...], filters: Filters) -> Result:
     """List jobs, the newest first: 20 of them, unless --limit says otherwise.
 
-    SEARCH is what the dashboard takes: class:, queue:, state:, error:, key:, host:, before:,
-    after: and args.NAME: with a value, or words that are searched in class, queue and error.
-    An option takes precedence.
+    SEARCH is written as on the dashboard: class:, queue:, state:, error:, key:, host:, before:,
+    after: and args.NAME:, each with a value behind it, and words that class, queue or error
+    must contain. An option takes precedence.
 
     Without --since the newest 100,000 jobs are searched, or as many as can be read in 0.1 s.
 

@@ -74,16 +74,16 @@ def _pattern(
     "--grep",
     callback=_pattern,
     metavar="PATTERN",
-    help="A regular expression that the line contains.",
+    help="Only lines in which this regular expression is found.",
 )
-@click.option("--since", "since_s", type=DURATION, help="How old a line may be.")
-@click.option("-n", "--lines", "count", type=click.IntRange(0), help="The last lines.")
+@click.option("--since", "since_s", type=DURATION, help="Only lines that are no older.")
+@click.option("-n", "--lines", "count", type=click.IntRange(0), help="How many lines.")
 @on_project
 def command(project: Project, /, **options: Any) -> Result:  # noqa: ANN401 - click's
     """Print the log: its file (`logs.file`), or the journal of the unit that runs it.
 
-    By default, the last 100 matching lines; with --since, all of them. Rotated files are not
-    read.
+    It prints the last 100 lines that match, or with --since all that do. It does not read
+    rotated files.
     """
     from jobsd.daemon.log_reader import Wanted, parse, read_log
 
@@ -100,7 +100,7 @@ def command(project: Project, /, **options: Any) -> Result:  # noqa: ANN401 - cl
         _print_now(found)
         for line in lines:
             _print_now([line] if line is not None and wanted.admits(line) else [])
-    empty = "" if found else "no line of the log is meant: `logs -n 20` shows the last ones"
+    empty = "" if found else "no line of the log matches; `logs -n 20` shows the last ones"
     return Result([line.document() for line in found], (_Lines(found),), empty)
 
 

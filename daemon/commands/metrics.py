@@ -8,13 +8,13 @@ from jobsd.daemon.verbs import Verb, on_project
 
 
 @click.command(cls=Verb, examples="metrics\nmetrics --openmetrics")
-@click.option("--openmetrics", is_flag=True, help="In the format OpenMetrics.")
+@click.option("--openmetrics", is_flag=True, help="Use the format OpenMetrics.")
 @on_project
 def command(project: Project, *, openmetrics: bool) -> Result:
     """Print the metrics once, in the format of Prometheus.
 
-    Gauges come from the database. Counters come from the monitor of the tree on this machine,
-    and are left out if none answers.
+    Gauges come from the database. Counters come from the monitor of the daemon on this host,
+    and are left out if it does not answer.
     """
     from jobsd.daemon.tree_metrics import metrics_here
     from jobsd.instruments.metrics import exposition, plain

@@ -37,7 +37,7 @@ def command() -> None:
 def list_queues(project: Project) -> Result:
     """List the queues: ready jobs, the age of the oldest, whether it is paused.
 
-    Of each state of a queue it counts 100,000 jobs; `metrics` counts a million.
+    It counts up to 100,000 jobs of each state of a queue; `metrics` counts up to a million.
     """
     from jobsd.operations.queues import COUNTED_MAX, queue_rows
 
@@ -93,13 +93,13 @@ def resume(project: Project, name: str) -> Result:
 
 @command.command(cls=Verb, examples="queues clear mail --yes\nqueues clear mail --dry-run")
 @click.argument("name", type=QUEUE)
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--dry-run", is_flag=True, help="Change nothing; say how many it would be.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@click.option("--dry-run", is_flag=True, help="Change nothing; print how many jobs it has.")
 @on_project
 def clear(project: Project, name: str, *, yes: bool, dry_run: bool) -> Result:
     """Discard the ready jobs of the queue NAME; prints how many.
 
-    Exit status 6 without --yes when there are any.
+    Exit status 6 when there are any and --yes is missing.
     """
     from jobsd.daemon.unattended import is_unknown_queue
     from jobsd.jobs import queues

@@ -32,7 +32,7 @@ _limit = click.option(
     type=click.IntRange(1, 1000),
     default=5,
     show_default=True,
-    help="How many.",
+    help="How many runs to list.",
 )
 
 
@@ -68,7 +68,7 @@ def list_tasks(project: Project) -> Result:
 @click.argument("key", type=TASK)
 @on_project
 def show(project: Project, key: str) -> Result:
-    """Show a task, its next runs and its last ones, and why it was late if it was."""
+    """Show a task, its next and last runs, and, if the last one was late, why."""
     from jobsd.operations import tasks as task_rows
     from jobsd.recurring import runs, tasks
 
@@ -146,13 +146,13 @@ def history(project: Project, key: str, limit: int) -> Result:
     cls=Verb, examples="recurring run heartbeat\nrecurring run clear_finished --here"
 )
 @click.argument("key", type=TASK)
-@click.option("--here", is_flag=True, help="Run it in this process, as recurring.yml has it.")
+@click.option("--here", is_flag=True, help="Run the task of recurring.yml in this process.")
 @on_project
 def run(project: Project, key: str, *, here: bool) -> Result | int:
     """Enqueue a task's job now, in addition to its schedule; prints the job's id.
 
-    Exit status 6 if its limit is reached and it may not wait, or its last run has not ended.
-    With --here nothing is enqueued, and the exit status is 1 if it raises an exception.
+    Exit status 6 if the job's limit is reached and it may not wait, or if the task's last run
+    has not ended. With --here nothing is enqueued; exit status 1 if the job raises an error.
     """
     from jobsd.daemon.commands.enqueue import enqueued
     from jobsd.operations import audit

@@ -29,7 +29,7 @@ recurring add sweep --command "app.tasks.sweep(batch=500)" --schedule "every 10 
 
 @click.command(cls=Verb, examples=_EXAMPLES)
 @click.argument("key", type=TASK)
-@click.option("--schedule", required=True, metavar="PHRASE", help="As in recurring.yml.")
+@click.option("--schedule", required=True, metavar="PHRASE", help="As in a file.")
 @click.option("--class", "class_name", metavar="NAME", help="A registered job.")
 @click.option(
     "--command",
@@ -38,10 +38,10 @@ recurring add sweep --command "app.tasks.sweep(batch=500)" --schedule "every 10 
     help="Function to call instead of --class, e.g. app.tasks.sweep(batch=500).",
 )
 @click.option("--args", "arguments", metavar="JSON", default="[]", help="A list or an object.")
-@click.option("--queue", metavar="NAME", help="Another queue than the job's own.")
-@click.option("--priority", type=int, help="Smaller runs first.")
+@click.option("--queue", metavar="NAME", help="The queue, instead of the job's own.")
+@click.option("--priority", type=int, help="Jobs with a smaller number run first.")
 @click.option("--description", metavar="TEXT", default="", help="What the task is for.")
-@click.option("--time-zone", metavar="ZONE", help="Default: that of queue.yml.")
+@click.option("--time-zone", metavar="ZONE", help="Default: the zone of queue.yml.")
 @click.option(
     "--on-missed",
     type=click.Choice(("skip", "once", "all")),
@@ -69,7 +69,7 @@ def add(
 ) -> Result | int:
     """Add a recurring task at run time; the schedulers see it at once.
 
-    A command may call functions of the modules of `import:`, and jobsd's own.
+    A command may call functions of the modules in `import:`, and those of jobsd.
     """
     from jobsd.operations import audit
     from jobsd.operations.tasks import task_row

@@ -25,28 +25,28 @@ recurring explain - --json < phrases.txt
 
 @click.command(cls=verbs.Verb, examples=_EXAMPLES)
 @click.argument("phrase")
-@click.option("--time-zone", metavar="ZONE", help="Default: that of queue.yml.")
+@click.option("--time-zone", metavar="ZONE", help="Default: the zone of queue.yml.")
 @click.option(
     "-n",
     "--limit",
     type=click.IntRange(0, 10_000),
     default=5,
     show_default=True,
-    help="How many of the next runs.",
+    help="How many of the next runs to print.",
 )
 @click.option(
     "--from",
     "after",
     metavar="TIME",
-    help="ISO 8601; UTC if no offset is given; default: now.",
+    help="Print the runs after this: ISO 8601, in UTC without an offset; default: now.",
 )
 def explain(
     phrase: str, time_zone: str | None, limit: int, after: str | None
 ) -> Iterator[Result]:
-    """Explain a schedule: its cron, its zone, its next runs; exit status 1 if it is refused.
+    """Explain a schedule: cron expression, zone, next runs; exit status 1 if it is refused.
 
-    With `-` as the phrase, phrases are read from stdin, one a line; with --json each gives
-    one object on a line.
+    With `-` as the phrase, phrases are read from stdin, one per line; --json then prints one
+    object per line.
     """
     from jobsd.instruments.redaction import redact
     from jobsd.schedules import explain as explained

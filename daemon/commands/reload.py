@@ -22,11 +22,11 @@ reload --json
     help="The supervisor to use, if several run in this folder.",
 )
 def command(pid: int | None) -> output.Result:
-    """Make the supervisor that runs here read configuration and modules again, and wait.
+    """Make the supervisor of this folder reload configuration and modules; wait until it has.
 
-    Needs no database. Exit status 0 once every process has its successor; 78 when it was
-    refused, with its faults, and nothing has changed; 1 when it failed half-way; 3 when no
-    supervisor runs here, 6 when several do.
+    Needs no database. Exit status 0 once every process is replaced; 78 when the configuration
+    has faults, which it prints, and nothing has changed; 1 when the reload failed half-way; 3
+    when no supervisor runs in this folder, 6 when several do.
     """
     from jobsd.configuration.folder import project_root
     from jobsd.daemon.supervisor_request import ask

@@ -45,7 +45,7 @@ def _help(row: Setting[object]) -> str:
     variables = ", ".join(filter(None, (row.variable, row.fallback)))
     if not variables:
         return row.sentence
-    return f"{row.sentence} Env: {'; '.join(filter(None, (variables, default)))}."
+    return f"{row.sentence} Env: {variables}.{f' Default: {default}.' if default else ''}"
 
 
 @click.command(cls=WithWords, prints=False, examples=_EXAMPLES)
@@ -62,9 +62,9 @@ def command(
 ) -> int:
     """Run the daemon in the foreground: supervisor, dispatchers, workers, scheduler.
 
-    A flag takes precedence over its variable, and a variable over the file. HUP reads the
-    files again and replaces the workers one by one; TERM and INT stop gracefully, QUIT at
-    once.
+    A flag takes precedence over its variable, and a variable over the file. On HUP the daemon
+    reads the files again and replaces the workers one by one; on TERM and INT it stops
+    gracefully, on QUIT at once.
     """
     from jobsd.configuration.flags import Flags
     from jobsd.configuration.folder import project_root

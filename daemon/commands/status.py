@@ -36,17 +36,17 @@ status --json
     flag_value="2s",
     type=verbs.DURATION,
     metavar="[EVERY]",
-    help="Refresh every so often (default 2s).",
+    help="Refresh the screen, every 2s unless given.",
 )
 @click.option(
-    "--here", is_flag=True, help="Only the processes of this host, or of this container."
+    "--here", is_flag=True, help="Show only processes of this host, or of this container."
 )
 @verbs.on_project
 def command(project: Project, every_s: float | None, *, here: bool) -> Result:
     """Show on one screen what runs, what waits, what is due next and what failed.
 
-    Of each state of a queue it counts 10,000 jobs; `queues` counts on. Exit status 3 when
-    nothing runs.
+    It counts up to 10,000 jobs of each state of a queue; `queues` counts more. Exit status 3
+    when nothing runs.
     """
     screen = partial(_result, project, here=here)
     shown = shown_arguments(project)

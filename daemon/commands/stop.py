@@ -24,10 +24,11 @@ stop --pid 4711
     help="The supervisor to use, if several run in this folder.",
 )
 def command(pid: int | None, *, now: bool) -> Result:
-    """Stop the supervisor that runs here, with all its processes, and wait for its end.
+    """Stop the supervisor of this folder with all its processes; wait until they have ended.
 
-    Running jobs get `supervisor.shutdown_timeout`, as after Ctrl-C. Needs no database. Exit
-    status 3 when no supervisor runs here; 6 when several do, or when systemd runs it.
+    Running jobs have `supervisor.shutdown_timeout` to finish, as after Ctrl-C. Needs no
+    database. Exit status 3 when no supervisor runs in this folder; 6 when several do, or when
+    systemd runs it.
     """
     from jobsd.configuration.folder import project_root
     from jobsd.daemon.supervisor_request import stop

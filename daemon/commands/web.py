@@ -32,15 +32,14 @@ def _address(_context: click.Context, _parameter: click.Parameter, given: str) -
     metavar="HOST:PORT",
     show_default=True,
     callback=_address,
-    help="Where to serve it.",
+    help="The address to serve it on.",
 )
 @on_project
 def command(project: Project, bind: str) -> int:
-    """Serve the dashboard until interrupted; a daemon may run beside it or not.
+    """Serve the dashboard until interrupted, whether a daemon runs or not.
 
-    `web.bind` in queue.yml makes it a process of the tree instead. On any address but
-    loopback it needs users: `web.users`, or JOBSD_WEB_USER with JOBSD_WEB_PASSWORD, or
-    JOBSD_WEB_TOKEN.
+    With `web.bind` in queue.yml the daemon serves it instead. On any address but loopback it
+    needs users: `web.users`, or JOBSD_WEB_USER with JOBSD_WEB_PASSWORD, or JOBSD_WEB_TOKEN.
     """
     from jobsd.daemon.listener import bound, require_web
 

@@ -47,11 +47,12 @@ def command(
     reload: bool,
     **given: str | bool | tuple[str, ...] | None,
 ) -> int:
-    """Run COMMAND, a web server, and the daemon beside it; end both when one of them ends.
+    """Run COMMAND (a web server) with the daemon beside it; when one ends, end the other.
 
-    A crashed daemon is started again. Any other end, and every end of COMMAND, ends the other
-    one in order; the exit status is that of the first. TERM, INT, QUIT and HUP reach both, HUP
-    the web server only if it handles it; USR1, USR2, TTIN and TTOU reach the daemon.
+    Only a daemon that has crashed is started again. Else, whichever ends first, the other one
+    is stopped gracefully, and the exit status is that of the first. TERM, INT and QUIT are
+    passed to both; so is HUP, to the web server only if it handles it. USR1, USR2, TTIN and
+    TTOU are passed to the daemon.
     """
     import shutil
 

@@ -36,8 +36,8 @@ written as one text with commas. `bin/jobs check` reports every fault at once. T
 belong together.
 """
 _SENTENCES = {
-    "dispatchers": "A list, one entry for each dispatcher: it moves jobs that are due.",
-    "workers": "A list, one entry for each kind of worker.",
+    "dispatchers": "A list with one entry for each dispatcher, which makes due jobs ready.",
+    "workers": "A list with one entry for each kind of worker.",
     "monitor": "The process that serves metrics and health; `monitor: null` switches HTTP off.",
 }
 
@@ -47,7 +47,7 @@ def page() -> str:
     parts = [HEAD, _table("At the top", "", TOP)]
     for section, options in SECTIONS.items():
         parts.append(_table(f"`{section}:`", _SENTENCES.get(section, ""), settings_of(options)))
-    alone = "No keys of the file."
+    alone = "These have no key in the file."
     parts.append(_table("Flags and variables alone", alone, settings_of(StartOptions)))
     return "\n".join(parts)
 

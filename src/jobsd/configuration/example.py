@@ -10,11 +10,11 @@ from . import options, queue_file, setting
 _HEAD = """\
 # What runs here. `bin/jobs check` reads this file and reports every fault at once.
 #
-# `default:` is the base of every environment; a section named like JOBSD_ENV overlays it
-# (mappings key by key, lists whole). A value may come from a variable:
+# `default:` is the base of every environment. The section that JOBSD_ENV names overlays it:
+# mappings are merged key by key, lists are replaced. A value may come from a variable:
 #   <%= ENV.fetch("NAME", value) %>    <%= ENV["NAME"] %>    ${NAME:-value}
 # Durations are seconds, or 250ms 30s 10m 2h 1d; sizes are bytes, or 512MB 2GB.
-# Every key has a default; all are below.
+# Every key has a default; all of them are shown below.
 default:
 """
 _SET = {

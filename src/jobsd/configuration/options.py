@@ -73,17 +73,19 @@ class DatabaseOptions:
     url: str | None = setting(
         URL,
         "null",
-        "The database; null: DATABASE_URL, else the embedded server.",
+        "The database; by default that of DATABASE_URL, else the embedded server.",
         "--database-url URL",
         "QUEUE_DATABASE_URL",
         fallback="DATABASE_URL",
         secret=True,
     )
     listen_url: str | None = setting(
-        URL, "null", "A URL past a transaction pooler, for wake-ups.", secret=True
+        URL, "null", "The URL for LISTEN, where `url` is a transaction pooler's.", secret=True
     )
     schema: str = setting(IDENTIFIER, "jobsd", "The schema of the tables.")
-    wakeups: str = setting(choice("auto", "off"), "auto", "Use NOTIFY; off: only poll.")
+    wakeups: str = setting(
+        choice("auto", "off"), "auto", "auto: NOTIFY wakes the processes; off: they only poll."
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +95,14 @@ class DispatcherOptions:
     polling_interval_s: float = setting(
         _INTERVAL, "1", "The pause between two polls when nothing wakes it."
     )
-    batch_size: int = setting(whole(1, 10_000), "500", "The most jobs that a statement moves.")
+    batch_size: int = setting(
+        whole(1, 10_000), "500", "How many jobs one statement moves at most."
+    )
     concurrency_maintenance: bool = setting(
-        boolean, "true", "Clear keys, expirations and results whose time is over."
+        boolean, "true", "Delete limit keys, expirations and results whose time is over."
     )
     concurrency_maintenance_interval_s: float = setting(
-        _INTERVAL, "600", "How often concurrency_maintenance clears."
+        _INTERVAL, "600", "How often concurrency_maintenance deletes them."
     )
 
 
@@ -111,27 +115,32 @@ class WorkerOptions:
     """
 
     queues: tuple[str, ...] = setting(
-        _QUEUES, "*", 'Ordered: "urgent, mail_*"; a star only at the end.', "--queues LIST"
+        _QUEUES,
+        "*",
+        'Claim from these, in this order: "urgent, mail_*"; a star only at the end.',
+        "--queues LIST",
     )
     threads: int = setting(whole(1, 256), "3", "How many jobs a process runs at once.")
     coroutines: int = setting(
-        whole(0, 1000), "100", "How many `async def` jobs run on one loop; 0: in the threads."
+        whole(0, 1000), "100", "How many `async def` jobs it runs at once; 0: in its threads."
     )
     processes: int = setting(whole(0, 64), "1", "How many such processes run.")
     polling_interval_s: float = setting(
         _INTERVAL, "0.1", "The pause between two polls when nothing wakes it."
     )
     prefetch: int | None = setting(
-        auto_or(whole(0, 10_000)), "auto", "Jobs to claim ahead; 0: only for idle threads."
+        auto_or(whole(0, 10_000)),
+        "auto",
+        "How many jobs to claim ahead; 0: only for idle threads.",
     )
     max_jobs: int | None = setting(
-        optional(whole(1, _COUNT_MAX)), "null", "Recycle a worker after so many jobs."
+        optional(whole(1, _COUNT_MAX)), "null", "Recycle a worker after this many jobs."
     )
     max_memory: int | None = setting(
-        optional(size(1 << 20)), "null", "Recycle a worker that uses more memory (512MB)."
+        optional(size(1 << 20)), "null", "Recycle a worker that uses more memory, e.g. 512MB."
     )
     max_age_s: float | None = setting(
-        optional(duration(1.0)), "null", "Recycle a worker that is older (1d)."
+        optional(duration(1.0)), "null", "Recycle a worker that is older, e.g. 1d."
     )
 
 
@@ -143,7 +152,9 @@ class SchedulerOptions:
     polling_interval_s: float = setting(
         _INTERVAL, "5", "How often it checks whether tasks have changed."
     )
-    keep_history_for_s: float = setting(duration(1.0), "30d", "How long runs are kept.")
+    keep_history_for_s: float = setting(
+        duration(1.0), "30d", "How long the history of the runs is kept."
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,15 +172,17 @@ class SupervisorOptions:
         duration(0.1, DAY_S), "10", "How often a heartbeat is written."
     )
     process_alive_threshold_s: float = setting(
-        duration(0.3, 7 * DAY_S), "60", "Without a heartbeat for so long a process is dead."
+        *(duration(0.3, 7 * DAY_S), "60"),
+        "A process that has written no heartbeat for this long counts as dead.",
     )
     hang_timeout: float | None = setting(
         optional(duration(_HANG_MIN_S, DAY_S)),
         "null",
-        "Kill a process whose loop hangs for so long; null: 2/3 of the threshold.",
+        "Kill a process that hangs for this long; null: 2/3 of process_alive_threshold.",
     )
     pidfile: Path | None = setting(
-        optional(PATH), "null", "Refuse a second start (exit status 75).", "--pidfile FILE"
+        *(optional(PATH), "null", "Refuse a second start with this file (exit status 75)."),
+        "--pidfile FILE",
     )
 
     @property
@@ -203,7 +216,7 @@ class MonitorOptions:
     latency_target_s: float | None = setting(
         optional(duration(0.1, DAY_S)),
         "null",
-        "Report how many workers a queue needs so that jobs start within it.",
+        "Report how many workers a queue needs so that its jobs start within this time.",
     )
     bind_is_default: bool = True
 
@@ -213,21 +226,25 @@ class WebOptions:
     """The dashboard. Without users it is served on loopback only."""
 
     bind: str | None = setting(
-        _ADDRESS, "null", "The address on which the tree serves the dashboard; null: none."
+        _ADDRESS, "null", "The address on which the daemon serves it; null: it does not."
     )
     path: str = setting(text(read_prefix, "a path"), "/", "The path of the dashboard.")
     database_url: str | None = setting(
-        URL, "null", "Another URL: of a replica, or with another role.", secret=True
+        *(URL, "null", "The database it reads: a replica, or as another role."),
+        secret=True,
     )
-    users: tuple[User, ...] = setting(USERS, "{}", "Who may see it and act.", secret=True)
+    users: tuple[User, ...] = setting(
+        USERS, "{}", "Who may see the dashboard, and act on it.", secret=True
+    )
     hosts: tuple[str, ...] = setting(
-        texts(read_name, "names of hosts"), "", "Host names by which browsers may open it."
+        texts(read_name, "names of hosts"), "", "The host names that browsers may open it by."
     )
     trusted_header: str | None = setting(
         optional(TEXT), "null", "The header by which a proxy names the user: X-Remote-User."
     )
     trusted_proxies: tuple[str, ...] = setting(
-        texts(read_network, "addresses or networks"), "", "The proxies whose header counts."
+        *(texts(read_network, "addresses or networks"), ""),
+        "The proxies whose trusted_header is believed.",
     )
     read_only: bool = setting(boolean, "false", "Show everything, change nothing.")
 
@@ -237,7 +254,9 @@ class JobsOptions:
     """How long jobs may run and finished ones are kept; which arguments are never shown."""
 
     preserve_finished_jobs: bool = setting(boolean, "true", "Keep jobs that have finished.")
-    clear_finished_jobs_after_s: float = setting(duration(0.0), "1d", "How long they are kept.")
+    clear_finished_jobs_after_s: float = setting(
+        duration(0.0), "1d", "How long finished jobs are kept."
+    )
     default_concurrency_control_period_s: float = setting(
         duration(0.001), "3m", "The `duration` of limits that do not set it."
     )
@@ -247,23 +266,23 @@ class JobsOptions:
     timeout_s: float | None = setting(
         optional(duration(LIMIT_MIN_S, LIMIT_MAX_S)),
         "null",
-        "Interrupt a job that runs for longer, unless it sets its own; null: never.",
+        "Interrupt a job that runs longer, unless it has its own timeout; null: never.",
     )
     kill_after_s: float = setting(
         duration(LIMIT_MIN_S, LIMIT_MAX_S),
         "10s",
-        "End the process of a job that still runs so long after that.",
+        "End the process of a job that still runs this long after its timeout.",
     )
     keep_log: int | None = setting(
         optional(size(1 << 10, 1 << 24)),
         "null",
-        "Keep the output and log of each attempt, up to this size (64KB); null: nothing.",
+        "Keep the output and log of each attempt, up to this size, e.g. 64KB; null: none.",
     )
     unknown_class_after_s: float = setting(
         *(
             duration(0.0),
             "10m",
-            "Fail a job of a class unknown for so long (at once in development, test).",
+            "Fail a job whose class is unknown for this long; in development, test: at once.",
         ),
         default_when_trying="0",
     )
@@ -279,7 +298,7 @@ class LogsOptions:
     file: Path | None = setting(
         optional(PATH),
         "null",
-        "The file of the log; null: stdout.",
+        "The log file; null: stdout.",
         "--log-file FILE",
         "JOBSD_LOG_FILE",
     )
@@ -294,7 +313,8 @@ class LogsOptions:
         _LEVEL, "info", "The lowest level logged.", "--log-level LEVEL", "JOBSD_LOG_LEVEL"
     )
     slow_after_s: float | None = setting(
-        optional(duration(0.0)), "null", "Log each job that starts later or runs longer."
+        *(optional(duration(0.0)), "null"),
+        "Log each job that starts this much too late, or runs for longer.",
     )
 
 
@@ -303,15 +323,17 @@ class StartOptions:
     """Settings that only flags and variables have; no file has a key for them."""
 
     environment: str = setting(
-        TEXT, "development", "Its section overlays `default:`.", "--env NAME", "JOBSD_ENV"
+        *(TEXT, "development", "The environment: its section overlays `default:`."),
+        "--env NAME",
+        "JOBSD_ENV",
     )
     config: str = setting(
-        TEXT, QUEUE_FILE, "The configuration.", "-c, --config FILE", "JOBSD_CONFIG"
+        TEXT, QUEUE_FILE, "The configuration file.", "-c, --config FILE", "JOBSD_CONFIG"
     )
     recurring: str = setting(
         TEXT,
         RECURRING_FILE,
-        "The recurring tasks; with - before its name, the file may be missing.",
+        "The file of recurring tasks; with - before its name it may be missing.",
         "-r, --recurring FILE",
         "JOBSD_RECURRING_SCHEDULE",
     )
@@ -330,7 +352,7 @@ class StartOptions:
     only: frozenset[str] = setting(
         some_of("worker", "dispatcher", "scheduler"),
         "worker, dispatcher, scheduler",
-        "Start only these: worker, dispatcher, scheduler.",
+        "Start only these kinds: worker, dispatcher, scheduler.",
         "--only KIND[,KIND]",
     )
     worker_group: int | None = setting(
