@@ -18,16 +18,19 @@ def report_database(fault: psycopg.Error) -> int:
         error("the URL of the database can't be read")
         return CONFIGURATION
     if isinstance(fault, _NO_TABLES):
-        error(f"the tables are not as needed: {_first(fault)}", f"{program()} db migrate")
+        error(
+            f"the tables do not fit this version of jobsd: {_first(fault)}",
+            f"{program()} db migrate",
+        )
         return CONFIGURATION
     if isinstance(fault, errors.LockNotAvailable):
-        error(f"what is asked for is locked: {_first(fault)}", "try again")
+        error(f"another transaction holds the lock: {_first(fault)}", "try again")
         return REFUSED
     if isinstance(fault, connection.OUTAGES):
         error(f"the database can't be reached: {' '.join(str(fault).split())}")
         return UNREACHABLE
     hint = grants.REMEDY if isinstance(fault, errors.InsufficientPrivilege) else ""
-    error(f"the database refuses: {_first(fault)}", hint)
+    error(f"the database refused the command: {_first(fault)}", hint)
     return FAILED
 
 

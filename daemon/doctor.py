@@ -104,7 +104,7 @@ def _configuration(project: Project, examined: Examined) -> Finding:
 def _reached(url: str, took: str) -> Finding:
     message = f"{redact(url)} was reached in {took}"
     if any_server_will_do(url):
-        advice = "add target_session_attrs=read-write, or a standby may be taken"
+        advice = "add target_session_attrs=read-write, or jobsd may connect to a standby"
         return Finding("WARN", "database", f"{message}; it names several hosts: {advice}")
     return Finding("OK", "database", message)
 
@@ -115,10 +115,8 @@ def _version(session: Session) -> Finding:
     if number < OLDEST_SERVER * 10_000:
         return Finding("FAIL", "version", f"{said}; {OLDEST_SERVER} or later is needed")
     if session.fetch(STATEMENTS["is_standby"])[0][0]:
-        advice = "only its primary takes jobs and acts"
-        return Finding(
-            "FAIL", "version", f"{said}; this is a standby, which only reads: {advice}"
-        )
+        advice = "this is a standby, which refuses all changes; connect to its primary"
+        return Finding("FAIL", "version", f"{said}; {advice}")
     return Finding("OK", "version", said)
 
 
@@ -146,7 +144,9 @@ def _clock(session: Session) -> Finding:
     )
     if abs(skew_s) <= _SKEW_S:
         return Finding("OK", "clock", message)
-    return Finding("WARN", "clock", f"{message}: times shown here are off, nothing else is")
+    return Finding(
+        "WARN", "clock", f"{message}; only the times that commands show here are wrong"
+    )
 
 
 def _connections(session: Session) -> Finding:
@@ -172,7 +172,8 @@ def _wake_ups(session: Session, project: Project) -> Finding:
             return Finding("FAIL", "wake-ups", f"can't listen: {' '.join(str(error).split())}")
         if not listener.listening:
             message = (
-                "a transaction pooler stands between: workers poll; set database.listen_url"
+                "behind a transaction pooler there is no NOTIFY, so workers only poll;"
+                " set database.listen_url"
             )
             return Finding("WARN", "wake-ups", message)
         began = monotonic()
@@ -204,13 +205,13 @@ def _processes(session: Session, project: Project) -> Finding:
     stale = [row.name for row in rows if life(row, threshold_s) != "alive"]
     alive = len(rows) - len(stale)
     if stale:
-        message = f"{len(stale)} of {len(rows)} are gone or silent: {', '.join(stale[:5])}"
+        message = f"{len(stale)} of {len(rows)} write no heartbeats: {', '.join(stale[:5])}"
         return Finding("WARN", "processes", message)
     if not any(row.kind == "supervisor" for row in rows):
         return Finding("WARN", "processes", "no supervisor runs on this database")
     if differing := unlike_trees(rows) or unlike_programs(rows):
         return Finding("WARN", "processes", differing)
-    return Finding("OK", "processes", f"{alive} live, none is stale")
+    return Finding("OK", "processes", f"{alive} alive, none without heartbeats")
 
 
 def _queues(session: Session, project: Project) -> Finding:
@@ -218,7 +219,7 @@ def _queues(session: Session, project: Project) -> Finding:
     if unserved:
         message = f"no running worker takes jobs from {some(unserved)}: their jobs will wait"
         return Finding("WARN", "queues", message)
-    return Finding("OK", "queues", "none waits for a worker")
+    return Finding("OK", "queues", "a worker runs for each queue that has jobs")
 
 
 def _recurring(session: Session) -> Finding:
@@ -227,7 +228,7 @@ def _recurring(session: Session) -> Finding:
     last = runs.latest(session, [task.key for task in rows])
     late = sorted(late_tasks(rows, last, utc_now()), key=lambda found: -(found[2] or 0.0))
     if not late:
-        said = f"{counted(len(rows), 'task')} in time" if rows else "there are no tasks"
+        said = f"{counted(len(rows), 'task')} on time" if rows else "there are no tasks"
         return Finding("OK", "recurring", said)
     worst = ", ".join(
         f"{key} {cause}" if by_s is None else f"{key} {cause} {length(by_s)}"
@@ -270,7 +271,7 @@ def _unknown(session: Session) -> Finding:
     """Say of which classes jobs wait that no worker knows, and since when."""
     rows = lanes.unknown(session)
     if not rows:
-        return Finding("OK", "classes", "no job waits whose class no worker knows")
+        return Finding("OK", "classes", "some worker knows the class of each waiting job")
     message = [
         f"{_number(row.jobs, 'ready job')} of {row.lane!r} in queue {row.queue_name!r}, which"
         f" no worker has known for {length(row.for_s)}"
@@ -285,14 +286,16 @@ def _lost(session: Session) -> Finding:
     """Say how many jobs are in no table, and when all were last looked at for such ones."""
     known = lost_jobs.known(session)
     age_s = known.walk_age_s
-    searched = "not looked for yet" if age_s is None else f"looked for {length(age_s)} ago"
+    searched = "not searched for yet" if age_s is None else f"searched for {length(age_s)} ago"
     if known.jobs:
         jobs = counted(known.jobs, "job")
         message = f"{jobs} in no table, {searched}; `{program()} list --state lost`"
         return Finding("FAIL", "lost jobs", message)
     if age_s is not None and age_s > _WALK_OLD_S:
-        return Finding("WARN", "lost jobs", f"{searched}: a dispatcher does so once a day")
-    return Finding("OK", "lost jobs", f"none is known, {searched}")
+        return Finding(
+            "WARN", "lost jobs", f"{searched}; a running dispatcher searches once a day"
+        )
+    return Finding("OK", "lost jobs", f"no lost job is known; {searched}")
 
 
 def _pause(name: str, reason: str | None, by: str | None, since: datetime, count: int) -> str:

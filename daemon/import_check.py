@@ -58,7 +58,7 @@ def check_imports(options: Options) -> Imported:
         found = report.read()
     if status != 0 or not found:
         names = ", ".join(options.imports)
-        fault = Fault(f"importing {names} has ended the process, with status {status}")
+        fault = Fault(f"importing {names} ended the process with status {status}")
         return Imported((fault,))
     wrong, odd, moments, events = json.loads(found)
     return Imported(
@@ -107,7 +107,7 @@ def _import(name: str, options: Options) -> Fault | None:
 def _hint(error: registry.ModuleError) -> str:
     missing = isinstance(error.__cause__, ModuleNotFoundError)
     if missing and error.__cause__.name == error.module.split(".")[0]:  # type: ignore[union-attr]
-        return "modules are looked up in the project's folder first, then as Python does"
+        return "modules are searched in the project's folder first, then where Python searches"
     return ""
 
 

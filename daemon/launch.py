@@ -97,7 +97,7 @@ def launch(options: Options, environ: Mapping[str, str], read: Callable[[], Opti
 def _log_through(assembly: Assembly, scoreboard: Scoreboard) -> None:
     assembly.log_through(scoreboard)
     if assembly.options.logs.file is not None:
-        _report(f"the log goes to {assembly.options.logs.file}")
+        _report(f"the log is written to {assembly.options.logs.file}")
 
 
 def _supervisor(
@@ -166,7 +166,7 @@ def _pidfile(options: Options) -> Pidfile | None:
         return None
     if not (path.parent.is_dir() or path.is_relative_to(options.root)):
         raise unusable(
-            path, f"there is no folder {path.parent}", "make it, or correct the path"
+            path, f"there is no folder {path.parent}", "create it, or correct the path"
         )
     try:
         return Pidfile(path)

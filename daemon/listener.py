@@ -78,13 +78,15 @@ def require_web(options: Options, environ: Mapping[str, str], bind: str) -> None
             on loopback.
     """
     if find_spec("jinja2") is None or find_spec("waitress") is None:
-        raise _refusal("the dashboard needs more packages", "pip install 'jobsd[web]'")
+        raise _refusal(
+            "the dashboard needs packages that are not installed", "pip install 'jobsd[web]'"
+        )
     web = options.web
     if users_of(web.users, environ) or (web.trusted_header and web.trusted_proxies):
         return
     if not _is_loopback(bind.rpartition(":")[0].removeprefix("[").removesuffix("]")):
         raise _refusal(
-            f"{bind} can be reached from elsewhere, and the dashboard has no users",
+            f"other hosts can reach {bind}, but the dashboard has no users",
             "name web.users in queue.yml, or set JOBSD_WEB_PASSWORD or JOBSD_WEB_TOKEN",
         )
 

@@ -296,6 +296,6 @@ def _with_columns(found: object, names: tuple[str, ...]) -> object:
 def _require_known(names: Iterable[str], known: Iterable[str], rows: Sequence[Row]) -> None:
     """Refuse the name of a column that no row has; without rows nobody knows."""
     if rows and (unknown := [name for name in names if name not in set(known)]):
-        fault = f"there is no column {unknown[0]!r}; there are {', '.join(known)}"
+        fault = f"there is no column {unknown[0]!r}; the columns are {', '.join(known)}"
         ctx = click.get_current_context(silent=True)
         raise click.BadParameter(fault, ctx, param_hint="'--columns'")

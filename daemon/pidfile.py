@@ -42,8 +42,8 @@ _NAMES = {
     stat.S_IFBLK: "a device",
 }
 _EXPECTED = (
-    "name a file that is not there yet, or one that a supervisor has left: of root or of"
-    " who starts it, with one name, and with nothing in it but a process id"
+    "name a file that does not exist yet, or one that a supervisor left behind: it belongs to"
+    " root or to the user of this process, has no second hard link, and holds only a process id"
 )
 _CONTENT_BYTES_MAX = 32
 _NO_NUMBER = b"\0 \t\r\n"  # a power failure can leave zeros of what was just written
@@ -112,22 +112,22 @@ def _require_file(path: Path) -> None:
     except FileNotFoundError:
         return
     if kind != stat.S_IFREG:
-        raise unusable(path, f"it is {_NAMES.get(kind, 'no file')}", _EXPECTED)
+        raise unusable(path, f"it is {_NAMES.get(kind, 'not a file')}", _EXPECTED)
 
 
 def _fault(fd: int) -> str:
     """Return what tells the file that we have locked from a pidfile of ours, or nothing."""
     found = os.fstat(fd)
     if not stat.S_ISREG(found.st_mode):
-        return "it is no file"
+        return "it is not a regular file"
     if found.st_nlink > 1:
-        return f"the file has {found.st_nlink} names"
+        return f"the file has {found.st_nlink} hard links"
     if found.st_uid not in {0, os.geteuid()}:
-        return f"it is a file of the user with id {found.st_uid}"
+        return f"it belongs to the user with id {found.st_uid}"
     content = os.pread(fd, _CONTENT_BYTES_MAX + 1, 0)
     number = content.strip(_NO_NUMBER)
     if len(content) > _CONTENT_BYTES_MAX or not (number.isdigit() or not number):
-        return f"it is a file of {found.st_size} bytes with more in it than a process id"
+        return f"it holds more than a process id ({found.st_size} bytes)"
     return ""
 
 

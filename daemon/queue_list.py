@@ -36,7 +36,7 @@ def _counted_up_to(most: int) -> Callable[[object], str]:
     return show
 
 
-EMPTY = "no queue has jobs that have not ended, and none is paused"
+EMPTY = "no queue has jobs that have not ended, and no queue is paused"
 
 
 def for_people(rows: Sequence[Mapping[str, Any]]) -> list[Row]:

@@ -71,7 +71,7 @@ def _head(root: Path, user: str) -> Iterator[str]:
     yield f"# For /etc/systemd/system/{name}.service; then:"
     yield f"#   systemctl daemon-reload && systemctl enable --now {name}"
     if user == _USER:
-        yield f"# The user {_USER} must be able to read the project and Python. To make it:"
+        yield f"# The user {_USER} must be able to read the project and Python. To create it:"
         yield f"#   useradd --system --shell /usr/sbin/nologin {_USER}"
 
 
@@ -127,5 +127,5 @@ def _text(path: str | Path) -> str:
     """Return a path as an unquoted value: only percent signs mean something to systemd."""
     text = str(path)
     if not text.isprintable() or "\\" in text:
-        raise ConfigurationError((Fault(f"no unit of systemd can name the path {text!r}"),))
+        raise ConfigurationError((Fault(f"a systemd unit can't contain the path {text!r}"),))
     return text.replace("%", "%%")

@@ -113,7 +113,9 @@ def _supervisor(root: Path, pid: int | None) -> Generator[tuple[int, socket.sock
             raise NotRunningError(f"no {which} runs in {root}")
         if len(found) > 1:
             pids = ", ".join(str(number) for number, _ in found)
-            raise RefusedError(f"several supervisors run in {root}: give --pid, one of {pids}")
+            raise RefusedError(
+                f"several supervisors run in {root}: choose one with --pid ({pids})"
+            )
         yield found[0]
 
 
@@ -191,7 +193,7 @@ def _gone(pid: int, *, was_heard: bool) -> Error:
 
 
 def _of_another_user(pid: int) -> str:
-    return f"the supervisor, process {pid}, runs as another user: ask as that one"
+    return f"the supervisor, process {pid}, runs as another user: run this command as that user"
 
 
 def _is_of_another(pid: int) -> bool:

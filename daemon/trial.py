@@ -70,9 +70,7 @@ def _make(target: Target) -> None:
     except SchemaError as error:
         if not isinstance(error.__cause__, errors.InsufficientPrivilege):
             raise
-        message = (
-            "it makes a schema of its own, and this role may not: give the URL of one that may"
-        )
+        message = "bench creates a schema, and this role may not; use a URL whose role may"
         raise SchemaError(message, remedy="") from error
 
 

@@ -40,7 +40,7 @@ def unserved_queues(options: Options) -> Iterator[str]:
         if task.enabled and (queue := _queue_of(task)):
             keys[queue].append(task.key)
     for queue in _unserved(keys, workers):
-        yield f"no worker here takes from queue {queue!r}, where {some(keys[queue])} would run"
+        yield f"no worker here takes jobs from queue {queue!r}, that of {some(keys[queue])}"
 
 
 def kept_history(options: Options) -> Iterator[str]:
@@ -52,9 +52,8 @@ def kept_history(options: Options) -> Iterator[str]:
         return
     if not clearing_tasks(options.tasks):
         yield (
-            "finished jobs are never deleted: no task here clears them, and they stay for ever"
-            " unless a task made at run time, or of another host, does"
-            f" ({CLEARING_COMMAND})"
+            "finished jobs are never deleted: no task of the file clears them (with"
+            f" {CLEARING_COMMAND}); a task that was added at run time, or of another host, may"
         )
 
 

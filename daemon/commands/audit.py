@@ -39,5 +39,7 @@ def command(project: Project, limit: int) -> output.Result:
     with project.session() as session:
         rows = audit.rows(session, limit)
     return output.Result(
-        rows, (output.Table(rows, _COLUMNS),), "" if rows else "nobody has done anything yet"
+        rows,
+        (output.Table(rows, _COLUMNS),),
+        "" if rows else "nothing has been done by hand yet",
     )

@@ -95,6 +95,6 @@ def _became(
     facts = {"discarded": counts["discarded"], "stopping": counts["stopping"], "jobs": jobs}
     said = f"{counted(len(done), 'job')} cancelled"
     if counts["stopping"]:
-        said += f", of which {counts['stopping']} ran and stop now"
+        said += f"; {counts['stopping']} of them were running and are being stopped"
     parts = (Value(len(done), said),) if done or not status else ()
     return Result({"cancelled": len(done), **facts, **more}, parts, status=status)

@@ -63,7 +63,7 @@ def _interact(names: dict[str, Any]) -> None:
     from jobsd import face
 
     jobs = sorted(name for name in names if name not in face.HOMES and not name.startswith("_"))
-    note(f"at hand: {', '.join([*_FROM_OUTSIDE, *jobs])}")
+    note(f"available: {', '.join([*_FROM_OUTSIDE, *jobs])}")
     if find_spec("IPython"):
         import_module("IPython").start_ipython(argv=[], user_ns=names)
         return

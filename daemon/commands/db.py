@@ -47,7 +47,7 @@ def migrate(project: Project, *, dry_run: bool) -> Result:
     return Result(
         {"version": needed, "applied": steps},
         [Value(step) for step in steps],
-        "" if steps else f"the tables are at version {needed} already",
+        "" if steps else f"the tables are already at version {needed}",
     )
 
 
@@ -93,9 +93,11 @@ def sql(project: Project) -> Result:
     examples="db grants jobsd | psql postgresql://owner@host/app\ndb grants --enqueue-only web",
 )
 @click.argument("role")
-@click.option("--enqueue-only", is_flag=True, help="It may enqueue, and nothing else.")
+@click.option("--enqueue-only", is_flag=True, help="The role may enqueue, and nothing else.")
 @click.option("--read-only", is_flag=True, help="The role may read all, and change nothing.")
-@click.option("--operate", is_flag=True, help="It may read, retry, discard, pause and so on.")
+@click.option(
+    "--operate", is_flag=True, help="The role may read, and act by hand (retry, pause …)."
+)
 @on_project
 def grants(project: Project, /, role: str, **kinds: bool) -> Result:
     """Print the GRANT statements that a role needs to run the daemon, or to do less.
@@ -106,7 +108,7 @@ def grants(project: Project, /, role: str, **kinds: bool) -> Result:
 
     wanted = [name.replace("_", "-") for name, given in kinds.items() if given]
     if len(wanted) > 1:
-        raise click.UsageError(f"give one of --{' and --'.join(wanted)}")
+        raise click.UsageError(f"use only one of --{' and --'.join(wanted)}")
     schema = project.options.database.schema
     return document("sql", grant_statements(schema, role, *wanted))
 
@@ -160,7 +162,7 @@ def stop(project: Project) -> Result:
     if stopped and (left := pids(project.root)):
         numbers = ", ".join(map(str, left))
         sentence += (
-            f"; the daemon (process {numbers}) goes on without a database until a command"
-            f" such as `{program()} status` starts it again"
+            f"; the daemon (process {numbers}) has no database until a command such as"
+            f" `{program()} status` starts the server again"
         )
     return done(sentence, {"stopped": stopped})

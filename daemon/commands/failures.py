@@ -99,6 +99,6 @@ def _selected(  # noqa: PLR0913 - the options of a group
     known = [group for group in groups(session) if group["class_name"] == class_name]
     if not any(error_type in {None, group["error_type"]} for group in known):
         what = class_name if error_type is None else f"{class_name} with {error_type}"
-        raise NotFoundError(f"there are no failed jobs of {what}: `{program()} failures`")
+        raise NotFoundError(f"there are no failed jobs of {what}; see `{program()} failures`")
     filters = Filters("failed", None, class_name, None, since_s, None, error_type)
     return Selected((), everything=True, filters=filters, yes=yes, dry_run=dry_run)

@@ -99,7 +99,7 @@ def verify(project: Project, within_s: float) -> Result:
         logs = HeartbeatLogs(session=session)
         is_recent, beat = logs.verify_recent(within_s), logs.latest()
     age = "no heartbeat recorded yet" if beat is None else brief_moment(beat.executed_at)
-    sentence = f"{'recent' if is_recent else 'not recent'}: {age}"
+    sentence = f"the last heartbeat is {'recent' if is_recent else 'not recent'}: {age}"
     return Result(
         {"recent": is_recent},
         (Value(is_recent, sentence),),
@@ -155,7 +155,8 @@ def gaps(project: Project, every_s: float, since_s: float) -> Result:
         }
         for gap in found
     ]
-    return rows(listed, _GAP_COLUMNS, empty="no gaps", status=FAILED if found else DONE)
+    none = "no gap between heartbeats"
+    return rows(listed, _GAP_COLUMNS, empty=none, status=FAILED if found else DONE)
 
 
 def _listed(

@@ -98,7 +98,7 @@ def command(project: Project, *, search: tuple[str, ...], filters: Filters) -> R
     table = Table(
         [_for_people(row) for row in rows],
         (*_COLUMNS, *_OF_STATES.get(selected.state or "", ())),
-        more=f"the newest {limit:,}; -n shows more" if len(rows) == limit else "",
+        more=f"the newest {limit:,}; use -n for more" if len(rows) == limit else "",
     )
     return Result(rows, (table,), "" if rows else _none(selected, found))
 
@@ -119,7 +119,7 @@ def _selected(project: Project, search: tuple[str, ...], filters: Filters) -> Fi
 
 def _none(selected: Filter, found: Listed) -> str:
     if not found.complete:
-        return "none of them passes these filters"
+        return "none of the searched jobs passes these filters"
     if any(given not in (None, ()) for given in asdict(selected).values()):
         return "no job passes these filters"
     return "there are no jobs yet; `enqueue NAME` enqueues one"
@@ -141,7 +141,7 @@ def _claimed_by(row: dict[str, Any]) -> str | None:
     if row["process_id"] is None:
         return None
     if row["process"] is None:
-        return f"process {row['process_id']}, which is no more"
+        return f"process {row['process_id']}, which no longer exists"
     return f"pid {row['pid']} on {row['hostname']}, {row['process']}"
 
 
@@ -151,5 +151,5 @@ def _note_how_far(found: Listed) -> None:
         oldest = "" if found.oldest is None else f", enqueued {when(found.oldest)} and later"
         note(
             f"searched the newest {found.seen:,} jobs{oldest};"
-            " --since 30d searches all of 30 days"
+            " use --since 30d to search all jobs of 30 days"
         )

@@ -135,6 +135,6 @@ def _clear(project: Project, session: Session, name: str, *, yes: bool) -> int:
 
 def _note_unknown(name: str) -> None:
     note(
-        f"note: no worker or task names {name!r}, and none of the latest jobs was in it:"
-        f" check the spelling; `{program()} queues` lists the queues"
+        f"note: no worker or task names the queue {name!r}, and no recent job was in it."
+        f" Check the spelling; `{program()} queues` lists the queues"
     )

@@ -64,7 +64,7 @@ def _result(text: str, facts: dict[str, Any], *, several: bool) -> Result:
     if facts["accepted"]:
         return Result(facts, (Facts(_pairs(facts, str), _pairs(facts, _for_people)),))
     if _is_key(text):
-        facts["hint"] = f"it is the key of a task: `{program()} recurring show {text}`"
+        facts["hint"] = f"this is the key of a task; use `{program()} recurring show {text}`"
     if not verbs.chosen_format().as_json:
         where = f"{values.plain(text)}: " if several else ""
         error(f"{where}{facts['error']}", str(facts["hint"] or ""))

@@ -34,7 +34,7 @@ def command(pid: int | None) -> output.Result:
     answer = ask("reload", project_root(Path.cwd(), os.environ), pid)
     lines = [answer.message] if answer.message else []
     if answer.hint:
-        lines.append(f"hint: {answer.hint}; `{program()} check` shows what is at fault")
+        lines.append(f"hint: {answer.hint}; `{program()} check` lists the faults")
     if answer.status == 0:
-        lines.append(f"reloaded in {answer.duration:.1f} s")
+        lines.append(f"the daemon has reloaded in {answer.duration:.1f} s")
     return output.Result(answer.facts(), sentence="\n".join(lines), status=answer.status)

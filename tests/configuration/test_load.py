@@ -158,9 +158,9 @@ def test_nothing_starts_without_a_file_but_where_it_is_tried_out(
     [fault] = project.faults()
 
     assert fault.source == "config/queue.yml"
-    assert f'"{environment}" nothing is started without it' in fault.message
-    assert "(`init` makes one)" in fault.hint
-    assert "only in development and test (--env, JOBSD_ENV)" in fault.hint
+    assert f'the environment "{environment}" needs it' in fault.message
+    assert "(`init` writes one)" in fault.hint
+    assert "only development and test (--env, JOBSD_ENV) start without one" in fault.hint
 
 
 @pytest.mark.parametrize(
@@ -265,7 +265,7 @@ def test_only_kinds_that_are_not_configured_is_a_fault(project: Project) -> None
     fault = project.fault(Flags(only="dispatcher"))
 
     assert fault.message == "no processes configured"
-    assert fault.hint == "--only asks for dispatcher, and there is none"
+    assert fault.hint == "--only names dispatcher, but none is configured"
 
 
 def test_paths_are_those_of_the_project(project: Project) -> None:
@@ -302,7 +302,7 @@ def test_no_password_is_in_the_options_as_text(project: Project) -> None:
     ("flags", "says"),
     [
         (Flags(until_empty=True, only="dispatcher"), "--until-empty needs a worker"),
-        (Flags(horizon="1h"), "--horizon goes with --until-empty, which is missing"),
+        (Flags(horizon="1h"), "--horizon needs --until-empty"),
     ],
 )
 def test_an_end_that_would_never_come_is_refused(

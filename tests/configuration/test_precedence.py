@@ -169,7 +169,7 @@ def test_a_group_of_workers_is_started_by_its_place(project: Project) -> None:
     (worker,) = project.load(Flags(worker_group="2")).workers
 
     assert (worker.queues, worker.threads) == (("b",), 7)
-    with pytest.raises(ConfigurationError, match="worker group 3 is asked for"):
+    with pytest.raises(ConfigurationError, match="there is no worker group 3"):
         project.load(Flags(worker_group="3"))
     with pytest.raises(ConfigurationError, match="must be a whole number from 1"):
         project.load(Flags(worker_group="0"))

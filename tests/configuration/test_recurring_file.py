@@ -168,7 +168,11 @@ def test_a_mapping_at_the_end_holds_named_arguments(
             'unknown key "schedul" in task',
             'did you mean "schedule"?',
         ),
-        ("schedule: every hour", "task has neither class nor command", "say what to run"),
+        (
+            "schedule: every hour",
+            "task has neither class nor command",
+            "write what the task runs",
+        ),
         (
             "clas: A, schedule: every hour",
             'unknown key "clas" in task',
@@ -193,7 +197,7 @@ def test_a_mapping_at_the_end_holds_named_arguments(
         ("class: A, schedule: [every hour]", "task.schedule must be a text, not a list", ""),
         (
             "class: A, every: soon",
-            'task.every is not a schedule: "soon" is no interval',
+            'task.every is not a schedule: "soon" is not an interval',
             "write",
         ),
         (

@@ -125,7 +125,7 @@ def test_a_default_does_not_hide_that_an_environment_is_misspelt(project: Projec
 
     assert reported == (
         "config/queue.yml has no section prodution, the current environment (JOBSD_ENV;"
-        " did you mean production?): `default` alone counts"
+        " did you mean production?): only `default` is used"
     )
 
 

@@ -20,8 +20,8 @@ BAD = {
     "an unknown zone": ("every day at 9am Europe/Pari", 'no time zone "Europe/Pari"'),
     "a year": ("0 0 1 1 * 2099", "names a year"),
     "a year in words": ("every january 1st 2099", "no time of day 2099:00"),
-    "a negative step": ("*/-5 * * * *", '"*/-5" is no minute'),
-    "a negative count": ("every -5 minutes", "counts backwards"),
+    "a negative step": ("*/-5 * * * *", '"*/-5" is not a valid minute'),
+    "a negative count": ("every -5 minutes", "has a negative count"),
     "a long phrase": (LONG, "at most 1024 characters"),
     "a long cron": ("1," * 5000 + "1 * * * *", "at most 1024 characters"),
 }

@@ -160,7 +160,9 @@ def test_a_command_of_a_group_that_is_misspelt_or_missing_is_answered_in_one_sen
     misspelt, _, missing, _ = capsys.readouterr().err.splitlines()
     assert statuses == (2, 2)
     assert misspelt == "error: there is no command 'lsit'; did you mean 'list'?"
-    assert missing.startswith("error: the command is missing; there are completions, compose,")
+    assert missing.startswith(
+        "error: the command is missing; choose one of completions, compose,"
+    )
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,7 @@ def test_doctor_names_the_trees_whose_settings_differ(run: Commands, session: Se
     level, name, message = run.rows("doctor")[7]
 
     assert (level, name) == ("WARN", "processes")
-    assert message.startswith("trees differ in supervisor settings, so the longest count")
+    assert message.startswith("trees have different supervisor settings, so the longest")
     assert "process_alive_threshold" in message
 
 

@@ -153,7 +153,7 @@ def test_a_unit_names_odd_paths_so_that_systemd_reads_them(tmp_path: Path) -> No
 
 
 def test_a_path_that_no_unit_can_name_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="no unit of systemd can name the path"):
+    with pytest.raises(ConfigurationError, match="a systemd unit can't contain the path"):
         _unit(tmp_path / "two\nlines")
 
 

@@ -47,7 +47,7 @@ def test_list_takes_the_search_of_the_dashboard(run: Commands, session: Session)
     assert ids("told to fail") == ids("state:ready", "--state", "failed") == [second]
     refused = run("list", "colour:red")
     assert refused.returncode == 2
-    assert "is nothing that can be searched" in refused.stderr
+    assert "can't be searched" in refused.stderr
 
 
 def test_list_filters(run: Commands, session: Session) -> None:
@@ -139,7 +139,7 @@ def test_list_says_of_who_is_no_more_that_he_has_claimed_a_job(
 
     [row] = run.rows("list", "--state", "claimed")
 
-    assert (row[0], row[8].split(maxsplit=2)[2]) == (str(claimed), "which is no more")
+    assert (row[0], row[8].split(maxsplit=2)[2]) == (str(claimed), "which no longer exists")
 
 
 @pytest.mark.parametrize("filters", [(), ("--state", "claimed")], ids=["all", "claimed"])

@@ -143,7 +143,7 @@ def test_a_file_that_was_named_must_exist(run: Commands) -> None:
     for command in ("check", "start", "status"):
         done = run(command, "-c", "nosuch.yml")
         assert done.returncode == 78
-        assert "nosuch.yml does not exist, and --config names it" in done.stderr
+        assert "nosuch.yml does not exist, but --config names it" in done.stderr
 
 
 def test_a_flag_that_is_empty_or_can_not_be_read_is_wrong_usage(run: Commands) -> None:

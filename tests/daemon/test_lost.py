@@ -31,7 +31,7 @@ def gone(session: Session) -> int:
 def test_list_show_and_doctor_report_it(run: Commands, gone: int) -> None:
     assert [job["id"] for job in run.json("list", "--state", "lost")] == [gone]
     assert run.json("show", str(gone))["state"] == "lost"
-    assert "FAIL\tlost jobs\t1 job in no table, not looked for yet;" in run("doctor").stdout
+    assert "FAIL\tlost jobs\t1 job in no table, not searched for yet;" in run("doctor").stdout
 
 
 def test_doctor_reports_when_all_were_checked(run: Commands, session: Session) -> None:
@@ -39,9 +39,9 @@ def test_doctor_reports_when_all_were_checked(run: Commands, session: Session) -
         "INSERT INTO jobsd.lost_walk (began_at, ended_at)"
         " VALUES (now(), now() - interval '2 hours')"
     )
-    assert "OK\tlost jobs\tnone is known, looked for 2h" in run("doctor").stdout
+    assert "OK\tlost jobs\tno lost job is known; searched for 2h" in run("doctor").stdout
     session.connection.execute("UPDATE jobsd.lost_walk SET ended_at = now() - interval '3 d'")
-    assert "WARN\tlost jobs\tlooked for 3d" in run("doctor").stdout
+    assert "WARN\tlost jobs\tsearched for 3d" in run("doctor").stdout
 
 
 def test_it_is_retried_with_yes_only(run: Commands, session: Session, gone: int) -> None:

@@ -101,8 +101,8 @@ def test_check_warns_of_queues_that_no_worker_takes_from(run: Commands) -> None:
     )
 
     assert run.json("check")["warnings"] == [
-        "no worker here takes from queue 'mail', where greet would run",
-        "no worker here takes from queue 'recurring', where sweep would run",
+        "no worker here takes jobs from queue 'mail', that of greet",
+        "no worker here takes jobs from queue 'recurring', that of sweep",
     ]
     with run.project.start() as tree:
         tree.wait_event("supervisor.ready")

@@ -93,7 +93,9 @@ def test_wide_shortens_nothing() -> None:
 
 def test_columns_are_those_that_were_named() -> None:
     assert _shown(ROW, 80, columns=("state", "id"))[0].split() == ["STATE", "ID"]
-    with pytest.raises(click.BadParameter, match="there is no column 'nope'; there are id, "):
+    with pytest.raises(
+        click.BadParameter, match="there is no column 'nope'; the columns are id, "
+    ):
         _shown(ROW, 80, columns=("nope",))
 
 

@@ -114,7 +114,7 @@ def test_a_program_joins_the_server_of_a_tree_and_says_so_once(
             stored = connection.execute("SELECT count(*) FROM jobsd.jobs").fetchone()
         tree.terminate()
 
-    joined = f"no database is configured: jobs go to the one of {project.root}\n"
+    joined = f"no database is configured: jobs go to the embedded server of {project.root}\n"
     assert (done.stdout, stored) == ("ready\nready\n", (2,))
     assert done.stderr == joined
 

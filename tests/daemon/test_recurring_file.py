@@ -16,7 +16,9 @@ def test_a_task_that_only_its_file_has_is_shown_with_the_reason(
     project.write(
         "config/recurring.yml", f"default: {{a: {task}}}\nproduction: {{b: {task}}}\n"
     )
-    loaded = "config/recurring.yml has it: a daemon loads that when it starts, and on HUP"
+    loaded = (
+        "config/recurring.yml has it, but a daemon loads the file only at its start and on HUP"
+    )
     other = "has it in its section production, and the environment (JOBSD_ENV) is development"
 
     for verb in ("show", "next", "run", "history", "remove", "disable"):
@@ -35,4 +37,4 @@ def test_a_key_is_no_schedule_and_explain_says_who_knows_of_it(
     done = run("recurring", "explain", "beat")
 
     assert done.returncode == 1
-    assert "it is the key of a task: `bin/jobs recurring show beat`" in done.stderr
+    assert "this is the key of a task; use `bin/jobs recurring show beat`" in done.stderr

@@ -77,7 +77,7 @@ def test_a_reload_that_is_refused_ends_with_78_and_its_faults(
         tree.wait_event("supervisor.reload_failed")
         if broken == "module":
             assert "the children not reached yet stay as they were" in done.stderr
-            assert "check` shows what is at fault" in done.stderr
+            assert "check` lists the faults" in done.stderr
         else:
             assert done.stderr.startswith(
                 'error: unknown key "wrokers"\n  at config/queue.yml:1:1'

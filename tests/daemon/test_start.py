@@ -90,7 +90,7 @@ def test_a_module_that_can_not_be_imported_is_reported_with_its_place(run: Comma
 def test_a_module_that_ends_the_process_is_reported(run: Commands) -> None:
     run.project.write("shop_jobs.py", "import os\nos._exit(9)\n")
 
-    assert "importing shop_jobs has ended the process, with status 9" in _refused(run)
+    assert "importing shop_jobs ended the process with status 9" in _refused(run)
 
 
 def test_a_syntax_error_is_shown(run: Commands) -> None:

@@ -178,7 +178,7 @@ def test_no_slot_is_called_free_that_who_comes_first_can_not_take(session: Sessi
         "blocked": {"key": "k/a", "limit": 3, "held_by": [holder], "ahead": 1}
     }
     [sentence] = _sentences(session, job_id)
-    assert "1 job before it in line, of which the first lets 1 run at once" in sentence
+    assert "1 job before it in line; the first of them lets 1 run at once" in sentence
 
 
 def test_a_slot_that_is_free_was_not_claimed_yet(session: Session) -> None:

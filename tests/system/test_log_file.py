@@ -59,7 +59,7 @@ def test_after_mv_and_usr1_every_process_writes_to_the_new_file(
     assert "stopp" not in moved.read_text("utf-8")
     assert [line for line in lines if "jobsd" not in line] == []
     assert (tree.returncode, printed) == (0, "")
-    assert noted == f"jobsd: the log goes to {log}\n"
+    assert noted == f"jobsd: the log is written to {log}\n"
 
 
 def test_a_log_that_can_not_be_written_refuses_the_start(project: Project) -> None:

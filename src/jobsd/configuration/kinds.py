@@ -284,7 +284,7 @@ def read_queue_pattern(pattern: str) -> str:
         )
     if "*" in pattern[:-1]:
         prefix = pattern[: pattern.index("*") + 1]
-        taken = "all queues" if prefix == "*" else "all queues that begin so"
+        taken = "all queues" if prefix == "*" else "all queues whose names begin so"
         raise Mistake(
             f"may have a star only at the end of a name, unlike {quoted(pattern)}",
             f"{quoted(prefix)} takes {taken}",

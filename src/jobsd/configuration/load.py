@@ -129,9 +129,7 @@ class _Reading:
         if place is None:
             return options
         if place > len(groups):
-            message = (
-                f"worker group {place} is asked for, and {options.config} has {len(groups)}"
-            )
+            message = f"there is no worker group {place}: {options.config} has {len(groups)}"
             self.faults.add_fault(Fault(message, hint="the first is 1"))
             return options
         return replace(options, workers=(groups[place - 1],))
@@ -168,7 +166,7 @@ class _Reading:
             self.faults.add_fault(error.fault)
             source = Source(name, "")
         if source is None and (by := self._named_by(name)):
-            self.faults.add_fault(Fault(f"{name} does not exist, and {by} names it", name))
+            self.faults.add_fault(Fault(f"{name} does not exist, but {by} names it", name))
             source = Source(name, "")
         if source is None:
             self._missing.add(name)
@@ -177,7 +175,7 @@ class _Reading:
         root = document.compose(source, self._environ, self.faults)
         sections = pick(root, self._start.environment, is_own, self.faults)
         if sections.warning:
-            counts = without if sections.used is None else "`default` alone counts"
+            counts = without if sections.used is None else "only `default` is used"
             self._warnings.append(f"{name} {sections.warning}: {counts}")
         return sections, SourceSpan(source, 0, 1)
 
@@ -214,10 +212,10 @@ class _Reading:
         """Refuse a tree that is to end and would not, and a horizon without an end."""
         works = "worker" in options.only and any(each.processes for each in options.workers)
         if options.until_empty and not works:
-            hint = "without workers no job would ever be done"
+            hint = "without workers no job would ever run"
             self.faults.add_fault(Fault("--until-empty needs a worker", hint=hint))
         if options.horizon_s and not options.until_empty:
-            self.faults.add_fault(Fault("--horizon goes with --until-empty, which is missing"))
+            self.faults.add_fault(Fault("--horizon needs --until-empty"))
 
     def _require_file(self) -> None:
         """Refuse a start without a file: it would claim all jobs, and know no class of them."""
@@ -229,12 +227,12 @@ class _Reading:
         if tasks_alone and name == StartOptions().config:
             return
         message = (
-            f"{name} does not exist, and in the environment {quoted(environment)} nothing is"
-            " started without it: the built-in configuration takes the jobs of all queues"
+            f"{name} does not exist, and the environment {quoted(environment)} needs it: the"
+            " built-in configuration would take jobs from all queues"
         )
         hint = (
-            f"write it (`init` makes one), or name yours (--config, JOBSD_CONFIG); only in"
-            f" {' and '.join(TRYING)} (--env, JOBSD_ENV) a start needs none"
+            "create it (`init` writes one), or name yours with --config or JOBSD_CONFIG; only"
+            f" {' and '.join(TRYING)} (--env, JOBSD_ENV) start without one"
         )
         self.faults.add_fault(Fault(message, name, hint=hint))
 
@@ -250,9 +248,9 @@ class _Reading:
         }
         if any(counts[kind] for kind in only) or self.faults.all():
             return
-        hint = "give workers, dispatchers or a recurring task"
+        hint = "configure workers, dispatchers or a recurring task"
         if only != KINDS:
-            hint = f"--only asks for {', '.join(sorted(only))}, and there is none"
+            hint = f"--only names {', '.join(sorted(only))}, but none is configured"
         self.faults.add(span, "no processes configured", hint)
 
     def _alike(self) -> str:

@@ -24,7 +24,8 @@ def explain_missing_task(root: Path, environ: c.Mapping[str, str], key: str) -> 
         return ""
     used = sections.pick(top, start.environment, recurring_file.is_own, faults).used
     if used and key in used.pairs:
-        return f"{start.recurring_file} has it: a daemon loads that when it starts, and on HUP"
+        when = "a daemon loads the file only at its start and on HUP"
+        return f"{start.recurring_file} has it, but {when}"
     if used is top or not (names := _sections_with(key, top)):
         return ""
     return (

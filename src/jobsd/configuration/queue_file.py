@@ -125,7 +125,7 @@ def _check_hang_timeout(entry: Entry, options: SupervisorOptions) -> None:
         return
     message = f"must be less than process_alive_threshold, which is {threshold_s:g} s"
     hint = (
-        "else others take the jobs of a process that hangs while it may still run them:"
+        "else other trees recover the jobs of a hanging process, which may still run them:"
         " raise process_alive_threshold, or leave hang_timeout out"
         f" ({replace(options, hang_timeout=None).hang_timeout_s:g} s then)"
     )

@@ -118,7 +118,7 @@ def _check_work(entry: Entry) -> None:
         hint = 'write them into the command: "app.tasks.cleanup(batch=500)"'
         entry.wrong("args", "can't be used together with command", hint)
     elif not entry.is_given("class") and not entry.is_given("command"):
-        entry.missing("say what to run", "class", "command")
+        entry.missing("write what the task runs", "class", "command")
 
 
 def _phrase(entry: Entry, time_zone: str, warnings: list[str]) -> str:

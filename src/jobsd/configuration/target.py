@@ -121,7 +121,9 @@ def find_target(cwd: Path, environ: Mapping[str, str]) -> Target:
     server = embedded_server(options.root, environ)
     if _refusal(environ) is not None or not server.wait_until_ready():
         raise ConfigurationError((Fault(_NONE, "DATABASE_URL"),))
-    _logger.warning("no database is configured: jobs go to the one of %s", options.root)
+    _logger.warning(
+        "no database is configured: jobs go to the embedded server of %s", options.root
+    )
     return Target(server.url(), options.database.schema, None, options.database.wakeups)
 
 
@@ -170,9 +172,9 @@ def _refusal(environ: Mapping[str, str]) -> Fault | None:
         return Fault(message, "JOBSD_EMBEDDED", hint=hint)
     if not wanted and _started_by_systemd(environ):
         message = (
-            "no database is configured, and a service does not start one of its own accord"
+            "no database is configured, and a service does not start an embedded one by itself"
         )
-        hint = f"{hint}; an embedded one is used with JOBSD_EMBEDDED=1"
+        hint = f"{hint}; with JOBSD_EMBEDDED=1 it does"
         return Fault(message, "DATABASE_URL", hint=hint)
     return None
 

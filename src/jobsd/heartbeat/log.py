@@ -235,7 +235,7 @@ def gaps(session: Session, every: Duration, since: Duration | datetime) -> list[
     """Return the times without heartbeats: see `HeartbeatLog.gaps`."""
     every_s = _age_s("every", every)
     if every_s <= 0:
-        raise Error("every: heartbeats need a time between them")
+        raise Error("every: must be more than 0")
     moment, within_s = _window("since", since)
     parameters = {"since": moment, "within_s": within_s, "longest_s": every_s * 1.5}
     rows = session.fetch(STATEMENTS["gaps"], parameters)

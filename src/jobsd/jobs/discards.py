@@ -135,7 +135,7 @@ def refusal(found: inspect.Found) -> str:
 def holder(found: inspect.Found) -> str:
     """Return the process that has claimed a job, as people are told."""
     if found.job.process is None:
-        return f"process {found.job.process_id}, which is no more"
+        return f"process {found.job.process_id}, which no longer exists"
     return f"{found.job.process} (pid {found.job.pid} on {found.job.hostname})"
 
 

@@ -117,5 +117,7 @@ def _parts(act: BulkAct, meant: Filter) -> list[Filter]:
         return [meant.of(state) for state in act.states]
     if meant.state not in act.states:
         may_be = " or ".join(act.states)
-        raise RefusedError(f"{act.name}: jobs must be {may_be}, and {meant.state} is searched")
+        raise RefusedError(
+            f"{act.name}: jobs must be {may_be}, but the search is for {meant.state}"
+        )
     return [meant]

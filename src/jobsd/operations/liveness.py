@@ -45,7 +45,9 @@ def unlike_trees(rows: Iterable[ProcessRow]) -> str:
     if len(groups) < 2:
         return ""
     message = "; ".join(groups[:_GROUPS_MAX])
-    return f"trees differ in supervisor settings, so the longest count for all: {message}"
+    return (
+        f"trees have different supervisor settings, so the longest ones apply to all: {message}"
+    )
 
 
 def unlike_programs(rows: Iterable[ProcessRow]) -> str:

@@ -78,7 +78,7 @@ def _narrowed(name: str, value: str, hidden: Collection[str]) -> dict[str, Any]:
             return {"arguments": _arguments(name.removeprefix("args."), value, hidden)}
         case _:
             known = " ".join(f"{each}:" for each in NAMES)
-            raise Error(f"{name}: is nothing that can be searched; there are {known}")
+            raise Error(f"{name}: can't be searched; use one of {known}")
 
 
 def _age_s(value: str) -> float:
@@ -88,7 +88,9 @@ def _age_s(value: str) -> float:
     try:
         moment = datetime.fromisoformat(value)
     except ValueError:
-        message = f"{value!r} is no time: write how long ago (90s, 2h, 3d), or 2026-01-31T12:00"
+        message = (
+            f"{value!r} is not a time; write how long ago (90s, 2h, 3d), or 2026-01-31T12:00"
+        )
         raise Error(message) from None
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return max(0.0, (utc_now() - aware).total_seconds())

@@ -84,7 +84,7 @@ def why(session: Session, found: Found, threshold_s: float) -> list[Reason]:
         case "lost":
             sentence = (
                 "no table says where it is: rows were removed by hand, or this is a defect. It"
-                " may still be running: discard it, or retry it (with --yes) once it is not"
+                " may still be running; once it is not, discard it, or retry it with --yes"
             )
             return [Reason("lost", sentence)]
         case _:
@@ -140,7 +140,7 @@ def _blocked(case: _Case) -> Iterator[Reason]:
     first = f"; {_jobs(ahead)} before it in line" if ahead else ""
     most = inspect.next_limit(case.session, key) or limit
     if ahead and most != limit:
-        first += f", of which the first lets {most} run at once"
+        first += f"; the first of them lets {most} run at once"
     yield Reason(
         "blocked",
         f"{_of_key(key, limit)}: {_holders(held_by)}{first}",
@@ -152,7 +152,7 @@ def _blocked(case: _Case) -> Iterator[Reason]:
         },
     )
     if free := max(0, most - len(held_by)):
-        sentence = f"a slot of the key {shown_key(key)} is free, for the first in line"
+        sentence = f"a slot of the key {shown_key(key)} is free; the first job in line gets it"
         yield Reason("not_claimed", sentence, {"key": key, "free": free})
 
 
@@ -179,9 +179,7 @@ def _claimed(case: _Case) -> Iterator[Reason]:
     name = f"process {process_id}" if row is None else row.name
     beat = "" if row is None else f"; its last heartbeat was {length(row.heartbeat_age_s)} ago"
     details = {"process_id": process_id, "process": None if row is None else row.name}
-    yield Reason(
-        "process_lost", f"{name} had claimed it and does not live any more{beat}", details
-    )
+    yield Reason("process_lost", f"{name} claimed it and is no longer running{beat}", details)
 
 
 def _queue(case: _Case) -> Iterator[Reason]:
@@ -218,8 +216,8 @@ def _unknown(case: _Case) -> Iterator[Reason]:
     noticed = f" (noticed {when(since)})" if since else ""
     yield Reason(
         "unknown_class",
-        f"no worker that takes from queue {case.queue!r} knows the class {name!r}{noticed}:"
-        " it waits for one that does, for as long as `jobs.unknown_class_after` says",
+        f"no worker that takes jobs from queue {case.queue!r} knows class {name!r}{noticed};"
+        " the job fails if none does within `jobs.unknown_class_after`",
         {"class_name": name, "queue_name": case.queue, "since": since},
     )
 

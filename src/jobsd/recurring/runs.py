@@ -28,7 +28,7 @@ STATEMENTS = Statements("jobsd.recurring", "runs.sql")
 _REFUSALS = {
     "skipped": "its previous run has not ended",
     "changed": "it was changed meanwhile",
-    "taken": "it was enqueued at this very instant",
+    "taken": "another run of it has this very instant",
 }
 
 

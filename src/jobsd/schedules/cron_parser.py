@@ -115,7 +115,7 @@ def _named(word: str) -> str:
         return named
     if word.lower() == "@reboot":
         raise ScheduleError(
-            '"@reboot" is no time', 'write "run_at_start: true" beside a schedule'
+            '"@reboot" is not a time', 'write "run_at_start: true" beside a schedule'
         )
     raise ScheduleError(f"there is no {quoted(word)}", "the names are " + ", ".join(_NAMED))
 
@@ -236,7 +236,7 @@ class _FieldText:
         allowed = _ALLOWED.get(self.span, f"{self.span.low}-{self.span.high}")
         if part.startswith("-") and part[1:].isdecimal():
             return ScheduleError(f"the {self.span.name} {part} is negative ({allowed} exist)")
-        return ScheduleError(f"{quoted(part)} is no {self.span.name} ({allowed})")
+        return ScheduleError(f"{quoted(part)} is not a valid {self.span.name} ({allowed})")
 
 
 def _month_days(field: _FieldText) -> MonthDays | None:
@@ -308,7 +308,7 @@ def _require_whole_step(part: str) -> None:
     start, slash, step = part.partition("/")
     if slash and start.isalnum() and start != "h":
         raise ScheduleError(
-            f"a step after a single weekday, {quoted(part)}, has more than one reading",
+            f"a step after a single weekday, {quoted(part)}, is ambiguous",
             f'write the range that is meant: "{start}-sat/{step}", or list the days',
         )
 

@@ -51,7 +51,7 @@ def crons_of(phrase: Phrase) -> list[CronExpression]:
         _require_count(phrase, phrase.cadence)
     elif not (phrase.names_times or phrase.names_days):
         raise ScheduleError(
-            f"{quoted(phrase.text)} says where, not when",
+            f"{quoted(phrase.text)} names a zone, but no time",
             f'write "every hour in {phrase.zone}"',
         )
     days = _days_of(phrase)

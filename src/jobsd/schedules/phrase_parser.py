@@ -93,7 +93,7 @@ def _take_every(tokens: Tokens, phrase: Phrase) -> None:
         return
     if tokens.peek().word == "-":
         raise ScheduleError(
-            f"{quoted(tokens.text)} counts backwards",
+            f"{quoted(tokens.text)} has a negative count",
             "a count is 1 or more: every 5 minutes",
         )
     count = _take_count(tokens)

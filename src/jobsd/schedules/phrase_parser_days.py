@@ -278,4 +278,4 @@ def _unclear_ordinal(tokens: Tokens, counted: str) -> ScheduleError:
         if counted in UNITS
         else f'write "every first {counted} of the month", or a cron such as "0 0 * * mon%2"'
     )
-    return ScheduleError(f"{quoted(tokens.text)} may mean two things", hint)
+    return ScheduleError(f"{quoted(tokens.text)} is ambiguous", hint)

@@ -121,7 +121,7 @@ def _parse_interval(value: object) -> timedelta:
         interval = timedelta(seconds=parse_duration(value))
     except (ValueError, OverflowError) as error:
         raise ScheduleError(
-            f"{quoted(str(value))} is no interval",
+            f"{quoted(str(value))} is not an interval",
             "write a number with one of the units ms, s, m, h, d: 90m, or 1h30m",
         ) from error
     if not _SHORTEST_INTERVAL <= interval <= _LONGEST_INTERVAL:

@@ -84,7 +84,7 @@ class Tokens:
         """Return the refusal of whatever comes next."""
         token = self.peek()
         if token.kind == "end":
-            message = f"{quoted(self.text)} ends too early"
+            message = f"{quoted(self.text)} is incomplete"
         else:
             at = f" at {quoted(token.text)}" if token.start else ""
             message = f"{quoted(self.text)} is not understood{at}"
