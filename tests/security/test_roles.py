@@ -270,7 +270,7 @@ def test_a_bench_that_may_make_no_schema_says_so_and_nothing_of_migrations(
 
     assert done.returncode == 78
     assert done.stderr == (
-        "error: bench creates a schema, but this role may not; give the URL of one that may\n"
+        "error: bench creates a schema, and this role may not; use a URL whose role may\n"
     )
 
 

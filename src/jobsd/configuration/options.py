@@ -83,9 +83,7 @@ class DatabaseOptions:
         URL, "null", "The URL for LISTEN, where `url` is a transaction pooler's.", secret=True
     )
     schema: str = setting(IDENTIFIER, "jobsd", "The schema of the tables.")
-    wakeups: str = setting(
-        choice("auto", "off"), "auto", "auto: NOTIFY wakes the processes; off: they only poll."
-    )
+    wakeups: str = setting(choice("auto", "off"), "auto", "auto: use NOTIFY; off: only poll.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +93,7 @@ class DispatcherOptions:
     polling_interval_s: float = setting(
         _INTERVAL, "1", "The pause between two polls when nothing wakes it."
     )
-    batch_size: int = setting(
-        whole(1, 10_000), "500", "How many jobs one statement moves at most."
-    )
+    batch_size: int = setting(whole(1, 10_000), "500", "The most jobs that a statement moves.")
     concurrency_maintenance: bool = setting(
         boolean, "true", "Delete limit keys, expirations and results whose time is over."
     )
@@ -115,10 +111,7 @@ class WorkerOptions:
     """
 
     queues: tuple[str, ...] = setting(
-        _QUEUES,
-        "*",
-        'Claim from these, in this order: "urgent, mail_*"; a star only at the end.',
-        "--queues LIST",
+        _QUEUES, "*", 'Claimed in order: "urgent, mail_*"; * only at the end.', "--queues LIST"
     )
     threads: int = setting(whole(1, 256), "3", "How many jobs a process runs at once.")
     coroutines: int = setting(
@@ -129,9 +122,7 @@ class WorkerOptions:
         _INTERVAL, "0.1", "The pause between two polls when nothing wakes it."
     )
     prefetch: int | None = setting(
-        auto_or(whole(0, 10_000)),
-        "auto",
-        "How many jobs to claim ahead; 0: only for idle threads.",
+        auto_or(whole(0, 10_000)), "auto", "How many jobs to claim ahead; 0: for idle threads."
     )
     max_jobs: int | None = setting(
         optional(whole(1, _COUNT_MAX)), "null", "Recycle a worker after this many jobs."
@@ -152,9 +143,7 @@ class SchedulerOptions:
     polling_interval_s: float = setting(
         _INTERVAL, "5", "How often it checks whether tasks have changed."
     )
-    keep_history_for_s: float = setting(
-        duration(1.0), "30d", "How long the history of the runs is kept."
-    )
+    keep_history_for_s: float = setting(duration(1.0), "30d", "How long past runs are kept.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,8 +161,7 @@ class SupervisorOptions:
         duration(0.1, DAY_S), "10", "How often a heartbeat is written."
     )
     process_alive_threshold_s: float = setting(
-        *(duration(0.3, 7 * DAY_S), "60"),
-        "A process that has written no heartbeat for this long counts as dead.",
+        duration(0.3, 7 * DAY_S), "60", "A process without heartbeats for this long is dead."
     )
     hang_timeout: float | None = setting(
         optional(duration(_HANG_MIN_S, DAY_S)),
@@ -181,8 +169,7 @@ class SupervisorOptions:
         "Kill a process that hangs for this long; null: 2/3 of process_alive_threshold.",
     )
     pidfile: Path | None = setting(
-        *(optional(PATH), "null", "Refuse a second start with this file (exit status 75)."),
-        "--pidfile FILE",
+        optional(PATH), "null", "Refuse a second start (exit status 75).", "--pidfile FILE"
     )
 
     @property
@@ -230,11 +217,10 @@ class WebOptions:
     )
     path: str = setting(text(read_prefix, "a path"), "/", "The path of the dashboard.")
     database_url: str | None = setting(
-        *(URL, "null", "The database it reads: a replica, or as another role."),
-        secret=True,
+        URL, "null", "The database it reads: a replica, or as another role.", secret=True
     )
     users: tuple[User, ...] = setting(
-        USERS, "{}", "Who may see the dashboard, and act on it.", secret=True
+        USERS, "{}", "Who may see it, and who may act.", secret=True
     )
     hosts: tuple[str, ...] = setting(
         texts(read_name, "names of hosts"), "", "The host names that browsers may open it by."
@@ -243,8 +229,7 @@ class WebOptions:
         optional(TEXT), "null", "The header by which a proxy names the user: X-Remote-User."
     )
     trusted_proxies: tuple[str, ...] = setting(
-        *(texts(read_network, "addresses or networks"), ""),
-        "The proxies whose trusted_header is believed.",
+        texts(read_network, "addresses or networks"), "", "Proxies whose header is believed."
     )
     read_only: bool = setting(boolean, "false", "Show everything, change nothing.")
 
@@ -254,9 +239,7 @@ class JobsOptions:
     """How long jobs may run and finished ones are kept; which arguments are never shown."""
 
     preserve_finished_jobs: bool = setting(boolean, "true", "Keep jobs that have finished.")
-    clear_finished_jobs_after_s: float = setting(
-        duration(0.0), "1d", "How long finished jobs are kept."
-    )
+    clear_finished_jobs_after_s: float = setting(duration(0.0), "1d", "How long they are kept.")
     default_concurrency_control_period_s: float = setting(
         duration(0.001), "3m", "The `duration` of limits that do not set it."
     )
@@ -313,8 +296,7 @@ class LogsOptions:
         _LEVEL, "info", "The lowest level logged.", "--log-level LEVEL", "JOBSD_LOG_LEVEL"
     )
     slow_after_s: float | None = setting(
-        *(optional(duration(0.0)), "null"),
-        "Log each job that starts this much too late, or runs for longer.",
+        optional(duration(0.0)), "null", "Log jobs that start later, or run longer, than this."
     )
 
 
@@ -323,9 +305,7 @@ class StartOptions:
     """Settings that only flags and variables have; no file has a key for them."""
 
     environment: str = setting(
-        *(TEXT, "development", "The environment: its section overlays `default:`."),
-        "--env NAME",
-        "JOBSD_ENV",
+        TEXT, "development", "The section that overlays `default:`.", "--env NAME", "JOBSD_ENV"
     )
     config: str = setting(
         TEXT, QUEUE_FILE, "The configuration file.", "-c, --config FILE", "JOBSD_CONFIG"
