@@ -220,7 +220,7 @@ class WebOptions:
         URL, "null", "The database it reads: a replica, or as another role.", secret=True
     )
     users: tuple[User, ...] = setting(
-        USERS, "{}", "Who may see it, and who may act.", secret=True
+        USERS, "{}", "Who may see it, and act on it.", secret=True
     )
     hosts: tuple[str, ...] = setting(
         texts(read_name, "names of hosts"), "", "The host names that browsers may open it by."
