@@ -219,9 +219,7 @@ class WebOptions:
     database_url: str | None = setting(
         URL, "null", "The database it reads: a replica, or as another role.", secret=True
     )
-    users: tuple[User, ...] = setting(
-        USERS, "{}", "Who may see it, and act on it.", secret=True
-    )
+    users: tuple[User, ...] = setting(USERS, "{}", "Who may see it and act on it.", secret=True)
     hosts: tuple[str, ...] = setting(
         texts(read_name, "names of hosts"), "", "The host names that browsers may open it by."
     )
