@@ -184,14 +184,61 @@ def test_what_is_no_generator_is_refused() -> None:
         around_job(lambda _job: None)  # type: ignore[type-var]  # pyright: ignore[reportArgumentType]
 
 
-def test_one_that_never_yields_fails_the_job() -> None:
-    @around_job
-    def silent(job: CurrentJob) -> Surrounding:
-        if not job:
-            yield
+def _silent(job: CurrentJob) -> Surrounding:
+    if not job:
+        yield
 
-    with pytest.raises(RuntimeError, match="didn't yield"):
-        pay.perform_now(1)
+
+def _again(_job: CurrentJob) -> Surrounding:
+    yield
+    yield
+
+
+def _after_an_error(_job: CurrentJob) -> Surrounding:
+    try:
+        yield
+    except ValueError:
+        yield
+
+
+async def _silent_soon(job: CurrentJob) -> AsyncGenerator[None, Any]:
+    if not job:
+        yield
+
+
+async def _again_soon(_job: CurrentJob) -> AsyncGenerator[None, Any]:
+    yield
+    yield
+
+
+async def _soon_after_an_error(_job: CurrentJob) -> AsyncGenerator[None, Any]:
+    try:
+        yield
+    except ValueError:
+        yield
+
+
+@pytest.mark.parametrize(
+    ("surround", "order", "says"),
+    [
+        (_silent, 1, "has ended without a `yield`"),
+        (_again, 1, "yields a second time"),
+        (_after_an_error, 0, "yields a second time"),
+        (_silent_soon, 1, "has ended without a `yield`"),
+        (_again_soon, 1, "yields a second time"),
+        (_soon_after_an_error, 0, "yields a second time"),
+    ],
+)
+def test_one_that_does_not_yield_once_fails_the_job_and_is_named(
+    surround: Callable[[CurrentJob], Any], order: int, says: str
+) -> None:
+    around_job(surround)
+
+    with pytest.raises(Error, match=f"^{surround.__name__} {says}"):
+        pay_soon.perform_now(order)
+    if "soon" not in surround.__name__:
+        with pytest.raises(Error, match=f"^{surround.__name__} {says}"):
+            pay.perform_now(order)
 
 
 @around_enqueue

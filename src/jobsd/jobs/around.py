@@ -45,13 +45,25 @@ class _Plain(Generator[None, Any, None]):
 
     def __init__(self, generator: Generator[None, Any]) -> None:
         self._generator = generator
+        self._yielded = False
         self.result: Any = None
 
     def send(self, _: object) -> None:
-        return self._generator.send(self.result)
+        try:
+            self._generator.send(self.result)
+        except StopIteration:
+            if not self._yielded:
+                raise _never_yields(self._generator) from None
+            raise
+        if self._yielded:
+            self._generator.close()
+            raise _yields_again(self._generator)
+        self._yielded = True
 
     def throw(self, *error: Any) -> None:  # noqa: ANN401 # pyright: ignore[reportIncompatibleMethodOverride]
-        return self._generator.throw(*error)
+        self._generator.throw(*error)
+        self._generator.close()
+        raise _yields_again(self._generator)
 
 
 class _Asynchronous(AsyncGenerator[None, Any]):
@@ -59,13 +71,37 @@ class _Asynchronous(AsyncGenerator[None, Any]):
 
     def __init__(self, generator: AsyncGenerator[None, Any]) -> None:
         self._generator = generator
+        self._yielded = False
         self.result: Any = None
 
     async def asend(self, _: object) -> None:
-        return await self._generator.asend(self.result)
+        try:
+            await self._generator.asend(self.result)
+        except StopAsyncIteration:
+            if not self._yielded:
+                raise _never_yields(self._generator) from None
+            raise
+        if self._yielded:
+            await self._generator.aclose()
+            raise _yields_again(self._generator)
+        self._yielded = True
 
     async def athrow(self, *error: Any) -> None:  # noqa: ANN401 # pyright: ignore[reportIncompatibleMethodOverride]
-        return await self._generator.athrow(*error)
+        await self._generator.athrow(*error)
+        await self._generator.aclose()
+        raise _yields_again(self._generator)
+
+
+def _never_yields(generator: object) -> Error:
+    return Error(f"{_named(generator)} has ended without a `yield`: nothing was run within it")
+
+
+def _yields_again(generator: object) -> Error:
+    return Error(f"{_named(generator)} yields a second time: what is within it runs once")
+
+
+def _named(generator: object) -> str:
+    return getattr(generator, "__qualname__", repr(generator))
 
 
 @contextmanager
