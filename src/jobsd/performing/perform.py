@@ -144,11 +144,11 @@ def _kept(definition: Definition, result: object) -> Outcome:
 
 
 async def perform_coroutine(
-    job: ClaimedJob, seat: Interruptible, slot: int, end: Callable[[int, Outcome], None]
+    job: ClaimedJob, seat: Interruptible, slot: int, ended: Callable[[int, Outcome], None]
 ) -> None:
     """Run an asynchronous job as a task of the loop that runs here; never raises, either.
 
-    `end` is called with its slot and with what becomes of it: to await one that returns it
+    `ended` is called with its slot and with what becomes of it: to await one that returns it
     would cost as much as a small job.
     """
     policy = _NO_POLICY
@@ -181,17 +181,17 @@ async def perform_coroutine(
             outcome = _kept(definition, result)
     if seat.grace_s is not None:
         seat.unlimit()
-    end(slot, outcome)
+    ended(slot, outcome)
 
 
 async def perform_in_time(
-    job: ClaimedJob, seat: Interruptible, slot: int, end: Callable[[int, Outcome], None]
+    job: ClaimedJob, seat: Interruptible, slot: int, ended: Callable[[int, Outcome], None]
 ) -> None:
     """Do so with a job that expires, unless others have held the loop until then."""
     if job.expires_at is not None and monotonic() >= job.expires_at:
-        end(slot, expired(job))
+        ended(slot, expired(job))
     else:
-        await perform_coroutine(job, seat, slot, end)
+        await perform_coroutine(job, seat, slot, ended)
 
 
 async def _limited(  # noqa: PLR0913, PLR0917 - as above
