@@ -127,7 +127,7 @@ def cancel_job(acting: Acting, written: audit.Act) -> Done:
     before = cancels.cancel(job_id, keep=keep, session=acting.session)
     written.add(1)
     if before == "claimed":
-        sentence = f"Job {job_id} runs, and was told to stop."
+        sentence = f"Job {job_id} is running, and is being stopped."
         return Done(sentence, f"/jobs/{job_id}", {"id": job_id, "state": "claimed"})
     page = f"/jobs/{job_id}" if keep else "/jobs"
     sentence = f"Job {job_id} was {before}, and is discarded."
@@ -136,12 +136,10 @@ def cancel_job(acting: Acting, written: audit.Act) -> Done:
 
 @act("/jobs/<id>/run", "operator")
 def run_job(acting: Acting, written: audit.Act) -> Done:
-    """Let a scheduled job run now."""
+    """Make a scheduled job due now."""
     job_id = _id(acting)
     if not any(moves.run_batches(acting.session, [job_id])):
-        raise RefusedError(
-            f"job {job_id} is not scheduled, so nothing keeps it from running later"
-        )
+        raise RefusedError(f"job {job_id} is not scheduled, so it can't be run earlier")
     written.add(1)
     sentence = f"Job {job_id} is due now: a dispatcher makes it ready."
     return Done(sentence, f"/jobs/{job_id}", {"id": job_id, "state": "scheduled"})
@@ -149,13 +147,15 @@ def run_job(acting: Acting, written: audit.Act) -> Done:
 
 @act("/jobs/<id>/move", "admin")
 def move_job(acting: Acting, written: audit.Act) -> Done:
-    """Give a job that waits another queue or priority."""
+    """Move a waiting job to another queue or priority."""
     job_id, queue = _id(acting), acting.form.get("queue", "").strip() or None
     given = acting.form.get("priority", "").strip()
     priority = whole(given) if given else None
     if not any(moves.batches(acting.session, [job_id], queue, priority)):
         inspect.find(acting.session, job_id)
-        raise RefusedError(f"job {job_id} does not wait, or is just being claimed: not moved")
+        raise RefusedError(
+            f"job {job_id} does not wait, or is just being claimed, so it was not moved"
+        )
     written.add(1)
     to = [*([f"queue {queue}"] if queue else []), *([f"priority {given}"] if given else [])]
     facts = {"id": job_id, "queue_name": queue, "priority": priority}
@@ -188,7 +188,7 @@ def act_on_chosen(acting: Acting, written: audit.Act) -> Done:
     name = acting.form.get("act", "")
     if name not in CHOSEN:
         raise NotFoundError(
-            f"there is no such act on chosen jobs; there are {', '.join(CHOSEN)}"
+            f"there is no such act on chosen jobs; the acts are {', '.join(CHOSEN)}"
         )
     if not ids:
         raise RefusedError("nothing was done: choose some jobs first")
@@ -236,7 +236,7 @@ def resume_queue(acting: Acting, written: audit.Act) -> Done:
 
 @act("/queues/<queue>/clear", "admin")
 def clear_queue(acting: Acting, written: audit.Act) -> Done:
-    """Discard the ready jobs of a queue, once its name was typed."""
+    """Discard the ready jobs of a queue; `confirm` must be its name."""
     name = acting.names["queue"]
     if acting.form.get("confirm") != name:
         raise RefusedError(
@@ -254,7 +254,9 @@ def run_task(acting: Acting, written: audit.Act) -> Done:
     task = tasks.get(acting.session, acting.names["task"])
     job = runs.run_now(acting.session, task)
     written.add(int(job.id is not None))
-    sentence = f"Enqueued as job {job.id}." if job.id else "Discarded: its limit is reached."
+    sentence = (
+        f"Enqueued as job {job.id}." if job.id else "Discarded, because its limit is reached."
+    )
     return Done(sentence, task_page(task.key), {"id": job.id, "state": job.state})
 
 
@@ -267,7 +269,7 @@ def enable_task(acting: Acting, written: audit.Act) -> Done:
 
 @act("/recurring/<task>/disable", "admin")
 def disable_task(acting: Acting, written: audit.Act) -> Done:
-    """Let a task no longer run by its schedule."""
+    """Stop a task from running by its schedule."""
     del written
     return _turn(acting, enabled=False)
 

@@ -34,7 +34,7 @@ from .settings import Environ, Settings
 from .streams import Stream
 from .watching import Watching
 
-_AWAY = "The database can't be reached now. This page comes when it can, or when you reload it."
+_AWAY = "The database can't be reached now. This page comes once it can, or when you reload it."
 _SLOW = f"The database took longer than {PAGE_S} s for this page. Narrow what you search for."
 
 
@@ -110,7 +110,7 @@ class Application:
             RefusedRequest: when this dashboard has none, or all are taken.
         """
         if self.settings.live != "sse":
-            sentence = "Pages ask now and then here: streams need live='sse'."
+            sentence = "Pages of this dashboard poll; streams need live='sse'."
             raise RefusedRequest(HTTPStatus.NOT_FOUND, sentence)
         stream = self.watching.enter()
         return Answer(b"", streams.CONTENT_TYPE, headers=streams.HEADERS, stream=stream)

@@ -29,16 +29,16 @@ _free = threading.BoundedSemaphore(RUNNING_MAX)
 CHOSEN = ("retry", "run", "discard")
 """What can be done to jobs that are chosen one by one."""
 SENTENCES = {
-    "retry": "Retry them: they are ready again, with all their attempts before them.",
-    "discard": "Discard them: they will never run.",
-    "run": "Run them now: a dispatcher makes them ready at once.",
-    "move": "Give them another queue or another priority.",
+    "retry": "They become ready again, with all their attempts.",
+    "discard": "They are dropped, and will never run.",
+    "run": "They become due now, and a dispatcher makes them ready at once.",
+    "move": "They get another queue or another priority.",
 }
 
 
 @route("/bulk", "bulk")
 def show_count(asked: Asked) -> Found:
-    """Read how many jobs an act would be done to."""
+    """Read how many jobs an act would change."""
     query = asked.request.query
     act, meant = _asked(query, asked.shown.names)
     found = bulk.count(asked.session, act, meant)
@@ -60,7 +60,7 @@ def show_count(asked: Asked) -> Found:
 
 @route("/bulk/<row>", "progress")
 def show_progress(asked: Asked) -> Found:
-    """Read how far an act is."""
+    """Read the progress of an act."""
     given = asked.names["row"]
     row = (
         audit.find(asked.session, int(given))
@@ -110,7 +110,7 @@ def begin(  # noqa: PLR0913 - who, what, to which
     except BaseException:
         _free.release()
         raise
-    return Begun(written.id, "Begun: this page shows how far it is.")
+    return Begun(written.id, "It has begun; this page shows its progress.")
 
 
 def _perform(  # noqa: PLR0913, PLR0917 - as `begin`
@@ -136,7 +136,7 @@ def _perform(  # noqa: PLR0913, PLR0917 - as `begin`
 def _asked(fields: Mapping[str, str], hidden: frozenset[str]) -> tuple[BulkAct, listing.Filter]:
     act = bulk.ACTS.get(fields.get("act", ""))
     if act is None:
-        raise NotFoundError(f"there is no such act; there are {', '.join(bulk.ACTS)}")
+        raise NotFoundError(f"there is no such act; the acts are {', '.join(bulk.ACTS)}")
     search = read_search(fields.get("q", ""), hidden)
     if search.problems:
         # What is not understood narrows nothing: more jobs would be meant than are.

@@ -24,7 +24,7 @@ OWN = "same-origin"
 """What browsers say of a request that a page of ours sends."""
 _REALM = ("WWW-Authenticate", 'Basic realm="jobsd", charset="UTF-8"')
 _NOBODY = (
-    "Nobody may come in yet: give `authorize` to create_app, or name `web.users` in queue.yml"
+    "No one has access yet: give `authorize` to create_app, or set `web.users` in queue.yml"
     " (or set JOBSD_WEB_USER and JOBSD_WEB_PASSWORD, or JOBSD_WEB_TOKEN)."
 )
 
@@ -52,7 +52,7 @@ def require_host(environ: Environ, settings: Settings) -> None:
     host = given[: given.rfind(":")] if given.rpartition(":")[2].isdigit() else given
     if settings.hosts is not None and host.lower() not in settings.hosts:
         sentence = (
-            "This name is not one of the dashboard's: add it to `web.hosts` in queue.yml."
+            "The dashboard does not know this host name: add it to `web.hosts` in queue.yml."
         )
         raise RefusedRequest(HTTPStatus.MISDIRECTED_REQUEST, sentence)
 

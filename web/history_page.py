@@ -9,7 +9,7 @@ NAMED = 50
 
 @routes.route("/history", "history")
 def show_history(asked: routes.Asked) -> routes.Found:
-    """Read the history of one span, of one queue or all."""
+    """Read the history of an hour, a day or a month, of one queue or of all."""
     query = asked.request.query
     span = history.span_named(query.get("span", ""))
     # By class there are hours, by queue minutes.

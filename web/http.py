@@ -101,7 +101,7 @@ def read_request(environ: settings.Environ) -> Request:
         status = HTTPStatus.REQUEST_URI_TOO_LONG
         raise RefusedRequest(status, f"An address has at most {QUERY_MAX:,} characters here.")
     if "\0" in path or "�" in path:
-        raise RefusedRequest(HTTPStatus.BAD_REQUEST, "The path is no text.")
+        raise RefusedRequest(HTTPStatus.BAD_REQUEST, "The path is not UTF-8 text.")
     prefix = quote(str(environ.get("SCRIPT_NAME") or "").rstrip("/").encode("latin-1"))
     return Request(
         str(environ.get("REQUEST_METHOD", "GET")), prefix, path, _fields(query), environ

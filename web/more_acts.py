@@ -32,13 +32,13 @@ def run_heartbeat(acting: Acting, written: audit.Act) -> Done:
     """Enqueue the heartbeat job once, beside its schedule."""
     job = enqueue.enqueue_alone(acting.session, HeartbeatJob.with_args())
     written.add(1)
-    sentence = f"Enqueued as job {job.id}: its row comes once a worker has run it."
+    sentence = f"Enqueued as job {job.id}: its row is written once a worker has run it."
     return Done(sentence, "/heartbeats", {"id": job.id, "state": job.state})
 
 
 @act("/recurring/add", "admin")
 def add_task(acting: Acting, written: audit.Act) -> Done:
-    """Make a recurring task of a registered class: never of a command."""
+    """Add a recurring task of a registered class; a command is refused."""
     del written
     made = _defined(acting, acting.form.get("key", "").strip())
     tasks.add(acting.session, made)
@@ -47,7 +47,7 @@ def add_task(acting: Acting, written: audit.Act) -> Done:
 
 @act("/recurring/<task>/edit", "admin")
 def change_task(acting: Acting, written: audit.Act) -> Done:
-    """Change a recurring task that no file names, and that runs a class."""
+    """Change a recurring task that no file defines and that runs a class."""
     del written
     key = acting.names["task"]
     if tasks.get(acting.session, key).command:
@@ -59,7 +59,7 @@ def change_task(acting: Acting, written: audit.Act) -> Done:
 
 @act("/recurring/<task>/remove", "admin")
 def remove_task(acting: Acting, written: audit.Act) -> Done:
-    """Delete a recurring task that no file names; its history stays."""
+    """Delete a recurring task that no file defines; its history stays."""
     del written
     key = acting.names["task"]
     tasks.remove(acting.session, key)
@@ -78,14 +78,16 @@ def restart_process(acting: Acting, written: audit.Act) -> Done:
 
 @act("/processes/<process>/quiet", "admin")
 def quiet_process(acting: Acting, written: audit.Act) -> Done:
-    """Let a worker of this machine take no more jobs; it finishes those that it has."""
+    """Make a worker of this machine claim no more jobs; it finishes those that it has."""
     del written
     row = _process_here(acting)
     if row.kind != "worker":
         raise RefusedError(f"{row.name} takes no jobs: only a worker can be quiet")
     _send(row, QUIET)
     acting.session.fetch(STATEMENTS["quiet"], {"id": row.id})
-    sentence = f"worker {row.pid} takes no more jobs. Restart it, and its successor takes some."
+    sentence = (
+        f"worker {row.pid} claims no more jobs; once it is restarted, its successor does."
+    )
     return Done(sentence, "/processes", {"id": row.id, "pid": row.pid, "quiet": True})
 
 
@@ -114,7 +116,9 @@ def _send(row: ProcessRow, number: int) -> None:
 def _require_here(row: ProcessRow) -> None:
     """Return when a row is of a process of this machine that is still the one it was."""
     if row.kind == "supervisor":
-        raise RefusedError("no process would start a supervisor again: reload or restart it")
+        raise RefusedError(
+            "no process would start a supervisor again; use `reload`, or restart it yourself"
+        )
     known = {name: row.metadata.get(name) for name in ("boot", "namespace", "started")}
     if row.hostname != machine.hostname() or processes.identity(row.pid) != known:
         raise RefusedError(
@@ -132,7 +136,7 @@ def _defined(acting: Acting, key: str) -> definition.TaskDefinition:
     form = {name: value.strip() for name, value in acting.form.items()}
     class_name = form.get("class", "")
     if not _is_known(acting, class_name):
-        raise RefusedError(f"no live worker knows a job {class_name!r:.80}")
+        raise RefusedError(f"no running worker knows a job {class_name!r:.80}")
     priority = form.get("priority")
     settings: dict[str, Any] = {
         "schedule": form.get("schedule", ""),

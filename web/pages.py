@@ -74,7 +74,7 @@ def show_overview(asked: Asked) -> Found:
 
 @route("/jobs", "jobs")
 def show_jobs(asked: Asked) -> Found:
-    """Read a page of jobs, the newest first, of those that the search means."""
+    """Read a page of the jobs that the search finds, the newest first."""
     query = asked.request.query
     search = read_search(query.get("q", ""), asked.shown.names)
     before = _number(query.get("before", "")) or listing.BEYOND
@@ -150,7 +150,7 @@ def show_tasks(asked: Asked) -> Found:
 
 @route("/recurring/<key>", "task")
 def show_task(asked: Asked) -> Found:
-    """Read one recurring task, its next runs and its last ones."""
+    """Read one recurring task, its next runs and its last runs."""
     now = utc_now()
     task = tasks.get(asked.session, asked.names["key"])
     latest = runs.history(asked.session, task.key, 20)
@@ -193,7 +193,7 @@ def show_heartbeats(asked: Asked) -> Found:
 
 @route("/audit", "audit")
 def show_audit(asked: Asked) -> Found:
-    """Read what somebody did by hand."""
+    """Read what was done by hand."""
     before = _number(asked.request.query.get("before", "")) or listing.BEYOND
     rows = audit.rows(asked.session, ROWS, before)
     return Found(rows, {"next": rows[-1]["id"] if len(rows) == ROWS else None})
@@ -269,11 +269,12 @@ def _health(seen: Overview) -> tuple[str, str]:
     taken = takers(seen.queues, seen.processes)
     left = [row["name"] for row in seen.queues if row["ready"] and not taken[row["name"]]]
     if left:
-        return "bad", f"Jobs wait that no living worker takes: queue {', '.join(left[:5])}."
+        names = ", ".join(left[:5])
+        return "bad", f"Jobs wait in queues from which no running worker claims: {names}."
     paused = [row["name"] for row in seen.queues if row["paused"]]
     if paused:
         return (
             "warning",
-            f"All {len(seen.alive)} processes live. Paused: {', '.join(paused[:5])}.",
+            f"All {len(seen.alive)} processes are alive. Paused: {', '.join(paused[:5])}.",
         )
-    return "good", f"All {len(seen.alive)} processes live."
+    return "good", f"All {len(seen.alive)} processes are alive."

@@ -87,6 +87,8 @@ def find(method: str, path: str) -> tuple[Route, dict[str, str]]:
         if found := each.pattern.fullmatch(path):
             if method not in SAFE:
                 status = HTTPStatus.METHOD_NOT_ALLOWED
-                raise RefusedRequest(status, "This page only shows.", ("Allow", "GET, HEAD"))
+                raise RefusedRequest(
+                    status, "This page can only be read.", ("Allow", "GET, HEAD")
+                )
             return each, found.groupdict()
     raise RefusedRequest(HTTPStatus.NOT_FOUND, "There is no such page.")

@@ -17,7 +17,7 @@ FROM_ENVIRONMENT = "from the environment"
 
 @route("/system", "system")
 def show_system(asked: Asked) -> Found:
-    """Read the facts of server, tables and versions, and the settings as they may be shown."""
+    """Read the facts of server, tables and versions, and the settings without secrets."""
     faults: list[str] = []
     settings: list[Row] = []
     try:

@@ -76,7 +76,7 @@ def test_what_is_locked_by_another_is_left_alone_and_counted(
 
     assert (row["jobs"], row["skipped"]) == (2, 1)
     assert [_state(session, each) for each in ids] == ["discarded", "scheduled", "discarded"]
-    assert "(1 left alone)" in browser.get("/audit").text
+    assert "(1 skipped)" in browser.get("/audit").text
 
 
 def test_scheduled_jobs_are_run_and_waiting_ones_moved(

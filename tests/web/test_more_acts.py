@@ -70,8 +70,8 @@ def test_a_class_that_a_worker_has_published_can_be_a_task(
 @pytest.mark.parametrize(
     ("change", "fault"),
     [
-        ({"class": "os.system"}, "live worker knows"),
-        ({"class": "", "command": "os.system('true')"}, "live worker knows"),
+        ({"class": "os.system"}, "running worker knows"),
+        ({"class": "", "command": "os.system('true')"}, "running worker knows"),
         ({"schedule": "now and then"}, "now and then"),
         ({"args": "{nonsense"}, "are not valid JSON"),
         ({"args": "[1, 2, 3]"}, "HeartbeatJob"),

@@ -293,7 +293,7 @@ def test_the_overview_says_that_nobody_takes_from_a_queue(
 
     page = browser.get("/").text
 
-    assert "Jobs wait that no living worker takes: queue bulk." in page
+    assert "Jobs wait in queues from which no running worker claims: bulk." in page
 
 
 def test_all_kinds_of_failures_are_on_the_overview(

@@ -68,7 +68,7 @@ def test_a_file_that_has_faults_since_is_said(tmp_path: Path, target: Target) ->
     page = browser.get("/system")
 
     assert page.status == 200
-    assert "has faults since this dashboard was started" in page.text
+    assert "Since this dashboard was started, the configuration has got faults" in page.text
 
 
 def test_the_server_and_the_tables_are_described(browser: Browser, rows: Rows) -> None:

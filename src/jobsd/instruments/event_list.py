@@ -33,7 +33,7 @@ _SHORT = {
 }
 
 _TABLE = """
-supervisor.started info The supervisor begins to start its processes. [processes]
+supervisor.started info The supervisor starts its processes. [processes]
 supervisor.ready info All configured processes are up. [processes duration]
 supervisor.emptied info No job is left, so the tree stops (`--until-empty`). [duration]
 supervisor.stopping info The tree drains and stops, or stops at once. [at_once]
@@ -64,8 +64,8 @@ process.exited warning A process has exited unexpectedly. [kind name pid $exit]
 process.replaced info A successor was started for a process that has exited or is about to. \
 [kind name pid predecessor predecessor_pid $exit]
 process.crashed error A process exits because of an error in its own code. [error module]
-process.overdue warning Jobs of a process are over their time limits and do not stop: it is \
-asked to stop, and killed in time. [kind name pid job_ids]
+process.overdue warning Jobs did not stop at their time limits: their process is asked to \
+stop, and is killed if it does not. [kind name pid job_ids]
 process.hung error A process's loop has hung; the process is being killed. \
 [kind name pid stalled_s running]
 process.dumped error The stack of a thread in a process that crashed in C or hung. \
@@ -77,7 +77,8 @@ process.recovered info The claims of a dead process were settled and its row was
 [$other child child_pid reason cause $recovered]
 process.deregistered warning The row of a living process was deleted. [kind process row_id]
 process.fork_failed error The system has refused to fork a process. [kind error retry_in]
-process.start_deferred error No scoreboard entry is free until dead processes are recovered. \
+process.start_deferred error A process can't start until dead ones are recovered: no \
+scoreboard entry is free. \
 [kind unrecovered]
 process.reaped debug An orphan process was reaped. [pid status]
 process.recycling info A process has reached a limit and asks for a successor. [limit reached]
@@ -136,35 +137,37 @@ job.interrupted warning A running job was interrupted by an exception: its time 
 cancel. \
 [$job reason]
 job.output info A job or a module has logged a text that equals the name of an event. [message]
-job.unknown warning A job is of a class that was not imported here: it and the others of its \
-class wait for a worker that knows it. [class_name queue_name]
-jobs.counted info What the jobs of the tree did in a minute in which any ran; the waits and \
-runs of 95 % of them were shorter than `wait_p95` and `run_p95`. \
+job.unknown warning The class of a job was not imported here: the jobs of this class wait for \
+a worker that knows it. [class_name queue_name]
+jobs.counted info The jobs of the tree in one minute; 95 % of them waited no longer than \
+`wait_p95` and ran no longer than `run_p95`. A minute without jobs is left out. \
 [started finished failed retried discarded released wait_p95 run_p95 seconds]
 jobs.retried info Failed jobs were made ready again by hand. [size job_ids]
-jobs.discarded info Jobs were discarded by hand, have expired, or may not wait for a slot. \
+jobs.discarded info Jobs were discarded by hand, because they expired, or because they may \
+not wait for a slot. \
 [size job_ids reason]
 jobs.cancelled info Jobs were cancelled by hand: those that waited are discarded, those that \
-run are told to stop. [size job_ids]
+run are being stopped. [size job_ids]
 jobs.cleared info Old finished jobs were deleted. [jobs class_name]
 jobs.lost error Jobs were found in no table; they may still be running. [size job_ids]
 jobs.walked info All jobs were searched for lost ones. [jobs duration]
 queue.paused info A queue was paused: none of its jobs are claimed. [queue_name reason by]
 queue.resumed info A paused queue was resumed. [queue_name]
 queue.cleared info All ready jobs of a queue were discarded. [queue_name size]
-claims.lost warning Outcomes were not recorded: the claims were taken away. [claims]
+claims.lost warning Outcomes were not recorded, because their claims had been taken away. \
+[claims]
 claims.recovered warning Orphaned claims were settled: their process has no row. \
 [process_id $recovered]
 
 recurring.loaded info The recurring tasks were read and stored. [tasks]
 recurring.enqueued info A recurring task was enqueued. [task run_at job_id class_name]
 recurring.taken debug Another scheduler has enqueued a planned run. [task run_at]
-recurring.missed warning Planned runs were missed and do not happen. [task runs first last]
+recurring.missed warning Planned runs were missed and are left out. [task runs first last]
 recurring.skipped info A run was skipped, because the previous one has not ended. [task run_at]
-recurring.discarded info A run was left out: the limit of its job was reached, or one of its \
-unique key is there. [task run_at]
+recurring.discarded info A run was left out: the limit of its job was reached, or a job with \
+its unique key exists. [task run_at]
 recurring.failed error A recurring task could not be enqueued. [task run_at source error]
-recurring.conflict warning Two files name the same recurring task. [task source other wins]
+recurring.conflict warning Two files define the same recurring task. [task source other wins]
 recurring.clock_put_back warning The server's clock was put back: all tasks are planned \
 again. \
 [seconds]
