@@ -132,6 +132,15 @@ def test_days_that_cron_can_say_and_croniter_cannot(cron: str, first: str) -> No
     assert parse(cron).next_after(NOW).date().isoformat() == first
 
 
+def test_days_that_are_years_apart_are_found_in_both_directions() -> None:
+    leap_days = parse("0 0 29 2 *")
+
+    for year, before, after in ((2026, 2024, 2028), (2100, 2096, 2104), (2028, 2024, 2032)):
+        instant = datetime(year, 2, 28, 23, tzinfo=UTC)
+        assert leap_days.previous_at_or_before(instant).year == before
+        assert leap_days.next_after(instant + timedelta(days=2)).year == after
+
+
 def test_weeks_are_counted_from_the_last_monday_of_2018() -> None:
     schedule = parse("0 0 * * mon%2")
 

@@ -38,16 +38,6 @@ class CronExpression:
         """Whether the hours are `*` or `*/n`, which go on evenly when the clocks change."""
         return self.hours.is_cadence
 
-    @property
-    def matches_every_day(self) -> bool:
-        """Whether neither the months nor the day fields leave any day out."""
-        return self.months.is_full and self.month_days is None and self.week_days is None
-
-    @property
-    def has_plain_days(self) -> bool:
-        """Whether croniter can be given both day fields as lists."""
-        return all(days is None or days.is_plain for days in (self.month_days, self.week_days))
-
     def match_day(self, day: date) -> bool:
         """Return whether the months and the day fields allow `day`."""
         if day.month not in self.months.values:

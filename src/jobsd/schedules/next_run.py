@@ -12,13 +12,14 @@ the wall clock matches, on both passes of a repeated hour, and never for a skipp
 Between two changes the wall clock is a clock that never changes; so the search goes from
 one such stretch of time to the next.
 
-A wall-clock time is a day and a time of it. The times of a day are three sorted lists. Where
-not every day will do, croniter goes from one to the next. It is only ever given plain lists of
-numbers, so that it does not matter how its versions parse steps and ranges, and only midnights
-in UTC, which stand for days: what a change of clocks does to them is decided here. Days that no
-plain list can say (`-2`, `5#-1`, `1%2`, `15W`) are widened to one that contains them, and
-what doesn't match is stepped over. Where every day will do, croniter is not even loaded: it
-takes a fifth of what a command may take.
+A wall-clock time is a day and a time of it. The times of a day are three sorted lists. The days
+of a year are tried one by one: that takes up to 0.1 ms, as long as croniter takes for one
+step, and loading that takes a fifth of what a command may take. Where a year has no day that
+will do, croniter goes on. It is only ever given plain lists of numbers, so that it does not
+matter how its versions parse steps and ranges, and only midnights in UTC, which stand for days:
+what a change of clocks does to them is decided here. Days that no plain list can say (`-2`,
+`5#-1`, `1%2`, `15W`) are widened to one that contains them, and what doesn't match is stepped
+over.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ _STRETCH = timedelta(days=7)
 _MAX_YEARS_BETWEEN = 50
 _ANY_TIME = datetime(2001, 1, 1, tzinfo=UTC)
 _MAX_DAYS_STEPPED_OVER = 366 * _MAX_YEARS_BETWEEN
+_DAYS_TRIED = 366
 
 
 class CronRuns:
@@ -248,16 +250,20 @@ class _Days:
 
     def after(self, day: date) -> date:
         """Return the first one later than `day`; otherwise like `_WallClock.after`."""
-        return day + _DAY if self.cron.matches_every_day else self._found(day, backwards=False)
+        return self._found(day, backwards=False)
 
     def before(self, day: date) -> date:
         """Return the last one earlier than `day`."""
-        return day - _DAY if self.cron.matches_every_day else self._found(day, backwards=True)
+        return self._found(day, backwards=True)
 
     def _found(self, day: date, *, backwards: bool) -> date:
+        for _ in range(_DAYS_TRIED):
+            day += -_DAY if backwards else _DAY
+            if self.cron.match_day(day):
+                return day
         for _ in range(_MAX_DAYS_STEPPED_OVER):
             day = self._step(day, backwards=backwards)
-            if self.cron.has_plain_days or self.cron.match_day(day):
+            if self.cron.match_day(day):
                 return day
         raise OverflowError("no match within 50 years")
 
@@ -276,7 +282,7 @@ class _Days:
 
 
 def _new_croniter(cron: CronExpression) -> croniter[datetime]:
-    from croniter import croniter  # noqa: PLC0415 - costs 40 ms, which only some runs pay
+    from croniter import croniter  # noqa: PLC0415 - costs 40 ms, which only rare runs pay
 
     fields = (
         "0 0",
