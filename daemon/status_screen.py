@@ -31,13 +31,14 @@ from . import failure_list, queue_list
 from .output import Format, Table, colored
 from .program import program
 from .table import Column
-from .values import brief_moment, capped, cells, counted, human, number, plain, wrapped
+from .values import brief_moment, cells, counted, human, number, plain, wrapped
 
 Row = dict[str, Any]
 
 QUEUED_MAX = COUNTED_MAX
 """Jobs of one state of a queue that are counted, so that the screen is there at once."""
 QUEUE_COLUMNS = queue_list.columns(QUEUED_MAX)
+_STATES = ("scheduled", "ready", "blocked", "claimed", "failed", "finished", "discarded")
 _COLOR = re.compile(r"\x1b\[\d+m")
 _NEVER_APART = "\xa0"
 _HOME, _CLEAR_LINE, _CLEAR_BELOW = "\x1b[H", "\x1b[K", "\x1b[J"
@@ -174,24 +175,11 @@ def _sentence(seen: Overview) -> str:
 
 
 def _jobs(found: Totals) -> str:
-    def count(jobs: int) -> str:
-        return capped(jobs, COUNTED_MAX)
-
-    def ended(jobs: int) -> str:
-        return count(jobs) if found.all_seen or jobs > COUNTED_MAX else f"{jobs:,}+"
-
-    scheduled = f"scheduled {count(found.scheduled)}"
-    retries = counted(found.retries, "retry", "retries")
-    parts = [
-        scheduled + (f" ({retries})" if found.retries else ""),
-        f"ready {count(found.ready)}",
-        f"blocked {count(found.blocked)}",
-        f"claimed {count(found.claimed)}",
-        f"failed {count(found.failed)}",
-        f"finished {ended(found.finished)}",
-        f"discarded {ended(found.discarded)}",
-        *([f"lost {found.lost:,}"] if found.lost else []),
-    ]
+    parts = [f"{state} {found.shown(state)}" for state in _STATES]
+    if found.retries:
+        parts[0] += f" ({counted(found.retries, 'retry', 'retries')})"
+    if found.lost:
+        parts.append(f"lost {found.lost:,}")
     # A state and its number stay on one line.
     return ", ".join(part.replace(" ", _NEVER_APART) for part in parts)
 

@@ -4,13 +4,12 @@ import unicodedata
 from datetime import UTC, datetime, timedelta
 from typing import cast
 
-from jobsd.operations.words import as_json, capped, counted, length, when
+from jobsd.operations.words import as_json, counted, length, when
 from jobsd.text import one_line
 
 __all__ = [
     "as_json",
     "brief_moment",
-    "capped",
     "cells",
     "counted",
     "cut",

@@ -231,26 +231,11 @@ def _totals(asked: Asked) -> Totals:
     return totals(asked.session, scheduled=0, newest=_NEWEST)
 
 
-def _counts(found: Totals) -> list[tuple[str, int, str]]:
-    """Return the number of jobs in each state, as far as they were counted, and its text."""
-    counts: list[tuple[str, int, str]] = []
-    for state in (
-        "ready",
-        "claimed",
-        "scheduled",
-        "blocked",
-        "failed",
-        "finished",
-        "discarded",
-    ):
-        number = getattr(found, state)
-        capped = number > COUNTED_MAX
-        ended = state in {"finished", "discarded"} and not found.all_seen
-        shown = f"{min(number, COUNTED_MAX):,}{'+' if capped or ended else ''}"
-        counts.append((state, number, shown))
-    if found.lost:
-        counts.append(("lost", found.lost, f"{found.lost:,}"))
-    return counts
+def _counts(found: Totals) -> list[tuple[str, str]]:
+    """Return the number of jobs in each state, as far as they were counted."""
+    states = ("ready", "claimed", "scheduled", "blocked", "failed", "finished", "discarded")
+    lost = [("lost", f"{found.lost:,}")] if found.lost else []
+    return [*((state, found.shown(state)) for state in states), *lost]
 
 
 def _health(seen: Overview) -> tuple[str, str]:

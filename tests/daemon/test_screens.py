@@ -15,7 +15,7 @@ import pytest
 from harness.tree import COMMAND
 from jobs.placed import fail
 from jobsd.daemon.status_screen import QUEUE_COLUMNS, QUEUED_MAX
-from jobsd.operations.overview import overview, totals
+from jobsd.operations.overview import Totals, overview, totals
 from system.rows import register
 from system.terminal import on_a_terminal
 
@@ -253,6 +253,19 @@ def test_a_queue_is_counted_up_to_a_bound_and_a_screen_says_so(session: Session)
     assert ready.show(QUEUED_MAX - 1) == "9,999"
 
 
+def test_a_total_is_the_number_or_at_least_so_many_or_not_counted() -> None:
+    none = Totals(0, 0, 0, 0, 0, 0, 0, 0, all_seen=True, lost=0)
+    many = Totals(10_001, 0, 0, 0, 0, 0, 10_001, 0, all_seen=False, lost=0)
+
+    assert [none.shown(state) for state in ("ready", "finished")] == ["0", "0"]
+    assert [many.shown(state) for state in ("scheduled", "ready", "finished", "discarded")] == [
+        "10,000+",
+        "0",
+        "10,000+",
+        "not counted",
+    ]
+
+
 def test_what_has_ended_is_counted_from_the_oldest_on_where_the_newest_wait(
     session: Session,
 ) -> None:
@@ -266,4 +279,5 @@ def test_what_has_ended_is_counted_from_the_oldest_on_where_the_newest_wait(
     found = totals(session, newest=4)
 
     assert (found.finished, found.discarded, found.all_seen) == (3, 0, False)
+    assert (found.shown("finished"), found.shown("discarded")) == ("3+", "not counted")
     assert totals(session).finished == 3

@@ -13,12 +13,14 @@ from jobsd.late import dataclass
 from . import failures, tasks
 from .processes import processes
 from .queues import queue_rows
+from .words import capped
 
 Row = dict[str, Any]
 
 STATEMENTS = Statements("jobsd.operations", "overview.sql")
 
 COUNTED_MAX = 10_000
+_ENDED = ("finished", "discarded")
 _NEXT_RUNS = 5
 _FAILURES = 5
 
@@ -41,6 +43,16 @@ class Totals:
     discarded: int
     all_seen: bool
     lost: int
+
+    def shown(self, state: str) -> str:
+        """Return the number of a state as people read it.
+
+        "10,000+" and "3+" are at least so many; "not counted" are those of which none was seen.
+        """
+        jobs: int = getattr(self, state)
+        if self.all_seen or jobs > COUNTED_MAX or state not in _ENDED:
+            return capped(jobs, COUNTED_MAX)
+        return f"{jobs:,}+" if jobs else "not counted"
 
 
 @dataclass(frozen=True, slots=True)
