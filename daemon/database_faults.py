@@ -27,7 +27,8 @@ def report_database(fault: psycopg.Error) -> int:
         error(f"another transaction holds the lock: {_first(fault)}", "try again")
         return REFUSED
     if isinstance(fault, connection.OUTAGES):
-        error(f"the database can't be reached: {' '.join(str(fault).split())}")
+        hint = " ".join(getattr(fault, "__notes__", ()))
+        error(f"the database can't be reached: {' '.join(str(fault).split())}", hint)
         return UNREACHABLE
     hint = grants.REMEDY if isinstance(fault, errors.InsufficientPrivilege) else ""
     error(f"the database refused the command: {_first(fault)}", hint)

@@ -88,6 +88,8 @@ def _report_ours(fault: OurError) -> int:
         case EmbeddedServerError():
             return _report_embedded(fault)
         case EnqueueError() if (cause := fault.__cause__) and _is_of_driver(cause):
+            if not fault.known:
+                cause.add_note("look whether the job was enqueued before you enqueue it again")
             return _report_of_driver(cause)
         case _:
             error(_line(fault))

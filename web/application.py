@@ -34,7 +34,8 @@ from .settings import Environ, Settings
 from .streams import Stream
 from .watching import Watching
 
-_AWAY = "The database can't be reached now. This page comes once it can, or when you reload it."
+_AWAY = "The database can't be reached now."
+_COMES = "this page comes once it can, or when you reload it"
 _SLOW = f"The database took longer than {PAGE_S} s for this page. Narrow what you search for."
 
 
@@ -73,8 +74,10 @@ class Application:
             return self._failed(request, HTTPStatus.CONFLICT, _sentence(fault))
         except errors.QueryCanceled:
             return self._failed(request, HTTPStatus.SERVICE_UNAVAILABLE, _SLOW)
-        except (*OUTAGES, DatabaseUnreachableError):
-            return self._failed(request, HTTPStatus.SERVICE_UNAVAILABLE, _AWAY, passes=True)
+        except (*OUTAGES, DatabaseUnreachableError) as fault:
+            notes: list[str] = getattr(fault, "__notes__", [_COMES])
+            away = " ".join((_AWAY, *map(_sentence, notes)))
+            return self._failed(request, HTTPStatus.SERVICE_UNAVAILABLE, away, passes=True)
         except Exception as error:  # noqa: BLE001 - this is where all errors of pages end
             if isinstance(error, Error) and not isinstance(error, SchemaError):
                 return self._failed(request, HTTPStatus.BAD_REQUEST, _sentence(error))
@@ -205,6 +208,6 @@ def _nobody_may(_role: str) -> bool:
     return False
 
 
-def _sentence(fault: BaseException) -> str:
+def _sentence(fault: BaseException | str) -> str:
     text = str(fault)
     return f"{text[:1].upper()}{text[1:]}".rstrip(".") + "."

@@ -9,6 +9,7 @@ import pytest
 from harness.job_rows import places
 from jobs.placed import claim, enqueue, fail
 from jobsd.processes import registry
+from lost_answers import losing
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session
@@ -26,6 +27,39 @@ def test_retry_prints_how_many_run_anew(run: Commands, session: Session) -> None
 
     assert (done.returncode, done.stdout, done.stderr) == (0, "2\n", "")
     assert places(session) == {first: "ready", second: "ready"}
+
+
+def test_a_retry_whose_answer_is_lost_says_that_it_may_have_been_done(
+    run: Commands, session: Session
+) -> None:
+    failed = enqueue()
+    fail(session, failed)
+
+    with losing(session.target) as (way, target):
+        way.lose(b"COMMIT")
+        done = run("retry", str(failed), DATABASE_URL=target.url)
+    again = run("retry", str(failed))
+
+    assert (done.returncode, done.stdout, way.lost) == (4, "", 1)
+    assert done.stderr.splitlines()[-1] == (
+        "hint: it may have been done all the same, and to ask again does no harm"
+    )
+    assert places(session) == {failed: "ready"}
+    assert again.stderr == f"error: job {failed} has not failed: it is ready\n"
+
+
+def test_an_enqueue_whose_answer_is_lost_may_have_been_done(
+    run: Commands, session: Session
+) -> None:
+    with losing(session.target) as (way, target):
+        way.lose(b"INSERT INTO")
+        done = run("enqueue", "HeartbeatJob", DATABASE_URL=target.url)
+
+    assert (done.returncode, done.stdout, way.lost) == (4, "", 1)
+    assert done.stderr.splitlines()[-1] == (
+        "hint: look whether the job was enqueued before you enqueue it again"
+    )
+    assert list(places(session).values()) == ["ready"]
 
 
 def test_retry_goes_through_limits(run: Commands, session: Session) -> None:

@@ -11,9 +11,11 @@ from jobs.placed import claim, enqueue, fail
 from jobsd.configuration.users import ROLES, User
 from jobsd.jobs import queues
 from jobsd.operations import audit
+from lost_answers import losing
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session, Target
+    from jobsd.jobs.client import Client
     from rows import Rows
 
 PATHS = {
@@ -110,6 +112,22 @@ def test_what_a_state_does_not_allow_is_refused_and_leaves_no_row(
     assert [got.status for got in answers] == [409, 409, 409]
     assert missing.status == 404
     assert _acts(session) == []
+
+
+def test_an_act_whose_answer_is_lost_says_that_it_may_have_been_done(
+    session: Session, default_client: Client
+) -> None:
+    del default_client
+    job_id = enqueue()
+    fail(session, job_id)
+
+    with losing(session.target) as (way, target):
+        browser = Browser(made(target))
+        way.lose(b"COMMIT")
+        got = browser.post(f"/jobs/{job_id}/retry")
+
+    assert (got.status, way.lost, _state(session, job_id)) == (503, 1, "ready")
+    assert "It may have been done all the same, and to ask again does no harm." in got.text
 
 
 def test_a_queue_is_paused_resumed_and_cleared(browser: Browser, session: Session) -> None:

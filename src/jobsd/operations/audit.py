@@ -10,7 +10,7 @@ from collections.abc import Generator
 from typing import Any
 
 from jobsd import machine
-from jobsd.database.connection import Session
+from jobsd.database.connection import OUTAGES, Session
 from jobsd.database.statements import Statements
 from jobsd.errors import Error
 from jobsd.instruments.events import emit
@@ -26,6 +26,8 @@ _NAMES = (
     *("wanted", "skipped"),
 )
 _TARGET_MAX = 1_000
+_MAYBE_DONE = "it may have been done all the same, and to ask again does no harm"
+_MAYBE_ENQUEUED = "a job may have been enqueued all the same: look for it before you ask again"
 
 
 @dataclass(slots=True)
@@ -76,10 +78,16 @@ def begin(  # noqa: PLR0913 - the columns of a row
 def acting(
     session: Session, act: str, target: str, *, actor: str | None = None, via: str = "command"
 ) -> Generator[Act]:
-    """Write down an act while it is done; `actor` is USER@HOST by default."""
+    """Write down an act while it is done; `actor` is USER@HOST by default.
+
+    An outage meanwhile has a note that says what to do: the answer may be all that is lost.
+    """
     under_way = begin(session, act, target, actor=actor, via=via)
     try:
         yield under_way
+    except OUTAGES as fault:
+        fault.add_note(_MAYBE_ENQUEUED if act == "run" else _MAYBE_DONE)
+        raise
     except Error:
         if not under_way.jobs:
             session.fetch(STATEMENTS["withdraw"], {"id": under_way.id})
