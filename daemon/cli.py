@@ -192,7 +192,19 @@ def main() -> NoReturn:
             error(f"can't write the output: {fault.strerror}")
             status = 1
     interrupts.are_ignored()
-    gc.freeze()  # so that the interpreter's end does not walk over it either
+    _end(status)
+
+
+def _end(status: int) -> NoReturn:
+    """End the process; a short command without taking apart all that it has loaded.
+
+    Who enables the garbage collector says that there may be threads, or modules of the user's
+    that registered something for the end of Python.
+    """
+    if not gc.isenabled():
+        sys.stderr.flush()
+        os._exit(status)
+    gc.freeze()  # the end would walk over it
     sys.exit(status)
 
 

@@ -42,6 +42,8 @@ class Imported:
 
 def check_imports(options: Options) -> Imported:
     """Import the modules in a child, and compare the recurring tasks with their jobs."""
+    # What is ours, before: each page of memory that a child writes to is copied for it.
+    shipped.import_shipped_jobs()
     # In memory: a disk that is full or read-only is no reason not to start.
     with open(os.memfd_create("jobsd import check"), "w+", encoding="utf-8") as report:  # noqa: PTH123
 
@@ -71,7 +73,6 @@ def check_imports(options: Options) -> Imported:
 
 def faults(options: Options) -> list[Fault]:
     """Import the modules here, and return all that is wrong."""
-    shipped.import_shipped_jobs()
     broken = [fault for name in options.imports if (fault := _import(name, options))]
     if broken:
         # Of these modules nobody knows which jobs they would have defined.

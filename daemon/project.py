@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import sys
 from collections.abc import Generator
@@ -112,8 +113,11 @@ class Project:
         from .shipped import import_shipped_jobs
 
         import_shipped_jobs()
-        with contextlib.redirect_stdout(sys.stderr):
-            registry.load_modules(self.options.imports, self.root)
+        try:
+            with contextlib.redirect_stdout(sys.stderr):
+                registry.load_modules(self.options.imports, self.root)
+        finally:
+            gc.enable()  # and so the process ends as Python does: see `cli`
         command_job.register(self.options.imports)
         finding.find_target_by(self.target, lambda: self.options.database.schema)
 

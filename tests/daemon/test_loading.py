@@ -117,13 +117,15 @@ def test_a_configuration_is_read_without_what_judges_and_logs_jobs(project: Proj
     assert _loaded([["config", "show"], ["generate", "procfile"]], unwanted, project) == {}
 
 
-def test_a_schedule_of_every_day_is_explained_without_croniter(project: Project) -> None:
-    explained = [["recurring", "explain", each] for each in ("daily", "*/7 9-17 * * *")]
-    monthly = ["recurring", "explain", "monthly"]
+def test_a_schedule_that_runs_each_year_is_explained_without_croniter(
+    project: Project,
+) -> None:
+    often = ("daily", "*/7 9-17 * * *", "every weekday at 5am", "monthly", "0 0 29 12 *")
+    explained = [["recurring", "explain", each] for each in (*often, "0 0 29 2 *")]
 
-    loaded = _loaded([*explained, monthly], ("croniter",), project)
+    loaded = _loaded(explained, ("croniter",), project)
 
-    assert loaded == {"recurring explain monthly": ["croniter"]}
+    assert loaded == {"recurring explain 0 0 29 2 *": ["croniter"]}
 
 
 def test_defining_a_job_loads_nothing_that_is_seldom_needed() -> None:
@@ -180,6 +182,34 @@ def test_the_end_of_a_short_command_collects_nothing() -> None:
     )
 
     assert done.stderr == ""
+
+
+def test_a_short_command_ends_without_the_end_of_python() -> None:
+    code = (
+        "import atexit, gc, sys; from jobsd.daemon import entry_point;"
+        " atexit.register(print, 'the end'); sys.argv[1:] = ['version']; entry_point.main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout == f"jobsd {PROGRAM_VERSION}\n"
+
+
+def test_a_command_that_imports_the_users_modules_ends_as_python_does(
+    session: Session, project: Project
+) -> None:
+    project.write(
+        "ending_jobs.py",
+        "import atexit, sys\nfrom jobsd import job\n\n"
+        "@job\ndef ending(): ...\n\n"
+        "atexit.register(print, 'the end', file=sys.stderr)\n",
+    )
+    project.write("config/queue.yml", "import: [ending_jobs]\n")
+
+    done = project.run("enqueue", "ending_jobs.ending")
+
+    assert (done.returncode, done.stderr) == (0, "the end\n")
 
 
 @pytest.mark.parametrize(("name", "lasts"), [("start", True), ("logs", True), ("list", False)])
