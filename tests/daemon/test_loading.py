@@ -197,7 +197,7 @@ def test_a_short_command_ends_without_the_end_of_python() -> None:
 
 
 def test_a_command_that_imports_the_users_modules_ends_as_python_does(
-    session: Session, project: Project
+    project: Project,
 ) -> None:
     project.write(
         "ending_jobs.py",
