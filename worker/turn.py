@@ -13,9 +13,8 @@ kind: the next turn waits for it as long as any statement does.
 """
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import partial
 from operator import attrgetter, itemgetter
 from typing import Any
 
@@ -26,7 +25,7 @@ from jobsd.database.connection import Session
 from jobsd.database.session_settings import LOCK_SHARE
 from jobsd.database.statements import Statement
 from jobsd.jobs import claims, ready, registry
-from jobsd.jobs.claimed_job import ClaimedJob
+from jobsd.jobs.claimed_job import ClaimedJob, claimed_job
 from jobsd.jobs.claims import Ended, InClaim
 from jobsd.jobs.limits import unblocked
 from jobsd.performing.pool import Pool
@@ -59,10 +58,6 @@ _NO_HEAD = (None, 0, None)
 _NOWHERE = (None, None, None)
 _ID, _PRIORITY = map(ClaimedJob._fields.index, ("id", "priority"))
 _class_name = itemgetter(ClaimedJob._fields.index("class_name"))
-claimed_job: Callable[[tuple[Any, ...]], ClaimedJob] = partial(
-    tuple.__new__,  # pyright: ignore[reportUnknownMemberType] - of any type
-    ClaimedJob,
-)
 
 
 @dataclass(frozen=True, slots=True)

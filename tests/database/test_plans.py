@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 from jobsd.dispatcher import dispatcher
-from jobsd.jobs import claims, enqueue, inspect, listing, ready
+from jobsd.jobs import claims, enqueue, inspect, listing, ready, series
 from jobsd.worker.claiming.cursor import ClaimCursor
 
 if TYPE_CHECKING:
@@ -43,9 +43,14 @@ ANALYZE jobsd.jobs, jobsd.ready_executions, jobsd.scheduled_executions;
 
 _FEW = """
 INSERT INTO jobsd.jobs (queue_name, class_name) SELECT 'q', 'x' FROM generate_series(1, 5);
-ANALYZE jobsd.jobs;
+INSERT INTO jobsd.claims (process_id, job_ids) VALUES (1, '{1}');
+ANALYZE jobsd.jobs, jobsd.claims;
 """
-_TURNS = ("record", "record and claim", "claim from all", "claim from some", "claim from each")
+_LIMITED = ("limited from all", "limited from some", "limited of a kind")
+_TURNS = (
+    *("record", "record and claim", "claim from all", "claim from some", "claim from each"),
+    *_LIMITED,
+)
 
 _PLACES = ClaimCursor().segments([None])
 _NAMED = ClaimCursor().segments(["q1", "q3"])
@@ -63,6 +68,28 @@ _DONE = {
 _REQUEST = {"limit": 500, "process_id": 1, "asked_at": 0.0, "share": 4000, "budget": 2_000_000}
 _ANY = {**_PLACES, **_REQUEST}
 _SOME = {**_NAMED, **_REQUEST}
+_SERIES = {
+    "until_turn": None,
+    "until_name": None,
+    "until_priority": None,
+    "until_position": None,
+    "claims": "{1,2}",
+    "keys": ["a", "b"],
+    "sizes": "{1,1}",
+    "rooms": "{250,250}",
+    "long": 500,
+    "deep": 4,
+    "threads": 3,
+    "singles": True,
+    "depth": 500,
+    "aside_max": 100,
+    "flowing": ["a"],
+    "overdue": [],
+    "kind": ["x"],
+    "everything": True,
+    "queues": ["*"],
+    "keep": True,
+}
 _RECORD, _NOTHING = claims.STATEMENTS["record"], claims.STATEMENTS["nothing"]
 _HOT: dict[str, tuple[Statement, dict[str, Any]]] = {
     "claim from all": (_NOTHING.with_(ready.CLAIM_ANY), _ANY),
@@ -75,6 +102,9 @@ _HOT: dict[str, tuple[Statement, dict[str, Any]]] = {
     ),
     "dispatch": (dispatcher.STATEMENTS["dispatch"], {"limit": 500}),
     "claim from each": (_NOTHING.with_(ready.CLAIM_EACH), _SOME),
+    "limited from all": (series.CLAIM_ANY, {**_ANY, **_SERIES}),
+    "limited from some": (series.CLAIM_NAMED, {**_SOME, **_SERIES}),
+    "limited of a kind": (series.CLAIM_KIND, {**_SOME, **_SERIES}),
     "survey of queues": (
         ready.STATEMENTS["survey"],
         {"prefixes": ["q"], "limit": ready.NAMES_MAX, "many": ready.PAUSED_MANY},
@@ -117,11 +147,13 @@ def plans(session_target: Any) -> Iterator[dict[str, dict[str, Any]]]:
     session.connection.execute(
         "TRUNCATE jobsd.jobs, jobsd.ready_executions, jobsd.scheduled_executions"
     )
-    session.connection.execute("VACUUM jobsd.jobs, jobsd.ready_executions")
+    session.connection.execute(
+        "VACUUM jobsd.jobs, jobsd.ready_executions, jobsd.blocked_executions, jobsd.claims"
+    )
     empty = {name: _plan(session, *hot) for name, hot in _ALL.items()}
     session.connection.execute(_FEW.encode(), prepare=False)
     few = {name: _plan(session, *_HOT[name]) for name in _TURNS}
-    session.connection.execute("TRUNCATE jobsd.jobs")
+    session.connection.execute("TRUNCATE jobsd.jobs, jobsd.claims")
     session.connection.execute(_FILL.encode(), prepare=False)
     full = {name: _plan(session, *hot) for name, hot in _ALL.items()}
     yield {"empty": empty, "few": few, "full": full}
@@ -185,15 +217,25 @@ def test_a_turn_finds_jobs_by_their_ids(
 ) -> None:
     plan = plans[state][name]
 
-    assert {*_conditions(plan)} == {True}, json.dumps(plan, indent=1)
+    assert {*_conditions(plan, "jobs")} == {True}, json.dumps(plan, indent=1)
 
 
-def _conditions(node: dict[str, Any]) -> Iterator[bool]:
-    """Say of each read of jobs whether it has a condition in the index."""
-    if node.get("Relation Name") == "jobs" and "Scan" in node["Node Type"]:
+@pytest.mark.parametrize("state", ["empty", "few", "full"])
+@pytest.mark.parametrize("name", _LIMITED)
+def test_a_series_that_goes_on_is_found_by_its_claim(
+    name: str, state: str, plans: dict[str, dict[str, Any]]
+) -> None:
+    plan = plans[state][name]
+
+    assert {*_conditions(plan, "claims")} == {True}, json.dumps(plan, indent=1)
+
+
+def _conditions(node: dict[str, Any], table: str) -> Iterator[bool]:
+    """Say of each read of a table whether it has a condition in the index."""
+    if node.get("Relation Name") == table and "Scan" in node["Node Type"]:
         yield "Index Cond" in node
     for child in node.get("Plans", []):
-        yield from _conditions(child)
+        yield from _conditions(child, table)
 
 
 @pytest.mark.parametrize("state", ["empty", "full"])

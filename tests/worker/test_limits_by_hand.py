@@ -7,6 +7,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+import psycopg
 import pytest
 
 from jobsd.configuration.options import DispatcherOptions
@@ -16,12 +17,12 @@ from jobsd.jobs.client import enqueue_many
 from jobsd.jobs.definition import job
 from jobsd.jobs.limits import Limit
 
-from .bodies import noted
+from .bodies import gate, id_of, noted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from jobsd.database.connection import Session
+    from jobsd.database.connection import Session, Target
 
     from .conftest import Count, MakeWorker
 
@@ -55,6 +56,12 @@ def alone(number: int) -> None:
     noted.append(number)
 
 
+@job(limits_concurrency=Limit(key="three", to=3))
+def one_of_three(number: int) -> None:
+    noted.append(number)
+    assert gate.wait(60)
+
+
 @pytest.fixture
 def maintained(session: Session) -> Callable[[Callable[[], bool]], Callable[[], bool]]:
     """Let a dispatcher look after limits before each look at a condition."""
@@ -86,6 +93,45 @@ def test_a_key_whose_first_rows_were_deleted_goes_on(
     make_worker().until(maintained(lambda: noted == [3, 4, 5]))
 
     assert not count("blocked_executions")
+
+
+def test_what_comes_behind_a_job_that_somebody_has_locked_waits_for_it(
+    make_worker: MakeWorker, target: Target
+) -> None:
+    ids = [id_of(alone.enqueue(number)) for number in range(6)]
+    driven = make_worker()
+
+    with psycopg.connect(target.url) as other:
+        lock = "SELECT FROM jobsd.blocked_executions WHERE job_id = %s FOR UPDATE"
+        other.execute(lock, (ids[3],))
+        driven.until(lambda: len(noted) >= 3)
+        for _ in range(5):
+            driven.worker.poll()
+        before = [*noted]
+        other.rollback()
+    driven.until(lambda: len(noted) == 6)
+
+    assert before == [0, 1, 2]
+    assert noted == [0, 1, 2, 3, 4, 5]
+
+
+def test_the_numbers_of_slots_that_others_hold_are_left_out(
+    make_worker: MakeWorker, session: Session
+) -> None:
+    first = id_of(one_of_three.enqueue(0))
+    enqueue_many(one_of_three.with_args(number) for number in (1, 2))
+    session.connection.execute(
+        "WITH gone AS (DELETE FROM jobsd.blocked_executions WHERE job_id = %s RETURNING *)"
+        " INSERT INTO jobsd.claims (process_id, job_ids, concurrency_key, slot)"
+        " SELECT 1, ARRAY[job_id], concurrency_key, 2 FROM gone",
+        (first,),
+    )
+
+    make_worker().until(lambda: sorted(map(str, noted)) == ["1", "2"])
+
+    slots = session.connection.execute("SELECT slot FROM jobsd.claims ORDER BY slot").fetchall()
+    assert slots == [(1,), (2,), (3,)]
+    gate.set()
 
 
 def test_the_first_jobs_of_a_paused_queue_hold_up_nobody_and_run_when_it_is_resumed(

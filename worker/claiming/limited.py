@@ -31,7 +31,7 @@ from jobsd.performing.series import Series, Waiting
 from jobsd.worker.asynchronous import Aim, Asynchronous
 from jobsd.worker.ledger import Ledger
 from jobsd.worker.report import Report
-from jobsd.worker.turn import came_along, claimed_job
+from jobsd.worker.turn import came_along
 
 from .cursor import Gap, GapClearing
 from .known_classes import KnownClasses
@@ -178,7 +178,7 @@ class Limited:
         )
         met = series.met(head, names)
         self._emit(met)
-        return met, self._known_classes.last_attempts([claimed_job(row) for row in rows])
+        return met, self._known_classes.last_attempts(series.claimed(head, rows))
 
     def _shape(self, aim: Aim) -> dict[str, Plain]:
         """Return how long series may be, of how many keys, and how many of one key.

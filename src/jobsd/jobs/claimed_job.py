@@ -1,6 +1,8 @@
 """A job as its claim has brought it to the process that runs it."""
 
-from typing import NamedTuple
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
 
 
 class ClaimedJob(NamedTuple):
@@ -32,3 +34,9 @@ class ClaimedJob(NamedTuple):
     def attempt(self) -> int:
         """Which attempt it is, from 1."""
         return self.attempts + 1
+
+
+claimed_job: Callable[[tuple[Any, ...]], ClaimedJob] = partial(
+    tuple.__new__,  # pyright: ignore[reportUnknownMemberType] - of any type
+    ClaimedJob,
+)

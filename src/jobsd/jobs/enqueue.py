@@ -174,7 +174,7 @@ def _store_alone(session: Session, job: Draft) -> EnqueuedJob:
 
 
 def _enqueue_alone(session: Session, job: Draft) -> EnqueuedJob:
-    if job.later or job.limited is not None or job.expires_in_s is not None:
+    if _is_decided(job):
         return enqueue(session.connection, session.target.schema, job)
     try:
         # A unique one that is the first, as most are, is stored by one plain statement.
@@ -187,6 +187,14 @@ def _enqueue_alone(session: Session, job: Draft) -> EnqueuedJob:
     return reported(job, row)
 
 
+def _is_decided(job: Draft) -> bool:
+    """Return whether the server has more to do than to store the job, which is not so common."""
+    if job.later or job.expires_in_s is not None:
+        return True
+    limited = job.limited
+    return limited is not None and (job.unique is not None or limited.on_conflict == "discard")
+
+
 def request(job: Draft, *, always: bool) -> tuple[Statement, dict[str, Any]]:
     """Return the statement that stores a job, and its parameters.
 
@@ -197,9 +205,10 @@ def request(job: Draft, *, always: bool) -> tuple[Statement, dict[str, Any]]:
     name = "later" if job.later else "at_once"
     expiry = {"expires_in_s": job.expires_in_s}
     if job.limited is not None:
-        plain = not job.later and job.limited.on_conflict == "block"
-        name = "limited" if plain and job.expires_in_s is None else "decided"
-        parameters |= job.limited._asdict()
+        key, to, duration, on_conflict = job.limited
+        plain = on_conflict == "block" and name == "at_once" and job.expires_in_s is None
+        name = "limited" if plain else "decided"
+        parameters |= {"key": key, "to": to, "duration": duration, "on_conflict": on_conflict}
     elif job.expires_in_s is not None:
         name = "decided"
         parameters |= _UNLIMITED

@@ -117,13 +117,17 @@ WITH segment AS (
         )
     ) AS waiting
     LIMIT %(depth)s::bigint
+), of_kind AS MATERIALIZED (
+    SELECT id
+    FROM jobsd.jobs
+    WHERE id = ANY (ARRAY(SELECT job_id FROM step))
+        AND (jobsd.lane_of(class_name) IN (SELECT lane FROM known)) IS TRUE
 ), walked AS MATERIALIZED (
     SELECT
-        step.*,
-        (jobsd.lane_of(job.class_name) IN (SELECT lane FROM known)) IS TRUE
+        *,
+        (job_id IN (SELECT id FROM of_kind)) IS TRUE
             AND queue <> ALL (ARRAY(SELECT queue_name FROM jobsd.pauses)) AS is_meant
     FROM step
-    LEFT JOIN jobsd.jobs AS job ON job.id = step.job_id
 ), met AS MATERIALIZED (
     SELECT place, job_id, priority, position, key, most, yields, turn
     FROM walked

@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 from jobsd.database.statements import Statements
 from jobsd.late import dataclass
 
+from .claimed_job import ClaimedJob, claimed_job
+
 STATEMENTS = Statements("jobsd.jobs", "series.sql")
 _MEETING = Statements("jobsd.jobs", "meeting.sql")
 CLAIM_ANY, CLAIM_NAMED = (
@@ -22,6 +24,7 @@ CLAIM_ANY, CLAIM_NAMED = (
     for meet in ("meet_any", "meet_named")
 )
 CLAIM_KIND = _MEETING["meet_kind"].with_(STATEMENTS["claim"])
+_ID, _POSITION = map(ClaimedJob._fields.index, ("id", "position"))
 
 
 class Stretch(NamedTuple):
@@ -66,3 +69,17 @@ def met(row: Sequence[Any], names: Sequence[str | None]) -> Met:
         [(queue, name) for queue, name in facts["unknown"] or ()],
         [Stretch(names[turn - 1] if turn else None, *facts) for turn, *facts in stretches],
     )
+
+
+def claimed(head: Sequence[Any], rows: Sequence[tuple[Any, ...]]) -> list[ClaimedJob]:
+    """Return the jobs of a claim in the order of its first row, with their claims.
+
+    Of each claim the first row says how many jobs of the key may run at once, as `position`.
+    """
+    by_id = {row[_ID]: row for row in rows}
+    return [
+        claimed_job((claim_id, *row[1:_POSITION], most, *row[_POSITION + 1 :]))
+        for claim_id, most, job_ids in json.loads(head[4] or "[]")
+        for job_id in job_ids
+        if (row := by_id.get(job_id))
+    ]

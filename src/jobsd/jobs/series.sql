@@ -17,9 +17,10 @@ SELECT EXISTS (SELECT FROM jobsd.blocked_executions WHERE position IS NOT NULL);
 -- `aside_max` in all, unless their turn comes here within a moment (`flowing`); those that may not
 -- wait are dropped.
 --
--- The first row says what else was done. Behind it comes each job with its claim, its place in the
--- order of its series, and the limit of its key. No join of two of these expressions, which would
--- look at each pair: our connections plan without hash and merge joins.
+-- The first row says which claims have which jobs, in the order in which they start, with the
+-- limits of their keys, and what else was done. Behind it comes each job, in any order. No join of
+-- two of these expressions, which would look at each pair: our connections plan without hash and
+-- merge joins. And few steps for each job, of few columns: each costs as much as finding the job.
 key AS MATERIALIZED (
     SELECT
         key, min(place_met) AS place_met, coalesce(max(most), 1) AS most,
@@ -46,7 +47,7 @@ key AS MATERIALIZED (
     ) AS taken
 ), wanted AS MATERIALIZED (
     SELECT
-        key, place_met, held, numbers, NULL::bigint AS claim_id, NULL::integer AS size,
+        key, rank, held, numbers, NULL::bigint AS claim_id, NULL::integer AS size,
         rank <= %(deep)s::bigint AS is_deep,
         CASE
             WHEN rank > %(deep)s::bigint THEN 2
@@ -60,118 +61,156 @@ key AS MATERIALIZED (
     ) AS open
     WHERE rank <= %(deep)s::bigint OR %(singles)s::boolean
     UNION ALL
-    SELECT key, 0, 0, '{}', claim_id, size, true, room
+    SELECT key, -number, 0, '{}', claim_id, size, true, room
     FROM unnest(
         %(claims)s::bigint[], %(keys)s::text[], %(sizes)s::integer[], %(rooms)s::integer[]
-    ) AS further (claim_id, key, size, room)
+    ) WITH ORDINALITY AS further (claim_id, key, size, room, number)
+    ORDER BY rank
 ), seen AS MATERIALIZED (
     SELECT
-        wanted.key, wanted.place_met, wanted.held, wanted.numbers,
-        wanted.claim_id, wanted.size, wanted.is_deep,
-        waiting.place, waiting.job_id, waiting.priority, waiting.yields,
-        coalesce(waiting.most, job.concurrency_limit, 1) AS most,
-        job.class_name, job.queue_name, job.attempts, job.max_attempts,
-        coalesce(job.scheduled_at, job.created_at) AS due_at,
-        job.arguments, pg_column_size(job.arguments) AS weight,
-        job.context, job.expires_in IS NOT NULL AS expires,
-        job.id IS NULL AS is_gone,
-        job.id IS NULL OR (
-            (jobsd.lane_of(job.class_name) IN (SELECT lane FROM known)) IS TRUE
-            AND (%(everything)s::boolean OR jobsd.serves(%(queues)s::text[], job.queue_name))
-        ) AS is_ours,
-        row_number() OVER in_order AS number,
-        first_value(coalesce(waiting.most, job.concurrency_limit, 1)) OVER in_order
-            - wanted.held AS free,
-        first_value(coalesce(waiting.most, job.concurrency_limit, 1)) OVER in_order
-            AS first_most,
-        wanted.is_deep OR count(*) OVER (PARTITION BY wanted.key) = 1 AS is_wanted
+        wanted.rank, wanted.key, wanted.held, wanted.numbers, wanted.claim_id, wanted.size,
+        waiting.first_most, waiting.first_most - wanted.held AS free,
+        waiting.place, waiting.job_id, waiting.number,
+        wanted.is_deep OR waiting.jobs = 1 AS is_wanted,
+        waiting.most <> waiting.first_most OR (
+            waiting.yields AND (
+                wanted.claim_id IS NOT NULL
+                OR waiting.number > waiting.first_most - wanted.held
+            )
+        ) AS is_barred
     FROM wanted
     CROSS JOIN LATERAL (
-        SELECT ctid AS place, job_id, priority, concurrency_limit AS most, yields
-        FROM jobsd.blocked_executions
-        WHERE concurrency_key = wanted.key
-            AND queue_name <> ALL (ARRAY(SELECT queue_name FROM jobsd.pauses))
-        ORDER BY priority, job_id
-        LIMIT wanted.jobs
+        SELECT
+            *,
+            row_number() OVER whole AS number,
+            first_value(most) OVER whole AS first_most,
+            count(*) OVER whole AS jobs
+        FROM (
+            SELECT
+                ctid AS place, job_id, priority, yields,
+                coalesce(concurrency_limit, (
+                    SELECT job.concurrency_limit
+                    FROM jobsd.jobs AS job
+                    WHERE job.id = blocked.job_id
+                ), 1) AS most
+            FROM jobsd.blocked_executions AS blocked
+            WHERE concurrency_key = wanted.key
+                AND queue_name <> ALL (ARRAY(SELECT queue_name FROM jobsd.pauses))
+            ORDER BY priority, job_id
+            LIMIT wanted.jobs
+        ) AS next
+        WINDOW whole AS (
+            ORDER BY priority, job_id
+            ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING
+        )
     ) AS waiting
-    LEFT JOIN jobsd.jobs AS job ON job.id = waiting.job_id
-    WINDOW in_order AS (PARTITION BY wanted.key ORDER BY waiting.priority, waiting.job_id)
 ), locked AS MATERIALIZED (
     SELECT ctid AS place
     FROM jobsd.blocked_executions
     WHERE ctid = ANY (ARRAY(SELECT place FROM seen WHERE is_wanted))
     FOR UPDATE SKIP LOCKED
+), found AS MATERIALIZED (
+    -- By one search of the index: one for each would be a tenth of the server's work.
+    SELECT
+        id, class_name, queue_name, attempts, max_attempts, concurrency_key, priority,
+        coalesce(scheduled_at, created_at) AS due_at,
+        arguments, pg_column_size(arguments) AS weight,
+        context, expires_in IS NOT NULL AS expires,
+        (jobsd.lane_of(class_name) IN (SELECT lane FROM known)) IS TRUE
+            AND (%(everything)s::boolean OR jobsd.serves(%(queues)s::text[], queue_name)) AS is_ours
+    FROM jobsd.jobs
+    WHERE id = ANY (ARRAY(SELECT job_id FROM seen))
 ), judged AS MATERIALIZED (
     -- What another worker has to start, but may start beside ours, is passed over: it has one of
-    -- the free slots coming. Behind `bound` all stay.
+    -- the free slots coming. (OFFSET 0: each is looked up once, not for each use of what is found.)
+    SELECT *, NOT is_ours AND claim_id IS NULL AND number <= free AS is_passed
+    FROM (
+        SELECT
+            *,
+            (place IN (SELECT place FROM locked)) IS TRUE AS is_locked,
+            (job_id IN (SELECT id FROM found WHERE NOT is_ours)) IS NOT TRUE AS is_ours,
+            (job_id IN (SELECT id FROM found)) IS NOT TRUE AS is_gone
+        FROM seen
+        OFFSET 0
+    ) AS looked_up
+), of_key AS MATERIALIZED (
+    -- What of a key comes at `bound` or behind it stays. All but the jobs is the same in all rows.
     SELECT
-        *,
-        NOT is_ours AND claim_id IS NULL AND number <= free AS is_passed,
-        min(number) FILTER (
-            WHERE (place IN (SELECT place FROM locked)) IS NOT TRUE
-                OR NOT (is_ours OR (claim_id IS NULL AND number <= free))
-                OR most <> first_most
-                OR (yields AND (claim_id IS NOT NULL OR number > free))
-        ) OVER (PARTITION BY key) AS bound,
-        free - count(*) FILTER (WHERE NOT is_ours AND claim_id IS NULL AND number <= free)
-            OVER (PARTITION BY key) AS slots
-    FROM seen
+        rank, min(key) AS key, min(held) AS held, min(numbers) AS numbers,
+        min(claim_id) AS claim_id, min(size) AS size, min(first_most) AS first_most,
+        min(free) - count(*) FILTER (WHERE is_passed) AS slots,
+        min(number) FILTER (WHERE is_barred OR NOT (is_locked AND (is_ours OR is_passed))) AS bound,
+        array_agg(CASE WHEN NOT (is_passed OR is_gone) THEN job_id END ORDER BY number) AS job_ids,
+        min(job_id) FILTER (WHERE number = 1 AND NOT is_ours) AS first_unknown,
+        min(free) <= 0 AS is_full
+    FROM judged
+    GROUP BY rank
+), startable AS MATERIALIZED (
+    SELECT
+        rank, key, held, numbers, claim_id, size, first_most, slots,
+        array_remove(job_ids[:coalesce(bound - 1, cardinality(job_ids))], NULL) AS job_ids
+    FROM of_key
+    WHERE slots > 0 OR claim_id IS NOT NULL
 ), chosen AS MATERIALIZED (
     SELECT
-        *,
-        row_number() OVER (PARTITION BY key ORDER BY number) - 1 AS turn,
-        least(slots, %(threads)s::bigint, count(*) OVER (PARTITION BY key)) AS series_all
+        startable.*, of_these.jobs,
+        CASE WHEN claim_id IS NULL THEN least(slots, %(threads)s::bigint, jobs) ELSE 1 END
+            AS series_all
     FROM (
-        SELECT *, row_number() OVER (ORDER BY place_met, key, number) AS total
-        FROM judged
-        WHERE number < coalesce(bound, 2 ^ 31) AND NOT is_passed AND NOT is_gone
-            AND (slots > 0 OR claim_id IS NOT NULL)
-    ) AS judged
-    WHERE total <= %(limit)s::bigint OR claim_id IS NOT NULL
-), spread AS MATERIALIZED (
+        SELECT *, sum(cardinality(job_ids)) OVER (ORDER BY rank) - cardinality(job_ids) AS before
+        FROM startable
+    ) AS startable
+    CROSS JOIN LATERAL (
+        SELECT
+            CASE
+                WHEN claim_id IS NULL THEN least(cardinality(job_ids), %(limit)s::bigint - before)
+                ELSE cardinality(job_ids)
+            END AS jobs
+    ) AS of_these
+    WHERE jobs > 0
+), placed AS MATERIALIZED (
+    -- Of several slots each has the next job in turn.
     SELECT
-        *,
-        CASE WHEN claim_id IS NULL THEN turn %% series_all ELSE 0 END AS series,
+        rank, series, key, claim_id, size, first_most,
+        coalesce(
+            claim_id, jobsd.further_id((SELECT jobsd.random_id()), before + series)
+        ) AS in_claim,
         CASE
-            WHEN turn = 0 AND claim_id IS NULL THEN ARRAY(
+            WHEN held = 0 THEN series
+            ELSE (
                 SELECT slot
-                FROM generate_series(1, least(first_most, held + series_all)::integer)
-                    AS slot
+                FROM generate_series(1, least(first_most, held + series)) AS slot
                 WHERE slot <> ALL (numbers)
                 ORDER BY slot
-                LIMIT series_all
+                LIMIT 1
+                OFFSET series - 1
             )
-        END AS slots_free,
+        END AS slot,
         CASE
-            WHEN turn < series_all THEN jobsd.further_id((SELECT jobsd.random_id()), total)
-        END AS fresh_id
+            WHEN series_all = 1 THEN job_ids[:jobs]
+            ELSE ARRAY(
+                SELECT job_ids[number]
+                FROM generate_series(series, jobs, series_all) AS number
+                ORDER BY number
+            )
+        END AS job_ids
     FROM chosen
-), placed AS MATERIALIZED (
-    SELECT
-        *,
-        coalesce(claim_id, first_value(fresh_id) OVER (PARTITION BY key, series ORDER BY turn))
-            AS in_claim,
-        (first_value(slots_free) OVER (PARTITION BY key ORDER BY turn))[series + 1] AS slot
-    FROM spread
+    CROSS JOIN LATERAL generate_series(1, series_all) AS series
 ), made AS (
     INSERT INTO jobsd.claims (id, process_id, concurrency_key, slot, job_ids)
-    SELECT in_claim, %(process_id)s::bigint, key, slot, array_agg(job_id ORDER BY number)
+    SELECT in_claim, %(process_id)s::bigint, key, slot, job_ids
     FROM placed
     WHERE claim_id IS NULL AND slot IS NOT NULL
-    GROUP BY in_claim, key, slot
     ORDER BY key, slot
     ON CONFLICT (concurrency_key, slot) WHERE concurrency_key IS NOT NULL DO NOTHING
     RETURNING id
 ), extended AS (
     UPDATE jobsd.claims AS claim
     SET job_ids = claim.job_ids || more.job_ids
-    FROM (
-        SELECT claim_id, size, array_agg(job_id ORDER BY number) AS job_ids
-        FROM placed
-        WHERE claim_id IS NOT NULL
-        GROUP BY claim_id, size
-    ) AS more
-    WHERE claim.id = more.claim_id AND cardinality(claim.job_ids) = more.size
+    FROM (SELECT claim_id, size, job_ids FROM placed WHERE claim_id IS NOT NULL) AS more
+    WHERE claim.id = more.claim_id
+        AND claim.id = ANY (ARRAY(SELECT claim_id FROM placed WHERE claim_id IS NOT NULL))
+        AND cardinality(claim.job_ids) = more.size
     RETURNING claim.id
 ), held AS MATERIALIZED (
     SELECT *
@@ -180,10 +219,11 @@ key AS MATERIALIZED (
 ), taken AS (
     DELETE FROM jobsd.blocked_executions
     WHERE ctid = ANY (ARRAY(
-        SELECT place FROM held
-        UNION ALL
-        -- Their jobs were deleted by somebody's hand.
-        SELECT place FROM judged WHERE is_gone AND number < coalesce(bound, 2 ^ 31)
+        SELECT place
+        FROM judged
+        WHERE (job_id IN (SELECT unnest(job_ids) FROM held)) IS TRUE
+            -- Their jobs were deleted by somebody's hand.
+            OR (is_gone AND is_locked)
     ))
 ), guard AS MATERIALIZED (
     -- All slots of keys that are full, locked: whoever gives one back waits until we have
@@ -244,7 +284,7 @@ key AS MATERIALIZED (
 )
 SELECT
     NULL::bigint,
-    (SELECT count(*) FROM held),
+    NULL::bigint,
     json_build_object(
         'walked', (SELECT count(*) FROM walked),
         -- Whether any that was met might have been started here, and was left.
@@ -254,7 +294,7 @@ SELECT
             WHERE held < most AND NOT is_extended
                 AND (key IN (SELECT key FROM held)) IS NOT TRUE
                 AND (key IN (
-                    SELECT key FROM judged WHERE number = 1 AND (NOT is_ours OR free <= 0)
+                    SELECT key FROM of_key WHERE first_unknown IS NOT NULL OR is_full
                 )) IS NOT TRUE
         ),
         'parked', (SELECT count(*) FROM parked),
@@ -266,8 +306,8 @@ SELECT
         ),
         'unknown', (
             SELECT json_agg(DISTINCT jsonb_build_array(queue_name, class_name))
-            FROM judged
-            WHERE number = 1 AND NOT is_ours
+            FROM found
+            WHERE id = ANY (ARRAY(SELECT first_unknown FROM of_key))
         )
     )::text,
     (
@@ -280,26 +320,30 @@ SELECT
             GROUP BY turn, priority
         ) AS stretch
     ),
-    NULL::text, NULL::integer, NULL::integer, NULL::float8, NULL::text, NULL::integer,
+    (
+        SELECT json_agg(json_build_array(in_claim, first_most, job_ids) ORDER BY rank, series)::text
+        FROM held
+    ),
+    NULL::integer, NULL::integer, NULL::float8, NULL::text, NULL::integer,
     NULL::bigint, NULL::text, NULL::float8
 UNION ALL
-(
-    SELECT
-        held.in_claim, held.job_id, held.class_name,
-        CASE
-            WHEN held.weight <= %(share)s::integer OR (SELECT sum(weight) FROM held) <= %(budget)s::bigint
-                THEN held.arguments::text
-            ELSE ''
-        END,
-        held.queue_name, held.attempts, held.max_attempts,
-        %(asked_at)s::float8 - extract(epoch FROM now() - held.due_at)::float8,
-        held.key, held.priority, held.first_most::bigint, held.context::text,
-        CASE WHEN held.expires THEN (
-            SELECT %(asked_at)s::float8
-                + extract(epoch FROM expiration.expires_at - now())::float8
-            FROM jobsd.expirations AS expiration
-            WHERE expiration.job_id = held.job_id
-        ) END
-    FROM held
-    ORDER BY held.place_met, held.in_claim, held.number
-);
+SELECT
+    NULL::bigint,
+    found.id, found.class_name,
+    CASE
+        WHEN found.weight <= %(share)s::integer OR (
+            SELECT sum(weight) FROM found WHERE (id IN (SELECT unnest(job_ids) FROM held)) IS TRUE
+        ) <= %(budget)s::bigint
+            THEN found.arguments::text
+        ELSE ''
+    END,
+    found.queue_name, found.attempts, found.max_attempts,
+    %(asked_at)s::float8 - extract(epoch FROM now() - found.due_at)::float8,
+    found.concurrency_key, found.priority, found.id, found.context::text,
+    CASE WHEN found.expires THEN (
+        SELECT %(asked_at)s::float8 + extract(epoch FROM expiration.expires_at - now())::float8
+        FROM jobsd.expirations AS expiration
+        WHERE expiration.job_id = found.id
+    ) END
+FROM found
+WHERE (id IN (SELECT unnest(job_ids) FROM held)) IS TRUE;
