@@ -10,7 +10,7 @@ import pytest
 from psycopg import errors
 
 from jobsd.errors import EnqueueError, LimitError
-from jobsd.jobs import bulk, limits
+from jobsd.jobs import bulk, enqueue, limits
 from jobsd.jobs.claims import text_array
 from jobsd.jobs.client import enqueue_many
 from jobsd.jobs.definition import Job, job
@@ -68,6 +68,15 @@ pytestmark = pytest.mark.usefixtures("default_client")
 
 def _ids(session: Session, table: str) -> list[int]:
     return [row[0] for row in fetch(session, f"SELECT job_id FROM jobsd.{table} ORDER BY 1")]
+
+
+def test_one_that_waits_is_stored_as_quickly_as_one_without_a_limit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # A cursor takes as long as the server does.
+    monkeypatch.delattr(enqueue, "PlainCursor")
+
+    assert [each.enqueue().state for each in (free, alone, alone)] == ["ready"] * 3
 
 
 @pytest.mark.behaviour(54)

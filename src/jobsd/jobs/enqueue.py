@@ -188,7 +188,7 @@ def _enqueue_alone(session: Session, job: Draft) -> EnqueuedJob:
 
 
 def _is_decided(job: Draft) -> bool:
-    """Return whether the server has more to do than to store the job, which is not so common."""
+    """Return whether the server has more to do than to store the job: it is less common."""
     if job.later or job.expires_in_s is not None:
         return True
     limited = job.limited
