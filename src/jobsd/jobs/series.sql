@@ -132,7 +132,7 @@ key AS MATERIALIZED (
             (job_id IN (SELECT id FROM found)) IS NOT TRUE AS is_gone
         FROM seen
         OFFSET 0
-    ) AS looked_up
+    ) AS seen
 ), of_key AS MATERIALIZED (
     -- What of a key comes at `bound` or behind it stays. All but the jobs is the same in all rows.
     SELECT
