@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 from jobsd.configuration.options import Options
 from jobsd.jobs import registry
+from jobsd.jobs.ready import Selection
 from jobsd.recurring.command import clears_history
 from jobsd.recurring.definition import TaskDefinition
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session
-    from jobsd.jobs.ready import Selection
 
 CLEARING_COMMAND = "`command: jobsd.clear_finished_in_batches()`"
 _NAMED_MAX = 5
@@ -30,8 +30,6 @@ def unserved_queues(options: Options) -> Iterator[str]:
     The jobs must be known: a task goes to the queue of its job unless it names another.
     Who starts no scheduler, or no workers, has them elsewhere.
     """
-    from jobsd.jobs.ready import Selection
-
     workers = [Selection(each.queues) for each in options.workers if each.processes]
     if not workers or not options.schedules or "worker" not in options.only:
         return
@@ -84,7 +82,6 @@ def is_unknown_queue(session: Session, options: Options, name: str) -> bool:
     """Return whether nobody names a queue, `*` apart, and no job was in it lately."""
     from jobsd.jobs import queues
     from jobsd.jobs.definition import DEFAULT_QUEUE
-    from jobsd.jobs.ready import Selection
     from jobsd.operations.why import selection
     from jobsd.processes import registry as processes
     from jobsd.recurring import tasks

@@ -313,7 +313,7 @@ def test_who_writes_much_to_nobody_has_done_its_work() -> None:
 
 def test_the_version_is_printed(run: Commands) -> None:
     assert run("version").stdout.startswith("jobsd ")
-    assert run("--version").stdout == run("version").stdout
+    assert run("--version").stdout == run("-V").stdout == run("version").stdout
     assert set(run.json("version")) == {"version", "python"}
 
 

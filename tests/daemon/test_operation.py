@@ -169,6 +169,25 @@ def test_heartbeats_are_asked_for(run: Commands, session: Session) -> None:
     assert [beat["hostname"] for beat in run.json("heartbeat", "by-host", "web-2")] == ["web-2"]
 
 
+def test_all_heartbeats_since_a_time_are_listed_and_ten_without_one(
+    run: Commands, session: Session
+) -> None:
+    for minutes in range(1, 26):
+        beat(session, f"{minutes} minutes")
+
+    counts = [
+        len(run.json("heartbeat", *words))
+        for words in (
+            ["recent"],
+            ["recent", "--since", "1h"],
+            ["recent", "--since", "1h", "-n", "7"],
+            ["by-host", "web-1", "--since", "1h"],
+        )
+    ]
+
+    assert counts == [10, 25, 7, 25]
+
+
 def test_heartbeat_latest_ends_with_1_when_there_was_none(run: Commands) -> None:
     done = run("heartbeat", "latest")
 
