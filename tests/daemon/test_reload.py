@@ -36,7 +36,7 @@ def test_a_reload_brings_a_new_configuration_and_new_code(run: Commands) -> None
 
 @pytest.mark.failure(
     "HUP with a fault",
-    "it is told; the tree continues as it was",
+    "it is reported; the tree continues unchanged",
 )
 @pytest.mark.parametrize("broken", ["configuration", "module"])
 def test_a_reload_of_what_is_broken_changes_nothing(run: Commands, broken: str) -> None:

@@ -202,7 +202,7 @@ def test_a_project_elsewhere_is_not_asked(run: Commands, tmp_path: Path) -> None
 
 @pytest.mark.failure(
     "The folder in which a supervisor runs is replaced by another one.",
-    "`reload --pid`, as systemd has it, reaches the supervisor nevertheless.",
+    "`reload --pid`, as systemd calls it, reaches the supervisor nevertheless",
 )
 def test_a_folder_that_was_replaced_has_the_supervisor_of_its_process_id(
     run: Commands,
@@ -243,7 +243,7 @@ def test_no_child_and_no_job_holds_what_commands_are_heard_by(run: Commands) -> 
 
 
 @pytest.mark.failure(
-    "Another user has taken the names of the sockets by which supervisors are asked.",
+    "Another user has taken the names of the sockets by which commands reach supervisors",
     "A command waits for no socket of another user, and asks only the project's own"
     " supervisor.",
 )
@@ -266,7 +266,7 @@ def test_who_lets_nobody_in_holds_up_no_command(tmp_path: Path) -> None:
 
 
 @pytest.mark.failure(
-    "All names of the sockets by which a project's supervisors are asked are taken.",
+    "All names of the sockets by which commands reach a project's supervisors are taken",
     "The tree runs, and a warning says that `reload` can't reach it.",
 )
 def test_a_supervisor_that_can_not_be_asked_says_so(run: Commands) -> None:

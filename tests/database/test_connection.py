@@ -62,7 +62,7 @@ def test_a_statement_that_takes_too_long_is_given_up(target: Target) -> None:
 
 @pytest.mark.failure(
     "The server sends a notice now and then, and no answer.",
-    "The deadline stands, whatever comes before the answer.",
+    "The deadline still holds, whatever comes before the answer",
 )
 def test_what_comes_before_the_answer_puts_no_deadline_off(target: Target) -> None:
     trickle = Statement(
@@ -122,7 +122,8 @@ def test_only_a_session_that_plans_once_has_plans_for_all_parameters(
 
 @pytest.mark.failure(
     "The connection is cut between two statements that go together.",
-    "One error, and no line in the log: neither the driver's, nor one that is no record.",
+    "There is one error and no line in the log: neither the driver's, nor a line that is not"
+    " a record",
 )
 def test_a_pipeline_on_a_connection_that_was_cut_prints_nothing(
     target: Target, session: Session, caplog: pytest.LogCaptureFixture
@@ -250,7 +251,7 @@ def test_wakeups_come_past_the_pooler_when_there_is_a_way(
 
 @pytest.mark.failure(
     "The connection past the pooler, by which wake-ups come, breaks.",
-    "Jobs go on by polling until it stands again.",
+    "Workers find jobs by polling until the connection is back",
 )
 def test_a_broken_way_past_the_pooler_costs_the_wakeups_only(
     target: Target, session: Session

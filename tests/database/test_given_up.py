@@ -180,7 +180,7 @@ def test_what_can_not_be_cancelled_ends_once_the_server_checks(
 
 
 @pytest.mark.failure(
-    "A server that can't see that a client is gone, as on some platforms.",
+    "The server can't detect that a client is gone, as on some platforms",
     "All other settings are made.",
 )
 def test_a_server_that_does_not_know_a_setting_gets_the_others(
@@ -194,8 +194,8 @@ def test_a_server_that_does_not_know_a_setting_gets_the_others(
 
 
 @pytest.mark.failure(
-    "A table is locked for longer than a statement may take.",
-    "It is not waited for until the deadline: nothing was done, and the connection stands.",
+    "A table is locked for longer than a statement may take",
+    "The statement ends before its deadline; nothing was done, and the connection stays open",
 )
 def test_a_lock_is_waited_for_less_long_than_an_answer(target: Target) -> None:
     with (
@@ -213,7 +213,7 @@ def test_a_lock_is_waited_for_less_long_than_an_answer(target: Target) -> None:
 
 @pytest.mark.failure(
     "A table is locked for long on a server that has few connections.",
-    "However often we try, a connection of ours is one backend; others can connect.",
+    "However often a process tries, its connection is one backend; others can connect",
 )
 @pytest.mark.parametrize("pooled", [False, True])
 def test_however_often_we_try_others_can_connect(

@@ -100,7 +100,7 @@ def _works(url: str) -> bool:
 
 @pytest.mark.failure(
     "A host that stands before the primary in the URL is silent.",
-    "An attempt waits `connect_timeout` for it once; the next ones go past it for 30 s.",
+    "An attempt waits `connect_timeout` for it once; the next ones skip it for 30 s",
 )
 def test_a_silent_host_is_waited_for_once(
     silent: Silent, target: Target, attempts: list[int]

@@ -75,8 +75,8 @@ def _calling(url: str, *, prepared: bool) -> Generator[Callable[[], int]]:
 @pytest.mark.parametrize("prepared", [True, False])
 @pytest.mark.failure(
     "A migration replaces `jobsd.enqueue` while programs call it.",
-    "No call is refused: it is replaced in place, or the old one stays beside it for calls that"
-    " have begun.",
+    "No call is refused: the function is replaced in place, or the old one stays beside it"
+    " for calls that have begun",
 )
 def test_no_call_is_refused_while_its_function_is_replaced(
     empty_database: str, way: str, *, prepared: bool

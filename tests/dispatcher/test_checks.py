@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.failure(
-    "What was to let a blocked job become ready was lost: an answer, a notification, or the "
-    "process that was to do it.",
+    "The unblocking of a job is lost: an answer, a notification, or the process that was to"
+    " do it",
     "A dispatcher finds the job within five seconds, whatever its settings.",
 )
 @pytest.mark.parametrize("maintenance", [True, False])

@@ -94,8 +94,8 @@ class Work:
 @pytest.mark.failure(
     "The session of a dispatcher ends at any of its statements, before it is done, or behind"
     " that.",
-    "The dispatcher connects anew and does the rest: each job is in one place, and what is"
-    " discarded or lost is reported once.",
+    "The dispatcher connects again and does the rest: each job is in one place, and each job"
+    " that is discarded or lost is reported once",
 )
 @pytest.mark.parametrize("every", EVERY)
 @pytest.mark.parametrize("how", HOW)
@@ -121,7 +121,7 @@ def test_a_session_that_ends_anywhere_leaves_nothing_undone(  # noqa: PLR0917 - 
 
 @pytest.mark.failure(
     "A dispatcher is killed amid any of its statements.",
-    "Its successor does the rest; no job is in two places, none in no place.",
+    "Its successor does the rest; each job is in exactly one place",
 )
 @pytest.mark.parametrize("every", EVERY)
 def test_one_that_is_killed_anywhere_leaves_the_rest_to_its_successor(

@@ -97,8 +97,9 @@ def test_what_follows_when_all_are_done_comes_once_for_each_group(
 
 
 @pytest.mark.failure(
-    "a worker is killed in the midst of groups whose last job enqueues what follows",
-    "its jobs run again; what follows comes once for each group",
+    "a worker is killed while it runs groups of jobs, and the last job of each group enqueues"
+    " the next step",
+    "its jobs run again; the next step is enqueued once for each group",
 )
 def test_what_follows_comes_once_although_a_worker_was_killed(
     project: Project, empty_database: str

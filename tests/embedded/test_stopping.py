@@ -64,7 +64,7 @@ def test_a_server_that_waits_for_its_clients_to_go_is_replaced(
 
 @pytest.mark.failure(
     "The embedded server is stopped while one of its processes stands still (SIGSTOP).",
-    "It is cut short after ten seconds; what was committed is there at the next start.",
+    "The stop is cut short after ten seconds; all committed data are there at the next start",
 )
 def test_a_stop_does_not_wait_for_a_process_that_stands_still(
     server: Server, monkeypatch: pytest.MonkeyPatch
@@ -82,7 +82,8 @@ def test_a_stop_does_not_wait_for_a_process_that_stands_still(
 
 @pytest.mark.failure(
     "The embedded server is stopped in the first moments of its recovery from a crash.",
-    "PostgreSQL 18 would stop for ever: it is cut short, and recovers at the next start.",
+    "PostgreSQL 18 would never finish stopping: the stop is cut short, and the server"
+    " recovers at the next start",
 )
 def test_a_stop_that_meets_the_beginning_of_a_recovery_ends(
     place: Location, server: Server, monkeypatch: pytest.MonkeyPatch

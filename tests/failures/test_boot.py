@@ -74,8 +74,9 @@ def test_a_term_at_any_moment_of_the_start_leaves_nobody(
 
 
 @pytest.mark.failure(
-    "TERM while children are forked, one by one",
-    "those that are there end, the others are not begun; nobody and no row is left behind",
+    "TERM comes while children are forked one by one",
+    "the children that exist end, and no other is started; no process and no row is left"
+    " behind",
 )
 @pytest.mark.parametrize("started", [1, 3, 6])
 def test_a_term_while_children_boot_leaves_nobody(
@@ -128,8 +129,8 @@ def test_a_read_only_file_system_is_enough(project: Project, query: Query) -> No
 
 
 @pytest.mark.failure(
-    "the pidfile of a killed tree names a process that lives: its number was given again",
-    "the number is not believed, only the lock: the tree starts and writes its own",
+    "the pidfile of a killed tree names a living process, which has got the same process id",
+    "only the lock counts, not the process id: the tree starts and writes its own",
 )
 def test_a_pidfile_that_names_a_living_process_is_taken_over(project: Project) -> None:
     path = project.write("run/pid", f"{os.getpid()}\n")

@@ -52,8 +52,9 @@ def _set(clock: Path, ahead: str) -> None:
 
 @pytest.mark.failure(
     "the machine's clock jumps two hours ahead, then six back",
-    "nobody is judged or replaced; what is due runs when it is due, recurring tasks keep their "
-    "instants, heartbeats stay young: loops measure durations, and the database tells the time",
+    "no process is killed or replaced; what is due runs when it is due, recurring tasks keep"
+    " their instants, heartbeats stay recent: loops measure durations, and the database has"
+    " the time",
 )
 def test_a_jump_of_the_clock_changes_nothing(
     project: Project, query: Query, clock: Path

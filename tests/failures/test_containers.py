@@ -40,7 +40,7 @@ def _zombies(pid: int) -> list[psutil.Process]:
 
 
 @pytest.mark.failure(
-    "the tree is process 1 of a container, and its jobs leave orphans behind that end",
+    "the tree is process 1 of a container, and its jobs leave orphan processes that end",
     "all are reaped, no zombie stays; TERM ends the tree in order, and the container with it",
 )
 def test_as_process_1_a_tree_reaps_outsiders_and_ends_in_order(
@@ -73,7 +73,8 @@ def test_as_process_1_a_tree_reaps_outsiders_and_ends_in_order(
 
 @pytest.mark.failure(
     "the container is stopped (TERM to process 1) while the tree still starts",
-    "it ends at once, though the kernel keeps from process 1 each signal it has no handler for",
+    "it ends at once, although the kernel withholds from process 1 each signal for which it"
+    " has no handler",
 )
 def test_as_process_1_a_tree_that_still_starts_hears_term(
     project: Project, container: list[str]

@@ -35,7 +35,7 @@ def _at(event: dict[str, Any]) -> datetime:
 
 @pytest.mark.failure(
     "any child is killed (SIGKILL), again and again, each time after it has worked",
-    "it is followed at once, in well under a second, however often it is killed",
+    "it has a successor at once, in well under a second, however often it is killed",
 )
 def test_who_had_worked_is_followed_at_once_however_often_it_is_killed(
     project: Project, query: Query
@@ -64,8 +64,8 @@ def test_who_had_worked_is_followed_at_once_however_often_it_is_killed(
 
 @pytest.mark.failure(
     "a worker dies at each start: a crash loop",
-    "it is tried again after 0.25 s, then twice that, and so on to 30 s, for ever; that"
-    " costs next to nothing, no other process waits, and it recovers by itself",
+    "it is started again after 0.25 s, then after twice that, and so on up to 30 s, for ever;"
+    " that costs next to nothing, no other process waits, and the worker recovers by itself",
 )
 def test_a_crash_loop_backs_off_costs_little_and_heals(project: Project, query: Query) -> None:
     text = (project.root / "trial_jobs.py").read_text(encoding="utf-8")
@@ -117,8 +117,8 @@ def test_a_job_that_segfaults_is_reported_by_its_signal(project: Project, query:
 
 @pytest.mark.failure(
     "the supervisor is killed (SIGKILL)",
-    "all children are gone within a second, and record before that what has ended; another "
-    "supervisor may be started at once, with the same pidfile",
+    "all children end within a second, and first record the jobs that have ended; another"
+    " supervisor may be started at once, with the same pidfile",
 )
 def test_a_killed_supervisor_can_be_followed_at_once(project: Project, query: Query) -> None:
     with project.start("--pidfile", "run/pid") as tree:
@@ -148,7 +148,7 @@ def test_a_killed_supervisor_can_be_followed_at_once(project: Project, query: Qu
 
 @pytest.mark.failure(
     "the supervisor is killed while one of its children is stopped (SIGSTOP)",
-    "the tree's monitor kills it: it too is gone within a second",
+    "the tree's monitor kills that child, so it is gone within a second, too",
 )
 def test_a_stopped_child_of_a_killed_supervisor_is_ended_by_the_monitor(
     project: Project,
@@ -165,8 +165,9 @@ def test_a_stopped_child_of_a_killed_supervisor_is_ended_by_the_monitor(
 
 @pytest.mark.failure(
     "supervisor and monitor are killed while a worker is stopped (SIGSTOP)",
-    "the worker ends when it goes on, unless something else kills it (systemd does); what it "
-    "had in hand goes to others after `process_alive_threshold`; it changes nothing any more",
+    "the worker ends when it continues, unless something else has killed it (systemd does);"
+    " its jobs go to other workers after `process_alive_threshold`, and it can no longer"
+    " change them",
 )
 def test_a_stopped_child_that_nobody_can_end_changes_nothing(
     project: Project, query: Query
@@ -200,9 +201,9 @@ def test_a_stopped_child_that_nobody_can_end_changes_nothing(
 
 
 @pytest.mark.failure(
-    "the machine stops dead: every process of the tree is killed at once",
-    "the next supervisor of the machine finds it out from the kernel, within a second: what "
-    "ran has failed, what was merely claimed is ready again",
+    "the machine fails: every process of the tree is killed at once",
+    "the next supervisor of the machine learns it from the kernel, within a second: jobs that"
+    " ran have failed, jobs that were only claimed are ready again",
 )
 def test_when_all_died_at_once_the_next_tree_reports_what_ran(
     project: Project, query: Query

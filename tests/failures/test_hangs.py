@@ -57,11 +57,12 @@ def _hold_imports(project: Project) -> None:
 )
 @pytest.mark.failure(
     "a worker is stopped (SIGSTOP)",
-    "after `hang_timeout` it is killed at once, for it can dump nothing, and another follows",
+    "after `hang_timeout` it is killed at once, because it can't dump its stacks, and a"
+    " successor starts",
 )
 @pytest.mark.failure(
-    "importing the author's modules never comes to an end",
-    "the worker that does not come up is dumped and killed like any that hangs",
+    "the import of the author's modules never ends",
+    "the worker that does not start is dumped and killed like one that hangs",
 )
 def test_whoever_hangs_is_dumped_and_replaced_and_nobody_else(
     project: Project, query: Query
@@ -111,11 +112,11 @@ def test_whoever_hangs_is_dumped_and_replaced_and_nobody_else(
 
 @pytest.mark.failure(
     "the whole tree is suspended, and the supervisor continues first",
-    "it sees its own gap and judges nobody; what ran runs on to its end, once",
+    "it notices its own gap and kills no process; running jobs run to their end, once",
 )
 @pytest.mark.failure(
     "the supervisor alone is stopped (SIGSTOP) for a while",
-    "jobs go on meanwhile, and afterwards it judges nobody",
+    "jobs continue in the meantime, and afterwards it kills no process",
 )
 def test_after_a_standstill_of_the_supervisor_nobody_is_judged(
     project: Project, query: Query

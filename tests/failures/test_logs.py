@@ -103,8 +103,8 @@ def test_a_pipe_that_nobody_reads_costs_lines_and_nothing_else(
 
 
 @pytest.mark.failure(
-    "whoever read the log has gone (EPIPE)",
-    "the same: nothing stops but the log",
+    "the reader of the log has ended (EPIPE)",
+    "the same: only the log stops",
 )
 def test_a_log_whose_reader_has_gone_stops_nobody(project: Project, query: Query) -> None:
     bind = free_address()

@@ -30,8 +30,8 @@ WAITS_S = (0.5, 1, 2, 4, 8, 16, 30, 30)
 
 @pytest.mark.failure(
     "a worker dies at each start, for minutes",
-    "the pauses double from a quarter of a second to half a minute and stay there; it is never "
-    "given up; the supervisor takes next to no time of the processor, and the log stays small",
+    "the pauses double from a quarter of a second to half a minute and stay there; the"
+    " supervisor never gives up; it takes hardly any processor time, and the log stays small",
 )
 @pytest.mark.timeout(300)
 def test_a_long_crash_loop_is_cheap_and_never_given_up(project: Project, query: Query) -> None:
@@ -60,7 +60,8 @@ def test_a_long_crash_loop_is_cheap_and_never_given_up(project: Project, query: 
 
 @pytest.mark.failure(
     "a tree of eighty workers loses twenty of them at once, is reloaded, is stopped",
-    "all are followed, all are rolled one by one, and the end takes no longer than with one",
+    "all have successors, all are replaced one by one, and the end takes no longer than with"
+    " one worker",
 )
 @pytest.mark.timeout(300)
 def test_eighty_workers_are_supervised_like_one(project: Project, query: Query) -> None:

@@ -43,8 +43,9 @@ def _metrics_are_served(address: str) -> bool:
 
 @pytest.mark.failure(
     "the system refuses every new process and thread (EAGAIN)",
-    "nobody who lives is harmed, jobs go on; a place that is empty is tried again with growing "
-    "pauses; so is one whose threads are refused; once there is room all is as before",
+    "no running process is affected, and jobs continue; a process that is missing is started"
+    " again with growing pauses, also one that got no threads; once there is room all is as"
+    " before",
 )
 def test_where_no_process_is_to_be_had_the_others_go_on_and_it_heals(
     project: Project, query: Query, processes: Group
@@ -76,9 +77,9 @@ def test_where_no_process_is_to_be_had_the_others_go_on_and_it_heals(
 
 
 @pytest.mark.failure(
-    "a job starts processes until there are no more to be had",
-    "the limit of the service (TasksMax) stops it; other jobs, heartbeats and the end of the "
-    "tree go on, and what it has started ends with the tree",
+    "a job starts processes until the system gives no more",
+    "the limit of the service (TasksMax) stops it; other jobs, heartbeats and the end of the"
+    " tree go on, and what it has started ends with the tree",
 )
 def test_a_job_that_forks_without_end_stops_nobody(
     project: Project, query: Query, processes: Group
@@ -106,9 +107,9 @@ def test_a_job_that_forks_without_end_stops_nobody(
 
 @pytest.mark.failure(
     "a job takes all memory that the service may have",
-    "the kernel takes the worker, nobody else; the death is told as `oom`, not as a mere "
-    "SIGKILL, in the log and in `jobsd_process_restarts_total`, and the job has a "
-    "`ProcessExitError` that says so",
+    "the kernel kills only the worker; the death is reported as `oom`, not just as SIGKILL,"
+    " in the log and in `jobsd_process_restarts_total`, and the job has a `ProcessExitError`"
+    " that says so",
 )
 def test_a_worker_that_takes_all_memory_is_kept_apart(project: Project, query: Query) -> None:
     v1 = Path("/sys/fs/cgroup/memory").is_dir()

@@ -131,7 +131,8 @@ def test_jobs_go_on_through_a_reload(three_workers: Project, query: Query) -> No
 
 @pytest.mark.failure(
     "5,000 signals of all kinds in a burst, then 5,000 TERMs",
-    "nobody dies of the first, the second are one stop, exit status 0, nothing is left",
+    "no process dies of the signals; the TERMs are one stop with exit status 0, and nothing"
+    " is left",
 )
 def test_a_storm_of_signals_is_survived_and_one_of_terms_is_one_stop(
     three_workers: Project, query: Query
@@ -160,8 +161,8 @@ def test_a_storm_of_signals_is_survived_and_one_of_terms_is_one_stop(
 
 
 @pytest.mark.failure(
-    "TTIN and TTOU, more often than there are workers",
-    "one worker more, one fewer, down to one, which continues; no running job is interrupted",
+    "TTIN and TTOU come more often than there are workers",
+    "each adds or removes one worker, down to one, which stays; no running job is interrupted",
 )
 def test_ttin_and_ttou_change_the_number_of_workers(project: Project, query: Query) -> None:
     with project.start(JOBSD_LOG_LEVEL="debug") as tree:

@@ -66,8 +66,8 @@ def _away(host: Host, tree: HostTree, how: str) -> Generator[None]:
 @pytest.mark.failure(
     "A host with a whole tree is cut off (packets lost, cable unplugged), or stands still.",
     "Another tree prunes it after `process_alive_threshold`, 7 s at least, plus an interval:"
-    " what ran has a `ProcessPrunedError`, its slots are free. Back again it changes nothing,"
-    " and works.",
+    " jobs that ran have a `ProcessPrunedError`, and their slots are free. When the tree is"
+    " back, it changes nothing of these, and works",
 )
 @pytest.mark.parametrize(
     ("how", "seconds"),

@@ -163,8 +163,9 @@ def test_what_a_dead_process_has_left_in_its_pipes_is_logged(log: Log) -> None:
 
 
 @pytest.mark.failure(
-    "A process dies, and has left a pipe full of short lines that it did not come to read.",
-    "The last thousand are reported, and how many were not; the supervisor is held up by none.",
+    "A process dies and leaves a pipe full of short lines that it had not read",
+    "The last thousand lines are reported, with the number of the others; none of them delays"
+    " the supervisor",
 )
 def test_of_very_much_that_a_dead_process_has_left_the_last_lines_are_logged(
     tmp_path: Path,
@@ -198,7 +199,7 @@ def test_of_very_much_that_a_dead_process_has_left_the_last_lines_are_logged(
 
 
 @pytest.mark.failure(
-    "The kernel gives no large pipe: its account of the user's pipes is used up.",
+    "The kernel gives no large pipe, because the user's limit for pipes is used up",
     "What is written to stdout and stderr becomes lines of the log nevertheless.",
 )
 def test_where_pipes_stay_small_there_are_both(monkeypatch: pytest.MonkeyPatch) -> None:

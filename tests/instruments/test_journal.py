@@ -215,7 +215,7 @@ def test_a_journal_that_is_full_holds_up_nothing(there: Journal) -> None:
 
 
 @pytest.mark.failure(
-    "The journal reads on, but slower than lines come.",
+    "The journal reads more slowly than lines come",
     "All lines of a process together wait for a fifth of a second in ten; the others are"
     " dropped and counted.",
 )

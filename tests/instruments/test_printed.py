@@ -95,7 +95,8 @@ def test_what_is_printed_stays_as_it_is_where_the_log_is_for_people(
 
 @pytest.mark.failure(
     "A job prints text without a line's end.",
-    "It is a line of its own as the job ends, with its id: it begins no line of another job.",
+    "It becomes a line of its own when the job ends, with its id: it never begins a line of"
+    " another job",
 )
 def test_what_a_job_prints_without_an_end_is_its_own(log: Log) -> None:
     logs.take_prints()

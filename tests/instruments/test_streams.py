@@ -35,7 +35,7 @@ os._exit(0)
 
 @pytest.mark.parametrize("by", ["python", "c"])
 @pytest.mark.failure(
-    "A job prints past our streams, by `sys.__stdout__` or C's printf, which keep it.",
+    "A job prints past our streams, by `sys.__stdout__` or by C's printf, which buffers it",
     "Each line is logged at once, while the job runs, and an unfinished line at the end of"
     " the process.",
 )

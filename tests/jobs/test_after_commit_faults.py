@@ -87,7 +87,8 @@ def test_who_commits_gets_the_error_and_the_jobs(engine: sa.Engine, target: Targ
 
 @pytest.mark.failure(
     "the server of an `after_commit` connection is lost right after the commit",
-    "who committed gets `AfterCommitError` with all its jobs, which says that nobody knows",
+    "the caller that committed gets `AfterCommitError` with all its jobs, which says that the"
+    " outcome is not known",
 )
 def test_who_commits_gets_the_jobs_when_nobody_can_say_how_it_ended(target: Target) -> None:
     reached = [psycopg.connect(target.url)]
@@ -105,8 +106,8 @@ def test_who_commits_gets_the_jobs_when_nobody_can_say_how_it_ended(target: Targ
 
 @pytest.mark.failure(
     "the queue's server is lost while it enqueues what was `after_commit`",
-    "who committed gets `AfterCommitError`, which says that nobody knows whether it did, "
-    "unless it had not been asked to commit yet",
+    "the caller that committed gets `AfterCommitError`, which says that the outcome is not"
+    " known, unless the server had not been asked to commit yet",
 )
 @pytest.mark.parametrize(("jobs", "known"), [(1, False), (2, True)])
 def test_a_queue_that_is_lost_while_it_enqueues_is_not_said_to_have_none(

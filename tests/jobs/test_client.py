@@ -97,7 +97,7 @@ def _until_one_waits(session: Session) -> None:
 
 @pytest.mark.failure(
     "The answer to an enqueue gets lost on its way.",
-    "One error within ten seconds: it is not known whether the job was enqueued.",
+    "There is one error within ten seconds: it is not known whether the job was enqueued",
 )
 def test_an_answer_that_is_lost_is_reported_as_not_known(target: Target) -> None:
     with firewall(target.url) as wall:
@@ -114,7 +114,7 @@ def test_an_answer_that_is_lost_is_reported_as_not_known(target: Target) -> None
 
 @pytest.mark.failure(
     "A table is locked for as long as an enqueue may take: directly, or behind a pooler.",
-    "One error within ten seconds, that the job was not enqueued; nor is it later.",
+    "There is one error within ten seconds: the job was not enqueued, and will not be later",
 )
 @pytest.mark.parametrize("pooled", [False, True])
 @pytest.mark.parametrize("how", ["alone", "later", "many"])
@@ -218,7 +218,7 @@ def _breaks_off() -> Iterator[Draft]:
 
 
 @pytest.mark.failure(
-    "What `enqueue_many` is given can't be enqueued, or breaks off while it is drawn.",
+    "The argument of `enqueue_many` can't be enqueued, or raises while it is iterated",
     "No job of it is stored, and there is one error; the process can enqueue again.",
 )
 @pytest.mark.usefixtures("pool")

@@ -119,7 +119,8 @@ def test_a_connection_that_is_in_use_is_asked_nothing(
 
 @pytest.mark.failure(
     "A firewall has forgotten the idle connections, and lets no new one through either.",
-    "One error within a few seconds that the database is unreachable: nothing was stored.",
+    "There is one error within a few seconds, that the database is unreachable: nothing was"
+    " stored",
 )
 def test_a_way_that_is_closed_altogether_is_reported_as_such(target: Target) -> None:
     with firewall(target.url) as wall, contextlib.closing(_pool(wall.url)):
@@ -145,8 +146,8 @@ def _read_only(url: str) -> Generator[None]:
 
 @pytest.mark.failure(
     "The idle connections of a program lead to a server that only reads, as after a failover.",
-    "They are replaced before they are lent; one in use is replaced after one error that"
-    " nothing was stored.",
+    "They are replaced before they are used; a connection that is in use is replaced after"
+    " one error, that nothing was stored",
 )
 @EVERY_WAY
 @pytest.mark.parametrize("quiet_s", [0.0, 60.0])

@@ -83,7 +83,7 @@ def _ask(url: str, query: str) -> list[tuple[Any, ...]]:
 @pytest.mark.timeout(420)
 @pytest.mark.failure(
     "The primary dies, an asynchronous standby that is seconds behind is promoted, and a"
-    " PgBouncer leads there: 60 workers with long jobs may miss it.",
+    " PgBouncer leads there, so that 60 workers with long jobs may not notice",
     "Every job that had reached the standby ends; none is in no table. Some run twice.",
 )
 def test_no_job_that_had_reached_the_standby_is_lost(tmp_path: Path) -> None:

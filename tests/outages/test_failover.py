@@ -46,10 +46,10 @@ def _streams(primary: Cluster) -> bool:
 
 
 @pytest.mark.failure(
-    "The primary is killed (in a long test: stands still) and its streaming standby"
-    " promoted; the URL names both hosts (`target_session_attrs=read-write`).",
-    "An outage until the promotion; all committed data are there, and everything continues."
-    " A statement to a server that hangs is given up first, after ten seconds.",
+    "The primary is killed (in a long test: stands still) and its streaming standby promoted;"
+    " the URL names both hosts (`target_session_attrs=read-write`).",
+    "It is an outage until the promotion; all committed data are there, and everything"
+    " continues. A statement to a server that hangs is given up first, after ten seconds",
 )
 @pytest.mark.parametrize(
     ("how", "within_s"),

@@ -59,7 +59,8 @@ def test_a_database_that_is_restarted_costs_only_the_time_it_takes(
 
 @pytest.mark.failure(
     "There is no database when the tree starts.",
-    "It is ready and waits: one warning; it makes the tables once the database comes.",
+    "The tree is ready and waits, with one warning; it makes the tables once the database is"
+    " there",
 )
 def test_a_database_that_is_not_there_at_boot_is_waited_for(
     running: Cluster, url: str, tmp_path: Path

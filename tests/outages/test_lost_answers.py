@@ -57,9 +57,9 @@ WHERE NOT EXISTS (SELECT FROM jobsd.claims AS claim WHERE claim.concurrency_key 
 
 @pytest.mark.long
 @pytest.mark.failure(
-    "The standby without which the server commits nothing is away for 17 s, while limited "
-    "jobs run; maintenance is switched off.",
-    "Ten seconds after it no job is blocked beside a free slot, and all go on.",
+    "The standby without which the server commits nothing is away for 17 s, while limited"
+    " jobs run; maintenance is switched off.",
+    "Ten seconds after it is back no job is blocked beside a free slot, and all jobs continue",
 )
 def test_after_commits_that_were_never_answered_nobody_waits_beside_a_free_slot(
     running: Cluster, url: str, tmp_path: Path

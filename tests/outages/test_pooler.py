@@ -28,7 +28,8 @@ _LISTENERS = {"off": 0, "past the pooler": 4}
 
 @pytest.mark.failure(
     "The database is restarted behind a PgBouncer in transaction mode.",
-    "As without it, with wake-ups off or by a connection past it; jobs of all kinds run.",
+    "The same as without PgBouncer, with wake-ups off or by a connection that bypasses it;"
+    " jobs of all kinds run",
 )
 @pytest.mark.parametrize("wakeups", ["off", "past the pooler"])
 def test_a_tree_behind_a_transaction_pooler_survives_the_database_too(

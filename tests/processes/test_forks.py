@@ -67,7 +67,7 @@ def wait_in_c() -> None:
 
 @pytest.mark.failure(
     "a job forks, and ends the child by TERM at once",
-    "the copy ends by it; nobody takes it for a signal to the worker",
+    "the forked process ends by it; the worker does not take the signal for its own",
 )
 def test_term_ends_a_copy_from_its_first_moment_on(context: Context) -> None:
     def job() -> bool:

@@ -76,8 +76,9 @@ def test_of_jobs_alike_what_becomes_of_them_is_said_once_and_counts_for_each(
 
 
 @pytest.mark.failure(
-    "A job ends and the next one begins while the supervisor reads that it is over its time.",
-    "The next one is not taken for it.",
+    "A job ends and the next one begins while the supervisor reads that the first is over its"
+    " time limit",
+    "The next job is not ended in its place",
 )
 @pytest.mark.parametrize("limited_too", [False, True])
 def test_the_next_job_is_not_taken_for_the_one_before(

@@ -232,7 +232,7 @@ def test_work_begins_once_the_hooks_process_has_called() -> None:
 
 @pytest.mark.failure(
     "The process that calls hooks stands still.",
-    "No process waits for it: events for it are dropped.",
+    "No process waits for it; its events are dropped",
 )
 def test_a_line_that_nobody_reads_holds_up_nobody(failures: list[dict[str, Any]]) -> None:
     line = HookLine(frozenset({"on_dispatcher_stop"}), frozenset())

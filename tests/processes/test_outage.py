@@ -158,7 +158,7 @@ WELL = [
 
 @pytest.mark.failure(
     "The database fails now and then: its disk is full, its memory or connections are used up.",
-    "An outage each time, however soon the next thing succeeds.",
+    "It is an outage each time, however soon the next statement succeeds",
 )
 @pytest.mark.parametrize("error", ILL, ids=lambda error: type(error).__name__)
 def test_what_the_server_suffers_from_is_an_outage_at_once(

@@ -76,7 +76,7 @@ def test_names_that_two_processes_add_at_once_are_added_once(names: QueueNames) 
 
 
 @pytest.mark.failure(
-    "A process is stopped, or killed, while it gives a queue its number.",
+    "A process is stopped or killed while it assigns a queue its number in shared memory",
     "Other processes count their jobs as one queue until it continues; no process waits, and"
     " no number is lost.",
 )

@@ -78,7 +78,8 @@ def test_it_is_recycled_for_more_memory_than_it_may_have(
 
 @pytest.mark.failure(
     "a job leaks file descriptors, in a worker with `max_memory`",
-    "the worker asks for a successor when it has none left to look at its memory with",
+    "the worker asks for a successor when it has no descriptor left with which to read its"
+    " memory",
 )
 def test_it_is_recycled_when_it_has_no_descriptor_left_to_measure_with(
     entry: ScoreboardEntry, recycling: list[dict[str, Any]]

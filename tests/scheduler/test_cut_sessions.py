@@ -71,7 +71,7 @@ def _is_done(rows: Rows) -> bool:
 @pytest.mark.failure(
     "The session of a scheduler ends at any of its statements, before it is done, or behind"
     " that.",
-    "The scheduler connects anew: each instant has one job, and is reported once.",
+    "The scheduler connects again: each instant has one job, and is reported once",
 )
 @pytest.mark.parametrize("every", EVERY)
 @pytest.mark.parametrize("how", HOW)

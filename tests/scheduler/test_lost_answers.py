@@ -130,9 +130,9 @@ def refuses(rows: Rows) -> Iterator[None]:
 @pytest.mark.usefixtures("refuses")
 @pytest.mark.parametrize("at_start", [False, True])
 @pytest.mark.failure(
-    "A run is refused, the others of its instant are stored one by one, and the connection"
-    " breaks amid these.",
-    "What was stored before and behind it is reported once each, as enqueued.",
+    "A run is refused, so that the others of its instant are stored one by one, and the"
+    " connection breaks between two of them",
+    "Each run that was stored before or after the break is reported once, as enqueued",
 )
 def test_runs_stored_one_by_one_before_an_outage_are_reported_once(
     make_scheduler: MakeScheduler,

@@ -169,8 +169,8 @@ def test_who_may_not_use_the_tables_is_shown_the_grants(roles: Roles, project: P
 
 @pytest.mark.failure(
     "The role of a running daemon loses its right to a table.",
-    "An outage, reported once with the remedy; processes that need the table wait until the"
-    " right is granted.",
+    "It is an outage, reported once with the remedy; processes that need the table wait until"
+    " the right is granted",
 )
 def test_a_right_that_is_lost_is_waited_for_and_reported_once(
     granted: Roles, project: Project

@@ -69,7 +69,7 @@ def test_a_start_whose_shell_alone_was_killed_is_waited_for(clone: Clone) -> Non
 
 
 @pytest.mark.failure(
-    "The first run gets a signal to end while it installs.",
+    "The first run gets a signal that asks it to end while it installs",
     "It ends at once, with all that it has started.",
 )
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])

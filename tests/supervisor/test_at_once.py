@@ -24,8 +24,8 @@ ROUNDS = 40
 
 @pytest.mark.failure(
     "Workers die, are recycled and hang at boot during reloads; TTIN and TTOU change how many",
-    "In the end there are as many as the configuration says; no other process is left, none"
-    " is missing, and the supervisor has not ended",
+    "In the end there are as many workers as the configuration says; no other process is"
+    " left, none is missing, and the supervisor has not ended",
 )
 @pytest.mark.parametrize("seed", range(4))
 def test_whatever_comes_together_the_tree_becomes_what_it_is_to_be(

@@ -36,9 +36,9 @@ def way(target: Target) -> Iterator[tuple[CutSessions, Session]]:
 
 
 @pytest.mark.failure(
-    "The session of a monitor ends at any statement of a recovery, before it is done, or behind"
-    " that.",
-    "The monitor connects anew: each job is recovered once, and reported once.",
+    "The session of a monitor ends at any statement of a recovery, before it is done, or"
+    " behind that.",
+    "The monitor connects again: each job is recovered once, and reported once",
 )
 @pytest.mark.parametrize("how", HOW)
 @pytest.mark.parametrize(("act", "event"), WAYS)

@@ -178,7 +178,7 @@ def test_a_fault_of_the_configuration_at_boot_ends_all_with_78(tmp_path: Path) -
 
 @pytest.mark.failure(
     "a child finds its configuration faulty long after the start",
-    "it is tried again like any other that can't start; the tree continues",
+    "it is started again like any other child that can't start; the tree continues",
 )
 def test_exit_78_is_like_any_other_once_all_were_up(start: Start) -> None:
     tree = start(("monitor", 1), ("worker", 1))
@@ -194,7 +194,8 @@ def test_exit_78_is_like_any_other_once_all_were_up(start: Start) -> None:
 
 @pytest.mark.failure(
     "A job ends its worker with exit status 78 while the tree still starts.",
-    "That is a job's choice, not a fault of the configuration: another worker follows.",
+    "The status comes from a job, not from a fault of the configuration: another worker"
+    " follows",
 )
 def test_exit_78_of_who_had_worked_ends_nobody_else(tmp_path: Path) -> None:
     (tmp_path / "dispatcher.silent").touch()
@@ -210,8 +211,8 @@ def test_exit_78_of_who_had_worked_ends_nobody_else(tmp_path: Path) -> None:
 
 @pytest.mark.failure(
     "The monitor is killed.",
-    "Another one follows at once and writes down the death; deaths in between wait for "
-    "it in shared memory.",
+    "A successor starts at once and records the death; deaths in between wait for it in"
+    " shared memory",
 )
 def test_the_next_monitor_recovers_the_one_before(start: Start) -> None:
     tree = start(("monitor", 1), ("worker", 1))
@@ -222,8 +223,9 @@ def test_the_next_monitor_recovers_the_one_before(start: Start) -> None:
 
 
 @pytest.mark.failure(
-    "so many deaths can't be written that the shared memory has no entry left",
-    "told once; the next process starts when one is recovered; a monitor always finds an entry",
+    "so many deaths can't be recorded that the shared memory has no free entry",
+    "it is reported once; the next process starts when one is recovered; a monitor always"
+    " finds an entry",
 )
 def test_without_a_free_entry_no_process_is_started_until_the_dead_are_recovered(
     start: Start,
@@ -296,7 +298,7 @@ def test_a_refused_fork_is_reported_and_tried_again(tmp_path: Path) -> None:
 
 @pytest.mark.failure(
     "A terminal sends INT, HUP and QUIT to the whole group.",
-    "Only the supervisor acts on it.",
+    "Only the supervisor acts on the signals",
 )
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP, signal.SIGUSR2])
 def test_what_a_terminal_sends_to_the_group_ends_no_child(

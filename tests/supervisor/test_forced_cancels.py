@@ -44,7 +44,7 @@ def _running(session: Session, jobs: list[int]) -> tuple[Scoreboard, int]:
 
 @pytest.mark.failure(
     "A job that holds the interpreter's lock is cancelled by force; notifications don't come.",
-    "Its process is found once it has not gone round for two seconds.",
+    "Its process is found once its loop has not run for two seconds",
 )
 @pytest.mark.parametrize("listens", [False, True])
 def test_where_no_notification_comes_who_stands_still_is_found_sooner(

@@ -107,7 +107,7 @@ def test_a_stopped_child_ends_when_it_goes_on_after_its_supervisor(start: Start)
 
 @pytest.mark.failure(
     "Jobs leave processes behind whose parents end.",
-    "They come to the supervisor and are reaped: no zombie stays.",
+    "The supervisor adopts and reaps them: no zombie stays",
 )
 def test_orphans_come_to_the_supervisor_and_are_reaped(start: Start) -> None:
     tree = start(("monitor", 1), ("worker", 1))

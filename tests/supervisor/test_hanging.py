@@ -164,7 +164,7 @@ def test_a_process_without_a_row_has_the_time_to_drain_and_no_more(start: Start)
 
 @pytest.mark.failure(
     "a process hangs while the tree drains",
-    "it is dumped and killed, and its jobs have failed: that is the truth",
+    "it is dumped and killed, and its jobs have failed, as they should",
 )
 def test_a_process_that_hangs_while_it_drains_has_hung(start: Start) -> None:
     tree = start(("monitor", 1), ("worker", 1), hang_timeout_s=HANG_S)

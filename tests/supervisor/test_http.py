@@ -85,7 +85,7 @@ def test_the_server_does_not_say_what_it_is_made_of(port: int) -> None:
 
 
 @pytest.mark.failure(
-    "The port of the metrics gets garbage.",
+    "The port of the metrics receives garbage",
     "It is refused; the next request is served.",
 )
 def test_garbage_is_refused_and_the_next_request_is_served(port: int) -> None:
@@ -98,7 +98,7 @@ def test_garbage_is_refused_and_the_next_request_is_served(port: int) -> None:
 
 
 @pytest.mark.failure(
-    "Clients connect to the port of the metrics and say nothing.",
+    "Clients connect to the port of the metrics and send nothing",
     "They block no other client: the oldest connections are closed.",
 )
 def test_clients_that_say_nothing_keep_nobody_out(port: int) -> None:
@@ -111,8 +111,8 @@ def test_clients_that_say_nothing_keep_nobody_out(port: int) -> None:
 
 
 @pytest.mark.failure(
-    "A client connects to the port of the metrics, says half of what it wants, and waits.",
-    "It is left after a few seconds.",
+    "A client connects to the port of the metrics, sends half a request, and waits",
+    "It is disconnected after a few seconds",
 )
 def test_a_client_that_dawdles_is_left(port: int) -> None:
     with socket.create_connection(("127.0.0.1", port), timeout=30) as wire:

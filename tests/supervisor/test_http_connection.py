@@ -62,7 +62,7 @@ def test_a_connection_that_has_broken_meanwhile_costs_no_scrape(
 
 @pytest.mark.failure(
     "All connections that the server allows are taken.",
-    "Scrapes go on telling of queues, over the connection that they keep.",
+    "Scrapes still have the metrics of queues, over the connection that they keep",
 )
 def test_scrapes_go_on_while_the_server_takes_nobody(listener: socket.socket) -> None:
     with cluster() as server:

@@ -176,7 +176,8 @@ def test_a_scrape_that_finds_no_database_says_so_before_anybody_else(
 
 @pytest.mark.failure(
     "The database hangs while clients request health and metrics.",
-    "Health is answered at once, metrics within a bounded time, with what shared memory knows.",
+    "Health is answered at once, and metrics within a bounded time, with the figures of"
+    " shared memory",
 )
 def test_a_frozen_database_holds_up_no_health_check_and_only_bounds_a_scrape(
     listener: socket.socket, monkeypatch: pytest.MonkeyPatch

@@ -122,8 +122,8 @@ def test_who_could_not_beat_is_not_taken_for_dead(session: Session, target: Targ
 
 @pytest.mark.failure(
     "A process dies while another session holds its row locked.",
-    "Its jobs are settled at once, and the heartbeats of its tree go on; the row goes once"
-    " it is released.",
+    "Its jobs are settled at once, and the heartbeats of its tree continue; the row is"
+    " deleted once it is released",
 )
 def test_the_dead_are_recovered_though_their_row_is_locked(
     tree: PlayedTree, session: Session, target: Target

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.failure(
-    "A worker is killed with jobs in all stages in its hands.",
-    "What ran has failed with a `ProcessExitError`; what was only claimed is ready "
-    "again; what had succeeded is recorded as that.",
+    "A worker is killed that has jobs in all stages",
+    "Jobs that ran have failed with a `ProcessExitError`; jobs that were only claimed are"
+    " ready again; jobs that had succeeded are recorded as finished",
 )
 @pytest.mark.behaviour(22, 23)
 def test_each_job_of_a_killed_worker_ends_as_it_was(tree: PlayedTree, session: Session) -> None:
@@ -203,7 +203,7 @@ def test_a_row_written_by_a_last_statement_of_the_dead_goes_too(
 
 @pytest.mark.failure(
     "The last statement of a dead worker still commits a claim.",
-    "It goes back untouched: no worker can have started it.",
+    "The jobs are released untouched: no worker can have started them",
 )
 def test_a_claim_made_by_a_last_statement_of_the_dead_goes_back_at_once(
     tree: PlayedTree, session: Session

@@ -33,8 +33,8 @@ def _rows(session: Session, query: str) -> dict[int, Any]:
 @pytest.mark.parametrize("reason", ["signal", "terminated"])
 @pytest.mark.failure(
     "A worker dies after a job has raised, and before that is recorded.",
-    "The job fails, is retried, discarded or snoozed, as it was decided; its attempt has the"
-    " type of its own error and says that the rest is lost.",
+    "The job fails, or is retried, discarded or snoozed, as was decided; its attempt has the"
+    " type of its own error and says that the rest is lost",
 )
 @pytest.mark.behaviour(22)
 def test_what_has_ended_becomes_what_it_was_to_become(

@@ -102,7 +102,7 @@ def test_an_outage_is_reported_once_at_each_end_and_deaths_are_written_afterward
 
 @pytest.mark.failure(
     "The server stands still while the monitor asks it.",
-    "Its round ends by a deadline of our own, and the supervisor continues.",
+    "The monitor's poll ends by a deadline of its own, and the supervisor continues",
 )
 def test_a_frozen_server_does_not_stop_the_rounds_for_long(server: Cluster) -> None:
     target = server.start_with_tables()
@@ -127,7 +127,7 @@ def test_a_frozen_server_does_not_stop_the_rounds_for_long(server: Cluster) -> N
 
 @pytest.mark.failure(
     "The tree is asked to end while the server hangs.",
-    "It ends in its time; the next tree recovers the jobs that it could not.",
+    "The tree ends in time; the next tree recovers the jobs that it could not",
 )
 def test_the_end_of_the_tree_does_not_wait_for_a_frozen_server(server: Cluster) -> None:
     target = server.start_with_tables()
@@ -189,7 +189,7 @@ def test_tables_that_we_may_not_make_are_waited_for(empty_database: str) -> None
 
 @pytest.mark.failure(
     "The database was away for longer than `process_alive_threshold`.",
-    "No process is declared dead for it: the time starts again for all.",
+    "No process is declared dead because of that: the time starts again for all",
 )
 def test_after_an_outage_nobody_is_judged_by_how_long_it_lasted(server: Cluster) -> None:
     target = server.start_with_tables()

@@ -316,7 +316,7 @@ def test_who_died_as_it_went_to_sleep_is_notified_by_nobody_for_ever(
 
 @pytest.mark.failure(
     "A claim is left whose process has no row.",
-    "It is settled once it was seen for an interval.",
+    "It is settled once it has been seen for an interval",
 )
 @pytest.mark.behaviour(28)
 def test_claims_of_nobody_are_settled_once_they_were_seen_for_an_interval(

@@ -134,7 +134,7 @@ def test_a_monitor_that_is_ended_alone_leaves_the_others_their_rows(
 
 @pytest.mark.failure(
     "The tree ends while the database is away.",
-    "The monitor leaves at once; the rows are for the next tree.",
+    "The monitor ends at once; the next tree settles the rows",
 )
 def test_a_monitor_without_a_database_leaves_at_once() -> None:
     with tree_on(Target("postgresql://nobody@127.0.0.1:1/none")) as tree:

@@ -46,7 +46,8 @@ def test_a_claim_that_is_committed_after_the_recovery_was_never_started(
 
 @pytest.mark.parametrize("beats", [False, True])
 @pytest.mark.failure(
-    "A tree stands still for so long that another is about to declare it dead, and goes on",
+    "A tree stands still for so long that another tree is about to declare it dead, and then"
+    " continues",
     "Its worker writes its heartbeat before it claims anything, and is not pruned; or it"
     " finds its row gone",
 )

@@ -35,8 +35,8 @@ def _recover(session: Session, row_id: int, **known: Any) -> Recovered:
 
 @pytest.mark.failure(
     "A worker is killed while another session holds the row of one of its jobs locked.",
-    "All its other jobs are settled at once; that one once it is released, as it would have"
-    " been.",
+    "All its other jobs are settled at once; that job is settled once its row is released,"
+    " with the outcome that it had",
 )
 @pytest.mark.parametrize("keep", [True, False])
 def test_only_the_locked_jobs_wait(session: Session, *, keep: bool) -> None:
@@ -71,7 +71,8 @@ def test_only_the_locked_jobs_wait(session: Session, *, keep: bool) -> None:
 
 @pytest.mark.failure(
     "A worker is killed while an open transaction refers to one of its jobs by a foreign key.",
-    "That job is settled with all the others, unless its row is to be erased: then it waits.",
+    "That job is settled with all the others, unless its row is to be deleted: then the job"
+    " waits",
 )
 @pytest.mark.parametrize("keep", [True, False])
 def test_who_refers_to_a_job_keeps_only_its_erasure_waiting(
@@ -112,8 +113,9 @@ def test_who_is_known_by_its_threads_only_is_judged_as_before(session: Session) 
 
 
 @pytest.mark.failure(
-    "Another session holds what a dead process has left locked: its claim, or its row.",
-    "The heartbeats of the monitor that settles it don't wait for that; it is tried again.",
+    "Another session holds the claim or the row of a dead process locked",
+    "The heartbeats of the monitor that recovers it do not wait for the lock; the recovery is"
+    " tried again",
 )
 @pytest.mark.parametrize("what", [_CLAIM, _PROCESS, "LOCK TABLE jobsd.jobs -- %s"])
 def test_a_recovery_waits_for_no_lock_for_long(session: Session, what: str) -> None:

@@ -121,8 +121,8 @@ def test_a_hup_during_a_reload_is_not_forgotten(start: Start) -> None:
 
 
 @pytest.mark.failure(
-    "HUP, and the first successor can't start",
-    "its predecessor stays, the reload ends there, nothing else is touched",
+    "HUP comes, and the first successor can't start",
+    "its predecessor stays, the reload ends there, and no other process is replaced",
 )
 def test_a_successor_that_can_not_start_leaves_its_predecessor(start: Start) -> None:
     tree = start(("monitor", 1), ("worker", 3))

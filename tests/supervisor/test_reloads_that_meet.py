@@ -26,7 +26,7 @@ def labels(tree: StubTree) -> list[str]:
 
 @pytest.mark.failure(
     "HUP while a successor of the reload before can't start",
-    "that reload is given up, and this one does all that it has to",
+    "the earlier reload is given up, and the new one replaces all processes that it has to",
 )
 def test_a_reload_does_not_end_with_what_the_one_before_had_begun(start: Start) -> None:
     # The second HUP has to come before the first successor has hung.
@@ -45,7 +45,7 @@ def test_a_reload_does_not_end_with_what_the_one_before_had_begun(start: Start) 
 
 @pytest.mark.failure(
     "HUP with a fault, while a good reload is under way",
-    "it is reported, and the one under way continues to its end",
+    "it is reported, and the reload that is under way continues to its end",
 )
 def test_a_refused_reload_breaks_off_no_good_one(start: Start) -> None:
     tree = start(("monitor", 1), ("worker", 2))
@@ -65,7 +65,7 @@ def test_a_refused_reload_breaks_off_no_good_one(start: Start) -> None:
 
 @pytest.mark.failure(
     "TTIN while the first successor of a reload boots",
-    "the additional worker, too, is of the new configuration once it has reloaded",
+    "the additional worker has the new configuration, too, once it has reloaded",
 )
 def test_who_is_added_during_a_reload_is_reloaded_too(start: Start) -> None:
     tree = start(("monitor", 1), ("worker", 1))
@@ -97,7 +97,7 @@ def test_ttou_takes_a_worker_while_a_reload_is_half_way(start: Start) -> None:
 
 @pytest.mark.failure(
     "HUP with a configuration for more workers, none of which can start",
-    "there are as many as before, and none is tried again and again",
+    "there are as many workers as before, and none is started again and again",
 )
 def test_a_reload_that_fails_leaves_no_places_behind(start: Start) -> None:
     tree = start(("monitor", 1), ("worker", 1))

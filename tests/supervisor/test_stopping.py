@@ -52,7 +52,7 @@ def test_who_still_works_at_the_deadline_is_killed_and_its_jobs_released(
 
 @pytest.mark.failure(
     "a worker crashes while the tree drains",
-    "it is told as a crash, its jobs have failed, nobody follows",
+    "it is reported as a crash, its jobs have failed, and no successor starts",
 )
 def test_a_crash_while_it_drains_is_a_crash(start: Start) -> None:
     tree = start(("monitor", 1), ("worker", 1))
@@ -70,7 +70,7 @@ def test_a_crash_while_it_drains_is_a_crash(start: Start) -> None:
 
 @pytest.mark.failure(
     "a job ends its worker, with exit status 0, while it drains",
-    "it is told as a crash: the job had not come to its end",
+    "it is reported as a crash, because the job had not ended",
 )
 def test_who_is_ended_by_a_job_while_it_drains_has_crashed(start: Start) -> None:
     tree = start(("monitor", 1), ("worker", 1))
@@ -92,7 +92,7 @@ def test_who_is_ended_by_a_job_while_it_drains_has_crashed(start: Start) -> None
 
 @pytest.mark.failure(
     "the monitor is killed while the tree drains",
-    "another follows, for somebody has to write the deaths",
+    "a successor starts, because the deaths still have to be recorded",
 )
 def test_a_monitor_that_dies_while_others_drain_is_replaced(start: Start) -> None:
     # The monitor is to be killed before the deadline, however late we come to that.
@@ -110,7 +110,7 @@ def test_a_monitor_that_dies_while_others_drain_is_replaced(start: Start) -> Non
 
 @pytest.mark.failure(
     "TERM while every process but the supervisor is stopped (SIGSTOP)",
-    "the end comes within the timeout and a second all the same",
+    "the tree still ends within the timeout and a second",
 )
 def test_a_frozen_tree_ends_within_the_timeout_and_a_second(start: Start) -> None:
     tree = start(("monitor", 1), ("worker", 2), shutdown_timeout_s=DRAIN_S)
@@ -125,7 +125,7 @@ def test_a_frozen_tree_ends_within_the_timeout_and_a_second(start: Start) -> Non
 
 @pytest.mark.failure(
     "the monitor does not end",
-    "it is killed, and the end of the tree stays bounded",
+    "it is killed, so the end of the tree takes a bounded time",
 )
 def test_a_monitor_that_does_not_end_is_killed(start: Start) -> None:
     tree = start(("monitor", 1), ("worker", 1))

@@ -81,9 +81,9 @@ def _metrics(port: int) -> str:
 
 @pytest.mark.failure(
     "a job kills its worker each time it runs",
-    "it is tried as often as `max_attempts` says, then it has failed; what was claimed behind "
-    "it runs with no attempt lost; attempts, log and metrics tell signal, size and what ran in "
-    "which thread",
+    "it is tried as often as `max_attempts` says, and then has failed; jobs that were claimed"
+    " behind it run and lose no attempt; attempts, log and metrics name the signal, the size"
+    " and the job of each thread",
 )
 @pytest.mark.behaviour(22)
 def test_a_job_that_kills_its_worker_has_its_attempts_and_its_neighbours_pay_nothing(
@@ -132,8 +132,8 @@ def test_a_job_that_kills_its_worker_has_its_attempts_and_its_neighbours_pay_not
 
 @pytest.mark.failure(
     "a job kills its worker just after its neighbours have ended, and before that is recorded",
-    "each neighbour becomes what it was to become: one that has raised is tried again after "
-    "its own wait, or has failed by its own error; the crash is the killer's alone",
+    "each neighbour gets its own outcome: one that has raised is retried after its own wait,"
+    " or has failed by its own error; only the job that killed the worker has crashed",
 )
 @pytest.mark.behaviour(22)
 def test_a_neighbour_that_has_ended_pays_nothing_though_it_is_not_recorded_yet(

@@ -166,7 +166,8 @@ def test_a_worker_starts_no_job_before_the_hooks_of_its_start(hooked: Project) -
 
 @pytest.mark.failure(
     "The user's hooks raise errors, or never return.",
-    "It is reported with their stack; nothing waits for them longer than a bounded time.",
+    "The errors are reported with their stacks; nothing waits for hooks longer than a bounded"
+    " time",
 )
 @pytest.mark.behaviour(35)
 def test_hooks_that_fail_and_hang_are_reported_and_change_nothing(hooked: Project) -> None:

@@ -176,7 +176,7 @@ def test_retries_at_once_of_a_job_that_discards_on_conflict_are_not_lost(
 
 @pytest.mark.failure(
     "TERM with a job that holds a limit and runs longer than `shutdown_timeout`",
-    "it is ready again and keeps its place: it is not blocked by itself",
+    "the job is ready again and keeps its place: it is not blocked by itself",
 )
 @pytest.mark.behaviour(71)
 def test_a_job_that_a_stop_has_released_keeps_its_place_and_runs_first(

@@ -201,7 +201,7 @@ def _missing(tree: Tree) -> list[str]:
 
 
 @pytest.mark.failure(
-    "A job's process dies of C code that has just written why to stderr.",
+    "A job's process dies in C code that has just written the reason to stderr",
     "The text is a line of the log.",
 )
 def test_the_last_words_of_a_process_that_dies_are_reported(

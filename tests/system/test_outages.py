@@ -28,7 +28,7 @@ def server() -> Iterator[Cluster]:
 
 @pytest.mark.failure(
     "the database is restarted while jobs run",
-    "no process exits; what has ended meanwhile is recorded afterwards, once",
+    "no process exits; jobs that have ended in the meantime are recorded afterwards, once",
 )
 @pytest.mark.behaviour(33, 34)
 def test_a_restart_of_the_database_ends_nobody_and_loses_no_outcome(

@@ -40,8 +40,8 @@ def _send(tree: Tree, number: signal.Signals) -> None:
 
 @pytest.mark.failure(
     "a whole tree stands still until another has declared it dead, then goes on",
-    "what it ran has failed with a `ProcessPrunedError` and stays so, its slots are others' by "
-    "then; it registers anew by itself",
+    "its jobs have failed with a `ProcessPrunedError` and stay failed, and their slots belong"
+    " to other jobs by then; the tree registers again by itself",
 )
 @pytest.mark.behaviour(14, 15, 30)
 def test_a_tree_that_was_pruned_and_goes_on_changes_nothing(

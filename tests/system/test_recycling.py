@@ -72,8 +72,8 @@ def test_a_worker_is_replaced_after_so_many_jobs_and_all_are_done(
 
 @pytest.mark.failure(
     "a job leaks memory",
-    "beyond `max_memory` its worker is followed by another, which is up before the old one "
-    "drains",
+    "beyond `max_memory` its worker gets a successor, which is ready before the old worker"
+    " drains",
 )
 def test_a_worker_is_replaced_when_it_is_too_big(project: Project) -> None:
     project.write(

@@ -74,8 +74,8 @@ def ran(tmp_path: Path, empty_database: str) -> Callable[[str], list[str]]:
 
 
 @pytest.mark.failure(
-    "In a rolling deploy the new scheduler feeds a worker of the old deploy, and so again when "
-    "the deploy is rolled back.",
+    "In a rolling deploy the new scheduler enqueues jobs that a worker of the old deploy"
+    " claims; the same happens when the deploy is rolled back",
     "No attempt is spent: jobs of the new class wait, untouched, and run in the new deploy.",
 )
 def test_jobs_of_a_new_class_wait_through_a_deploy_and_its_rollback(

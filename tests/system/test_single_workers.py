@@ -45,8 +45,8 @@ def _runs(project: Project, tree: Tree, *words: str) -> None:
 
 @pytest.mark.failure(
     "a worker is killed (SIGKILL)",
-    "what it ran has failed, within a second or two, with an error that names pid and signal; "
-    "another follows; jobs elsewhere go on",
+    "its running jobs fail, within a second or two, with an error that names pid and signal;"
+    " a successor starts; jobs elsewhere continue",
 )
 @pytest.mark.behaviour(22)
 def test_a_killed_worker_fails_what_it_ran_is_followed_and_harms_no_other(
@@ -72,8 +72,8 @@ def test_a_killed_worker_fails_what_it_ran_is_followed_and_harms_no_other(
 
 @pytest.mark.failure(
     "a job ends its process (`os._exit`)",
-    "what ran there has failed with the exit code; what was merely claimed runs elsewhere, "
-    "with no attempt lost",
+    "the jobs that ran there have failed with the exit code; jobs that were only claimed run"
+    " elsewhere and lose no attempt",
 )
 @pytest.mark.behaviour(23)
 def test_a_job_that_ends_its_process_fails_with_what_ran_there(
@@ -96,7 +96,7 @@ def test_a_job_that_ends_its_process_fails_with_what_ran_there(
 
 @pytest.mark.failure(
     "one worker gets TERM",
-    "it finishes its jobs, its row goes, another has followed at once",
+    "it finishes its jobs and its row is deleted; a successor has started at once",
 )
 @pytest.mark.behaviour(24)
 def test_a_worker_that_is_asked_to_end_finishes_its_job_and_is_followed(
@@ -157,7 +157,7 @@ def divide():
 
 @pytest.mark.failure(
     "a job uses `multiprocessing`, whose pool ends its children by TERM",
-    "they end; the worker and what else it runs go on",
+    "they end; the worker and its other jobs continue",
 )
 def test_a_worker_is_not_asked_to_end_by_what_its_jobs_do_to_their_children(
     project: Project, query: Query
@@ -179,7 +179,7 @@ def test_a_worker_is_not_asked_to_end_by_what_its_jobs_do_to_their_children(
 
 @pytest.mark.failure(
     "one worker gets QUIT",
-    "what it ran has failed within a second, because the tree was not asked to stop; the"
+    "its running jobs fail within a second, because the tree was not asked to stop; the"
     " worker is replaced",
 )
 @pytest.mark.behaviour(91)
@@ -201,7 +201,7 @@ def test_quit_to_a_single_worker_fails_what_it_ran_at_once(
 
 @pytest.mark.failure(
     "somebody deletes the row of a worker",
-    "it takes nothing new, finishes what it runs, and another follows",
+    "it claims no new jobs and finishes its running ones, and a successor starts",
 )
 @pytest.mark.behaviour(13)
 def test_a_worker_whose_row_is_deleted_finishes_its_job_and_is_followed(

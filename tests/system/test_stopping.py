@@ -83,7 +83,8 @@ def test_a_long_job_goes_back_to_ready_within_the_timeout_and_a_second(
 
 @pytest.mark.failure(
     "TERM or INT while short jobs run",
-    "they end, each recorded once; exit status 0; no process, row or claim is left",
+    "the jobs end, and each is recorded once; the exit status is 0; no process, row or claim"
+    " is left",
 )
 @pytest.mark.behaviour(17, 90)
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -107,7 +108,7 @@ def test_short_jobs_have_ended_once_when_the_tree_has_stopped(
 
 @pytest.mark.failure(
     "QUIT",
-    "all is over within a second; what ran is ready again",
+    "everything ends within a second; the jobs that ran are ready again",
 )
 @pytest.mark.behaviour(19)
 def test_quit_ends_everything_at_once_and_gives_back_what_ran(
@@ -126,7 +127,7 @@ def test_quit_ends_everything_at_once_and_gives_back_what_ran(
 
 @pytest.mark.failure(
     "QUIT while the tree drains",
-    "the wait is over: it ends within a second",
+    "the drain is cut short: the tree ends within a second",
 )
 @pytest.mark.behaviour(21)
 def test_quit_while_it_drains_does_not_wait_for_the_timeout(
@@ -148,8 +149,8 @@ def test_quit_while_it_drains_does_not_wait_for_the_timeout(
 
 
 @pytest.mark.failure(
-    "the supervisor is killed while a job runs, or keeps the interpreter's lock and hears "
-    "nothing",
+    "the supervisor is killed while a job runs, or while a job holds the interpreter's lock"
+    " and handles no signal",
     "every child is gone within a second",
 )
 @pytest.mark.behaviour(26, 27)
@@ -178,7 +179,8 @@ def test_no_child_outlives_a_killed_supervisor_by_a_second(
 
 @pytest.mark.failure(
     "a supervisor was killed, its tree is gone, another is started",
-    "what ran has failed with a `ProcessExitError`, no row of the dead is left",
+    "the jobs that ran have failed with a `ProcessExitError`, and no row of the dead"
+    " processes is left",
 )
 @pytest.mark.behaviour(28)
 def test_the_next_tree_recovers_what_a_killed_one_has_left(
@@ -205,7 +207,8 @@ def test_the_next_tree_recovers_what_a_killed_one_has_left(
 
 @pytest.mark.failure(
     "a job kills its worker (SIGKILL)",
-    "what ran in it has failed with an error that names the signal; another worker follows",
+    "the jobs that ran in it have failed with an error that names the signal; a successor"
+    " starts",
 )
 @pytest.mark.behaviour(22)
 def test_a_job_that_kills_its_worker_fails_alone(project: Project, query: Query) -> None:

@@ -83,7 +83,8 @@ def _settings() -> str:
 
 @pytest.mark.failure(
     "A job waits in C, or holds the interpreter's lock, and is over its time limit",
-    "Its process is ended; the job fails by its own policy, and what ran beside it goes back.",
+    "Its process is ended; the job fails by its own policy, and the jobs that ran beside it"
+    " are released",
 )
 def test_what_can_not_be_interrupted_ends_with_its_process(
     tmp_path: Path, empty_database: str

@@ -63,7 +63,7 @@ def test_entries_are_found_by_what_they_are_about(
 
 
 @pytest.mark.failure(
-    "The journal's daemon stands still, then is killed, while jobs write much.",
+    "The journal's daemon stands still, then is killed, while jobs write many lines",
     "Jobs go on; lines are dropped and counted, and the log goes on with the next daemon.",
 )
 def test_a_journal_that_stands_still_or_dies_holds_up_no_job(service: Service) -> None:
@@ -112,7 +112,7 @@ def test_beyond_the_journals_limit_lines_of_one_level_are_dropped(service: Servi
 
 @pytest.mark.failure(
     "A job writes lines of fields, bytes of the journal's protocol and megabytes, in each way.",
-    "They are the message of entries that are the job's own; no field is forged.",
+    "They become messages of entries of that job; no field is forged",
 )
 def test_what_a_job_writes_forges_no_field(service: Service) -> None:
     service.configure(JOBSD_EMBEDDED="1", queue="workers: [{processes: 1, threads: 1}]\n")

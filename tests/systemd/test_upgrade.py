@@ -167,8 +167,8 @@ def _enqueue_of_every_state(machine: Machine) -> dict[int, str]:
 @pytest.mark.failure(
     "The Debian package is upgraded under load to one with tables to change: service and"
     " instance run, jobs are ready, scheduled, running, blocked, failed, recurring.",
-    "No enqueue is refused, nothing is lost, nothing runs to its end twice, no attempt is"
-    " spent; what waits, waits on.",
+    "No enqueue is refused, nothing is lost, no job finishes twice, no attempt is spent;"
+    " waiting jobs keep waiting",
 )
 def test_an_upgrade_under_load_loses_nothing_and_refuses_nothing(machine: Machine) -> None:
     wait_until(lambda: machine.count("SELECT count(*) FROM jobsd.processes") > 8, PATIENCE_S)

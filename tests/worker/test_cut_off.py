@@ -46,9 +46,9 @@ def test_a_claim_that_is_committed_long_after_its_connection_broke_is_given_back
 
 
 @pytest.mark.failure(
-    "Hundreds of jobs with large arguments, behind many quick ones, are more than can be"
-    " read in the time of a statement.",
-    "The worker starts again with few of them, and gets through.",
+    "Hundreds of jobs with large arguments, behind many quick ones, are more than can be read"
+    " in the time of a statement.",
+    "The worker starts again with a few of them, and runs them all",
 )
 def test_a_claim_that_was_too_large_is_not_made_again(
     make_worker: MakeWorker, count: Count

@@ -166,7 +166,7 @@ def test_claims_that_are_locked_are_left_for_the_next_call_and_no_others(
 
 @pytest.mark.failure(
     "The connection of a worker breaks while jobs run.",
-    "They run on; their outcomes are recorded once, by the next connection.",
+    "They continue; their outcomes are recorded once, by the next connection",
 )
 @pytest.mark.behaviour(33, 34)
 def test_a_connection_that_breaks_in_mid_run_loses_and_doubles_nothing(
@@ -189,7 +189,7 @@ def test_a_connection_that_breaks_in_mid_run_loses_and_doubles_nothing(
 
 @pytest.mark.failure(
     "The connection breaks after a claim was committed and before its answer came.",
-    "The worker reads its claims back and returns what it does not know.",
+    "The worker reads its claims back and releases those that it does not know",
 )
 def test_a_claim_whose_answer_was_never_seen_is_given_back(
     make_worker: MakeWorker, session: Session, count: Count
@@ -212,7 +212,7 @@ def test_a_claim_whose_answer_was_never_seen_is_given_back(
 
 @pytest.mark.failure(
     "The connection breaks after an outcome was committed and before its answer came.",
-    "It is found to be recorded, and not recorded again.",
+    "The worker finds that it is recorded, and does not record it again",
 )
 @pytest.mark.behaviour(34)
 def test_an_outcome_whose_answer_was_never_seen_is_not_written_twice(

@@ -116,7 +116,7 @@ def test_what_was_moved_is_not_touched_again_by_sweeps(
 
 @pytest.mark.failure(
     "A job commits late, or is released, amid a million jobs that its worker can't run.",
-    "It runs once that part of the queue has been walked over.",
+    "It runs once that part of the queue has been searched",
 )
 def test_a_late_commit_amid_unknown_jobs_is_found(
     make_worker: MakeWorker, target: Target, session: Session, count: Count

@@ -140,7 +140,8 @@ def test_jobs_that_lie_before_what_was_taken_last_are_found(
 
 @pytest.mark.failure(
     "Ids of jobs come again, and a worker that had one of them before is killed.",
-    "What it remembers counts in its claim only: what ran has crashed, what did not goes back.",
+    "What the worker remembers is valid in its claim only: a job that ran has crashed, a job"
+    " that did not is released",
 )
 def test_a_job_that_is_killed_did_not_succeed_because_one_of_its_id_did(
     make_worker: MakeWorker, session: Session, count: Count
@@ -179,9 +180,9 @@ def test_a_job_that_was_only_claimed_did_not_run_because_one_of_its_id_did(
 
 
 @pytest.mark.failure(
-    "A job is claimed a second time by a worker that does not know yet that the first claim was"
-    " taken away.",
-    "The end of its first run takes nothing out of the second claim.",
+    "A job is claimed a second time by a worker that does not know yet that the first claim"
+    " was taken away.",
+    "The end of its first run changes nothing in the second claim",
 )
 @pytest.mark.parametrize("how", ["record", "conclude"])
 def test_a_claim_loses_only_what_has_ended_in_it(how: str, session: Session) -> None:

@@ -76,7 +76,7 @@ def _publish(session: Session) -> None:
 @pytest.mark.failure(
     "a process dies before it has recorded that a job discarded itself, and finished jobs are"
     " not kept",
-    "whoever waits for the job hears that it was discarded",
+    "each caller that waits for the job learns that it was discarded",
 )
 def test_of_a_discard_that_a_dead_process_has_not_recorded(
     make_worker: MakeWorker, session: Session, rows: Rows, count: Count

@@ -135,8 +135,8 @@ def test_it_goes_with_the_job(make_worker: MakeWorker, session: Session, count: 
 
 
 @pytest.mark.failure(
-    "a job is removed by somebody who has waited while another worker wrote its log",
-    "the log goes with the job, a second later",
+    "a session waits while a worker writes the log of a job, and then deletes the job",
+    "the log is deleted like the job, a second later",
 )
 def test_who_removes_a_job_while_its_log_is_written_leaves_none(
     make_worker: MakeWorker, session: Session, target: Target, count: Count

@@ -44,7 +44,8 @@ def _observed_claims(driven: Driven) -> list[int]:
 
 @pytest.mark.failure(
     "Hundreds of jobs with large arguments lie behind many quick ones.",
-    "A claim brings few megabytes; the others' turn comes with the next ones, in their order.",
+    "One claim brings a few megabytes; the other jobs come with the next claims, in their"
+    " order",
 )
 def test_a_claim_brings_few_megabytes_whatever_lies_in_the_queue(
     make_worker: MakeWorker, count: Count

@@ -270,7 +270,7 @@ def test_when_all_rows_are_locked_a_worker_claims_no_more_than_it_can_remember(
 
 @pytest.mark.failure(
     "A turn waits for a lock that is on none of its rows.",
-    "It is tried once more, for as long as any statement waits, and then is an outage.",
+    "It is tried once more, with the usual time of a statement, and then counts as an outage",
 )
 def test_a_lock_of_another_kind_is_an_outage(
     make_worker: MakeWorker, session: Session, monkeypatch: pytest.MonkeyPatch

@@ -96,8 +96,9 @@ def test_a_lost_answer_about_a_slot_loses_no_other_end(
 
 
 @pytest.mark.failure(
-    "A job that completes itself is taken from its worker, and finishes elsewhere meanwhile.",
-    "Who has lost it does not count nor report that end as its own.",
+    "A job that completes itself is taken from its worker, and in the meantime finishes"
+    " elsewhere",
+    "The worker that has lost it neither counts nor reports that end as its own",
 )
 def test_the_end_of_another_attempt_is_not_its_own(
     make_worker: MakeWorker, rows: Rows, target: Target
@@ -154,7 +155,8 @@ def test_a_request_that_nobody_waits_for_any_more_is_forgotten() -> None:
 
 @pytest.mark.failure(
     "A job that could not complete itself runs on, and is cancelled by force.",
-    "Its process is to end when it has not stopped in time, though its claim is another now.",
+    "Its process is ended when the job has not stopped in time, although its claim is another"
+    " one now",
 )
 def test_one_in_a_claim_of_its_own_is_cancelled_by_force(
     make_worker: MakeWorker, target: Target

@@ -84,8 +84,9 @@ def test_it_is_written_once_a_second_at_most(
 
 
 @pytest.mark.failure(
-    "The connection breaks while it is written how far a job has come that says no more.",
-    "It is written once the connection stands again, unless the job has said more meanwhile.",
+    "The connection breaks while the last progress report of a job is written",
+    "It is written once the connection is back, unless the job has reported more in the"
+    " meantime",
 )
 def test_what_could_not_be_written_is_written_later(session: Session) -> None:
     writer = ProgressWriter(session, lambda: None, "worker-test")

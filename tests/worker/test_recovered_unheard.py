@@ -34,7 +34,8 @@ def fails_late() -> None:
 
 @pytest.mark.failure(
     "The connection breaks before a failure is recorded, and the worker is declared dead.",
-    "Who has recovered the job reports it alone, though the attempt has its worker and start.",
+    "Only the process that has recovered the job reports it, though the attempt has its"
+    " worker and start",
 )
 def test_a_failure_that_another_process_has_recorded_is_not_reported_again(
     make_worker: MakeWorker, session: Session, rows: Rows

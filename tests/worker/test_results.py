@@ -240,7 +240,7 @@ def test_a_wait_goes_on_when_its_connection_is_cut(
 
 @pytest.mark.failure(
     "A program has more than a thousand files open, and waits for the end of a job.",
-    "It has its answer.",
+    "It gets its answer",
 )
 def test_a_program_with_many_open_files_has_its_answer(
     make_worker: MakeWorker, session: Session

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 @pytest.mark.failure(
     "A worker stands still between its claim and the start of the jobs.",
-    "It asks whether they are still its own before it starts any.",
+    "It checks that they are still its own before it starts any",
 )
 def test_a_worker_that_stood_still_starts_nothing_that_was_given_to_others(
     make_worker: MakeWorker, session: Session, count: Count

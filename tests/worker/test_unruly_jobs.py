@@ -74,7 +74,7 @@ def test_a_snoozed_job_that_is_claimed_again_has_not_run_in_this_claim(
 
 @pytest.mark.failure(
     "a job forks, and the child returns from the job's function",
-    "the copy ends there and runs nobody's jobs",
+    "the forked process ends there and runs no jobs",
 )
 def test_what_a_job_has_forked_runs_no_jobs_when_it_comes_back(
     make_worker: MakeWorker, count: Count, tmp_path: Path
@@ -93,7 +93,8 @@ def test_what_a_job_has_forked_runs_no_jobs_when_it_comes_back(
 
 @pytest.mark.failure(
     "a thread that runs jobs dies",
-    "its process ends by an error that says so, and its jobs are recovered as after any crash",
+    "its process ends with an error that says so, and its jobs are recovered as after any"
+    " crash",
 )
 def test_a_worker_does_not_outlive_its_threads(
     make_worker: MakeWorker, monkeypatch: pytest.MonkeyPatch

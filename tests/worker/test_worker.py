@@ -188,7 +188,7 @@ def test_a_job_is_tried_as_often_as_it_says(make_worker: MakeWorker, count: Coun
 
 @pytest.mark.failure(
     "a job raises SystemExit or an exception that can't be printed, or recurses without end",
-    "that job has failed; its thread and its worker go on",
+    "that job has failed; its thread and its worker continue",
 )
 @pytest.mark.behaviour(23, 59)
 @pytest.mark.parametrize(
