@@ -5,23 +5,26 @@ pages are shared, and a child starts in milliseconds. The user's are imported in
 and the scheduler, after it: HUP brings new code, and nothing of it is in the supervisor.
 """
 
+from __future__ import annotations
+
 import socket
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
-from typing import Literal, cast
+from typing import TYPE_CHECKING, Literal, cast
 
+from jobsd import late
 from jobsd.configuration.options import DispatcherOptions, Options, WorkerOptions
 from jobsd.configuration.target import Database
 from jobsd.database.connection import Target
 from jobsd.dispatcher.dispatcher import Dispatcher
-from jobsd.errors import ConfigurationError, Fault
+from jobsd.errors import ConfigurationError, EmbeddedServerError, Fault
 from jobsd.instruments import logs, redaction
 from jobsd.instruments.events import emit
 from jobsd.instruments.kept import KEPT
 from jobsd.jobs import client, registry, time_limits
-from jobsd.late import dataclass
 from jobsd.processes import lifecycle_hooks, process, recycling
 from jobsd.processes.context import Context
 from jobsd.processes.hook_line import HookLine
@@ -33,10 +36,43 @@ from jobsd.supervisor.hooks_process import HooksProcess
 from jobsd.supervisor.monitor.monitor import Monitor
 from jobsd.worker.worker import Worker
 
-from . import import_check, keeper, shipped
+from . import import_check, shipped
+
+if TYPE_CHECKING:
+    from jobsd.embedded import Server
 
 
-@dataclass(frozen=True, slots=True)
+POLL_EVERY_S = 2.0
+
+
+def keep_running(server: Server, scoreboard: Scoreboard) -> None:
+    """Restart the server whenever it has crashed, for as long as this process lives.
+
+    A server that was stopped on purpose has removed its pid file, and stays stopped. A server
+    that was killed has left that file, and nothing else would start it until the next command
+    is run. The thread runs in the monitor, which may have threads because it never forks.
+    """
+    thread = threading.Thread(
+        target=_keep, args=(server, scoreboard), name="keeper", daemon=True
+    )
+    thread.start()
+
+
+def _keep(server: Server, scoreboard: Scoreboard) -> None:
+    pause = threading.Event()
+    reported = ""
+    while not scoreboard.stopping:
+        pause.wait(POLL_EVERY_S)
+        try:
+            if server.crashed() and not scoreboard.stopping:
+                server.ensure()
+                emit("embedded.started", after="a crash")
+        except EmbeddedServerError as error:
+            if reported != (reported := str(error)):
+                emit("embedded.awaited", error=reported)
+
+
+@late.dataclass(frozen=True, slots=True)
 class Assembly:
     """The processes that a configuration asks for."""
 
@@ -104,7 +140,7 @@ class Assembly:
     def _monitor(self, context: Context) -> int:
         self._begin("monitor", context)
         if self.database.server is not None:
-            keeper.keep_running(self.database.server, context.scoreboard)
+            keep_running(self.database.server, context.scoreboard)
         return Monitor(context, self.database.target, self.options, self.listener).run()
 
     def _web(self, listener: socket.socket) -> Callable[[Context], int]:

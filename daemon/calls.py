@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from jobsd.errors import ArgumentError
-from jobsd.late import dataclass
+from jobsd import errors, late
 
 if TYPE_CHECKING:
     from jobsd.jobs.registry import Definition
 
 
-@dataclass(frozen=True, slots=True)
+@late.dataclass(frozen=True, slots=True)
 class Call:
     """A job that is known here, with arguments that it takes."""
 
@@ -36,7 +35,7 @@ def read_call(name: str, text: str) -> Call:
         args, kwargs = arguments.load(text)
         if definition.takes is not None:
             definition.takes.check(args, kwargs)
-    except (ArgumentError, TypeError) as fault:
+    except (errors.ArgumentError, TypeError) as fault:
         raise click.UsageError(_of_argument(fault), click.get_current_context()) from fault
     return Call(definition, args, kwargs)
 

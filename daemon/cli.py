@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gc
 import io
-import keyword
 import os
 import sys
 from collections.abc import Sequence
@@ -68,6 +67,22 @@ _SECTIONS = {
 
 _COMMANDS = [name for section in _SECTIONS.values() for name in section]
 
+_SHARED = {
+    name: module
+    for module, names in {
+        "check": "check config doctor",
+        "enqueue": "enqueue perform",
+        "heartbeat": "heartbeat health",
+        "job_changes": "retry discard cancel failures",
+        "logs": "logs audit",
+        "start": "start with",
+        "status": "status ps metrics",
+        "stop": "stop reload",
+    }.items()
+    for name in names.split()
+}
+"""The modules of several commands: each is called `NAME_command` there, and `command` alone."""
+
 _LASTING = frozenset(
     "start with web console logs perform bench retry discard cancel clear-finished".split()
 )
@@ -111,8 +126,10 @@ class Commands(click.Group):
             return None
         if cmd_name in _LASTING:
             gc.enable()
-        module = import_module(f"jobsd.daemon.commands.{_module(cmd_name)}")
-        command: click.Command = module.command
+        word = cmd_name.replace("-", "_")
+        shared = _SHARED.get(cmd_name)
+        module = import_module(f"jobsd.daemon.commands.{shared or word}")
+        command: click.Command = getattr(module, f"{word}_command" if shared else "command")
         return command
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -166,11 +183,6 @@ class Commands(click.Group):
                 formatter.write(f"  {line}\n")
         formatter.write_paragraph()
         formatter.write_text(STATUS)
-
-
-def _module(name: str) -> str:
-    """Return the module of a command; a keyword of Python can't be one's name."""
-    return f"{name}_" if keyword.iskeyword(name) else name.replace("-", "_")
 
 
 @click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

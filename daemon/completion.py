@@ -40,7 +40,6 @@ def names(kind: str, incomplete: str) -> list[CompletionItem]:
     """Return the names of a kind that begin so; none when the database does not answer soon."""
     with contextlib.suppress(BaseException):
         # Loaded before the time begins, so that all of it is the database's.
-        from jobsd.configuration.flags import Flags
         from jobsd.database.connection import Session
         from jobsd.database.statements import Statements
 
@@ -48,7 +47,7 @@ def names(kind: str, incomplete: str) -> list[CompletionItem]:
 
         statements = Statements("jobsd.daemon", "completion.sql")
         with _patience():
-            found = list(_read(Project(Flags()), statements[kind], Session))
+            found = list(_read(Project(), statements[kind], Session))
         return [CompletionItem(name) for name in found if name.startswith(incomplete)]
     return []
 

@@ -4,21 +4,20 @@ from collections.abc import Iterator
 
 from jobsd.configuration import listed
 
+from . import table, values
 from .project import Project
-from .table import Column
-from .values import length, plain
 
 Row = dict[str, object]
 
 
 def _text(value: object) -> str:
-    return plain(value) or "-"
+    return values.plain(value) or "-"
 
 
 COLUMNS = (
-    Column("setting", show=_text),
-    Column("value", show=_text, cuts=True),
-    Column("source", "FROM", show=_text, rank=2, cuts=True),
+    table.Column("setting", show=_text),
+    table.Column("value", show=_text, cuts=True),
+    table.Column("source", "FROM", show=_text, rank=2, cuts=True),
 )
 
 
@@ -33,5 +32,5 @@ def settings(project: Project, *, for_people: bool) -> Iterator[Row]:
     for row in listed.settings(project.root, project.environ, project.flags):
         value = row["value"]
         if for_people and row["seconds"] and isinstance(value, int | float):
-            value = length(float(value))
+            value = values.length(float(value))
         yield {"setting": row["setting"], "value": value, "source": row["source"]}

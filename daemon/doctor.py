@@ -7,7 +7,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any, Literal
 
-from jobsd.clock import monotonic, utc_now
+from jobsd import clock, errors
 from jobsd.configuration.load import Examined
 from jobsd.configuration.load import examine as examine_configuration
 from jobsd.configuration.options import Options
@@ -15,12 +15,11 @@ from jobsd.database.connection import OUTAGES, Session, Target, any_server_will_
 from jobsd.database.migrate import refuse_foreign, version
 from jobsd.database.statements import Statements
 from jobsd.database.steps import latest_version, oldest_supported
-from jobsd.errors import DatabaseUnreachableError, EmbeddedServerError, SchemaError
 from jobsd.heartbeat.log import HeartbeatLogs
 from jobsd.jobs import lanes
 from jobsd.jobs import lost as lost_jobs
 from jobsd.late import dataclass
-from jobsd.operations.liveness import life, unlike_programs, unlike_trees
+from jobsd.operations.processes import life, unlike_programs, unlike_trees
 from jobsd.processes import registry
 from jobsd.processes.nap import Nap
 from jobsd.recurring import runs, tasks
@@ -65,13 +64,13 @@ def examine(project: Project) -> Iterator[Finding]:
     examined = examine_configuration(project.root, project.environ, project.flags)
     yield _configuration(project, examined)
     with contextlib.ExitStack() as stack:
-        began = monotonic()
+        began = clock.monotonic()
         try:
             session = stack.enter_context(project.session(any_schema=True))
-        except (DatabaseUnreachableError, EmbeddedServerError, *OUTAGES) as error:
+        except (errors.DatabaseUnreachableError, errors.EmbeddedServerError, *OUTAGES) as error:
             yield Finding("FAIL", "database", " ".join(str(error).split()))
             return
-        took = length(monotonic() - began)
+        took = length(clock.monotonic() - began)
         yield _reached(session.target.url, took)
         yield _version(session)
         yield _clock(session)
@@ -125,7 +124,7 @@ def _schema(session: Session) -> Finding:
     try:
         found = version(session)
         refuse_foreign(name, found)
-    except SchemaError as error:
+    except errors.SchemaError as error:
         return Finding("FAIL", "schema", str(error))
     if found < needed:
         message = f"schema {name!r} is at version {found} of {needed}; `{program()} db migrate`"
@@ -135,9 +134,9 @@ def _schema(session: Session) -> Finding:
 
 
 def _clock(session: Session) -> Finding:
-    before = utc_now()
+    before = clock.utc_now()
     server = session.fetch(STATEMENTS["clock"])[0][0]
-    middle = before + (utc_now() - before) / 2
+    middle = before + (clock.utc_now() - before) / 2
     skew_s = (server - middle).total_seconds()
     message = (
         f"the server's clock is {length(abs(skew_s))} {'ahead' if skew_s > 0 else 'behind'}"
@@ -176,24 +175,24 @@ def _wake_ups(session: Session, project: Project) -> Finding:
                 " set database.listen_url"
             )
             return Finding("WARN", "wake-ups", message)
-        began = monotonic()
+        began = clock.monotonic()
         session.fetch(STATEMENTS["notify"])
         if _hears(listener):
             return Finding(
-                "OK", "wake-ups", f"a notification took {length(monotonic() - began)}"
+                "OK", "wake-ups", f"a notification took {length(clock.monotonic() - began)}"
             )
     return Finding("FAIL", "wake-ups", f"no notification came within {_WAKE_UP_S:g} s")
 
 
 def _hears(listener: Session) -> bool:
     nap = Nap()
-    end = monotonic() + _WAKE_UP_S
+    end = clock.monotonic() + _WAKE_UP_S
     try:
-        while monotonic() < end:
+        while clock.monotonic() < end:
             if "doctor" in listener.notifications():
                 return True
             socket = listener.fileno()
-            nap.take(end - monotonic(), () if socket is None else (socket,))
+            nap.take(end - clock.monotonic(), () if socket is None else (socket,))
     finally:
         nap.close()
     return False
@@ -226,7 +225,7 @@ def _recurring(session: Session) -> Finding:
     """Say which tasks are late, or were in their last run, and name the cause of each."""
     rows = [task for task in tasks.load(session) if task.enabled]
     last = runs.latest(session, [task.key for task in rows])
-    late = sorted(late_tasks(rows, last, utc_now()), key=lambda found: -(found[2] or 0.0))
+    late = sorted(late_tasks(rows, last, clock.utc_now()), key=lambda found: -(found[2] or 0.0))
     if not late:
         said = f"{counted(len(rows), 'task')} on time" if rows else "there are no tasks"
         return Finding("OK", "recurring", said)

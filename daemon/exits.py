@@ -9,36 +9,13 @@ from typing import TYPE_CHECKING, TypeGuard
 
 import click
 
+from jobsd import errors
 from jobsd.configuration.faults import report as report_faults
-from jobsd.errors import (
-    ConfigurationError,
-    DatabaseUnreachableError,
-    DuplicateError,
-    EmbeddedServerError,
-    EnqueueError,
-    NotFoundError,
-    RefusedError,
-    SchemaError,
-    UnknownJobError,
-)
 from jobsd.errors import Error as OurError
 from jobsd.jobs.registry import ModuleError
 
-from . import pidfile, supervisor_request
+from . import pidfile, statuses, supervisor_request
 from .program import drop_output, error, note, program, wants_debug
-from .statuses import (
-    CONFIGURATION,
-    CRASHED,
-    DONE,
-    FAILED,
-    HELD,
-    INTERRUPTED,
-    NOT_FOUND,
-    NOT_RUNNING,
-    REFUSED,
-    UNREACHABLE,
-    USAGE,
-)
 
 if TYPE_CHECKING:
     import psycopg
@@ -54,11 +31,11 @@ def report(fault: BaseException, *, debug: bool = False) -> int:
         note("".join(traceback.format_exception(fault)).rstrip())
     match fault:
         case SystemExit():
-            return fault.code if isinstance(fault.code, int) else FAILED
+            return fault.code if isinstance(fault.code, int) else statuses.FAILED
         case click.Abort() | KeyboardInterrupt():
-            return INTERRUPTED
+            return statuses.INTERRUPTED
         case BrokenPipeError():
-            return DONE
+            return statuses.DONE
         case OurError():
             return _report_ours(fault)
         case OSError(
@@ -66,7 +43,7 @@ def report(fault: BaseException, *, debug: bool = False) -> int:
         ):
             error(f"can't write the output: {fault.strerror}")
             drop_output()
-            return FAILED
+            return statuses.FAILED
         case _ if _is_of_driver(fault):
             return _report_of_driver(fault)
         case _:
@@ -75,19 +52,19 @@ def report(fault: BaseException, *, debug: bool = False) -> int:
 
 def _report_ours(fault: OurError) -> int:
     match fault:
-        case ConfigurationError():
+        case errors.ConfigurationError():
             note(report_faults(fault.faults))
             usage = all(each.source.startswith("--") for each in fault.faults)
-            return USAGE if usage else CONFIGURATION
+            return statuses.USAGE if usage else statuses.CONFIGURATION
         case ModuleError():
             error(_line(fault), f"`{program()} check` shows where its import fails")
-            return CONFIGURATION
-        case SchemaError():
+            return statuses.CONFIGURATION
+        case errors.SchemaError():
             error(str(fault), fault.remedy and f"{program()} {fault.remedy}")
-            return CONFIGURATION
-        case EmbeddedServerError():
+            return statuses.CONFIGURATION
+        case errors.EmbeddedServerError():
             return _report_embedded(fault)
-        case EnqueueError() if (cause := fault.__cause__) and _is_of_driver(cause):
+        case errors.EnqueueError() if (cause := fault.__cause__) and _is_of_driver(cause):
             if not fault.known:
                 cause.add_note("look whether the job was enqueued before you enqueue it again")
             return _report_of_driver(cause)
@@ -97,26 +74,26 @@ def _report_ours(fault: OurError) -> int:
 
 
 def _status(fault: OurError) -> int:
-    statuses: dict[type[OurError], int] = {
-        DatabaseUnreachableError: UNREACHABLE,
-        NotFoundError: NOT_FOUND,
-        UnknownJobError: NOT_FOUND,
-        RefusedError: REFUSED,
-        DuplicateError: REFUSED,
-        pidfile.PidfileHeld: HELD,
-        supervisor_request.NotRunningError: NOT_RUNNING,
+    known: dict[type[OurError], int] = {
+        errors.DatabaseUnreachableError: statuses.UNREACHABLE,
+        errors.NotFoundError: statuses.NOT_FOUND,
+        errors.UnknownJobError: statuses.NOT_FOUND,
+        errors.RefusedError: statuses.REFUSED,
+        errors.DuplicateError: statuses.REFUSED,
+        pidfile.PidfileHeld: statuses.HELD,
+        supervisor_request.NotRunningError: statuses.NOT_RUNNING,
     }
-    return next((n for kind, n in statuses.items() if isinstance(fault, kind)), FAILED)
+    return next((n for kind, n in known.items() if isinstance(fault, kind)), statuses.FAILED)
 
 
-def _report_embedded(fault: EmbeddedServerError) -> int:
+def _report_embedded(fault: errors.EmbeddedServerError) -> int:
     """Report in three lines at most: the last that the server wrote is the one that counts."""
     where = f" (in {fault.where})" if fault.where else ""
     error(f"{fault.what}{where}")
     if fault.log:
         note(f"  the server's log ends with: {fault.log[-1]}")
     note(f"hint: {fault.expected or 'set DATABASE_URL to use a PostgreSQL of your own'}")
-    return UNREACHABLE
+    return statuses.UNREACHABLE
 
 
 def _is_of_driver(fault: BaseException) -> TypeGuard[psycopg.Error]:
@@ -133,7 +110,7 @@ def _report_of_driver(fault: psycopg.Error) -> int:
 
 def _report_unforeseen(fault: BaseException) -> int:
     error(f"{type(fault).__name__}: {_line(fault)}", "use --debug for the full traceback")
-    return CRASHED
+    return statuses.CRASHED
 
 
 def _line(fault: BaseException) -> str:

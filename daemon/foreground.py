@@ -3,17 +3,16 @@
 import os
 from collections.abc import Callable
 
-from .calls import read_call
+from . import calls, statuses
 from .program import note, wants_debug
 from .project import Project
-from .statuses import DONE, FAILED
 
 
 def calling(name: str, arguments: str) -> Callable[[], object]:
     """Return what performs such a job in this process; raises as `read_call` does."""
     from jobsd.jobs.enqueueable import perform_here
 
-    call = read_call(name, arguments)
+    call = calls.read_call(name, arguments)
     return lambda: perform_here(call.definition, call.args, call.kwargs)
 
 
@@ -40,8 +39,8 @@ def run_here(project: Project, read: Callable[[], Callable[[], object]]) -> int:
         raise
     except BaseException as fault:  # noqa: BLE001 - sys.exit, too, ends the job only
         _report(fault)
-        return FAILED
-    return DONE
+        return statuses.FAILED
+    return statuses.DONE
 
 
 def _report(fault: BaseException) -> None:

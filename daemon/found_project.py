@@ -10,7 +10,7 @@ import tomllib
 from pathlib import Path
 from typing import Any, cast
 
-from jobsd.late import dataclass
+from jobsd import late
 
 _FRAMEWORKS = {"django": "Django", "fastapi": "FastAPI", "flask": "Flask"}
 _SETTINGS = re.compile(r"""DJANGO_SETTINGS_MODULE["']\s*,\s*["']([\w.]+)["']""")
@@ -20,7 +20,7 @@ _MODULES = ("app.py", "main.py", "wsgi.py", "asgi.py")
 _NOT_OURS = frozenset({"bin", "config", "docs", "examples", "migrations", "scripts", "tests"})
 
 
-@dataclass(frozen=True, slots=True)
+@late.dataclass(frozen=True, slots=True)
 class FoundProject:
     """What was found; all of it is empty in a folder of no kind that is known.
 

@@ -14,12 +14,12 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict
 
+from jobsd import late
 from jobsd.configuration.options import Options
 from jobsd.configuration.source import SourceSpan, UnreadableError, read_source
 from jobsd.errors import ArgumentError, Error, Fault
 from jobsd.instruments import hooks
 from jobsd.jobs import registry
-from jobsd.late import dataclass
 from jobsd.recurring.command import Command, parse_command
 from jobsd.recurring.command_job import find_function
 from jobsd.recurring.definition import TaskDefinition
@@ -30,7 +30,7 @@ from . import once, shipped, unattended
 _FRAMES_MAX = 10
 
 
-@dataclass(frozen=True, slots=True)
+@late.dataclass(frozen=True, slots=True)
 class Imported:
     """The faults of the modules, and the lifecycle hooks and events that they register."""
 

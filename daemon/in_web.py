@@ -17,8 +17,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jobsd.clock import monotonic
-from jobsd.in_web import address
+from jobsd import clock, in_web
 
 if TYPE_CHECKING:
     from .sibling import Exit
@@ -55,7 +54,7 @@ class Keeper:
             self._take(word, siblings)
         if not self._is_over and select.select([self._process], [], [], 0)[0]:
             self._is_over = True
-            in_order = monotonic() - self._left_at < _LEFT_S
+            in_order = clock.monotonic() - self._left_at < _LEFT_S
             siblings.stop(signal.SIGTERM if in_order else signal.SIGQUIT)
         if not self._holds and not self._is_over and self._locks():
             self._holds = True
@@ -75,7 +74,7 @@ class Keeper:
                 connection.send(b"%d" % int(siblings.stop_max_s))
             siblings.stop()
         elif said == b"leave":
-            self._left_at = monotonic()
+            self._left_at = clock.monotonic()
         elif said == b"reload" and self._holds:
             self._has_changed()
             siblings.reload()
@@ -121,7 +120,7 @@ def main(host: int) -> None:
     """Become the keeper of a web server, in a process of its own; return in the first one."""
     listener = socket.socket(socket.AF_UNIX)
     try:
-        listener.bind(address(host))
+        listener.bind(in_web.address(host))
     except OSError:
         return
     listener.listen(64)
@@ -141,21 +140,19 @@ def main(host: int) -> None:
 
 def _keep(host: int, listener: socket.socket) -> None:
     # The first process, which the web server waits for, ends before these are loaded.
-    from jobsd.configuration.flags import Flags
-    from jobsd.configuration.folder import project_root
-    from jobsd.configuration.load import examine
     from jobsd.instruments import logs
 
+    from .project import Project
     from .sibling import tree
     from .siblings import Siblings, log_as
 
-    root = project_root(Path.cwd(), os.environ)
+    project = Project()
     # Faults are reported by the tree, whenever it is started.
-    options = examine(root, os.environ, Flags()).options
+    options = project.examine().options
     log_as("in_web", options)
-    lock = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+    lock = os.open(project.root, os.O_RDONLY | os.O_DIRECTORY)
     with contextlib.suppress(ProcessLookupError):
-        keeper = Keeper(host, listener, lock, root)
+        keeper = Keeper(host, listener, lock, project.root)
         daemon = tree((), os.environ, kept=(lock,))
         drain_s = options.supervisor.shutdown_timeout_s
         Siblings(daemon, None, (keeper,), drain_s=drain_s).run(start_tree=False)

@@ -13,10 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
-from jobsd.clock import monotonic
-from jobsd.errors import NotFoundError
-from jobsd.late import dataclass
-from jobsd.states import STATES
+from jobsd import clock, errors, late, states
 
 from .output import Result, Value
 from .program import error, note
@@ -109,7 +106,7 @@ def filtered(function: Callable[..., R]) -> Callable[..., R]:
 _OPTIONS = (
     click.option(
         "--state",
-        type=click.Choice(STATES, case_sensitive=False),
+        type=click.Choice(states.STATES, case_sensitive=False),
         help="Only jobs in this state.",
     ),
     click.option("--queue", type=QUEUE, metavar="NAME", help="Only jobs of this queue."),
@@ -193,13 +190,13 @@ class Progress:
         self.count = 0
         self._verb = verb
         self._wanted = wanted
-        self._report_at = monotonic() + _REPORT_EVERY_S
+        self._report_at = clock.monotonic() + _REPORT_EVERY_S
 
     def add(self, count: int) -> None:
         """Add what one transaction has done."""
         self.count += count
-        if monotonic() >= self._report_at and sys.stderr.isatty():
-            self._report_at = monotonic() + _REPORT_EVERY_S
+        if clock.monotonic() >= self._report_at and sys.stderr.isatty():
+            self._report_at = clock.monotonic() + _REPORT_EVERY_S
             note(f"{self.count:,} of {self._wanted:,} {self._verb}")
 
     @property
@@ -208,7 +205,7 @@ class Progress:
         return self._wanted - self.count
 
 
-@dataclass(frozen=True, slots=True)
+@late.dataclass(frozen=True, slots=True)
 class Left:
     """The jobs that were not changed, and why."""
 
@@ -237,7 +234,7 @@ def explain(
         try:
             left.refused[job_id] = refusal(inspect.find(session, job_id))
             error(left.refused[job_id])
-        except NotFoundError as fault:
+        except errors.NotFoundError as fault:
             left.missing.append(job_id)
             error(str(fault))
     return left

@@ -5,11 +5,16 @@ the user's modules (in a child that is thrown away), the database (in another). 
 the supervisor begins: it has no connection, no thread and no module of the user's.
 """
 
+import contextlib
 import os
 import signal
+import socket
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import FrameType
+from typing import NoReturn
 
 from psycopg import errors
 
@@ -33,14 +38,62 @@ from jobsd.supervisor.signals import HEARD
 from jobsd.supervisor.supervisor import Supervisor, SupervisorCallbacks
 
 from .assembly import Assembly, hook_line
-from .container import handle_signals
 from .import_check import check_imports
 from .listener import listeners
 from .once import in_child
 from .pidfile import Pidfile, unusable
 from .program import note
-from .readiness import Readiness
 from .statuses import DONE
+
+
+class Readiness:
+    """Reports readiness and status to systemd, or whoever has started us: see sd_notify(3).
+
+    `watchdog_s` is how often it wants a sign of life, None for never. The variables are
+    read once: children must not find them.
+    """
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        address = environ.get("NOTIFY_SOCKET", "")
+        self._address = f"\0{address[1:]}" if address.startswith("@") else address
+        self.watchdog_s = _watchdog_s(environ)
+
+    def notify(self, lines: str) -> None:
+        """Send assignments, one a line; never raises and never waits."""
+        if not self._address:
+            return
+        # Whoever does not listen, or has no room, misses it: we have other things to do.
+        with contextlib.suppress(OSError), _datagrams() as wire:
+            wire.sendto(lines.encode(), socket.MSG_DONTWAIT, self._address)
+
+
+def _datagrams() -> socket.socket:
+    return socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+
+
+def _watchdog_s(environ: Mapping[str, str]) -> float | None:
+    if environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
+        return None
+    usec = environ.get("WATCHDOG_USEC", "")
+    return int(usec) / 1e6 if usec.isdecimal() and int(usec) else None
+
+
+def handle_signals() -> None:
+    """Let TERM and QUIT end the start, until the supervisor handles them itself.
+
+    As process 1 of a container: the kernel keeps back a signal without a handler, TERM too, so
+    a container that is stopped while the tree still starts would wait until its engine kills
+    it. Elsewhere the default action is right.
+    """
+    if os.getpid() == 1:
+        for number in (signal.SIGTERM, signal.SIGQUIT):
+            signal.signal(number, _end)
+
+
+def _end(number: int, frame: FrameType | None) -> NoReturn:
+    del frame
+    sys.exit(128 + number)
+
 
 LATER = 75
 """The child that was to prepare the database could not, since it is away, or somebody holds its

@@ -14,10 +14,9 @@ from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from typing import Any, TextIO, cast
 
-from jobsd.errors import NotFoundError
+from jobsd import errors, late
 from jobsd.instruments import layouts
 from jobsd.instruments.layouts import LEVELS
-from jobsd.late import dataclass
 from jobsd.supervisor.requests import peer, running
 from jobsd.text import one_line
 
@@ -29,7 +28,7 @@ _FOR_PEOPLE = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) (\w+) +(.*)")
 _FACT = re.compile(r" (job_id|class_name)=(\S+)")
 
 
-@dataclass(frozen=True, slots=True)
+@late.dataclass(frozen=True, slots=True)
 class Line:
     """One line of the log and what is known of it; `rest` are the lines of its stack."""
 
@@ -60,7 +59,7 @@ class Line:
         return self.facts if self.is_json else {"text": self.raw(), **self.facts}
 
 
-@dataclass(frozen=True, slots=True)
+@late.dataclass(frozen=True, slots=True)
 class Wanted:
     """Which lines are meant."""
 
@@ -141,13 +140,13 @@ def read_log(project: Project, *, follow: bool) -> Iterator[str | None]:
     path = project.options.logs.file
     if path is not None:
         if not path.exists():
-            raise NotFoundError(f"there is no log {path} yet; `start` writes it")
+            raise errors.NotFoundError(f"there is no log {path} yet; `start` writes it")
         return _of_file(str(path), follow=follow)
     for connection in running(project.root):
         with connection:
             if unit := supervisor_request.systemd_unit(peer(connection).pid):
                 return _of_journal(unit, follow=follow)
-    raise NotFoundError(
+    raise errors.NotFoundError(
         "the log is kept in no file (logs.file in queue.yml, JOBSD_LOG_FILE), and no supervisor"
         " of this folder runs under systemd: it is on the stdout of `start`"
     )

@@ -15,7 +15,7 @@ from typing import Literal, Protocol, cast
 
 import click
 
-from jobsd.late import dataclass
+from jobsd import late
 from jobsd.text import one_line
 
 from .program import note
@@ -33,7 +33,7 @@ _COLORS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@late.dataclass(frozen=True, slots=True)
 class Format:
     """How a result is to be printed, as options, environment and terminal have it."""
 
@@ -59,7 +59,7 @@ class Part(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@late.dataclass(frozen=True, slots=True)
 class Table:
     """Rows with described columns.
 
@@ -90,7 +90,7 @@ class Table:
             yield from tab_separated(self.rows, columns, form.paint)
 
 
-@dataclass(frozen=True, slots=True)
+@late.dataclass(frozen=True, slots=True)
 class Facts:
     """The facts of one thing, a line each; `for_people` are those of a terminal."""
 
@@ -125,7 +125,7 @@ class Shown(str):
     __slots__ = ()
 
 
-@dataclass(frozen=True, slots=True)
+@late.dataclass(frozen=True, slots=True)
 class Texts:
     """Texts of several lines, each with what it is: a terminal gets them indented.
 
@@ -149,7 +149,7 @@ class Texts:
                 yield from (f"{self.name}\t{line}" for line in (first, *rest))
 
 
-@dataclass(frozen=True, slots=True)
+@late.dataclass(frozen=True, slots=True)
 class Value:
     """One value on a line of its own; people may get a sentence instead."""
 
@@ -167,7 +167,7 @@ class Value:
             yield plain(self.value)
 
 
-@dataclass(frozen=True, slots=True)
+@late.dataclass(frozen=True, slots=True)
 class Result:
     """What a command has to say: `document` to programs that ask for JSON, else its `parts`.
 

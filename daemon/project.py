@@ -16,28 +16,33 @@ from .program import error, note
 from .statuses import UNREACHABLE
 
 if TYPE_CHECKING:
-    from jobsd.configuration.flags import Flags
+    from jobsd.configuration.load import Examined
     from jobsd.configuration.options import Options
     from jobsd.configuration.target import Database
     from jobsd.database.connection import Session, Target
     from jobsd.embedded import Server
+    from jobsd.operations.shown_arguments import ShownArguments
 
 ANSWER_S = 3.5
 """How long a server may take to let a command in: a caller hears within 4 s."""
 
 
 class Project:
-    """The project that a command was called in. Everything is read when it is first needed."""
+    """The project that a command was called in. Everything is read when it is first needed.
 
-    def __init__(self, flags: Flags) -> None:
+    `given` are flags of `start`, by their names with underscores.
+    """
+
+    def __init__(self, **given: str | bool | tuple[str, ...] | None) -> None:
         from pathlib import Path
 
+        from jobsd.configuration.flags import Flags
         from jobsd.configuration.folder import project_root
 
         self.environ = os.environ
         self.called_in = Path.cwd()
         self.root = project_root(self.called_in, os.environ)
-        self.flags = flags
+        self.flags = Flags(**given)
 
     @cached_property
     def options(self) -> Options:
@@ -49,6 +54,22 @@ class Project:
         from jobsd.configuration.load import load_for_commands
 
         return load_for_commands(self.root, self.environ, self.flags)
+
+    def read_options(self) -> Options:
+        """Return the whole configuration as it is now, with the recurring tasks.
+
+        Raises:
+            ConfigurationError: with all its faults.
+        """
+        from jobsd.configuration.load import load
+
+        return load(self.root, self.environ, self.flags)
+
+    def examine(self) -> Examined:
+        """Return the configuration with its faults: nothing is raised for these."""
+        from jobsd.configuration.load import examine
+
+        return examine(self.root, self.environ, self.flags)
 
     @cached_property
     def database(self) -> Database:
@@ -120,6 +141,31 @@ class Project:
             gc.enable()  # and so the process ends as Python does: see `cli`
         command_job.register(self.options.imports)
         finding.find_target_by(self.target, lambda: self.options.database.schema)
+
+    @cached_property
+    def shown_arguments(self) -> ShownArguments:
+        """Arguments as the output of commands may show them, by `jobs.filter_arguments`."""
+        from jobsd.operations.shown_arguments import ShownArguments
+
+        return ShownArguments(self.options.jobs.filter_arguments, self._positional)
+
+    def _positional(self, class_name: str) -> list[str] | None:
+        from jobsd.jobs import registry
+
+        definition = registry.find(class_name) if self._jobs_are_known else None
+        takes = None if definition is None else definition.takes
+        return None if takes is None else takes.positional
+
+    @cached_property
+    def _jobs_are_known(self) -> bool:
+        from jobsd.jobs import registry
+
+        try:
+            self.load_jobs()
+        except registry.ModuleError as error:
+            note(f"positional arguments are hidden: {str(error).splitlines()[0]}")
+            return False
+        return True
 
     def _connect(self, target: Target) -> Session:
         try:

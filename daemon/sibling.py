@@ -10,8 +10,7 @@ from dataclasses import field
 from pathlib import Path
 from typing import NamedTuple
 
-from jobsd.clock import monotonic
-from jobsd.late import dataclass
+from jobsd import clock, late
 from jobsd.supervisor.kernel import die_with_parent
 
 from .statuses import DONE
@@ -28,7 +27,7 @@ class Exit(NamedTuple):
     signal: signal.Signals | None = None
 
 
-@dataclass(eq=False, slots=True)
+@late.dataclass(eq=False, slots=True)
 class Sibling:
     """One program and its process, if it has one. `kept` are descriptors that it inherits."""
 
@@ -42,7 +41,7 @@ class Sibling:
     def start(self) -> None:
         """Fork and exec. The process gets TERM when the thread that calls this ends."""
         parent = os.getpid()
-        self.began, self.sent = monotonic(), set()
+        self.began, self.sent = clock.monotonic(), set()
         self.pid = os.fork()
         if self.pid == 0:
             self._become(parent)

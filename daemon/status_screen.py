@@ -13,18 +13,9 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
+from jobsd import late
 from jobsd.database.connection import Session
-from jobsd.late import dataclass
-from jobsd.operations.overview import (
-    COUNTED_MAX,
-    Overview,
-    Threads,
-    Totals,
-    failure_groups,
-    threads,
-    totals,
-)
-from jobsd.operations.processes import trees
+from jobsd.operations import overview, processes
 from jobsd.operations.queues import by_urgency
 
 from . import failure_list, queue_list
@@ -35,7 +26,7 @@ from .values import brief_moment, cells, counted, human, number, plain, wrapped
 
 Row = dict[str, Any]
 
-QUEUED_MAX = COUNTED_MAX
+QUEUED_MAX = overview.COUNTED_MAX
 """Jobs of one state of a queue that are counted, so that the screen is there at once."""
 QUEUE_COLUMNS = queue_list.columns(QUEUED_MAX)
 _STATES = ("scheduled", "ready", "blocked", "claimed", "failed", "finished", "discarded")
@@ -75,25 +66,29 @@ _PLANNED = tuple(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@late.dataclass(frozen=True, slots=True)
 class Figures:
     """What the screen shows beside the overview."""
 
-    totals: Totals
-    threads: Threads
+    totals: overview.Totals
+    threads: overview.Threads
     failures: list[Row]
 
 
-def figures(session: Session, seen: Overview) -> Figures:
+def figures(session: Session, seen: overview.Overview) -> Figures:
     """Read what the screen shows beside the overview."""
-    return Figures(totals(session), threads(session, seen.alive), failure_groups(session))
+    return Figures(
+        overview.totals(session),
+        overview.threads(session, seen.alive),
+        overview.failure_groups(session),
+    )
 
 
-@dataclass(frozen=True, slots=True)
+@late.dataclass(frozen=True, slots=True)
 class Screen:
     """What `status` prints, on a terminal or in a pipe."""
 
-    seen: Overview
+    seen: overview.Overview
     figures: Figures
     watched: bool = False
 
@@ -145,7 +140,7 @@ class Screen:
         return [
             Table(queues, QUEUE_COLUMNS, more[0], apart=True),
             Table(self.figures.failures, _FAILURES, more[1], apart=True),
-            Table(trees(seen.processes), _TREES, more[2], apart=True),
+            Table(processes.trees(seen.processes), _TREES, more[2], apart=True),
             Table(planned, _TASKS, f"`{program()} recurring list`", apart=True),
         ]
 
@@ -163,7 +158,7 @@ class Screen:
                 yield from Table(rows, columns).lines(replace(form, columns=()))
 
 
-def _sentence(seen: Overview) -> str:
+def _sentence(seen: overview.Overview) -> str:
     if not seen.running:
         return "jobsd is not running"
     roots = sum(row["kind"] == "supervisor" for row in seen.alive)
@@ -174,7 +169,7 @@ def _sentence(seen: Overview) -> str:
     return f"jobsd is running: {supervisors} with {others}{where}"
 
 
-def _jobs(found: Totals) -> str:
+def _jobs(found: overview.Totals) -> str:
     parts = [f"{state} {found.shown(state)}" for state in _STATES]
     if found.retries:
         parts[0] += f" ({counted(found.retries, 'retry', 'retries')})"

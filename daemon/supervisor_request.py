@@ -11,20 +11,18 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from jobsd.clock import monotonic
-from jobsd.errors import Error, RefusedError
-from jobsd.late import dataclass
+from jobsd import clock, errors, late
 from jobsd.supervisor.requests import peer, running, running_anywhere
 
 ACKNOWLEDGED_S = 15.0
 """How long a supervisor may take to acknowledge a request: it may be reading files."""
 
 
-class NotRunningError(Error):
+class NotRunningError(errors.Error):
     """No supervisor runs in this folder. Exit status 3."""
 
 
-@dataclass(frozen=True, slots=True)
+@late.dataclass(frozen=True, slots=True)
 class Stopped:
     """A supervisor that has ended, and how long that took, in seconds."""
 
@@ -32,11 +30,11 @@ class Stopped:
     took_s: float
 
 
-class NoAnswerError(Error):
+class NoAnswerError(errors.Error):
     """The supervisor does not answer. Exit status 1."""
 
 
-@dataclass(frozen=True, slots=True)
+@late.dataclass(frozen=True, slots=True)
 class Answer:
     """What became of a request: the exit status, and what there is to report."""
 
@@ -73,10 +71,10 @@ def stop(root: Path, pid: int | None = None, *, at_once: bool) -> Stopped:
         NotRunningError: no supervisor is there.
         RefusedError: several are there, it is another user's, or systemd runs it.
     """
-    began = monotonic()
+    began = clock.monotonic()
     with _supervisor(root, pid) as (number, connection):
         if unit := systemd_unit(number):
-            raise RefusedError(
+            raise errors.RefusedError(
                 f"systemd runs the supervisor, process {number}: use `systemctl stop {unit}`"
             )
         process = os.pidfd_open(number)
@@ -87,10 +85,10 @@ def stop(root: Path, pid: int | None = None, *, at_once: bool) -> Stopped:
             # A process is readable once it has ended.
             select.select([process], [], [])
         except PermissionError:
-            raise RefusedError(_of_another_user(number)) from None
+            raise errors.RefusedError(_of_another_user(number)) from None
         finally:
             os.close(process)
-    return Stopped(number, monotonic() - began)
+    return Stopped(number, clock.monotonic() - began)
 
 
 def pids(root: Path) -> list[int]:
@@ -113,7 +111,7 @@ def _supervisor(root: Path, pid: int | None) -> Generator[tuple[int, socket.sock
             raise NotRunningError(f"no {which} runs in {root}")
         if len(found) > 1:
             pids = ", ".join(str(number) for number, _ in found)
-            raise RefusedError(
+            raise errors.RefusedError(
                 f"several supervisors run in {root}: choose one with --pid ({pids})"
             )
         yield found[0]
@@ -186,10 +184,10 @@ def _answer(word: str, pid: int, connection: socket.socket) -> Answer:
     return Answer(pid, **json.loads(last))
 
 
-def _gone(pid: int, *, was_heard: bool) -> Error:
+def _gone(pid: int, *, was_heard: bool) -> errors.Error:
     if was_heard or not _is_of_another(pid):
         return NotRunningError(f"the supervisor, process {pid}, has ended meanwhile")
-    return RefusedError(_of_another_user(pid))
+    return errors.RefusedError(_of_another_user(pid))
 
 
 def _of_another_user(pid: int) -> str:

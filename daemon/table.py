@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
-from jobsd.late import dataclass
+from jobsd import late
 
 from .values import cells, cut, human, plain, wrapped
 
@@ -24,7 +24,7 @@ _CUT_MIN = 10
 """Cells that a column keeps which may be cut, unless it says otherwise."""
 
 
-@dataclass(frozen=True, slots=True)
+@late.dataclass(frozen=True, slots=True)
 class Column:
     """One column: its name in a pipe and in JSON, and how people see it.
 
@@ -52,7 +52,7 @@ class Column:
         return self.title or self.name.replace("_", " ").upper()
 
 
-@dataclass(frozen=True, slots=True)
+@late.dataclass(frozen=True, slots=True)
 class _Fitted:
     """A column as it will be printed: its fields, and how wide it may be at most."""
 

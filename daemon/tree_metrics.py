@@ -8,7 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from jobsd.configuration.options import Options
 from jobsd.database.connection import Session
-from jobsd.operations.liveness import life
+from jobsd.operations.processes import life
 from jobsd.processes import registry
 
 _DEADLINE_S = 3.0

@@ -9,14 +9,13 @@ from dataclasses import replace
 
 from psycopg import errors
 
-from jobsd.clock import monotonic
+from jobsd import clock, late
 from jobsd.configuration.options import JobsOptions, WorkerOptions
 from jobsd.database.connection import Session, Target
 from jobsd.database.migrate import migrate
 from jobsd.database.statements import Statement
 from jobsd.errors import SchemaError
 from jobsd.jobs import client, definition
-from jobsd.late import dataclass
 from jobsd.processes import process
 from jobsd.processes.context import Context
 from jobsd.processes.scoreboard import Scoreboard
@@ -25,7 +24,7 @@ from jobsd.worker.worker import Worker
 _SHOW_EVERY_S = 0.2
 
 
-@dataclass(frozen=True, slots=True)
+@late.dataclass(frozen=True, slots=True)
 class Result:
     """Seconds for all jobs."""
 
@@ -41,11 +40,11 @@ def run_trial(session: Session, jobs: int, threads: int) -> Result:
     """
     with _schema(session) as target:
         client.configure(client=client.Client(target))
-        began = monotonic()
+        began = clock.monotonic()
         client.enqueue_many(_nothing.with_args() for _ in range(jobs))
-        enqueued = monotonic()
+        enqueued = clock.monotonic()
         _drain(target, jobs, threads)
-        return Result(enqueued - began, monotonic() - enqueued)
+        return Result(enqueued - began, clock.monotonic() - enqueued)
 
 
 @definition.job(name="jobsd.bench")
@@ -95,8 +94,8 @@ def _stop_when_done(context: Context, jobs: int) -> None:
     while done < jobs:
         pause.wait(0.005)
         done = sum(queue.outcome("finished") for queue in context.entry.queues())
-        if sys.stderr.isatty() and (monotonic() >= shows_at or done >= jobs):
-            shows_at = monotonic() + _SHOW_EVERY_S
+        if sys.stderr.isatty() and (clock.monotonic() >= shows_at or done >= jobs):
+            shows_at = clock.monotonic() + _SHOW_EVERY_S
             _show(done, jobs)
     context.request_stop()
 

@@ -63,7 +63,7 @@ def clearing_tasks(named: Iterable[TaskDefinition]) -> list[str]:
 def waiting(session: Session, threshold_s: float) -> list[str]:
     """Return the queues with ready jobs, or named by tasks, that no live worker takes from."""
     from jobsd.jobs import lanes, ready
-    from jobsd.operations.liveness import life
+    from jobsd.operations.processes import life
     from jobsd.operations.why import selection
     from jobsd.processes import registry as processes
     from jobsd.recurring import tasks
@@ -80,8 +80,7 @@ def waiting(session: Session, threshold_s: float) -> list[str]:
 
 def is_unknown_queue(session: Session, options: Options, name: str) -> bool:
     """Return whether nobody names a queue, `*` apart, and no job was in it lately."""
-    from jobsd.jobs import queues
-    from jobsd.jobs.definition import DEFAULT_QUEUE
+    from jobsd.jobs import definition, queues
     from jobsd.operations.why import selection
     from jobsd.processes import registry as processes
     from jobsd.recurring import tasks
@@ -90,7 +89,10 @@ def is_unknown_queue(session: Session, options: Options, name: str) -> bool:
     chosen = [each.queues for each in options.workers]
     chosen += [selection(row).patterns for row in rows]
     named = {pattern for patterns in chosen for pattern in patterns} - {"*"}
-    named |= {DEFAULT_QUEUE, *(task.queue_name or "" for task in tasks.load(session))}
+    named |= {
+        definition.DEFAULT_QUEUE,
+        *(task.queue_name or "" for task in tasks.load(session)),
+    }
     known = Selection(tuple(named)).matches(name)
     return not (known or queues.is_known(name, session=session))
 

@@ -289,9 +289,7 @@ def on_project(
         config: str | None,
         **kwargs: Any,  # noqa: ANN401
     ) -> R:
-        from jobsd.configuration.flags import Flags
-
-        project = Project(Flags(config=config, database_url=database_url))
+        project = Project(config=config, database_url=database_url)
         return function(project, *args, **kwargs)
 
     url = click.option(

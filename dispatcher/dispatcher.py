@@ -20,9 +20,8 @@ from jobsd.processes.database_loop import DatabaseLoop
 from jobsd.processes.idle_registration import IdleRegistration
 from jobsd.processes.process import REST_MAX_S
 
-from .expiry import Expiry
 from .lost_walk import LostWalk
-from .maintenance import Maintenance
+from .maintenance import Expiry, Maintenance
 
 STATEMENTS = Statements("jobsd.dispatcher", "dispatcher.sql")
 

@@ -14,9 +14,8 @@ from datetime import datetime
 
 import psycopg
 
-from jobsd.clock import monotonic
+from jobsd import clock, errors
 from jobsd.database.connection import Session
-from jobsd.errors import Error
 from jobsd.instruments.events import emit
 from jobsd.processes.process import WAITED_OUT
 from jobsd.recurring import runs
@@ -61,7 +60,7 @@ class RunEnqueuer:
         """Emit the runs that were stored by attempts whose answers were lost."""
         for attempt in list(self._unanswered):
             stored = runs.stored_by(self._session, attempt.number, attempt.runs)
-            if stored or monotonic() > attempt.lost_at + LIVES_ON_S:
+            if stored or clock.monotonic() > attempt.lost_at + LIVES_ON_S:
                 self._unanswered.remove(attempt)
             _emit_outcomes(stored)
             self._remember_emitted(stored)
@@ -72,7 +71,7 @@ class RunEnqueuer:
         try:
             stored = runs.store(self._session, planned, attempt=number)
         except WAITED_OUT:
-            self._unanswered.append(_Attempt(number, planned, monotonic()))
+            self._unanswered.append(_Attempt(number, planned, clock.monotonic()))
             raise
         except psycopg.Error as error:
             if len(planned) == 1:
@@ -111,7 +110,7 @@ def _planned(due: DueRun) -> PlannedRun | None:
         return PlannedRun(due.task, due.run_at, None)
     try:
         return PlannedRun(due.task, due.run_at, runs.draft_of(due.task))
-    except Error as error:
+    except errors.Error as error:
         _emit_failure(due.task.key, due.run_at, error)
         return None
 

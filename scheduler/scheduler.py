@@ -18,8 +18,7 @@ from jobsd.database.connection import Session, Target
 from jobsd.heartbeat import log as heartbeats
 from jobsd.processes.context import Context
 from jobsd.processes.database_loop import DatabaseLoop
-from jobsd.recurring import runs
-from jobsd.recurring.definition import TaskDefinition
+from jobsd.recurring import definition, runs
 
 from .run_enqueuer import RunEnqueuer
 from .static_tasks import StaticTasks
@@ -50,7 +49,7 @@ class Scheduler(DatabaseLoop):
         context: Context,
         target: Target,
         options: SchedulerOptions,
-        tasks: tuple[TaskDefinition, ...],
+        tasks: tuple[definition.TaskDefinition, ...],
         environment: str = "",
     ) -> None:
         listen = options.dynamic_tasks_enabled

@@ -22,7 +22,7 @@ import socket
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NoReturn
 
-from jobsd.instruments import logs, streams
+from jobsd.instruments import logs, pipes
 from jobsd.instruments.events import emit
 from jobsd.processes.context import Context
 from jobsd.processes.entry import ScoreboardEntry
@@ -88,7 +88,7 @@ class Fork:
         Raises:
             OSError: the system refuses a new process.
         """
-        streams.flush()
+        pipes.flush_streams()
         with self._signals.blocked():
             pid = os.fork()
             if pid == 0:
@@ -103,7 +103,7 @@ class Fork:
         try:
             status = _status_of(lambda: self._run(spec, entry, dump))
         finally:
-            streams.flush()
+            pipes.flush_streams()
             logs.finish()
             os._exit(status)
 

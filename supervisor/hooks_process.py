@@ -6,20 +6,88 @@ hangs or crashes here, the other processes go on. It is started only when there 
 
 The calls for one process are made one after the other; the supervisor's exit comes after the
 calls for all other processes. A call that takes too long is reported as failed, and nothing
-waits for it any longer. The hooks process ends last, after the supervisor's exit hooks.
+waits for it any longer. The hooks process ends last, after the supervisor's exit hooks, for
+which it has a bounded time.
 """
 
+import os
 import threading
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
-from jobsd.clock import monotonic
+from jobsd import clock, machine
 from jobsd.instruments import events, hooks
 from jobsd.instruments.hooks import Process
 from jobsd.processes.context import Context
 from jobsd.processes.hook_line import HookLine, Message
-from jobsd.processes.lifecycle_hooks import END_S, POLL_S, START_S
+from jobsd.processes.lifecycle_hooks import CALL_S, END_S, POLL_S, START_S
 from jobsd.processes.scoreboard import Scoreboard
+
+from .child_table import ChildTable
+
+
+class SupervisorHooks:
+    """The supervisor's own start, stop and exit: it sends messages for them, and never waits.
+
+    Start is when the monitor has written the supervisor's row, stop when the supervisor acts on
+    the signal to stop, exit when all rows are gone.
+    """
+
+    def __init__(self, scoreboard: Scoreboard, table: ChildTable) -> None:
+        self._scoreboard = scoreboard
+        self._table = table
+        self._row_id = 0
+        self._called: list[str] = []
+        self._until: float | None = None
+
+    @property
+    def last_s(self) -> float:
+        """How long the stop of the tree may take for the exit hooks."""
+        return END_S + CALL_S if self._scoreboard.hook_line else 0.0
+
+    def start(self) -> None:
+        """Call the start hooks once we are registered. To be called in each iteration."""
+        if not self._called and self._scoreboard.supervisor_row:
+            self._call("start")
+
+    def stop(self) -> None:
+        """Call the stop hooks: the tree is asked to stop."""
+        if self._called == ["start"]:
+            self._call("stop")
+
+    def over(self, now: float) -> bool:
+        """Call the exit hooks once; return whether the hooks process has ended after them."""
+        if self._until is None:
+            # Without start hooks there are no exit hooks to wait for.
+            began = self._called == ["start", "stop"]
+            self._until = now + self.last_s if began else now
+            if began:
+                self._call("exit")
+            for process in self._table.of("hooks"):
+                process.dismiss("stop", self._until)
+        return now >= self._until or not self._table.of("hooks")
+
+    def next_due(self) -> float:
+        """Return when the hooks process must have exited."""
+        return float("inf") if self._until is None else self._until
+
+    def _call(self, stage: str) -> None:
+        self._called.append(stage)
+        self._row_id = self._scoreboard.supervisor_row or self._row_id
+        name, line = hooks.name_of("supervisor", stage), self._scoreboard.hook_line
+        # The exit is sent in any case: it ends the hooks process.
+        if line is None or (name not in line.hooks and stage != "exit"):
+            return
+        me = Process(
+            "supervisor",
+            self._scoreboard.supervisor_name,
+            os.getpid(),
+            machine.hostname(),
+            self._row_id,
+        )
+        if not line.send({"hook": name, "process": asdict(me)}):
+            hooks.report_failure(name, "the hooks process does not listen")
+
 
 ALONE_S = 1.0
 """How long after a TERM the supervisor may take to say that the whole tree ends."""
@@ -67,14 +135,14 @@ class HooksProcess:
 
     def stop(self) -> None:
         """End: at once when it is for a successor, else after the supervisor's exit."""
-        self._stopping_since = monotonic()
+        self._stopping_since = clock.monotonic()
 
     @property
     def stopped(self) -> bool:
         """Whether there is nothing more to call."""
         if self._stopping_since is None or self._calls:
             return False
-        alone = monotonic() - self._stopping_since > ALONE_S
+        alone = clock.monotonic() - self._stopping_since > ALONE_S
         return (
             self._was_last
             or self._context.orphaned
@@ -85,7 +153,7 @@ class HooksProcess:
         """Take in what has come, and go on with the calls."""
         for message in self._line.receive():
             self._take(message)
-        now = monotonic()
+        now = clock.monotonic()
         for who, calls in list(self._calls.items()):
             self._go_on(calls, now)
             if calls.thread is None and not calls.waiting:

@@ -8,9 +8,8 @@ that were not reached stay as they were.
 
 from collections.abc import Callable, Iterable, Sequence
 
-from jobsd.clock import monotonic
+from jobsd import clock, errors
 from jobsd.configuration.faults import report
-from jobsd.errors import ConfigurationError
 from jobsd.instruments.redaction import redact
 from jobsd.processes.scoreboard import Scoreboard
 
@@ -62,7 +61,7 @@ class Reload:
 
     def request(self, requester: Requester | None = None) -> None:
         """Reload soon; `requester` waits for the outcome."""
-        self.due = monotonic() + SETTLE_S
+        self.due = clock.monotonic() + SETTLE_S
         if requester is not None:
             self._requesters.append(requester)
 
@@ -178,7 +177,7 @@ class Reload:
         if self._steps is None:
             self._end()
         under_way, self._waiting = self._waiting, self._requesters
-        if isinstance(error, ConfigurationError):
+        if isinstance(error, errors.ConfigurationError):
             self._answer(EXIT_CONFIGURATION, report(error.faults))
         else:
             self._answer(EXIT_CONFIGURATION, f"error: {error}")
@@ -191,7 +190,7 @@ class Reload:
 
     def _report_failure(self, error: object) -> None:
         # A stack of our own code does not help the author of a faulty file.
-        reason = str(error) if isinstance(error, ConfigurationError) else error
+        reason = str(error) if isinstance(error, errors.ConfigurationError) else error
         emit(self._scoreboard, "supervisor.reload_failed", error=reason)
 
     def _retire(self, children: Iterable[Child]) -> None:

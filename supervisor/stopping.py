@@ -30,7 +30,7 @@ AT_ONCE_S = 0.5
 
 _BELOW = ("worker", "dispatcher", "scheduler", "web")
 _HOOKS = "hooks"
-"""It exits by itself, after the monitor: see `supervisor_hooks`."""
+"""It exits by itself, after the monitor: see `hooks_process`."""
 
 
 class Stop:

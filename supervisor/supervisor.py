@@ -24,21 +24,17 @@ from jobsd.configuration.options import SupervisorOptions
 from jobsd.processes.registry import new_name
 from jobsd.processes.scoreboard import Scoreboard
 
+from . import children, hooks_process, kernel, oom, status
 from .child_table import ChildTable
-from .children import EXIT_CONFIGURATION, ChildExit, ChildSpec
 from .events import emit
 from .fork import Fork, freeze
 from .hang_detection import HangDetection
-from .kernel import adopt_orphans
-from .oom import OomKills
 from .orphans import Orphans
 from .reload import Reload
 from .requests import Requests
 from .rolling_restart import RollingRestart, Step
 from .signals import Signals
-from .status import StatusReport
 from .stopping import Stop
-from .supervisor_hooks import SupervisorHooks
 from .time_limits import TimeLimits
 
 REST_MAX_S = 1.0
@@ -59,7 +55,7 @@ class SupervisorCallbacks:
     commands.
     """
 
-    reload: Callable[[], Sequence[ChildSpec] | None] = _nothing
+    reload: Callable[[], Sequence[children.ChildSpec] | None] = _nothing
     reopen_logs: Callable[[], None] = _nothing
     notify: Callable[[str], None] = _nothing
     watchdog_s: float | None = None
@@ -76,7 +72,7 @@ class Supervisor:
 
     def __init__(  # noqa: PLR0913 - what only assembly can know
         self,
-        specs: Sequence[ChildSpec],
+        specs: Sequence[children.ChildSpec],
         options: SupervisorOptions,
         scoreboard: Scoreboard,
         *,
@@ -89,7 +85,7 @@ class Supervisor:
         self._scoreboard = scoreboard
         scoreboard.thresholds = options.thresholds
         self._callbacks = callbacks
-        self._signals, self._orphans, self._oom_kills = Signals(), Orphans(), OomKills()
+        self._signals, self._orphans, self._oom_kills = Signals(), Orphans(), oom.OomKills()
         descriptors = (*private, *self._oom_kills.descriptors)
         # A loop that has nothing to do must tick often enough not to be taken for a hung one.
         nap_max_s = min(options.hang_timeout_s, options.process_alive_threshold_s) / 4
@@ -108,10 +104,10 @@ class Supervisor:
         self._reload = Reload(
             scoreboard, self._table, self._rolling_restart, callbacks.reload, callbacks.notify
         )
-        self._status = StatusReport(
+        self._status = status.StatusReport(
             scoreboard, self._table, callbacks.notify, callbacks.watchdog_s
         )
-        self._hooks = SupervisorHooks(scoreboard, self._table)
+        self._hooks = hooks_process.SupervisorHooks(scoreboard, self._table)
         self._stop: Stop | None = None
         self._interrupted, self._exit_status = False, 0
 
@@ -122,7 +118,7 @@ class Supervisor:
         scoreboard.supervisor_name = scoreboard.supervisor_name or new_name("supervisor")
         scoreboard.started_us = time.time_ns() // 1000
         scoreboard.started_ns = monotonic_ns()
-        adopt_orphans()
+        kernel.adopt_orphans()
         emit(self._scoreboard, "supervisor.started", processes=len(self._table.children))
         freeze()
         began = monotonic()
@@ -213,7 +209,7 @@ class Supervisor:
             if wants and now >= child.backoff.due and not self._rolling_restart.covers(child):
                 self._rolling_restart.plan([Step(child, child.spec, "recycled")])
 
-    def _stop_if_misconfigured(self, exits: Iterable[ChildExit]) -> None:
+    def _stop_if_misconfigured(self, exits: Iterable[children.ChildExit]) -> None:
         """Stop if a child has found a fault of the configuration at boot.
 
         Not if it had polled once: then a job may have chosen that exit status.
@@ -221,9 +217,9 @@ class Supervisor:
         for exited in exits:
             process = exited.process
             at_boot = process.generation == 1 and not process.entry.up_s
-            refused = exited.exit_status == EXIT_CONFIGURATION
+            refused = exited.exit_status == children.EXIT_CONFIGURATION
             if refused and at_boot and not self._scoreboard.ready and self._stop is None:
-                self._exit_status = EXIT_CONFIGURATION
+                self._exit_status = children.EXIT_CONFIGURATION
                 self._begin_stop()
 
     def _handle(self, number: signal.Signals) -> None:

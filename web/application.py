@@ -10,29 +10,21 @@ from typing import Any
 from urllib.parse import quote
 
 import psycopg
-from psycopg import errors
+from psycopg.errors import QueryCanceled
 
+from jobsd import errors
 from jobsd.database.connection import OUTAGES
-from jobsd.errors import (
-    DatabaseUnreachableError,
-    Error,
-    NotFoundError,
-    RefusedError,
-    SchemaError,
-    UnknownJobError,
-)
 from jobsd.instruments.events import emit
 from jobsd.operations.shown_arguments import ShownArguments, published_names
 
 from . import acts, assets, streams
 from .guard import OWN, SAFE, Visitor, require_host, require_may, require_own_page, visitor_of
 from .http import Answer, RefusedRequest, Request, json_answer, read_request, redirect
-from .reading import PAGE_S, Connections
+from .reading import PAGE_S, Connections, Watching
 from .rendering import render
 from .routes import Asked, find
 from .settings import Environ, Settings
 from .streams import Stream
-from .watching import Watching
 
 _AWAY = "The database can't be reached now."
 _COMES = "this page comes once it can, or when you reload it"
@@ -68,22 +60,24 @@ class Application:
             return self._respond(request)
         except RefusedRequest as refused:
             return self._failed(request, refused.status, refused.sentence, refused.headers)
-        except NotFoundError as fault:
+        except errors.NotFoundError as fault:
             return self._failed(request, HTTPStatus.NOT_FOUND, _sentence(fault))
-        except (RefusedError, UnknownJobError) as fault:
+        except (errors.RefusedError, errors.UnknownJobError) as fault:
             return self._failed(request, HTTPStatus.CONFLICT, _sentence(fault))
-        except errors.QueryCanceled:
+        except QueryCanceled:
             return self._failed(request, HTTPStatus.SERVICE_UNAVAILABLE, _SLOW)
-        except (*OUTAGES, DatabaseUnreachableError) as fault:
+        except (*OUTAGES, errors.DatabaseUnreachableError) as fault:
             notes: list[str] = getattr(fault, "__notes__", [_COMES])
             away = " ".join((_AWAY, *map(_sentence, notes)))
             return self._failed(request, HTTPStatus.SERVICE_UNAVAILABLE, away, passes=True)
         except Exception as error:  # noqa: BLE001 - this is where all errors of pages end
-            if isinstance(error, Error) and not isinstance(error, SchemaError):
+            if isinstance(error, errors.Error) and not isinstance(error, errors.SchemaError):
                 return self._failed(request, HTTPStatus.BAD_REQUEST, _sentence(error))
-            if not isinstance(error, Error | psycopg.Error):
+            if not isinstance(error, errors.Error | psycopg.Error):
                 emit("web.failed", path=request.path if request else "", error=error)
-            reported = _sentence(error) if isinstance(error, Error) else "Something went wrong."
+            reported = (
+                _sentence(error) if isinstance(error, errors.Error) else "Something went wrong."
+            )
             return self._failed(request, HTTPStatus.INTERNAL_SERVER_ERROR, reported)
 
     def _respond(self, request: Request) -> Answer:

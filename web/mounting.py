@@ -6,10 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from jobsd.configuration import flags, folder, listed, load
+from jobsd.configuration import flags, folder, listed, load, users
 from jobsd.configuration.options import Options
 from jobsd.configuration.target import find_target
-from jobsd.configuration.users import users_of
 from jobsd.database.connection import Target
 
 from .application import Application
@@ -63,7 +62,7 @@ def settings_of(
         target=find,
         path=web.path,
         environment=options.environment,
-        users=users_of(web.users, environ),
+        users=users.users_of(web.users, environ),
         hosts=frozenset(web.hosts),
         trusted_header=web.trusted_header,
         trusted_proxies=web.trusted_proxies,

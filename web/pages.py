@@ -6,33 +6,22 @@ from datetime import timedelta
 from http import HTTPStatus
 from typing import Any
 
-from jobsd import machine
-from jobsd.clock import utc_now
+from jobsd import clock, machine
 from jobsd.heartbeat import log
 from jobsd.heartbeat.log import HeartbeatLogs
 from jobsd.jobs import inspect, listing, queues
-from jobsd.operations import audit, history
+from jobsd.operations import audit, history, overview
 from jobsd.operations import jobs as job_rows
 from jobsd.operations import tasks as task_rows
 from jobsd.operations.bulk import ACTS, BulkAct
 from jobsd.operations.gauges import COUNTED_MAX as QUEUED_MAX
-from jobsd.operations.overview import (
-    COUNTED_MAX,
-    Overview,
-    Totals,
-    failure_groups,
-    overview,
-    threads,
-    totals,
-)
 from jobsd.operations.processes import processes, trees
 from jobsd.operations.queues import by_urgency, queue_rows, takers
 from jobsd.operations.search import SEEN_MAX, Search, read_search
 from jobsd.recurring import runs, tasks
 
-from . import bulk, charts, http
+from . import bulk, charts, http, reading
 from .job_facts import died, progress
-from .reading import plan_each
 from .routes import Asked, Found, route
 from .strips import strips
 
@@ -55,13 +44,13 @@ _DAY = timedelta(hours=24)
 @route("/", "overview")
 def show_overview(asked: Asked) -> Found:
     """Read what `status` prints."""
-    seen = overview(asked.session, asked.threshold_s, _most(asked))
+    seen = overview.overview(asked.session, asked.threshold_s, _most(asked))
     seen.recurring[:] = map(asked.shown.task, seen.recurring)
-    counts, groups = _totals(asked), failure_groups(asked.session)
+    counts, groups = _totals(asked), overview.failure_groups(asked.session)
     more = {
         "sentence": _health(seen),
         "counts": _counts(counts),
-        "threads": threads(asked.session, seen.alive),
+        "threads": overview.threads(asked.session, seen.alive),
         "queues": by_urgency(seen.queues)[:_NAMED],
         "groups": groups[:_NAMED],
         "more_groups": groups[_NAMED:_FURTHER],
@@ -79,7 +68,7 @@ def show_jobs(asked: Asked) -> Found:
     search = read_search(query.get("q", ""), asked.shown.names)
     before = _number(query.get("before", "")) or listing.BEYOND
     within_s = _SEARCH_S if search.meant.since_s is None else _AGED_SEARCH_S
-    plan_each(asked.session)
+    reading.plan_each(asked.session)
     found = listing.listed(
         asked.session, search.meant, ROWS, before=before, seen_max=SEEN_MAX, within_s=within_s
     )
@@ -151,7 +140,7 @@ def show_tasks(asked: Asked) -> Found:
 @route("/recurring/<key>", "task")
 def show_task(asked: Asked) -> Found:
     """Read one recurring task, its next runs and its last runs."""
-    now = utc_now()
+    now = clock.utc_now()
     task = tasks.get(asked.session, asked.names["key"])
     latest = runs.history(asked.session, task.key, 20)
     late = task_rows.why_late(task, latest[0] if latest else None, now)
@@ -185,7 +174,7 @@ def show_heartbeats(asked: Asked) -> Found:
     more = {
         "latest": latest,
         "gaps": [{**asdict(gap), "duration_s": gap.duration_s} for gap in gaps[-20:][::-1]],
-        "strips": strips(beats, utc_now()),
+        "strips": strips(beats, clock.utc_now()),
         "live": "heartbeats",
     }
     return Found([asdict(beat) for beat in beats[:100]], more)
@@ -224,21 +213,21 @@ def _of_chosen(states: set[str]) -> list[BulkAct]:
 
 def _most(asked: Asked) -> int:
     """Return how many jobs of a queue are counted: pages say that there are more."""
-    return QUEUED_MAX if asked.request.is_api else COUNTED_MAX + 1
+    return QUEUED_MAX if asked.request.is_api else overview.COUNTED_MAX + 1
 
 
-def _totals(asked: Asked) -> Totals:
-    return totals(asked.session, scheduled=0, newest=_NEWEST)
+def _totals(asked: Asked) -> overview.Totals:
+    return overview.totals(asked.session, scheduled=0, newest=_NEWEST)
 
 
-def _counts(found: Totals) -> list[tuple[str, str]]:
+def _counts(found: overview.Totals) -> list[tuple[str, str]]:
     """Return the number of jobs in each state, as far as they were counted."""
     states = ("ready", "claimed", "scheduled", "blocked", "failed", "finished", "discarded")
     lost = [("lost", f"{found.lost:,}")] if found.lost else []
     return [*((state, found.shown(state)) for state in states), *lost]
 
 
-def _health(seen: Overview) -> tuple[str, str]:
+def _health(seen: overview.Overview) -> tuple[str, str]:
     """Return whether all is well, "good", "warning" or "bad", and a sentence."""
     dead = [row for row in seen.processes if row["life"] != "alive"]
     if not seen.running:

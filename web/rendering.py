@@ -11,8 +11,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from jobsd.jobs.shown_keys import shown_key
-from jobsd.operations.call_text import call_text
 from jobsd.operations.overview import COUNTED_MAX
+from jobsd.operations.shown_arguments import call_text
 from jobsd.operations.words import as_json, capped, counted, length, when
 from jobsd.text import one_line
 

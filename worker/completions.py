@@ -14,8 +14,8 @@ from jobsd.instruments.events import emit
 from jobsd.jobs import completion, limits
 from jobsd.jobs.claims import InClaim
 from jobsd.jobs.completion import Request
+from jobsd.performing.interrupter import facts_of
 from jobsd.performing.perform import SUCCESS, Run
-from jobsd.performing.seats import facts_of
 from jobsd.processes.context import Context
 
 from .asynchronous import Asynchronous

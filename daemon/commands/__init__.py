@@ -1,1 +1,1 @@
-"""The commands, a file for each: each has a `command`, which `cli` calls by the file's name."""
+"""The commands. `cli` loads the module of one by its name when it is called."""

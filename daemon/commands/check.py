@@ -1,41 +1,41 @@
-"""`check`: all faults of the configuration at once, without a database."""
+"""`check`, `config` and `doctor`: whether all that jobsd needs is in order."""
 
-import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
-from pathlib import Path
 
 import click
 
-from jobsd.configuration.flags import Flags
-from jobsd.configuration.options import Options
-from jobsd.daemon.output import Result, Value
-from jobsd.daemon.statuses import CONFIGURATION, DONE
-from jobsd.daemon.verbs import Verb
+from jobsd.daemon.output import Result, Table, Value, colored
+from jobsd.daemon.project import Project
+from jobsd.daemon.statuses import CONFIGURATION, DONE, FAILED, UNREACHABLE
+from jobsd.daemon.table import Column
+from jobsd.daemon.values import plain
+from jobsd.daemon.verbs import Noun, Verb, chosen_format, on_project
 from jobsd.errors import Fault
 
-_EXAMPLES = """
+_CHECK_EXAMPLES = """
 check
 check -c config/queue.yml -r config/recurring.yml
 check --json
 """
 
 
-@click.command(cls=Verb, examples=_EXAMPLES)
+@click.command(cls=Verb, examples=_CHECK_EXAMPLES)
 @click.option("-c", "--config", metavar="FILE", help="Env: JOBSD_CONFIG.")
 @click.option("-r", "--recurring", metavar="FILE", help="Env: JOBSD_RECURRING_SCHEDULE.")
 @click.option("--import", "imports", metavar="MODULE", multiple=True, help="As in `start`.")
-def command(config: str | None, recurring: str | None, imports: tuple[str, ...]) -> Result:
+def check_command(
+    config: str | None, recurring: str | None, imports: tuple[str, ...]
+) -> Result:
     """Report every configuration error; needs no database and starts nothing.
 
     It imports the modules of `import:`, and compares recurring tasks with the jobs that they
     name. Exit status 0, or 78 when there are faults.
     """
     from jobsd.configuration.faults import report
-    from jobsd.configuration.flags import Flags
     from jobsd.instruments.redaction import redacted
 
-    faults, warnings = _examine(Flags(config=config, recurring=recurring, imports=imports))
+    faults, warnings = _examine(Project(config=config, recurring=recurring, imports=imports))
     # What a module says that can't be imported is in it too.
     document = redacted(
         {
@@ -52,26 +52,65 @@ def command(config: str | None, recurring: str | None, imports: tuple[str, ...])
     )
 
 
-def _examine(flags: Flags) -> tuple[tuple[Fault, ...], tuple[str, ...]]:
-    from jobsd.configuration.folder import project_root
-    from jobsd.configuration.load import examine
-    from jobsd.daemon.import_check import check_imports
-    from jobsd.daemon.unattended import kept_history
+def _examine(project: Project) -> tuple[tuple[Fault, ...], tuple[str, ...]]:
+    from jobsd.daemon import import_check, unattended
 
-    examined = examine(project_root(Path.cwd(), os.environ), os.environ, flags)
+    examined = project.examine()
     faults, options = examined.faults, examined.options
-    if faults and not _knows_modules(faults, options):
+    if faults and not _knows_modules(faults, options.config, options.imports):
         return faults, options.warnings
-    imported = check_imports(options)
+    imported = import_check.check_imports(options)
     if faults or imported.faults:
         return (*faults, *imported.faults), options.warnings
-    return (), (*options.warnings, *imported.warnings, *kept_history(options))
+    return (), (*options.warnings, *imported.warnings, *unattended.kept_history(options))
 
 
-def _knows_modules(faults: Iterable[Fault], options: Options) -> bool:
+def _knows_modules(faults: Iterable[Fault], config: str, imports: Sequence[str]) -> bool:
     """Return whether `import:` was read although something else is wrong.
 
     With a module left out that is misspelt, more would be reported than is wrong.
     """
-    queue_file = any(fault.source.partition(":")[0] == options.config for fault in faults)
-    return bool(options.imports) or not queue_file
+    queue_file = any(fault.source.partition(":")[0] == config for fault in faults)
+    return bool(imports) or not queue_file
+
+
+@click.group(cls=Noun, examples="config show\nconfig show --json", default="show")
+def config_command() -> None:
+    """Show the configuration as the daemon would read it."""
+
+
+@config_command.command(cls=Verb, table=True, examples="config show\nconfig show --json")
+@on_project
+def show(project: Project) -> Result:
+    """Show every setting: its value, and the flag, variable or line that sets it.
+
+    Needs no database; passwords are left out. Exit status 78 when a setting can't be read.
+    """
+    from jobsd.daemon.config_list import COLUMNS, settings
+
+    form = chosen_format()
+    rows = list(settings(project, for_people=form.terminal and not form.as_json))
+    return Result(rows, (Table(rows, COLUMNS),))
+
+
+_DOCTOR_COLUMNS = (
+    Column("level", style=colored),
+    Column("subject"),
+    Column("message", show=plain, rank=1, wraps=True),
+)
+
+
+@click.command(cls=Verb, examples="doctor\ndoctor --json")
+@on_project
+def doctor_command(project: Project) -> Result:
+    """Examine configuration, database, processes, jobs and tasks; rate each OK, WARN or FAIL.
+
+    Exit status 1 when anything fails, 4 when the database can't be reached.
+    """
+    from jobsd.daemon.doctor import examine
+
+    findings = list(examine(project))
+    failed = {found.subject for found in findings if found.level == "FAIL"}
+    rows = [finding.facts() for finding in findings]
+    status = UNREACHABLE if "database" in failed else FAILED if failed else DONE
+    return Result(rows, (Table(rows, _DOCTOR_COLUMNS, heading=False),), status=status)

@@ -30,24 +30,23 @@ def command() -> None:
 @on_project
 def migrate(project: Project, *, dry_run: bool) -> Result:
     """Bring the tables to this version; prints the steps that were applied."""
-    from jobsd.database.migrate import migrate as apply
-    from jobsd.database.migrate import missing
-    from jobsd.database.steps import latest_version
+    from jobsd.database import migrate as tables
+    from jobsd.database import steps
 
     if dry_run:
         with project.session(any_schema=True) as session:
-            names = missing(session)
-        facts = {"version": latest_version(), "dry_run": True, "missing": names}
+            names = tables.missing(session)
+        facts = {"version": steps.latest_version(), "dry_run": True, "missing": names}
         sentence = "" if names else "nothing is missing"
         return Result(facts, [Value(name) for name in names], sentence)
-    steps = project.database.prepare(note)
+    applied = project.database.prepare(note)
     with project.session(any_schema=True, makes=True) as session:
-        steps += apply(session.target, note)
-    needed = latest_version()
+        applied += tables.migrate(session.target, note)
+    needed = steps.latest_version()
     return Result(
-        {"version": needed, "applied": steps},
-        [Value(step) for step in steps],
-        "" if steps else f"the tables are already at version {needed}",
+        {"version": needed, "applied": applied},
+        [Value(step) for step in applied],
+        "" if applied else f"the tables are already at version {needed}",
     )
 
 
@@ -55,24 +54,22 @@ def migrate(project: Project, *, dry_run: bool) -> Result:
 @on_project
 def status(project: Project) -> Result:
     """Show the database and its tables' version; exit status 1 if jobsd can't use them."""
-    from jobsd.database.connection import redact
-    from jobsd.database.migrate import version
-    from jobsd.database.steps import latest_version, newest_supported, oldest_supported
+    from jobsd.database import connection, migrate, steps
 
     with project.session(any_schema=True) as session:
-        found = version(session)
+        found = migrate.version(session)
         server = session.connection.info.parameter_status("server_version")
-    current = latest_version() <= found <= newest_supported()
+    current = steps.latest_version() <= found <= steps.newest_supported()
     return facts(
         {
-            "database": redact(session.target.url),
+            "database": connection.redact(session.target.url),
             "embedded": project.database.server is not None,
             "server_version": server,
             "schema": session.target.schema,
             "version": found,
-            "needed_version": latest_version(),
-            "oldest_supported": oldest_supported(),
-            "newest_supported": newest_supported(),
+            "needed_version": steps.latest_version(),
+            "oldest_supported": steps.oldest_supported(),
+            "newest_supported": steps.newest_supported(),
             "current": current,
         },
         status=DONE if current else FAILED,
@@ -141,12 +138,10 @@ def psql(database_url: str | None, arguments: Iterable[str]) -> None:
 
     All other options are passed to psql.
     """
-    from jobsd.configuration.flags import Flags
-    from jobsd.daemon.project import Project
     from jobsd.daemon.psql import become_psql
 
     # Without the option -c of the other commands, which is one of psql's.
-    become_psql(Project(Flags(database_url=database_url)), tuple(arguments))
+    become_psql(Project(database_url=database_url), tuple(arguments))
 
 
 @command.command(cls=Verb, examples="db stop")

@@ -1,4 +1,4 @@
-"""`enqueue`: enqueue a job by its name."""
+"""`enqueue` and `perform`: a job by its name, for a worker, or here and now."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jobsd.daemon.calls import read_call
+from jobsd.daemon import calls, foreground, statuses
 from jobsd.daemon.output import Result, Value
 from jobsd.daemon.program import error
 from jobsd.daemon.project import Project
-from jobsd.daemon.statuses import REFUSED
 from jobsd.daemon.verbs import DURATION, Verb, args_json, on_project
 from jobsd.errors import Error
 
 if TYPE_CHECKING:
-    from jobsd.jobs.enqueue import EnqueuedJob
+    from jobsd.jobs.draft import EnqueuedJob
 
-_EXAMPLES = """
+
+_ENQUEUE_EXAMPLES = """
 enqueue HeartbeatJob
 enqueue app.mail.welcome '[42]' --queue mail --priority -5
 enqueue app.mail.welcome '{"user_id": 42}' --in 10m
@@ -27,7 +27,7 @@ enqueue DailyCleanupJob --at '2030-01-01 03:00 Europe/Paris'
 """
 
 
-@click.command(cls=Verb, examples=_EXAMPLES)
+@click.command(cls=Verb, examples=_ENQUEUE_EXAMPLES)
 @click.argument("name")
 @args_json
 @click.option("--queue", metavar="NAME", help="The queue, instead of the job's own.")
@@ -41,7 +41,7 @@ enqueue DailyCleanupJob --at '2030-01-01 03:00 Europe/Paris'
     help="When to run it: ISO 8601, with an offset or a zone, else in the zone of queue.yml.",
 )
 @on_project
-def command(  # noqa: PLR0913 - the options of an enqueue
+def enqueue_command(  # noqa: PLR0913 - the options of an enqueue
     project: Project,
     /,
     *,
@@ -63,7 +63,7 @@ def command(  # noqa: PLR0913 - the options of an enqueue
     if wait_s is not None and at is not None:
         raise click.UsageError("use --in or --at, not both", click.get_current_context())
     project.load_jobs()
-    call = read_call(name, arguments)
+    call = calls.read_call(name, arguments)
     wait_until = None if at is None else _moment(at, project)
     try:
         plain = draft(call.definition, call.args, call.kwargs)
@@ -82,7 +82,7 @@ def enqueued(job: EnqueuedJob, what: str) -> Result:
     if job.id is not None:
         return Result(fields, (Value(job.id, f"job {job.id} ({job.state}): {what}"),))
     error("the concurrency limit is reached, and this job does not wait: nothing was enqueued")
-    return Result(fields, status=REFUSED)
+    return Result(fields, status=statuses.REFUSED)
 
 
 def _moment(text: str, project: Project) -> datetime:
@@ -113,3 +113,23 @@ def _moment(text: str, project: Project) -> datetime:
         fault = f"there is no {moment:%H:%M} on {moment:%Y-%m-%d} in {counts}: clocks skip it"
         raise click.BadParameter(fault, param_hint="'--at'")
     return meant
+
+
+_PERFORM_EXAMPLES = """
+perform HeartbeatJob
+perform app.mail.welcome '[42]'
+perform app.reports.monthly '{"month": "2030-01"}' --debug
+"""
+
+
+@click.command(cls=Verb, prints=False, examples=_PERFORM_EXAMPLES)
+@click.argument("name")
+@args_json
+@on_project
+def perform_command(project: Project, name: str, arguments: str) -> int:
+    """Run the job NAME in this process, without the queue.
+
+    Its output goes to stdout, its log to stderr. Exit status 1 if it raises an exception. A
+    database is needed only if the job uses it.
+    """
+    return foreground.run_here(project, lambda: foreground.calling(name, arguments))

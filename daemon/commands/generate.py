@@ -1,19 +1,14 @@
 """`generate`: files for other programs: for those that start ours, for shells, for man."""
 
-from __future__ import annotations
-
 import os
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import click
 
 from jobsd.daemon import completion
 from jobsd.daemon.output import Result, document
+from jobsd.daemon.project import Project
 from jobsd.daemon.verbs import Noun, Verb
-
-if TYPE_CHECKING:
-    from jobsd.configuration.options import Options
 
 _EXAMPLES = """
 generate procfile > Procfile
@@ -34,9 +29,7 @@ def command() -> None:
 @command.command(cls=Verb, examples="generate procfile > Procfile")
 def procfile() -> Result:
     """Write a Procfile that runs the daemon, and the migration in the release phase."""
-    from jobsd.daemon import generate
-
-    return document("procfile", "\n".join(generate.procfile(_options())))
+    return _made("procfile")
 
 
 @command.command(cls=Verb, examples="generate crontab | crontab -")
@@ -45,25 +38,19 @@ def crontab() -> Result:
 
     Each task runs in a process of its own; nothing is enqueued.
     """
-    from jobsd.daemon import generate
-
-    return document("crontab", "\n".join(generate.crontab(_options(tasks=True))))
+    return _made("crontab")
 
 
 @command.command(cls=Verb, examples="generate dokku > app.json")
 def dokku() -> Result:
     """Write an app.json for Dokku: how many processes `jobs`, the migration, a health check."""
-    from jobsd.daemon import generate
-
-    return document("dokku", generate.dokku(_options()))
+    return _made("dokku")
 
 
 @command.command(cls=Verb, examples="generate kamal >> config/deploy.yml")
 def kamal() -> Result:
     """Write the role `job` for Kamal's config/deploy.yml."""
-    from jobsd.daemon import generate
-
-    return document("kamal", "\n".join(generate.kamal(_options())))
+    return _made("kamal")
 
 
 @command.command(
@@ -76,25 +63,19 @@ def systemd() -> Result:
     The unit runs as the owner of the project's folder, or as `jobsd` where that is root. It
     reads the URL of the database from /etc/jobsd/env.
     """
-    from jobsd.daemon import service_unit
-
-    return document("systemd", service_unit.unit(_options(), os.environ))
+    return _made("systemd")
 
 
 @command.command(cls=Verb, examples="generate dockerfile > Dockerfile")
 def dockerfile() -> Result:
     """Write a Dockerfile that installs the project in /app and runs the daemon."""
-    from jobsd.daemon import orchestration
-
-    return document("dockerfile", orchestration.dockerfile(_options()).rstrip())
+    return _made("dockerfile")
 
 
 @command.command(cls=Verb, examples="generate compose > compose.yaml")
 def compose() -> Result:
     """Write a compose.yaml that migrates the database and then runs the daemon."""
-    from jobsd.daemon import orchestration
-
-    return document("compose", orchestration.compose(_options()).rstrip())
+    return _made("compose")
 
 
 @command.command(cls=Verb, examples="generate kubernetes | kubectl apply -f -")
@@ -104,25 +85,19 @@ def kubernetes() -> Result:
     Each entry of `workers` gets a Deployment; another one runs dispatchers and scheduler. They
     read the URL of the database from the Secret `jobsd`, key `database-url`.
     """
-    from jobsd.daemon import orchestration
-
-    return document("kubernetes", orchestration.kubernetes(_options(tasks=True)).rstrip())
+    return _made("kubernetes")
 
 
 @command.command(cls=Verb, examples="generate grafana > jobsd.json")
 def grafana() -> Result:
     """Write a Grafana dashboard that shows all metrics of jobsd."""
-    from jobsd.daemon import generate
-
-    return document("grafana", generate.grafana().rstrip())
+    return _made("grafana")
 
 
 @command.command(cls=Verb, examples="generate prometheus > jobsd.rules.yml")
 def prometheus() -> Result:
     """Write the Prometheus alerts; comments in front say how to scrape this project."""
-    from jobsd.daemon import generate
-
-    return document("prometheus", "\n".join(generate.prometheus(_options())))
+    return _made("prometheus")
 
 
 @command.command(
@@ -147,11 +122,21 @@ def man() -> Result:
     return document("man", page())
 
 
-def _options(*, tasks: bool = False) -> Options:
-    """Return the project's configuration, with the recurring tasks where they count."""
-    from jobsd.configuration.flags import Flags
-    from jobsd.configuration.folder import project_root
-    from jobsd.configuration.load import load, load_for_commands
+def _made(kind: str) -> Result:
+    """Return the file of this kind, made from the project's configuration."""
+    from jobsd.daemon import generate, orchestration, service_unit
 
-    read = load if tasks else load_for_commands
-    return read(project_root(Path.cwd(), os.environ), os.environ, Flags())
+    project = Project()
+    makers: dict[str, Callable[[], str]] = {
+        "compose": lambda: orchestration.compose(project.options).rstrip(),
+        "crontab": lambda: "\n".join(generate.crontab(project.read_options())),
+        "dockerfile": lambda: orchestration.dockerfile(project.options).rstrip(),
+        "dokku": lambda: generate.dokku(project.options),
+        "grafana": lambda: generate.grafana().rstrip(),
+        "kamal": lambda: "\n".join(generate.kamal(project.options)),
+        "kubernetes": lambda: orchestration.kubernetes(project.read_options()).rstrip(),
+        "procfile": lambda: "\n".join(generate.procfile(project.options)),
+        "prometheus": lambda: "\n".join(generate.prometheus(project.options)),
+        "systemd": lambda: service_unit.unit(project.options, os.environ),
+    }
+    return document(kind, makers[kind]())

@@ -1,10 +1,13 @@
-"""`heartbeat`: what the heartbeat job has written."""
+"""`heartbeat` and `health`: what the heartbeat job has written, and what that says."""
 
 from __future__ import annotations
 
+import contextlib
+from collections import Counter
+from collections.abc import Generator
 from dataclasses import asdict
-from datetime import timedelta
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,13 +15,15 @@ from jobsd.daemon.output import Result, Table, Value, rows
 from jobsd.daemon.project import Project
 from jobsd.daemon.statuses import DONE, FAILED
 from jobsd.daemon.table import Column
-from jobsd.daemon.values import brief_moment
+from jobsd.daemon.values import brief_moment, json_text
 from jobsd.daemon.verbs import DURATION, Noun, Verb, on_project
 
 if TYPE_CHECKING:
+    from jobsd.database.connection import Session
     from jobsd.heartbeat.log import HeartbeatLogs
 
-_COLUMNS = (
+
+_HEARTBEAT_COLUMNS = (
     Column("executed_at", "EXECUTED"),
     Column("environment", rank=1),
     Column("hostname", "HOST"),
@@ -31,7 +36,7 @@ _GAP_COLUMNS = (
 )
 _NONE = "no heartbeat recorded yet"
 
-_EXAMPLES = """
+_HEARTBEAT_EXAMPLES = """
 heartbeat latest
 heartbeat recent -n 10 --since 1h
 heartbeat verify --within 10m
@@ -48,25 +53,25 @@ _limit = click.option(
 _LIMIT, _LIMIT_MAX = 10, 10_000
 
 
-@click.group(cls=Noun, examples=_EXAMPLES, default="latest")
-def command() -> None:
+@click.group(cls=Noun, examples=_HEARTBEAT_EXAMPLES, default="latest")
+def heartbeat_command() -> None:
     """Query the recorded heartbeats: the last ones, one host's, gaps."""
 
 
-@command.command(cls=Verb, table=True, examples="heartbeat latest\nheartbeat latest --json")
+@heartbeat_command.command(
+    cls=Verb, table=True, examples="heartbeat latest\nheartbeat latest --json"
+)
 @on_project
 def latest(project: Project) -> Result:
     """Show the last heartbeat; exit 1 when there is none."""
-    from jobsd.heartbeat.log import HeartbeatLogs
-
-    with project.session() as session:
-        beat = HeartbeatLogs(session=session).latest()
+    with _logs_of(project) as logs:
+        beat = logs.latest()
     if beat is None:
         return Result(None, sentence=_NONE, status=FAILED)
-    return Result(asdict(beat), (Table([asdict(beat)], _COLUMNS),))
+    return Result(asdict(beat), (Table([asdict(beat)], _HEARTBEAT_COLUMNS),))
 
 
-@command.command(
+@heartbeat_command.command(
     cls=Verb, table=True, examples="heartbeat recent -n 10\nheartbeat recent --since 1h"
 )
 @_limit
@@ -74,14 +79,11 @@ def latest(project: Project) -> Result:
 @on_project
 def recent(project: Project, limit: int | None, since_s: float | None) -> Result:
     """List the last heartbeats, the latest first."""
-    from jobsd.heartbeat.log import HeartbeatLogs
-
-    with project.session() as session:
-        beats = HeartbeatLogs(session=session)
-        return _listed(beats, limit, since_s)
+    with _logs_of(project) as logs:
+        return _listed(logs, limit, since_s)
 
 
-@command.command(cls=Verb, examples="heartbeat verify\nheartbeat verify --within 10m")
+@heartbeat_command.command(cls=Verb, examples="heartbeat verify\nheartbeat verify --within 10m")
 @click.option(
     "--within",
     "within_s",
@@ -93,10 +95,7 @@ def recent(project: Project, limit: int | None, since_s: float | None) -> Result
 @on_project
 def verify(project: Project, within_s: float) -> Result:
     """Check whether the last heartbeat is recent: exit status 0 if it is, 1 if not."""
-    from jobsd.heartbeat.log import HeartbeatLogs
-
-    with project.session() as session:
-        logs = HeartbeatLogs(session=session)
+    with _logs_of(project) as logs:
         is_recent, beat = logs.verify_recent(within_s), logs.latest()
     age = "no heartbeat recorded yet" if beat is None else brief_moment(beat.executed_at)
     sentence = f"the last heartbeat is {'recent' if is_recent else 'not recent'}: {age}"
@@ -107,21 +106,20 @@ def verify(project: Project, within_s: float) -> Result:
     )
 
 
-@command.command("by-host", cls=Verb, table=True, examples="heartbeat by-host web-1")
+@heartbeat_command.command("by-host", cls=Verb, table=True, examples="heartbeat by-host web-1")
 @click.argument("host")
 @_limit
 @click.option("--since", "since_s", type=DURATION, help="Only those since: 30s, 1h, 2d.")
 @on_project
 def by_host(project: Project, host: str, limit: int | None, since_s: float | None) -> Result:
     """List the last heartbeats of one machine, the latest first."""
-    from jobsd.heartbeat.log import HeartbeatLogs
-
-    with project.session() as session:
-        logs = HeartbeatLogs(session=session).by_hostname(host)
-        return _listed(logs, limit, since_s, f"no heartbeat of host {host!r}")
+    with _logs_of(project) as logs:
+        return _listed(logs.by_hostname(host), limit, since_s, f"no heartbeat of host {host!r}")
 
 
-@command.command(cls=Verb, table=True, examples="heartbeat gaps --every 5m --since 24h")
+@heartbeat_command.command(
+    cls=Verb, table=True, examples="heartbeat gaps --every 5m --since 24h"
+)
 @click.option(
     "--every",
     "every_s",
@@ -159,6 +157,14 @@ def gaps(project: Project, every_s: float, since_s: float) -> Result:
     return rows(listed, _GAP_COLUMNS, empty=none, status=FAILED if found else DONE)
 
 
+@contextlib.contextmanager
+def _logs_of(project: Project) -> Generator[HeartbeatLogs]:
+    from jobsd.heartbeat.log import HeartbeatLogs
+
+    with project.session() as session:
+        yield HeartbeatLogs(session=session)
+
+
 def _listed(
     logs: HeartbeatLogs, limit: int | None, since_s: float | None, none: str = _NONE
 ) -> Result:
@@ -166,4 +172,59 @@ def _listed(
     found = [asdict(beat) for beat in logs.recent(most, since_s)]
     cut_off = limit is None and len(found) == most
     more = f"the latest {most:,}; use -n for more, or --since 1h for a time" if cut_off else ""
-    return Result(found, (Table(found, _COLUMNS),), more if found else none)
+    return Result(found, (Table(found, _HEARTBEAT_COLUMNS),), more if found else none)
+
+
+@click.command(cls=Verb, examples="health\nhealth --within 15m")
+@click.option(
+    "--within",
+    "within_s",
+    type=DURATION,
+    help="How old the last heartbeat may be; default: two periods of its task.",
+)
+@on_project
+def health_command(project: Project, within_s: float | None) -> Result:
+    """Print `{"healthy": …, "last_heartbeat": …}`; exit status 0 if healthy, 1 if not.
+
+    The rule is that of /healthz. If there is a heartbeat task, the last heartbeat that the
+    scheduler enqueued must be recent; a daemon that has just started has time for its first
+    one. If there is none, a process of each kind must be alive. `judged_by` names the rule
+    that was used. With --within, only the heartbeat counts.
+    """
+    with project.session() as session:
+        status = _judged(project, session, within_s)
+    # It prints JSON anyhow.
+    return Result(
+        status, (Value(json_text(status)),), status=DONE if status["healthy"] else FAILED
+    )
+
+
+def _judged(project: Project, session: Session, given_s: float | None) -> dict[str, Any]:
+    from jobsd.heartbeat.log import HeartbeatLogs, status_of
+    from jobsd.operations.processes import processes
+    from jobsd.supervisor.monitor.health import WITHIN_S, Expected
+
+    examined = project.examine()
+    # With faults in the tasks nobody knows what was promised.
+    expected = Expected({}, WITHIN_S) if examined.faults else Expected.by(examined.options)
+    within_s = expected.heartbeat_within_s
+    beats = HeartbeatLogs(
+        session=session, of_tasks=within_s is not None and not examined.faults
+    )
+    status = status_of(beats, given_s or within_s or WITHIN_S)
+    if given_s is not None:
+        return status
+    threshold_s = project.options.supervisor.process_alive_threshold_s
+    living = [row for row in processes(session, threshold_s) if row["life"] == "alive"]
+    if within_s is None:
+        up = Counter(row["kind"] for row in living)
+        good = all(up[kind] for kind in expected.processes)
+        return {**status, "healthy": good, "judged_by": "processes"}
+    ages_s = [_age_s(row["created_at"]) for row in living if row["kind"] == "supervisor"]
+    if not status["healthy"] and ages_s and max(ages_s) <= within_s:
+        return {**status, "healthy": True, "judged_by": "time since the start"}
+    return {**status, "judged_by": "heartbeat"}
+
+
+def _age_s(moment: datetime) -> float:
+    return (datetime.now(UTC) - moment).total_seconds()

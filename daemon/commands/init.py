@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from jobsd import errors, text
 from jobsd.daemon import output, table, values, verbs
 from jobsd.daemon.program import note
-from jobsd.errors import Error
-from jobsd.text import one_line
 
 if TYPE_CHECKING:
     from jobsd.daemon.found_project import FoundProject
@@ -26,18 +25,19 @@ def command(folder: str) -> output.Result:
     Django, Flask or FastAPI project, or one with a package, the sample job is put beside its
     modules.
     """
-    from jobsd.daemon.found_project import find_project
-    from jobsd.daemon.new_project import sample_file, write_project
+    from jobsd.daemon import found_project, new_project
 
     try:
-        found = find_project(Path(folder))
-        written = write_project(Path(folder), found)
+        found = found_project.find_project(Path(folder))
+        written = new_project.write_project(Path(folder), found)
     except OSError as fault:
-        raise Error(
+        raise errors.Error(
             f"can't make a project in {folder}: {fault.strerror}: {fault.filename}"
         ) from fault
     if not verbs.chosen_format().as_json:
-        forgotten = written[sample_file(found)] == "made" != written["config/queue.yml"]
+        forgotten = (
+            written[new_project.sample_file(found)] == "made" != written["config/queue.yml"]
+        )
         _say(folder, found, forgotten=forgotten)
     rows = [{"what": what, "file": name} for name, what in written.items()]
     columns = (table.Column("what", show=values.plain), table.Column("file", show=values.plain))
@@ -56,6 +56,6 @@ def _say(folder: str, found: FoundProject, *, forgotten: bool) -> None:
         note('hint: add "jobsd.django" to INSTALLED_APPS')
     if found.framework == "Flask":
         note("hint: `jobsd.flask.Jobs(app)` gives jobs the context of your application")
-    where = [] if folder == "." else [f"cd {one_line(quote(folder))}"]
+    where = [] if folder == "." else [f"cd {text.one_line(quote(folder))}"]
     for number, line in enumerate([*where, *next_commands(found)]):
         note(f"{'      ' if number else 'next: '}{line}")

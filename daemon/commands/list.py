@@ -2,23 +2,65 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.shell_completion import CompletionItem
 
-from jobsd.daemon.job_search import SEARCH, search_text
+from jobsd.daemon import completion
 from jobsd.daemon.job_selection import Filters, filtered
 from jobsd.daemon.output import Result, Table, colored
 from jobsd.daemon.program import note
 from jobsd.daemon.project import Project
-from jobsd.daemon.shown_arguments import shown_arguments
 from jobsd.daemon.table import Column
 from jobsd.daemon.values import brief_moment, number, plain, when
 from jobsd.daemon.verbs import Verb, chosen_format, on_project
+from jobsd.states import STATES
 
 if TYPE_CHECKING:
     from jobsd.jobs.listing import Filter, Listed
+
+
+_KEYS = ("class:", "queue:", "state:", "error:", "key:", "host:", "before:", "after:", "args.")
+_WITH_SPACES = re.compile(r'([a-z]+(?:\.[^\s:"]+)?:)?([^"]*\s[^"]*)')
+
+
+class _Search(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic since click 8.5
+    """A part of a search; a shell offers the names, and behind some of them what there is."""
+
+    name = "text"
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Return the parts that begin so."""
+        del ctx, param
+        key, colon, begun = incomplete.partition(":")
+        if not colon:
+            found = [each for each in _KEYS if each.startswith(incomplete)]
+        elif key == "state":
+            found = [f"state:{each}" for each in STATES if each.startswith(begun)]
+        elif key in {"class", "queue"}:
+            found = [f"{key}:{each.value}" for each in completion.names(key, begun)]
+        else:
+            found = []
+        return [CompletionItem(each) for each in found]
+
+
+SEARCH = _Search()
+
+
+def search_text(parts: Sequence[str]) -> str:
+    """Return one search of words that a shell has cut: what it took for one word stays one."""
+    return parts[0] if len(parts) == 1 else " ".join(map(_quoted, parts))
+
+
+def _quoted(part: str) -> str:
+    found = _WITH_SPACES.fullmatch(part)
+    return f'{found[1] or ""}"{found[2]}"' if found else part
 
 
 def _text(value: object) -> str:
@@ -91,7 +133,7 @@ def command(project: Project, *, search: tuple[str, ...], filters: Filters) -> R
     within_s = _SEARCH_S if selected.since_s is None else None
     with project.session() as session:
         found = listed(session, selected, limit, within_s=within_s)
-    rows = jobs.rows(found.jobs, shown_arguments(project))
+    rows = jobs.rows(found.jobs, project.shown_arguments)
     _note_how_far(found)
     if chosen_format().as_json:
         return Result(rows)
@@ -126,7 +168,7 @@ def _none(selected: Filter, found: Listed) -> str:
 
 
 def _for_people(row: dict[str, Any]) -> dict[str, Any]:
-    from jobsd.operations.call_text import call_text
+    from jobsd.operations.shown_arguments import call_text
 
     error = row["error"]
     return {

@@ -1,4 +1,4 @@
-"""`logs`: the lines of the log, of its file or of the journal."""
+"""`logs` and `audit`: what has happened, and what somebody has done by hand."""
 
 from __future__ import annotations
 
@@ -11,17 +11,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from jobsd.daemon.output import Format, Result, print_line
+from jobsd import late
+from jobsd.daemon import values
+from jobsd.daemon.output import Format, Result, Table, print_line
 from jobsd.daemon.project import Project
+from jobsd.daemon.table import Column
 from jobsd.daemon.verbs import DURATION, JOB_ID, Verb, chosen_format, on_project
-from jobsd.late import dataclass
 
 if TYPE_CHECKING:
     from jobsd.daemon.log_reader import Line
 
+
 LINES = 100
 
-_EXAMPLES = """
+_LOGS_EXAMPLES = """
 logs
 logs --follow --level warning
 logs --job 42
@@ -30,7 +33,7 @@ logs --class 'app.billing.*' --json
 """
 
 
-@dataclass(frozen=True, slots=True)
+@late.dataclass(frozen=True, slots=True)
 class _Lines:
     """Lines of the log: as people read them on a terminal, as they are written in a pipe."""
 
@@ -55,7 +58,7 @@ def _pattern(
         ) from None
 
 
-@click.command(cls=Verb, examples=_EXAMPLES)
+@click.command(cls=Verb, examples=_LOGS_EXAMPLES)
 @click.option("-f", "--follow", is_flag=True, help="Keep printing new lines.")
 @click.option(
     "--level",
@@ -79,7 +82,7 @@ def _pattern(
 @click.option("--since", "since_s", type=DURATION, help="Only lines that are no older.")
 @click.option("-n", "--lines", "count", type=click.IntRange(0), help="How many lines.")
 @on_project
-def command(project: Project, /, **options: Any) -> Result:  # noqa: ANN401 - click's
+def logs_command(project: Project, /, **options: Any) -> Result:  # noqa: ANN401 - click's
     """Print the log: its file (`logs.file`), or the journal of the unit that runs it.
 
     It prints the last 100 lines that match, or with --since all that do. It does not read
@@ -108,3 +111,41 @@ def _print_now(found: Iterable[Line]) -> None:
     for text in _Lines(found).lines(chosen_format()):
         print_line(text)
     sys.stdout.flush()
+
+
+def _text(value: object) -> str:
+    return values.plain(value) or "-"
+
+
+_AUDIT_COLUMNS = (
+    Column("id", show=values.number, right=True),
+    Column("acted_at", "WHEN", rank=2, brief=values.brief_moment),
+    Column("actor", "WHO", rank=1, show=_text, cuts=True),
+    Column("via", rank=4),
+    Column("act"),
+    Column("target", "ON", rank=1, show=_text, cuts=True, least=20),
+    Column("jobs", rank=3, right=True),
+    Column("ended_at", "ENDED", rank=5, brief=values.brief_moment),
+)
+
+
+@click.command(cls=Verb, table=True, examples="audit\naudit -n 200 --json")
+@click.option(
+    *("-n", "--limit"),
+    type=click.IntRange(1, 10_000),
+    default=20,
+    show_default=True,
+    help="How many acts to list.",
+)
+@on_project
+def audit_command(project: Project, limit: int) -> Result:
+    """List what was done by hand, by commands or on the dashboard, the latest first."""
+    from jobsd.operations import audit
+
+    with project.session() as session:
+        rows = audit.rows(session, limit)
+    return Result(
+        rows,
+        (Table(rows, _AUDIT_COLUMNS),),
+        "" if rows else "nothing has been done by hand yet",
+    )

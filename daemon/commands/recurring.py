@@ -1,22 +1,28 @@
-"""`recurring`: tasks that run by a schedule."""
+"""`recurring`: tasks that run by a schedule; those that no file names are changed here."""
 
-from collections.abc import Callable
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Generator, Iterable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from jobsd.clock import utc_now
-from jobsd.daemon import task_list
-from jobsd.daemon.commands.recurring_changes import add, disable, enable, remove
-from jobsd.daemon.commands.recurring_explain import explain
-from jobsd.daemon.foreground import calling, run_here
-from jobsd.daemon.output import Facts, Result, Shown, Table, Value, rows
+from jobsd import clock, errors
+from jobsd.daemon import foreground, program, statuses, task_list
+from jobsd.daemon.output import Facts, Result, Shown, Table, Value, done, rows
 from jobsd.daemon.project import Project
-from jobsd.daemon.shown_arguments import shown_arguments
 from jobsd.daemon.values import moment as at
 from jobsd.daemon.verbs import TASK, Noun, Verb, on_project
-from jobsd.errors import NotFoundError
+
+from .recurring_explain import explain
+
+if TYPE_CHECKING:
+    from jobsd.database.connection import Session
+    from jobsd.recurring.definition import TaskDefinition
+
 
 _EXAMPLES = """
 recurring list
@@ -41,10 +47,6 @@ def command() -> None:
     """Show recurring tasks, run one now, add and change those that no file defines."""
 
 
-for _change in (add, disable, enable, explain, remove):
-    command.add_command(_change)
-
-
 @command.command("list", cls=Verb, table=True, examples="recurring list\nrecurring list --json")
 @on_project
 def list_tasks(project: Project) -> Result:
@@ -56,7 +58,7 @@ def list_tasks(project: Project) -> Result:
 
     with project.session() as session:
         found = task_rows.listed(session)
-    shown = shown_arguments(project)
+    shown = project.shown_arguments
     found = [shown.task(row) for row in found]
     table = Table(task_list.for_people(found), task_list.COLUMNS)
     return Result(found, (table,), "" if found else task_list.EMPTY)
@@ -72,13 +74,13 @@ def show(project: Project, key: str) -> Result:
     from jobsd.operations import tasks as task_rows
     from jobsd.recurring import runs, tasks
 
-    now = utc_now()
+    now = clock.utc_now()
     with project.session() as session, task_list.expected(project, key):
         task = tasks.get(session, key)
         latest = runs.history(session, key, 5)
     history = [task_rows.history_row(task, run, now) for run in latest]
     facts, upcoming = (
-        shown_arguments(project).task(task_rows.task_row(task, now)),
+        project.shown_arguments.task(task_rows.task_row(task, now)),
         task.next_runs(5),
     )
     late = task_rows.why_late(task, latest[0] if latest else None, now)
@@ -96,7 +98,7 @@ def show(project: Project, key: str) -> Result:
 
 def _for_people(facts: dict[str, Any]) -> dict[str, Any]:
     """Return the facts with the arguments as a call."""
-    from jobsd.operations.call_text import call_text
+    from jobsd.operations.shown_arguments import call_text
 
     if facts["class_name"] is None:
         return {name: value for name, value in facts.items() if name != "arguments"}
@@ -133,7 +135,7 @@ def history(project: Project, key: str, limit: int) -> Result:
     from jobsd.operations import tasks as task_rows
     from jobsd.recurring import runs, tasks
 
-    now = utc_now()
+    now = clock.utc_now()
     with project.session() as session, task_list.expected(project, key):
         latest = runs.history(session, key, limit)
         # The history outlives its task.
@@ -159,7 +161,7 @@ def run(project: Project, key: str, *, here: bool) -> Result | int:
     from jobsd.recurring import runs, tasks
 
     if here:
-        return run_here(project, lambda: _of_file(project, key))
+        return foreground.run_here(project, lambda: _of_file(project, key))
     project.load_jobs()
     with (
         project.session() as session,
@@ -173,15 +175,157 @@ def run(project: Project, key: str, *, here: bool) -> Result | int:
 
 def _of_file(project: Project, key: str) -> Callable[[], object]:
     """Return what runs the task of recurring.yml; no daemon need ever have loaded it."""
-    from jobsd.configuration.load import load
     from jobsd.recurring.command import parse_command
     from jobsd.recurring.command_job import find_function
 
-    options = load(project.root, project.environ, project.flags)
+    options = project.read_options()
     task = next((task for task in options.tasks if task.key == key), None)
     if task is None:
-        raise NotFoundError(f"{options.recurring_file} has no task {key!r}")
+        raise errors.NotFoundError(f"{options.recurring_file} has no task {key!r}")
     if task.command is None:
-        return calling(task.class_name or "", task.arguments_json)
+        return foreground.calling(task.class_name or "", task.arguments_json)
     command = parse_command(task.command)
     return partial(find_function(command.target), *command.args, **command.kwargs)
+
+
+_ADD_EXAMPLES = """
+recurring add nightly --class DailyCleanupJob --schedule "at 3am every day"
+recurring add sweep --command "app.tasks.sweep(batch=500)" --schedule "every 10 minutes"
+"""
+
+
+@click.command(cls=Verb, examples=_ADD_EXAMPLES)
+@click.argument("key", type=TASK)
+@click.option("--schedule", required=True, metavar="PHRASE", help="As in a file.")
+@click.option("--class", "class_name", metavar="NAME", help="A registered job.")
+@click.option(
+    "--command",
+    "call",
+    metavar="CALL",
+    help="Function to call instead of --class, e.g. app.tasks.sweep(batch=500).",
+)
+@click.option("--args", "arguments", metavar="JSON", default="[]", help="A list or an object.")
+@click.option("--queue", metavar="NAME", help="The queue, instead of the job's own.")
+@click.option("--priority", type=int, help="Jobs with a smaller number run first.")
+@click.option("--description", metavar="TEXT", default="", help="What the task is for.")
+@click.option("--time-zone", metavar="ZONE", help="Default: the zone of queue.yml.")
+@click.option(
+    "--on-missed",
+    type=click.Choice(("skip", "once", "all")),
+    default="skip",
+    show_default=True,
+    help="What to do about runs that were missed because no scheduler ran.",
+)
+@click.option(
+    "--overlap",
+    type=click.Choice(("allow", "skip")),
+    default="allow",
+    show_default=True,
+    help="What to do if the previous run has not ended.",
+)
+@on_project
+def add(
+    project: Project,
+    /,
+    *,
+    key: str,
+    arguments: str,
+    call: str | None,
+    time_zone: str | None,
+    **given: str | int | None,
+) -> Result | int:
+    """Add a recurring task at run time; the schedulers see it at once.
+
+    A command may call functions of the modules in `import:`, and those of jobsd.
+    """
+    from jobsd.operations import audit
+    from jobsd.operations.tasks import task_row
+    from jobsd.recurring import tasks
+
+    project.load_jobs()
+    zone = time_zone or project.options.time_zone
+    made = _made(key, arguments, {**given, "command": call, "time_zone": zone})
+    if made is None:
+        return statuses.USAGE
+    _require_known(made, project.options.imports)
+    with project.session() as session, audit.acting(session, "add", f"task {key}"):
+        task = tasks.add(session, made)
+    row = project.shown_arguments.task(task_row(task, clock.utc_now()))
+    return Result(row, (Value(task.key, f"task {task.key!r} is added"),))
+
+
+def _require_known(made: TaskDefinition, modules: Iterable[str]) -> None:
+    """Refuse what is unknown here: else each run of the task would only fail."""
+    from jobsd.jobs import registry
+    from jobsd.recurring.command_job import AllowedCalls
+
+    if made.class_name:
+        registry.get(made.class_name)
+    if made.command:
+        AllowedCalls(frozenset(modules)).function_of(made.command)
+
+
+def _made(key: str, arguments: str, settings: dict[str, Any]) -> TaskDefinition | None:
+    """Return the described task; None, once reported, when its schedule or call is none."""
+    from jobsd.recurring.command import CommandError
+    from jobsd.recurring.definition import define
+    from jobsd.schedules import ScheduleError
+
+    try:
+        return define(key, args=json.loads(arguments), **settings)
+    except (ScheduleError, CommandError) as fault:
+        program.error(fault.message, fault.hint)
+        return None
+    except (errors.Error, ValueError, TypeError) as fault:
+        raise click.UsageError(str(fault), click.get_current_context()) from fault
+
+
+@click.command(cls=Verb, examples="recurring remove nightly")
+@click.argument("key", type=TASK)
+@on_project
+def remove(project: Project, key: str) -> Result:
+    """Delete a task that was added at run time; exit status 6 if a file defines it."""
+    from jobsd.recurring import tasks
+
+    with project.session() as session, _audited(session, "remove", project, key):
+        tasks.remove(session, key)
+    return done(f"{key!r} is removed; its history stays", {"key": key})
+
+
+@click.command(cls=Verb, examples="recurring enable nightly")
+@click.argument("key", type=TASK)
+@on_project
+def enable(project: Project, key: str) -> Result:
+    """Turn on a task that was added at run time; exit status 6 if a file defines it."""
+    return _switch(project, key, enabled=True)
+
+
+@click.command(cls=Verb, examples="recurring disable nightly")
+@click.argument("key", type=TASK)
+@on_project
+def disable(project: Project, key: str) -> Result:
+    """Turn off a task that was added at run time; exit status 6 if a file defines it."""
+    return _switch(project, key, enabled=False)
+
+
+@contextlib.contextmanager
+def _audited(session: Session, verb: str, project: Project, key: str) -> Generator[None]:
+    """Do something to a task that is expected to be there, and write down who did."""
+    from jobsd.operations import audit
+
+    with task_list.expected(project, key), audit.acting(session, verb, f"task {key}"):
+        yield
+
+
+def _switch(project: Project, key: str, *, enabled: bool) -> Result:
+    from jobsd.recurring import tasks
+
+    verb = "enable" if enabled else "disable"
+    with project.session() as session, _audited(session, verb, project, key):
+        tasks.set_enabled(session, key, enabled=enabled)
+    sentence = f"{key!r} is turned {'on' if enabled else 'off'}"
+    return done(sentence, {"key": key, "enabled": enabled})
+
+
+for _change in (add, disable, enable, explain, remove):
+    command.add_command(_change)

@@ -4,16 +4,15 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import click
 
-from jobsd.clock import utc_now
+from jobsd import clock, errors
 from jobsd.daemon import statuses, values, verbs
 from jobsd.daemon.output import Facts, Pairs, Result, Shown
 from jobsd.daemon.program import error, program
-from jobsd.errors import ConfigurationError
+from jobsd.daemon.project import Project
 
 _EXAMPLES = """
 recurring explain "every hour at minute 12"
@@ -91,29 +90,22 @@ def _for_people(text: str) -> Shown:
 
 def _is_key(text: str) -> bool:
     """Return whether a task in the file is named so."""
-    from jobsd.configuration.folder import project_root
     from jobsd.configuration.missing_task import explain_missing_task
 
-    root = project_root(Path.cwd(), os.environ)
-    return bool(explain_missing_task(root, os.environ, text))
+    return bool(explain_missing_task(Project().root, os.environ, text))
 
 
 def _default_zone() -> str:
     """Return the zone of queue.yml; a faulty file is no reason not to explain a phrase."""
-    from jobsd.configuration.flags import Flags
-    from jobsd.configuration.folder import project_root
-    from jobsd.configuration.load import load_for_commands
-
-    root = project_root(Path.cwd(), os.environ)
     try:
-        return load_for_commands(root, os.environ, Flags()).time_zone
-    except ConfigurationError:
+        return Project().options.time_zone
+    except errors.ConfigurationError:
         return "UTC"
 
 
 def _moment(text: str | None) -> datetime:
     if text is None:
-        return utc_now()
+        return clock.utc_now()
     try:
         at = datetime.fromisoformat(text)
     except ValueError:

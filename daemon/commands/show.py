@@ -10,7 +10,6 @@ import click
 
 from jobsd.daemon.output import Facts, Result, Shown, Texts
 from jobsd.daemon.project import Project
-from jobsd.daemon.shown_arguments import shown_arguments
 from jobsd.daemon.values import moment, number, plain
 from jobsd.daemon.verbs import JOB_ID, Verb, chosen_format, on_project
 
@@ -36,7 +35,7 @@ def command(project: Project, job_id: int, log: bool) -> Result:  # noqa: FBT001
     with project.session() as session:
         seen = jobs.examine(session, job_id, threshold_s)
         logs = jobs.logs(session, job_id) if log else []
-    facts, attempts, reasons = seen.facts(shown_arguments(project)), seen.attempts, seen.why
+    facts, attempts, reasons = seen.facts(project.shown_arguments), seen.attempts, seen.why
     discarded = seen.reason if seen.found.job.state == "discarded" else None
     ended = moment if chosen_format().terminal else _at
     kept = {"log": logs} if log else {}
@@ -53,7 +52,7 @@ def command(project: Project, job_id: int, log: bool) -> Result:  # noqa: FBT001
 
 def _for_people(facts: dict[str, Any], discarded: str | None) -> dict[str, Any]:
     """Return the facts in the order of their interest, without empty ones."""
-    from jobsd.operations.call_text import call_text
+    from jobsd.operations.shown_arguments import call_text
 
     call = call_text(facts["class_name"], facts["arguments"])
     names = {"class_name": "class", "queue_name": "queue", "created_at": "enqueued_at"}

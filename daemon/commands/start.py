@@ -1,16 +1,15 @@
-"""`start`: run the daemon."""
+"""`start` and `with`: run the daemon, alone or beside a web server."""
 
 import os
-from collections.abc import Callable
-from functools import partial
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
 import click
 
 from jobsd.configuration.setting import Setting
+from jobsd.daemon.project import Project
 from jobsd.daemon.verbs import WORDS, WithWords
 
-_EXAMPLES = """
+_START_EXAMPLES = """
 start
 start --queues urgent,mail_* --only worker
 start --import app.jobs --metrics-bind off
@@ -19,7 +18,7 @@ start -c config/other.yml --log-format json
 """
 
 
-def setting_flags(function: Callable[..., int]) -> Callable[..., int]:
+def _setting_flags(function: Callable[..., int]) -> Callable[..., int]:
     """Give a command a flag for each setting that has one."""
     from jobsd.configuration.flags import ROWS
     from jobsd.configuration.kinds import switch
@@ -48,11 +47,11 @@ def _help(row: Setting[object]) -> str:
     return f"{row.sentence} Env: {variables}.{f' Default: {default}.' if default else ''}"
 
 
-@click.command(cls=WithWords, prints=False, examples=_EXAMPLES)
-@setting_flags
+@click.command(cls=WithWords, prints=False, examples=_START_EXAMPLES)
+@_setting_flags
 @click.option("--reload", is_flag=True, help="Reload when a file of the project changes.")
 @click.pass_context
-def command(
+def start_command(
     context: click.Context,
     /,
     env: str | None,
@@ -66,19 +65,75 @@ def command(
     reads the files again and replaces the workers one by one; on TERM and INT it stops
     gracefully, on QUIT at once.
     """
-    from jobsd.configuration.flags import Flags
-    from jobsd.configuration.folder import project_root
-    from jobsd.configuration.load import load
     from jobsd.daemon.launch import launch
 
     if env is not None:
         # The whole tree, jobs included, and each reload find it there.
         os.environ["JOBSD_ENV"] = env
-    flags, root = Flags(**given), project_root(Path.cwd(), os.environ)
+    project = Project(**given)
     if reload:
         from jobsd.daemon.beside import run_beside
 
         words = [word for word in context.meta[WORDS] if word != "--reload"]
-        return run_beside(words, (), root, flags, reload=True)
-    read = partial(load, root, os.environ, flags)
-    return launch(read(), os.environ, read)
+        return run_beside(words, (), project.root, project.flags, reload=True)
+    return launch(project.read_options(), os.environ, project.read_options)
+
+
+_WITH_EXAMPLES = """
+with -- gunicorn app:app
+with --queues default --metrics-bind off -- uvicorn app:app --port 8000
+with --reload -- flask run
+"""
+
+
+class _WithCommand(WithWords):
+    """Takes everything behind `--` for the command."""
+
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        """Return what stands behind the name in the usage line."""
+        del ctx
+        return ["[OPTIONS OF start]", "--", "COMMAND..."]
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Set the command aside."""
+        at = args.index("--") if "--" in args else len(args)
+        ctx.meta[_COMMAND] = args[at + 1 :]
+        return super().parse_args(ctx, args[:at])
+
+
+_COMMAND = "jobsd.with"
+
+
+@click.command(cls=_WithCommand, prints=False, examples=_WITH_EXAMPLES)
+@_setting_flags
+@click.option("--reload", is_flag=True, help="Reload when a file of the project changes.")
+@click.pass_context
+def with_command(
+    context: click.Context,
+    /,
+    env: str | None,
+    *,
+    reload: bool,
+    **given: str | bool | tuple[str, ...] | None,
+) -> int:
+    """Run COMMAND (a web server) with the daemon beside it; when one ends, end the other.
+
+    Only a daemon that has crashed is started again. Else, whichever ends first, the other one
+    is stopped gracefully, and the exit status is that of the first. TERM, INT and QUIT are
+    passed to both; so is HUP, to the web server only if it handles it. USR1, USR2, TTIN and
+    TTOU are passed to the daemon.
+    """
+    import shutil
+
+    from jobsd.daemon.beside import run_beside
+
+    words: Sequence[str] = context.meta[_COMMAND]
+    if not words:
+        raise click.UsageError("the command is missing: with -- gunicorn app:app", context)
+    if shutil.which(words[0]) is None:
+        raise click.UsageError(f"there is no program {words[0]!r}", context)
+    if env is not None:
+        os.environ["JOBSD_ENV"] = env
+    project = Project(**given)
+    ours = [word for word in context.meta[WORDS] if word != "--reload"]
+    return run_beside(ours, words, project.root, project.flags, reload=reload)

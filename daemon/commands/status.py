@@ -1,25 +1,28 @@
-"""`status`: one screen."""
+"""`status`, `ps` and `metrics`: what runs now, as one screen, as processes, as figures."""
 
 from __future__ import annotations
 
 import gc
 import sys
 import time
+from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from jobsd.daemon import statuses, verbs
-from jobsd.daemon.output import Result, print_result
+from jobsd.daemon import statuses, values
+from jobsd.daemon.output import Result, Table, Value, colored, print_result
 from jobsd.daemon.project import Project
-from jobsd.daemon.shown_arguments import shown_arguments
+from jobsd.daemon.table import Column
+from jobsd.daemon.verbs import DURATION, Verb, chosen_format, on_project
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session
     from jobsd.operations.shown_arguments import ShownArguments
 
-_EXAMPLES = """
+
+_STATUS_EXAMPLES = """
 status
 status --watch
 status --watch 10s
@@ -28,33 +31,33 @@ status --json
 """
 
 
-@click.command(cls=verbs.Verb, examples=_EXAMPLES)
+@click.command(cls=Verb, examples=_STATUS_EXAMPLES)
 @click.option(
     "--watch",
     "every_s",
     is_flag=False,
     flag_value="2s",
-    type=verbs.DURATION,
+    type=DURATION,
     metavar="[EVERY]",
     help="Refresh the screen, every 2s unless given.",
 )
 @click.option(
     "--here", is_flag=True, help="Show only processes of this host, or of this container."
 )
-@verbs.on_project
-def command(project: Project, every_s: float | None, *, here: bool) -> Result:
+@on_project
+def status_command(project: Project, every_s: float | None, *, here: bool) -> Result:
     """Show on one screen what runs, what waits, what is due next and what failed.
 
     It counts up to 10,000 jobs of each state of a queue; `queues` counts more. Exit status 3
     when nothing runs.
     """
     screen = partial(_result, project, here=here)
-    shown = shown_arguments(project)
+    shown = project.shown_arguments
     with project.session() as session:
         if every_s is not None:
             gc.enable()
         while every_s is not None:
-            print_result(screen(session, shown, watched=True), verbs.chosen_format())
+            print_result(screen(session, shown, watched=True), chosen_format())
             sys.stdout.flush()
             time.sleep(max(every_s, 0.1))
         return screen(session, shown, watched=False)
@@ -70,7 +73,64 @@ def _result(
     seen = overview(session, threshold_s, QUEUED_MAX, here=here)
     seen.recurring[:] = map(shown.task, seen.recurring)
     status = statuses.DONE if seen.running else statuses.NOT_RUNNING
-    if verbs.chosen_format().as_json:
+    if chosen_format().as_json:
         return Result(seen.document(), status=status)
     screen = Screen(seen, figures(session, seen), watched=watched)
     return Result(None, (screen,), status=status)
+
+
+Row = dict[str, Any]
+
+_PS_COLUMNS = (
+    Column("id", show=values.number, right=True),
+    Column("kind", rank=5),
+    Column("name"),
+    Column("pid", show=values.number, right=True),
+    Column("hostname", "HOST", rank=4),
+    Column("queues", on="terminal"),
+    Column("threads", rank=2, right=True, on="terminal"),
+    Column("life", "STATE", on="terminal", style=colored),
+    Column("heartbeat_age", "HEARTBEAT", rank=1, right=True),
+    Column("created_at", "STARTED", rank=6, brief=values.brief_moment, on="terminal"),
+    Column("metadata", on="pipe"),
+)
+_PS_EMPTY = "no process is registered: nothing runs on this database"
+_PS_EXAMPLES = "ps\nps --json\nps --columns pid,queues,threads"
+
+
+@click.command(cls=Verb, table=True, examples=_PS_EXAMPLES)
+@on_project
+def ps_command(project: Project) -> Result:
+    """List the processes of all trees on this database, each supervisor first."""
+    from jobsd.operations.processes import processes
+
+    with project.session() as session:
+        rows = processes(session, project.options.supervisor.process_alive_threshold_s)
+    table = Table(_for_people(rows), _PS_COLUMNS)
+    return Result(rows, (table,), "" if rows else _PS_EMPTY)
+
+
+def _for_people(rows: Sequence[Row]) -> list[Row]:
+    """Return the rows with what a worker's metadata say in columns of their own."""
+    names = ("queues", "threads")
+    return [{**row, **{name: row["metadata"].get(name) for name in names}} for row in rows]
+
+
+@click.command(cls=Verb, examples="metrics\nmetrics --openmetrics")
+@click.option("--openmetrics", is_flag=True, help="Use the format OpenMetrics.")
+@on_project
+def metrics_command(project: Project, *, openmetrics: bool) -> Result:
+    """Print the metrics once, in the format of Prometheus.
+
+    Gauges come from the database. Counters come from the monitor of the daemon on this host,
+    and are left out if it does not answer.
+    """
+    from jobsd.daemon.tree_metrics import metrics_here
+    from jobsd.instruments.metrics import exposition, plain
+    from jobsd.operations.gauges import database_figures
+
+    with project.session() as session:
+        figures = database_figures(session)
+        published = metrics_here(session, project.options)
+    text, _ = exposition(None, figures, openmetrics=openmetrics, published=published)
+    return Result(plain(figures, published), (Value(text.decode().removesuffix("\n")),))

@@ -68,7 +68,7 @@ if TYPE_CHECKING:
     from jobsd.jobs.current import CurrentJob, current_job, stopping
     from jobsd.jobs.definition import Job, job
     from jobsd.jobs.discards import discard, discard_all
-    from jobsd.jobs.enqueue import EnqueuedJob
+    from jobsd.jobs.draft import EnqueuedJob
     from jobsd.jobs.enqueueable import FunctionJob
     from jobsd.jobs.failed import retry, retry_all
     from jobsd.jobs.limits import Limit
@@ -87,9 +87,6 @@ else:
 
         found = globals()[name] = find(name)
         return found
-
-    def __dir__():  # noqa: ANN202
-        return __all__
 
 
 __all__ = [
@@ -177,3 +174,7 @@ __all__ = [
     "retry_all",
     "stopping",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

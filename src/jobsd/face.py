@@ -48,7 +48,7 @@ _NAMES = {
     "jobs.definition": "Job job",
     "jobs.bulk": "EnqueuedJobs",
     "jobs.discards": "discard discard_all",
-    "jobs.enqueue": "EnqueuedJob",
+    "jobs.draft": "EnqueuedJob",
     "jobs.enqueueable": "FunctionJob",
     "jobs.limits": "Limit",
     "jobs.failed": "retry retry_all",

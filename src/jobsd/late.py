@@ -14,46 +14,50 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Callable, Iterator
 from functools import partial
 from operator import attrgetter
 from reprlib import recursive_repr
 from typing import TYPE_CHECKING, Any, NoReturn
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from dataclasses import dataclass
-    from re import compile as pattern
-else:
-
-    class pattern:  # noqa: N801 - it stands for a function
-        """A pattern of `re` that is compiled when one of its methods is first asked for."""
-
-        def __init__(self, *given):  # noqa: ANN002, ANN204
-            self._given = given
-
-        def __getattr__(self, name):  # noqa: ANN001, ANN204
-            found = getattr(re.compile(*self._given), name)
-            setattr(self, name, found)
-            return found
-
-    def dataclass(cls=None, /, *, frozen=False, eq=True, **options):  # noqa: ANN001, ANN003, ANN201, D103
-        if cls is None:
-            return partial(dataclass, frozen=frozen, eq=eq, **options)
-        # Else one is made of the signature, which takes a millisecond.
-        cls.__doc__ = cls.__doc__ or cls.__name__
-        made = dataclasses.dataclass(cls, init=False, repr=False, eq=False, **options)
-        methods = {"__init__": _first_init(made, frozen=frozen), "__repr__": _repr}
-        if eq:
-            methods |= _comparison(made, hashes=frozen)
-        if frozen:
-            methods |= {"__setattr__": _refuse, "__delattr__": _refuse}
-        for name, method in methods.items():
-            if name not in vars(cls):
-                setattr(made, name, method)
-        return made
-
-
 __all__ = ["dataclass", "pattern"]
+
+
+class _Pattern:
+    """A pattern of `re` that is compiled when one of its methods is first asked for."""
+
+    def __init__(self, *given: Any) -> None:  # noqa: ANN401 - what `re.compile` takes
+        self._given = given
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - a method of it
+        found = getattr(re.compile(*self._given), name)
+        setattr(self, name, found)
+        return found
+
+
+def _dataclass(
+    cls: Any = None,  # noqa: ANN401 - a class
+    /,
+    *,
+    frozen: bool = False,
+    eq: bool = True,
+    **options: Any,  # noqa: ANN401 - those of `dataclasses`
+) -> Any:  # noqa: ANN401
+    """Do what `dataclasses.dataclass` does, and write nothing before the first instance."""
+    if cls is None:
+        return partial(_dataclass, frozen=frozen, eq=eq, **options)
+    # Else one is made of the signature, which takes a millisecond.
+    cls.__doc__ = cls.__doc__ or cls.__name__
+    made: Any = dataclasses.dataclass(cls, init=False, repr=False, eq=False, **options)
+    methods = {"__init__": _first_init(made, frozen=frozen), "__repr__": _repr}
+    if eq:
+        methods |= _comparison(made, hashes=frozen)
+    if frozen:
+        methods |= {"__setattr__": _refuse, "__delattr__": _refuse}
+    for name, method in methods.items():
+        if name not in vars(cls):
+            setattr(made, name, method)
+    return made
 
 
 def _first_init(made: Any, *, frozen: bool) -> Callable[..., None]:  # noqa: ANN401 - a class
@@ -147,3 +151,10 @@ def _repr(self: Any) -> str:  # noqa: ANN401
 
 def _refuse(self: object, name: str, *_value: object) -> NoReturn:
     raise dataclasses.FrozenInstanceError(f"cannot change {name!r} of {self!r:.100}")
+
+
+if TYPE_CHECKING:
+    from dataclasses import dataclass
+    from re import compile as pattern
+else:
+    dataclass, pattern = _dataclass, _Pattern

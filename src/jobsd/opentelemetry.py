@@ -16,13 +16,12 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry import metrics, propagate, trace
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer, TracerProvider
 
-from jobsd.clock import monotonic
+from jobsd import clock, text
 from jobsd.instruments.hooks import on_exit, on_worker_exit
 from jobsd.instruments.killed_jobs import KilledAttempt, on_killed
 from jobsd.jobs.around import around_enqueue, around_job
 from jobsd.jobs.current import CurrentJob
 from jobsd.jobs.policy import Discard, Retry, Snooze
-from jobsd.text import error_type, texts_of
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
@@ -105,14 +104,14 @@ def _around_enqueue(job: CurrentJob) -> Generator[None, Any]:
 def _around_job(job: CurrentJob) -> Generator[None, Any]:
     (made,) = _made
     facts = _facts(job, "process")
-    parent = propagate.extract(texts_of(job.context.get("otel")))
+    parent = propagate.extract(text.texts_of(job.context.get("otel")))
     with (
         _span(made.tracer, job, facts, SpanKind.CONSUMER, parent) as span,
         _counted(made.consumed, facts, made.duration),
     ):
         span.set_attribute("messaging.message.id", str(job.id))
         span.set_attribute("jobsd.attempt", job.attempt)
-        if key := texts_of(job.context.get("recurring_task")).get("key"):
+        if key := text.texts_of(job.context.get("recurring_task")).get("key"):
             span.set_attribute("jobsd.recurring_task", key)
         yield
 
@@ -168,8 +167,8 @@ def _span(
         except BaseException as error:
             if not _is_no_error(error):
                 span.record_exception(error)
-                span.set_attribute("error.type", error_type(error))
-                span.set_status(Status(StatusCode.ERROR, error_type(error)))
+                span.set_attribute("error.type", text.error_type(error))
+                span.set_status(Status(StatusCode.ERROR, text.error_type(error)))
             raise
 
 
@@ -177,17 +176,17 @@ def _span(
 def _counted(
     counter: Counter, facts: dict[str, str], duration: Histogram | None = None
 ) -> Generator[None]:
-    begun, reported = monotonic(), facts
+    begun, reported = clock.monotonic(), facts
     try:
         yield
     except BaseException as error:
         if not _is_no_error(error):
-            reported = {**facts, "error.type": error_type(error)}
+            reported = {**facts, "error.type": text.error_type(error)}
         raise
     finally:
         counter.add(1, reported)
         if duration is not None:
-            duration.record(monotonic() - begun, reported)
+            duration.record(clock.monotonic() - begun, reported)
 
 
 def _is_no_error(error: BaseException) -> bool:

@@ -21,16 +21,12 @@ from sentry_sdk.integrations import Integration
 from sentry_sdk.scope import should_send_default_pii
 from sentry_sdk.utils import event_from_exception
 
-from jobsd.clock import monotonic
-from jobsd.errors import Error
-from jobsd.instruments.hooks import on_exit, on_worker_exit
-from jobsd.instruments.killed_jobs import KilledAttempt, on_killed
-from jobsd.jobs import registry
-from jobsd.jobs.around import around_enqueue, around_job
+from jobsd import clock, errors, text
+from jobsd.instruments import hooks, killed_jobs
+from jobsd.jobs import around, registry
 from jobsd.jobs.current import CurrentJob
 from jobsd.jobs.policy import Retry, constant, judge
 from jobsd.schedules import parse
-from jobsd.text import texts_of
 
 __all__ = ["JobsdIntegration"]
 
@@ -66,19 +62,19 @@ class JobsdIntegration(Integration):
         self.report_retries = report_retries
         if report_killed:
             # Not in `setup_once`, which knows of no options.
-            on_killed(self._report_killed)
-            on_exit(_flush)
+            killed_jobs.on_killed(self._report_killed)
+            hooks.on_exit(_flush)
 
-    def _report_killed(self, attempt: KilledAttempt) -> None:
+    def _report_killed(self, attempt: killed_jobs.KilledAttempt) -> None:
         if _integration() is self and (self.report_retries or not attempt.retried):
             _report_killed(attempt)
 
     @staticmethod
     def setup_once() -> None:
         """Surround all jobs and enqueues; called by Sentry, once in a process."""
-        around_job(_around_job)
-        around_enqueue(_around_enqueue)
-        on_worker_exit(_flush)
+        around.around_job(_around_job)
+        around.around_enqueue(_around_enqueue)
+        hooks.on_worker_exit(_flush)
 
 
 def _integration() -> JobsdIntegration | None:
@@ -133,7 +129,7 @@ def _around_job(job: CurrentJob) -> Generator[None, Any]:
         raise said
 
 
-def _report_killed(attempt: KilledAttempt) -> None:
+def _report_killed(attempt: killed_jobs.KilledAttempt) -> None:
     """Report an attempt in which nothing was raised: there is no traceback."""
     mechanism = {"type": "jobsd", "handled": attempt.retried}
     error = {"type": attempt.kind, "value": attempt.message, "mechanism": mechanism}
@@ -148,13 +144,13 @@ def _describe(scope: sentry_sdk.Scope, job: CurrentJob) -> None:
 
 
 def _report_job(
-    scope: sentry_sdk.Scope, job: CurrentJob | KilledAttempt, more: dict[str, Any]
+    scope: sentry_sdk.Scope, job: CurrentJob | killed_jobs.KilledAttempt, more: dict[str, Any]
 ) -> None:
     scope.set_transaction_name(job.class_name, source=_SOURCE)
     scope.set_tag("jobsd.job", job.class_name)
     scope.set_tag("jobsd.queue", job.queue_name)
     facts: dict[str, Any] = {
-        "job_id": job.job_id if isinstance(job, KilledAttempt) else job.id,
+        "job_id": job.job_id if isinstance(job, killed_jobs.KilledAttempt) else job.id,
         "class_name": job.class_name,
         "queue_name": job.queue_name,
         "attempt": job.attempt,
@@ -166,7 +162,7 @@ def _report_job(
 def _transaction(job: CurrentJob) -> Generator[Any]:
     """Go on with the trace of the enqueue."""
     transaction = sentry_sdk.continue_trace(
-        texts_of(job.context.get("sentry")),
+        text.texts_of(job.context.get("sentry")),
         op="queue.task.jobsd",
         name=job.class_name,
         source=_SOURCE,
@@ -213,7 +209,7 @@ def _report(error: BaseException, *, handled: bool) -> None:
 @contextmanager
 def _checked_in(job: CurrentJob, integration: JobsdIntegration) -> Generator[None]:
     """Check in at the monitor of the recurring task that has enqueued the job, if one has."""
-    task = texts_of(job.context.get("recurring_task"))
+    task = text.texts_of(job.context.get("recurring_task"))
     wanted = integration.monitor_recurring_tasks and {"key", "schedule", "time_zone"} <= set(
         task
     )
@@ -226,12 +222,12 @@ def _checked_in(job: CurrentJob, integration: JobsdIntegration) -> Generator[Non
         "monitor_config": _monitor(task["key"], task["schedule"], task["time_zone"]),
     }
     capture_checkin(status="in_progress", **facts)
-    begun, status = monotonic(), "error"
+    begun, status = clock.monotonic(), "error"
     try:
         yield
         status = "ok"
     finally:
-        capture_checkin(status=status, duration=monotonic() - begun, **facts)
+        capture_checkin(status=status, duration=clock.monotonic() - begun, **facts)
 
 
 @cache
@@ -239,7 +235,7 @@ def _monitor(key: str, phrase: str, time_zone: str) -> Any:  # noqa: ANN401 - Se
     """Return the settings of a monitor; None for a schedule that Sentry can't express."""
     try:
         schedule = parse(phrase, time_zone, key=key)
-    except Error:
+    except errors.Error:
         return None
     if schedule.cron is None or len(schedule.cron.split()) != 5:
         return None

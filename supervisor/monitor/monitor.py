@@ -28,10 +28,8 @@ from jobsd.processes.lifecycle_hooks import LifecycleHooks
 from jobsd.processes.process import ORPHAN_S, REST_MAX_S
 from jobsd.processes.title import set_title
 
+from . import http, tree_figures
 from .database_thread import DatabaseThread
-from .http import Server
-from .pages import Pages
-from .summary import Summary
 
 LEAVE_S = 0.7
 """How long the last poll may take: the supervisor kills us after 0.8 s."""
@@ -58,7 +56,7 @@ class Monitor:
         self._has_supervisor = context.lifeline is not None
         self._stopping_since: float | None = None
         self._hooks = LifecycleHooks(context, "monitor", waits=False)
-        self._summary = Summary(self._scoreboard)
+        self._summary = tree_figures.Summary(self._scoreboard)
         self._bind = _address(listener)
         metadata = {"bind": self._bind} if self._bind else {}
         self._database_thread = DatabaseThread(context, target, options, metadata)
@@ -67,8 +65,8 @@ class Monitor:
         )
         self._server = None
         if listener is not None:
-            pages = Pages(self._scoreboard, target, options, self._database_thread)
-            self._server = Server(listener, pages.by_path())
+            pages = http.Pages(self._scoreboard, target, options, self._database_thread)
+            self._server = http.Server(listener, pages.by_path())
 
     def run(self) -> int:
         """Poll until it is time to leave; return the exit status."""

@@ -9,13 +9,7 @@ import os
 import signal
 from typing import Any
 
-from jobsd.errors import (
-    Cancelled,
-    ProcessExitError,
-    ProcessMissingError,
-    ProcessPrunedError,
-    TimeLimitExceeded,
-)
+from jobsd import errors
 from jobsd.processes.entry import ScoreboardEntry
 from jobsd.processes.hard_limits import Overdue
 
@@ -47,7 +41,7 @@ def exit_error(entry: ScoreboardEntry) -> dict[str, Any]:
     code = os.waitstatus_to_exitcode(entry.status)
     size = f"; its largest size was {entry.rss_kib // 1024} MiB" if entry.rss_kib else ""
     return {
-        **_error(ProcessExitError, f"{_who(entry)} {how_it_ended(entry)}{size}"),
+        **_error(errors.ProcessExitError, f"{_who(entry)} {how_it_ended(entry)}{size}"),
         "pid": entry.pid,
         "reason": entry.reason,
         "exit_code": code if code >= 0 else None,
@@ -67,25 +61,30 @@ def overdue_error(overdue: Overdue, entry: ScoreboardEntry) -> dict[str, Any]:
     stack = entry.stack if entry.stack_job == overdue.job.job_id else ""
     if overdue.limit_s < 0:
         stood = f"the job blocked the event loop of its process for {-overdue.limit_s:.0f} s"
-        return {**_error(ProcessExitError, f"{stood}: its process was ended"), "stack": stack}
+        return {
+            **_error(errors.ProcessExitError, f"{stood}: its process was ended"),
+            "stack": stack,
+        }
     if overdue.limit_s:
-        kind: type[BaseException] = TimeLimitExceeded
+        kind: type[BaseException] = errors.TimeLimitExceeded
         ran = f"the job has run for longer than its time limit of {overdue.limit_s:g} s"
     else:
-        kind, ran = Cancelled, "the job was cancelled by force"
+        kind, ran = errors.Cancelled, "the job was cancelled by force"
     message = f"{ran} and did not stop within {overdue.grace_s:g} s: its process was ended"
     return {**_error(kind, message), "stack": stack, "kill_after": overdue.grace_s}
 
 
 def orphan_error(entry: ScoreboardEntry) -> dict[str, Any]:
     """Return the error of a job that ran in a process whose supervisor was killed."""
-    return _error(ProcessExitError, f"{_who(entry)} ended because its supervisor was gone")
+    return _error(
+        errors.ProcessExitError, f"{_who(entry)} ended because its supervisor was gone"
+    )
 
 
 def vanished_error(peer: PeerProcess) -> dict[str, Any]:
     """Return the error of a job that ran in a process whose exit was not seen."""
     return _error(
-        ProcessExitError,
+        errors.ProcessExitError,
         f"{_who(peer)} is gone, and so is its supervisor: how it ended is not known",
     )
 
@@ -93,14 +92,16 @@ def vanished_error(peer: PeerProcess) -> dict[str, Any]:
 def pruned_error(peer: PeerProcess, still_s: float) -> dict[str, Any]:
     """Return the error of a job of a process whose heartbeat has stopped."""
     return _error(
-        ProcessPrunedError,
+        errors.ProcessPrunedError,
         f"the heartbeat of {_who(peer)} on {peer.hostname} stood still for {still_s:.0f} s",
     )
 
 
 def missing_error(process_id: int) -> dict[str, Any]:
     """Return the error of a job whose process has no row."""
-    return _error(ProcessMissingError, f"nothing is known of process {process_id} any more")
+    return _error(
+        errors.ProcessMissingError, f"nothing is known of process {process_id} any more"
+    )
 
 
 def _error(kind: type[BaseException], message: str) -> dict[str, Any]:

@@ -25,8 +25,7 @@ from jobsd.jobs.client import enqueue
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from jobsd.jobs.draft import Draft
-    from jobsd.jobs.enqueue import EnqueuedJob
+    from jobsd.jobs.draft import Draft, EnqueuedJob
 
 WAYS = ["pass"] * 8 + ["fail", "retry", "again", "discard", "nap"]
 WAIT_S = 120.0

@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 
 from jobsd.jobs import arguments
-from jobsd.operations.call_text import call_text
+from jobsd.operations.shown_arguments import call_text
 
 
 @pytest.mark.parametrize(

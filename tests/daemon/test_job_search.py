@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pytest
 
-from jobsd.daemon.job_search import SEARCH, search_text
+from jobsd.daemon.commands.list import SEARCH, search_text
 from jobsd.operations.search import NAMES
 
 NOTHING: Any = cast("Any", None)

@@ -12,7 +12,7 @@ import pytest
 from harness.tree import COMMAND
 from jobs.placed import claim
 from jobsd.machine import hostname
-from jobsd.operations.liveness import life
+from jobsd.operations.processes import life
 from jobsd.processes import registry
 from system.rows import beat, register
 from waiting import wait_until

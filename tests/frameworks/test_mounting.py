@@ -20,7 +20,7 @@ from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.serving import make_server
 
 from frameworks.reported_jobs import fine
-from jobsd.web import create_app, watching
+from jobsd.web import create_app, reading
 from waiting import wait_until
 
 if TYPE_CHECKING:
@@ -111,8 +111,8 @@ def test_a_mounted_dashboard_works_below_its_path(
 def test_streams_of_a_mounted_dashboard_keep_a_worker_of_the_host_each(
     target: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watching, "POLL_S", 0.05)
-    monkeypatch.setattr(watching, "PING_S", 0.0)
+    monkeypatch.setattr(reading, "POLL_S", 0.05)
+    monkeypatch.setattr(reading, "PING_S", 0.0)
     reported = create_app(authorize=_role, target=target, live="sse")
     app = DispatcherMiddleware(Flask("shop"), {AT: reported})
     server = make_server("127.0.0.1", 0, app, threaded=True)

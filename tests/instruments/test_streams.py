@@ -11,7 +11,7 @@ import pytest
 
 PROGRAM = """
 import ctypes, os, sys
-from jobsd.instruments import logs, streams
+from jobsd.instruments import logs, pipes
 from jobsd.instruments.pipes import Pipes
 
 logs.configure("json", "info", kind="worker", name="worker-1")
@@ -27,7 +27,7 @@ if "python" in sys.argv:
     print("no line", end="", file=sys.__stdout__)
 else:
     libc.printf(b"no line")
-streams.flush()
+pipes.flush_streams()
 logs.finish()
 os._exit(0)
 """

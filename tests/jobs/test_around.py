@@ -15,7 +15,7 @@ from jobsd.jobs.around import around_enqueue, around_job
 from jobsd.jobs.client import enqueue_many
 from jobsd.jobs.current import CurrentJob, current_job
 from jobsd.jobs.definition import Job, job
-from jobsd.jobs.enqueue import EnqueuedJob
+from jobsd.jobs.draft import EnqueuedJob
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator, Iterator

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from jobs.ways import Stored
     from jobsd.database.connection import Target
-    from jobsd.jobs.enqueue import EnqueuedJob
+    from jobsd.jobs.draft import EnqueuedJob
 
 pytestmark = pytest.mark.usefixtures("default_client")
 

@@ -15,7 +15,7 @@ from jobs.placed import enqueue, fail
 from jobsd.database.connection import Session
 from jobsd.jobs import discards, failed
 from jobsd.jobs.definition import job
-from jobsd.operations import depths, failures
+from jobsd.operations import failures, queues
 
 if TYPE_CHECKING:
     from driven_worker import MakeWorker
@@ -124,7 +124,7 @@ def test_what_fails_in_a_worker_is_one_group_by_what_its_messages_have_in_common
     (message,) = found["messages"]
     assert message["pattern"] == "user * at * is gone since *"
     assert message["jobs"] == 4
-    assert depths.depths(session, 10_001)[0]["mail"]["failed"] == 4
+    assert queues.depths(session, 10_001)[0]["mail"]["failed"] == 4
 
 
 @pytest.mark.parametrize(

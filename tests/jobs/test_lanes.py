@@ -9,8 +9,8 @@ import pytest
 from jobs.placed import enqueue
 from jobsd.database.commits import Commits
 from jobsd.jobs import discards, inspect, lanes, listing, lost, queues
-from jobsd.operations import depths
 from jobsd.operations.gauges import database_figures
+from jobsd.operations.queues import asked, by_queue
 from jobsd.processes import registry as processes
 from waiting import Stopwatch
 
@@ -97,10 +97,10 @@ def test_ready_jobs_are_as_many_in_one_pass_as_queue_by_queue(session: Session) 
 
 def _ready(session: Session, together_max: int) -> tuple[dict[str, int], int]:
     """Return the ready jobs by queue, and how many rows came of one pass."""
-    wanted = depths.asked(1000, together_max=together_max)
+    wanted = asked(1000, together_max=together_max)
     fetched: list[list[tuple[Any, ...]]] = session.fetch_together(list(wanted.values()))
     read = dict(zip(wanted, fetched, strict=True))
-    counts, _ = depths.by_queue(read)
+    counts, _ = by_queue(read)
     ready = {queue: states["ready"] for queue, states in counts.items()}
     return ready, len(read.get("together", ()))
 

@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobsd.errors import Error
-from jobsd.jobs.durations import WAIT_MAX_S
 from jobsd.jobs.policy import (
     Discard,
     Policy,
@@ -21,6 +20,7 @@ from jobsd.jobs.policy import (
     exponential,
     judge,
 )
+from jobsd.jobs.time_limits import WAIT_MAX_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from jobs.ways import Stored
     from jobsd.database.async_connection import AsyncDeadlineConnection
     from jobsd.database.connection import Session
-    from jobsd.jobs.enqueue import EnqueuedJob
+    from jobsd.jobs.draft import EnqueuedJob
 
 _END = (
     "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session as OrmSession
 
     from jobsd.database.connection import Session, Target
-    from jobsd.jobs.enqueue import EnqueuedJob
+    from jobsd.jobs.draft import EnqueuedJob
     from rows import Rows
 
 _BOTH = Limit(group="both", key="all")

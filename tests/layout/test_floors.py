@@ -31,10 +31,11 @@ def test_imports_go_down_only() -> None:
 def test_a_room_that_stands_alone_imports_only_the_ground_floor(room: str) -> None:
     sources = [name for name in files(".py") if name.startswith(f"src/jobsd/{room}/")]
     imported = {
-        node.module
+        f"jobsd.{each.name}" if node.module == "jobsd" else node.module
         for name in sources
         for node in ast.walk(ast.parse((ROOT / name).read_text(encoding="utf-8")))
         if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module
+        for each in node.names
     }
 
     assert sources

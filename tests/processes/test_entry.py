@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from jobsd.jobs.durations import WAIT_MAX_S
 from jobsd.jobs.policy import Ending
+from jobsd.jobs.time_limits import WAIT_MAX_S
 from jobsd.processes import running_jobs
 from jobsd.processes.entry import REASONS, ScoreboardEntry
 from jobsd.processes.queue_names import ERRORS_MAX, OTHERS

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from jobsd.database.connection import Session, Target
-    from jobsd.jobs.enqueue import EnqueuedJob
+    from jobsd.jobs.draft import EnqueuedJob
     from rows import Rows
 
 pytestmark = pytest.mark.usefixtures("default_client")

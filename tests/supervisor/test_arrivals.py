@@ -15,8 +15,8 @@ from jobsd.processes.queue_names import OTHERS, QUEUES_MAX
 from jobsd.processes.scoreboard import Scoreboard
 from jobsd.supervisor.monitor import arrivals
 from jobsd.supervisor.monitor.arrivals import Arrivals
-from jobsd.supervisor.monitor.desired_workers import desired_workers, threads_for
 from jobsd.supervisor.monitor.history import History
+from jobsd.supervisor.monitor.scraping import desired_workers, threads_for
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session

@@ -8,8 +8,8 @@ import pytest
 
 from jobsd.instruments.events import subscribe
 from jobsd.processes.scoreboard import Scoreboard
-from jobsd.supervisor.monitor import summary
-from jobsd.supervisor.monitor.summary import Summary, quantile
+from jobsd.supervisor.monitor import tree_figures
+from jobsd.supervisor.monitor.tree_figures import Summary, quantile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +22,7 @@ class Minutes:
 
     def __init__(self, clock: pytest.MonkeyPatch) -> None:
         self.now_s = 1000.0
-        clock.setattr(summary, "monotonic", lambda: self.now_s)
+        clock.setattr(tree_figures, "monotonic", lambda: self.now_s)
         self.scoreboard = Scoreboard()
         self.entry = self.scoreboard.entries[0]
         self.entry.take("worker", "worker-1")

@@ -16,7 +16,7 @@ from dashboard.asking import Browser, made
 from jobs.placed import enqueue
 from jobsd.daemon.listener import bound
 from jobsd.jobs import queues
-from jobsd.web import create_app, streams, watching
+from jobsd.web import create_app, reading, streams
 from jobsd.web.serving import Serving
 from waiting import wait_until
 
@@ -35,7 +35,7 @@ WATCHERS = (
 
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watching, "POLL_S", 0.05)
+    monkeypatch.setattr(reading, "POLL_S", 0.05)
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def test_who_watches_is_shown_what_has_changed(
         rows("INSERT INTO jobsd.heartbeat_logs (environment, hostname) VALUES ('e', 'h')")
         fourth = watcher.reported()
 
-    assert first == watching.NAMES
+    assert first == reading.NAMES
     assert "jobs" in second
     assert "queues" in third
     assert "heartbeats" in fourth
@@ -123,7 +123,7 @@ def test_only_while_somebody_watches_anything_is_read(
         again.close()
 
     assert during == [1]
-    assert reported == watching.NAMES
+    assert reported == reading.NAMES
 
 
 def test_many_watch_with_one_thread_and_one_connection(
@@ -137,7 +137,7 @@ def test_many_watch_with_one_thread_and_one_connection(
         threads, descriptors = set(threading.enumerate()), _descriptors()
         watchers = [
             many.enter_context(contextlib.closing(Watcher(port, f"127.0.0.{2 + n // 15}")))
-            for n in range(watching.STREAMS_MAX)
+            for n in range(reading.STREAMS_MAX)
         ]
         reported = [watcher.reported() for watcher in watchers]
         during = len(set(threading.enumerate()) - threads), rows(WATCHERS)
@@ -151,7 +151,7 @@ def test_many_watch_with_one_thread_and_one_connection(
         wait_until(lambda: set(threading.enumerate()) <= threads, 30)
         wait_until(lambda: _descriptors() <= descriptors + 1, 30)
 
-    assert reported == [watching.NAMES] * watching.STREAMS_MAX
+    assert reported == [reading.NAMES] * reading.STREAMS_MAX
     assert during == (1, [1])
     assert busy.startswith(b"HTTP/1.1 503 ")
     assert b"Retry-After: 30" in busy
@@ -190,7 +190,7 @@ def test_one_who_reads_nothing_is_dropped_and_keeps_nobody(application: Applicat
         def is_dropped() -> bool:
             for stream in application.watching.streams():
                 for _ in range(5_000):
-                    stream.report(watching.NAMES)
+                    stream.report(reading.NAMES)
             return application.watching.count == 0
 
         wait_until(is_dropped, 60)
@@ -261,11 +261,11 @@ def test_what_changed_while_nobody_read_is_reported_once() -> None:
 def test_an_outage_is_reported_once_and_its_end_too() -> None:
     marks = {"jobs": "1", "acts": "1"}
 
-    assert watching.differing(marks, None) == watching.NAMES
-    assert watching.differing(None, None) == frozenset()
-    assert watching.differing(None, marks) == watching.NAMES
-    assert watching.differing(marks, {**marks, "acts": "2"}) == {"acts"}
-    assert watching.differing(marks, marks) == frozenset()
+    assert reading.differing(marks, None) == reading.NAMES
+    assert reading.differing(None, None) == frozenset()
+    assert reading.differing(None, marks) == reading.NAMES
+    assert reading.differing(marks, {**marks, "acts": "2"}) == {"acts"}
+    assert reading.differing(marks, marks) == frozenset()
 
 
 def test_a_dashboard_that_goes_ends_its_streams(application: Application) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from jobsd.jobs.definition import job
 
 if TYPE_CHECKING:
-    from jobsd.jobs.enqueue import EnqueuedJob
+    from jobsd.jobs.draft import EnqueuedJob
 
 noted: list[object] = []
 """What the jobs of the test have noted, in their order."""

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from jobsd.database.connection import Session
     from jobsd.jobs.claims import InClaim
-    from jobsd.jobs.enqueue import EnqueuedJob
+    from jobsd.jobs.draft import EnqueuedJob
 
     from .conftest import Count, Driven, MakeWorker
 

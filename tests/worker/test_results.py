@@ -196,7 +196,7 @@ def test_a_wait_for_an_open_transaction_is_refused_at_once(make_worker: MakeWork
 
 
 def test_a_job_that_was_not_stored_can_not_be_waited_for() -> None:
-    from jobsd.jobs.enqueue import EnqueuedJob
+    from jobsd.jobs.draft import EnqueuedJob
 
     with pytest.raises(Error, match="it was discarded"):
         EnqueuedJob(None, "discarded").wait()
@@ -304,7 +304,7 @@ def test_only_who_waits_is_reported(
 
 def test_a_job_that_waits_is_warned() -> None:
     from jobsd.jobs.current import CurrentJob, running
-    from jobsd.jobs.enqueue import EnqueuedJob
+    from jobsd.jobs.draft import EnqueuedJob
 
     with (
         running(CurrentJob(1, 1, "default", "any")),

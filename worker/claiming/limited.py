@@ -20,7 +20,7 @@ from typing import NamedTuple, cast
 
 from jobsd.clock import monotonic
 from jobsd.database.connection import Session
-from jobsd.database.parameters import Plain
+from jobsd.database.statements import Plain
 from jobsd.instruments.events import emit, is_subscribed
 from jobsd.jobs import lanes, series
 from jobsd.jobs.claimed_job import ClaimedJob

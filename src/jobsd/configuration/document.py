@@ -22,8 +22,7 @@ from jobsd.text import is_storable
 
 from . import secrecy, syntax
 from .faults import Faults, quoted, shortened
-from .nodes import Mapping, Node, Pair, Scalar, Sequence
-from .source import Source, SourceSpan
+from .source import Mapping, Node, Pair, Scalar, Sequence, Source, SourceSpan
 from .substitution import FORMS, Masked, Substitution
 
 DEPTH_MAX = 32

@@ -18,8 +18,7 @@ from jobsd.instruments.redaction import redact
 from jobsd.text import closest, one_line
 
 if TYPE_CHECKING:
-    from .nodes import Node
-    from .source import SourceSpan
+    from .source import Node, SourceSpan
 
 _MOST = 200
 _LONGEST_SHOWN = 60

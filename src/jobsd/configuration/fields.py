@@ -14,7 +14,7 @@ from typing import Self, TypeVar
 
 from . import kinds, source
 from .faults import Faults, Mistake, Mistakes, known, nearest, quoted
-from .nodes import Mapping, Node, Scalar, Sequence, is_null
+from .source import Mapping, Node, Scalar, Sequence, is_null
 
 T = TypeVar("T")
 

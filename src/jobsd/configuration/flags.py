@@ -5,9 +5,9 @@ from typing import Any
 
 from . import fields, source
 from .faults import Faults
-from .nodes import Scalar
 from .options import SECTIONS, Options, StartOptions
 from .setting import Setting, settings_of
+from .source import Scalar
 
 Text = str | bool | tuple[str, ...] | None
 

@@ -17,8 +17,8 @@ from jobsd.late import dataclass, pattern
 from jobsd.text import is_seen
 
 from .faults import Mistake, Mistakes, did_you_mean, known, quoted
-from .nodes import Mapping, Node, Scalar, Sequence, is_null
 from .secrecy import has_password
+from .source import Mapping, Node, Scalar, Sequence, is_null
 
 if TYPE_CHECKING:
     from jobsd.schedules import ScheduleError

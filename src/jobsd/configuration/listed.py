@@ -10,9 +10,8 @@ from jobsd.instruments.redaction import redact
 from . import document, load, queue_file, sections, setting
 from .faults import Faults
 from .flags import Flags
-from .nodes import Mapping, Node, Scalar, Sequence
 from .options import LISTS, SECTIONS, Options
-from .source import read_source
+from .source import Mapping, Node, Scalar, Sequence, read_source
 
 Row = dict[str, object]
 

@@ -14,23 +14,23 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from jobsd import late
 from jobsd.errors import ConfigurationError, Fault
 from jobsd.instruments.redaction import redact
-from jobsd.late import dataclass
 
-from . import document, nodes, queue_file, setting
+from . import document, queue_file, setting
 from .faults import Faults, quoted
 from .flags import Flags, Given
 from .options import KINDS, TRYING, Options, StartOptions, SupervisorOptions
 from .queue_file import QueueFile
 from .sections import Sections, pick
-from .source import Source, SourceSpan, UnreadableError, read_source
+from .source import Pair, Source, SourceSpan, UnreadableError, read_source
 
 if TYPE_CHECKING:
     from jobsd.recurring.definition import TaskDefinition
 
 
-@dataclass(frozen=True, slots=True)
+@late.dataclass(frozen=True, slots=True)
 class Examined:
     """The options, which are valid only when there are no faults."""
 
@@ -158,7 +158,7 @@ class _Reading:
         return tuple(recurring_file.read(sections.used, zone, faults, self._warnings))
 
     def _sections(
-        self, name: str, is_own: Callable[[nodes.Pair], bool], without: str
+        self, name: str, is_own: Callable[[Pair], bool], without: str
     ) -> tuple[Sections, SourceSpan]:
         try:
             source = read_source(self.root, name)

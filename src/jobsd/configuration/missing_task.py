@@ -3,9 +3,9 @@
 import collections.abc as c
 from pathlib import Path
 
-from . import document, flags, nodes, options, recurring_file, sections
+from . import document, flags, options, recurring_file, sections
 from .faults import Faults
-from .source import UnreadableError, read_source
+from .source import Mapping, UnreadableError, read_source
 
 
 def explain_missing_task(root: Path, environ: c.Mapping[str, str], key: str) -> str:
@@ -20,7 +20,7 @@ def explain_missing_task(root: Path, environ: c.Mapping[str, str], key: str) -> 
     except UnreadableError:
         return ""
     top = document.compose(source, environ, faults) if source else None
-    if not isinstance(top, nodes.Mapping):
+    if not isinstance(top, Mapping):
         return ""
     used = sections.pick(top, start.environment, recurring_file.is_own, faults).used
     if used and key in used.pairs:
@@ -34,9 +34,9 @@ def explain_missing_task(root: Path, environ: c.Mapping[str, str], key: str) -> 
     )
 
 
-def _sections_with(key: str, top: nodes.Mapping) -> list[str]:
+def _sections_with(key: str, top: Mapping) -> list[str]:
     return [
         name
         for name, pair in top.pairs.items()
-        if isinstance(pair.value, nodes.Mapping) and key in pair.value.pairs
+        if isinstance(pair.value, Mapping) and key in pair.value.pairs
     ]

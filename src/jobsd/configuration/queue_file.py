@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from jobsd.late import dataclass
+from jobsd import late
 
-from . import flags, nodes, source
+from . import flags, source
 from .faults import Faults
 from .fields import Entry
 from .options import (
@@ -28,7 +28,7 @@ _KEYS = frozenset({*SECTIONS, *(key for _, key, _ in TOP)})
 _BIND = next(row for field, _, row in settings_of(MonitorOptions) if field == "bind")
 
 
-@dataclass(frozen=True, slots=True)
+@late.dataclass(frozen=True, slots=True)
 class QueueFile:
     """The settings of one section, completed by flags, variables and defaults.
 
@@ -41,12 +41,12 @@ class QueueFile:
     span: source.SourceSpan
 
 
-def is_own(pair: nodes.Pair) -> bool:
+def is_own(pair: source.Pair) -> bool:
     """Return whether a pair of the top level is a setting, not a section."""
     return pair.key.text in _KEYS
 
 
-@dataclass(frozen=True, slots=True)
+@late.dataclass(frozen=True, slots=True)
 class Reader:
     """Reads sections of the file in one environment.
 
@@ -58,7 +58,7 @@ class Reader:
     faults: Faults
     given: flags.Given | None = None
 
-    def read(self, section: nodes.Mapping | None, span: source.SourceSpan) -> QueueFile:
+    def read(self, section: source.Mapping | None, span: source.SourceSpan) -> QueueFile:
         """Read one section; `span` is for faults without a place of their own."""
         with Entry(section, "", span, self.faults) as entry:
             found = self._values(TOP, entry)

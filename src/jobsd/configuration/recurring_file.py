@@ -5,39 +5,18 @@ from functools import partial
 
 from jobsd.errors import ArgumentError, Error
 from jobsd.jobs.arguments import dump
+from jobsd.recurring import definition
 from jobsd.recurring.command import CommandError, parse_command
-from jobsd.recurring.definition import (
-    KEY_BYTES_MAX,
-    ON_MISSED,
-    OVERLAP,
-    TaskDefinition,
-    check,
-    is_key,
-    queue_for,
-    split_arguments,
-)
 from jobsd.schedules import ScheduleError, parse
 
+from . import kinds
 from .faults import Faults, Mistake, label, nearest
 from .fields import Entry
-from .kinds import (
-    TIME_ZONE,
-    Kind,
-    boolean,
-    choice,
-    optional,
-    read_name,
-    read_queue,
-    refused,
-    text,
-    whole,
-)
-from .nodes import Mapping, Node, Pair, is_null, literal
-from .source import SourceSpan
+from .source import Mapping, Node, Pair, SourceSpan, is_null, literal
 
 _WORK = frozenset({"class", "command", "schedule"})
 _KEYS = _WORK | {"args", "queue", "priority", "description", "time_zone", "enabled"}
-_PRIORITY = whole(-(1 << 31), (1 << 31) - 1)
+_PRIORITY = kinds.whole(-(1 << 31), (1 << 31) - 1)
 
 
 def is_own(pair: Pair) -> bool:
@@ -47,14 +26,14 @@ def is_own(pair: Pair) -> bool:
 
 def read(
     section: Mapping, time_zone: str, faults: Faults, warnings: list[str]
-) -> Iterator[TaskDefinition]:
+) -> Iterator[definition.TaskDefinition]:
     """Read the tasks of one section; `time_zone` is the default of their schedules."""
     for pair in section.pairs.values():
         if faults.full:
             return
         span, key = pair.key.span, pair.key.text
-        if not is_key(key):
-            expected = f"1 to {KEY_BYTES_MAX} bytes of printable text"
+        if not definition.is_key(key):
+            expected = f"1 to {definition.KEY_BYTES_MAX} bytes of printable text"
             faults.add(span, f"the key of a task must have {expected}")
         if not isinstance(pair.value, Mapping):
             faults.add(span, f"{label(key)} must be a mapping", _misplaced(pair))
@@ -65,12 +44,12 @@ def read(
         yield task
 
 
-def _check(task: TaskDefinition, span: SourceSpan, faults: Faults) -> None:
+def _check(task: definition.TaskDefinition, span: SourceSpan, faults: Faults) -> None:
     """Check a task as a whole, once each of its fields is valid."""
     if faults.any:
         return
     try:
-        check(task)
+        definition.check(task)
     except Error as error:
         faults.add(span, str(error))
 
@@ -84,26 +63,26 @@ def _misplaced(pair: Pair) -> str:
 
 def _task(
     key: str, entry: Entry, default_zone: str, faults: Faults, warnings: list[str]
-) -> TaskDefinition:
-    class_name = entry.read("class", optional(text(read_name)), None)
-    command = entry.read("command", optional(text(_command)), None)
+) -> definition.TaskDefinition:
+    class_name = entry.read("class", kinds.optional(kinds.text(kinds.read_name)), None)
+    command = entry.read("command", kinds.optional(kinds.text(_command)), None)
     _check_work(entry)
-    time_zone = entry.read("time_zone", optional(TIME_ZONE), None) or default_zone
-    arguments = Kind(partial(_arguments, faults=faults), "arguments")
-    queue = entry.read("queue", optional(text(read_queue)), None)
-    return TaskDefinition(
+    time_zone = entry.read("time_zone", kinds.optional(kinds.TIME_ZONE), None) or default_zone
+    arguments = kinds.Kind(partial(_arguments, faults=faults), "arguments")
+    queue = entry.read("queue", kinds.optional(kinds.text(kinds.read_queue)), None)
+    return definition.TaskDefinition(
         key=key,
         class_name=class_name,
         command=command,
         arguments_json=entry.read("args", arguments, "[]"),
-        queue_name=queue_for(queue, command),
-        priority=entry.read("priority", optional(_PRIORITY), None),
-        description=entry.read("description", optional(text(str)), None) or "",
+        queue_name=definition.queue_for(queue, command),
+        priority=entry.read("priority", kinds.optional(_PRIORITY), None),
+        description=entry.read("description", kinds.optional(kinds.text(str)), None) or "",
         time_zone=time_zone,
-        enabled=entry.read("enabled", boolean, default=True),
-        run_at_start=entry.read("run_at_start", boolean, default=False),
-        on_missed=entry.read("on_missed", choice(*ON_MISSED), "skip"),
-        overlap=entry.read("overlap", choice(*OVERLAP), "allow"),
+        enabled=entry.read("enabled", kinds.boolean, default=True),
+        run_at_start=entry.read("run_at_start", kinds.boolean, default=False),
+        on_missed=entry.read("on_missed", kinds.choice(*definition.ON_MISSED), "skip"),
+        overlap=entry.read("overlap", kinds.choice(*definition.OVERLAP), "allow"),
         phrase=_phrase(entry, time_zone, warnings),
         source=_source(entry),
         arguments_source=entry.span_of("args").name,
@@ -129,16 +108,16 @@ def _phrase(entry: Entry, time_zone: str, warnings: list[str]) -> str:
         hint = 'such as "every 5 minutes", "at 5am every day" or "*/15 * * * *"'
         entry.missing(hint, "schedule")
     check = partial(_checked, time_zone=time_zone, source=_source(entry), warnings=warnings)
-    interval = text(lambda length: check(f"every: {length}"))
-    phrase = entry.read("schedule", optional(text(check)), None)
-    return phrase or entry.read("every", optional(interval), None) or ""
+    interval = kinds.text(lambda length: check(f"every: {length}"))
+    phrase = entry.read("schedule", kinds.optional(kinds.text(check)), None)
+    return phrase or entry.read("every", kinds.optional(interval), None) or ""
 
 
 def _checked(phrase: str, time_zone: str, source: str, warnings: list[str]) -> str:
     try:
         schedule = parse(phrase, time_zone)
     except ScheduleError as error:
-        raise refused("is not a schedule", phrase, error) from None
+        raise kinds.refused("is not a schedule", phrase, error) from None
     warnings.extend(f"{source} {warning}" for warning in schedule.warnings)
     return phrase
 
@@ -159,7 +138,7 @@ def _command(call: str) -> str:
 
 def _arguments(node: Node, faults: Faults) -> str:
     try:
-        return dump(*split_arguments([] if is_null(node) else literal(node)))
+        return dump(*definition.split_arguments([] if is_null(node) else literal(node)))
     except ArgumentError as error:
         if faults.any:
             # A text that PostgreSQL can't store was reported as a fault already.

@@ -9,11 +9,10 @@ same keys of `default`, so that a fault in the section of production shows in de
 from collections.abc import Callable
 from itertools import islice
 
-from jobsd.late import dataclass
-from jobsd.text import closest
+from jobsd import late, text
 
 from .faults import Faults, label, nearest
-from .nodes import Mapping, Node, Pair, is_null
+from .source import Mapping, Node, Pair, is_null
 
 DEFAULT = "default"
 
@@ -21,7 +20,7 @@ _MISSPELT = 0.8
 """How similar the name of a section must be to be meant by an environment without one."""
 
 
-@dataclass(frozen=True, slots=True)
+@late.dataclass(frozen=True, slots=True)
 class Sections:
     """`used` counts, `default` is overlaid by it; `unused` are the other sections."""
 
@@ -109,7 +108,7 @@ def _nothing_for(root: Mapping, environment: str) -> str:
 
 def _misspelt(root: Mapping, environment: str) -> str:
     names = [name for name in root.pairs if name != DEFAULT]
-    near = closest(environment, names, _MISSPELT)
+    near = text.closest(environment, names, _MISSPELT)
     if not near:
         return ""
     return (

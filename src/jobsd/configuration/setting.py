@@ -13,14 +13,14 @@ from collections.abc import Iterator
 from dataclasses import field, fields
 from typing import Any, Generic, TypeVar, cast
 
-from jobsd.late import dataclass
+from jobsd import late
 
-from . import kinds, nodes, source
+from . import kinds, source
 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@late.dataclass(frozen=True, slots=True, eq=False)
 class Setting(Generic[T]):
     """One row.
 
@@ -59,7 +59,7 @@ class Setting(Generic[T]):
     def default_value(self, *, trying: bool = False) -> T:
         """Return the default as a value."""
         text = self.default_when_trying if trying else ""
-        return self.kind(nodes.Scalar(source.NOWHERE, text or self.default, plain=True))
+        return self.kind(source.Scalar(source.NOWHERE, text or self.default, plain=True))
 
 
 def setting(  # noqa: PLR0913 - what there is to know of a setting

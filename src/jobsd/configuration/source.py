@@ -1,20 +1,27 @@
-"""A configuration text, and the spans of it that faults point at.
+"""A configuration text, the spans of it that faults point at, and values with such spans.
 
 Lines and columns count from 1, in characters of the file as it was written. An excerpt
 shows one line and a caret below it; it is made for terminals, so it holds no control
 character and no password.
+
+Types of values are those of JSON and no others, by the rules of YAML 1.2 with the booleans of
+1.1; a date, a sexagesimal number or `.nan` stays the text it is.
 """
 
+from __future__ import annotations
+
+import math
 import os
 import re
 import stat
 from bisect import bisect_right
 from codecs import BOM_UTF8
 from pathlib import Path
+from typing import TypeAlias
 from unicodedata import combining, east_asian_width
 
+from jobsd import late
 from jobsd.errors import Fault
-from jobsd.late import dataclass
 
 from .secrecy import Secrets
 
@@ -57,7 +64,7 @@ class Source:
         return start, end if end >= 0 else len(self.text)
 
 
-@dataclass(frozen=True, slots=True)
+@late.dataclass(frozen=True, slots=True)
 class SourceSpan:
     """The characters of a source from `start` up to `end`."""
 
@@ -170,3 +177,99 @@ def _columns(text: str) -> int:
         0 if combining(character) else 2 if east_asian_width(character) in "WF" else 1
         for character in text
     )
+
+
+_NULLS = frozenset({"", "~", "null", "Null", "NULL"})
+_BOOLEANS = {
+    spelled: value
+    for word, value in {
+        **dict.fromkeys(("true", "yes", "on"), True),
+        **dict.fromkeys(("false", "no", "off"), False),
+    }.items()
+    for spelled in (word, word.capitalize(), word.upper())
+}
+_WHOLE = late.pattern(r"[-+]?(?:0|[1-9](?:_?[0-9]){0,400})")
+_FRACTION = late.pattern(
+    r"[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|[-+]?[0-9]+[eE][-+]?[0-9]+",
+)
+
+
+@late.dataclass(frozen=True, slots=True, eq=False)
+class Scalar:
+    """A text; a `plain` one was written without quotes, so that its form gives it a type.
+
+    `variables` are the names of the variables in it. Of a `refused` one, which has a text in
+    the place of a variable that is none, nobody knows what it was to be.
+    """
+
+    span: SourceSpan
+    text: str
+    plain: bool
+    variables: tuple[str, ...] = ()
+    refused: bool = False
+
+    @property
+    def value(self) -> str | float | bool | None:
+        """The value, typed."""
+        return _typed(self.text.strip()) if self.plain else self.text
+
+    @property
+    def is_null(self) -> bool:
+        """Whether it is written as nothing."""
+        return self.plain and not self.refused and self.text.strip() in _NULLS
+
+
+@late.dataclass(frozen=True, slots=True, eq=False)
+class Sequence:
+    """A list."""
+
+    span: SourceSpan
+    items: tuple[Node, ...]
+
+
+@late.dataclass(frozen=True, slots=True, eq=False)
+class Pair:
+    """A key and what it holds."""
+
+    key: Scalar
+    value: Node
+
+
+@late.dataclass(frozen=True, slots=True, eq=False)
+class Mapping:
+    """Pairs by the text of their keys."""
+
+    span: SourceSpan
+    pairs: dict[str, Pair]
+
+
+Node: TypeAlias = Scalar | Sequence | Mapping
+
+
+def is_null(node: Node) -> bool:
+    """Return whether `node` is written as nothing."""
+    return isinstance(node, Scalar) and node.is_null
+
+
+def literal(node: Node) -> object:
+    """Return the plain Python value of a node."""
+    match node:
+        case Scalar():
+            return node.value
+        case Sequence(items=items):
+            return [literal(item) for item in items]
+        case Mapping(pairs=pairs):
+            return {key: literal(pair.value) for key, pair in pairs.items()}
+
+
+def _typed(text: str) -> str | float | bool | None:
+    if text in _NULLS:
+        return None
+    if text in _BOOLEANS:
+        return _BOOLEANS[text]
+    if _WHOLE.fullmatch(text):
+        return int(text)
+    if _FRACTION.fullmatch(text):
+        number = float(text)
+        return number if math.isfinite(number) else text
+    return text

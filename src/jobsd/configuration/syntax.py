@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import yaml
 from yaml.reader import ReaderError
 
-from jobsd.late import pattern
+from jobsd import late
 
 from .source import Source
 from .substitution import FORMS, Masked
@@ -55,7 +55,7 @@ _WORDS = (
     ),
 )
 # These are reported where the mistake begins, not where PyYAML notices it.
-_BEGAN = pattern(
+_BEGAN = late.pattern(
     r"quoted scalar.*found unexpected|simple key|flow (?:sequence|mapping).*expected ','"
 )
 

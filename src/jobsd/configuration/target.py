@@ -17,12 +17,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from jobsd import errors, late
 from jobsd.database.connection import OUTAGES, Target
 from jobsd.database.migrate import migrate
 from jobsd.database.url import passwords
-from jobsd.errors import ConfigurationError, Fault
 from jobsd.instruments import redaction
-from jobsd.late import dataclass
 
 from .flags import Flags
 from .folder import is_project, project_root
@@ -48,7 +47,7 @@ def _ignore(_message: str) -> None:
     pass
 
 
-@dataclass(frozen=True, slots=True)
+@late.dataclass(frozen=True, slots=True)
 class Database:
     """Where the queue lives; with `server`, on an embedded server that may not run yet."""
 
@@ -120,7 +119,7 @@ def find_target(cwd: Path, environ: Mapping[str, str]) -> Target:
         return database(options, environ).target
     server = embedded_server(options.root, environ)
     if _refusal(environ) is not None or not server.wait_until_ready():
-        raise ConfigurationError((Fault(_NONE, "DATABASE_URL"),))
+        raise errors.ConfigurationError((errors.Fault(_NONE, "DATABASE_URL"),))
     _logger.warning(
         "no database is configured: jobs go to the embedded server of %s", options.root
     )
@@ -150,15 +149,15 @@ def require_made(found: Database, cwd: Path, environ: Mapping[str, str]) -> None
         f"no database is configured, and {cwd} is not a project: it has no config/queue.yml"
     )
     hint = "run it in the project's folder, give --database-url or set DATABASE_URL"
-    raise ConfigurationError((Fault(message, "DATABASE_URL", hint=hint),))
+    raise errors.ConfigurationError((errors.Fault(message, "DATABASE_URL", hint=hint),))
 
 
 def _require_permission(environ: Mapping[str, str]) -> None:
     if (fault := _refusal(environ)) is not None:
-        raise ConfigurationError((fault,))
+        raise errors.ConfigurationError((fault,))
 
 
-def _refusal(environ: Mapping[str, str]) -> Fault | None:
+def _refusal(environ: Mapping[str, str]) -> errors.Fault | None:
     """Refuse an embedded server where the operator forbids it, or systemd started us.
 
     INVOCATION_ID proves nothing: the terminals of a session under systemd inherit it.
@@ -169,13 +168,13 @@ def _refusal(environ: Mapping[str, str]) -> Fault | None:
         message = (
             f"no database is configured, and JOBSD_EMBEDDED={wanted} forbids an embedded one"
         )
-        return Fault(message, "JOBSD_EMBEDDED", hint=hint)
+        return errors.Fault(message, "JOBSD_EMBEDDED", hint=hint)
     if not wanted and _started_by_systemd(environ):
         message = (
             "no database is configured, and a service does not start an embedded one by itself"
         )
         hint = f"{hint}; with JOBSD_EMBEDDED=1 it does"
-        return Fault(message, "DATABASE_URL", hint=hint)
+        return errors.Fault(message, "DATABASE_URL", hint=hint)
     return None
 
 

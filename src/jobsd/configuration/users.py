@@ -3,18 +3,18 @@
 from collections.abc import Mapping as Environ
 from dataclasses import field
 
-from jobsd.late import dataclass
+from jobsd import late
 
 from .faults import Mistake, Mistakes, did_you_mean
 from .kinds import Kind
-from .nodes import Mapping, Node, Scalar, is_null
+from .source import Mapping, Node, Scalar, is_null
 
 ROLES = ("viewer", "operator", "admin")
 """Each may do what the ones before it may do."""
 _KEYS = ("password", "token", "role")
 
 
-@dataclass(frozen=True, slots=True)
+@late.dataclass(frozen=True, slots=True)
 class User:
     """Who may come in, by a password or as a program by a token, and what for."""
 

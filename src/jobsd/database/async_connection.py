@@ -31,10 +31,9 @@ from .deadline import (
     refuse_nul,
 )
 from .hosts import LONG_S, are_several, awake, heard, note
-from .parameters import Plain, as_bytes
 from .session_settings import CLIENT_CHECK, NOT_HERE, setting_query, settings
 from .socket_watch import SocketWatch, Watched
-from .statements import Statement, tables_are_at
+from .statements import Plain, Statement, as_bytes, tables_are_at
 from .steps import latest_version, works_with_older
 
 T = TypeVar("T")

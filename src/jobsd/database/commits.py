@@ -8,7 +8,7 @@ import contextlib
 from collections.abc import Callable, Generator, Mapping
 from typing import Any
 
-from jobsd.late import dataclass
+from jobsd import late
 
 from .connection import Session
 from .statements import Statement, Statements
@@ -19,7 +19,7 @@ IDLE = "5s"
 """For how long a process may stand still amid such a transaction."""
 
 
-@dataclass(slots=True)
+@late.dataclass(slots=True)
 class Commit:
     """A transaction, and `emit`, which is called once it is committed.
 

@@ -17,8 +17,8 @@ from typing import Any
 import psycopg
 from psycopg import conninfo, errors
 
+from jobsd import late
 from jobsd.errors import DatabaseUnreachableError
-from jobsd.late import dataclass
 
 from . import listener, session_settings, steps
 from .deadline import (
@@ -27,8 +27,7 @@ from .deadline import (
     DeadlineConnection,
     open_connection,
 )
-from .parameters import Plain, as_bytes
-from .statements import Statement, Topic, channel, tables_are_at
+from .statements import Plain, Statement, Topic, as_bytes, channel, tables_are_at
 
 Row = tuple[Any, ...]
 
@@ -44,7 +43,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
+@late.dataclass(frozen=True, slots=True)
 class Target:
     """Where the queue lives: a URL, a schema, and how notifications come.
 

@@ -16,19 +16,9 @@ from psycopg import errors, sql
 
 from jobsd.errors import SchemaError
 
-from . import grants, schema_locks
+from . import grants, schema_locks, steps
 from .connection import VERSION, Session, Target
 from .schema_locks import Patience
-from .steps import (
-    Migration,
-    body,
-    bookkeeping,
-    first_version,
-    latest_version,
-    migrations,
-    newest_supported,
-    oldest_supported,
-)
 
 Report = Callable[[str], None]
 
@@ -56,7 +46,7 @@ def require(session: Session) -> None:
     """
     found = version(session)
     refuse_foreign(session.target.schema, found)
-    if found < oldest_supported():
+    if found < steps.oldest_supported():
         raise SchemaError(_outdated(session.target.schema, found))
 
 
@@ -66,16 +56,16 @@ def refuse_foreign(schema: str, found: int) -> None:
     Raises:
         SchemaError: when they are.
     """
-    if 0 < found < first_version():
+    if 0 < found < steps.first_version():
         message = (
             f"the tables in schema {schema!r} are at version {found}, from before the first"
-            f" release, and this program begins with version {first_version()}: let the program"
-            " that made them end its jobs, then drop the schema and run `db migrate`, or set"
-            " `database.schema` to the name of a new one"
+            f" release, and this program begins with version {steps.first_version()}: let the"
+            " program that made them end its jobs, then drop the schema and run `db migrate`,"
+            " or set `database.schema` to the name of a new one"
         )
         raise SchemaError(message, remedy="")
-    if found > newest_supported():
-        known = f"{oldest_supported()} to {newest_supported()}"
+    if found > steps.newest_supported():
+        known = f"{steps.oldest_supported()} to {steps.newest_supported()}"
         message = (
             f"the tables in schema {schema!r} are at version {found}, and this program works"
             f" with versions {known}: install a newer jobsd"
@@ -86,7 +76,9 @@ def refuse_foreign(schema: str, found: int) -> None:
 def missing(session: Session) -> list[str]:
     """Return the names of the steps that the tables lack, in order; changes nothing."""
     found = version(session)
-    return [f"{step.version:04d}_{step.name}" for step in migrations() if step.version > found]
+    return [
+        f"{step.version:04d}_{step.name}" for step in steps.migrations() if step.version > found
+    ]
 
 
 def _ignore(_message: str) -> None:
@@ -109,7 +101,7 @@ def migrate(target: Target, report: Report = _ignore) -> list[str]:
     try:
         found = version(session)
         refuse_foreign(target.schema, found)
-        if found >= latest_version():
+        if found >= steps.latest_version():
             return []
         _require_unicode(session)
         return _apply_all(session, found, Patience(report))
@@ -151,7 +143,7 @@ def _apply_all(session: Session, found: int, patience: Patience) -> list[str]:
     try:
         return [
             f"{step.version:04d}_{step.name}"
-            for step in migrations()
+            for step in steps.migrations()
             if step.version > found and _apply(session, step, patience)
         ]
     except errors.InsufficientPrivilege as error:
@@ -159,18 +151,18 @@ def _apply_all(session: Session, found: int, patience: Patience) -> list[str]:
         raise SchemaError(f"{message} This role may not: {_first_line(error)}") from error
 
 
-def _apply(session: Session, step: Migration, patience: Patience) -> bool:
+def _apply(session: Session, step: steps.Migration, patience: Patience) -> bool:
     """Apply a step in a transaction, unless another program has done so meanwhile."""
     connection, schema = session.connection, session.target.schema
     with connection.transaction():
         schema_locks.be_alone(connection, schema, patience)
         if version_within(connection, schema) >= step.version:
             return False
-        if step.version == first_version():
-            connection.execute(bookkeeping(schema).encode(), prepare=False)
+        if step.version == steps.first_version():
+            connection.execute(steps.bookkeeping(schema).encode(), prepare=False)
         tables = schema_locks.changed_tables(step.text)
         schema_locks.take(connection, schema, tables, patience)
-        connection.execute(body(step, schema).encode(), prepare=False)
+        connection.execute(steps.body(step, schema).encode(), prepare=False)
     return True
 
 
@@ -190,7 +182,7 @@ def version_within(connection: psycopg.Connection[tuple[Any, ...]], schema: str)
 def _outdated(schema: str, found: int) -> str:
     state = f"are at version {found}" if found else "are missing"
     return (
-        f"the tables in schema {schema!r} {state}, version {latest_version()} is needed:"
+        f"the tables in schema {schema!r} {state}, version {steps.latest_version()} is needed:"
         " run `db migrate` with a role that may create them."
     )
 

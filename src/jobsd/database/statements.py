@@ -11,28 +11,33 @@ escaped. Comments are left as they are.
 
 A line that ends with `-- since 51` is for tables of version 51 and later, one that ends with
 `-- before 51` for older ones: so a program works with the tables of the release before.
+
+Parameters are sent as PostgreSQL reads them: as texts, which every driver sends alike.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from functools import cache
 from pkgutil import get_data
-from typing import Literal
+from typing import Any, Literal
 
-from jobsd.late import dataclass, pattern
+from jobsd import late
 
 CHANNEL_BYTES_MAX = 63
 """PostgreSQL's limit. The channel has the schema's name in it, quoted, and six bytes more."""
 
-_HEAD = pattern(r"^-- ([a-z][a-z0-9_]*): ", re.MULTILINE)
-_COMMENT = pattern(r"^ *--[^\n]*\n", re.MULTILINE)
-_TABLE = pattern(r"\bjobsd\.(?=[a-z])")
+_HEAD = late.pattern(r"^-- ([a-z][a-z0-9_]*): ", re.MULTILINE)
+_COMMENT = late.pattern(r"^ *--[^\n]*\n", re.MULTILINE)
+_TABLE = late.pattern(r"\bjobsd\.(?=[a-z])")
 # The part that begins first counts: an apostrophe in a comment opens no text.
-_PARTS = pattern(r"(?P<comment>--[^\n]*)|(?P<text>'(?:[^']|'')*')|(?P<body>\$\$)|[^-'$]+|.")
-_FOR = pattern(r"^[^\n]*-- (since|before) (\d+)(?:\n|\Z)", re.MULTILINE)
-_PLACEHOLDER = pattern(r"%(?:\((\w+)\))?[sbt%]")
+_PARTS = late.pattern(
+    r"(?P<comment>--[^\n]*)|(?P<text>'(?:[^']|'')*')|(?P<body>\$\$)|[^-'$]+|."
+)
+_FOR = late.pattern(r"^[^\n]*-- (since|before) (\d+)(?:\n|\Z)", re.MULTILINE)
+_PLACEHOLDER = late.pattern(r"%(?:\((\w+)\))?[sbt%]")
 
 
 _older: dict[str, int] = {}
@@ -47,7 +52,7 @@ def tables_are_at(schema: str, version: int, ours: int) -> None:
         _older.pop(schema, None)
 
 
-@dataclass(frozen=True, slots=True)
+@late.dataclass(frozen=True, slots=True)
 class Statement:
     """One statement, or a list of common table expressions that begin one."""
 
@@ -234,3 +239,35 @@ def _delimiter(schema: str) -> str:
     """Return the delimiter of a function's body that contains the schema's name."""
     names = ("$body$", *(f"$body{number}$" for number in range(len(schema))))
     return next(name for name in names if name not in schema)
+
+
+Plain = str | int | float | bool | datetime | timedelta | list[Any] | None
+
+
+def as_text(value: Plain) -> str | None:
+    """Return a value as PostgreSQL reads it, or None for NULL."""
+    if value is None or type(value) is str:
+        return value
+    if isinstance(value, list):
+        return f"{{{','.join(map(_quoted, value))}}}"
+    if isinstance(value, timedelta):
+        return f"{value.total_seconds()!r} s"
+    return str(value)
+
+
+def as_bytes(value: Plain) -> bytes | None:
+    """Return what `as_text` does, encoded.
+
+    Raises:
+        UnicodeEncodeError: for half of a surrogate pair.
+    """
+    text = as_text(value)
+    return None if text is None else text.encode()
+
+
+def _quoted(item: object) -> str:
+    """Return a value as an element of an array."""
+    if item is None:
+        return "NULL"
+    escaped = str(item).replace("\\", r"\\").replace('"', r"\"")
+    return f'"{escaped}"'

@@ -7,7 +7,7 @@ driver is needed: `db sql` prints them, and whoever may applies them.
 from functools import cache
 from pathlib import Path
 
-from jobsd.late import dataclass, pattern
+from jobsd import late
 
 from .statements import Statement, quote_identifier
 
@@ -20,10 +20,10 @@ AHEAD = 1
 before works with it. What a later one does to the tables, this program can't know."""
 
 _STEPS = Path(__file__).with_name("migrations")
-_STEP = pattern(r"(\d{4})_(\w+?)(?:\.sql)?")
+_STEP = late.pattern(r"(\d{4})_(\w+?)(?:\.sql)?")
 
 
-@dataclass(frozen=True, slots=True)
+@late.dataclass(frozen=True, slots=True)
 class Migration:
     """One step: its number, its name, its statements."""
 

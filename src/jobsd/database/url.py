@@ -7,18 +7,18 @@ So such a URL is refused before it is used, without a word of it in the message.
 
 import re
 
-from jobsd.late import pattern
+from jobsd import late
 
-_URL = pattern(r"postgres(?:ql)?(?:\+\w+)?://(?P<rest>\S*)")
-_CONNINFO = pattern(r"\w+\s*=")
-_ESCAPED = pattern(r"(?:[^%]|%[0-9A-Fa-f]{2})*")
+_URL = late.pattern(r"postgres(?:ql)?(?:\+\w+)?://(?P<rest>\S*)")
+_CONNINFO = late.pattern(r"\w+\s*=")
+_ESCAPED = late.pattern(r"(?:[^%]|%[0-9A-Fa-f]{2})*")
 # Hosts, each with its port; no second @ may follow.
 _HOST = r"(?:\[[0-9A-Fa-f:.%]+\w*\]|[^\s:/\[\]@,?]*)(?::[0-9]{0,5})?"
-_HOSTS = pattern(rf"{_HOST}(?:,{_HOST})*(?:/[^@?]*)?(?:\?.*)?")
+_HOSTS = late.pattern(rf"{_HOST}(?:,{_HOST})*(?:/[^@?]*)?(?:\?.*)?")
 
 # Of these libpq has nothing to say, and it takes longer to load than a command may take.
 _PARAMETER = r"(?:host|port|sslmode|connect_timeout|application_name)=[\w./-]+"
-_PLAIN = pattern(
+_PLAIN = late.pattern(
     r"postgresql://(?:[\w.~-]+(?::[\w.~-]*)?@)?(?:[\w.-]+(?::[0-9]{1,5})?)?/[\w.-]+"
     rf"(?:\?{_PARAMETER}(?:&{_PARAMETER})*)?",
     re.ASCII,

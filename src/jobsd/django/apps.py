@@ -1,10 +1,10 @@
 """The Django app: what it sets up when Django starts."""
 
 from jobsd import face
-from jobsd.jobs import finding, placing, references, stand_in
+from jobsd.jobs import finding, references, stand_in
 from jobsd.jobs.around import around_job
 
-from . import checks, connections, enqueueing, instances, queue, runserver, tables
+from . import checks, connections, instances, queue, runserver, tables
 from .library import apps, conf, module_loading, signals
 from .library import checks as registry
 
@@ -22,7 +22,7 @@ class JobsConfig(apps.AppConfig):  # type: ignore[misc] # pyright: ignore[report
         # It finds the database as the commands do, until we say otherwise.
         assert face.HOMES  # noqa: S101 - it has been loaded before what follows
         finding.find_target_by(queue.target, lambda: queue.SCHEMA)
-        placing.place_by(enqueueing.InTransactions())
+        stand_in.place_by(queue.InTransactions())
         stand_in.search(queue.connection)
         around_job(connections.as_a_request_does)
         around_job(connections.as_an_asynchronous_request_does)

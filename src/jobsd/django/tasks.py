@@ -4,21 +4,112 @@ A task is a job under its module path. It is registered where it is defined, and
 a path that no module of the project has registered is never imported.
 """
 
+import asyncio
 import inspect
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
-from jobsd.jobs import client, durations, registry, signature, time_limits
+from jobsd import machine, text
+from jobsd.jobs import client, current, registry, signature, time_limits
 from jobsd.jobs.draft import Options, draft
-from jobsd.jobs.policy import Policy, exponential
+from jobsd.jobs.policy import Policy, constant, exponential, judge
 from jobsd.jobs.registry import Definition
 from jobsd.operations.job_info import find
 
-from . import task_results, task_runs
-from .task_library import backend, base, exceptions, signals, timezone
+from . import task_results
+from .task_library import Status, backend, base, exceptions, signals, timezone
+
+_FRAMES_MAX = 100
+
+
+class Performed:
+    """The function of a task as a worker calls it."""
+
+    def __init__(self, task: Any) -> None:  # noqa: ANN401 - Django's
+        self.task = task
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        """Perform a plain task."""
+        attempt = _Attempt(self.task, args, kwargs)
+        sender = attempt.sender
+        signals.task_started.send(sender, task_result=attempt.result)
+        try:
+            returned = self.task.func(*attempt.context(), *args, **kwargs)
+            kept = attempt.succeed(returned)
+        except BaseException as error:
+            if attempt.fail(error):
+                signals.task_finished.send(sender, task_result=attempt.result)
+            raise
+        signals.task_finished.send(sender, task_result=attempt.result)
+        return kept
+
+    async def soon(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        """Perform an asynchronous task in the loop that runs here."""
+        attempt = _Attempt(self.task, args, kwargs)
+        sender = attempt.sender
+        await signals.task_started.asend(sender, task_result=attempt.result)
+        try:
+            returned = await self.task.func(*attempt.context(), *args, **kwargs)
+            kept = attempt.succeed(returned)
+        except BaseException as error:
+            if attempt.fail(error):
+                await signals.task_finished.asend(sender, task_result=attempt.result)
+            raise
+        await signals.task_finished.asend(sender, task_result=attempt.result)
+        return kept
+
+    def run_to_end(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        """Perform an asynchronous task in a loop of its own."""
+        return asyncio.run(self.soon(*args, **kwargs))
+
+
+class _Attempt:
+    """One attempt of a task, and what Django is told of it, without asking the database."""
+
+    def __init__(self, task: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:  # noqa: ANN401
+        self._job: current.CurrentJob = current.current_job()
+        carried: dict[str, str] = self._job.context.get("task") or {}
+        enqueued_at = carried.get("enqueued_at")
+        self.result = task_results.made(
+            task,
+            self._job.id,
+            args,
+            kwargs,
+            enqueued_at=datetime.fromisoformat(enqueued_at) if enqueued_at else None,
+            started_at=timezone.now(),
+            worker_ids=[f"{machine.hostname()}-{os.getpid()}"] * self._job.attempt,
+        )
+        self._takes_context = task.takes_context
+        self.sender: type[object] = type(task.get_backend())
+
+    def context(self) -> list[Any]:
+        """Return what comes before the arguments of a task that takes its context."""
+        if not self._takes_context:
+            return []
+        return [base.TaskContext(task_result=self.result)]
+
+    def succeed(self, returned: Any) -> Any:  # noqa: ANN401
+        """Finish the result; return what is kept."""
+        return task_results.succeed(self.result, returned, timezone.now())
+
+    def fail(self, error: BaseException) -> bool:
+        """Add an error to the result; return whether that is the end of the task."""
+        if isinstance(error, asyncio.CancelledError):
+            # It goes back when its worker drains.
+            return False
+        stack = text.error_stack(error, _FRAMES_MAX)
+        self.result.errors.append(task_results.error(text.error_type(error), stack))
+        policy = replace(registry.get(self._job.class_name).policy, backoff=constant(0))
+        outcome = judge(policy, error, self._job.attempt, policy.max_attempts).outcome
+        if outcome in {"retried", "snoozed"}:
+            return False
+        task_results.finish(self.result, Status.FAILED, timezone.now())
+        return True
+
 
 RESULT_TTL = "1d"
 
@@ -85,7 +176,7 @@ def _definition(task: Any, result_ttl: Any) -> Definition:  # noqa: ANN401 - Dja
         name: getattr(task, name, None) for name in ("max_attempts", "backoff", "timeout")
     }
     policy = Policy(options["max_attempts"] or 1, backoff=options["backoff"] or exponential())
-    performed = task_runs.Performed(task)
+    performed = Performed(task)
     asynchronous = inspect.iscoroutinefunction(task.func)
     return Definition(
         task.module_path,
@@ -97,15 +188,15 @@ def _definition(task: Any, result_ttl: Any) -> Definition:  # noqa: ANN401 - Dja
         takes=signature.Signature(task.func, *([None] if task.takes_context else [])),
         coroutine=performed.soon if asynchronous else None,
         time_limit=time_limits.read_time_limit(options["timeout"]),
-        result_ttl_s=durations.bounded_duration_s(
+        result_ttl_s=time_limits.bounded_duration_s(
             "result_ttl", getattr(task, "result_ttl", None) or result_ttl
         ),
     )
 
 
-def _performed(definition: Definition) -> task_runs.Performed | None:
+def _performed(definition: Definition) -> Performed | None:
     found = getattr(definition.perform, "__self__", definition.perform)
-    return found if isinstance(found, task_runs.Performed) else None
+    return found if isinstance(found, Performed) else None
 
 
 def _task_of(definition: Definition) -> Any:  # noqa: ANN401 - Django's; None: a plain job

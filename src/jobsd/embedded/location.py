@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import quote
 
-from jobsd.late import dataclass
+from jobsd import late
 
 ROLE = DATABASE = "jobsd"
 PORT = 5432
@@ -16,7 +16,7 @@ _STATE = Path("/var/lib/jobsd-embedded")  # /var/lib/jobsd is the service's, and
 _SOCKET_PATH_BYTES_MAX = 107  # sun_path of unix(7), without its NUL
 
 
-@dataclass(frozen=True, slots=True)
+@late.dataclass(frozen=True, slots=True)
 class Location:
     """The directory of one embedded server.
 

@@ -8,8 +8,7 @@ from collections.abc import Callable, Generator, Iterator
 from types import TracebackType
 from typing import Self
 
-from jobsd.clock import monotonic
-from jobsd.errors import EmbeddedServerError
+from jobsd import clock, errors
 
 from . import folders
 from .location import Location
@@ -20,10 +19,10 @@ _NAP_MAX_S = 0.1
 
 def poll_times(timeout_s: float) -> Iterator[float]:
     """Yield the seconds since the call: at once, at growing intervals, and at the end."""
-    began = monotonic()
+    began = clock.monotonic()
     nap_s = _NAP_S
     while True:
-        waited_s = monotonic() - began
+        waited_s = clock.monotonic() - began
         yield waited_s
         if waited_s >= timeout_s:
             return
@@ -52,7 +51,7 @@ def directory_lock(
                 reported = True
                 report("waiting for another process that starts or stops PostgreSQL")
         else:
-            raise EmbeddedServerError(
+            raise errors.EmbeddedServerError(
                 f"another process has been starting or stopping it for {timeout_s:.0f} s",
                 location.directory,
             )
@@ -87,7 +86,7 @@ class Hold:
             if self._change(fcntl.LOCK_SH):
                 return
         self.release()
-        raise EmbeddedServerError(
+        raise errors.EmbeddedServerError(
             f"another supervisor has been stopping it for {timeout_s:.0f} s",
             location.directory,
         )

@@ -13,13 +13,40 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from jobsd.errors import EmbeddedServerError
-from jobsd.late import dataclass
+from jobsd import errors, late
 
-from . import folders, locks, log
+from . import folders, locks
 from .account import Account, server_environment
 from .binaries import Binaries
 from .location import PORT, Location
+
+_TAIL_BYTES = 8192
+_LINES = 10
+_NOISE = ("redirecting log output to logging collector", "Future log output will appear")
+
+
+def last_lines(location: Location) -> tuple[str, ...]:
+    """Return the last lines of the last start, oldest first; none where none can be read."""
+    lines = _tail(location.start_log)
+    try:
+        began = location.start_log.stat().st_mtime
+        newest = max(location.logs.glob("*.log"), key=lambda path: path.stat().st_mtime)
+        if newest.stat().st_mtime >= began:
+            lines += _tail(newest)
+    except (OSError, ValueError):  # no log yet
+        pass
+    useful = [line for line in lines if not any(noise in line for noise in _NOISE)]
+    return tuple(useful[-_LINES:])
+
+
+def _tail(path: Path) -> list[str]:
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES))
+            return file.read().decode(errors="replace").strip().splitlines()
+    except OSError:
+        return []
+
 
 STUCK_S = 10.0
 """A fast shutdown that is not at its checkpoint by then waits for a process that hangs."""
@@ -39,7 +66,7 @@ echo $!
 """
 
 
-@dataclass(frozen=True, slots=True)
+@late.dataclass(frozen=True, slots=True)
 class Postmaster:
     """A postmaster that runs, and the status in its pid file.
 
@@ -117,10 +144,10 @@ def launch(
     finally:
         os.close(output)
     if not started.stdout.strip():
-        raise EmbeddedServerError(
+        raise errors.EmbeddedServerError(
             "the shell could not start PostgreSQL",
             location.directory,
-            log=log.last_lines(location),
+            log=last_lines(location),
         )
     pid = int(started.stdout)
     _protect_from_oom(pid)
@@ -154,10 +181,10 @@ def end(pid: int, location: Location, timeout_s: float) -> None:
         if waited_s > STUCK_S and not cut_short and not _is_checkpointing(location):
             cut_short = True
             _signal(pid, signal.SIGQUIT)
-    raise EmbeddedServerError(
+    raise errors.EmbeddedServerError(
         f"PostgreSQL (pid {pid}) has been stopping for {timeout_s:.0f} s",
         location.directory,
-        log=log.last_lines(location),
+        log=last_lines(location),
     )
 
 

@@ -7,9 +7,8 @@ from pathlib import Path
 
 from jobsd.errors import DatabaseUnreachableError, EmbeddedServerError
 
-from . import account, binaries, cluster, folders, log, postgresql_conf, postmaster
+from . import account, binaries, cluster, folders, locks, postmaster
 from .location import Location
-from .locks import Hold, directory_lock, poll_times, try_lock
 
 START_TIMEOUT_S = 600.0
 """Recovery after a crash can take minutes; it goes on when no process waits for it, too."""
@@ -70,7 +69,7 @@ class Server:
         Starts nothing, and makes nothing: False when no server runs that this user may use.
         """
         try:
-            for _ in poll_times(timeout_s):
+            for _ in locks.poll_times(timeout_s):
                 found = postmaster.find_running(self._location)
                 if found is None or found.is_stopping:
                     return False
@@ -132,15 +131,15 @@ class Server:
         with self._locked(timeout_s):
             return self._stop(timeout_s)
 
-    def hold(self, timeout_s: float = STOP_TIMEOUT_S) -> Hold:
+    def hold(self, timeout_s: float = STOP_TIMEOUT_S) -> locks.Hold:
         """Take a supervisor's share of the server; it lasts as long as the process."""
         with self._os_errors():
             self._prepare_directory()
-            return Hold(self._location, timeout_s)
+            return locks.Hold(self._location, timeout_s)
 
     def release_and_stop_if_last(
         self,
-        hold: Hold,
+        hold: locks.Hold,
         timeout_s: float = STOP_TIMEOUT_S,
     ) -> bool:
         """Release the share, and stop the server when no other process needs it.
@@ -155,10 +154,10 @@ class Server:
         """Start the server, or find the one that a killed starter has left."""
         lock = folders.open_lock(self._location.directory / "server.lock")
         try:
-            for _ in poll_times(min(timeout_s, _REMAINS_TIMEOUT_S)):
+            for _ in locks.poll_times(min(timeout_s, _REMAINS_TIMEOUT_S)):
                 if found := postmaster.find_running(self._location):
                     return found.pid
-                if try_lock(lock):
+                if locks.try_lock(lock):
                     return self._launch(lock)
         finally:
             os.close(lock)  # unlike LOCK_UN this leaves the lock with the server
@@ -183,14 +182,14 @@ class Server:
             cluster.make(location, programs, owner, environ)
         folders.make_private(location.logs, owner)
         folders.make_private(location.socket, owner)
-        postgresql_conf.write(location, programs, owner)
+        cluster.write(location, programs, owner)
         return postmaster.launch(location, programs, owner, environ, lock)
 
     def _becomes_ready(self, pid: int, timeout_s: float) -> bool:
         """Wait until the server answers; return False when it ends or stops instead."""
         refused_at_s: float | None = None
         report_at_s = _REPORT_AFTER_S
-        for waited_s in poll_times(timeout_s):
+        for waited_s in locks.poll_times(timeout_s):
             if not postmaster.is_alive(pid):
                 return False
             found = postmaster.find_running(self._location)
@@ -205,7 +204,7 @@ class Server:
                     raise self._error(f"PostgreSQL runs but refuses us: {refusal}")
             if waited_s > report_at_s:
                 report_at_s = waited_s + _REPORT_EVERY_S
-                line = "".join(log.last_lines(self._location)[-1:])
+                line = "".join(postmaster.last_lines(self._location)[-1:])
                 self._report(f"PostgreSQL has been starting for {waited_s:.0f} s: {line}")
         raise self._error(f"PostgreSQL is not ready after {timeout_s:.0f} s; it goes on")
 
@@ -221,7 +220,7 @@ class Server:
         if postmaster.find_running(self._location) is None:
             return False
         try:
-            return all(self._other_clients(self.url()) for _ in poll_times(_DISCONNECT_S))
+            return all(self._other_clients(self.url()) for _ in locks.poll_times(_DISCONNECT_S))
         except DatabaseUnreachableError as error:
             self._report(f"PostgreSQL keeps running, since its clients are unknown: {error}")
         return True
@@ -244,7 +243,7 @@ class Server:
     def _locked(self, timeout_s: float) -> Generator[None]:
         with self._os_errors():
             self._prepare_directory()
-            with directory_lock(self._location, timeout_s, self._report):
+            with locks.directory_lock(self._location, timeout_s, self._report):
                 yield
 
     @contextlib.contextmanager
@@ -261,4 +260,6 @@ class Server:
 
     def _error(self, what: str, expected: str = "") -> EmbeddedServerError:
         location = self._location
-        return EmbeddedServerError(what, location.directory, expected, log.last_lines(location))
+        return EmbeddedServerError(
+            what, location.directory, expected, postmaster.last_lines(location)
+        )

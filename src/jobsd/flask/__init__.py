@@ -5,12 +5,9 @@ from collections.abc import Generator
 from flask import Flask, current_app, has_app_context
 
 from jobsd import face
-from jobsd.jobs import finding
-from jobsd.jobs.around import around_job
-from jobsd.jobs.current import CurrentJob
+from jobsd.jobs import around, current, finding
 
-from . import queue
-from .command import jobs_command
+from . import command, queue
 
 __all__ = ["Jobs"]
 
@@ -32,15 +29,15 @@ class Jobs:
     def init_app(self, app: Flask) -> None:
         """Set an application up; of several in a process, jobs run in that of the last call."""
         app.extensions["jobs"] = self
-        app.cli.add_command(jobs_command)
+        app.cli.add_command(command.jobs_command)
         _served[:] = [app]
         # It finds the database as the commands do, until we say otherwise.
         assert face.HOMES  # noqa: S101 - it has been loaded before what follows
         finding.find_target_by(lambda: queue.target(app), lambda: queue.schema(app))
-        around_job(in_application)
+        around.around_job(in_application)
 
 
-def in_application(job: CurrentJob) -> Generator[None]:
+def in_application(job: current.CurrentJob) -> Generator[None]:
     """Perform a job in the context of the application, a new one unless it is there already."""
     del job
     (app,) = _served

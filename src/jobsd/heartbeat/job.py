@@ -6,15 +6,13 @@ import json
 import os
 
 from jobsd.instruments.always import log_always
-from jobsd.jobs.current import current_job
-from jobsd.jobs.definition import Job
-from jobsd.jobs.operation import lent
+from jobsd.jobs import current, definition, finding
 from jobsd.machine import hostname
 
 from .log import HeartbeatLog, record
 
 
-class HeartbeatJob(Job):
+class HeartbeatJob(definition.Job):
     """Proves that recurring tasks are enqueued and run.
 
     Its line is logged only after the row is committed, and has the time of the row. So
@@ -24,8 +22,8 @@ class HeartbeatJob(Job):
     def perform(self) -> None:
         """Write one row to `heartbeat_logs` and one line to the log."""
         environment = os.environ.get("JOBSD_ENV") or "development"
-        job = current_job()
-        with lent() as session:
+        job = current.current_job()
+        with finding.lent() as session:
             row = record(session, environment, hostname(), job.id, job.class_name)
         log_always("jobsd.heartbeat", line(row))
 

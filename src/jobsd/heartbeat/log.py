@@ -17,12 +17,10 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast, overload
 
+from jobsd import errors, late, text
 from jobsd.database.statements import Statements
-from jobsd.errors import Error
-from jobsd.jobs.durations import WAIT_MAX_S, duration_s
-from jobsd.jobs.operation import lent
-from jobsd.late import dataclass
-from jobsd.text import is_storable
+from jobsd.jobs.finding import lent
+from jobsd.jobs.time_limits import WAIT_MAX_S, duration_s
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session
@@ -36,7 +34,7 @@ ROWS_MAX = 10_000
 """No query returns more rows than this; for more, query by time, or with SQL."""
 
 
-@dataclass(frozen=True, slots=True)
+@late.dataclass(frozen=True, slots=True)
 class Gap:
     """A time without heartbeats: from the last one before it to the next, or to now."""
 
@@ -51,7 +49,7 @@ class Gap:
         return (self.end - self.start).total_seconds()
 
 
-@dataclass(frozen=True, slots=True)
+@late.dataclass(frozen=True, slots=True)
 class HeartbeatLog:
     """One heartbeat: when, in which environment, on which machine."""
 
@@ -107,7 +105,7 @@ class HeartbeatLog:
             return gaps(session, every, since)
 
 
-@dataclass(frozen=True, eq=False)
+@late.dataclass(frozen=True, eq=False)
 class HeartbeatLogs(Sequence[HeartbeatLog]):
     """A query of the log, which may be narrowed further, and the list of its rows.
 
@@ -128,8 +126,8 @@ class HeartbeatLogs(Sequence[HeartbeatLog]):
 
     def by_hostname(self, hostname: str) -> HeartbeatLogs:
         """Return those of one machine."""
-        if not (isinstance(hostname, str) and is_storable(hostname)):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise Error(f"hostname: {hostname!r:.60} is not a host name")
+        if not (isinstance(hostname, str) and text.is_storable(hostname)):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise errors.Error(f"hostname: {hostname!r:.60} is not a host name")
         return replace(self, hostname=hostname)
 
     def since(self, moment: Duration | datetime | None = None, **ago: float) -> HeartbeatLogs:
@@ -235,7 +233,7 @@ def gaps(session: Session, every: Duration, since: Duration | datetime) -> list[
     """Return the times without heartbeats: see `HeartbeatLog.gaps`."""
     every_s = _age_s("every", every)
     if every_s <= 0:
-        raise Error("every: must be more than 0")
+        raise errors.Error("every: must be more than 0")
     moment, within_s = _window("since", since)
     parameters = {"since": moment, "within_s": within_s, "longest_s": every_s * 1.5}
     rows = session.fetch(STATEMENTS["gaps"], parameters)
@@ -265,7 +263,7 @@ def _window(option: str, moment: Duration | datetime) -> tuple[datetime | None, 
     if not isinstance(moment, datetime):
         return None, _age_s(option, moment)
     if moment.utcoffset() is None:
-        raise Error(f"{option}: {moment} has no time zone; give an aware datetime")
+        raise errors.Error(f"{option}: {moment} has no time zone; give an aware datetime")
     return moment, None
 
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from typing import Literal, cast
 
-from jobsd.late import dataclass
+from jobsd import late
 
 Level = Literal["debug", "info", "warning", "error"]
 
 
-@dataclass(frozen=True, slots=True)
+@late.dataclass(frozen=True, slots=True)
 class Event:
     """One kind of event: its name, its level, its meaning, and the names of its facts."""
 

@@ -7,7 +7,7 @@ enqueues, nothing is logged: a library is silent.
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from jobsd.late import dataclass
+from jobsd import late
 
 from .event_list import EVENTS, Event, Level
 
@@ -18,7 +18,7 @@ __all__ = ["EVENTS", "Event", "Level", "emit", "is_subscribed", "pass_on", "subs
 _LEVELS = ("debug", "info", "warning", "error", "critical")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@late.dataclass(frozen=True, slots=True, eq=False)
 class _Subscription:
     call: Subscriber
     names: frozenset[str]

@@ -12,18 +12,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import accumulate
 from typing import NamedTuple, TypeAlias, cast
 
-from prometheus_client.core import (
-    CounterMetricFamily,
-    GaugeMetricFamily,
-    HistogramMetricFamily,
-    InfoMetricFamily,
-    Metric,
-)
-from prometheus_client.utils import (
-    floatToGoString,  # pyright: ignore[reportUnknownVariableType]
-)
+from prometheus_client import core, utils
 
-from jobsd.late import dataclass
+from jobsd import late
 
 from .figures import Durations
 
@@ -31,9 +22,9 @@ Sample = tuple[tuple[str, ...], float]
 Samples: TypeAlias = "Table | Iterable[Sample]"
 AnyFamily: TypeAlias = "Family | Histogram | Info"
 
-number = cast("Callable[[float], str]", floatToGoString)
+number = cast("Callable[[float], str]", utils.floatToGoString)  # pyright: ignore[reportUnknownMemberType]
 
-_LIBRARY = {"counter": CounterMetricFamily, "gauge": GaugeMetricFamily}
+_LIBRARY = {"counter": core.CounterMetricFamily, "gauge": core.GaugeMetricFamily}
 
 
 class Table(NamedTuple):
@@ -47,7 +38,7 @@ class Table(NamedTuple):
     figures: Sequence[float]
 
 
-@dataclass(frozen=True, slots=True)
+@late.dataclass(frozen=True, slots=True)
 class Family:
     """A counter or a gauge."""
 
@@ -57,9 +48,9 @@ class Family:
     labels: Sequence[str]
     table: Table
 
-    def metric(self) -> Metric:
+    def metric(self) -> core.Metric:
         """Return the same for the library."""
-        family: CounterMetricFamily | GaugeMetricFamily = _LIBRARY[self.kind](
+        family: core.CounterMetricFamily | core.GaugeMetricFamily = _LIBRARY[self.kind](
             self.name, self.text, labels=self.labels
         )
         for *values, figure in zip(*self.table.columns, self.table.figures, strict=True):
@@ -67,7 +58,7 @@ class Family:
         return family
 
 
-@dataclass(frozen=True, slots=True)
+@late.dataclass(frozen=True, slots=True)
 class Histogram:
     """How long something took, for each value of one label."""
 
@@ -85,9 +76,9 @@ class Histogram:
         """
         return [number(bound) for bound in (*self.bounds_s, math.inf)]
 
-    def metric(self) -> Metric:
+    def metric(self) -> core.Metric:
         """Return the same for the library."""
-        family = HistogramMetricFamily(self.name, self.text, labels=(self.label,))
+        family = core.HistogramMetricFamily(self.name, self.text, labels=(self.label,))
         bounds = self.bounds
         for value, each in self.durations.items():
             buckets = list(zip(bounds, map(float, accumulate(each.counts)), strict=True))
@@ -95,7 +86,7 @@ class Histogram:
         return family
 
 
-@dataclass(frozen=True, slots=True)
+@late.dataclass(frozen=True, slots=True)
 class Info:
     """One sample that is always 1, and tells something by its labels."""
 
@@ -103,9 +94,9 @@ class Info:
     text: str
     facts: Mapping[str, str]
 
-    def metric(self) -> Metric:
+    def metric(self) -> core.Metric:
         """Return the same for the library."""
-        return InfoMetricFamily(self.name, self.text, dict(self.facts))
+        return core.InfoMetricFamily(self.name, self.text, dict(self.facts))
 
 
 def gauge(name: str, text: str, *, value: float) -> Family:

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import field
 from typing import NamedTuple
 
-from jobsd.late import dataclass
+from jobsd import late
 
 
-@dataclass(frozen=True, slots=True)
+@late.dataclass(frozen=True, slots=True)
 class Durations:
     """Seconds, counted by the buckets they fall into: the last one is for all longer ones."""
 
@@ -15,7 +15,7 @@ class Durations:
     sum_s: float
 
 
-@dataclass(frozen=True, slots=True)
+@late.dataclass(frozen=True, slots=True)
 class TableSize:
     """How large a table is with its indexes, and its rows as the server has counted them."""
 
@@ -24,7 +24,7 @@ class TableSize:
     dead_rows: int
 
 
-@dataclass(frozen=True, slots=True)
+@late.dataclass(frozen=True, slots=True)
 class TaskRuns:
     """The runs of a recurring task; times are seconds since the epoch."""
 
@@ -44,7 +44,7 @@ class Arrived(NamedTuple):
     enqueued: int
 
 
-@dataclass(frozen=True, slots=True)
+@late.dataclass(frozen=True, slots=True)
 class TreeFigures:
     """The figures of one tree, without the database; its counters never go back."""
 
@@ -102,7 +102,7 @@ class TreeFigures:
     """How long the one has lasted that is not over."""
 
 
-@dataclass(frozen=True, slots=True)
+@late.dataclass(frozen=True, slots=True)
 class DatabaseFigures:
     """The figures of the database, of all trees on it."""
 

@@ -18,8 +18,8 @@ from contextvars import copy_context
 from dataclasses import field
 from typing import Any, TypeVar, cast, overload
 
+from jobsd import late
 from jobsd.errors import Error, ThreadError
-from jobsd.late import dataclass
 from jobsd.text import closest
 
 from . import events
@@ -30,7 +30,7 @@ FAULTS = frozenset({"process.crashed", "thread.failed"})
 """The events of faults in our own code; some of them are faults of other code."""
 
 
-@dataclass(frozen=True, slots=True)
+@late.dataclass(frozen=True, slots=True)
 class Process:
     """The process that a hook is called for, as its row in `processes` describes it.
 

@@ -19,20 +19,18 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from . import always, events, layouts, line_ends, line_handler, log_file, streams, summing
-from .descriptors import Descriptors
+from . import always, events, layouts, line_ends, line_handler, log_file, summing
 from .journal import Entries
 from .kept import KEPT
 from .layouts import LEVELS, known_level
 from .lean_structlog import structlog
 from .lines import NO_JOB, Lines, encode, is_line
+from .pipes import Descriptors, Pipes, write_by_lines
 from .printed import Copied, Printed, end_lines
 from .sink import Sink, journal_reads
 
 if TYPE_CHECKING:
     from structlog.typing import EventDict, WrappedLogger
-
-    from .pipes import Pipes
 
 __all__ = [
     "configure",
@@ -310,7 +308,7 @@ def take_descriptors(pipes: Pipes, only_job: Callable[[], int | None]) -> None:
 
     global _descriptors  # noqa: PLW0603 - a process has two of them
     if _takes_output():
-        streams.write_by_lines()
+        write_by_lines()
         _descriptors = Descriptors(log_line, pipes)
 
 

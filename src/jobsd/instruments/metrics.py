@@ -21,8 +21,7 @@ from jobsd.machine import PROGRAM_VERSION
 from . import families, plain_text
 from .families import AnyFamily
 from .figures import DatabaseFigures, TreeFigures
-from .queue_metrics import queue_metrics
-from .server_metrics import server_metrics
+from .queue_metrics import queue_metrics, server_metrics
 from .tree_metrics import tree_metrics
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"

@@ -1,19 +1,32 @@
-"""The pipes that replace descriptors 1 and 2, made by the supervisor before a fork.
+"""Output that does not come from Python's `print`: descriptors 1 and 2 as lines of the log.
 
-The supervisor keeps their reading ends: it reads what the process could not read before it
-died.
+C code and the programs that a job starts write there. The descriptors are pipes, which a thread
+of the process reads; the log itself is written where it was before. The thread never waits for
+long, since a sink that has blocked drops lines, so the writers never wait for long either.
+
+The supervisor makes the pipes before a fork and keeps their reading ends: it reads what the
+process could not read before it died. Into a pipe, Python's own streams and C's stdout write
+block by block: the output of a job would appear during a later job, or never, since our
+processes exit without the end of the interpreter. So these are flushed (`write_by_lines`).
 """
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import fcntl
+import io
 import os
 import select
-from collections.abc import Iterator
+import selectors
+import sys
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import field
 
-from jobsd.late import dataclass
+from jobsd import late
+
+from .printed import LINE_MAX
 
 PIPE_BYTES = 1 << 18
 """C code that holds the interpreter's lock can write this much without a reader, which could
@@ -25,7 +38,7 @@ LINES_MAX = 1000
 """Lines of it that are logged: the supervisor has other children to supervise."""
 
 
-@dataclass(slots=True)
+@late.dataclass(slots=True)
 class Pipe:
     """What is written to `number` can be read at `reader`. `writer` is -1 once it is closed."""
 
@@ -51,7 +64,7 @@ class Pipe:
         return text
 
 
-@dataclass(slots=True)
+@late.dataclass(slots=True)
 class Pipes:
     """One for stdout and one for stderr; none if the system has no descriptors left."""
 
@@ -91,3 +104,82 @@ class Pipes:
         self.close_writers()
         while self.each:
             os.close(self.each.pop().reader)
+
+
+_LINES = 1  # _IOLBF, in every libc of Linux
+
+
+def write_by_lines() -> None:
+    """Write each line at once, as to a terminal."""
+    for stream in (sys.__stdout__, sys.__stderr__):
+        # None where the daemon was started without.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(line_buffering=True)
+    with contextlib.suppress(AttributeError, OSError, ValueError):
+        libc = ctypes.CDLL(None)
+        libc.setvbuf(_c_stdout(libc), None, _LINES, ctypes.c_size_t(0))
+
+
+def flush_streams() -> None:
+    """Write what is in the buffers."""
+    for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
+        # None where the daemon was started without; closed, or full, elsewhere.
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            stream.flush()  # type: ignore[union-attr]
+    # Not all streams of C: another thread may hang in one of them.
+    with contextlib.suppress(AttributeError, OSError, ValueError):
+        libc = ctypes.CDLL(None)
+        libc.fflush(_c_stdout(libc))
+
+
+def _c_stdout(libc: ctypes.CDLL) -> ctypes.c_void_p:
+    return ctypes.c_void_p.in_dll(libc, "stdout")
+
+
+LAST_S = 0.2
+"""How long the exit of the process waits for the last output: a program that was left behind
+may hold the pipe open."""
+
+
+class Descriptors:
+    """Descriptors of this process, each of which is read line by line."""
+
+    def __init__(self, log_line: Callable[[int, str], None], pipes: Pipes) -> None:
+        self._log_line = log_line
+        self._selector = selectors.DefaultSelector()
+        self._unfinished = {pipe.number: b"" for pipe in pipes.each}
+        for pipe in pipes.each:
+            os.dup2(pipe.writer, pipe.number)
+            self._selector.register(pipe.reader, selectors.EVENT_READ, pipe.number)
+        pipes.close_writers()
+        self._thread = threading.Thread(target=self._read, name="output", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Send further output to /dev/null, and wait until the earlier output is read."""
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for number in self._unfinished:
+            os.dup2(nowhere, number)
+        os.close(nowhere)
+        self._thread.join(LAST_S)
+
+    def _read(self) -> None:
+        while self._selector.get_map():
+            for key, _ in self._selector.select():
+                if data := os.read(key.fd, 65536):
+                    self._take(key.data, data)
+                    continue
+                self._selector.unregister(key.fd)
+                os.close(key.fd)
+                self._take(key.data, b"\n" if self._unfinished[key.data] else b"")
+
+    def _take(self, number: int, data: bytes) -> None:
+        *lines, rest = (self._unfinished[number] + data).split(b"\n")
+        if len(rest) > LINE_MAX:
+            lines.append(rest)
+            rest = b""
+        self._unfinished[number] = rest
+        for line in lines:
+            # If one line ended the thread, all others would stay in a pipe that fills up.
+            with contextlib.suppress(Exception):
+                self._log_line(number, line.decode("utf-8", "backslashreplace"))

@@ -1,7 +1,7 @@
 """What jobs print, as lines of the log: each line becomes a JSON object with the job's id.
 
 Each thread has an unfinished line of its own, so the lines of two jobs are never mixed. Output
-of C code, or of a program that a job starts, comes through `descriptors`.
+of C code, or of a program that a job starts, comes through `pipes`.
 """
 
 import codecs

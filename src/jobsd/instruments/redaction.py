@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, cast
 from urllib.parse import quote, unquote
 
-from jobsd.late import pattern
+from jobsd import late
 
 from .layouts import in_json, shown
 
@@ -25,7 +25,7 @@ _MOST = 32
 # spaces in it; without any, since it was cut off, to the end of the word. A port stays, and
 # so does the end of an IPv6 address, and the form that our hints show. None of it crosses a
 # second "://", which also bounds the work.
-_IN_URL = pattern(
+_IN_URL = late.pattern(
     r"""(?P<before>\bpostgres(?:ql)?(?:\+\w+)?://[^\s:/@]*:)(?!PASSWORD@)
     (?P<secret>(?:(?!://)\S)*(?=@)
         | (?:(?!://)[^\n])*(?=@)
@@ -33,18 +33,20 @@ _IN_URL = pattern(
             (?:[/,?'")\]};:.\\]|\s|\Z))\S+)""",
     re.VERBOSE | re.IGNORECASE,
 )
-_IN_OTHER_URL = pattern(r"(?P<before>://[^\s:/@\"']*:)(?!PASSWORD@)(?P<secret>[^\s/\"']+)(?=@)")
-_PARAMETER = pattern(r"(?P<before>[?&](?P<name>[^\s?&=]+)=)(?P<secret>[^\s&]*)")
+_IN_OTHER_URL = late.pattern(
+    r"(?P<before>://[^\s:/@\"']*:)(?!PASSWORD@)(?P<secret>[^\s/\"']+)(?=@)"
+)
+_PARAMETER = late.pattern(r"(?P<before>[?&](?P<name>[^\s?&=]+)=)(?P<secret>[^\s&]*)")
 # As libpq reads it, and with any number of backslashes where it has one: those are of
 # whoever has quoted the whole once more.
-_IN_WORDS = pattern(
+_IN_WORDS = late.pattern(
     r"""(?P<before>(?<![\w?&])\w*password\s*=\s*)
     (?P<secret>\\*'(?:[^'\\\n]|\\+.)*'?\S*
         | \\*"(?:[^"\\\n]|\\+.)*"?\S*
         | (?:\\+.?|[^\s\\])+)""",
     re.VERBOSE | re.IGNORECASE,
 )
-_STRING = pattern(r'"(?:[^"\\]|\\.)*"')
+_STRING = late.pattern(r'"(?:[^"\\]|\\.)*"')
 # A name, quoted or not, then its value: a quoted text; what is in brackets, to the end of the
 # line; a word behind "=" or, as in JSON, behind a name in quotes; else the rest of the line, as
 # in a header. Quotes may have backslashes, as above; a bound of them bounds the work.
@@ -63,7 +65,7 @@ _AUTHORIZATION = ("authorization", "proxy-authorization")
 def _behind(names: Iterable[str]) -> re.Pattern[str]:
     """Return what finds the values of these names; "-" and "_" in them are alike."""
     spelt = "|".join(re.sub(r"_|\\?-", "[-_]", re.escape(name)) for name in names)
-    return pattern(_BEHIND_A_NAME.format(names=spelt), re.VERBOSE | re.IGNORECASE)
+    return late.pattern(_BEHIND_A_NAME.format(names=spelt), re.VERBOSE | re.IGNORECASE)
 
 
 _in_named = _behind(_AUTHORIZATION)

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any, NamedTuple, cast
 
+from jobsd import late
 from jobsd.clock import monotonic, utc_now
-from jobsd.late import dataclass
 
 from .event_list import Event
 
@@ -31,7 +31,7 @@ class _Kind(NamedTuple):
     error_type: str
 
 
-@dataclass(slots=True)
+@late.dataclass(slots=True)
 class _Count:
     logged: int = 0
     summed: int = 0

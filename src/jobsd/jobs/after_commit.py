@@ -29,8 +29,7 @@ from .connections import (
     run_sync,
     session_of,
 )
-from .draft import Draft
-from .enqueue import EnqueuedJob
+from .draft import Draft, EnqueuedJob
 from .pending import Pending
 
 _TAKEN = "a SQLAlchemy Session or AsyncSession bound to an engine, or a Django connection"

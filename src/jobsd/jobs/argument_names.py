@@ -4,17 +4,14 @@
 both, if the job takes arguments of these names; any other value is meant as it stands.
 """
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from jobsd.errors import Error
 from jobsd.text import closest
 
-if TYPE_CHECKING:
-    from .signature import Signature
+from .signature import Signature
 
 _PLAIN = (
     inspect.Parameter.POSITIONAL_ONLY,

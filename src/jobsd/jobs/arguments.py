@@ -16,9 +16,8 @@ from typing import Any
 
 from jobsd.errors import ArgumentError
 
-from .argument_reading import AS_THEY_ARE, read
+from .argument_json import AS_THEY_ARE, is_tagged, read, write
 from .argument_types import argument_type
-from .argument_writing import is_tagged, write
 from .json_kinds import is_list, is_object
 
 __all__ = ["SIZE_MAX", "argument_type", "check_size", "dump", "load", "written"]

@@ -19,17 +19,14 @@ from contextlib import (
 from dataclasses import replace
 from functools import partial
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from jobsd.errors import Error
 
 from . import references
 from .current import CurrentJob, current_job
-from .draft import Draft
+from .draft import Draft, EnqueuedJob
 from .registry import Definition
-
-if TYPE_CHECKING:
-    from .enqueue import EnqueuedJob
 
 Around = TypeVar(
     "Around",
@@ -283,9 +280,6 @@ async def aenqueue(
 
 def enqueue_later(drafted: Draft) -> Draft:
     """Return a job with its context, as if it had been enqueued: it will be, with others."""
-    # Here, since `enqueue` needs a driver.
-    from .enqueue import EnqueuedJob  # noqa: PLC0415
-
     if not isinstance(drafted, Draft):  # pyright: ignore[reportUnnecessaryIsInstance]
         return drafted
     ready: list[Draft] = []

@@ -5,30 +5,28 @@ Jobs that coroutines enqueue at the same time go together where that changes not
 itself meanwhile.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import psycopg
 from psycopg import capabilities, errors
 
 from jobsd.database.async_connection import AsyncDeadlineConnection
 from jobsd.database.deadline import refuse_nul
-from jobsd.database.parameters import as_bytes
+from jobsd.database.statements import as_bytes
 from jobsd.errors import EnqueueError
 
-from . import client, placing, stand_in, submission
+from . import client, stand_in, submission
 from .async_drivers import AsyncPsycopgDriver, async_driver_of, take
 from .async_pool import Loan, pool_of
-from .bulk import Bulk
+from .bulk import Bulk, EnqueuedJobs
 from .connections import (
     PlainAsyncCursor,
     has_to_begin,
     is_asynchronous_sqlalchemy,
     run_sync,
 )
-from .draft import Draft
+from .draft import Draft, EnqueuedJob
 from .drivers import commits_itself
 from .enqueue import (
     STATEMENTS,
@@ -42,10 +40,6 @@ from .enqueue import (
 from .finding import NOT_GIVEN
 from .steps import within_savepoint
 
-if TYPE_CHECKING:
-    from .bulk import EnqueuedJobs
-    from .enqueue import EnqueuedJob
-
 _TOGETHER = {STATEMENTS[name] for name in ("at_once", "later", "limited")}
 """What waits for no lock of another transaction, and makes none wait."""
 
@@ -55,7 +49,7 @@ async def store(drafted: Draft, connection: object = NOT_GIVEN) -> EnqueuedJob:
     if stand_in.active is not None:
         return stand_in.active.enqueue(drafted)
     if connection is NOT_GIVEN:
-        if placing.found is not None and (placed := placing.found.aenqueue(drafted)):
+        if stand_in.framework is not None and (placed := stand_in.framework.aenqueue(drafted)):
             return await placed
         answer = await _store_together(drafted)
         if isinstance(answer, tuple):
@@ -141,7 +135,9 @@ async def store_many(jobs: Iterable[Draft], connection: object = NOT_GIVEN) -> E
     if stand_in.active is not None:
         return stand_in.active.enqueue_many(jobs)
     if connection is NOT_GIVEN:
-        if placing.found is not None and (placed := placing.found.aenqueue_many(jobs)):
+        if stand_in.framework is not None and (
+            placed := stand_in.framework.aenqueue_many(jobs)
+        ):
             return await placed
         async with Loan(client.default_client()) as mine:
             return await _enqueue_all(mine, client.schema_of_tables(), jobs, owned=True)

@@ -21,12 +21,11 @@ from jobsd.database.statements import Statements
 from jobsd.errors import EnqueueError
 from jobsd.instruments.events import emit
 
-from . import submission
+from . import limits, submission
 from .bulk_rows import as_json
-from .draft import Draft
+from .draft import Draft, EnqueuedJob
 from .drivers import Driver, PsycopgDriver
-from .enqueue import EnqueuedJob, refusal, refused, report_duplicate, request
-from .limits import Limited
+from .enqueue import refusal, refused, report_duplicate, request
 from .steps import Ask, Copy, Steps, take, within_savepoint
 from .unique import Uniqueness
 
@@ -373,7 +372,7 @@ _NOT_UNIQUE = f"{_NULL}\t{_NULL}"
 _PLAIN = f"{_NOT_UNIQUE}\t{_NULL}"
 
 
-def _limit_fields(limited: Limited) -> str:
+def _limit_fields(limited: limits.Limited) -> str:
     duration = _NULL if limited.duration is None else f"{limited.duration.total_seconds()} s"
     return "\t".join((_field(limited.key), str(limited.to), duration, limited.on_conflict))
 

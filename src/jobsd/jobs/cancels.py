@@ -15,16 +15,13 @@ from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import NamedTuple
 
-from jobsd.clock import monotonic
+from jobsd import clock, errors
 from jobsd.database.connection import Session
 from jobsd.database.statements import Statements
-from jobsd.errors import NotFoundError, RefusedError
 from jobsd.instruments.events import emit
 
-from . import discards, inspect, listing, lost
+from . import claims, discards, finding, inspect, listing, lost
 from .claims import STATEMENTS as CLAIMS
-from .claims import InClaim
-from .operation import lent
 
 STATEMENTS = Statements("jobsd.jobs", "cancels.sql")
 
@@ -37,7 +34,7 @@ AGAIN_S, AGAIN_MAX_S = 0.02, 1.0
 class CancelRequest(NamedTuple):
     """A claimed job that is to stop; `forced` says: at any price."""
 
-    job: InClaim
+    job: claims.InClaim
     forced: bool
 
 
@@ -60,11 +57,11 @@ def cancel(
         Error: for an invalid id.
     """
     job_id = inspect.check_id(job_id)
-    with lent(session) as taken:
+    with finding.lent(session) as taken:
         for done in batches(taken, [job_id], force=force, keep=keep):
             if job_id in done:
                 return done[job_id]
-        raise RefusedError(refusal(inspect.find(taken, job_id)))
+        raise errors.RefusedError(refusal(inspect.find(taken, job_id)))
 
 
 async def acancel(
@@ -98,7 +95,7 @@ def cancel_all(  # noqa: PLR0913 - the filters, and a session
         RefusedError: for a state in which jobs cannot be cancelled.
     """
     meant = listing.wanted(state, queue, class_name, since)
-    with lent(session) as taken:
+    with finding.lent(session) as taken:
         chosen = ids(taken, meant, limit)
         done: dict[int, str] = {}
         for each in batches(taken, chosen, force=force, keep=keep):
@@ -114,7 +111,7 @@ def ids(session: Session, meant: listing.Filter, limit: int | None = None) -> ar
     """
     if meant.state is not None:
         if meant.state not in STATES:
-            raise RefusedError(f"{meant.state} jobs can't be cancelled: they have ended")
+            raise errors.RefusedError(f"{meant.state} jobs can't be cancelled: they have ended")
         return listing.ids(session, meant, limit)
     found = listing.ids(session, meant.of(STATES[0]), limit)
     for state in STATES[1:]:
@@ -136,14 +133,14 @@ def batches(
             for job_id in ids[start : start + discards.BATCH]
             if 0 < job_id <= inspect.ID_MAX
         ]
-        until = monotonic() + AGAIN_MAX_S
+        until = clock.monotonic() + AGAIN_MAX_S
         while left:
             done = _cancel(session, left, force=force, keep=keep)
             if done:
                 emit("jobs.cancelled", size=len(done), job_ids=list(done))
                 yield done
             left = _open(session, [each for each in left if each not in done])
-            if monotonic() >= until:
+            if clock.monotonic() >= until:
                 break
             if left:
                 time.sleep(AGAIN_S)
@@ -163,7 +160,8 @@ def requests(session: Session, process_id: int) -> list[CancelRequest]:
     """Return the claimed jobs of a process that are to stop."""
     rows = session.fetch(CLAIMS["cancelled"], {"process_id": process_id})
     return [
-        CancelRequest(InClaim(job_id, claim_id), forced) for job_id, claim_id, forced in rows
+        CancelRequest(claims.InClaim(job_id, claim_id), forced)
+        for job_id, claim_id, forced in rows
     ]
 
 
@@ -187,5 +185,5 @@ def _open(session: Session, ids: list[int]) -> list[int]:
 def _state(session: Session, job_id: int) -> str:
     try:
         return inspect.find(session, job_id).job.state
-    except NotFoundError:
+    except errors.NotFoundError:
         return "gone"

@@ -9,9 +9,8 @@ from typing import Any
 
 from jobsd.errors import Error
 
-from . import arguments
+from . import arguments, current
 from .around import around_enqueue, around_job
-from .current import CurrentJob
 
 _VARIABLES = "variables"
 _STRUCTLOG = "structlog"
@@ -52,7 +51,7 @@ def forget() -> None:
     _with_structlog.clear()
 
 
-def _pack(job: CurrentJob) -> Generator[None]:
+def _pack(job: current.CurrentJob) -> Generator[None]:
     here = copy_context()
     # One that only has its default has it in the worker, too.
     values = {name: here[each] for name, each in _carried.items() if each in here}
@@ -63,7 +62,7 @@ def _pack(job: CurrentJob) -> Generator[None]:
     yield
 
 
-def _unpack(job: CurrentJob) -> Generator[None]:
+def _unpack(job: current.CurrentJob) -> Generator[None]:
     carried = job.context
     if _VARIABLES in carried:
         items, named = arguments.load(json.dumps(carried[_VARIABLES]))

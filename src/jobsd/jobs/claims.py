@@ -9,9 +9,9 @@ never given twice: other ids come again when a database has gone back in time.
 from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple
 
+from jobsd import late
 from jobsd.database.connection import Session
 from jobsd.database.statements import Statements
-from jobsd.late import dataclass
 
 STATEMENTS = Statements("jobsd.jobs", "claims.sql")
 
@@ -26,7 +26,7 @@ class InClaim(NamedTuple):
     claim_id: int
 
 
-@dataclass(frozen=True, slots=True)
+@late.dataclass(frozen=True, slots=True)
 class Ended:
     """What became of one claimed job.
 

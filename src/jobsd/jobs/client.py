@@ -14,7 +14,7 @@ import sys
 import threading
 from collections.abc import Iterable
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import psycopg
 from psycopg import errors
@@ -31,18 +31,15 @@ from jobsd.errors import (
 )
 from jobsd.instruments import redaction
 
-from . import around, bulk, finding, interrupts, placing, stand_in
+from . import around, bulk, finding, interrupts, stand_in
 from . import enqueue as storing
 from .blocking import warn_of_blocking
+from .bulk import EnqueuedJobs
 from .connections import begin
-from .draft import Draft
+from .draft import Draft, EnqueuedJob
 from .drivers import PsycopgDriver, driver_of
 from .finding import NOT_GIVEN
 from .idle import stands, takes_jobs
-
-if TYPE_CHECKING:
-    from .bulk import EnqueuedJobs
-    from .enqueue import EnqueuedJob
 
 POOL_MAX = 10
 QUIET_S = 10.0
@@ -276,7 +273,7 @@ def default_client() -> Client:
                     raise Error("no database is configured: call jobsd.configure(database_url)")
                 target = finding.find_target()
             found = Client(target)
-            if placing.found is not None and placing.found.is_in_test():
+            if stand_in.framework is not None and stand_in.framework.is_in_test():
                 # A connection that stays would keep the test's database from being dropped.
                 found.close()
                 return found
@@ -312,8 +309,8 @@ def enqueue(
         return stand_in.active.enqueue(drafted)
     if connection is not NOT_GIVEN:
         return storing.enqueue_within(driver_of(connection, schema_of_tables()), drafted)
-    if placing.found is not None:
-        placed = placing.found.enqueue(drafted, waits=waits)
+    if stand_in.framework is not None:
+        placed = stand_in.framework.enqueue(drafted, waits=waits)
         if placed is not None:
             return placed
     if "asyncio" in sys.modules:
@@ -349,8 +346,8 @@ def store_many(
             return bulk.enqueue_many_within(driver, jobs)
         begin(driver.connection)
         return bulk.enqueue_many(driver.connection, driver.schema, jobs, owned=False)
-    if placing.found is not None:
-        placed = placing.found.enqueue_many(jobs, waits=waits)
+    if stand_in.framework is not None:
+        placed = stand_in.framework.enqueue_many(jobs, waits=waits)
         if placed is not None:
             return placed
     if "asyncio" in sys.modules:

@@ -13,10 +13,9 @@ from collections.abc import Callable
 from dataclasses import field
 from typing import TYPE_CHECKING, NamedTuple
 
+from jobsd import errors, late
 from jobsd.clock import monotonic
 from jobsd.database.statements import Statements
-from jobsd.errors import CompletionError
-from jobsd.late import dataclass
 
 from . import client, registry, results
 from .connections import begin
@@ -40,7 +39,7 @@ class Isolated(NamedTuple):
     keep: bool
 
 
-@dataclass(slots=True, eq=False)
+@late.dataclass(slots=True, eq=False)
 class Request:
     """The wish of a job's thread for a claim of its own."""
 
@@ -94,7 +93,7 @@ class Requests:
         if not request.done.wait(ISOLATED_WITHIN_S):
             self.drop(request)
         if request.answer is None:
-            raise CompletionError(
+            raise errors.CompletionError(
                 job_id, "its worker has lost its claim, or can't reach the database"
             )
         return request.answer
@@ -103,7 +102,7 @@ class Requests:
 REQUESTS = Requests()
 
 
-@dataclass(slots=True)
+@late.dataclass(slots=True)
 class Begun:
     """A completion that was begun: by which claim, and whether the job is shielded since."""
 
@@ -124,7 +123,7 @@ def complete(job: CurrentJob, connection: object, result: object) -> None:
     if not job.id or not job.claim_id:
         return  # in `perform_now`, and in the test kit, its return is its end
     if job.id in BEGUN:
-        raise CompletionError(job.id, "complete() was already called")
+        raise errors.CompletionError(job.id, "complete() was already called")
     definition = registry.get(job.class_name)
     ttl_s = definition.result_ttl_s
     text = None if ttl_s is None else results.dump(job.class_name, result)
@@ -161,11 +160,11 @@ def _write(
         ((found, _),) = driver.fetch(STATEMENTS["complete"], parameters)
     except Exception as error:
         message = (str(error).splitlines() or [type(error).__name__])[0]
-        raise CompletionError(
+        raise errors.CompletionError(
             job_id, f"{message}; check that it is the queue's database"
         ) from error
     if not found:
-        raise CompletionError(
+        raise errors.CompletionError(
             job_id,
             "the connection leads to another database than the queue's, or another process has"
             " recovered the job",

@@ -9,19 +9,19 @@ from dataclasses import field
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
+from jobsd import late
 from jobsd.clock import monotonic, utc_now
 from jobsd.errors import Cancelled
 from jobsd.instruments.bound_job import Bound, running_job
 from jobsd.instruments.kept import KEPT
 from jobsd.instruments.printed import UNENDED, end_lines
-from jobsd.late import dataclass
 
 from . import arguments, progress, registry
 from .claimed_job import ClaimedJob
 from .interrupts import Shield, find_here
 
 
-@dataclass(slots=True)
+@late.dataclass(slots=True)
 class _Drain:
     """Whether this process drains, and until when it may."""
 

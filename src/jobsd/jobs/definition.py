@@ -13,12 +13,12 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, overload
+from typing import Any, ClassVar, Protocol, overload
 
 from jobsd.errors import Error
 from jobsd.text import closest
 
-from .draft import Draft, Options, draft
+from .draft import Draft, EnqueuedJob, Options, draft
 from .enqueueable import FunctionJob, P, R, R_co, T, Using, perform_here
 from .finding import NOT_GIVEN
 from .limits import Limit
@@ -27,10 +27,6 @@ from .registry import Definition, check_class, check_priority, check_queue, regi
 from .signature import Signature, is_asynchronous
 from .time_limits import TimeLimit, read_expiry, read_result_ttl, read_time_limit
 from .unique import Unique
-
-if TYPE_CHECKING:
-    from .enqueue import EnqueuedJob
-
 
 Kinds = type[BaseException] | tuple[type[BaseException], ...]
 

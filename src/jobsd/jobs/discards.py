@@ -11,14 +11,12 @@ from array import array
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
+from jobsd import errors, late
 from jobsd.database.connection import Session
 from jobsd.database.statements import Statements
-from jobsd.errors import RefusedError
 from jobsd.instruments.events import emit
-from jobsd.late import dataclass
 
-from . import inspect, limits, listing, lost
-from .operation import lent
+from . import finding, inspect, limits, listing, lost
 
 STATEMENTS = Statements("jobsd.jobs", "discards.sql")
 
@@ -27,7 +25,7 @@ STATES = ("scheduled", "ready", "blocked", "failed", "lost")
 """Where a job may be dropped from."""
 
 
-@dataclass(frozen=True, slots=True)
+@late.dataclass(frozen=True, slots=True)
 class Discarded:
     """What one transaction did: the jobs that were dropped, and the state each had."""
 
@@ -45,11 +43,11 @@ def discard(job_id: int, *, keep: bool = True, session: Session | None = None) -
         Error: for an invalid id.
     """
     job_id = inspect.check_id(job_id)
-    with lent(session) as taken:
+    with finding.lent(session) as taken:
         for done in batches(taken, [job_id], keep=keep):
             if job_id in done.jobs:
                 return done.jobs[job_id]
-        raise RefusedError(refusal(inspect.find(taken, job_id)))
+        raise errors.RefusedError(refusal(inspect.find(taken, job_id)))
 
 
 def discard_all(  # noqa: PLR0913 - the filters, and a session
@@ -72,7 +70,7 @@ def discard_all(  # noqa: PLR0913 - the filters, and a session
         RefusedError: for a state in which jobs cannot be discarded.
     """
     meant = listing.wanted(state, queue, class_name, since)
-    with lent(session) as taken:
+    with finding.lent(session) as taken:
         chosen = ids(taken, meant, limit)
         return sum(len(done.jobs) for done in batches(taken, chosen, keep=keep))
 
@@ -117,7 +115,7 @@ def check_state(state: str) -> None:
     """
     if state not in STATES:
         why = "what runs can't be called back" if state == "claimed" else "they have ended"
-        raise RefusedError(f"{state} jobs can't be discarded: {why}")
+        raise errors.RefusedError(f"{state} jobs can't be discarded: {why}")
 
 
 def refusal(found: inspect.Found) -> str:

@@ -1,27 +1,32 @@
-"""A job before it is stored: everything that its row will hold, checked."""
+"""A job before it is stored: everything that its row will hold, checked; and its handle.
+
+None of it needs a driver.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from jobsd import late
 from jobsd.clock import utc_now
 from jobsd.errors import Error, ProcessExitError
-from jobsd.late import dataclass
 
 from . import arguments
-from .durations import WAIT_MAX_S, bounded_duration_s
 from .registry import Definition, check_priority, check_queue, find
-from .time_limits import read_expiry
+from .time_limits import WAIT_MAX_S, bounded_duration_s, read_expiry
 from .unique import Unique, Uniqueness
 
 if TYPE_CHECKING:
     from .limits import Limited
 
 
-@dataclass(slots=True)
+Timeout = timedelta | float | str | None
+
+
+@late.dataclass(slots=True)
 class Draft:
     """What is to be enqueued; never changed once it is made (freezing doubles its price).
 
@@ -87,7 +92,7 @@ def draft(definition: Definition, args: Sequence[Any], kwargs: Mapping[str, Any]
     )
 
 
-@dataclass(frozen=True, slots=True)
+@late.dataclass(frozen=True, slots=True)
 class Options:
     """What `using` was given; None leaves the job's own."""
 
@@ -144,3 +149,57 @@ def _wait_until(moment: datetime | None) -> datetime | None:
     if (moment - utc_now()).total_seconds() > WAIT_MAX_S:
         raise Error(f"wait_until: {moment} is more than a hundred years away")
     return moment
+
+
+@dataclass(slots=True)
+class EnqueuedJob:
+    """A job that was enqueued: its id, and where it is.
+
+    `state` is "ready" (also where it will have to wait for a slot of its limit), "scheduled",
+    "discarded" (its limit is reached and it may not wait: nothing was stored, and there is no
+    id) or "duplicate" (it is unique, and nothing was stored: the id is that of the job that is
+    there). With `after_commit` it is "pending" and has no id until it is stored.
+    """
+
+    id: int | None
+    state: str
+    class_name: str | None = field(default=None, repr=False, compare=False)
+    """As far as is known: not in a job of `enqueue_many`."""
+
+    def wait(self, timeout: Timeout = None) -> str:
+        """Wait until the job has ended; return its state: finished, failed or discarded.
+
+        A job that is tried again has not ended. One that is deleted as soon as it has ended is
+        "gone" then. `timeout` is in seconds, a timedelta, or text such as "1m".
+
+        Raises:
+            TimeoutError: when it has not ended in time.
+            NotFoundError: when it is not there: its transaction is still open, for example.
+            Error: when it was not stored.
+        """
+        # Here, since few programs wait.
+        from . import waiting  # noqa: PLC0415
+
+        self.state = str(waiting.wait(self, timeout).state)
+        return self.state
+
+    def result(self, timeout: Timeout = None) -> Any:  # noqa: ANN401 - the author's own
+        """Wait until the job has ended; return what it has returned. It needs a `result_ttl`.
+
+        Raises:
+            JobFailedError: when it has failed.
+            JobDiscardedError: when it was discarded.
+            TimeoutError: when it has not ended in time.
+            Error: when it keeps no result, or is not there.
+        """
+        from . import waiting  # noqa: PLC0415
+
+        waiting.require_result(self)
+        return waiting.value_of(waiting.wait(self, timeout))
+
+    async def aresult(self, timeout: Timeout = None) -> Any:  # noqa: ANN401, ASYNC109 - as `result`
+        """Do what `result` does in an event loop, whose other tasks go on meanwhile."""
+        from . import waiting  # noqa: PLC0415
+
+        waiting.require_result(self)
+        return waiting.value_of(await waiting.await_(self, timeout))

@@ -12,8 +12,7 @@ from typing import Any, Protocol
 
 import psycopg
 
-from jobsd.database.parameters import as_text
-from jobsd.database.statements import Statement
+from jobsd.database.statements import Statement, as_text
 from jobsd.errors import Error
 
 from .connections import (

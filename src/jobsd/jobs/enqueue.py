@@ -4,12 +4,8 @@ Through a connection of ours a job is committed at once. Through the caller's it
 of the caller's transaction: committed with it, or leaving nothing.
 """
 
-from __future__ import annotations
-
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import Any
 
 import psycopg
@@ -21,75 +17,19 @@ from jobsd.database.statements import Statement, Statements
 from jobsd.errors import DuplicateError, EnqueueError, Error
 from jobsd.instruments.events import emit
 
-from . import submission
+from . import limits, submission
 from .connections import PlainCursor
-from .draft import Draft
+from .draft import Draft, EnqueuedJob
 from .driver_errors import is_lost, said_by, sqlstate
 from .drivers import Driver, commits_itself
-from .limits import Limited
 from .steps import Ask, Steps, take
 from .unique import Uniqueness
 
 Connection = psycopg.Connection[Any]
-Timeout = timedelta | float | str | None
 
 STATEMENTS = Statements("jobsd.jobs", "enqueue.sql")
 
-_UNLIMITED = dict.fromkeys(Limited._fields)
-
-
-@dataclass(slots=True)
-class EnqueuedJob:
-    """A job that was enqueued: its id, and where it is.
-
-    `state` is "ready" (also where it will have to wait for a slot of its limit), "scheduled",
-    "discarded" (its limit is reached and it may not wait: nothing was stored, and there is no
-    id) or "duplicate" (it is unique, and nothing was stored: the id is that of the job that is
-    there). With `after_commit` it is "pending" and has no id until it is stored.
-    """
-
-    id: int | None
-    state: str
-    class_name: str | None = field(default=None, repr=False, compare=False)
-    """As far as is known: not in a job of `enqueue_many`."""
-
-    def wait(self, timeout: Timeout = None) -> str:
-        """Wait until the job has ended; return its state: finished, failed or discarded.
-
-        A job that is tried again has not ended. One that is deleted as soon as it has ended is
-        "gone" then. `timeout` is in seconds, a timedelta, or text such as "1m".
-
-        Raises:
-            TimeoutError: when it has not ended in time.
-            NotFoundError: when it is not there: its transaction is still open, for example.
-            Error: when it was not stored.
-        """
-        # Here, since few programs wait.
-        from . import waiting  # noqa: PLC0415
-
-        self.state = str(waiting.wait(self, timeout).state)
-        return self.state
-
-    def result(self, timeout: Timeout = None) -> Any:  # noqa: ANN401 - the author's own
-        """Wait until the job has ended; return what it has returned. It needs a `result_ttl`.
-
-        Raises:
-            JobFailedError: when it has failed.
-            JobDiscardedError: when it was discarded.
-            TimeoutError: when it has not ended in time.
-            Error: when it keeps no result, or is not there.
-        """
-        from . import waiting  # noqa: PLC0415
-
-        waiting.require_result(self)
-        return waiting.value_of(waiting.wait(self, timeout))
-
-    async def aresult(self, timeout: Timeout = None) -> Any:  # noqa: ANN401, ASYNC109 - as `result`
-        """Do what `result` does in an event loop, whose other tasks go on meanwhile."""
-        from . import waiting  # noqa: PLC0415
-
-        waiting.require_result(self)
-        return waiting.value_of(await waiting.await_(self, timeout))
+_UNLIMITED = dict.fromkeys(limits.Limited._fields)
 
 
 def enqueue(connection: Connection, schema: str, job: Draft) -> EnqueuedJob:

@@ -5,21 +5,17 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
+from typing import Any, Generic, ParamSpec, TypeVar, overload
 
-from jobsd.errors import Error
+from jobsd import errors, late
 from jobsd.instruments.bound_job import running_job
-from jobsd.late import dataclass
 
 from . import around
 from .current import CurrentJob, running
-from .draft import Draft, Options, draft
+from .draft import Draft, EnqueuedJob, Options, draft
 from .finding import NOT_GIVEN
 from .registry import Definition
 from .signature import Signature
-
-if TYPE_CHECKING:
-    from .enqueue import EnqueuedJob
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -101,7 +97,7 @@ class FunctionJob(Generic[P, R_co]):
         return f"<job {self.definition.name!r}>"
 
 
-@dataclass(frozen=True, slots=True)
+@late.dataclass(frozen=True, slots=True)
 class Using(Generic[P]):
     """A job with options for one enqueue."""
 
@@ -145,12 +141,12 @@ class Using(Generic[P]):
     def with_args(self, *args: P.args, **kwargs: P.kwargs) -> Draft:
         """Return the job with these options and arguments, for `enqueue_many`."""
         if self._connection is not NOT_GIVEN or self._after_commit is not NOT_GIVEN:
-            raise Error("give the connection to enqueue_many: it is for all its jobs")
+            raise errors.Error("give the connection to enqueue_many: it is for all its jobs")
         return self._options.apply(self._draft(*args, **kwargs))
 
     def _require_no_connection(self) -> None:
         if self._connection is not NOT_GIVEN:
-            raise Error("give connection or after_commit, not both")
+            raise errors.Error("give connection or after_commit, not both")
 
 
 def perform_here(definition: Definition, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:  # noqa: ANN401 - the author's own

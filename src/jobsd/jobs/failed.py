@@ -16,8 +16,7 @@ from jobsd.database.statements import Statements
 from jobsd.errors import RefusedError
 from jobsd.instruments.events import emit
 
-from . import inspect, listing, lost
-from .operation import lent
+from . import finding, inspect, listing, lost
 
 STATEMENTS = Statements("jobsd.jobs", "failed.sql")
 
@@ -36,7 +35,7 @@ def retry(job_id: int, *, with_lost: bool = False, session: Session | None = Non
         Error: for an invalid id.
     """
     job_id = inspect.check_id(job_id)
-    with lent(session) as taken:
+    with finding.lent(session) as taken:
         for done in batches(taken, [job_id], with_lost=with_lost):
             if done:
                 return "ready"
@@ -60,7 +59,7 @@ def retry_all(
         Error: for an invalid filter.
     """
     meant = listing.wanted("failed", queue, class_name, since)
-    with lent(session) as taken:
+    with finding.lent(session) as taken:
         chosen = listing.ids(taken, meant, limit)
         return sum(map(len, batches(taken, chosen)))
 

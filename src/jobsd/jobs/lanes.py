@@ -14,9 +14,9 @@ that take from the queue, and have to leave the job where it is.
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
+from jobsd import late
 from jobsd.database.connection import Session
 from jobsd.database.statements import Statements
-from jobsd.late import dataclass
 
 from . import registry
 
@@ -73,7 +73,7 @@ def unknown_for_s(session: Session, lanes: Collection[Lane]) -> dict[Lane, float
     return {(queue, lane): age_s for queue, lane, age_s in rows}
 
 
-@dataclass(frozen=True, slots=True)
+@late.dataclass(frozen=True, slots=True)
 class Unknown:
     """A lane with jobs whose class no worker knows that takes from their queue, since when."""
 
@@ -84,7 +84,7 @@ class Unknown:
     for_s: float
 
 
-@dataclass(frozen=True, slots=True)
+@late.dataclass(frozen=True, slots=True)
 class Knowers:
     """Of some workers those that have published what they know, and those that know a class."""
 

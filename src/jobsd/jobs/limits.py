@@ -19,15 +19,14 @@ from jobsd.instruments.events import emit, is_subscribed
 
 from . import keys
 from .argument_names import resolved
-from .durations import bounded_duration_s
+from .time_limits import bounded_duration_s
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session
 
     from .signature import Signature
 
-    # Not `Callable[..., Any]`: beside it, checkers know no type for a lambda's parameters.
-
+# Not `Callable[..., Any]`: beside it, checkers know no type for a lambda's parameters.
 KeyFunction = (
     Callable[[], Any]
     | Callable[[Any], Any]

@@ -14,17 +14,17 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
+from jobsd import late
 from jobsd.clock import monotonic
 from jobsd.database.connection import Session
 from jobsd.database.statements import Statement, Statements
 from jobsd.errors import Error
-from jobsd.late import dataclass
 from jobsd.states import STATES
 from jobsd.text import is_storable
 
-from .durations import WAIT_MAX_S, duration_s
 from .inspect import JobRow
 from .registry import check_class, check_count, check_queue
+from .time_limits import WAIT_MAX_S, duration_s
 
 STATEMENTS = Statements("jobsd.jobs", "listing.sql")
 
@@ -38,7 +38,7 @@ BEYOND = 2**63 - 1
 _ENDED = frozenset({"finished", "discarded"})
 
 
-@dataclass(frozen=True, slots=True)
+@late.dataclass(frozen=True, slots=True)
 class Filter:
     """Which jobs are meant; None means all. `since_s` is how old they may be, in seconds.
 

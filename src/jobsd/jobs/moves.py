@@ -9,8 +9,7 @@ from jobsd.database.connection import Session
 from jobsd.database.statements import Statements
 from jobsd.errors import Error
 
-from . import limits
-from .registry import check_priority, check_queue
+from . import limits, registry
 
 STATEMENTS = Statements("jobsd.jobs", "moves.sql")
 
@@ -28,9 +27,9 @@ def check(queue: str | None, priority: int | None) -> None:
     if queue is None and priority is None:
         raise Error("there is nothing to change: give a queue, a priority, or both")
     if queue is not None:
-        check_queue(queue)
+        registry.check_queue(queue)
     if priority is not None:
-        check_priority(priority)
+        registry.check_priority(priority)
 
 
 def batches(

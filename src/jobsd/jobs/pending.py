@@ -9,13 +9,12 @@ and what became of that id before the job is enqueued.
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal
 
+from jobsd import late
 from jobsd.errors import AfterCommitError, EnqueueError, Error
-from jobsd.late import dataclass
 
 from . import client
 from .connections import ask
-from .draft import Draft
-from .enqueue import EnqueuedJob
+from .draft import Draft, EnqueuedJob
 
 Query = Callable[[str], Any]
 """Sends a statement to the server of the transaction; returns the one value it answers."""
@@ -28,7 +27,7 @@ _ASK_ID = "SELECT CASE WHEN NOT pg_is_in_recovery() THEN txid_current() END"
 _ASK_END = "SELECT txid_status({})"
 
 
-@dataclass(slots=True, weakref_slot=True, eq=False)
+@late.dataclass(slots=True, weakref_slot=True, eq=False)
 class Pending:
     """A job that waits for a commit, and what its caller was given for it.
 

@@ -8,10 +8,10 @@ from dataclasses import field
 from datetime import timedelta
 from typing import Any, NamedTuple
 
+from jobsd import late
 from jobsd.errors import Cancelled, Error, TimeLimitExceeded
-from jobsd.late import dataclass
 
-from .durations import WAIT_MAX_S, duration_s
+from .time_limits import WAIT_MAX_S, duration_s
 
 Backoff = Callable[[int], float | timedelta]
 
@@ -101,7 +101,7 @@ class Snooze(Error):  # noqa: N818
         super().__init__(f"the job asked to be run again in {self.wait_s:g} s")
 
 
-@dataclass(frozen=True, slots=True)
+@late.dataclass(frozen=True, slots=True)
 class Policy:
     """How often a job is tried, and what its exceptions mean."""
 
@@ -121,7 +121,7 @@ class Policy:
         return self.max_attempts > 1 and issubclass(kind, self.retry_on)
 
 
-@dataclass(frozen=True, slots=True)
+@late.dataclass(frozen=True, slots=True)
 class Verdict:
     """What becomes of a job: "failed", "retried", "discarded" or "snoozed", and when."""
 

@@ -14,8 +14,7 @@ from jobsd.database.connection import Session
 from jobsd.database.statements import Statements
 from jobsd.errors import ArgumentError, ProcessExitError
 
-from . import arguments, keys, registry
-from .argument_names import NamedArguments
+from . import argument_names, arguments, keys, registry
 from .registry import Definition
 from .signature import Signature
 from .time_limits import kill_after_s, timeout_s
@@ -84,7 +83,7 @@ def _seconds(seconds: float | None) -> str | None:
 def _key(key: Any, group: str | None, definition: Definition) -> dict[str, Any]:  # noqa: ANN401
     """Return what a key is made of, as far as the database can make it."""
     scope = group or definition.name
-    if isinstance(key, NamedArguments):
+    if isinstance(key, argument_names.NamedArguments):
         names = {"names": list(key.names), "single": key.single}
         return {**_parameters(definition.takes), "scope": keys.encode(scope, ""), **names}
     return _FUNCTION if callable(key) else {"fixed": keys.encode(scope, key)}

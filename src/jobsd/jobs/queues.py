@@ -10,14 +10,12 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from jobsd import machine
+from jobsd import errors, late, machine
 from jobsd.database.connection import Session
 from jobsd.database.statements import Statements
-from jobsd.errors import Error
 from jobsd.instruments.events import emit
-from jobsd.late import dataclass
 
-from .operation import lent
+from .finding import lent
 from .registry import check_queue
 
 STATEMENTS = Statements("jobsd.jobs", "queues.sql")
@@ -25,7 +23,7 @@ STATEMENTS = Statements("jobsd.jobs", "queues.sql")
 CLEAR_BATCH = 500
 
 
-@dataclass(frozen=True, slots=True)
+@late.dataclass(frozen=True, slots=True)
 class Pause:
     """Why, by whom and since when a queue is paused."""
 
@@ -35,7 +33,7 @@ class Pause:
     created_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
+@late.dataclass(frozen=True, slots=True)
 class Pausing:
     """What a pause came to: whether it began only now, its reason, and the one before."""
 
@@ -141,7 +139,7 @@ def _clear(session: Session, name: str, until: int, *, keep: bool) -> tuple[bool
 def _text(option: str, text: str | None) -> str | None:
     if text is None or (isinstance(text, str) and text.isprintable()):  # pyright: ignore[reportUnnecessaryIsInstance]
         return text
-    raise Error(f"{option}: {text!r} is no line of printable text")
+    raise errors.Error(f"{option}: {text!r} is no line of printable text")
 
 
 def _whoever() -> str:

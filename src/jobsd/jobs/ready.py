@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from jobsd import late
 from jobsd.database.statements import Statements
-from jobsd.late import dataclass
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session
@@ -40,7 +40,7 @@ PAUSED_MANY = 2000
 """So many jobs of paused queues are not passed over by each claim, if they can be avoided."""
 
 
-@dataclass(frozen=True, slots=True)
+@late.dataclass(frozen=True, slots=True)
 class Selection:
     """The queues of one worker, as they stand in its configuration."""
 

@@ -7,10 +7,10 @@ framework's connections are good, and an error is the job's own.
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from jobsd.late import dataclass
+from jobsd import late
 
 
-@dataclass(frozen=True, slots=True)
+@late.dataclass(frozen=True, slots=True)
 class Reference:
     """An argument as it is stored, of which the object is not found yet."""
 

@@ -9,8 +9,7 @@ from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jobsd.errors import ArgumentError, Error, UnknownJobError
-from jobsd.late import dataclass
+from jobsd import errors, late
 from jobsd.text import closest, error_stack, is_seen, is_storable
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ PRIORITY_MIN, PRIORITY_MAX = -(2**31), 2**31 - 1
 _FRAMES_MAX = 1000
 
 
-@dataclass(frozen=True, slots=True)
+@late.dataclass(frozen=True, slots=True)
 class Definition:
     """One job as its author has defined it."""
 
@@ -59,7 +58,7 @@ class Definition:
         try:
             self.takes.check(args, kwargs)
         except TypeError as error:
-            raise ArgumentError(f"{error}; it takes {self.takes}") from None
+            raise errors.ArgumentError(f"{error}; it takes {self.takes}") from None
 
     def named(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """Return arguments by the names of their parameters, defaults among them.
@@ -70,7 +69,7 @@ class Definition:
         return dict(kwargs) if self.takes is None else self.takes.named(args, kwargs)
 
 
-class ModuleError(Error):
+class ModuleError(errors.Error):
     """A module that is to define jobs can't be imported; `shown` holds the user's traceback."""
 
     def __init__(self, module: str, error: BaseException) -> None:
@@ -95,7 +94,7 @@ def register(definition: Definition) -> None:
     """
     known = _definitions.get(definition.name)
     if known is not None and known.source != definition.source:
-        raise Error(
+        raise errors.Error(
             f"two jobs are named {definition.name!r}: {known.source} and {definition.source}",
         )
     _definitions[definition.name] = definition
@@ -121,7 +120,7 @@ def get(name: str) -> Definition:
         same = [full for full in _definitions if full.rpartition(".")[2] == name]
         near = same[0] if same else closest(name, _definitions)
         hint = f"did you mean {near!r}? Else check" if near else "check"
-        raise UnknownJobError(name, f"; {hint} {_HOW_KNOWN}")
+        raise errors.UnknownJobError(name, f"; {hint} {_HOW_KNOWN}")
     return known
 
 
@@ -166,7 +165,7 @@ def check_queue(name: object) -> str:
     """
     if isinstance(name, str) and _is_queue_name(name):
         return name
-    raise Error(
+    raise errors.Error(
         f"{str(name)[:60]!r} is no queue name: 1 to {QUEUE_BYTES_MAX} bytes of printable"
         " text without '*' and ',', and no space at its ends",
     )
@@ -180,7 +179,7 @@ def check_class(name: object) -> str:
     """
     if isinstance(name, str) and 0 < len(name) <= CLASS_CHARACTERS_MAX and is_storable(name):
         return name
-    raise Error(
+    raise errors.Error(
         f"{str(name)[:60]!r} is no name of a job: 1 to {CLASS_CHARACTERS_MAX} characters"
         " of text without NUL"
     )
@@ -195,7 +194,7 @@ def check_priority(value: object) -> int:
     if isinstance(value, int) and not isinstance(value, bool):  # noqa: SIM102 - narrows
         if PRIORITY_MIN <= value <= PRIORITY_MAX:
             return value
-    raise Error(
+    raise errors.Error(
         f"{value!r} is no priority: a whole number from {PRIORITY_MIN} to {PRIORITY_MAX};"
         " smaller runs first",
     )
@@ -210,7 +209,7 @@ def check_count(option: str, value: object, most: int = 2**31 - 1) -> int:
     # A bool is an int too, but no number that anybody means.
     if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= most:
         return value
-    raise Error(f"{option}: {value!r:.60} is no whole number from 1 to {most}")
+    raise errors.Error(f"{option}: {value!r:.60} is no whole number from 1 to {most}")
 
 
 def _is_queue_name(name: str) -> bool:

@@ -18,15 +18,14 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from jobsd import errors, late
 from jobsd.clock import monotonic
 from jobsd.database.statements import Statements
-from jobsd.errors import Error
 from jobsd.instruments.events import emit
-from jobsd.late import dataclass
 
-from .durations import WAIT_MAX_S, duration_s
-from .operation import lent
+from .finding import lent
 from .registry import check_class, check_count
+from .time_limits import WAIT_MAX_S, duration_s
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session
@@ -43,7 +42,7 @@ _REST = 1.5
 """How long to rest after a batch, in times of what it took."""
 
 
-@dataclass(frozen=True, slots=True)
+@late.dataclass(frozen=True, slots=True)
 class Batch:
     """What one statement did: jobs deleted, jobs read, and the last id of these."""
 
@@ -52,7 +51,7 @@ class Batch:
     last_id: int
 
 
-@dataclass(slots=True)
+@late.dataclass(slots=True)
 class _Walk:
     """After which id to begin with one limit, and when to begin at the front again."""
 
@@ -190,15 +189,15 @@ def _limit(
     finished_before: datetime | None, older_than: Duration | None
 ) -> tuple[datetime | None, float | None]:
     if finished_before is not None and older_than is not None:
-        raise Error("give finished_before or older_than, not both")
+        raise errors.Error("give finished_before or older_than, not both")
     if older_than is not None:
         return None, min(duration_s("older_than", older_than), WAIT_MAX_S)
     if finished_before is None:
         return None, None
     if not isinstance(finished_before, datetime):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise Error(f"finished_before: {finished_before!r:.60} is no datetime")
+        raise errors.Error(f"finished_before: {finished_before!r:.60} is no datetime")
     if finished_before.utcoffset() is None:
-        raise Error(f"finished_before: {finished_before} has no time zone")
+        raise errors.Error(f"finished_before: {finished_before} has no time zone")
     return finished_before, None
 
 

@@ -12,8 +12,8 @@ from dataclasses import field
 from operator import itemgetter
 from typing import Any, NamedTuple
 
+from jobsd import late
 from jobsd.database.statements import Statements
-from jobsd.late import dataclass
 
 from .claimed_job import ClaimedJob, claimed_job
 
@@ -41,7 +41,7 @@ class Stretch(NamedTuple):
     meant: int | None
 
 
-@dataclass(frozen=True, slots=True)
+@late.dataclass(frozen=True, slots=True)
 class Met:
     """What a claim of series has met beside what it has claimed.
 

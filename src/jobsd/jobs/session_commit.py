@@ -12,8 +12,7 @@ from typing import Any
 from jobsd.errors import Error
 
 from .connections import ask, is_sqlalchemy
-from .draft import Draft
-from .enqueue import EnqueuedJob
+from .draft import Draft, EnqueuedJob
 from .pending import Pending, settle, store
 
 INSTEAD = (

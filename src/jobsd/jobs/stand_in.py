@@ -1,16 +1,15 @@
-"""The hook by which `jobsd.testing` replaces the database in a test."""
+"""What takes jobs instead of a connection of ours: the test kit, or a framework.
 
-from __future__ import annotations
+`jobsd.testing` replaces the database in a test (`active`). A framework that has a connection
+open says where an enqueue without one goes (`found`).
+"""
 
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, Protocol
 
-from .draft import Draft
-
-if TYPE_CHECKING:
-    from .bulk import EnqueuedJobs
-    from .enqueue import EnqueuedJob
-    from .results import End
+from .bulk import EnqueuedJobs
+from .draft import Draft, EnqueuedJob
+from .results import End
 
 
 class StandIn(Protocol):
@@ -55,3 +54,37 @@ def replace(by: StandIn | None) -> StandIn | None:
     global active
     before, active = active, by
     return before
+
+
+class Place(Protocol):
+    """Takes jobs over a framework's connection; None leaves them to a connection of ours."""
+
+    def enqueue(self, drafted: Draft, *, waits: bool) -> EnqueuedJob | None:
+        """Enqueue one job; `waits` says that it waits for an open transaction to commit."""
+        ...
+
+    def enqueue_many(self, jobs: Iterable[Draft], *, waits: bool) -> EnqueuedJobs | None:
+        """Enqueue all jobs or none."""
+        ...
+
+    def aenqueue(self, drafted: Draft) -> Awaitable[EnqueuedJob] | None:
+        """Enqueue one job where an event loop runs."""
+        ...
+
+    def aenqueue_many(self, jobs: Iterable[Draft]) -> Awaitable[EnqueuedJobs] | None:
+        """Enqueue all jobs or none where an event loop runs."""
+        ...
+
+    def is_in_test(self) -> bool:
+        """Return whether the program is a test, whose databases come and go."""
+        ...
+
+
+framework: Place | None = None
+"""That of the program's framework."""
+
+
+def place_by(place: Place | None) -> None:
+    """Say where enqueues go; None: through connections of ours."""
+    global framework  # noqa: PLW0603 - the program's one
+    framework = place

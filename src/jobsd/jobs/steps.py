@@ -11,8 +11,8 @@ from typing import Any, TypeVar, cast
 
 from psycopg import errors
 
+from jobsd import late
 from jobsd.database.statements import Statement
-from jobsd.late import dataclass
 
 from .driver_errors import sqlstate
 from .drivers import Driver, PsycopgDriver
@@ -20,7 +20,7 @@ from .drivers import Driver, PsycopgDriver
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
+@late.dataclass(frozen=True, slots=True)
 class Ask:
     """Run a statement; its rows come back."""
 
@@ -28,7 +28,7 @@ class Ask:
     parameters: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
-@dataclass(frozen=True, slots=True)
+@late.dataclass(frozen=True, slots=True)
 class Copy:
     """Run a COPY of these lines, which are drawn as they are sent."""
 

@@ -12,8 +12,7 @@ from typing import Any
 
 from psycopg import errors
 
-from jobsd.database.parameters import as_text
-from jobsd.database.statements import Statement, Statements
+from jobsd.database.statements import Statement, Statements, as_text
 
 from .driver_errors import sqlstate
 from .steps import Ask, Steps

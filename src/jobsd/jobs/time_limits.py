@@ -1,16 +1,45 @@
-"""Checks `timeout`, `kill_after`, `expires_in` and `result_ttl` of jobs."""
+"""Reads the durations of a job's options: `timeout`, `kill_after`, `expires_in`, `result_ttl`.
+
+The database must be able to add each of them to a time.
+"""
 
 from datetime import timedelta
 
-from jobsd.errors import Error
-from jobsd.late import dataclass
+from jobsd import errors, late
+from jobsd.clock import parse_duration
 
-from .durations import bounded_duration_s, duration_s
+WAIT_MAX_S = 100 * 365 * 86400.0
+"""Longer waits are mistakes."""
+
+
+def duration_s(option: str, value: float | timedelta | str) -> float:
+    """Return the seconds that an option says.
+
+    Raises:
+        Error: for what is not a duration.
+    """
+    try:
+        return parse_duration(value)
+    except ValueError as error:
+        raise errors.Error(f"{option}: {error}") from None
+
+
+def bounded_duration_s(option: str, value: float | timedelta | str) -> float:
+    """Return the seconds that an option says, which the database can add to a time.
+
+    Raises:
+        Error: for what is not a duration, or longer than a hundred years.
+    """
+    seconds = duration_s(option, value)
+    if seconds > WAIT_MAX_S:
+        raise errors.Error(f"{option}: {value!r} is longer than a hundred years")
+    return seconds
+
 
 LIMIT_MIN_S, LIMIT_MAX_S = 0.001, 86_400.0
 
 
-@dataclass(frozen=True, slots=True)
+@late.dataclass(frozen=True, slots=True)
 class TimeLimit:
     """When a job is interrupted, and how much later its process ends it; None: as usual."""
 
@@ -18,7 +47,7 @@ class TimeLimit:
     kill_after_s: float | None = None
 
 
-@dataclass(slots=True)
+@late.dataclass(slots=True)
 class _Default:
     """What counts in this process for jobs that say nothing."""
 
@@ -75,7 +104,7 @@ def _read(option: str, value: timedelta | float | str | None) -> float | None:
     seconds = duration_s(option, value)
     if LIMIT_MIN_S <= seconds <= LIMIT_MAX_S:
         return seconds
-    raise Error(f"{option}: {value!r} is not from {LIMIT_MIN_S:g} seconds to a day")
+    raise errors.Error(f"{option}: {value!r} is not from {LIMIT_MIN_S:g} seconds to a day")
 
 
 def read_expiry(value: timedelta | float | str | None) -> float | None:
@@ -88,7 +117,7 @@ def read_expiry(value: timedelta | float | str | None) -> float | None:
         return None
     if seconds := bounded_duration_s("expires_in", value):
         return seconds
-    raise Error("expires_in=0 is too short: the job would never start")
+    raise errors.Error("expires_in=0 is too short: the job would never start")
 
 
 def read_result_ttl(value: timedelta | float | str | None) -> float | None:
@@ -101,4 +130,4 @@ def read_result_ttl(value: timedelta | float | str | None) -> float | None:
         return None
     if seconds := bounded_duration_s("result_ttl", value):
         return seconds
-    raise Error("result_ttl=0 keeps nothing: leave it out")
+    raise errors.Error("result_ttl=0 keeps nothing: leave it out")

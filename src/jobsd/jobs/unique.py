@@ -17,7 +17,7 @@ from jobsd.errors import Error, UniqueError
 
 from . import arguments, keys
 from .argument_names import by_name, resolved
-from .durations import bounded_duration_s
+from .time_limits import bounded_duration_s
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session

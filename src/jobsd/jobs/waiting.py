@@ -6,8 +6,6 @@ what no worker ends (a crash, a discard by hand), it finds by asking. It reconne
 as anybody waits: only the end of this process ends a wait before its time.
 """
 
-from __future__ import annotations
-
 import asyncio
 import atexit
 import contextlib
@@ -17,8 +15,7 @@ import select
 import threading
 import warnings
 from concurrent.futures import Future
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import psycopg
 
@@ -27,15 +24,8 @@ from jobsd.database.connection import OUTAGES, Session, Target
 from jobsd.errors import Error, JobDiscardedError, JobFailedError, NotFoundError
 from jobsd.instruments.bound_job import running_job
 
-from . import client, registry, stand_in
-from .durations import duration_s
+from . import client, draft, registry, stand_in, time_limits
 from .results import STATEMENTS, End, ends
-
-if TYPE_CHECKING:
-    from .enqueue import EnqueuedJob
-
-
-Timeout = timedelta | float | str | None
 
 POLL_MIN_S, POLL_MAX_S = 0.02, 1.0
 """How often it is asked how jobs have ended of which nobody tells: at first, and later."""
@@ -221,7 +211,7 @@ _waiting: dict[Target, Waiting] = {}
 _lock = threading.Lock()
 
 
-def wait(handle: EnqueuedJob, timeout: Timeout) -> End:
+def wait(handle: draft.EnqueuedJob, timeout: draft.Timeout) -> End:
     """Return how a job has ended, once it has.
 
     Raises:
@@ -242,7 +232,7 @@ def wait(handle: EnqueuedJob, timeout: Timeout) -> End:
         waiting.remove(job_id, future)
 
 
-async def await_(handle: EnqueuedJob, timeout: Timeout) -> End:  # noqa: ASYNC109 - of our own
+async def await_(handle: draft.EnqueuedJob, timeout: draft.Timeout) -> End:  # noqa: ASYNC109 - of our own
     """Return how a job has ended, once it has; without a thread of the caller's."""
     job_id, seconds = _checked(handle, timeout)
     if stand_in.active is not None:
@@ -257,7 +247,7 @@ async def await_(handle: EnqueuedJob, timeout: Timeout) -> End:  # noqa: ASYNC10
         waiting.remove(job_id, future)
 
 
-def require_result(handle: EnqueuedJob) -> None:
+def require_result(handle: draft.EnqueuedJob) -> None:
     """Return when the job keeps a result, as far as is known here.
 
     Raises:
@@ -286,8 +276,8 @@ def value_of(end: End) -> Any:  # noqa: ANN401 - the author's own
     return end.value
 
 
-def _checked(handle: EnqueuedJob, timeout: Timeout) -> tuple[int, float | None]:
-    seconds = None if timeout is None else duration_s("timeout", timeout)
+def _checked(handle: draft.EnqueuedJob, timeout: draft.Timeout) -> tuple[int, float | None]:
+    seconds = None if timeout is None else time_limits.duration_s("timeout", timeout)
     if handle.id is None:
         why = "it was discarded" if handle.state == "discarded" else "it is not stored yet"
         raise Error(f"there is no job to wait for: {why}")

@@ -9,13 +9,11 @@ import getpass
 from collections.abc import Generator
 from typing import Any
 
-from jobsd import machine
+from jobsd import errors, late, machine
 from jobsd.database.connection import OUTAGES, Session
 from jobsd.database.statements import Statements
-from jobsd.errors import Error
 from jobsd.instruments.events import emit
 from jobsd.jobs.listing import BEYOND
-from jobsd.late import dataclass
 
 Row = dict[str, Any]
 
@@ -30,7 +28,7 @@ _MAYBE_DONE = "it may have been done all the same, and to ask again does no harm
 _MAYBE_ENQUEUED = "a job may have been enqueued all the same: look for it before you ask again"
 
 
-@dataclass(slots=True)
+@late.dataclass(slots=True)
 class Act:
     """An act that is under way, and how many jobs it has changed."""
 
@@ -88,7 +86,7 @@ def acting(
     except OUTAGES as fault:
         fault.add_note(_MAYBE_ENQUEUED if act == "run" else _MAYBE_DONE)
         raise
-    except Error:
+    except errors.Error:
         if not under_way.jobs:
             session.fetch(STATEMENTS["withdraw"], {"id": under_way.id})
         raise

@@ -6,11 +6,10 @@ are not meant. What has moved on before its turn comes is left alone, and counte
 
 from collections.abc import Callable, Iterator, Sequence
 
+from jobsd import errors, late
 from jobsd.database.connection import Session
-from jobsd.errors import RefusedError
 from jobsd.jobs import discards, failed, listing, moves
 from jobsd.jobs.listing import Filter
-from jobsd.late import dataclass
 
 from .audit import Act
 
@@ -19,7 +18,7 @@ COUNTED_MAX = 10_000
 STEP = 500
 
 
-@dataclass(frozen=True, slots=True)
+@late.dataclass(frozen=True, slots=True)
 class How:
     """What an act is done with: whether discarded jobs stay, and where jobs are moved."""
 
@@ -31,7 +30,7 @@ class How:
 Do = Callable[["Session", Sequence[int], How], Iterator[int]]
 
 
-@dataclass(frozen=True, slots=True)
+@late.dataclass(frozen=True, slots=True)
 class BulkAct:
     """An act on many jobs: in which states they may be, the role that it needs."""
 
@@ -41,7 +40,7 @@ class BulkAct:
     do: Do
 
 
-@dataclass(frozen=True, slots=True)
+@late.dataclass(frozen=True, slots=True)
 class Counted:
     """How many jobs are meant, COUNTED_MAX and one more for all beyond, and the highest id."""
 
@@ -117,7 +116,7 @@ def _parts(act: BulkAct, meant: Filter) -> list[Filter]:
         return [meant.of(state) for state in act.states]
     if meant.state not in act.states:
         may_be = " or ".join(act.states)
-        raise RefusedError(
+        raise errors.RefusedError(
             f"{act.name}: jobs must be {may_be}, but the search is for {meant.state}"
         )
     return [meant]

@@ -9,7 +9,7 @@ from jobsd.database.statements import Statement, Statements
 from jobsd.instruments.figures import Arrived, DatabaseFigures, TableSize, TaskRuns
 from jobsd.jobs import lanes, lost
 
-from . import depths, next_runs
+from . import next_runs, queues
 
 Rows = list[tuple[Any, ...]]
 
@@ -42,7 +42,7 @@ def database_figures(
     read = _read(session, busy_jobs, run_times=run_times, asked=asked)
     arrivals = {queue: Arrived(*row) for queue, *row in read["arrivals"]}
     (last_heartbeat, postgresql), (lost_jobs, walk_age_s) = read["server"][0], read["lost"][0]
-    counts, claim_ages_s = depths.by_queue(read)
+    counts, claim_ages_s = queues.by_queue(read)
     unknown_jobs, unknown_for_s = _unknown(read["unknown"])
     return DatabaseFigures(
         depths=counts,
@@ -77,7 +77,7 @@ def _read(
 ) -> dict[str, Rows]:
     names = [*_NAMES, "run_times"] if run_times else _NAMES
     statements: dict[str, tuple[Statement, dict[str, object]]] = {
-        **depths.asked(COUNTED_MAX, together_max=TOGETHER_MAX),
+        **queues.asked(COUNTED_MAX, together_max=TOGETHER_MAX),
         **{name: (STATEMENTS[name], {}) for name in names},
         "lost": (lost.STATEMENTS["known"], {}),
         "unknown": (lanes.STATEMENTS["unknown"], {}),

@@ -10,10 +10,10 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
+from jobsd import late
 from jobsd.clock import utc_now
 from jobsd.database.connection import Session
 from jobsd.database.statements import Statements
-from jobsd.late import dataclass
 from jobsd.processes.counters import BUCKETS_S
 
 Row = dict[str, Any]
@@ -21,7 +21,7 @@ Row = dict[str, Any]
 STATEMENTS = Statements("jobsd.operations", "history.sql")
 
 
-@dataclass(frozen=True, slots=True)
+@late.dataclass(frozen=True, slots=True)
 class Span:
     """A time that can be shown: its length, the length of its steps, and their table."""
 
@@ -39,7 +39,7 @@ SPANS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@late.dataclass(frozen=True, slots=True)
 class Done:
     """What was done in a span or step; times are in seconds, or None if nothing ran."""
 

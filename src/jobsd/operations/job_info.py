@@ -9,8 +9,7 @@ from typing import Any
 
 from jobsd.database.connection import Session
 from jobsd.errors import NotFoundError
-from jobsd.jobs import client, results, stand_in
-from jobsd.jobs.inspect import check_id
+from jobsd.jobs import client, inspect, results, stand_in
 
 from . import jobs
 from .shown_arguments import ShownArguments
@@ -60,7 +59,7 @@ def find(job_id: int, *, session: Session | None = None) -> JobInfo | None:
     Raises:
         Error: for what is no id.
     """
-    known = check_id(job_id)
+    known = inspect.check_id(job_id)
     if stand_in.active is not None:
         examined: jobs.Examined | None = stand_in.active.examine(known)
         return None if examined is None else _info(examined)

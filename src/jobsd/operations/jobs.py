@@ -6,10 +6,10 @@ import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from jobsd import late
 from jobsd.database.connection import Session
 from jobsd.jobs import inspect
 from jobsd.jobs.inspect import Attempt, Found, JobRow, Kept
-from jobsd.late import dataclass
 
 if TYPE_CHECKING:
     from .shown_arguments import ShownArguments
@@ -22,7 +22,7 @@ Row = dict[str, Any]
 _ENDED = frozenset({"finished", "discarded"})
 
 
-@dataclass(frozen=True, slots=True)
+@late.dataclass(frozen=True, slots=True)
 class Examined:
     """One job, its failed attempts, and every reason why it is not running."""
 

@@ -4,11 +4,11 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
+from jobsd import late
 from jobsd.database.connection import Session
 from jobsd.database.statements import Statements
 from jobsd.heartbeat.log import HeartbeatLogs
 from jobsd.jobs import inspect, lost
-from jobsd.late import dataclass
 
 from . import failures, tasks
 from .processes import processes
@@ -25,7 +25,7 @@ _NEXT_RUNS = 5
 _FAILURES = 5
 
 
-@dataclass(frozen=True, slots=True)
+@late.dataclass(frozen=True, slots=True)
 class Totals:
     """How many jobs are in each state, up to COUNTED_MAX and one more.
 
@@ -55,7 +55,7 @@ class Totals:
         return f"{jobs:,}+" if jobs else "not counted"
 
 
-@dataclass(frozen=True, slots=True)
+@late.dataclass(frozen=True, slots=True)
 class Threads:
     """The threads of all living workers, and how many of them have a job."""
 
@@ -63,7 +63,7 @@ class Threads:
     all: int
 
 
-@dataclass(frozen=True, slots=True)
+@late.dataclass(frozen=True, slots=True)
 class Overview:
     """What `status` prints as JSON."""
 

@@ -12,10 +12,8 @@ from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Any
 
-from jobsd.clock import parse_duration, utc_now
-from jobsd.errors import Error
+from jobsd import clock, errors, late
 from jobsd.jobs.listing import Filter
-from jobsd.late import dataclass
 from jobsd.text import is_storable
 
 NAMES = ("class", "queue", "state", "error", "key", "host", "before", "after", "args.NAME")
@@ -27,7 +25,7 @@ _PART = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@late.dataclass(frozen=True, slots=True)
 class Search:
     """What was asked for, and what of it was not understood."""
 
@@ -50,7 +48,7 @@ def read_search(text: str, hidden: Collection[str] = ()) -> Search:
                 words.append(value)
             else:
                 found |= _narrowed(part["name"], value, hidden)
-        except (Error, ValueError) as fault:
+        except (errors.Error, ValueError) as fault:
             problems.append(str(fault))
     if "error" in found:
         found.setdefault("state", "failed")
@@ -60,7 +58,7 @@ def read_search(text: str, hidden: Collection[str] = ()) -> Search:
 def _checked(found: dict[str, Any], words: list[str], problems: list[str]) -> Search:
     try:
         return Search(Filter(**found, words=tuple(words)), tuple(problems))
-    except Error as fault:
+    except errors.Error as fault:
         return Search(Filter(), (*problems, str(fault)))
 
 
@@ -78,28 +76,28 @@ def _narrowed(name: str, value: str, hidden: Collection[str]) -> dict[str, Any]:
             return {"arguments": _arguments(name.removeprefix("args."), value, hidden)}
         case _:
             known = " ".join(f"{each}:" for each in NAMES)
-            raise Error(f"{name}: can't be searched; use one of {known}")
+            raise errors.Error(f"{name}: can't be searched; use one of {known}")
 
 
 def _age_s(value: str) -> float:
     """Return how long ago a moment is, which is written as such or as a time of ISO 8601."""
     with contextlib.suppress(ValueError, OverflowError):
-        return parse_duration(value)
+        return clock.parse_duration(value)
     try:
         moment = datetime.fromisoformat(value)
     except ValueError:
         message = (
             f"{value!r} is not a time; write how long ago (90s, 2h, 3d), or 2026-01-31T12:00"
         )
-        raise Error(message) from None
+        raise errors.Error(message) from None
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return max(0.0, (utc_now() - aware).total_seconds())
+    return max(0.0, (clock.utc_now() - aware).total_seconds())
 
 
 def _arguments(name: str, value: str, hidden: Collection[str]) -> tuple[str, ...]:
     """Return what the arguments must contain, as JSON: one of these."""
     if name in hidden:
-        raise Error(
+        raise errors.Error(
             f"args.{name}: is never shown (jobs.filter_arguments), so it can't be searched"
         )
     found = [_containing(name, value)]

@@ -9,23 +9,22 @@ from dataclasses import field
 from datetime import UTC
 from typing import Any
 
-from jobsd.clock import utc_now
+from jobsd import clock, late
 from jobsd.database.connection import Session
 from jobsd.jobs import inspect, lanes, queues, ready
 from jobsd.jobs.inspect import Found, Holder
 from jobsd.jobs.ready import Selection
 from jobsd.jobs.shown_keys import shown_key
-from jobsd.late import dataclass
 from jobsd.processes import registry
 from jobsd.processes.registry import ProcessRow
 
-from .liveness import life
+from .processes import life
 from .words import counted, length, when
 
 _HOLDERS_NAMED = 10
 
 
-@dataclass(frozen=True, slots=True)
+@late.dataclass(frozen=True, slots=True)
 class Reason:
     """One reason: its name for programs, a sentence for people, what it depends on."""
 
@@ -38,7 +37,7 @@ class Reason:
         return {"reason": self.reason, **self.details}
 
 
-@dataclass(frozen=True, slots=True)
+@late.dataclass(frozen=True, slots=True)
 class _Case:
     """A job, all processes of the table, and those of them that live."""
 
@@ -98,7 +97,7 @@ def selection(worker: ProcessRow) -> Selection:
 
 def _scheduled(case: _Case) -> Iterator[Reason]:
     until = case.found.job.scheduled_at
-    if until is not None and until > utc_now():
+    if until is not None and until > clock.utc_now():
         exact = f"{until.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
         sentence = f"it is scheduled {when(until)}, at {exact}"
         yield Reason("scheduled", sentence, {"until": until})

@@ -10,17 +10,16 @@ from types import TracebackType
 from typing import Any
 
 from jobsd.errors import InterruptError
-from jobsd.jobs import around
+from jobsd.jobs import around, registry
 from jobsd.jobs.around import JOBS
 from jobsd.jobs.claimed_job import ClaimedJob
 from jobsd.jobs.interrupts import NEVER, Interruptible
-from jobsd.jobs.registry import Definition
 
 
 def call(
     thread: Interruptible,
     job: ClaimedJob,
-    definition: Definition,
+    definition: registry.Definition,
     args: Sequence[Any],
     kwargs: Mapping[str, Any],
 ) -> Any:  # noqa: ANN401 - the author's own

@@ -30,6 +30,7 @@ from jobsd.jobs.policy import Verdict
 from jobsd.jobs.time_limits import hang_timeout_s
 from jobsd.processes.entry import ScoreboardEntry
 
+from .interrupter import SEAT, facts_of, interrupt_task
 from .perform import (
     SUCCESS,
     Outcome,
@@ -42,7 +43,6 @@ from .perform import (
     perform_in_time,
     remembered_id,
 )
-from .seats import SEAT, facts_of, interrupt_task
 from .series import Waiting, sift
 
 BEAT_S = 0.5

@@ -11,19 +11,76 @@ A job that prints or logs all the time is interrupted behind a line (`deliver_be
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from asyncio import TimerHandle
+from collections.abc import Callable, Iterable
+from contextvars import ContextVar
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jobsd.clock import monotonic
 from jobsd.errors import TimeLimitExceeded
+from jobsd.instruments.events import emit
 from jobsd.instruments.line_ends import call_behind_lines
+from jobsd.jobs.claimed_job import ClaimedJob
 from jobsd.jobs.interrupts import NEVER, Interrupt, Interruptible
-
-from .seats import emit_interrupted
 
 if TYPE_CHECKING:
     from jobsd.processes.hard_limits import HardLimit
+
+
+SEAT: ContextVar[Interruptible | None] = ContextVar("jobsd_seat", default=None)
+"""The job that a task is a part of: tasks that it has made have it from its context."""
+
+
+def interrupt_later(seat: Interruptible, job: ClaimedJob, limit_s: float) -> TimerHandle:
+    """Interrupt a job of the loop that runs here once its time is over."""
+    # Whoever runs a task has it.
+    import asyncio  # noqa: PLC0415
+
+    over = Interrupt(job, TimeLimitExceeded)
+    return asyncio.get_running_loop().call_later(limit_s, interrupt_task, seat, over)
+
+
+async def in_thread(function: Callable[..., None], *arguments: object) -> None:
+    """Call a function that is not to hold up the loop, in the context of the job."""
+    import asyncio  # noqa: PLC0415
+
+    await asyncio.to_thread(function, *arguments)
+
+
+def interrupt_task(seat: Interruptible, interrupt: Interrupt) -> None:
+    """Cancel the task of a job; in a shield, the interrupt comes at its end."""
+    if seat.job is not interrupt.job or seat.interrupt is not None:
+        return
+    seat.interrupt = interrupt
+    if not seat.shields:
+        seat.sent = interrupt
+        seat.task.cancel()
+    emit_interrupted(interrupt)
+
+
+def as_interrupt(error: BaseException, seat: Interruptible) -> BaseException:
+    """Return what has cancelled the job, with its stack; else the error itself."""
+    if seat.interrupt is None or type(error).__name__ != "CancelledError":
+        return error
+    return seat.interrupt.kind().with_traceback(error.__traceback__)
+
+
+def emit_interrupted(interrupt: Interrupt) -> None:
+    """Tell that a job was interrupted, and by what."""
+    facts = facts_of(interrupt.job)
+    emit("job.interrupted", **facts, reason=interrupt.kind.__name__)
+
+
+def facts_of(job: ClaimedJob) -> dict[str, Any]:
+    """Return what events tell of a job."""
+    return {
+        "job_id": job.id,
+        "class_name": job.class_name,
+        "queue_name": job.queue_name,
+        "attempt": job.attempts + 1,
+    }
+
 
 AGAIN_S = (0.001, 0.01)
 """How long to wait after a moment at which a job could not be struck: at first, and later."""

@@ -21,7 +21,7 @@ from jobsd.jobs.time_limits import DEFAULT, kill_after_s, timeout_s
 from jobsd.text import error_message, error_stack, error_type, storable
 
 from .calls import call
-from .seats import SEAT, as_interrupt, in_thread, interrupt_later
+from .interrupter import SEAT, as_interrupt, in_thread, interrupt_later
 
 MESSAGE_MAX = 10_000
 FRAMES_MAX = 100

@@ -3,15 +3,15 @@
 from dataclasses import field
 from typing import Any
 
+from jobsd import late
 from jobsd.instruments.pipes import Pipes
-from jobsd.late import dataclass
 
 from .entry import ScoreboardEntry
 from .nap import Nap
 from .scoreboard import Scoreboard
 
 
-@dataclass(slots=True)
+@late.dataclass(slots=True)
 class Context:
     """The scoreboard of the tree, the process's own entry, its nap and its state."""
 

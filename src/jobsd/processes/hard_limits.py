@@ -15,7 +15,7 @@ from typing import NamedTuple
 from jobsd.clock import monotonic_ns
 from jobsd.jobs.claims import InClaim
 
-from . import endings, running_jobs
+from . import running_jobs
 from .words import Text, Word
 
 _JOB, _CLAIM, _ROW = 1, 2, 8
@@ -80,7 +80,7 @@ class HardLimit:
         """Say what is to become of a job that does not end, and from which moment on."""
         words, at = self._words, self._at
         outcome, wait_s = verdict
-        index = endings.OUTCOMES.index(outcome)
+        index = running_jobs.OUTCOMES.index(outcome)
         numbers = (grace_s * 1e6, limit_s * 1e6, index, wait_s * 1e6, thread)
         # Invariant: by one call. Else a job's thread and the control thread could each have
         # written a half of it.
@@ -179,5 +179,5 @@ class HardLimits(running_jobs.RunningJobs):
         # than a moment that is over: so as long as this stands, all of it is about one job.
         if self.words[at] != hard:
             return None
-        limits = limit / 1e6, grace / 1e6, endings.OUTCOMES[outcome], wait / 1e6, thread
+        limits = limit / 1e6, grace / 1e6, running_jobs.OUTCOMES[outcome], wait / 1e6, thread
         return Overdue(said, hard, *limits)

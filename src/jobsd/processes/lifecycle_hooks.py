@@ -14,10 +14,9 @@ import threading
 from collections.abc import Callable
 from dataclasses import asdict
 
-from jobsd.clock import monotonic
+from jobsd import clock, machine
 from jobsd.instruments import hooks
 from jobsd.instruments.hooks import Process
-from jobsd.machine import hostname
 
 from .context import Context
 
@@ -83,12 +82,12 @@ class LifecycleHooks:
 
     def _wait(self, done: Callable[[], bool], timeout_s: float) -> bool:
         """Wait while the loop ticks, for a shorter time once the process is asked to stop."""
-        began = monotonic()
+        began = clock.monotonic()
         pause = threading.Event()
         while not done():
             context = self._context
             context.entry.tick()
-            waited_s = monotonic() - began
+            waited_s = clock.monotonic() - began
             if waited_s > (min(timeout_s, END_S) if context.stopping else timeout_s):
                 return False
             pause.wait(POLL_S)
@@ -100,7 +99,7 @@ class LifecycleHooks:
             self._kind,
             context.name,
             context.entry.pid,
-            hostname(),
+            machine.hostname(),
             self._row_id,
             context.metadata,
         )

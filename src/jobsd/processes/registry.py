@@ -9,9 +9,9 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from jobsd import late
 from jobsd.database.connection import Session
 from jobsd.database.statements import Statements
-from jobsd.late import dataclass
 from jobsd.machine import hostname, process_stat
 
 from .thresholds import Thresholds
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 STATEMENTS = Statements("jobsd.processes", "registry.sql")
 
 
-@dataclass(frozen=True, slots=True)
+@late.dataclass(frozen=True, slots=True)
 class ProcessRow:
     """One row of the `processes` table."""
 

@@ -17,25 +17,17 @@ from itertools import islice, takewhile
 
 from jobsd.clock import monotonic_ns
 
+from . import queue_names
 from .counters import QUEUE_WORDS, Sums, column, totals
 from .entry import DEAD, ENTRY_WORDS, FREE, KINDS, REASONS, TAKEN, UP, ScoreboardEntry
 from .hook_line import HookLine
-from .queue_names import (
-    CLASSES_MAX,
-    ERRORS_MAX,
-    NAMES_WORDS,
-    OTHER,
-    QUEUES_MAX,
-    Names,
-    QueueNames,
-)
 from .thresholds import Thresholds
 from .words import Text, Word
 
 ENTRIES_MAX = 256
 _HEAD_WORDS = 512
-_NAMES_MAX = (QUEUES_MAX, CLASSES_MAX, ERRORS_MAX)
-_ENTRIES_AT = _HEAD_WORDS + len(_NAMES_MAX) * NAMES_WORDS
+_NAMES_MAX = (queue_names.QUEUES_MAX, queue_names.CLASSES_MAX, queue_names.ERRORS_MAX)
+_ENTRIES_AT = _HEAD_WORDS + len(_NAMES_MAX) * queue_names.NAMES_WORDS
 # Nearly all of it is never touched, so no machine is to refuse it for its size. (Python 3.11
 # does not have this flag.)
 _FLAGS = mmap.MAP_SHARED | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0)
@@ -99,7 +91,7 @@ class Scoreboard:
         words = _ENTRIES_AT + ENTRIES_MAX * ENTRY_WORDS
         self._memory: memoryview[int] = memoryview(mmap.mmap(-1, words * 8, _FLAGS)).cast("q")
         self.words: memoryview[int] = self._memory[:_HEAD_WORDS]
-        names = Names(*map(self._names, range(len(_NAMES_MAX)), _NAMES_MAX))
+        names = queue_names.Names(*map(self._names, range(len(_NAMES_MAX)), _NAMES_MAX))
         self.queue_names, self.class_names = names.queues, names.classes
         self.entries = [
             ScoreboardEntry(self._entry_words(index), index, names)
@@ -108,9 +100,11 @@ class Scoreboard:
         self._announcement_lock = os.memfd_create("jobsd announcements")
         weakref.finalize(self, os.close, self._announcement_lock).atexit = False
 
-    def _names(self, index: int, most: int) -> QueueNames:
-        start = _HEAD_WORDS + index * NAMES_WORDS
-        return QueueNames(self._memory[start : start + NAMES_WORDS], most)
+    def _names(self, index: int, most: int) -> queue_names.QueueNames:
+        start = _HEAD_WORDS + index * queue_names.NAMES_WORDS
+        return queue_names.QueueNames(
+            self._memory[start : start + queue_names.NAMES_WORDS], most
+        )
 
     def _entry_words(self, index: int) -> memoryview[int]:
         start = _ENTRIES_AT + index * ENTRY_WORDS
@@ -164,7 +158,7 @@ class Scoreboard:
         rows = [entry.queue_rows() for entry in self.used()]
         counts = dict(enumerate(column(rows, outcome)))
         if not any(any(row[:QUEUE_WORDS]) for row in rows):
-            counts.pop(OTHER, None)
+            counts.pop(queue_names.OTHER, None)
         return {self.queue_names.name(number): count for number, count in counts.items()}
 
     def by_queue(self) -> dict[str, Sums]:

@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict
 
-from jobsd.late import dataclass
+from jobsd import late
 
 KILLED_WITHIN_S = 2.0
 """The longest time between a process's `hang_timeout` and its end: the supervisor's check, and
@@ -19,7 +19,7 @@ _AT_MOST_S = 7 * 86_400.0
 """The longest threshold that we believe: a row may hold anything."""
 
 
-@dataclass(frozen=True, slots=True)
+@late.dataclass(frozen=True, slots=True)
 class Thresholds:
     """The settings of `supervisor:` by which a process is judged, in seconds."""
 

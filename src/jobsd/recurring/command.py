@@ -16,20 +16,19 @@ import warnings
 from collections.abc import Iterable
 from typing import cast
 
-from jobsd.errors import Error
-from jobsd.late import dataclass, pattern
+from jobsd import errors, late
 from jobsd.text import is_storable
 
 LONGEST = 2048
 
-_TARGET = pattern(r"[^\W\d]\w*(?:\.[^\W\d]\w*)+")
+_TARGET = late.pattern(r"[^\W\d]\w*(?:\.[^\W\d]\w*)+")
 _CLEARING = "clear_finished_in_batches"
-_RUBY = pattern(rf"(?:::)?SolidQueue::Job\.({_CLEARING})\s*(\(.*\))?", re.DOTALL)
+_RUBY = late.pattern(rf"(?:::)?SolidQueue::Job\.({_CLEARING})\s*(\(.*\))?", re.DOTALL)
 _RUBY_WORDS = {"nil": "None", "true": "True", "false": "False"}
 _EXAMPLE = "write a dotted call with literal arguments, such as app.tasks.cleanup(batch=500)"
 
 
-class CommandError(Error):
+class CommandError(errors.Error):
     """A command can't be read; `message` says why, `hint` what to write."""
 
     def __init__(self, message: str, hint: str = _EXAMPLE) -> None:
@@ -38,7 +37,7 @@ class CommandError(Error):
         super().__init__(message)
 
 
-@dataclass(frozen=True, slots=True)
+@late.dataclass(frozen=True, slots=True)
 class Command:
     """A call: the dotted name of a function, and its arguments."""
 

@@ -17,10 +17,10 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
+from jobsd import late
 from jobsd.database.statements import Statements
 from jobsd.errors import NotFoundError, RefusedError
-from jobsd.jobs import definition, enqueueable, operation
-from jobsd.late import dataclass
+from jobsd.jobs import definition, enqueueable, finding
 
 from .command import parse_command
 from .definition import COMMAND_QUEUE
@@ -40,7 +40,7 @@ COMMAND_JOB = "RecurringCommandJob"
 """The name under which each process has the job, with what it may call."""
 
 
-@dataclass(frozen=True, slots=True)
+@late.dataclass(frozen=True, slots=True)
 class AllowedCalls:
     """What a process may call: of these modules, and the commands of its own recurring.yml."""
 
@@ -90,7 +90,7 @@ def register(modules: Iterable[str] = (), commands: Iterable[str] = ()) -> type[
                 NotFoundError: when the task is gone, or nothing has the command's name.
                 RefusedError: when it may not be called here.
             """
-            with operation.lent() as session:
+            with finding.lent() as session:
                 rows = session.fetch(STATEMENTS["command"], {"key": key})
             if not rows:
                 raise NotFoundError(f"there is no recurring task {key!r} with a command")

@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, cast
 
+from jobsd import late
 from jobsd.errors import Error
 from jobsd.jobs import arguments, registry
 from jobsd.jobs.registry import check_class, check_priority, check_queue
-from jobsd.late import dataclass, pattern
 from jobsd.schedules import Schedule, parse
 from jobsd.text import is_storable
 
@@ -27,10 +27,10 @@ OVERLAP = ("allow", "skip")
 KEY_BYTES_MAX = 255
 
 # `H` and `~` in a cron expression: any moment of so many, chosen by the key.
-_CHOSEN_BY_KEY = pattern(r"~|(?<![A-Za-z])[Hh](?![A-Za-z])")
+_CHOSEN_BY_KEY = late.pattern(r"~|(?<![A-Za-z])[Hh](?![A-Za-z])")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@late.dataclass(frozen=True, slots=True, kw_only=True)
 class TaskDefinition:
     """The columns of a recurring task that a person decides; `phrase` is its `schedule`.
 
@@ -78,7 +78,7 @@ class TaskDefinition:
         return parse(self.phrase, self.time_zone, key=key)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@late.dataclass(frozen=True, slots=True, kw_only=True)
 class StoredTask(TaskDefinition):
     """A definition as its row has it, with what the table adds: see `RecurringTask`."""
 

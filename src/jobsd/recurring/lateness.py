@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from jobsd.late import dataclass
+from jobsd import late
 from jobsd.schedules import ScheduleError
 
 from .tasks import RecurringTask
@@ -30,7 +30,7 @@ SCHEDULER, QUEUE, RUN = "scheduler late", "waited in queue", "ran long"
 _WAITING = frozenset({"ready", "scheduled", "blocked"})
 
 
-@dataclass(frozen=True, slots=True)
+@late.dataclass(frozen=True, slots=True)
 class Lateness:
     """How long the parts of a run took, and which of them made it late; None: not known.
 

@@ -13,12 +13,11 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+from jobsd import errors, late
 from jobsd.database.connection import Session
 from jobsd.database.statements import Statement, Statements
-from jobsd.errors import RefusedError
-from jobsd.jobs import bulk, enqueue, registry
-from jobsd.jobs.draft import Draft, Options, draft
-from jobsd.late import dataclass
+from jobsd.jobs import bulk, registry
+from jobsd.jobs.draft import Draft, EnqueuedJob, Options, draft
 
 from .command_job import COMMAND_JOB
 from .definition import StoredTask, is_key
@@ -32,7 +31,7 @@ _REFUSALS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@late.dataclass(frozen=True, slots=True)
 class PlannedRun:
     """A task's run at a planned instant; without a draft it is recorded as "missed"."""
 
@@ -41,7 +40,7 @@ class PlannedRun:
     draft: Draft | None
 
 
-@dataclass(frozen=True, slots=True)
+@late.dataclass(frozen=True, slots=True)
 class StoredRun:
     """A planned run after the attempt to store it.
 
@@ -56,7 +55,7 @@ class StoredRun:
     job_id: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@late.dataclass(frozen=True, slots=True)
 class RecurringRun:
     """One row of a task's history: a recurring run and its outcome.
 
@@ -184,7 +183,7 @@ def _yields(draft: Draft) -> bool:
     return draft.limited is not None and draft.limited.on_conflict == "discard"
 
 
-def run_now(session: Session, task: StoredTask) -> enqueue.EnqueuedJob:
+def run_now(session: Session, task: StoredTask) -> EnqueuedJob:
     """Enqueue a task's job now, beside its schedule; also when it is turned off.
 
     Where its limit is reached and it may not wait, the job is "discarded", without an id.
@@ -198,11 +197,11 @@ def run_now(session: Session, task: StoredTask) -> enqueue.EnqueuedJob:
     now: datetime = session.fetch(STATEMENTS["now"])[0][0]
     (stored,) = store(session, [PlannedRun(task, now, draft_of(task))], even_disabled=True)
     if stored.outcome == "discarded":
-        return enqueue.EnqueuedJob(None, "discarded")
+        return EnqueuedJob(None, "discarded")
     if stored.job_id is None:
         why = _REFUSALS.get(stored.outcome, stored.outcome)
-        raise RefusedError(f"{task.key!r} was not enqueued: {why}")
-    return enqueue.EnqueuedJob(stored.job_id, "ready")
+        raise errors.RefusedError(f"{task.key!r} was not enqueued: {why}")
+    return EnqueuedJob(stored.job_id, "ready")
 
 
 def history(session: Session, key: str, limit: int = 20) -> list[RecurringRun]:

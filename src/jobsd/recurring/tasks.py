@@ -10,20 +10,17 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, overload
 
-from jobsd.clock import utc_now
+from jobsd import clock, errors, late, text
 from jobsd.database.connection import Session
 from jobsd.database.statements import Statements
-from jobsd.errors import NotFoundError, RefusedError
-from jobsd.jobs.operation import lent
+from jobsd.jobs.finding import lent
 from jobsd.jobs.registry import check_count
-from jobsd.late import dataclass
 from jobsd.schedules import ScheduleError
-from jobsd.text import closest
 
 from .definition import StoredTask, TaskDefinition, columns, define, is_key
 
 if TYPE_CHECKING:
-    from jobsd.jobs.enqueue import EnqueuedJob
+    from jobsd.jobs.draft import EnqueuedJob
 
     from .runs import RecurringRun
 
@@ -56,7 +53,7 @@ class _Schedule:
         return make if task is None else task.phrase
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@late.dataclass(frozen=True, slots=True, kw_only=True)
 class RecurringTask(StoredTask):
     """One row of the `recurring_tasks` table; its columns, with `phrase` for `schedule`.
 
@@ -83,7 +80,7 @@ class RecurringTask(StoredTask):
     def next_runs(self, n: int = 5, after: datetime | None = None) -> list[datetime]:
         """Return the next `n` planned instants, in UTC; none for a disabled task."""
         try:
-            return self.plan.upcoming(n, after or utc_now()) if self.enabled else []
+            return self.plan.upcoming(n, after or clock.utc_now()) if self.enabled else []
         except ScheduleError:
             return []
 
@@ -194,9 +191,9 @@ def get(session: Session, key: str) -> RecurringTask:
     """
     if task := find(session, key):
         return task
-    near = closest(str(key), [task.key for task in load(session)])
+    near = text.closest(str(key), [task.key for task in load(session)])
     hint = f"; did you mean {near!r}?" if near else ""
-    raise NotFoundError(f"there is no recurring task {key!r}{hint}")
+    raise errors.NotFoundError(f"there is no recurring task {key!r}{hint}")
 
 
 def add(session: Session, definition: TaskDefinition) -> RecurringTask:
@@ -208,7 +205,7 @@ def add(session: Session, definition: TaskDefinition) -> RecurringTask:
     if not session.fetch(STATEMENTS["add"], columns(definition)):
         taken = find(session, definition.key)
         by = f" by {taken.source}" if taken and taken.static else ""
-        raise RefusedError(f"the key {definition.key!r} is taken{by}")
+        raise errors.RefusedError(f"the key {definition.key!r} is taken{by}")
     return get(session, definition.key)
 
 
@@ -254,7 +251,7 @@ def _in_utc(value: Any) -> Any:  # noqa: ANN401 - any column
 
 
 def _refuse(task: RecurringTask, verb: str) -> None:
-    raise RefusedError(
+    raise errors.RefusedError(
         f"{task.key!r} can't be {verb} at run time: it is defined in {task.source},"
         " where it can be changed",
     )

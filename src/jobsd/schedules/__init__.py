@@ -13,13 +13,13 @@ phrase, or an interval (`every: 90m`); `parse_every` takes an interval's length.
 
 | to find | look in |
 |---|---|
-| which parser a text goes to, and the `Schedule` that comes out | `schedule` |
+| which parser a text goes to, the `Schedule` that comes out, explanations | `schedule` |
 | the parser of cron expressions | `cron_parser` |
 | a cron expression, its fields, how it is printed | `cron_expression`, `cron_fields` |
 | the parser of phrases | `vocabulary`, `tokenizer`, `phrase_parser` with `_days`, `_times` |
 | what a parsed phrase means as cron | `phrase`, `phrase_compiler` with `_times` |
 | the next run, and what a change of the clocks does to it | `next_run`, `time_zones` |
-| explanations, hints for a text that is refused | `explanation`, `hints`, `error` |
+| hints for a text that is refused | `hints`, `error` |
 
 A phrase is compiled into one cron expression or several; `next_run` computes the runs of
 each. This package knows no database, no task and no present time. It imports nothing of
@@ -27,8 +27,7 @@ jobsd but `errors`, `clock` and `late`, so that it could be published as it stan
 """
 
 from .error import ScheduleError
-from .explanation import explain
-from .schedule import Schedule, parse, parse_every
+from .schedule import Schedule, explain, parse, parse_every
 from .time_zones import require_zone
 
 __all__ = ["Schedule", "ScheduleError", "explain", "parse", "parse_every", "require_zone"]

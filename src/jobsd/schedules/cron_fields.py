@@ -11,7 +11,7 @@ from dataclasses import field
 from datetime import date, timedelta
 from itertools import pairwise
 
-from jobsd.late import dataclass
+from jobsd import late
 
 NthWeekday = tuple[int, int]
 WeekdayOfWeeks = tuple[int, int, int]
@@ -19,7 +19,7 @@ WeekdayOfWeeks = tuple[int, int, int]
 _WEEK_ZERO = date(2018, 12, 31)
 
 
-@dataclass(frozen=True, slots=True)
+@late.dataclass(frozen=True, slots=True)
 class Span:
     """What a field counts, and from where to where."""
 
@@ -49,7 +49,7 @@ WEEKDAY = Span("weekday", 0, 6)
 LARGER = {"second": "minute", "minute": "hour", "hour": "day", "day": "month", "month": "year"}
 
 
-@dataclass(frozen=True, slots=True)
+@late.dataclass(frozen=True, slots=True)
 class Field:
     """The allowed values of one field.
 
@@ -98,7 +98,7 @@ def every(span: Span, count: int) -> Field:
     return Field(span, frozenset(range(span.low, span.high + 1, count)), step=count)
 
 
-@dataclass(frozen=True, slots=True)
+@late.dataclass(frozen=True, slots=True)
 class MonthDays:
     """Days of the month; `from_last` counts from its end (1 is the last day)."""
 
@@ -149,7 +149,7 @@ class MonthDays:
         return ",".join(parts + ["L" if number == 1 else f"-{number}" for number in counted])
 
 
-@dataclass(frozen=True, slots=True)
+@late.dataclass(frozen=True, slots=True)
 class WeekDays:
     """Days of the week (0 is Sunday), plain, by number in the month, or by week."""
 

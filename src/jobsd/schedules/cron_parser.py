@@ -17,24 +17,10 @@ of the same day, as in the original; a step beyond the field's size leaves its f
 import re
 from zlib import crc32
 
-from jobsd.late import dataclass, pattern
+from jobsd import late
 
+from . import cron_fields
 from .cron_expression import CronExpression, require_possible
-from .cron_fields import (
-    DAY,
-    HOUR,
-    MINUTE,
-    MONTH,
-    SECOND,
-    WEEKDAY,
-    Field,
-    MonthDays,
-    Span,
-    WeekDays,
-    every,
-    full,
-    only,
-)
 from .error import ScheduleError, quoted
 from .vocabulary import MONTHS, WEEKDAYS
 
@@ -52,14 +38,14 @@ _SHAPE = (
     "a cron has five fields: minute hour day-of-month month day-of-week; or six, seconds first"
 )
 _SIGNS = r"[\d*/,~#%&?+()-]"
-_TIME_FIELD = pattern(rf"(?:{_SIGNS}|h)+", re.ASCII | re.IGNORECASE)
+_TIME_FIELD = late.pattern(rf"(?:{_SIGNS}|h)+", re.ASCII | re.IGNORECASE)
 _NAMES = "|".join(sorted([*MONTHS, *WEEKDAYS, "last", "l", "w", "h"], key=len, reverse=True))
-_FIELD = pattern(rf"(?:{_SIGNS}|{_NAMES})+", re.ASCII | re.IGNORECASE)
-_OFFSET = pattern(r"[+-]\d\d:?(?:\d\d)?", re.ASCII)
-_YEAR = pattern(r"(?:19|2\d)\d\d(?:[-/,].*)?", re.ASCII)
+_FIELD = late.pattern(rf"(?:{_SIGNS}|{_NAMES})+", re.ASCII | re.IGNORECASE)
+_OFFSET = late.pattern(r"[+-]\d\d:?(?:\d\d)?", re.ASCII)
+_YEAR = late.pattern(r"(?:19|2\d)\d\d(?:[-/,].*)?", re.ASCII)
 
 
-_PART = pattern(
+_PART = late.pattern(
     r"(?:(?P<star>[*?])"
     r"|(?P<hash>h)(?:\((?P<hash_low>\w+)-(?P<hash_high>\w+)\))?"
     r"|(?P<tilde_low>\w+)?~(?P<tilde_high>\w+)?"
@@ -68,15 +54,15 @@ _PART = pattern(
     r"(?:/(?P<step>\d{1,4}))?",
     re.ASCII | re.IGNORECASE,
 )
-_FROM_LAST = pattern(r"(?:l|last|-(\d\d?))", re.ASCII)
-_FROM_LAST_RANGE = pattern(r"-(\d\d?)-(?:l|last|-(\d\d?))", re.ASCII)
-_TO_LAST = pattern(r"(\d\d?)-(?:l|last)", re.ASCII)
-_NEAREST_WEEKDAY = pattern(r"(\d\d?)w", re.ASCII)
-_NTH = pattern(r"([a-z]+|\d)#(?:(-?[1-5])|l|last)", re.ASCII)
-_LAST_WEEKDAY = pattern(r"([a-z]{3,}|\d)l|l([a-z]{3,}|\d)", re.ASCII)
-_OF_WEEKS = pattern(r"([a-z]+|\d)%(\d{1,3})(?:\+(\d{1,3}))?", re.ASCII)
+_FROM_LAST = late.pattern(r"(?:l|last|-(\d\d?))", re.ASCII)
+_FROM_LAST_RANGE = late.pattern(r"-(\d\d?)-(?:l|last|-(\d\d?))", re.ASCII)
+_TO_LAST = late.pattern(r"(\d\d?)-(?:l|last)", re.ASCII)
+_NEAREST_WEEKDAY = late.pattern(r"(\d\d?)w", re.ASCII)
+_NTH = late.pattern(r"([a-z]+|\d)#(?:(-?[1-5])|l|last)", re.ASCII)
+_LAST_WEEKDAY = late.pattern(r"([a-z]{3,}|\d)l|l([a-z]{3,}|\d)", re.ASCII)
+_OF_WEEKS = late.pattern(r"([a-z]+|\d)%(\d{1,3})(?:\+(\d{1,3}))?", re.ASCII)
 _LARGEST_STEP = 99
-_ALLOWED = {MONTH: "1-12 or jan-dec", WEEKDAY: "0-7 or sun-sat"}
+_ALLOWED = {cron_fields.MONTH: "1-12 or jan-dec", cron_fields.WEEKDAY: "0-7 or sun-sat"}
 # Jenkins' rule: a day that every month has.
 _DAYS_OF_EVERY_MONTH = 28
 
@@ -134,30 +120,30 @@ def _parse_fields(fields: list[str], key: str) -> CronExpression:
     """
     second, minute, hour, day, month, weekday = ["0", *fields] if len(fields) == 5 else fields
     both_days = "&" in day + weekday
-    month_days = _month_days(_FieldText(DAY, day.replace("&", "", 1), key))
-    week_days = _week_days(_FieldText(WEEKDAY, weekday.replace("&", "", 1), key))
-    if week_days and len(week_days.plain.values) == WEEKDAY.size:
+    month_days = _month_days(_FieldText(cron_fields.DAY, day.replace("&", "", 1), key))
+    week_days = _week_days(_FieldText(cron_fields.WEEKDAY, weekday.replace("&", "", 1), key))
+    if week_days and len(week_days.plain.values) == cron_fields.WEEKDAY.size:
         # Every weekday, listed: one of two day fields is enough, so every day matches.
         week_days = None
         month_days = month_days if both_days else None
     return require_possible(
         CronExpression(
-            seconds=_FieldText(SECOND, second, key).parse(),
-            minutes=_FieldText(MINUTE, minute, key).parse(),
-            hours=_FieldText(HOUR, hour, key).parse(),
+            seconds=_FieldText(cron_fields.SECOND, second, key).parse(),
+            minutes=_FieldText(cron_fields.MINUTE, minute, key).parse(),
+            hours=_FieldText(cron_fields.HOUR, hour, key).parse(),
             month_days=month_days,
-            months=_FieldText(MONTH, month, key).parse(),
+            months=_FieldText(cron_fields.MONTH, month, key).parse(),
             week_days=week_days,
             both_days=both_days and month_days is not None and week_days is not None,
         ),
     )
 
 
-@dataclass(frozen=True, slots=True)
+@late.dataclass(frozen=True, slots=True)
 class _FieldText:
     """One field as it is written, and whose key chooses where that is left open."""
 
-    span: Span
+    span: cron_fields.Span
     text: str
     key: str
 
@@ -167,26 +153,32 @@ class _FieldText:
             raise ScheduleError(f"the field of the {self.span.name} is empty")
         return parts
 
-    def parse(self) -> Field:
+    def parse(self) -> cron_fields.Field:
         parts = self.parts()
         if len(parts) == 1:
             return self.part(parts[0])
-        return only(self.span, [value for part in parts for value in self.part(part).values])
+        return cron_fields.only(
+            self.span, [value for part in parts for value in self.part(part).values]
+        )
 
-    def part(self, part: str) -> Field:
+    def part(self, part: str) -> cron_fields.Field:
         found = _PART.fullmatch(part)
         if not found:
             raise self.wrong(part)
         step = self.step(found["step"])
         if found["hash"]:
-            return only(self.span, self.hashed(found["hash_low"], found["hash_high"], step))
+            return cron_fields.only(
+                self.span, self.hashed(found["hash_low"], found["hash_high"], step)
+            )
         if "~" in part:
-            return only(self.span, self.hashed(found["tilde_low"], found["tilde_high"], step))
+            return cron_fields.only(
+                self.span, self.hashed(found["tilde_low"], found["tilde_high"], step)
+            )
         if found["low"]:
-            return only(self.span, self.range(found["low"], found["high"], step))
-        if found["star"] == "?" and self.span not in {DAY, WEEKDAY}:
+            return cron_fields.only(self.span, self.range(found["low"], found["high"], step))
+        if found["star"] == "?" and self.span not in {cron_fields.DAY, cron_fields.WEEKDAY}:
             raise self.wrong(part)
-        return every(self.span, step) if step else full(self.span)
+        return cron_fields.every(self.span, step) if step else cron_fields.full(self.span)
 
     def range(self, low: str, high: str | None, step: int | None) -> list[int]:
         start = self.value(low)
@@ -197,7 +189,7 @@ class _FieldText:
         return self.span.wrapped(start, end)[:: step or 1]
 
     def hashed(self, low: str | None, high: str | None, step: int | None) -> list[int]:
-        last = _DAYS_OF_EVERY_MONTH if self.span is DAY else self.span.high
+        last = _DAYS_OF_EVERY_MONTH if self.span is cron_fields.DAY else self.span.high
         values = self.span.wrapped(
             self.value(low) if low else self.span.low,
             self.value(high) if high else last,
@@ -224,10 +216,10 @@ class _FieldText:
     def value(self, text: str) -> int:
         if text.isdecimal() and len(text) <= 2:
             number = int(text)
-            high = {HOUR: 24, WEEKDAY: 7}.get(self.span, self.span.high)
+            high = {cron_fields.HOUR: 24, cron_fields.WEEKDAY: 7}.get(self.span, self.span.high)
             if self.span.low <= number <= high:
                 return number
-        names = {MONTH: MONTHS, WEEKDAY: WEEKDAYS}.get(self.span, {})
+        names = {cron_fields.MONTH: MONTHS, cron_fields.WEEKDAY: WEEKDAYS}.get(self.span, {})
         if text in names:
             return names[text]
         raise self.wrong(text)
@@ -239,7 +231,7 @@ class _FieldText:
         return ScheduleError(f"{quoted(part)} is not a valid {self.span.name} ({allowed})")
 
 
-def _month_days(field: _FieldText) -> MonthDays | None:
+def _month_days(field: _FieldText) -> cron_fields.MonthDays | None:
     plain: set[int] = set()
     from_last: set[int] = set()
     nearest: set[int] = set()
@@ -253,7 +245,7 @@ def _month_days(field: _FieldText) -> MonthDays | None:
                 raise field.wrong(part)
             from_last |= set(range(last, first + 1))
         elif counted := _TO_LAST.fullmatch(part):
-            plain |= set(range(_day(field, counted[1], part), DAY.high + 1))
+            plain |= set(range(_day(field, counted[1], part), cron_fields.DAY.high + 1))
         elif counted := _NEAREST_WEEKDAY.fullmatch(part):
             nearest.add(_day(field, counted[1], part))
         else:
@@ -261,21 +253,23 @@ def _month_days(field: _FieldText) -> MonthDays | None:
             if values.is_full:
                 return None
             if len(parts) == 1:
-                return MonthDays(values)
+                return cron_fields.MonthDays(values)
             plain |= values.values
-    if len(plain) == DAY.size:
+    if len(plain) == cron_fields.DAY.size:
         return None
-    return MonthDays(only(DAY, plain), frozenset(from_last), frozenset(nearest))
+    return cron_fields.MonthDays(
+        cron_fields.only(cron_fields.DAY, plain), frozenset(from_last), frozenset(nearest)
+    )
 
 
 def _day(field: _FieldText, text: str, part: str) -> int:
     number = int(text)
-    if not DAY.low <= number <= DAY.high:
+    if not cron_fields.DAY.low <= number <= cron_fields.DAY.high:
         raise field.wrong(part)
     return number
 
 
-def _week_days(field: _FieldText) -> WeekDays | None:
+def _week_days(field: _FieldText) -> cron_fields.WeekDays | None:
     plain: set[int] = set()
     nth: set[tuple[int, int]] = set()
     of_weeks: set[tuple[int, int, int]] = set()
@@ -291,7 +285,9 @@ def _week_days(field: _FieldText) -> WeekDays | None:
         else:
             _require_whole_step(part)
             plain |= field.part(part).values
-    return WeekDays(only(WEEKDAY, plain), frozenset(nth), frozenset(of_weeks))
+    return cron_fields.WeekDays(
+        cron_fields.only(cron_fields.WEEKDAY, plain), frozenset(nth), frozenset(of_weeks)
+    )
 
 
 def _weeks(

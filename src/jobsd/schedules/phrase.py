@@ -3,7 +3,7 @@
 from dataclasses import field
 from typing import NamedTuple
 
-from jobsd.late import dataclass
+from jobsd import late
 
 
 class Clock(NamedTuple):
@@ -14,7 +14,7 @@ class Clock(NamedTuple):
     plain: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@late.dataclass(frozen=True, slots=True)
 class Cadence:
     """Every so many of a unit, perhaps starting at one of the same unit."""
 
@@ -23,7 +23,7 @@ class Cadence:
     first: int | None = None
 
 
-@dataclass(slots=True)
+@late.dataclass(slots=True)
 class Phrase:
     """The parts of one phrase; a part that the phrase does not have is empty."""
 

@@ -1,25 +1,23 @@
-"""A schedule: its text, the cron expressions that it means, and when it runs."""
+"""A schedule: its text, the cron expressions that it means, and when it runs.
+
+`explain` says all of that of a text, or why it is refused.
+"""
 
 import re
 from dataclasses import field
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
-from typing import Protocol
+from typing import Any, Protocol
 
-from jobsd.clock import parse_duration
-from jobsd.late import dataclass, pattern
+from jobsd import clock, late
 
+from . import cron_parser, next_run, phrase_compiler, phrase_parser, time_zones
 from .cron_expression import CronExpression, uneven_steps
-from .cron_parser import is_cron_expression, parse_cron_expression
 from .error import ScheduleError, quoted
-from .next_run import CronRuns, IntervalRuns
-from .phrase_compiler import crons_of
-from .phrase_parser import parse_phrase
-from .time_zones import require_zone
 
 _MAX_LENGTH = 1024
-_ZONE_PREFIX = pattern(r"(?:CRON_)?TZ=(\S+)\s+(?=\S)", re.IGNORECASE)
-_INTERVAL = pattern(r"every\s*:\s*(.+)", re.IGNORECASE)
+_ZONE_PREFIX = late.pattern(r"(?:CRON_)?TZ=(\S+)\s+(?=\S)", re.IGNORECASE)
+_INTERVAL = late.pattern(r"every\s*:\s*(.+)", re.IGNORECASE)
 _SHORTEST_INTERVAL = timedelta(seconds=1)
 _LONGEST_INTERVAL = timedelta(days=366)
 
@@ -30,7 +28,7 @@ class _Runs(Protocol):
     def at_or_before(self, instant: datetime) -> datetime: ...
 
 
-@dataclass(frozen=True, slots=True)
+@late.dataclass(frozen=True, slots=True)
 class Schedule:
     """When a task runs; made by `parse` and `parse_every`.
 
@@ -107,7 +105,7 @@ def parse_every(value: object) -> Schedule:
         crons=(),
         time_zone="UTC",
         interval_s=interval.total_seconds(),
-        _runs=(IntervalRuns(interval),),
+        _runs=(next_run.IntervalRuns(interval),),
     )
 
 
@@ -118,7 +116,7 @@ def _parse_interval(value: object) -> timedelta:
         ScheduleError: for what is no duration, or shorter than a second, or than a year longer.
     """
     try:
-        interval = timedelta(seconds=parse_duration(value))
+        interval = timedelta(seconds=clock.parse_duration(value))
     except (ValueError, OverflowError) as error:
         raise ScheduleError(
             f"{quoted(str(value))} is not an interval",
@@ -147,14 +145,14 @@ def _parse(text: str, time_zone: str, key: str) -> Schedule:
     if interval := _INTERVAL.fullmatch(text.strip()):
         return parse_every(interval[1])
     crons, zone_name, warnings = _parse_text(text, key or text)
-    name, zone = require_zone(zone_name or time_zone)
+    name, zone = time_zones.require_zone(zone_name or time_zone)
     return Schedule(
         text=text,
         crons=tuple(str(cron) for cron in crons),
         time_zone=name,
         warnings=tuple(warnings),
         zone=zone,
-        _runs=tuple(CronRuns(cron, zone) for cron in crons),
+        _runs=tuple(next_run.CronRuns(cron, zone) for cron in crons),
     )
 
 
@@ -164,7 +162,9 @@ def _parse_text(text: str, key: str) -> tuple[list[CronExpression], str, list[st
     rest = stripped[prefix.end() :] if prefix else stripped
     try:
         crons, zone, warnings = (
-            _parse_cron(rest, key) if is_cron_expression(rest) else _parse_phrase(rest)
+            _parse_cron(rest, key)
+            if cron_parser.is_cron_expression(rest)
+            else _parse_phrase(rest)
         )
     except ScheduleError as error:
         raise ScheduleError(error.message, error.hint or _hint_for(rest)) from error
@@ -174,16 +174,42 @@ def _parse_text(text: str, key: str) -> tuple[list[CronExpression], str, list[st
 
 
 def _parse_cron(text: str, key: str) -> tuple[list[CronExpression], str, list[str]]:
-    cron, zone = parse_cron_expression(text, key)
+    cron, zone = cron_parser.parse_cron_expression(text, key)
     return [cron], zone, uneven_steps(cron)
 
 
 def _parse_phrase(text: str) -> tuple[list[CronExpression], str, list[str]]:
-    phrase = parse_phrase(text)
-    return crons_of(phrase), phrase.zone, phrase.warnings
+    phrase = phrase_parser.parse_phrase(text)
+    return phrase_compiler.crons_of(phrase), phrase.zone, phrase.warnings
 
 
 def _hint_for(text: str) -> str:
     from .hints import hint_for  # noqa: PLC0415 - only needed to be helpful
 
     return hint_for(text)
+
+
+def explain(text: str, time_zone: str, n: int, after: datetime) -> dict[str, Any]:
+    """Return the schedule's cron, zone and next `n` runs after `after`, or why it is refused.
+
+    `{"accepted": True, "schedule", "cron", "time_zone", "next": [ISO 8601, …]}`, where a
+    `cron` of None comes with `"crons"`, and what may surprise with `"warnings"`;
+    or `{"accepted": False, "error", "hint"}`.
+    """
+    try:
+        schedule = parse(text, time_zone)
+        runs = schedule.upcoming(n, after)
+    except ScheduleError as error:
+        return {"accepted": False, "error": error.message, "hint": error.hint}
+    explained: dict[str, Any] = {
+        "accepted": True,
+        "schedule": schedule.text,
+        "cron": schedule.cron,
+        "time_zone": schedule.time_zone,
+        "next": [run.astimezone(schedule.zone).isoformat() for run in runs],
+    }
+    if schedule.cron is None:
+        explained["crons"] = list(schedule.crons)
+    if schedule.warnings:
+        explained["warnings"] = list(schedule.warnings)
+    return explained

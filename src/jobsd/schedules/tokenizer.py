@@ -3,12 +3,12 @@
 import re
 from collections.abc import Callable
 
-from jobsd.late import dataclass, pattern
+from jobsd import late
 
 from .error import ScheduleError, quoted
 from .vocabulary import AND, GLUED, KNOWN, NUMBERS, ORDINALS
 
-_TOKEN = pattern(
+_TOKEN = late.pattern(
     r"(?P<offset>(?<![^\s,])[+-]\d\d:?(?:\d\d)?(?![^\s,]))"
     r"|(?P<zone>[a-z][a-z0-9_+-]*(?:/[a-z0-9_+-]+)+|[a-z]{3}\d[a-z]{3}"
     r"|(?:utc|gmt)[+-]?\d+(?::\d\d)?|(?:gb-eire|nz-chat|w-su)(?![a-z0-9]))"
@@ -19,10 +19,10 @@ _TOKEN = pattern(
     r"|(?P<mark>[,:-])",
     re.ASCII | re.IGNORECASE,
 )
-_SPACE = pattern(r"[ \t\r\n]*")
+_SPACE = late.pattern(r"[ \t\r\n]*")
 
 
-@dataclass(frozen=True, slots=True)
+@late.dataclass(frozen=True, slots=True)
 class Token:
     """A piece of a phrase; `kind` is one of the names in the pattern, or "end"."""
 

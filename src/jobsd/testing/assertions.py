@@ -6,19 +6,16 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 
-from jobsd.clock import parse_duration
-from jobsd.errors import Error
-from jobsd.jobs import registry, stand_in
+from jobsd import clock, errors
+from jobsd.jobs import enqueueable, registry, stand_in
 from jobsd.jobs.definition import Job
-from jobsd.jobs.enqueueable import FunctionJob
 
-from .job_store import raise_failures
+from . import job_store, open_jobs
 from .memory_queue import MemoryQueue
-from .open_jobs import Wanted
 from .recorded_job import RecordedJob
 from .stored_queue import StoredQueue
 
-Which: TypeAlias = FunctionJob[Any, Any] | type[Job] | str
+Which: TypeAlias = enqueueable.FunctionJob[Any, Any] | type[Job] | str
 """A job, or its registered name."""
 When: TypeAlias = datetime | timedelta | float | str
 """An aware datetime; or seconds, a timedelta or text such as "5m", from the enqueue on."""
@@ -98,10 +95,10 @@ def perform_enqueued(
             run; not with `raises=False`.
         Error: outside of what records jobs.
     """
-    wanted = Wanted(None if job is None else _name(job), queue)
+    wanted = open_jobs.Wanted(None if job is None else _name(job), queue)
     performed = _source(connection).perform(wanted, at=at)
     if raises:
-        raise_failures(performed)
+        job_store.raise_failures(performed)
     return performed
 
 
@@ -113,7 +110,7 @@ def _source(connection: object) -> MemoryQueue | StoredQueue:
         return stand_in.active
     if stand_in.find_connection is not None:
         return StoredQueue(stand_in.find_connection())
-    raise Error(
+    raise errors.Error(
         "nothing records jobs here: use the fixture `jobs`, `jobs_inline` or `jobs_clock`, or"
         " `with jobsd.testing.recorded():`, or give the connection of the test"
     )
@@ -125,7 +122,7 @@ def _name(job: Which) -> str:
     try:
         return job.definition.name
     except AttributeError:
-        raise Error(f"{job!r} is no job: give one, or its name") from None
+        raise errors.Error(f"{job!r} is no job: give one, or its name") from None
 
 
 class _Wanted:
@@ -157,7 +154,7 @@ class _Wanted:
 
     def _by_name(self) -> dict[str, Any]:
         if self._name is None:
-            raise Error("give the job, too, whose arguments these are")
+            raise errors.Error("give the job, too, whose arguments these are")
         definition = registry.get(self._name)
         if definition.takes is not None:
             # What no enqueue can give, none has given: to refute it would prove nothing.
@@ -184,11 +181,11 @@ def _alike(wanted: Mapping[str, Any], job: RecordedJob) -> bool:
 def _is_due(job: RecordedJob, at: When) -> bool:
     due = job.scheduled_at or job.enqueued_at
     if not isinstance(at, datetime):
-        late_s = (due - job.enqueued_at).total_seconds() - parse_duration(at)
+        late_s = (due - job.enqueued_at).total_seconds() - clock.parse_duration(at)
         most_s = job.uncertain_s if job.scheduled_at else 0.0
         return -TOLERANCE_S <= late_s <= most_s + TOLERANCE_S
     if at.utcoffset() is None:
-        raise Error(f"at: {at} has no time zone; give an aware datetime")
+        raise errors.Error(f"at: {at} has no time zone; give an aware datetime")
     return abs((due - at).total_seconds()) <= TOLERANCE_S
 
 

@@ -6,10 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from jobsd import machine
-from jobsd.jobs.inspect import Attempt, Found, JobRow, Kept
-from jobsd.jobs.shown_keys import shown_key
-from jobsd.operations.jobs import Examined
-from jobsd.operations.why import Reason
+from jobsd.jobs import inspect, shown_keys
+from jobsd.operations import jobs, why
 
 from . import job_store, running
 from .recorded_job import RecordedJob
@@ -18,17 +16,17 @@ PROCESS = "test kit"
 """Stands for the worker."""
 
 
-def examined(queue: job_store.JobStore, job: RecordedJob) -> Examined:
+def examined(queue: job_store.JobStore, job: RecordedJob) -> jobs.Examined:
     """Return all that is known of a job."""
-    kept = None if job.written is None else Kept(job.written, PROCESS)
-    return Examined(found(job), attempts(job), [*_why(queue, job)], kept)
+    kept = None if job.written is None else inspect.Kept(job.written, PROCESS)
+    return jobs.Examined(found(job), attempts(job), [*_why(queue, job)], kept)
 
 
-def found(job: RecordedJob) -> Found:
+def found(job: RecordedJob) -> inspect.Found:
     """Return what the row of a job and the table of its state would say."""
     limited, claimed, ended = job.draft.limited, job.state == "claimed", _has_ended(job)
     failed = attempts(job)[-1].error if job.state == "failed" and job.errors else None
-    row = JobRow(
+    row = inspect.JobRow(
         id=job.id,
         class_name=job.class_name,
         queue_name=job.queue_name,
@@ -48,7 +46,7 @@ def found(job: RecordedJob) -> Found:
         pid=os.getpid() if claimed else None,
         hostname=machine.hostname() if claimed else None,
     )
-    return Found(
+    return inspect.Found(
         row,
         job.position if job.state == "ready" else None,
         None if limited is None else limited.key,
@@ -60,19 +58,19 @@ def found(job: RecordedJob) -> Found:
     )
 
 
-def attempts(job: RecordedJob) -> list[Attempt]:
+def attempts(job: RecordedJob) -> list[inspect.Attempt]:
     """Return what went wrong with a job, the first attempt first."""
     reported = zip(job.failed_attempts, job.errors, strict=True)
     return [
-        Attempt(number, PROCESS, started_at, ended_at, running.described(error) or {})
+        inspect.Attempt(number, PROCESS, started_at, ended_at, running.described(error) or {})
         for (number, started_at, ended_at), error in reported
     ]
 
 
-def row_of(seen: Found) -> tuple[Any, ...]:
+def row_of(seen: inspect.Found) -> tuple[Any, ...]:
     """Return what `find` in inspect.sql would."""
-    own = (getattr(seen.job, name) for name in JobRow._fields)
-    more = (getattr(seen, name) for name in Found._fields if name != "job")
+    own = (getattr(seen.job, name) for name in inspect.JobRow._fields)
+    more = (getattr(seen, name) for name in inspect.Found._fields if name != "job")
     return (*own, *more)
 
 
@@ -80,22 +78,22 @@ def _has_ended(job: RecordedJob) -> bool:
     return job.state in {"finished", "discarded"}
 
 
-def _why(queue: job_store.JobStore, job: RecordedJob) -> Iterator[Reason]:
+def _why(queue: job_store.JobStore, job: RecordedJob) -> Iterator[why.Reason]:
     """Yield what keeps a job from being performed by the test."""
     if job.state == "scheduled":
         sentence = f"it is scheduled for {job.scheduled_at}"
-        yield Reason("scheduled", sentence, {"until": job.scheduled_at})
+        yield why.Reason("scheduled", sentence, {"until": job.scheduled_at})
     holders = queue.holders(job)
     if job.state == "ready" and job.draft.limited and len(holders) >= job.draft.limited.to:
         key, limit = job.draft.limited.key, job.draft.limited.to
         facts = {"key": key, "limit": limit, "held_by": [each.id for each in holders]}
-        sentence = f"concurrency limit {limit} for key {shown_key(key)}"
-        yield Reason("blocked", sentence, facts)
+        sentence = f"concurrency limit {limit} for key {shown_keys.shown_key(key)}"
+        yield why.Reason("blocked", sentence, facts)
     pause = queue.pauses.get(job.queue_name)
     if job.state in {"scheduled", "ready"} and pause is not None:
         facts = {"queue_name": job.queue_name, "by": pause.created_by}
         facts |= {"since": pause.created_at, "because": pause.reason}
-        yield Reason("paused", f"queue {job.queue_name!r} is paused", facts)
+        yield why.Reason("paused", f"queue {job.queue_name!r} is paused", facts)
     if job.state == "claimed" and job.cancelled:
         sentence = "it was cancelled while it ran: it is discarded unless it succeeds"
-        yield Reason("cancelled", sentence)
+        yield why.Reason("cancelled", sentence)

@@ -20,15 +20,14 @@ from operator import attrgetter
 from jobsd.clock import utc_now
 from jobsd.errors import Error
 from jobsd.jobs.bulk import EnqueuedJobs, code_of
-from jobsd.jobs.draft import Draft
-from jobsd.jobs.enqueue import EnqueuedJob, report_duplicate
+from jobsd.jobs.draft import Draft, EnqueuedJob
+from jobsd.jobs.enqueue import report_duplicate
 from jobsd.jobs.queues import Pause
 from jobsd.jobs.results import End
 from jobsd.performing.perform import Outcome
 
 from . import running
-from .keys import UniqueKeys
-from .open_jobs import ANY, OpenJobs, Wanted, key_of
+from .open_jobs import ANY, OpenJobs, UniqueKeys, Wanted, key_of
 from .recorded_job import RecordedJob
 
 STEPS_MAX = 100_000
