@@ -1,7 +1,6 @@
 """What is shipped with jobsd: files, and the jobs that every process that runs jobs knows."""
 
 from importlib import import_module
-from pkgutil import get_data
 
 _MODULES = ("jobsd.heartbeat.job", "jobsd.recurring.command_job")
 
@@ -14,4 +13,6 @@ def import_shipped_jobs() -> None:
 
 def shipped_text(name: str) -> str:
     """Return the text of a file of our package, by its path in the package."""
+    from pkgutil import get_data
+
     return (get_data("jobsd", name) or b"").decode()

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 DRIVERS = ("psycopg", "asyncio", "structlog", "prometheus_client", "rich", "jobsd.worker")
 OTHERS = ("yaml", "croniter", "importlib.metadata", "email", "subprocess", "zoneinfo")
 # What is needed to report an error, to wrap a line, or for some argument or time zone.
-SELDOM = ("traceback", "textwrap", "logging", "zoneinfo", "difflib")
+SELDOM = ("traceback", "textwrap", "logging", "zoneinfo", "difflib", "pkgutil")
 RECORD = """
 import contextlib, io, json, sys
 from jobsd.daemon import cli
