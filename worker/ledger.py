@@ -105,7 +105,8 @@ class Ledger:
         """Forget a claim that is recorded; return the key of its slot if it had one."""
         self._claims.pop(claim_id, None)
         self.completing.discard(claim_id)
-        self._moved = {job: new for job, new in self._moved.items() if new != claim_id}
+        if self._moved:
+            self._moved = {job: new for job, new in self._moved.items() if new != claim_id}
         return self._keys.pop(claim_id, None)
 
     @property

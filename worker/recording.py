@@ -78,9 +78,10 @@ class Recording:
         back = {job.claim_id for job in self.unstarted} - self.success_ids.keys()
         done, other = self.success_ids, self.other_ids
         return [
-            key
-            for claim_id, key in keys.items()
-            if claim_id not in back
+            keys[claim_id]
+            for claim_id in (done | other if other else done)
+            if claim_id in keys
+            and claim_id not in back
             and len(done.get(claim_id, ())) + len(other.get(claim_id, ()))
             == len(claims[claim_id])
         ]

@@ -24,7 +24,7 @@ CLAIM_ANY, CLAIM_NAMED = (
     for meet in ("meet_any", "meet_named")
 )
 CLAIM_KIND = _MEETING["meet_kind"].with_(STATEMENTS["claim"])
-_ID, _POSITION = map(ClaimedJob._fields.index, ("id", "position"))
+_ID = ClaimedJob._fields.index("id")
 
 
 class Stretch(NamedTuple):
@@ -74,12 +74,12 @@ def met(row: Sequence[Any], names: Sequence[str | None]) -> Met:
 def claimed(head: Sequence[Any], rows: Sequence[tuple[Any, ...]]) -> list[ClaimedJob]:
     """Return the jobs of a claim in the order of its first row, with their claims.
 
-    Of each claim the first row says how many jobs of the key may run at once, as `position`.
+    The `position` of each is how many jobs of its key may run at once.
     """
     by_id = {row[_ID]: row for row in rows}
     return [
-        claimed_job((claim_id, *row[1:_POSITION], most, *row[_POSITION + 1 :]))
-        for claim_id, most, job_ids in json.loads(head[4] or "[]")
+        claimed_job((claim_id, *row[_ID:]))
+        for claim_id, job_ids in json.loads(head[4] or "[]")
         for job_id in job_ids
         if (row := by_id.get(job_id))
     ]

@@ -17,10 +17,11 @@ SELECT EXISTS (SELECT FROM jobsd.blocked_executions WHERE position IS NOT NULL);
 -- `aside_max` in all, unless their turn comes here within a moment (`flowing`); those that may not
 -- wait are dropped.
 --
--- The first row says which claims have which jobs, in the order in which they start, with the
--- limits of their keys, and what else was done. Behind it comes each job, in any order. No join of
--- two of these expressions, which would look at each pair: our connections plan without hash and
--- merge joins. And few steps for each job, of few columns: each costs as much as finding the job.
+-- The first row says which claims have which jobs, in the order in which they start, and what else
+-- was done. Behind it comes each job, in any order, with the limit of its key in the place of a
+-- position. No join of two of these expressions, which would look at each pair: our connections
+-- plan without hash and merge joins. And few steps for each job, of few columns: each costs as much
+-- as finding the job.
 key AS MATERIALIZED (
     SELECT
         key, min(place_met) AS place_met, coalesce(max(most), 1) AS most,
@@ -115,7 +116,7 @@ key AS MATERIALIZED (
         id, class_name, queue_name, attempts, max_attempts, concurrency_key, priority,
         coalesce(scheduled_at, created_at) AS due_at,
         arguments, pg_column_size(arguments) AS weight,
-        context, expires_in IS NOT NULL AS expires,
+        context, expires_in IS NOT NULL AS expires, coalesce(concurrency_limit, 1)::bigint AS most,
         (jobsd.lane_of(class_name) IN (SELECT lane FROM known)) IS TRUE
             AND (%(everything)s::boolean OR jobsd.serves(%(queues)s::text[], queue_name)) AS is_ours
     FROM jobsd.jobs
@@ -171,7 +172,7 @@ key AS MATERIALIZED (
 ), placed AS MATERIALIZED (
     -- Of several slots each has the next job in turn.
     SELECT
-        rank, series, key, claim_id, size, first_most,
+        rank, series, key, claim_id, size,
         coalesce(
             claim_id, jobsd.further_id((SELECT jobsd.random_id()), before + series)
         ) AS in_claim,
@@ -321,7 +322,7 @@ SELECT
         ) AS stretch
     ),
     (
-        SELECT json_agg(json_build_array(in_claim, first_most, job_ids) ORDER BY rank, series)::text
+        SELECT json_agg(json_build_array(in_claim, job_ids) ORDER BY rank, series)::text
         FROM held
     ),
     NULL::integer, NULL::integer, NULL::float8, NULL::text, NULL::integer,
@@ -339,7 +340,7 @@ SELECT
     END,
     found.queue_name, found.attempts, found.max_attempts,
     %(asked_at)s::float8 - extract(epoch FROM now() - found.due_at)::float8,
-    found.concurrency_key, found.priority, found.id, found.context::text,
+    found.concurrency_key, found.priority, found.most, found.context::text,
     CASE WHEN found.expires THEN (
         SELECT %(asked_at)s::float8 + extract(epoch FROM expiration.expires_at - now())::float8
         FROM jobsd.expirations AS expiration
