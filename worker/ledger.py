@@ -153,9 +153,9 @@ class Ledger:
 
     def give_back(self, jobs: Iterable[ClaimedJob]) -> None:
         """Take in jobs that will not be started here, and so are to be released."""
-        back = [job for job in jobs if self.holds(job)]
-        self._unstarted += back
-        self.returns += any(job.claim_id not in self._keys for job in back)
+        if back := [job for job in jobs if self.holds(job)]:
+            self._unstarted += back
+            self.returns += any(job.claim_id not in self._keys for job in back)
 
     def start_after_all(self, jobs: Iterable[ClaimedJob]) -> None:
         """Take note that these, which were given back a moment ago, are started here."""

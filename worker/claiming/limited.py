@@ -257,8 +257,7 @@ class Limited:
             self._ledger.add_series(claim_id, claim, key, asked_at)
             whole = claim if came == len(jobs) else [job for job in claim if job.arguments]
             together = self._asynchronous.split(whole, further=claim_id in known)
-            if together < len(whole):
-                self._ledger.give_back(whole[together:])
+            self._ledger.give_back(whole[together:])
             posted = [(job, asked_at) for job in whole[:together]]
             if posted and self._asynchronous.is_ours(whole[0]):
                 self._asynchronous.post(whole[:together], asked_at)
@@ -277,8 +276,7 @@ class Limited:
             self._pool.post_together(fresh, self._prefetch.low_water, self._selector.rank)
         if jobs:
             self._prefetch.observe_sizes(came, weight, withheld=came < len(jobs))
-        if came < len(jobs):
-            self._ledger.give_back([job for job in jobs if not job.arguments])
+            self._ledger.give_back([job for job in jobs[came:] if not job.arguments])
 
     def _emit(self, met: Met) -> None:
         if met.dropped:
