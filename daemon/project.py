@@ -16,6 +16,7 @@ from .program import error, note
 from .statuses import UNREACHABLE
 
 if TYPE_CHECKING:
+    from jobsd.configuration.flags import Flags
     from jobsd.configuration.load import Examined
     from jobsd.configuration.options import Options
     from jobsd.configuration.target import Database
@@ -36,13 +37,19 @@ class Project:
     def __init__(self, **given: str | bool | tuple[str, ...] | None) -> None:
         from pathlib import Path
 
-        from jobsd.configuration.flags import Flags
         from jobsd.configuration.folder import project_root
 
         self.environ = os.environ
         self.called_in = Path.cwd()
         self.root = project_root(self.called_in, os.environ)
-        self.flags = Flags(**given)
+        self._given = given
+
+    @cached_property
+    def flags(self) -> Flags:
+        """The flags that were given."""
+        from jobsd.configuration.flags import Flags
+
+        return Flags(**self._given)
 
     @cached_property
     def options(self) -> Options:
