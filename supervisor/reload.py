@@ -74,9 +74,7 @@ class Reload:
                 requester.acknowledge(word)
                 self.request(requester)
             else:
-                requester.answer(
-                    EXIT_USAGE, f"error: this supervisor knows nothing of {word!r}"
-                )
+                requester.answer(EXIT_USAGE, f"error: this supervisor does not know {word!r}")
         if stopping:
             self.abandon()
 

@@ -158,7 +158,7 @@ def whole(text: str) -> int:
     """
     digits = text.removeprefix("-")
     if not (digits.isascii() and digits.isdigit() and len(digits) < 19):
-        raise Error(f"{text!r:.40} is no whole number")
+        raise Error(f"{text!r:.40} is not a whole number")
     return int(text)
 
 

@@ -120,7 +120,7 @@ class UniqueError(EnqueueError):
 
 
 class DuplicateError(EnqueueError):
-    """A job of this unique key is there already, `job_id`; nothing was enqueued."""
+    """Another job (`job_id`) has this unique key; nothing was enqueued."""
 
     def __init__(self, class_name: str, unique_key: str, job_id: int) -> None:
         self.job_id = job_id
@@ -131,7 +131,7 @@ class DuplicateError(EnqueueError):
 
 
 class AfterCommitError(EnqueueError):
-    """A transaction was committed, but the jobs that were to follow it were not enqueued.
+    """A transaction was committed, but its `after_commit` jobs were not enqueued.
 
     `jobs` holds them, for `enqueue_many`. If `known` is False, the connection was lost
     before the server could say whether it had committed: look for them first.
@@ -174,7 +174,7 @@ class TimeLimitExceeded(InterruptError):  # noqa: N818 - named like what it tell
         super().__init__("the job has run for longer than its time limit")
 
     def say_limit(self, limit_s: float | None) -> None:
-        """Say how long that is: what is raised from outside can't know."""
+        """Add the limit to the message; the exception is raised without it."""
         if limit_s is not None:
             self.limit_s = limit_s
             self.args = (f"{self.args[0]} of {limit_s:g} s",)
@@ -204,7 +204,7 @@ class ProcessMissingError(ProcessError):
 
 
 class CompletionError(Error):
-    """A job could not record its own end, or that was rolled back: `id`."""
+    """A job (`id`) could not record its own end, or its record was rolled back."""
 
     def __init__(self, job_id: int, why: str) -> None:
         self.id = job_id
@@ -212,7 +212,7 @@ class CompletionError(Error):
 
 
 class ResultError(Error):
-    """What a job has returned can't be kept: `class_name` is the job."""
+    """The result of a job of this `class_name` can't be kept."""
 
     def __init__(self, class_name: str, why: str) -> None:
         self.class_name = class_name
@@ -231,7 +231,7 @@ class JobFailedError(Error):
 
 
 class JobDiscardedError(Error):
-    """The job that was waited for was discarded: `id`."""
+    """The job that was waited for (`id`) was discarded."""
 
     def __init__(self, job_id: int) -> None:
         self.id = job_id

@@ -135,7 +135,7 @@ def _stands(session: Session, dead: DeadProcess, seen: SeenHeartbeat) -> bool:
 
 def _endings(dead: DeadProcess) -> dict[str, Any]:
     message = dead.error.get("message", "")
-    lost = f"what it said is lost, since it was not recorded yet: {message}"
+    lost = f"its error message is lost, because it was not recorded yet: {message}"
     return {
         "ended": [ending.job_id for ending in dead.endings],
         "ended_claims": [ending.claim_id for ending in dead.endings],

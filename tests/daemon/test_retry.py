@@ -178,7 +178,7 @@ def test_many_are_discarded_with_consent_only(run: Commands, session: Session) -
     ("arguments", "reported"),
     [
         ("retry --all --state ready --yes", "ready jobs have not failed"),
-        ("discard --all --state claimed --yes", "can't be called back"),
+        ("discard --all --state claimed --yes", "cancel them instead"),
         ("discard --all --state finished --yes", "they have ended"),
     ],
 )

@@ -83,5 +83,5 @@ def test_two_variables_of_a_name_are_refused() -> None:
     carry(tenant)
     with pytest.raises(Error, match="two context variables 'tenant'"):
         carry(ContextVar("tenant"))
-    with pytest.raises(Error, match="is no ContextVar"):
+    with pytest.raises(Error, match="is not a ContextVar"):
         carry("tenant")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

@@ -180,7 +180,7 @@ def test_its_arguments_come_in_the_order_of_its_parameters() -> None:
 
 
 def test_what_is_no_generator_is_refused() -> None:
-    with pytest.raises(Error, match=r"around_job: .* is no generator function; write"):
+    with pytest.raises(Error, match=r"around_job: .* is not a generator function; write"):
         around_job(lambda _job: None)  # type: ignore[type-var]  # pyright: ignore[reportArgumentType]
 
 

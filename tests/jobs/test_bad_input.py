@@ -49,20 +49,20 @@ def _configured(target: Target, session: Session) -> Iterator[None]:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"queue": ""}, "'' is no queue name"),
+        ({"queue": ""}, "'' is not a queue name"),
         ({"queue": "q" * 300}, "1 to 255 bytes"),
         ({"queue": "ü" * 128}, "1 to 255 bytes"),
-        ({"queue": "a\0b"}, "is no queue name"),
-        ({"queue": "a\nb"}, "is no queue name"),
-        ({"queue": " a"}, "is no queue name"),
-        ({"queue": "\ud800"}, "is no queue name"),
+        ({"queue": "a\0b"}, "is not a queue name"),
+        ({"queue": "a\nb"}, "is not a queue name"),
+        ({"queue": " a"}, "is not a queue name"),
+        ({"queue": "\ud800"}, "is not a queue name"),
         ({"queue": "a*"}, r"without '\*'"),
-        ({"queue": 7}, "is no queue name"),
-        ({"priority": 1.5}, "1.5 is no priority"),
-        ({"priority": 1.0}, "1.0 is no priority"),
-        ({"priority": Decimal(1)}, "is no priority"),
-        ({"priority": True}, "True is no priority"),
-        ({"priority": "1"}, "'1' is no priority"),
+        ({"queue": 7}, "is not a queue name"),
+        ({"priority": 1.5}, "1.5 is not a priority"),
+        ({"priority": 1.0}, "1.0 is not a priority"),
+        ({"priority": Decimal(1)}, "is not a priority"),
+        ({"priority": True}, "True is not a priority"),
+        ({"priority": "1"}, "'1' is not a priority"),
         ({"priority": 2**31}, "from -2147483648 to 2147483647"),
         ({"priority": -(2**31) - 1}, "from -2147483648 to 2147483647"),
         ({"wait": -1}, "wait: -1 is not a duration"),
@@ -77,9 +77,9 @@ def _configured(target: Target, session: Session) -> Iterator[None]:
         ({"wait_until": DAY.replace(tzinfo=None)}, "has no time zone"),
         ({"wait_until": DAY.replace(year=2201)}, "more than a hundred years"),
         ({"wait_until": datetime.max.replace(tzinfo=UTC)}, "more than a hundred years"),
-        ({"wait_until": DAY.date()}, "is no datetime"),
-        ({"wait_until": DAY.timestamp()}, "is no datetime"),
-        ({"wait_until": DAY.isoformat()}, "is no datetime"),
+        ({"wait_until": DAY.date()}, "is not a datetime"),
+        ({"wait_until": DAY.timestamp()}, "is not a datetime"),
+        ({"wait_until": DAY.isoformat()}, "is not a datetime"),
         ({"wait": 1, "wait_until": DAY}, "not both"),
         ({"wait": 0, "wait_until": DAY}, "not both"),
     ],
@@ -121,27 +121,27 @@ def test_text_that_can_not_be_stored_is_refused_with_its_place(text: object) -> 
 
 @pytest.mark.parametrize("name", ["a\0b", "\ud800", "n" * 1001, 7], ids=lambda n: repr(n)[:9])
 def test_a_name_that_can_not_be_stored_is_refused_where_it_is_written(name: Any) -> None:
-    with pytest.raises(Error, match="is no name of a job: 1 to 1000 characters"):
+    with pytest.raises(Error, match="is not a name of a job: 1 to 1000 characters"):
         job(name=name)(lambda: None)
-    with pytest.raises(Error, match="is no name of a job"):
+    with pytest.raises(Error, match="is not a name of a job"):
         type("Odd", (Clean,), {"name": name})
 
 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"queue": ""}, "'' is no queue name"),
+        ({"queue": ""}, "'' is not a queue name"),
         ({"queue": "q" * 300}, "1 to 255 bytes"),
-        ({"priority": 1.5}, "1.5 is no priority"),
-        ({"priority": 2**31}, "is no priority"),
-        ({"max_attempts": 0}, "max_attempts: 0 is no whole number"),
-        ({"max_attempts": 1.5}, "max_attempts: 1.5 is no whole number"),
-        ({"max_attempts": True}, "max_attempts: True is no whole number"),
-        ({"max_attempts": 2**31}, "max_attempts: 2147483648 is no whole number"),
-        ({"retry_on": 7}, "retry_on: 7 is no class of exceptions"),
-        ({"discard_on": "OSError"}, "discard_on: 'OSError' is no class of exceptions"),
-        ({"discard_on": None}, "discard_on: None is no class of exceptions"),
-        ({"backoff": 7}, r"backoff: 7 is no function; constant\(7\) makes one"),
+        ({"priority": 1.5}, "1.5 is not a priority"),
+        ({"priority": 2**31}, "is not a priority"),
+        ({"max_attempts": 0}, "max_attempts: 0 is not a whole number"),
+        ({"max_attempts": 1.5}, "max_attempts: 1.5 is not a whole number"),
+        ({"max_attempts": True}, "max_attempts: True is not a whole number"),
+        ({"max_attempts": 2**31}, "max_attempts: 2147483648 is not a whole number"),
+        ({"retry_on": 7}, "retry_on: 7 is not a class of exceptions"),
+        ({"discard_on": "OSError"}, "discard_on: 'OSError' is not a class of exceptions"),
+        ({"discard_on": None}, "discard_on: None is not a class of exceptions"),
+        ({"backoff": 7}, r"backoff: 7 is not a function; constant\(7\) makes one"),
     ],
     ids=repr,
 )
@@ -169,7 +169,7 @@ def test_a_misspelt_option_of_a_class_is_refused_with_the_right_one(
     written: str, meant: str
 ) -> None:
     with pytest.raises(
-        Error, match=f"Typo: '{written}' is no option of a job; write '{meant}'"
+        Error, match=f"Typo: '{written}' is not an option of a job; write '{meant}'"
     ):
         type("Typo", (Job,), {written: 1})
 
@@ -184,7 +184,7 @@ def test_a_class_may_have_attributes_of_its_own() -> None:
 
 def test_an_iterable_of_something_else_is_refused_in_words() -> None:
     for given in (note, (note, (1,)), "note", None):
-        with pytest.raises(EnqueueError, match="is no job with arguments"):
+        with pytest.raises(EnqueueError, match="is not a job with arguments"):
             enqueue_many([note.with_args(1), given])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
 
 

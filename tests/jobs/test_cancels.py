@@ -112,7 +112,7 @@ def test_a_job_that_there_is_not_and_what_is_no_id_are_refused(rows: Rows) -> No
         cancel(4711)
     with pytest.raises(NotFoundError):
         cancel(2**70)
-    with pytest.raises(Error, match="no id of a job"):
+    with pytest.raises(Error, match="is not the id of a job"):
         cancel("5")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     with pytest.raises(psycopg.Error, match="cancel: there is no job 4711"):
         rows("SELECT jobsd.cancel(4711)")
@@ -200,7 +200,7 @@ def test_a_claim_that_is_locked_is_not_waited_for(target: Target, session: Sessi
     with psycopg.connect(target.url) as holder:
         holder.execute(b"SELECT FROM jobsd.claims FOR UPDATE")
 
-        with pytest.raises(RefusedError, match="changed by somebody else"):
+        with pytest.raises(RefusedError, match="changed by another session"):
             cancel(job_id)
 
 

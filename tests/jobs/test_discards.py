@@ -178,11 +178,13 @@ def test_a_limit_that_can_not_be_meant_discards_nothing(session: Session, limit:
     job_id = enqueue()
 
     for state in (None, "ready"):
-        with pytest.raises(Error, match=r"limit: .* is no whole number from 1"):
+        with pytest.raises(Error, match=r"limit: .* is not a whole number from 1"):
             discard_all(state=state, limit=limit)
     assert_only_job_is(session, job_id, "ready")
 
 
 def test_an_unknown_state_is_an_error_that_names_all() -> None:
-    with pytest.raises(Error, match="'gone' is no state; there are scheduled, ready, blocked"):
+    with pytest.raises(
+        Error, match="'gone' is not a state; the states are scheduled, ready, blocked"
+    ):
         discard_all(state="gone")

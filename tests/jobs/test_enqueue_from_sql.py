@@ -116,7 +116,7 @@ def test_sql_and_python_know_the_same_names_of_queues(
     for name in (f"a{character}b" for character in seen):
         fetch(session, "SELECT jobsd.enqueue('x', queue => %s)", check_queue(name))
     for name in (f"a{character}b" for character in unseen):
-        with pytest.raises(Error, match="is no queue name"):
+        with pytest.raises(Error, match="is not a queue name"):
             check_queue(name)
         with pytest.raises(errors.InvalidParameterValue, match="queue: 1 to 255 bytes"):
             fetch(session, "SELECT jobsd.enqueue('x', queue => %s)", name)

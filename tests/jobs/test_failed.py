@@ -128,7 +128,9 @@ def test_a_number_that_is_no_id_is_not_found(job_id: int) -> None:
 )
 @pytest.mark.parametrize("change", [retry, discard])
 def test_what_is_no_number_is_no_id(change: Callable[[Any], str], given: object) -> None:
-    with pytest.raises(Error, match=r"is no id of a job: a whole number, like `job\.enqueue"):
+    with pytest.raises(
+        Error, match=r"is not the id of a job: a whole number, like `job\.enqueue"
+    ):
         change(given)
 
 
@@ -157,7 +159,7 @@ def test_what_somebody_else_has_locked_is_not_waited_for(
     with psycopg.connect(target.url) as other:
         other.execute("SELECT FROM jobsd.failed_executions FOR UPDATE")
 
-        with pytest.raises(RefusedError, match="somebody else"):
+        with pytest.raises(RefusedError, match="another session"):
             retry(job_id)
 
 

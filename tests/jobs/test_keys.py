@@ -151,12 +151,14 @@ def test_what_holds_itself_is_refused() -> None:
 
 
 def test_a_refused_key_is_an_error_of_limits_that_says_what_a_key_is() -> None:
-    with pytest.raises(LimitError, match=r"job: the key of .* 1\.5 is no key.* a key is a str"):
+    with pytest.raises(
+        LimitError, match=r"job: the key of .* 1\.5 is not a valid key.* a key is a str"
+    ):
         Limit(key=lambda: 1.5).of("job", (), {})
 
 
 def test_a_fixed_value_is_refused_where_it_is_written() -> None:
-    with pytest.raises(LimitError, match="True is no key"):
+    with pytest.raises(LimitError, match="True is not a valid key"):
         Limit(key=True)
 
 

@@ -14,17 +14,17 @@ from jobsd.jobs.limits import Limit
 @pytest.mark.parametrize(
     ("options", "reported"),
     [
-        ({"to": 0}, "to=0 is no whole number from 1 on"),
-        ({"to": 1.5}, r"to=1\.5 is no whole"),
-        ({"to": True}, "to=True is no whole"),
+        ({"to": 0}, "to=0 is not a whole number of at least 1"),
+        ({"to": 1.5}, r"to=1\.5 is not a whole"),
+        ({"to": True}, "to=True is not a whole"),
         ({"on_conflict": "wait"}, "on_conflict='wait': one of block, discard is wanted"),
-        ({"to": 2**31}, "to=2147483648 is no whole"),
+        ({"to": 2**31}, "to=2147483648 is not a whole"),
         ({"duration": "soon"}, "duration: 'soon' is not a duration"),
         ({"duration": -1}, "duration: -1 is not a duration"),
         ({"duration": 1e300}, "duration: .* longer than a hundred years"),
         ({"duration": 10**400}, "duration: 1000.* is not a duration"),
-        ({"group": 7}, "group=7 is no key"),
-        ({"group": "a\0b"}, "group='a.x00b' is no key of limits_concurrency"),
+        ({"group": 7}, "group=7 is not a valid key"),
+        ({"group": "a\0b"}, "group='a.x00b' is not a valid key of limits_concurrency"),
         ({"group": "g" * 1001}, "at most 1000 bytes"),
     ],
 )
@@ -36,5 +36,5 @@ def test_a_limit_that_can_not_be_meant_is_refused(
 
 
 def test_something_else_than_a_limit_is_refused() -> None:
-    with pytest.raises(Error, match=r"limits_concurrency: 1 is no limit; write Limit"):
+    with pytest.raises(Error, match=r"limits_concurrency: 1 is not a limit; write Limit"):
         job(limits_concurrency=cast("Any", 1))(lambda: None)

@@ -97,7 +97,7 @@ def test_a_backoff_that_gives_no_number_is_replaced_and_noted(nonsense: Any) -> 
     verdict = judge(policy, error, 1, 2)
 
     assert (verdict.outcome, 3 <= verdict.wait_s <= 3.45) == ("retried", True)
-    assert "Its backoff is broken" in error.__notes__[0]
+    assert "Its backoff failed" in error.__notes__[0]
 
 
 def test_a_backoff_that_raises_is_replaced_and_noted() -> None:
@@ -109,13 +109,13 @@ def test_a_backoff_that_raises_is_replaced_and_noted() -> None:
     verdict = judge(Policy(max_attempts=2, backoff=broken), error, 1, 2)
 
     assert verdict.outcome == "retried"
-    assert error.__notes__ == ["Its backoff is broken: ZeroDivisionError: no"]
+    assert error.__notes__ == ["Its backoff failed: ZeroDivisionError: no"]
 
 
 @pytest.mark.parametrize("option", ["retry_on", "discard_on"])
 @pytest.mark.parametrize("kind", [OSError(), "OSError", int, None])
 def test_what_is_no_class_of_exceptions_is_refused(option: str, kind: Any) -> None:
-    with pytest.raises(Error, match=f"{option}: .* is no class of exceptions"):
+    with pytest.raises(Error, match=f"{option}: .* is not a class of exceptions"):
         _policy_with(option, kind)
 
 

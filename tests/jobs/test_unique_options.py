@@ -172,16 +172,16 @@ def test_postgresql_computes_the_same_key_of_all_arguments(rows: Rows, written: 
             {"until": "claimed"},
             "until='claimed': one of started, finished, or None",
         ),
-        ({"until": None}, "within goes with until=None"),
-        ({"within": "1h"}, "within goes with until=None"),
-        ({"until": None, "within": 0}, "within=0 is no time"),
+        ({"until": None}, "within needs until=None"),
+        ({"within": "1h"}, "within needs until=None"),
+        ({"until": None, "within": 0}, "within=0 is too short"),
         ({"until": None, "within": "soon"}, "within: 'soon' is not a duration"),
         ({"until": None, "within": float("nan")}, "within: nan is not a duration"),
         ({"until": None, "within": 1e300}, "longer than a hundred years"),
         ({"on_conflict": "wait"}, "on_conflict='wait': one of skip, raise, replace"),
-        ({"on_conflict": "replace"}, "'replace' goes with until='started'"),
-        ({"max_wait": "1h"}, "max_wait goes with on_conflict='replace'"),
-        ({"group": 7}, "group=7 is no key of unique"),
+        ({"on_conflict": "replace"}, "'replace' needs until='started'"),
+        ({"max_wait": "1h"}, "max_wait needs on_conflict='replace'"),
+        ({"group": 7}, "group=7 is not a valid key of unique"),
         ({"group": "g" * 1001}, "at most 1000 bytes"),
     ],
 )
@@ -194,8 +194,11 @@ def test_what_can_not_be_meant_is_refused(options: dict[str, Any], reported: str
 @pytest.mark.parametrize(
     ("key", "reported"),
     [
-        ("order_di", r"'order_di' is no argument of the job.*did you mean 'order_id'"),
-        (("order_id", "day"), r"'day' is no argument of the job, which takes order_id, note"),
+        ("order_di", r"'order_di' is not an argument of the job.*did you mean 'order_id'"),
+        (
+            ("order_id", "day"),
+            r"'day' is not an argument of the job, which takes order_id, note",
+        ),
     ],
 )
 def test_a_name_that_is_no_argument_is_refused(option: str, key: Any, reported: str) -> None:
@@ -208,7 +211,7 @@ def test_a_name_that_is_no_argument_is_refused(option: str, key: Any, reported: 
 
 
 def test_something_else_than_unique_is_refused() -> None:
-    with pytest.raises(Error, match=r"unique: 'yes' is no Unique; write Unique"):
+    with pytest.raises(Error, match=r"unique: 'yes' is not a Unique; write Unique"):
         job(unique=cast("Any", "yes"))(lambda: None)
 
 
@@ -237,7 +240,7 @@ def _raise(_: object) -> object:
         (_raise, "the key of unique raised ValueError: no key today"),
         (_long, "longer or other than at most 1000 bytes"),
         (_set, "is no key: a key is a str"),
-        (_true, "True is no key"),
+        (_true, "True is not a valid key"),
     ],
 )
 def test_a_key_that_can_not_be_had_fails_the_enqueue_alone(

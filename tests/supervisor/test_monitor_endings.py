@@ -62,7 +62,7 @@ def test_what_has_ended_becomes_what_it_was_to_become(
     assert errors.keys() == {failed, retried, discarded}
     assert errors[retried] == errors[failed] == failure(session, failed)
     assert errors[failed]["type"] == "mail.ServerError"
-    assert errors[failed]["message"].startswith("what it said is lost, since it was not recor")
+    assert errors[failed]["message"].startswith("its error message is lost, because it was no")
     assert "was killed by SIGKILL" in errors[failed]["message"]
 
 

@@ -75,7 +75,7 @@ def test_a_class_that_a_worker_has_published_can_be_a_task(
         ({"schedule": "now and then"}, "now and then"),
         ({"args": "{nonsense"}, "are not valid JSON"),
         ({"args": "[1, 2, 3]"}, "HeartbeatJob"),
-        ({"priority": "high"}, "no whole number"),
+        ({"priority": "high"}, "is not a whole number"),
         ({"time_zone": "Mars/Base"}, "Mars/Base"),
         ({"key": ""}, ""),
         ({"queue": "a,b"}, "queue"),

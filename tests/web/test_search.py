@@ -43,7 +43,7 @@ def test_a_search_means(text: str, meant: Filter) -> None:
     ("text", "problem"),
     [
         ("colour:red", "can't be searched"),
-        ("state:dead", "is no state"),
+        ("state:dead", "is not a state"),
         ("after:yesterday", "is not a time"),
         ("args.token:x", "never shown"),
         ("x " * 21, "at most 20 parts"),

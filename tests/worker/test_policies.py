@@ -176,7 +176,7 @@ def test_a_broken_backoff_is_reported_with_the_error_and_loses_no_attempt(
     ).fetchone()
     assert row is not None
     assert row[0] == "OSError"
-    assert "Its backoff is broken: ZeroDivisionError: no wait" in row[1]
+    assert "Its backoff failed: ZeroDivisionError: no wait" in row[1]
 
 
 @job(max_attempts=3, backoff=constant(0))

@@ -100,7 +100,7 @@ def be_alone(connection: Connection, schema: str, patience: Patience) -> None:
         except errors.LockNotAvailable as error:
             facts = {"high": _LOCK >> 32, "low": _LOCK & 0xFFFFFFFF}
             who = _process(connection, "migrating", schema, facts)
-            patience.go_on(f"the tables are being migrated: {who} is at it", error)
+            patience.go_on(f"the tables are being migrated: {who} is migrating them", error)
         else:
             return
 

@@ -13,7 +13,7 @@ def check_database(**_options: Any) -> list[Any]:  # noqa: ANN401 - Django's
         hint = f"There are: {', '.join(library.db.connections)}"
         return [library.checks.Error(reported, hint=hint, id="jobsd.E001")]
     if queue.connection().vendor != "postgresql":
-        reported = f"the queue is in DATABASES[{alias!r}], which is no PostgreSQL"
+        reported = f"the queue is in DATABASES[{alias!r}], which is not PostgreSQL"
         hint = "Name one that is in JOBSD_DATABASE."
         return [library.checks.Error(reported, hint=hint, id="jobsd.E002")]
     return []

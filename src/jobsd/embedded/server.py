@@ -201,7 +201,7 @@ class Server:
                     return True
                 refused_at_s = waited_s if refused_at_s is None else refused_at_s
                 if waited_s - refused_at_s > _REFUSALS_S:
-                    raise self._error(f"PostgreSQL runs but refuses us: {refusal}")
+                    raise self._error(f"PostgreSQL runs but refuses the connection: {refusal}")
             if waited_s > report_at_s:
                 report_at_s = waited_s + _REPORT_EVERY_S
                 line = "".join(postmaster.last_lines(self._location)[-1:])

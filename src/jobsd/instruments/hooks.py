@@ -192,7 +192,7 @@ def overdue(thread: threading.Thread, patience_s: float) -> dict[str, str]:
     frame = frames.get(thread.ident or 0)
     return {
         "type": "TimeoutError",
-        "message": f"it still runs after {patience_s:g} s; nobody waits for it any longer",
+        "message": f"it still runs after {patience_s:g} s; jobsd no longer waits for it",
         "stack": "".join(traceback.format_stack(frame)) if frame else "",
     }
 

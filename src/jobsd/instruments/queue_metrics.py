@@ -108,7 +108,7 @@ def _processes(database: DatabaseFigures) -> Iterator[AnyFamily]:
     )
     yield families.gauges(
         "process_heartbeat_age_seconds",
-        "Seconds since the loop of a process last began a round, as stored in the database.",
+        "Seconds since the loop of a process last began an iteration, by the database.",
         ("kind", "name"),
         database.heartbeat_ages_s.items(),
     )

@@ -36,7 +36,7 @@ def tree_metrics(tree: TreeFigures) -> Iterator[AnyFamily]:
     yield from _processes(tree)
     yield families.gauge(
         "supervisor_loop_age_seconds",
-        "Seconds since the supervisor's loop last began a round.",
+        "Seconds since the supervisor's loop last began an iteration.",
         value=tree.loop_age_s,
     )
     yield families.counter(

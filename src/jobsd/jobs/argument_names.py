@@ -68,7 +68,7 @@ def resolved(option: str, key: object, signature: Signature) -> Any:  # noqa: AN
     if near or len(strange) < len(given):
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise Error(
-            f"{option}: key={key!r}: {strange[0]!r} is no argument of the job, which takes"
+            f"{option}: key={key!r}: {strange[0]!r} is not an argument of the job, which takes"
             f" {', '.join(taken)}{hint} A fixed key is written as a function:"
             f" key=lambda *_, **__: {key!r}"
         )

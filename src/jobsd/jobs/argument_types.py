@@ -21,7 +21,7 @@ def argument_type(kind: type[_T], *, name: str | None = None) -> type[_T]:
     `name` is what is stored; without it, the class's module and name.
 
     Raises:
-        ArgumentError: for any other class, for one that cannot be made of its fields alone,
+        ArgumentError: for any other class, for one that can't be made from its fields alone,
             and for a name that another class has or that cannot be stored.
     """
     allowed = issubclass(kind, enum.Enum) or dataclasses.is_dataclass(kind)

@@ -125,12 +125,12 @@ class Surroundings:
         """Register a function.
 
         Raises:
-            Error: when it is no generator function.
+            Error: when it is not a generator function.
         """
         if not inspect.isgeneratorfunction(function) and not _is_asynchronous(function):
             raise Error(
-                f"{self._name}: {function!r} is no generator function; write `def …(job):` with"
-                " one `yield`, at which the job runs"
+                f"{self._name}: {function!r} is not a generator function; write `def …(job):`"
+                " with one `yield`, at which the job runs"
             )
         if function not in self.functions:
             self.functions.append(function)
@@ -188,7 +188,7 @@ def around_job(function: Around) -> Around:
     A `perform_now` is surrounded unless it is a part of another job; a plain call is not.
 
     Raises:
-        Error: when the function is no generator function.
+        Error: when the function is not a generator function.
     """
     JOBS.add(function)
     return function
@@ -206,7 +206,7 @@ def around_enqueue(function: Around) -> Around:
     the scheduler, is not surrounded.
 
     Raises:
-        Error: when the function is no generator function.
+        Error: when the function is not a generator function.
     """
     ENQUEUES.add(function)
     return function
@@ -322,7 +322,9 @@ class _Outgoing:
         if self._error is not None:
             raise self._error
         if handle is None:
-            raise Error("a function of around_enqueue has lost an error: nothing was enqueued")
+            raise Error(
+                "a function of around_enqueue has suppressed an error: nothing was enqueued"
+            )
         return handle
 
     def _with_context(self) -> Draft:

@@ -40,7 +40,7 @@ def async_driver_of(given: object, schema: str) -> AsyncDriver:
     if is_asyncpg(given):
         return AsyncpgDriver(given, schema)
     raise Error(
-        f"{name_of(given)} is no asynchronous connection to PostgreSQL: {_WANTED}, or call"
+        f"{name_of(given)} is not an asynchronous connection to PostgreSQL: {_WANTED}, or call"
         " enqueue, which waits for it"
     )
 

@@ -57,7 +57,7 @@ def code_of(state: str) -> int:
 class EnqueuedJobs(Sequence[EnqueuedJob]):
     """Many jobs that were enqueued, in the order in which they were given: nine bytes each.
 
-    `stored` says how many they are without those that were discarded, and without duplicates.
+    `stored` is their number without those that were discarded, and without duplicates.
     """
 
     def __init__(self) -> None:
@@ -77,7 +77,7 @@ class EnqueuedJobs(Sequence[EnqueuedJob]):
 
     @property
     def duplicates(self) -> int:
-        """How many are those of others that were there already."""
+        """How many are duplicates of existing jobs."""
         return self._states.count(_DUPLICATE)
 
     def __len__(self) -> int:
@@ -111,7 +111,7 @@ class PendingJobs(EnqueuedJobs):
 
     @property
     def duplicates(self) -> int:
-        """How many are those of others that were there already."""
+        """How many are duplicates of existing jobs."""
         return sum(each.state == "duplicate" for each in self._handles)
 
     def __len__(self) -> int:
@@ -343,7 +343,7 @@ def checked(job: Draft) -> Draft:
         EnqueueError: when it is anything else.
     """
     if not isinstance(job, Draft):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise EnqueueError(f"{job!r} is no job with arguments: write job.with_args(…)")
+        raise EnqueueError(f"{job!r} is not a job with arguments: write job.with_args(…)")
     return job
 
 

@@ -47,9 +47,9 @@ def cancel(
 ) -> str:
     """Cancel a job; return the state that it had: scheduled, ready, blocked, lost or claimed.
 
-    One that waits is discarded. A claimed one is told to stop: `Cancelled` is raised in it,
-    and it is discarded unless it succeeds all the same. With `force` its process is ended when
-    it has not stopped in time. A row that is discarded stays, unless `keep` is false.
+    A waiting job is discarded. In a claimed job `Cancelled` is raised, and it is discarded
+    unless it succeeds nevertheless. With `force` its process is ended when the job has not
+    stopped in time. The row of a discarded job stays, unless `keep` is false.
 
     Raises:
         NotFoundError: when there is no such job.
@@ -68,7 +68,7 @@ async def acancel(
     job_id: int,
     force: bool = False,  # noqa: FBT001, FBT002 - as above
 ) -> str:
-    """Do what `cancel` does beside an event loop, in a thread."""
+    """Do what `cancel` does in a thread, without blocking the event loop."""
     return await asyncio.to_thread(cancel, job_id, force)
 
 
@@ -153,7 +153,7 @@ def refusal(found: inspect.Found) -> str:
         return f"job {job.id} is {job.state} already"
     if job.state == "failed":
         return f"job {job.id} has failed: there is nothing to cancel, but it can be discarded"
-    return f"job {job.id} is just being claimed, or changed by somebody else"
+    return f"job {job.id} is just being claimed, or changed by another session"
 
 
 def requests(session: Session, process_id: int) -> list[CancelRequest]:

@@ -24,7 +24,7 @@ _with_structlog: list[bool] = []
 
 
 def carry(*variables: ContextVar[Any], structlog: bool = False) -> None:
-    """Let jobs have the values that these context variables have where they are enqueued.
+    """Pass the values of these context variables from the enqueue to the job.
 
     Call it in the module that defines them, which both the program and the workers import. A
     value may be whatever an argument of a job may be. With `structlog` what
@@ -32,11 +32,11 @@ def carry(*variables: ContextVar[Any], structlog: bool = False) -> None:
     texts as they are, others as text.
 
     Raises:
-        Error: for what is no ContextVar, or a name that another one has already.
+        Error: for what is not a ContextVar, or a name that another one has already.
     """
     for variable in variables:
         if not isinstance(variable, ContextVar):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise Error(f"carry: {variable!r} is no ContextVar")
+            raise Error(f"carry: {variable!r} is not a ContextVar")
         if _carried.setdefault(variable.name, variable) is not variable:
             raise Error(f"carry: there are two context variables {variable.name!r}")
     if structlog:

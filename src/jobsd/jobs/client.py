@@ -219,7 +219,7 @@ def configure(
 ) -> None:
     """Set the database of this program; by default it is the one of the commands.
 
-    Safe at any time; connections that exist are closed when they come back.
+    Safe at any time; an existing connection is closed once it is no longer in use.
 
     Raises:
         ConfigurationError: for an invalid URL; the message does not show it.

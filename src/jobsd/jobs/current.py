@@ -55,15 +55,15 @@ class CurrentJob(NamedTuple):
     def arguments(self) -> dict[str, Any]:
         """The arguments by the names of their parameters, with the defaults of those left out.
 
-        Several positional ones of `*args` are a tuple below that name, and so on for
-        `**kwargs`: as `inspect.BoundArguments` has them.
+        Those of `*args` are a tuple under that name, those of `**kwargs` a dict, as in
+        `inspect.BoundArguments`.
         """
         args, kwargs = arguments.load(self.given) if isinstance(self.given, str) else self.given
         return registry.get(self.class_name).named(args, kwargs)
 
     @property
     def context(self) -> dict[str, Any]:
-        """What a function of `around_enqueue` has given the job on its way; empty for most."""
+        """What a function of `around_enqueue` has stored with the job; often empty."""
         if isinstance(self.carried, str):
             found: dict[str, Any] = json.loads(self.carried)
             return found
@@ -84,12 +84,13 @@ class CurrentJob(NamedTuple):
     def progress(
         self, done: float, total: float | None = None, note: str | None = None
     ) -> None:
-        """Say how far the job has come, for `show` and `JobInfo.progress`.
+        """Report the progress of the job, for `show` and `JobInfo.progress`.
 
-        Cheap, however often it is called: it is written once a second at most.
+        It may be called often: progress is written once a second at most.
 
         Raises:
-            Error: for what is no number from 0 on, or no text.
+            Error: for a number below 0, for anything that is not a number, and for a note
+                that is not a text.
         """
         progress.say(self.id, done, total, note)
 
@@ -97,20 +98,20 @@ class CurrentJob(NamedTuple):
         """Record that the job has succeeded, in the transaction of `connection`.
 
         So its effects in the queue's database and its end are committed together, or neither.
-        Commit soon afterwards: nothing interrupts the job any more. What it raises after the
-        commit is reported, and it stays finished. `connection` is one of a driver, SQLAlchemy
-        or Django; `result` is what is kept where there is a `result_ttl`.
+        Commit soon afterwards: nothing interrupts the job any more. An exception after the
+        commit is reported, and the job stays finished. `connection` is one of a driver,
+        SQLAlchemy or Django; `result` is what is kept where there is a `result_ttl`.
 
         Raises:
-            CompletionError: when that can't be: the connection leads to another database, or
-                the job was recovered by another process.
+            CompletionError: when that is impossible: the connection leads to another database,
+                or the job was recovered by another process.
         """
         from . import completion  # noqa: PLC0415 - it needs us
 
         completion.complete(self, connection, result)
 
     def shield(self) -> Shield:
-        """Return a block that no interrupt strikes: what comes meanwhile, comes at its end."""
+        """Return a block that is not interrupted: an interrupt waits for its end."""
         return Shield()
 
 

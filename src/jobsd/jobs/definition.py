@@ -63,8 +63,8 @@ class Performs(Protocol[P, R_co]):
 class Job:
     """A job as a class: derive from it and write `perform`.
 
-    Every attribute is optional. A class without a `perform` of its own is no job, but a
-    place for what several jobs have in common.
+    Every attribute is optional. A class without a `perform` of its own is not a job; it
+    holds what several jobs have in common.
     """
 
     queue: ClassVar[str] = DEFAULT_QUEUE
@@ -238,11 +238,11 @@ def job(  # noqa: PLR0913 - the options of a job
         discard_on: the exceptions that discard the job.
         backoff: a function of the attempt's number that returns seconds; see `exponential`.
         limits_concurrency: how many may run at the same time; see `Limit`.
-        timeout: after how long it is interrupted; as the settings say unless given.
-        kill_after: how much later its process ends it, if it still runs; likewise.
-        result_ttl: for how long what it returns is kept, for `EnqueuedJob.result`.
-        unique: what makes a second one superfluous; see `Unique`.
-        expires_in: how long after it is first due it is still begun; later it is discarded.
+        timeout: after how long it is interrupted; by default `jobs.timeout`.
+        kill_after: how much later its process is ended; by default `jobs.kill_after`.
+        result_ttl: how long its result is kept, for `EnqueuedJob.result`.
+        unique: when a second enqueue is a duplicate; see `Unique`.
+        expires_in: how long after it is due it may start; later it is discarded.
         name: its registered name; by default "module.function".
     """
     policy = _policy(max_attempts, retry_on, discard_on, backoff)
@@ -312,9 +312,9 @@ def _policy(
 ) -> Policy:
     # A bool is an int too, but no number that anybody means.
     if type(max_attempts) is not int or not 1 <= max_attempts < 2**31:
-        raise Error(f"max_attempts: {max_attempts!r} is no whole number from 1 on")
+        raise Error(f"max_attempts: {max_attempts!r} is not a whole number of at least 1")
     if backoff is not None and not callable(backoff):  # pyright: ignore[reportUnnecessaryComparison]
-        raise Error(f"backoff: {backoff!r} is no function; constant({backoff!r}) makes one")
+        raise Error(f"backoff: {backoff!r} is not a function; constant({backoff!r}) makes one")
     kinds, drops = _several(retry_on), _several(discard_on)
     return Policy(max_attempts, kinds, drops, backoff or exponential())
 
@@ -326,13 +326,13 @@ def _several(kinds: Kinds) -> tuple[type[BaseException], ...]:
 def _limit(given: Limit | None, takes: Signature) -> Limit | None:
     if given is None or isinstance(given, Limit):  # pyright: ignore[reportUnnecessaryIsInstance]
         return given and given.on(takes)
-    raise Error(f"limits_concurrency: {given!r} is no limit; write Limit(to=1, key=…)")
+    raise Error(f"limits_concurrency: {given!r} is not a limit; write Limit(to=1, key=…)")
 
 
 def _unique(given: Unique | None, takes: Signature) -> Unique | None:
     if given is None or isinstance(given, Unique):  # pyright: ignore[reportUnnecessaryIsInstance]
         return given and given.on(takes)
-    raise Error(f"unique: {given!r:.60} is no Unique; write Unique(key=…)")
+    raise Error(f"unique: {given!r:.60} is not a Unique; write Unique(key=…)")
 
 
 def _awaited(perform: Callable[..., Any]) -> Callable[..., Any]:
@@ -356,7 +356,7 @@ def _check_spelling(cls: type[Job]) -> None:
             continue
         if near := closest(attribute, _OPTIONS, 0.85):
             raise Error(
-                f"{cls.__qualname__}: {attribute!r} is no option of a job; write {near!r},"
+                f"{cls.__qualname__}: {attribute!r} is not an option of a job; write {near!r},"
                 f" or '_{attribute}' for something of your own"
             )
 

@@ -143,7 +143,7 @@ def _wait_until(moment: datetime | None) -> datetime | None:
     if moment is None:
         return None
     if not isinstance(moment, datetime):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise Error(f"wait_until: {moment!r} is no datetime")
+        raise Error(f"wait_until: {moment!r} is not a datetime")
     if moment.tzinfo is None or moment.utcoffset() is None:
         raise Error(f"wait_until: {moment} has no time zone; give an aware datetime")
     if (moment - utc_now()).total_seconds() > WAIT_MAX_S:

@@ -84,8 +84,8 @@ class FunctionJob(Generic[P, R_co]):
         """Return the job with options for one enqueue.
 
         `wait` is a timedelta, seconds, or words such as "5m"; `wait_until` an aware
-        datetime. `unique_key` is what makes this one unique; see `Unique`. One that is
-        not begun within `expires_in` of when it is due is discarded. With `connection`
+        datetime. `unique_key` is what makes this one unique; see `Unique`. A job that has
+        not started `expires_in` after it was due is discarded. With `connection`
         (of a driver, SQLAlchemy or Django) the job becomes part of that connection's
         transaction; with `after_commit` it is enqueued once that connection's transaction has
         committed.

@@ -84,11 +84,11 @@ def refusal(session: Session, found: inspect.Found) -> str:
     if job.state == "failed":
         if present := session.fetch(STATEMENTS["taken"], {"id": job.id}):
             return f"job {job.id} can't be retried: job {present[0][0]} has its unique key"
-        return f"job {job.id} is just being changed by somebody else"
+        return f"job {job.id} is just being changed by another session"
     if job.state == "lost":
         return (
             f"job {job.id} is lost (in no table) and may still be running: --yes"
-            " (`with_lost=True`) lets it run anew all the same"
+            " (`with_lost=True`) retries it nevertheless"
         )
     return f"job {job.id} has not failed: it is {job.state}"
 

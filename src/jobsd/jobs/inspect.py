@@ -130,7 +130,9 @@ def check_id(value: Any) -> int:  # noqa: ANN401 - any integer, of other librari
     if not isinstance(value, bool):
         with contextlib.suppress(TypeError):
             return operator.index(value)
-    raise Error(f"{value!r:.60} is no id of a job: a whole number, like `job.enqueue(…).id`")
+    raise Error(
+        f"{value!r:.60} is not the id of a job: a whole number, like `job.enqueue(…).id`"
+    )
 
 
 def find(session: Session, job_id: int) -> Found:

@@ -44,14 +44,14 @@ _UNORDERED = ("$set", "$frozenset", "$dict")
 
 
 class UnfitKeyError(ValueError):
-    """Something was given that is no key; the sentence goes on behind whose key it is."""
+    """A value is not a valid key; the message continues after the name of its owner."""
 
 
 def encode(scope: str, key: object) -> str:
     """Return a key within a scope (a job's name, or a group) as text.
 
     Raises:
-        UnfitKeyError: when it is no key, or longer than fits.
+        UnfitKeyError: when it is not a valid key, or longer than fits.
     """
     if isinstance(key, tuple):
         items = cast("tuple[object, ...]", key)
@@ -153,7 +153,7 @@ def _number(number: int) -> str:
 
 def _object(part: object, depth: int) -> str:
     if isinstance(part, _NO_KEYS):
-        raise UnfitKeyError(f"{part!r:.60} is no key: {_WHAT_KEYS_ARE}")
+        raise UnfitKeyError(f"{part!r:.60} is not a valid key: {_WHAT_KEYS_ARE}")
     for attribute in ("pk", "id"):
         row_id = getattr(part, attribute, None)
         if row_id is not None and not callable(row_id):
@@ -161,4 +161,4 @@ def _object(part: object, depth: int) -> str:
             kind = part.__class__
             name = _escaped(f"{kind.__module__}.{kind.__qualname__}")
             return f"{name}~@{_text(row_id, depth + 1)}"
-    raise UnfitKeyError(f"{part!r:.60} is no key, and has no `id`: {_WHAT_KEYS_ARE}")
+    raise UnfitKeyError(f"{part!r:.60} is not a valid key, and has no `id`: {_WHAT_KEYS_ARE}")

@@ -65,9 +65,9 @@ class Limit:
             "user_id")`), or a fixed value. Jobs with the same key share a limit. A key that is
             None lifts the limit for that job. By default all jobs of the class (or group) share
             one limit.
-        duration: how long a slot may be held that no claim of a process covers; by default
-            `default_concurrency_control_period`. A slot goes with the claim that holds it, so
-            a running job keeps its slot, and there is none that this would have to end.
+        duration: how long a slot may be held without a claim of a process; by default
+            `default_concurrency_control_period`. A slot ends with its claim, so a running
+            job keeps its slot, and there is no slot that this could end.
         group: a name that several classes share to have one limit; by default the job's
             name.
         on_conflict: "block" lets a job wait for a slot; "discard" drops a job that finds
@@ -83,7 +83,9 @@ class Limit:
     def __post_init__(self) -> None:
         # A bool is an int too, but no number that anybody means.
         if type(self.to) is not int or not 1 <= self.to <= TO_MAX:
-            raise Error(f"limits_concurrency: to={self.to!r} is no whole number from 1 on")
+            raise Error(
+                f"limits_concurrency: to={self.to!r} is not a whole number of at least 1"
+            )
         if self.on_conflict not in ON_CONFLICT:
             raise Error(
                 f"limits_concurrency: on_conflict={self.on_conflict!r}: one of"
@@ -91,7 +93,7 @@ class Limit:
             )
         if not (self.group is None or (isinstance(self.group, str) and keys.fits(self.group))):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise Error(
-                f"limits_concurrency: group={self.group!r:.60} is no key of"
+                f"limits_concurrency: group={self.group!r:.60} is not a valid key of"
                 f" limits_concurrency: {keys.WHAT_FITS}"
             )
         if self.key is not None and not callable(self.key):
@@ -107,10 +109,10 @@ class Limit:
         return timedelta(seconds=parse_duration(self.duration))
 
     def on(self, signature: Signature) -> Limit:
-        """Return this for a job that takes such arguments: names become a function.
+        """Return the same with a function in place of names of arguments, for a signature.
 
         Raises:
-            Error: when a name is no argument of the job.
+            Error: when a name is not an argument of the job.
         """
         return replace(self, key=resolved("limits_concurrency", self.key, signature))
 

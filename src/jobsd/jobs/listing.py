@@ -66,14 +66,14 @@ class Filter:
 
     def __post_init__(self) -> None:
         if self.state is not None and self.state not in STATES:
-            raise Error(f"{self.state!r} is no state; there are {', '.join(STATES)}")
+            raise Error(f"{self.state!r} is not a state; the states are {', '.join(STATES)}")
         if self.queue_name is not None:
             check_queue(self.queue_name)
         if self.class_name is not None:
             check_class(self.class_name)
         for text in (self.error, self.error_type, self.key, self.host, *self.words):
             if text is not None and not is_storable(text):
-                raise Error(f"{text!r} is in no job: PostgreSQL can't store it")
+                raise Error(f"{text!r} can't be in a job: PostgreSQL can't store it")
 
     def of(self, state: str) -> Filter:
         """Return the filter for jobs of this state."""

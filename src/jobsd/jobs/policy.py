@@ -87,14 +87,14 @@ class Retry(Error):  # noqa: N818 - said to the queue, no error
 
 
 class Discard(Error):  # noqa: N818
-    """Raised in a job: drop it; nothing has failed."""
+    """Raised in a job: drop it, without a failure."""
 
     def __init__(self, reason: str = "") -> None:
         super().__init__(reason or "the job asked to be discarded")
 
 
 class Snooze(Error):  # noqa: N818
-    """Raised in a job: run it again after `wait`; it counts as no attempt."""
+    """Raised in a job: run it again after `wait`, without counting an attempt."""
 
     def __init__(self, wait: float | timedelta | str) -> None:
         self.wait_s = duration_s("wait", wait)
@@ -114,7 +114,7 @@ class Policy:
         for option, kinds in (("retry_on", self.retry_on), ("discard_on", self.discard_on)):
             for kind in kinds:
                 if not (isinstance(kind, type) and issubclass(kind, BaseException)):  # pyright: ignore[reportUnnecessaryIsInstance]
-                    raise Error(f"{option}: {kind!r} is no class of exceptions")
+                    raise Error(f"{option}: {kind!r} is not a class of exceptions")
 
     def retries(self, kind: type[BaseException]) -> bool:
         """Return whether this kind of failure may be tried again at all."""
@@ -175,14 +175,14 @@ def _wait_s(policy: Policy, error: BaseException, attempt: int, asked_s: float |
     try:
         return _seconds(policy.backoff(attempt))
     except Exception as broken:  # noqa: BLE001 - the author's own function
-        error.add_note(f"Its backoff is broken: {type(broken).__name__}: {broken}")
+        error.add_note(f"Its backoff failed: {type(broken).__name__}: {broken}")
         return _seconds(_DEFAULT_BACKOFF(attempt))
 
 
 def _seconds(wait: float | timedelta) -> float:
     seconds = wait.total_seconds() if isinstance(wait, timedelta) else float(wait)
     if not math.isfinite(seconds):
-        raise ValueError(f"{wait!r} is no wait")
+        raise ValueError(f"{wait!r} is not a finite number of seconds")
     return seconds
 
 

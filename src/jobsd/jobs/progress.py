@@ -77,7 +77,7 @@ def say(job_id: int, done: float, total: float | None, note: str | None) -> None
     if total is not None:
         _check("total", total)
     if note is not None and not isinstance(note, str):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise Error(f"progress: the note is {note!r:.60}, which is no text")
+        raise Error(f"progress: the note is {note!r:.60}, which is not a text")
     if not job_id:
         return
     kept = None if note is None else storable(note[:NOTE_MAX])
@@ -101,4 +101,4 @@ def _check(name: str, value: object) -> None:
         # Also what is whole and too long for a float: readers of JSON make floats of numbers.
         if 0 <= value <= sys.float_info.max:
             return
-    raise Error(f"progress: {name} is {value!r:.60}, which is no number from 0 on")
+    raise Error(f"progress: {name} is {value!r:.60}, which is not a number of at least 0")

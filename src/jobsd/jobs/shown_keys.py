@@ -23,7 +23,7 @@ class ShownKey(NamedTuple):
 
 
 def shown_key(stored: str) -> ShownKey:
-    """Return a stored key as people read it; what is no key of ours stays as it is."""
+    """Return a stored key as people read it; what is not a valid key of ours stays as it is."""
     scope, _, rest = stored.partition("/")
     whose, parts = _parts(scope), _parts(rest)
     if whose is None or parts is None:

@@ -87,23 +87,23 @@ class Unique:
         if self.until is not None and self.until not in UNTIL:
             yield f"until={self.until!r:.60}: one of {', '.join(UNTIL)}, or None with within"
         if (self.until is None) != (self.within is not None):
-            yield "within goes with until=None, and until=None with within"
+            yield "within needs until=None, and until=None needs within"
         if self.within is not None and not bounded_duration_s("unique: within", self.within):
-            yield "within=0 is no time: leave unique out"
+            yield "within=0 is too short: leave unique out"
         if self.on_conflict not in ON_CONFLICT:
             yield f"on_conflict={self.on_conflict!r:.60}: one of {', '.join(ON_CONFLICT)}"
         if self.on_conflict == "replace" and self.until != "started":
-            yield "on_conflict='replace' goes with until='started': what runs can't be replaced"
+            yield "on_conflict='replace' needs until='started': a running job can't be replaced"
         if self.max_wait is not None and self.on_conflict != "replace":
-            yield "max_wait goes with on_conflict='replace'"
+            yield "max_wait needs on_conflict='replace'"
         if not (self.group is None or (isinstance(self.group, str) and keys.fits(self.group))):  # pyright: ignore[reportUnnecessaryIsInstance]
-            yield f"group={self.group!r:.60} is no key of unique: {keys.WHAT_FITS}"
+            yield f"group={self.group!r:.60} is not a valid key of unique: {keys.WHAT_FITS}"
 
     def on(self, signature: Signature) -> Unique:
         """Return the same with a function in place of names of arguments, for a signature.
 
         Raises:
-            Error: when a name is no argument of the job.
+            Error: when a name is not an argument of the job.
         """
         return replace(self, key=resolved("unique", self.key, signature))
 
@@ -132,7 +132,7 @@ class Unique:
         """Return what makes a job of this name with this key unique.
 
         Raises:
-            UniqueError: when it is no key.
+            UniqueError: when it is not a valid key.
         """
         return self._keyed(_encoded(name, self.group or name, part))
 

@@ -283,8 +283,8 @@ def _checked(handle: draft.EnqueuedJob, timeout: draft.Timeout) -> tuple[int, fl
         raise Error(f"there is no job to wait for: {why}")
     if running_job.get() is not None:
         warnings.warn(
-            "a job waits for another one and holds its thread meanwhile: with as many such jobs"
-            " as threads, none goes on",
+            "a job waits for another job and keeps its thread: when as many jobs wait as there"
+            " are threads, none of them can continue",
             RuntimeWarning,
             stacklevel=4,
         )

@@ -54,7 +54,7 @@ class JobInfo:
 
 
 def find(job_id: int, *, session: Session | None = None) -> JobInfo | None:
-    """Return what is known of a job; None when there is none of this id.
+    """Return what is known of a job; None when no job has this id.
 
     Raises:
         Error: for what is no id.
@@ -70,7 +70,7 @@ def find(job_id: int, *, session: Session | None = None) -> JobInfo | None:
 
 
 async def afind(job_id: int) -> JobInfo | None:
-    """Do what `find` does beside an event loop, in a thread."""
+    """Do what `find` does in a thread, without blocking the event loop."""
     return await asyncio.to_thread(find, job_id)
 
 

@@ -111,5 +111,5 @@ def _containing(name: str, value: Any) -> str:  # noqa: ANN401 - any JSON
     text = json.dumps([{"$keywords": {name: value}}], allow_nan=False, ensure_ascii=False)
     # A NUL is escaped; a backslash before that is one of the text.
     if not is_storable(text) or r"\u0000" in text.replace(r"\\", ""):
-        raise ValueError(f"args.{name}: {value!r} is in no job: PostgreSQL can't store it")
+        raise ValueError(f"args.{name}: {value!r} can't be in a job: PostgreSQL can't store it")
     return text

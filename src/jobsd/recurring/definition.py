@@ -142,7 +142,9 @@ def check(task: TaskDefinition) -> TaskDefinition:
         Error: saying which other setting is wrong.
     """
     if not is_key(task.key):
-        raise Error(f"{task.key!r:.60} is no key: 1 to {KEY_BYTES_MAX} bytes of printable text")
+        raise Error(
+            f"{task.key!r:.60} is not a valid key: 1 to {KEY_BYTES_MAX} bytes of printable text"
+        )
     _check_work(task)
     _check_kind(
         str, schedule=task.phrase, time_zone=task.time_zone, description=task.description

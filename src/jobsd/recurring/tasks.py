@@ -68,7 +68,7 @@ class RecurringTask(StoredTask):
 
     @property
     def name(self) -> str:
-        """The key, under the name that Solid Queue gives it."""
+        """The key; Solid Queue calls it the name."""
         return self.key
 
     @property
@@ -118,7 +118,7 @@ class RecurringTask(StoredTask):
     def find_by(
         cls, *, name: str | None = None, key: str | None = None
     ) -> RecurringTask | None:
-        """Return the task of this key, under either name, or None.
+        """Return the task of this key, given as `key` or `name`, or None.
 
         Raises:
             TypeError: when neither is given.

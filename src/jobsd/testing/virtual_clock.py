@@ -129,7 +129,7 @@ class VirtualClock:
 
     def _next_day(self, name: str) -> date:
         if name.lower() not in _WEEKDAYS:
-            raise Error(f"runs_on: {name!r} is none of {', '.join(_WEEKDAYS)}")
+            raise Error(f"runs_on: {name!r} is not one of {', '.join(_WEEKDAYS)}")
         today = self._now.astimezone(self.tasks.zone).date()
         return today + timedelta((_WEEKDAYS.index(name.lower()) - today.weekday()) % 7)
 
@@ -144,7 +144,7 @@ class VirtualClock:
 
 def _aware(name: str, moment: datetime) -> datetime:
     if not isinstance(moment, datetime):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise Error(f"{name}: {moment!r} is no datetime")
+        raise Error(f"{name}: {moment!r} is not a datetime")
     if moment.utcoffset() is None:
         raise Error(f"{name}: {moment} has no time zone; give an aware datetime")
     return moment.astimezone(UTC)
