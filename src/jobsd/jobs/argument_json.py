@@ -307,7 +307,7 @@ def _read_enum(held: Any, depth: int) -> enum.Enum:  # noqa: ANN401
     name, member = held
     kind = _registered(name)
     if not issubclass(kind, enum.Enum):
-        raise ArgumentError(f"{name!r} is no enumeration")
+        raise ArgumentError(f"{name!r} is not an enumeration")
     return kind(member) if issubclass(kind, enum.Flag) else kind[member]
 
 
@@ -315,7 +315,7 @@ def _read_dataclass(held: Any, depth: int) -> Any:  # noqa: ANN401
     name, fields = held
     kind = _registered(name)
     if not dataclasses.is_dataclass(kind):
-        raise ArgumentError(f"{name!r} is no dataclass")
+        raise ArgumentError(f"{name!r} is not a dataclass")
     return kind(**{key: read(value, depth) for key, value in fields.items()})
 
 

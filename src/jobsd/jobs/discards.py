@@ -114,7 +114,11 @@ def check_state(state: str) -> None:
         RefusedError: saying why.
     """
     if state not in STATES:
-        why = "what runs can't be called back" if state == "claimed" else "they have ended"
+        why = (
+            "they may be running; cancel them instead"
+            if state == "claimed"
+            else "they have ended"
+        )
         raise errors.RefusedError(f"{state} jobs can't be discarded: {why}")
 
 
@@ -127,7 +131,7 @@ def refusal(found: inspect.Found) -> str:
         case "finished" | "discarded":
             return f"job {job.id} is {job.state} already"
         case _:
-            return f"job {job.id} is just being claimed, or changed by somebody else"
+            return f"job {job.id} is just being claimed, or changed by another session"
 
 
 def holder(found: inspect.Found) -> str:

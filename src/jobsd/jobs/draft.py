@@ -157,8 +157,8 @@ class EnqueuedJob:
 
     `state` is "ready" (also where it will have to wait for a slot of its limit), "scheduled",
     "discarded" (its limit is reached and it may not wait: nothing was stored, and there is no
-    id) or "duplicate" (it is unique, and nothing was stored: the id is that of the job that is
-    there). With `after_commit` it is "pending" and has no id until it is stored.
+    id) or "duplicate" (it is unique, and nothing was stored: the id is that of the existing
+    job). With `after_commit` it is "pending" and has no id until it is stored.
     """
 
     id: int | None
@@ -198,7 +198,7 @@ class EnqueuedJob:
         return waiting.value_of(waiting.wait(self, timeout))
 
     async def aresult(self, timeout: Timeout = None) -> Any:  # noqa: ANN401, ASYNC109 - as `result`
-        """Do what `result` does in an event loop, whose other tasks go on meanwhile."""
+        """Do what `result` does, without blocking the event loop."""
         from . import waiting  # noqa: PLC0415
 
         waiting.require_result(self)

@@ -139,7 +139,7 @@ def _clear(session: Session, name: str, until: int, *, keep: bool) -> tuple[bool
 def _text(option: str, text: str | None) -> str | None:
     if text is None or (isinstance(text, str) and text.isprintable()):  # pyright: ignore[reportUnnecessaryIsInstance]
         return text
-    raise errors.Error(f"{option}: {text!r} is no line of printable text")
+    raise errors.Error(f"{option}: {text!r} is not a line of printable text")
 
 
 def _whoever() -> str:

@@ -166,7 +166,7 @@ def check_queue(name: object) -> str:
     if isinstance(name, str) and _is_queue_name(name):
         return name
     raise errors.Error(
-        f"{str(name)[:60]!r} is no queue name: 1 to {QUEUE_BYTES_MAX} bytes of printable"
+        f"{str(name)[:60]!r} is not a queue name: 1 to {QUEUE_BYTES_MAX} bytes of printable"
         " text without '*' and ',', and no space at its ends",
     )
 
@@ -180,13 +180,13 @@ def check_class(name: object) -> str:
     if isinstance(name, str) and 0 < len(name) <= CLASS_CHARACTERS_MAX and is_storable(name):
         return name
     raise errors.Error(
-        f"{str(name)[:60]!r} is no name of a job: 1 to {CLASS_CHARACTERS_MAX} characters"
+        f"{str(name)[:60]!r} is not a name of a job: 1 to {CLASS_CHARACTERS_MAX} characters"
         " of text without NUL"
     )
 
 
 def check_priority(value: object) -> int:
-    """Return a priority when it is one; smaller runs first.
+    """Return a priority when it is one; smaller numbers run first.
 
     Raises:
         Error: saying what a priority may be.
@@ -195,8 +195,8 @@ def check_priority(value: object) -> int:
         if PRIORITY_MIN <= value <= PRIORITY_MAX:
             return value
     raise errors.Error(
-        f"{value!r} is no priority: a whole number from {PRIORITY_MIN} to {PRIORITY_MAX};"
-        " smaller runs first",
+        f"{value!r} is not a priority: a whole number from {PRIORITY_MIN} to {PRIORITY_MAX};"
+        " smaller numbers run first",
     )
 
 
@@ -209,7 +209,7 @@ def check_count(option: str, value: object, most: int = 2**31 - 1) -> int:
     # A bool is an int too, but no number that anybody means.
     if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= most:
         return value
-    raise errors.Error(f"{option}: {value!r:.60} is no whole number from 1 to {most}")
+    raise errors.Error(f"{option}: {value!r:.60} is not a whole number from 1 to {most}")
 
 
 def _is_queue_name(name: str) -> bool:

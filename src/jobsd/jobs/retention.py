@@ -195,7 +195,7 @@ def _limit(
     if finished_before is None:
         return None, None
     if not isinstance(finished_before, datetime):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise errors.Error(f"finished_before: {finished_before!r:.60} is no datetime")
+        raise errors.Error(f"finished_before: {finished_before!r:.60} is not a datetime")
     if finished_before.utcoffset() is None:
         raise errors.Error(f"finished_before: {finished_before} has no time zone")
     return finished_before, None

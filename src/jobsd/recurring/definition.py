@@ -230,7 +230,7 @@ def _check_kind(kind: type, **settings: object) -> None:
 
 def _check_choice(setting: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
-        raise Error(f"{setting}: {value!r} is none of {', '.join(choices)}")
+        raise Error(f"{setting}: {value!r} is not one of {', '.join(choices)}")
 
 
 def _check_storable(task: TaskDefinition) -> None:

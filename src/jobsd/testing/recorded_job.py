@@ -68,7 +68,7 @@ class RecordedJob:
 
     @property
     def priority(self) -> int:
-        """Its priority; smaller runs first."""
+        """Its priority; smaller numbers run first."""
         return self.draft.priority
 
     @property
