@@ -80,7 +80,7 @@ def test_only_what_is_shown_is_a_column(run: Commands) -> None:
     chosen = run("config", "show", "--columns", "source,setting", "--header")
 
     assert (refused.returncode, chosen.stdout.splitlines()[0]) == (2, "source\tsetting")
-    assert "there are setting, value, source\n" in refused.stderr
+    assert "the columns are setting, value, source\n" in refused.stderr
 
 
 def _source(run: Commands, setting: str, *arguments: str) -> dict[str, str]:

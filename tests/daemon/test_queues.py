@@ -55,7 +55,7 @@ def test_a_pause_of_a_queue_that_nobody_knows_is_taken_with_a_note(run: Commands
     run.json("enqueue", "shop_jobs.welcome", "[1]", "--in", "1h")
 
     noted = {
-        name: "check the spelling" in run("queues", "pause", name).stderr
+        name: "Check the spelling" in run("queues", "pause", name).stderr
         for name in ("mial", "mail", "a_1", "b", "default")
     }
 
@@ -108,7 +108,9 @@ def test_clearing_a_queue_that_nobody_knows_says_so(
     cleared = run("queues", "clear", "nosuch", *consent)
 
     assert (cleared.returncode, cleared.stdout) == (0, "0\n")
-    assert cleared.stderr.startswith("note: no worker or task names 'nosuch', and none of")
+    assert cleared.stderr.startswith(
+        "note: no worker or task names the queue 'nosuch', and no recent job"
+    )
 
 
 def test_queues_without_ready_jobs_are_listed_too(run: Commands, session: Session) -> None:

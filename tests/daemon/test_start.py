@@ -62,8 +62,8 @@ def test_in_production_nothing_starts_without_a_configuration(run: Commands) -> 
     assert (done.returncode, done.stdout) == (78, "")
     error, at, hint = done.stderr.splitlines()
     assert at == "  at config/queue.yml"
-    assert error.startswith("error: config/queue.yml does not exist, and in the environment")
-    assert hint.startswith("hint: write it (`init` makes one), or name yours")
+    assert error.startswith("error: config/queue.yml does not exist, and the environment")
+    assert hint.startswith("hint: create it (`init` writes one), or name yours")
     assert sorted(run.project.root.rglob("*")) == before
     assert run("check", JOBSD_ENV="production").returncode == 78
 

@@ -117,7 +117,7 @@ def test_a_bad_age_is_refused_with_its_option(age: Any) -> None:
     ):
         with pytest.raises(Error, match=f"{option}: .* is not a duration"):
             ask()
-    with pytest.raises(Error, match="every: heartbeats need a time"):
+    with pytest.raises(Error, match="every: must be more than 0"):
         HeartbeatLog.gaps(every=0)
 
 
