@@ -230,10 +230,11 @@ def _recurring(session: Session) -> Finding:
         said = f"{counted(len(rows), 'task')} on time" if rows else "there are no tasks"
         return Finding("OK", "recurring", said)
     worst = ", ".join(
-        f"{key} {cause}" if by_s is None else f"{key} {cause} {length(by_s)}"
+        f"{key} ({cause})" if by_s is None else f"{key} by {length(by_s)} ({cause})"
         for key, cause, by_s in late[:3]
     )
-    message = f"{len(late)} of {len(rows)} late: {worst}; `{program()} recurring show KEY`"
+    tasks_of = f"{len(late)} of {counted(len(rows), 'task')}"
+    message = f"{tasks_of} late: {worst}; see `{program()} recurring show KEY`"
     return Finding("WARN", "recurring", message)
 
 

@@ -75,7 +75,9 @@ def latest(project: Project) -> Result:
     cls=Verb, table=True, examples="heartbeat recent -n 10\nheartbeat recent --since 1h"
 )
 @_limit
-@click.option("--since", "since_s", type=DURATION, help="Only those since: 30s, 1h, 2d.")
+@click.option(
+    "--since", "since_s", type=DURATION, help="Only heartbeats of this time: 30s, 1h, 2d."
+)
 @on_project
 def recent(project: Project, limit: int | None, since_s: float | None) -> Result:
     """List the last heartbeats, the latest first."""
@@ -109,7 +111,9 @@ def verify(project: Project, within_s: float) -> Result:
 @heartbeat_command.command("by-host", cls=Verb, table=True, examples="heartbeat by-host web-1")
 @click.argument("host")
 @_limit
-@click.option("--since", "since_s", type=DURATION, help="Only those since: 30s, 1h, 2d.")
+@click.option(
+    "--since", "since_s", type=DURATION, help="Only heartbeats of this time: 30s, 1h, 2d."
+)
 @on_project
 def by_host(project: Project, host: str, limit: int | None, since_s: float | None) -> Result:
     """List the last heartbeats of one machine, the latest first."""

@@ -33,7 +33,7 @@ def test_show_and_doctor_name_the_cause_of_lateness(daily: Commands, session: Se
     assert daily.json("recurring", "history", "daily")[0]["cause"] == "waited in queue"
     reported = {finding["subject"]: finding for finding in daily.json("doctor")}["recurring"]
     assert reported["level"] == "WARN"
-    assert reported["message"].startswith("1 of 1 late: daily waited in queue 1m")
+    assert reported["message"].startswith("1 of 1 task late: daily by 1m")
 
 
 def test_doctor_says_no_length_that_nobody_knows(daily: Commands, session: Session) -> None:
@@ -44,7 +44,7 @@ def test_doctor_says_no_length_that_nobody_knows(daily: Commands, session: Sessi
 
     reported = {finding["subject"]: finding for finding in daily.json("doctor")}["recurring"]
 
-    assert reported["message"].startswith("1 of 1 late: daily ran long; `")
+    assert reported["message"].startswith("1 of 1 task late: daily (ran long); see `")
 
 
 def test_the_zone_is_the_one_that_counts(run: Commands) -> None:
