@@ -109,7 +109,7 @@ def test_a_name_of_256_bytes_is_too_long(project: Project) -> None:
         ("threads: 1.5", "threads must be a whole number from 1 to 256, not 1.5"),
         ("threads: true", "threads must be a whole number from 1 to 256, not true"),
         ("threads: '3'", 'threads must be a whole number from 1 to 256, not "3"'),
-        ("threads: ", "threads must be a whole number from 1 to 256, not nothing"),
+        ("threads: ", "threads must be a whole number from 1 to 256, not an empty value"),
         ("threads: [3]", "threads must be a whole number from 1 to 256, not a list"),
         (
             "threads: " + "9" * 500,

@@ -249,7 +249,7 @@ def test_explain_has_the_warnings_that_check_has() -> None:
 def test_explain_has_the_reason_of_a_refusal() -> None:
     assert explain("every 90 minutes", "UTC", 2, NOW) == {
         "accepted": False,
-        "error": 'cron cannot express "every 90 minutes": it starts to count again with each'
+        "error": 'cron cannot express "every 90 minutes": it restarts the count with each'
         " hour, which has 60 minutes",
         "hint": 'write "every: 90m" for a true interval, or "every hour"',
     }

@@ -143,7 +143,7 @@ def shown(node: Node) -> str:
         case Sequence():
             return "a list"
         case Scalar() if node.is_null:
-            return "nothing"
+            return "an empty value"
         case Scalar() if node.plain and not isinstance(node.value, str):
             return node.text.strip()[:40]
         case _:

@@ -79,7 +79,7 @@ def _require_count(phrase: Phrase, cadence: Cadence) -> None:
         raise _counted_weeks_or_years(phrase, cadence)
     larger = LARGER[cadence.unit]
     raise ScheduleError(
-        f"cron cannot express {quoted(phrase.text)}: it starts to count again with each"
+        f"cron cannot express {quoted(phrase.text)}: it restarts the count with each"
         f" {larger}, which has {_SIZES[cadence.unit]} {cadence.unit}s",
         _instead(cadence.count, cadence.unit, larger),
     )
