@@ -18,7 +18,6 @@ from jobs.ways import note
 from jobsd.clock import monotonic
 from jobsd.configuration.target import Database
 from jobsd.daemon.launch import LATER, _prepare
-from jobsd.database import migrate as migrating
 from jobsd.database import schema_locks
 from jobsd.database import steps as steps_of_program
 from jobsd.database.connection import Target
@@ -56,8 +55,7 @@ def old(empty_database: str, monkeypatch: pytest.MonkeyPatch) -> Target:
     made = Target(empty_database)
     migrate(made)
     steps = (*migrations(), Migration(9999, "the_next", _STEP))
-    for module in (steps_of_program, migrating):
-        monkeypatch.setattr(module, "migrations", lambda: steps)
+    monkeypatch.setattr(steps_of_program, "migrations", lambda: steps)
     return made
 
 
@@ -226,8 +224,7 @@ def test_a_step_that_is_no_more_than_functions_waits_for_no_table(
 ) -> None:
     text = "CREATE FUNCTION jobsd.x() RETURNS integer LANGUAGE sql AS 'SELECT 1';"
     steps = (*migrations(), Migration(9999, "a_function", text))
-    for module in (steps_of_program, migrating):
-        monkeypatch.setattr(module, "migrations", lambda: steps)
+    monkeypatch.setattr(steps_of_program, "migrations", lambda: steps)
 
     with _reader(old, "jobs"):
         assert migrate(old) == ["9999_a_function"]
@@ -257,8 +254,7 @@ def test_each_step_locks_no_table_that_it_has_not_asked_for(
     before = [each for each in migrations() if each.version < step.version]
     if not before:
         return
-    for module in (steps_of_program, migrating):
-        monkeypatch.setattr(module, "migrations", lambda: tuple(before))
+    monkeypatch.setattr(steps_of_program, "migrations", lambda: tuple(before))
     migrate(Target(empty_database))
     with psycopg.connect(empty_database) as connection:
         tables = connection.execute(
