@@ -153,9 +153,9 @@ OTHER_THINGS: dict[str, Callable[[Path], object]] = {
     "a folder": lambda path: path.mkdir(),
     "a FIFO": os.mkfifo,
     "a socket": _bind,
-    "has 2 names": _second_name,
-    "a file of 14 bytes": lambda path: path.write_bytes(b"nonsense \xff \n1\n"),
-    "a file of 100 bytes": lambda path: path.write_bytes(b"9" * 100),
+    "has 2 hard links": _second_name,
+    "a process id .14 bytes": lambda path: path.write_bytes(b"nonsense \xff \n1\n"),
+    "a process id .100 bytes": lambda path: path.write_bytes(b"9" * 100),
 }
 
 
@@ -204,7 +204,7 @@ def test_the_file_of_another_user_is_refused(tmp_path: Path) -> None:
     (tmp_path / "pid").write_text("42\n")
     shutil.chown(tmp_path / "pid", "nobody")
 
-    with pytest.raises(ConfigurationError, match=r"of the user with id \d+"):
+    with pytest.raises(ConfigurationError, match=r"to the user with id \d+"):
         Pidfile(tmp_path / "pid")
 
     assert (tmp_path / "pid").read_text() == "42\n"

@@ -155,4 +155,4 @@ def test_a_name_that_is_none_ends_with_2(
 
     reported = capsys.readouterr()
     assert (status, reported.out) == (2, "")
-    assert "no queue name" in reported.err
+    assert "is not a queue name" in reported.err

@@ -40,7 +40,7 @@ def test_only_what_is_paused_can_be_resumed() -> None:
 
 
 def test_a_name_that_is_none_can_not_be_paused() -> None:
-    with pytest.raises(Error, match="no queue name"):
+    with pytest.raises(Error, match="is not a queue name"):
         queues.pause("a*")
 
 
@@ -48,7 +48,7 @@ def test_a_name_that_is_none_can_not_be_paused() -> None:
 @pytest.mark.parametrize("name", ["", "a,b", "a\0b", "\udcff", " a", "q" * 256, "é" * 128])
 def test_a_name_that_is_none_is_one_clear_error_everywhere(name: str) -> None:
     for ask in (queues.pause, queues.resume, queues.size, queues.latency, queues.clear):
-        with pytest.raises(Error, match="no queue name"):
+        with pytest.raises(Error, match="is not a queue name"):
             ask(name)
 
 
