@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import pickle
 import re
 import threading
 from dataclasses import field
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from jobsd.heartbeat.log import HeartbeatLog
 from jobsd.late import dataclass, pattern
 
 
@@ -91,6 +95,14 @@ def test_a_frozen_one_can_t_be_changed(classes: tuple[Any, Any, Any]) -> None:
         del one.x
     assert one.x == 1
     assert not hasattr(one, "__dict__")
+
+
+def test_frozen_ones_are_copied_and_pickled() -> None:
+    beat = HeartbeatLog(1, datetime(2026, 1, 1, tzinfo=UTC), "test", "web-1")
+
+    copies = copy.copy(beat), copy.deepcopy(beat), pickle.loads(pickle.dumps(beat))  # noqa: S301
+
+    assert copies == (beat, beat, beat)
 
 
 def test_wrong_arguments_are_refused(classes: tuple[Any, Any, Any]) -> None:

@@ -54,6 +54,8 @@ def _dataclass(
         methods |= _comparison(made, hashes=frozen)
     if frozen:
         methods |= {"__setattr__": _refuse, "__delattr__": _refuse}
+        if options.get("slots"):
+            methods["__setstate__"] = _restore
     for name, method in methods.items():
         if name not in vars(cls):
             setattr(made, name, method)
@@ -158,3 +160,9 @@ if TYPE_CHECKING:
     from re import compile as pattern
 else:
     dataclass, pattern = _dataclass, _Pattern
+
+
+def _restore(self: object, state: tuple[None, dict[str, object]]) -> None:
+    """Fill a copy: `copy` and `pickle` would set each slot, which is refused."""
+    for name, value in state[1].items():
+        object.__setattr__(self, name, value)
