@@ -239,7 +239,7 @@ def _raise(_: object) -> object:
     [
         (_raise, "the key of unique raised ValueError: no key today"),
         (_long, "longer or other than at most 1000 bytes"),
-        (_set, "is no key: a key is a str"),
+        (_set, "is not a valid key: a key is a str"),
         (_true, "True is not a valid key"),
     ],
 )

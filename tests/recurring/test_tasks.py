@@ -216,7 +216,7 @@ def test_arguments_are_one_value_or_several(args: Any) -> None:
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "a\0b", "a\nb", "\udcff", 7])
 def test_a_key_is_printable_and_not_too_long(key: Any) -> None:
-    with pytest.raises(Error, match="is no key"):
+    with pytest.raises(Error, match="is not a valid key"):
         RecurringTask.schedule(key, **NIGHTLY)
     assert RecurringTask.find_by(key=key) is None
     with pytest.raises(NotFoundError):
