@@ -50,7 +50,7 @@ def test_a_reload_has_ended_when_its_command_has(run: Commands) -> None:
             "duration": tree.wait_event("supervisor.reloaded")["duration"],
         }
         assert not before & {child.pid for child in tree.children()}
-        assert run("reload").stderr.startswith("reloaded in ")
+        assert run("reload").stderr.startswith("the daemon has reloaded in ")
         reported = run("metrics").stdout
         assert _RELOADS % ("done", 2.0) in reported
         assert "jobsd_reload_last_success 1.0\n" in reported
@@ -96,7 +96,9 @@ def test_commands_that_meet_each_have_an_answer(run: Commands) -> None:
         asked = [pool.submit(run, "reload") for _ in range(6)]
         done = [each.result() for each in asked]
 
-        assert [(each.returncode, each.stderr[:9]) for each in done] == [(0, "reloaded ")] * 6
+        assert [(each.returncode, each.stderr[:23]) for each in done] == [
+            (0, "the daemon has reloaded")
+        ] * 6
         assert 1 <= len(tree.events("supervisor.reloaded")) <= 6
 
 
