@@ -102,7 +102,7 @@ def test_a_server_that_was_stopped_below_a_tree_stays_stopped(
 
         stopped = project.run("db", "stop")
         assert stopped.returncode == 0
-        assert f"the daemon (process {tree.process.pid}) goes on without a database" in (
+        assert f"the daemon (process {tree.process.pid}) has no database until" in (
             stopped.stderr
         )
         tree.wait_event("database.unavailable")

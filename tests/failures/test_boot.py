@@ -148,6 +148,7 @@ def test_a_configuration_named_as_the_pidfile_is_refused_and_kept(project: Proje
     done = project.run("start", "--pidfile", "config/queue.yml")
 
     assert done.returncode == 78
-    assert "config/queue.yml can't be used: it is a file of 21 bytes with more" in done.stderr
-    assert "hint: name a file that is not there yet" in done.stderr
+    fault = "config/queue.yml can't be used: it holds more than a process id (21 bytes)"
+    assert fault in done.stderr
+    assert "hint: name a file that does not exist yet" in done.stderr
     assert path.read_text(encoding="ascii") == "import: [trial_jobs]\n"

@@ -22,6 +22,7 @@ asyncpg: Any = import_module("asyncpg")
 pg8000: Any = import_module("pg8000.dbapi")
 pg8000_native: Any = import_module("pg8000.native")
 psycopg2: Any = import_module("psycopg2")
+import_module("psycopg2.extras")
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator

@@ -37,8 +37,9 @@ while True:
     print(n, flush=True)
 """
 BUSY = """
-SELECT FROM pg_stat_activity
+SELECT state, wait_event, query FROM pg_stat_activity
 WHERE datname = current_database() AND pid <> pg_backend_pid()
+    AND backend_type = 'client backend'
     AND state IN ('active', 'idle in transaction')
 """
 STORED = """
@@ -59,14 +60,17 @@ READY = "SELECT count(*) FROM jobsd.ready_executions"
 def test_an_enqueuer_that_is_killed_has_stored_all_or_none(
     target: Target, session: Session, way: str, after: int
 ) -> None:
+    def busy() -> list[tuple[object, ...]]:
+        return session.connection.execute(BUSY).fetchall()
+
     command = [sys.executable, "-c", PROGRAM, target.url, way, str(MANY)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as program:
         assert program.stdout is not None
         done = [int(program.stdout.readline()) for _ in range(after)]
-        wait_until(lambda: session.connection.execute(BUSY).fetchall(), 30)
+        wait_until(busy, 30)
         program.kill()
         done += map(int, program.stdout.read().split())
-    wait_until(lambda: not session.connection.execute(BUSY).fetchall(), 30)
+    wait_until(lambda: not busy(), 30, busy)
 
     stored = dict(session.connection.execute(STORED).fetchall())
     assert set(stored.values()) == {MANY}

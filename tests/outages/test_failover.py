@@ -124,5 +124,5 @@ def test_a_standby_is_checked_and_said_to_be_one(tmp_path: Path) -> None:
         findings = {each["subject"]: each for each in said}
 
     assert findings["version"]["level"] == "FAIL"
-    assert "this is a standby, which only reads" in findings["version"]["message"]
+    assert "this is a standby, which refuses all changes" in findings["version"]["message"]
     assert "add target_session_attrs=read-write" in findings["database"]["message"]

@@ -107,7 +107,7 @@ def test_jobs_of_a_new_class_wait_through_a_deploy_and_its_rollback(
     assert query(SPENT) == []
     assert [(len(ran("new novel")),)] == query(ENQUEUED)
     assert not ran("old novel")
-    assert "knows the class 'trial_jobs.novel'" in shown.stdout
+    assert "knows class 'trial_jobs.novel'" in shown.stdout
     assert "ready jobs of 'trial_jobs.novel' in queue 'default'" in doctor
 
 

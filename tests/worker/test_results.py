@@ -308,7 +308,7 @@ def test_a_job_that_waits_is_warned() -> None:
 
     with (
         running(CurrentJob(1, 1, "default", "any")),
-        pytest.warns(RuntimeWarning, match="holds its thread meanwhile"),
+        pytest.warns(RuntimeWarning, match="keeps its thread"),
     ):
         waiting._checked(EnqueuedJob(7, "ready"), None)
 
