@@ -57,7 +57,9 @@ def written(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:  # noqa: ANN
     if not kwargs:
         return items
     keywords = {
-        write(key, "the name of an argument"): write(value, f"argument {key!r}")
+        key if key.isidentifier() else write(key, "the name of an argument"): write(
+            value, f"argument {key!r}"
+        )
         for key, value in kwargs.items()
     }
     # Alone they are the object itself, as long as it can't be taken for a tagged value.

@@ -118,13 +118,16 @@ def _enqueue_alone(session: Session, job: Draft) -> EnqueuedJob:
         return enqueue(session.connection, session.target.schema, job)
     try:
         # A unique one that is the first, as most are, is stored by one plain statement.
-        rows = job.unique and session.fetch_prepared(
+        first = job.unique and session.fetch_prepared(
             STATEMENTS["unique_at_once"], job.columns() | job.unique._asdict()
         )
-        (row,) = rows or session.fetch_prepared(*request(job, always=False))
+        if not first:
+            (row,) = session.fetch_prepared(*request(job, always=False))
+            return reported(job, row)
     except (psycopg.Error, UnicodeEncodeError) as error:
         raise refusal(error, doubtful=True) from error
-    return reported(job, row)
+    _report(job, first[0][0], "ready")
+    return EnqueuedJob(first[0][0], "ready", job.class_name)
 
 
 def _is_decided(job: Draft) -> bool:

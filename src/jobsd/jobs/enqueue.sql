@@ -139,8 +139,6 @@ SELECT id, id, priority, queue_name
 FROM job
 RETURNING
     job_id,
-    'ready',
-    false,
     CASE
         WHEN EXISTS (SELECT FROM jobsd.sleepers WHERE kind = 'worker')
             THEN pg_notify('jobsd.wake', 'ready ' || queue_name)
