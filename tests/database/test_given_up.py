@@ -102,7 +102,7 @@ def test_what_is_given_up_ends_on_the_server(
             slow.fetch(_SLEEP)
 
         assert watch.took() < _DEADLINE_S + 0.2
-        wait_until(lambda: _busy(session) == 0)
+        wait_until(lambda: _busy(session) == 0, 2)
 
 
 def test_what_is_given_up_in_a_pipeline_ends_on_the_server(
@@ -112,7 +112,7 @@ def test_what_is_given_up_in_a_pipeline_ends_on_the_server(
         with pytest.raises(psycopg.OperationalError):
             slow.fetch_together([(_COUNT, _NOTHING), (_SLEEP, _NOTHING), (_COUNT, _NOTHING)])
 
-        wait_until(lambda: _busy(session) == 0)
+        wait_until(lambda: _busy(session) == 0, 2)
 
 
 def test_what_is_given_up_in_a_pipeline_says_so(target: Target) -> None:
@@ -230,7 +230,7 @@ def test_however_often_we_try_others_can_connect(
             ):
                 slow.fetch(_COUNT)
 
-        wait_until(lambda: _busy(session) == 0)
+        wait_until(lambda: _busy(session) == 0, 2)
         ended = f"SELECT count(*) <= 4 FROM pg_stat_activity WHERE datname = '{name}'"
         wait_until(lambda: session.fetch(Statement("few", ended)) == [(True,)])
 
