@@ -21,6 +21,7 @@ import psycopg
 import pytest
 from psycopg import conninfo, sql
 
+from harness.event_recorder import EventRecorder
 from jobsd.database.connection import Session, Target
 from jobsd.database.migrate import migrate
 from jobsd.instruments.kept import KEPT
@@ -240,6 +241,13 @@ def context() -> Context:
     scoreboard = Scoreboard()
     scoreboard.entries[0].take("worker", "worker-1")
     return Context(scoreboard, scoreboard.entries[0], "worker-1")
+
+
+@pytest.fixture
+def recorder() -> Iterator[EventRecorder]:
+    """Record events of this process until the end of the test."""
+    with contextlib.closing(EventRecorder()) as recorder:
+        yield recorder
 
 
 @pytest.fixture

@@ -7,13 +7,14 @@ from __future__ import annotations
 import contextlib
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
 from psycopg import errors
 
 from database.pgbouncer import pgbouncer
+from harness.event_recorder import Emitted, EventRecorder, names
 from jobs.ways import note
 from jobsd.clock import monotonic
 from jobsd.configuration.target import Database
@@ -24,7 +25,6 @@ from jobsd.database.connection import Target
 from jobsd.database.migrate import migrate
 from jobsd.database.schema_locks import changed_tables
 from jobsd.database.steps import Migration, migrations
-from jobsd.instruments.events import EVENTS, subscribe
 from jobsd.jobs import client
 from jobsd.jobs.client import Client
 from jobsd.processes.scoreboard import Scoreboard
@@ -98,16 +98,10 @@ def _be_impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(schema_locks, "PAUSE_S", 0.1)
 
 
-@contextlib.contextmanager
-def _hearing() -> Generator[list[tuple[str, dict[str, Any]]]]:
-    """The events of the database meanwhile."""
-    reported: list[tuple[str, dict[str, Any]]] = []
-    names = [name for name in EVENTS if name.startswith(("database.", "schema."))]
-    stop = subscribe(lambda event, facts: reported.append((event.name, facts)), names=names)
-    try:
-        yield reported
-    finally:
-        stop()
+@pytest.fixture
+def reported(recorder: EventRecorder) -> Emitted:
+    """The events of the database and its tables."""
+    return recorder.events("database.", "schema.")
 
 
 @contextlib.contextmanager
@@ -179,12 +173,12 @@ def test_a_migration_does_not_try_for_ever(
     " outage.",
 )
 def test_a_start_that_can_not_migrate_leaves_it_to_its_monitor(
-    old: Target, monkeypatch: pytest.MonkeyPatch
+    old: Target, monkeypatch: pytest.MonkeyPatch, reported: Emitted
 ) -> None:
     _be_impatient(monkeypatch)
     scoreboard = Scoreboard()
 
-    with _reader(old, "jobs"), _hearing() as reported:
+    with _reader(old, "jobs"):
         assert _prepare(Database(old), scoreboard) == LATER
 
     ((name, facts),) = reported
@@ -199,19 +193,18 @@ def test_a_start_that_can_not_migrate_leaves_it_to_its_monitor(
     " is released.",
 )
 def test_a_monitor_that_can_not_migrate_reports_it_once_and_tries_again(
-    old: Target, monkeypatch: pytest.MonkeyPatch
+    old: Target, monkeypatch: pytest.MonkeyPatch, reported: Emitted
 ) -> None:
     _be_impatient(monkeypatch)
     monkeypatch.setattr(schema, "AGAIN_S", 0.0)
     ours = Schema(old)
 
-    with _hearing() as reported:
-        with _reader(old, "jobs"):
-            assert not ours.ready(lambda: None)
-            assert not ours.ready(lambda: None)
-        assert ours.ready(lambda: None)
+    with _reader(old, "jobs"):
+        assert not ours.ready(lambda: None)
+        assert not ours.ready(lambda: None)
+    assert ours.ready(lambda: None)
 
-    assert [name for name, _ in reported] == [
+    assert names(reported) == [
         "database.migration_blocked",
         "schema.outdated",
         "database.migrated",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -10,15 +10,14 @@ from cut_sessions import HOW, CutSessions, cutting, points, work_until
 from harness.job_rows import make_jobs
 from jobs import placed
 from jobsd.dispatcher import lost_walk
-from jobsd.instruments.events import subscribe
 from jobsd.processes.process import WAITED_OUT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from harness.event_recorder import Emitted, EventRecorder
     from jobsd.database.connection import Target
     from jobsd.dispatcher.dispatcher import Dispatcher
-    from jobsd.instruments.events import Event
     from rows_of_limits import Table
 
     from .conftest import Make
@@ -38,16 +37,9 @@ def way(target: Target) -> Iterator[CutSessions]:
 
 
 @pytest.fixture
-def reported() -> Iterator[dict[str, list[int]]]:
-    """The jobs of which it was reported, by event, as often as that was."""
-    heard: dict[str, list[int]] = {"jobs.discarded": [], "jobs.lost": []}
-
-    def note(event: Event, facts: dict[str, Any]) -> None:
-        heard[event.name] += facts["job_ids"]
-
-    end = subscribe(note, names=[*heard])
-    yield heard
-    end()
+def reported(recorder: EventRecorder) -> Emitted:
+    """What was reported of jobs that ended without a run."""
+    return recorder.events("jobs.discarded", "jobs.lost")
 
 
 @pytest.fixture(autouse=True)
@@ -105,18 +97,25 @@ def test_a_session_that_ends_anywhere_leaves_nothing_undone(  # noqa: PLR0917 - 
     make: Make,
     table: Table,
     way: CutSessions,
-    reported: dict[str, list[int]],
+    reported: Emitted,
 ) -> None:
     dispatcher, _ = make(url=way.url)
     dispatcher.disconnect()
     for at in points(way, every, how):
         work = Work(table)
-        for each in reported.values():
-            each.clear()
+        reported.clear()
 
         _work(dispatcher, work)
 
-        assert reported == work.reported, (how, at)
+        assert _jobs_of(reported) == work.reported, (how, at)
+
+
+def _jobs_of(reported: Emitted) -> dict[str, list[int]]:
+    """Return the jobs of each event, as often as they were reported."""
+    jobs: dict[str, list[int]] = {"jobs.discarded": [], "jobs.lost": []}
+    for name, facts in reported:
+        jobs[name] += facts["job_ids"]
+    return jobs
 
 
 @pytest.mark.failure(

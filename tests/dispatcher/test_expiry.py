@@ -11,15 +11,13 @@ import pytest
 from harness.job_rows import places
 from jobs import placed
 from jobsd.database.connection import Session
-from jobsd.instruments.events import subscribe
 from jobsd.jobs import discards, expirations, queues
 from rows_of_limits import Table
 from rows_of_limits import turn as _turn
 from waiting import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
+    from harness.event_recorder import EventRecorder
     from jobsd.database.connection import Target
 
     from .conftest import Make
@@ -38,11 +36,8 @@ def _enqueue(table: Table, key: str | None = None, **options: object) -> int:
 
 
 @pytest.fixture
-def heard() -> Iterator[list[dict[str, Any]]]:
-    found: list[dict[str, Any]] = []
-    end = subscribe(lambda _, facts: found.append(facts), names=["jobs.discarded"])
-    yield found
-    end()
+def heard(recorder: EventRecorder) -> list[dict[str, Any]]:
+    return recorder.facts("jobs.discarded")
 
 
 @pytest.mark.parametrize("keep", [True, False])

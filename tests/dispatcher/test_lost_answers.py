@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
 
+from harness.event_recorder import Emitted, EventRecorder, names
 from harness.job_rows import make_jobs
 from jobsd.dispatcher import lost_walk
-from jobsd.instruments.events import subscribe
 from lost_answers import losing
 from rows_of_limits import turn as _turn
 
@@ -19,26 +19,15 @@ if TYPE_CHECKING:
 
     from jobsd.database.connection import Target
     from jobsd.dispatcher.dispatcher import Dispatcher
-    from jobsd.instruments.events import Event
     from lost_answers import LostAnswers
     from rows_of_limits import Table
 
     from .conftest import Make
 
-Heard = list[tuple[str, list[int]]]
-
 
 @pytest.fixture
-def heard() -> Iterator[Heard]:
-    found: Heard = []
-    names = ["jobs.discarded", "jobs.lost"]
-
-    def note(event: Event, facts: dict[str, Any]) -> None:
-        found.append((event.name, facts["job_ids"]))
-
-    end = subscribe(note, names=names)
-    yield found
-    end()
+def heard(recorder: EventRecorder) -> Emitted:
+    return recorder.events("jobs.discarded", "jobs.lost")
 
 
 @pytest.fixture
@@ -69,7 +58,7 @@ def _expire(table: Table) -> int:
     "The dispatcher asks the server what became of it, and reports once what it discarded.",
 )
 def test_expired_jobs_are_reported_once(
-    make: Make, table: Table, way: LostAnswers, heard: Heard, *, keep: bool
+    make: Make, table: Table, way: LostAnswers, heard: Emitted, *, keep: bool
 ) -> None:
     dispatcher, context = make(url=way.url, keep=keep)
     job = _expire(table)
@@ -80,13 +69,13 @@ def test_expired_jobs_are_reported_once(
     _turn(dispatcher)
     _turn(dispatcher)
 
-    assert heard == [("jobs.discarded", [job])]
+    assert _jobs_of(heard) == [("jobs.discarded", [job])]
     queue = context.entry.queue("default")
     assert (queue.outcome("discarded"), queue.outcome("expired")) == (1, 1)
 
 
 def test_a_discard_of_which_nothing_is_left_is_not_reported(
-    make: Make, table: Table, way: LostAnswers, heard: Heard
+    make: Make, table: Table, way: LostAnswers, heard: Emitted
 ) -> None:
     dispatcher, _ = make(url=way.url)
     _expire(table)
@@ -97,14 +86,14 @@ def test_a_discard_of_which_nothing_is_left_is_not_reported(
     dispatcher.connect()
     _turn(dispatcher)
 
-    assert [name for name, _ in heard if name == "jobs.discarded"] == []
+    assert "jobs.discarded" not in names(heard)
 
 
 def test_a_lost_job_is_reported_once(
     make: Make,
     table: Table,
     way: LostAnswers,
-    heard: Heard,
+    heard: Emitted,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(lost_walk, "START_S", 0.0)
@@ -119,4 +108,8 @@ def test_a_lost_job_is_reported_once(
     _turn(dispatcher)
     _turn(dispatcher)
 
-    assert heard == [("jobs.lost", [job])]
+    assert _jobs_of(heard) == [("jobs.lost", [job])]
+
+
+def _jobs_of(heard: Emitted) -> list[tuple[str, list[int]]]:
+    return [(name, facts["job_ids"]) for name, facts in heard]

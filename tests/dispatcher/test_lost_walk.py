@@ -13,12 +13,10 @@ from jobsd.database.commits import Commits
 from jobsd.database.connection import Session
 from jobsd.dispatcher import lost_walk
 from jobsd.dispatcher.lost_walk import LostWalk
-from jobsd.instruments import events
 from jobsd.jobs import lost
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
+    from harness.event_recorder import EventRecorder
     from jobsd.database.connection import Target
 
     from .conftest import Make
@@ -36,12 +34,9 @@ def _in_small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def walked() -> Iterator[list[dict[str, Any]]]:
+def walked(recorder: EventRecorder) -> list[dict[str, Any]]:
     """The events of walks that have ended."""
-    heard: list[dict[str, Any]] = []
-    end = events.subscribe(lambda _, facts: heard.append(facts), names=["jobs.walked"])
-    yield heard
-    end()
+    return recorder.facts("jobs.walked")
 
 
 def _walk(session: Session, walker: int) -> LostWalk:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import jobsd
+from harness.event_recorder import Emitted, EventRecorder, names
 from jobsd.errors import Error
 from jobsd.instruments import events, hooks
 from jobsd.instruments.hooks import Process
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 
 PROCESS = Process("worker", "worker-1", 42, "web-1", 7)
 
-Reported = list[tuple[str, dict[str, Any]]]
-
 
 @pytest.fixture(autouse=True)
 def forget() -> Iterator[None]:
@@ -30,12 +29,9 @@ def forget() -> Iterator[None]:
 
 
 @pytest.fixture
-def reported() -> Iterator[Reported]:
+def reported(recorder: EventRecorder) -> Emitted:
     """All events, as the log would hear them."""
-    heard: Reported = []
-    end = events.subscribe(lambda event, facts: heard.append((event.name, facts)))
-    yield heard
-    end()
+    return recorder.events()
 
 
 def test_a_hook_is_called_with_the_process() -> None:
@@ -47,7 +43,7 @@ def test_a_hook_is_called_with_the_process() -> None:
     assert called == [PROCESS]
 
 
-def test_a_hook_that_takes_nothing_is_given_nothing(reported: Reported) -> None:
+def test_a_hook_that_takes_nothing_is_given_nothing(reported: Emitted) -> None:
     called: list[str] = []
 
     @jobsd.on_start
@@ -109,7 +105,7 @@ def test_a_hook_may_be_a_coroutine() -> None:
 @pytest.mark.behaviour(35)
 @pytest.mark.parametrize("error", [ValueError("no"), SystemExit(3), KeyboardInterrupt()])
 def test_what_a_hook_raises_is_logged_and_the_next_is_called(
-    error: BaseException, reported: Reported
+    error: BaseException, reported: Emitted
 ) -> None:
     called: list[Process] = []
 
@@ -159,17 +155,17 @@ def test_a_misspelt_event_is_refused_with_the_nearest() -> None:
         jobsd.on_event("job.fail")
 
 
-def test_an_event_hook_that_raises_is_logged_once(reported: Reported) -> None:
+def test_an_event_hook_that_raises_is_logged_once(reported: Emitted) -> None:
     @jobsd.on_event()
     def fails(event: Event, _facts: dict[str, Any]) -> None:
         raise ValueError(event.name)
 
     events.emit("job.started", job_id=1)
 
-    assert [name for name, _ in reported] == ["job.started", "hook.failed"]
+    assert names(reported) == ["job.started", "hook.failed"]
 
 
-def test_what_an_event_hook_does_to_the_facts_nobody_else_sees(reported: Reported) -> None:
+def test_what_an_event_hook_does_to_the_facts_nobody_else_sees(reported: Emitted) -> None:
     @jobsd.on_event("job.started")
     def spoil(_event: Event, facts: dict[str, Any]) -> None:
         facts.clear()
@@ -217,7 +213,7 @@ def test_an_error_from_another_process_keeps_its_type_and_message() -> None:
     assert [(type(each), str(each)) for each in heard] == [(jobsd.ThreadError, "KeyError: 'x'")]
 
 
-def test_what_another_process_passes_on_is_not_logged_again(reported: Reported) -> None:
+def test_what_another_process_passes_on_is_not_logged_again(reported: Emitted) -> None:
     events.pass_on("process.replaced", {})
 
     assert reported == []

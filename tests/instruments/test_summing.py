@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from jobsd.instruments import logs
-from jobsd.instruments.events import emit, subscribe
+from jobsd.instruments.events import emit
 from jobsd.instruments.summing import KINDS_MAX, LINES_MAX
 from waiting import wait_until
 
 if TYPE_CHECKING:
+    from harness.event_recorder import EventRecorder
     from instruments.readable_log import Log
 
 
@@ -106,12 +107,10 @@ def test_who_wants_all_gets_all(log: Log) -> None:
     assert len(log.lines()) == 100
 
 
-def test_hooks_hear_of_each(log: Log) -> None:
-    heard: list[int] = []
-    stop = subscribe(lambda _, facts: heard.append(facts["job_id"]), names=("job.failed",))
+def test_hooks_hear_of_each(log: Log, recorder: EventRecorder) -> None:
+    heard = recorder.facts("job.failed")
 
     _fail(500)
-    stop()
 
     assert len(heard) == 500
     assert len(log.lines()) == LINES_MAX

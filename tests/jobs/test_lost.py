@@ -12,15 +12,13 @@ from harness.job_rows import assert_only_job_is, places
 from jobs.placed import block, claim, enqueue, fail
 from jobsd.database.commits import Commits
 from jobsd.errors import RefusedError
-from jobsd.instruments import events
 from jobsd.jobs import inspect, listing, lost
 from jobsd.jobs.discards import discard, discard_all
 from jobsd.jobs.failed import retry, retry_all
 from waiting import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
+    from harness.event_recorder import EventRecorder
     from jobsd.database.connection import Session, Target
 
 pytestmark = pytest.mark.usefixtures("default_client")
@@ -47,12 +45,9 @@ _MOVES = (_READY_TO_CLAIMED, _CLAIMED_TO_SCHEDULED, _SCHEDULED_TO_FAILED, _FAILE
 
 
 @pytest.fixture
-def reported() -> Iterator[list[dict[str, Any]]]:
+def reported(recorder: EventRecorder) -> list[dict[str, Any]]:
     """What was told of lost jobs."""
-    heard: list[dict[str, Any]] = []
-    end = events.subscribe(lambda _, facts: heard.append(facts), names=["jobs.lost"])
-    yield heard
-    end()
+    return recorder.facts("jobs.lost")
 
 
 def _lose(session: Session, *job_ids: int) -> list[int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,26 +13,21 @@ from jobsd.jobs import client, discards, failed, queues, retention
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from harness.event_recorder import Emitted, EventRecorder
     from jobsd.database.connection import Session, Target
-
-Reported = list[tuple[str, dict[str, Any]]]
 
 pytestmark = pytest.mark.behaviour(88)
 
 
 @pytest.fixture
-def reported(target: Target) -> Iterator[Reported]:
+def reported(target: Target, recorder: EventRecorder) -> Iterator[Emitted]:
     """All events but those of enqueues."""
     client.configure(client=client.Client(target))
-    heard: Reported = []
-    names = [name for name in events.EVENTS if "enqueued" not in name]
-    end = events.subscribe(lambda event, facts: heard.append((event.name, facts)), names=names)
-    yield heard
-    end()
+    yield recorder.events(*(name for name in events.EVENTS if "enqueued" not in name))
     client.configure()
 
 
-def test_a_retry_is_reported_with_the_jobs(reported: Reported, session: Session) -> None:
+def test_a_retry_is_reported_with_the_jobs(reported: Emitted, session: Session) -> None:
     jobs = [enqueue(), enqueue()]
     fail(session, *jobs)
 
@@ -42,7 +37,7 @@ def test_a_retry_is_reported_with_the_jobs(reported: Reported, session: Session)
 
 
 def test_a_discard_is_reported_with_the_jobs_and_how_many_it_unblocks(
-    reported: Reported, session: Session
+    reported: Emitted, session: Session
 ) -> None:
     first, second = enqueue(key="a"), enqueue(key="a")
     block(session, second)
@@ -56,7 +51,7 @@ def test_a_discard_is_reported_with_the_jobs_and_how_many_it_unblocks(
 
 
 def test_a_pause_and_a_resume_are_reported_with_queue_reason_and_who(
-    reported: Reported,
+    reported: Emitted,
 ) -> None:
     queues.pause("mail", "moving", by="me@here")
     queues.resume("mail")
@@ -68,7 +63,7 @@ def test_a_pause_and_a_resume_are_reported_with_queue_reason_and_who(
     ]
 
 
-def test_a_clearing_is_reported_with_its_size(reported: Reported) -> None:
+def test_a_clearing_is_reported_with_its_size(reported: Emitted) -> None:
     enqueue()
     enqueue()
 
@@ -78,7 +73,7 @@ def test_a_clearing_is_reported_with_its_size(reported: Reported) -> None:
 
 
 def test_the_clearing_of_what_has_finished_is_reported(
-    reported: Reported, session: Session
+    reported: Emitted, session: Session
 ) -> None:
     enqueue()
     queues.clear("mail")

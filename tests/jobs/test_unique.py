@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
+from harness.event_recorder import EventRecorder, names
 from jobs import placed
 from jobsd.errors import DuplicateError, RefusedError
 from jobsd.jobs import discards, failed, unique
@@ -341,10 +342,6 @@ def test_events_say_what_became_of_an_enqueue(events: Callable[[], list[str]]) -
 
 
 @pytest.fixture
-def events() -> Any:
-    from jobsd.instruments import events as bus
-
-    seen: list[str] = []
-    unsubscribe = bus.subscribe(lambda event, _facts: seen.append(event.name))
-    yield lambda: seen
-    unsubscribe()
+def events(recorder: EventRecorder) -> Any:
+    emitted = recorder.events()
+    return lambda: names(emitted)

@@ -13,6 +13,15 @@ SHORT = 300
 """A shorter body, as a syntax tree (about three lines), may be the same by chance."""
 STARTS_ITS_OWN = ["tests/system/test_log_file.py"]
 """It needs what is printed apart from what is logged."""
+SUBSCRIBE = {
+    "tests/harness/event_recorder.py",
+    "tests/harness/stub_program.py",  # prints events, as a program of its own
+    "tests/instruments/test_events.py",  # what `subscribe` itself does
+    "tests/instruments/test_hooks.py",
+    "tests/processes/test_outage.py",  # in a process that it forks
+    "tests/scheduler/test_lost_answers.py",  # loses an answer when an event comes
+    "tests/worker/test_events.py",  # in which thread an event is emitted
+}
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -78,6 +87,12 @@ def test_one_class_reads_the_events_of_a_log() -> None:
     ]
 
     assert reading == ["tests/harness/event_log.py"]
+
+
+def test_events_are_recorded_by_one_class() -> None:
+    subscribing = {path for path, module in _modules() if _calls(module, "subscribe")}
+
+    assert subscribing == SUBSCRIBE
 
 
 def test_no_helper_is_written_in_two_files() -> None:

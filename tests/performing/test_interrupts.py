@@ -16,7 +16,6 @@ import pytest
 
 from jobsd.clock import monotonic
 from jobsd.errors import Error, InterruptError, TimeLimitExceeded
-from jobsd.instruments.events import subscribe
 from jobsd.instruments.line_handler import LineHandler
 from jobsd.instruments.printed import Printed
 from jobsd.jobs import arguments, interrupts, time_limits
@@ -31,6 +30,7 @@ from waiting import wait_until
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from harness.event_recorder import Emitted, EventRecorder
     from jobsd.processes.entry import ScoreboardEntry
 
 noted: list[object] = []
@@ -167,12 +167,8 @@ def pool(entry: ScoreboardEntry) -> Iterator[Pool]:
 
 
 @pytest.fixture
-def heard() -> Iterator[list[tuple[str, dict[str, Any]]]]:
-    events: list[tuple[str, dict[str, Any]]] = []
-    names = ["thread.failed", "job.interrupted"]
-    end = subscribe(lambda event, facts: events.append((event.name, facts)), names=names)
-    yield events
-    end()
+def heard(recorder: EventRecorder) -> Emitted:
+    return recorder.events("thread.failed", "job.interrupted")
 
 
 def claimed(job_id: int, name: str, *args: object) -> ClaimedJob:
@@ -195,7 +191,7 @@ def collect(pool: Pool, count: int) -> list[Run]:
 def test_a_job_whose_time_is_over_fails_with_the_stack_of_where_it_stood(
     body: Any,
     pool: Pool,
-    heard: list[tuple[str, dict[str, Any]]],
+    heard: Emitted,
 ) -> None:
     post(pool, claimed(1, body.definition.name), claimed(2, note.definition.name, "next"))
 
@@ -296,7 +292,7 @@ def test_what_comes_in_a_shield_comes_at_the_end_of_the_outermost(pool: Pool) ->
 def test_many_random_limits_around_the_length_of_jobs_strike_nothing_else(
     within_s: float,
     pool: Pool,
-    heard: list[tuple[str, dict[str, Any]]],
+    heard: Emitted,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(log, "handlers", [QuietHandler()])

@@ -19,6 +19,7 @@ from waiting import Stopwatch
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from harness.event_recorder import EventRecorder
     from jobsd import Process
 
 
@@ -68,12 +69,9 @@ def forget() -> Iterator[None]:
 
 
 @pytest.fixture
-def failures() -> Iterator[list[dict[str, Any]]]:
+def failures(recorder: EventRecorder) -> list[dict[str, Any]]:
     """What was told of hooks that have failed."""
-    heard: list[dict[str, Any]] = []
-    end = events.subscribe(lambda _event, facts: heard.append(facts), names=["hook.failed"])
-    yield heard
-    end()
+    return recorder.facts("hook.failed")
 
 
 def life(kind: str, notes: list[str], line: HookLine | None = None) -> Context:

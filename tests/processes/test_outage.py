@@ -14,7 +14,8 @@ from jobsd.processes.outage import PAUSE_MAX_S, PAUSE_MIN_S, Outage, begin
 from jobsd.processes.scoreboard import Scoreboard
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from harness.event_recorder import Emitted, EventRecorder
+
 
 LOST = psycopg.OperationalError("the server\n  went away")
 
@@ -25,15 +26,8 @@ def scoreboard() -> Scoreboard:
 
 
 @pytest.fixture
-def reported() -> Iterator[list[tuple[str, Any]]]:
-    heard: list[tuple[str, Any]] = []
-
-    def hear(event: Event, facts: dict[str, Any]) -> None:
-        heard.append((event.name, facts.get("error")))
-
-    end = subscribe(hear)
-    yield heard
-    end()
+def reported(recorder: EventRecorder) -> Emitted:
+    return recorder.events()
 
 
 def _process(scoreboard: Scoreboard, name: str) -> Outage:
@@ -42,6 +36,10 @@ def _process(scoreboard: Scoreboard, name: str) -> Outage:
     entry.take("worker", name)
     entry.row_id = entry.index + 1
     return Outage(scoreboard, entry)
+
+
+def _errors(reported: Emitted) -> list[tuple[str, Any]]:
+    return [(name, facts.get("error")) for name, facts in reported]
 
 
 def _suffer(*outages: Outage) -> None:
@@ -54,7 +52,7 @@ LOST_AND_BACK = [("database.unavailable", "the server went away"), ("database.av
 
 
 def test_outages_are_counted_and_how_long_they_last(
-    scoreboard: Scoreboard, reported: list[tuple[str, Any]]
+    scoreboard: Scoreboard, reported: Emitted
 ) -> None:
     one, other = _process(scoreboard, "one"), _process(scoreboard, "other")
     for times in (1, 2):
@@ -70,21 +68,21 @@ def test_outages_are_counted_and_how_long_they_last(
 
 
 def test_the_first_to_fail_and_the_last_to_recover_report_it(
-    scoreboard: Scoreboard, reported: list[tuple[str, Any]]
+    scoreboard: Scoreboard, reported: Emitted
 ) -> None:
     one, other = _process(scoreboard, "one"), _process(scoreboard, "other")
     one.over()
 
     _suffer(one, other)
     one.over()
-    assert reported == LOST_AND_BACK[:1]
+    assert _errors(reported) == LOST_AND_BACK[:1]
     other.over()
 
-    assert reported == LOST_AND_BACK
+    assert _errors(reported) == LOST_AND_BACK
 
 
 def test_the_outage_of_a_process_that_died_meanwhile_is_reported_by_the_others(
-    scoreboard: Scoreboard, reported: list[tuple[str, Any]]
+    scoreboard: Scoreboard, reported: Emitted
 ) -> None:
     one, other = _process(scoreboard, "one"), _process(scoreboard, "other")
     one.over()
@@ -94,7 +92,7 @@ def test_the_outage_of_a_process_that_died_meanwhile_is_reported_by_the_others(
 
     one.over()
 
-    assert reported == LOST_AND_BACK
+    assert _errors(reported) == LOST_AND_BACK
 
 
 def test_an_entry_is_used_again_without_the_outage_of_the_dead(scoreboard: Scoreboard) -> None:
@@ -108,21 +106,21 @@ def test_an_entry_is_used_again_without_the_outage_of_the_dead(scoreboard: Score
 
 
 def test_one_that_was_met_before_the_start_is_ended_by_whoever_reaches_the_database(
-    scoreboard: Scoreboard, reported: list[tuple[str, Any]]
+    scoreboard: Scoreboard, reported: Emitted
 ) -> None:
     begin(scoreboard, LOST)
     one = _process(scoreboard, "one")
 
     one.over()
 
-    assert reported == [
+    assert _errors(reported) == [
         ("database.awaited", "the server went away"),
         ("database.available", None),
     ]
 
 
 def test_a_process_that_has_no_database_does_not_call_it_back(
-    scoreboard: Scoreboard, reported: list[tuple[str, Any]]
+    scoreboard: Scoreboard, reported: Emitted
 ) -> None:
     begin(scoreboard, LOST)
     one = _process(scoreboard, "one")
@@ -130,7 +128,7 @@ def test_a_process_that_has_no_database_does_not_call_it_back(
 
     one.over()
 
-    assert reported == [("database.awaited", "the server went away")]
+    assert _errors(reported) == [("database.awaited", "the server went away")]
 
 
 def test_it_is_tried_again_at_once_and_then_within_a_second(scoreboard: Scoreboard) -> None:
@@ -162,7 +160,7 @@ WELL = [
 )
 @pytest.mark.parametrize("error", ILL, ids=lambda error: type(error).__name__)
 def test_what_the_server_suffers_from_is_an_outage_at_once(
-    scoreboard: Scoreboard, reported: list[tuple[str, Any]], error: psycopg.Error
+    scoreboard: Scoreboard, reported: Emitted, error: psycopg.Error
 ) -> None:
     one = _process(scoreboard, "one")
     one.over()
@@ -170,12 +168,15 @@ def test_what_the_server_suffers_from_is_an_outage_at_once(
     one.note(error)
     one.over()
 
-    assert reported == [("database.unavailable", str(error)), ("database.available", None)]
+    assert _errors(reported) == [
+        ("database.unavailable", str(error)),
+        ("database.available", None),
+    ]
 
 
 @pytest.mark.parametrize("error", WELL, ids=lambda error: type(error).__name__)
 def test_a_connection_that_was_cut_once_is_no_outage(
-    scoreboard: Scoreboard, reported: list[tuple[str, Any]], error: psycopg.Error
+    scoreboard: Scoreboard, reported: Emitted, error: psycopg.Error
 ) -> None:
     one = _process(scoreboard, "one")
     one.over()
@@ -183,7 +184,7 @@ def test_a_connection_that_was_cut_once_is_no_outage(
     assert one.note(error) == 0.0
     one.over()
 
-    assert reported == [("database.reconnected", str(error))]
+    assert _errors(reported) == [("database.reconnected", str(error))]
 
 
 def test_what_fails_now_and_then_is_tried_as_seldom_as_what_fails_always(

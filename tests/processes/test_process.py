@@ -5,18 +5,18 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
 
-from jobsd.instruments.events import Event, subscribe
+from harness.event_recorder import Emitted, EventRecorder, names
 from jobsd.processes.entry import UP
 from jobsd.processes.process import QUIET, listen_to_signals, run
 from waiting import Stopwatch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from jobsd.processes.context import Context
 
@@ -65,15 +65,8 @@ class Loop:
 
 
 @pytest.fixture
-def events() -> Iterator[list[str]]:
-    reported: list[str] = []
-
-    def hear(event: Event, _facts: dict[str, Any]) -> None:
-        reported.append(event.name)
-
-    end = subscribe(hear)
-    yield reported
-    end()
+def events(recorder: EventRecorder) -> Emitted:
+    return recorder.events()
 
 
 def fails(error: Exception) -> Callable[[], None]:
@@ -87,7 +80,7 @@ LOST = psycopg.OperationalError("the server went away")
 
 
 def test_a_process_connects_polls_stops_and_says_goodbye(
-    context: Context, events: list[str]
+    context: Context, events: Emitted
 ) -> None:
     loop = Loop(context)
 
@@ -95,7 +88,7 @@ def test_a_process_connects_polls_stops_and_says_goodbye(
 
     assert status == 0
     assert loop.calls == ["connect", "poll", "stop", "poll", "farewell"]
-    assert events == ["process.started", "process.stopped"]
+    assert names(events) == ["process.started", "process.stopped"]
     assert context.entry.state == UP
 
 
@@ -121,7 +114,7 @@ def test_it_works_on_until_its_loop_may_go(context: Context) -> None:
 
 
 def test_an_outage_is_waited_out_and_reported_once_at_each_end(
-    context: Context, events: list[str]
+    context: Context, events: Emitted
 ) -> None:
     loop = Loop(context, lambda: None, fails(LOST), fails(LOST))
 
@@ -130,7 +123,7 @@ def test_an_outage_is_waited_out_and_reported_once_at_each_end(
     again = ["disconnect", "connect"]
     assert loop.calls[:8] == ["connect", "poll", "poll", *again, "poll", *again]
     assert context.entry.database_down == context.scoreboard.outage_since_ns == 0
-    assert events == [
+    assert names(events) == [
         "process.started",
         "database.unavailable",
         "database.available",
@@ -139,23 +132,23 @@ def test_an_outage_is_waited_out_and_reported_once_at_each_end(
 
 
 def test_a_database_that_was_never_there_is_waited_for(
-    context: Context, events: list[str]
+    context: Context, events: Emitted
 ) -> None:
     loop = Loop(context, fails(LOST), fails(LOST))
 
     run(loop, context)
 
-    assert events[1:3] == ["database.awaited", "database.available"]
+    assert names(events)[1:3] == ["database.awaited", "database.available"]
 
 
 def test_a_connection_that_can_be_made_anew_at_once_is_no_outage(
-    context: Context, events: list[str]
+    context: Context, events: Emitted
 ) -> None:
     loop = Loop(context, lambda: None, fails(LOST))
 
     run(loop, context)
 
-    assert events == ["process.started", "database.reconnected", "process.stopped"]
+    assert names(events) == ["process.started", "database.reconnected", "process.stopped"]
 
 
 @pytest.mark.parametrize("what", ["Table", "Column", "Function"])
@@ -169,14 +162,14 @@ def test_tables_that_are_not_there_yet_or_too_old_are_waited_for(
 
 
 def test_an_outage_does_not_keep_a_process_that_may_go(
-    context: Context, events: list[str]
+    context: Context, events: Emitted
 ) -> None:
     loop = Loop(context, context.request_stop, fails(LOST))
 
     run(loop, context)
 
     assert loop.calls == ["connect", "poll", "stop", "poll", "disconnect", "farewell"]
-    assert "database.available" not in events
+    assert "database.available" not in names(events)
 
 
 def test_an_error_of_its_own_ends_the_process(context: Context) -> None:

@@ -7,24 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from jobsd.instruments import events
 from jobsd.jobs.policy import Ending
 from jobsd.processes.recycling import RecyclePolicy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
+    from harness.event_recorder import EventRecorder
     from jobsd.processes.entry import ScoreboardEntry
 
 
 @pytest.fixture
-def recycling() -> Iterator[list[dict[str, Any]]]:
-    recycling: list[dict[str, Any]] = []
-    end = events.subscribe(
-        lambda _event, facts: recycling.append(facts), names=["process.recycling"]
-    )
-    yield recycling
-    end()
+def recycling(recorder: EventRecorder) -> list[dict[str, Any]]:
+    return recorder.facts("process.recycling")
 
 
 def test_without_limits_it_is_never_recycled(entry: ScoreboardEntry) -> None:

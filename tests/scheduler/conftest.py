@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pytest
 
 from jobsd.configuration.options import SchedulerOptions
-from jobsd.instruments.events import subscribe
 from jobsd.jobs import client
 from jobsd.jobs.arguments import dump
 from jobsd.jobs.client import Client
@@ -23,11 +22,10 @@ from waiting import wait_until
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from harness.event_recorder import Emitted, EventRecorder
     from jobsd.database.connection import Target
-    from jobsd.instruments.events import Event
     from rows import Rows
 
-    Emitted = list[tuple[str, dict[str, Any]]]
 
 RUNS = "SELECT count(*) FROM jobsd.recurring_executions WHERE job_id IS NOT NULL"
 
@@ -67,11 +65,6 @@ def hourly() -> str:
 @pytest.fixture(autouse=True)
 def _half_an_hour_from_now() -> None:
     hourly.cache_clear()
-
-
-def names(emitted: Emitted) -> list[str]:
-    """Return the names of the events, in their order."""
-    return [name for name, _ in emitted]
 
 
 class Driven:
@@ -167,13 +160,6 @@ def make_scheduler(target: Target, rows: Rows) -> Iterator[MakeScheduler]:
 
 
 @pytest.fixture
-def emitted() -> Iterator[Emitted]:
+def emitted(recorder: EventRecorder) -> Emitted:
     """All events with their facts, as they are emitted."""
-    events: Emitted = []
-
-    def note(event: Event, facts: dict[str, Any]) -> None:
-        events.append((event.name, facts))
-
-    end = subscribe(note)
-    yield events
-    end()
+    return recorder.events()

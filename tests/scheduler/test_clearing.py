@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.event_recorder import Emitted, names
 from harness.project import Project
 from jobsd.jobs import retention
 from waiting import wait_until
 
-from .conftest import RUNS, hourly, names, task
+from .conftest import RUNS, hourly, task
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from jobsd.database.connection import Session, Target
     from rows import Rows
 
-    from .conftest import Emitted, MakeScheduler
+    from .conftest import MakeScheduler
 
 QUEUE = """
 workers: [{threads: 2}]

@@ -15,11 +15,12 @@ from .conftest import hourly, task
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from harness.event_recorder import Emitted
     from jobsd.database.connection import Target
     from jobsd.recurring.definition import TaskDefinition
     from rows import Rows
 
-    from .conftest import Driven, Emitted, MakeScheduler
+    from .conftest import Driven, MakeScheduler
 
 EVERY = [
     pytest.param(3, id="every third"),

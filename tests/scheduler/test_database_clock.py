@@ -17,10 +17,11 @@ from .conftest import RUNS, task
 from .test_timetable import ROW, START
 
 if TYPE_CHECKING:
+    from harness.event_recorder import Emitted
     from jobsd.database.connection import Target
     from rows import Rows
 
-    from .conftest import Driven, Emitted, MakeScheduler
+    from .conftest import Driven, MakeScheduler
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 

@@ -12,10 +12,11 @@ from jobsd.jobs.limits import Limit
 from .conftest import RUNS, task
 
 if TYPE_CHECKING:
+    from harness.event_recorder import Emitted
     from jobsd.database.connection import Target
     from rows import Rows
 
-    from .conftest import Emitted, MakeScheduler
+    from .conftest import MakeScheduler
 
 
 class BlockedTickTestJob(Job):

@@ -17,12 +17,13 @@ from .conftest import SchedulerTestJob, hourly, task
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from harness.event_recorder import Emitted
     from jobsd.database.connection import Target
     from jobsd.instruments.events import Event
     from lost_answers import LostAnswers
     from rows import Rows
 
-    from .conftest import Driven, Emitted, MakeScheduler
+    from .conftest import Driven, MakeScheduler
 
 JOBS = "SELECT job_id FROM jobsd.recurring_executions WHERE job_id IS NOT NULL ORDER BY 1"
 HIDE = "UPDATE jobsd.recurring_executions SET stored_by = -stored_by RETURNING 1"

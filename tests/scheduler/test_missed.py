@@ -8,18 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.event_recorder import Emitted, names
 from jobsd.processes.scoreboard import Scoreboard
 from jobsd.recurring import runs
 from jobsd.recurring.runs import PlannedRun
 from jobsd.recurring.tasks import load
 
-from .conftest import RUNS, hourly, names, task
+from .conftest import RUNS, hourly, task
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session
     from rows import Rows
 
-    from .conftest import Emitted, MakeScheduler
+    from .conftest import MakeScheduler
 
 
 def _amid_s() -> int:

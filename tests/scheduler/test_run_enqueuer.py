@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.event_recorder import Emitted, names
 from jobsd.database.connection import Session
 from jobsd.errors import UnknownJobError
 from waiting import Stopwatch, Took
 
-from .conftest import RUNS, names, task
+from .conftest import RUNS, task
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Target
     from rows import Rows
 
-    from .conftest import Emitted, MakeScheduler
+    from .conftest import MakeScheduler
 
 
 def _failed(emitted: Emitted) -> set[str]:

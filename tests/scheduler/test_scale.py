@@ -14,9 +14,10 @@ from waiting import Stopwatch
 from .conftest import RUNS, task
 
 if TYPE_CHECKING:
+    from harness.event_recorder import Emitted
     from rows import Rows
 
-    from .conftest import Emitted, MakeScheduler
+    from .conftest import MakeScheduler
 
 OFTEN, RARE = 1000, 9000
 

@@ -15,9 +15,10 @@ from .conftest import OPTIONS, RUNS, hourly, task
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from harness.event_recorder import Emitted
     from rows import Rows
 
-    from .conftest import Emitted, MakeScheduler
+    from .conftest import MakeScheduler
 
 VERSIONS = "SELECT planned_from, updated_at FROM jobsd.recurring_tasks"
 KEYS = "SELECT DISTINCT task_key FROM jobsd.recurring_executions ORDER BY task_key"

@@ -10,12 +10,12 @@ import pytest
 
 from harness.played_tree import PlayedTree, tree_on
 from harness.stub_tree import StubTree, stub_tree
-from jobsd.instruments import events
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from harness.event_recorder import Emitted, EventRecorder
     from jobsd.database.connection import Target
 
     Start = Callable[..., StubTree]
@@ -56,10 +56,6 @@ def monitored(tree: PlayedTree, listener: socket.socket) -> PlayedTree:
 
 
 @pytest.fixture
-def reported() -> Iterator[list[tuple[str, dict[str, Any]]]]:
+def reported(recorder: EventRecorder) -> Emitted:
     """What is reported of jobs and processes."""
-    heard: list[tuple[str, dict[str, Any]]] = []
-    names = [name for name in events.EVENTS if name.startswith(("job.", "process.", "claims."))]
-    stop = events.subscribe(lambda event, facts: heard.append((event.name, facts)), names=names)
-    yield heard
-    stop()
+    return recorder.events("job.", "process.", "claims.")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from cut_sessions import HOW, RECOVERS_S, CutSessions, cutting, points
+from harness.event_recorder import Emitted, names
 from harness.job_rows import places
 from jobsd.database.connection import Session
 from jobsd.processes.process import WAITED_OUT
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
     from jobsd.database.connection import Target
 
-Facts = list[tuple[str, dict[str, Any]]]
 TABLES = ("claims", "processes", "ready_executions", "failed_executions", "attempts", "jobs")
 
 _LEFT = "SELECT FROM jobsd.claims"
@@ -48,7 +48,7 @@ def test_a_session_that_ends_anywhere_recovers_each_job_once(  # noqa: PLR0917 -
     how: str,
     way: tuple[CutSessions, Session],
     session: Session,
-    reported: Facts,
+    reported: Emitted,
 ) -> None:
     cuts, led = way
     for at in points(cuts, 1, how):
@@ -60,11 +60,11 @@ def test_a_session_that_ends_anywhere_recovers_each_job_once(  # noqa: PLR0917 -
 
         jobs = sorted(facts["job_id"] for _, facts in reported if "job_id" in facts)
         assert jobs == dead.jobs, (how, at)
-        assert [name for name, _ in reported].count(event) == 1, (how, at)
+        assert names(reported).count(event) == 1, (how, at)
         assert {*places(session).values()} - {"finished"} == {"failed", "ready"}, (how, at)
 
 
-def _clear(session: Session, reported: Facts) -> None:
+def _clear(session: Session, reported: Emitted) -> None:
     for table in TABLES:
         session.connection.execute(f"DELETE FROM jobsd.{table}".encode())
     reported.clear()

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jobsd.instruments import events
 from jobsd.supervisor.monitor.http import CONNECTIONS_MAX, READ_TIMEOUT_S, Reply, Server
 from waiting import wait_until
 
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
     from email.message import Message
 
-    from jobsd.instruments.events import Event
+    from harness.event_recorder import EventRecorder
 
 
 def _hello(headers: Message) -> Reply:
@@ -133,15 +132,15 @@ def test_the_one_that_was_open_for_longest_has_to_go(port: int) -> None:
         assert first.recv(1) == b""
 
 
-def test_a_page_that_fails_is_reported_and_the_next_request_is_served(port: int) -> None:
-    reported: list[tuple[Event, object]] = []
-    end = events.subscribe(lambda event, facts: reported.append((event, facts["error"])))
+def test_a_page_that_fails_is_reported_and_the_next_request_is_served(
+    port: int, recorder: EventRecorder
+) -> None:
+    emitted = recorder.events()
 
     with pytest.raises(http.client.HTTPException), _asked(port, "GET", "/broken"):
         pass
 
-    end()
-    ((event, error),) = reported
-    assert (event.name, str(error)) == ("thread.failed", "no way")
+    ((event, facts),) = emitted
+    assert (event, str(facts["error"])) == ("thread.failed", "no way")
     with _asked(port, "GET", "/hello") as reply:
         assert reply.status == 200

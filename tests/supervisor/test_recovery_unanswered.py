@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import signal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
 
+from harness.event_recorder import Emitted, names
 from harness.job_rows import claim, make_jobs, places
 from harness.played_tree import tree_on
 from jobsd.database.connection import Session
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 
     from jobsd.database.connection import Target
     from lost_answers import LostAnswers
-
-Facts = list[tuple[str, dict[str, Any]]]
 
 
 class Dead:
@@ -108,7 +107,7 @@ def test_a_recovery_whose_answer_was_lost_is_reported_once(
     event: str,
     way: tuple[LostAnswers, Session],
     session: Session,
-    reported: Facts,
+    reported: Emitted,
 ) -> None:
     lossy, lossy_session = way
     dead = Dead(session)
@@ -144,7 +143,7 @@ def test_a_recovery_that_was_not_committed_is_done_and_reported_again(
     event: str,
     way: tuple[LostAnswers, Session],
     session: Session,
-    reported: Facts,
+    reported: Emitted,
 ) -> None:
     _, lossy_session = way
     dead = Dead(session)
@@ -174,12 +173,12 @@ def test_a_recovery_that_was_not_committed_is_done_and_reported_again(
     recover(recovery)
 
     assert len([name for name, facts in reported if "job_id" in facts]) == 3
-    assert [name for name, _ in reported].count(event) == 1
+    assert names(reported).count(event) == 1
     assert sum(_counted(dead).values()) == 3
 
 
 def test_what_a_standby_never_received_is_reported_by_the_recovery_that_it_has(
-    way: tuple[LostAnswers, Session], session: Session, reported: Facts
+    way: tuple[LostAnswers, Session], session: Session, reported: Emitted
 ) -> None:
     lossy, lossy_session = way
     dead = Dead(session)

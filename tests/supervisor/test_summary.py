@@ -6,21 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from jobsd.instruments.events import subscribe
 from jobsd.processes.scoreboard import Scoreboard
 from jobsd.supervisor.monitor import tree_figures
 from jobsd.supervisor.monitor.tree_figures import Summary, quantile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from jobsd.instruments.events import Event
+    from harness.event_recorder import EventRecorder
 
 
 class Minutes:
     """A tree's summary, and a clock that a test turns."""
 
-    def __init__(self, clock: pytest.MonkeyPatch) -> None:
+    def __init__(self, clock: pytest.MonkeyPatch, emitted: list[dict[str, Any]]) -> None:
         self.now_s = 1000.0
         clock.setattr(tree_figures, "monotonic", lambda: self.now_s)
         self.scoreboard = Scoreboard()
@@ -28,10 +25,7 @@ class Minutes:
         self.entry.take("worker", "worker-1")
         self.entry.tick()
         self.summary = Summary(self.scoreboard)
-        self.emitted: list[dict[str, Any]] = []
-
-    def take(self, _event: Event, facts: dict[str, Any]) -> None:
-        self.emitted.append(facts)
+        self.emitted = emitted
 
     def pass_s(self, seconds: float) -> None:
         self.now_s += seconds
@@ -39,11 +33,8 @@ class Minutes:
 
 
 @pytest.fixture
-def minutes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Minutes]:
-    made = Minutes(monkeypatch)
-    unsubscribe = subscribe(made.take, names=("jobs.counted",))
-    yield made
-    unsubscribe()
+def minutes(monkeypatch: pytest.MonkeyPatch, recorder: EventRecorder) -> Minutes:
+    return Minutes(monkeypatch, recorder.facts("jobs.counted"))
 
 
 def test_a_minute_in_which_jobs_ran_has_one_line(minutes: Minutes) -> None:

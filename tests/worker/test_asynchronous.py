@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jobsd.database.connection import Session as Connection
-from jobsd.instruments.events import subscribe
 from jobsd.jobs import client, queues
 from jobsd.jobs.current import current_job
 from jobsd.jobs.definition import job
@@ -25,6 +24,7 @@ from .elsewhere import enqueue, park, survey
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from harness.event_recorder import EventRecorder
     from jobsd.database.connection import Session, Target
 
     from .conftest import Count, Driven, MakeWorker
@@ -376,9 +376,10 @@ def test_functions_that_follow_a_flow_of_coroutines_do_not_lie_here(
     "an asynchronous job blocks the loop of its process",
     "it is named, with the stack of where it stands; the threads go on",
 )
-def test_a_job_that_blocks_the_loop_is_named(make_worker: MakeWorker) -> None:
-    heard: list[dict[str, object]] = []
-    end = subscribe(lambda _event, facts: heard.append(facts), names=["job.blocking"])
+def test_a_job_that_blocks_the_loop_is_named(
+    make_worker: MakeWorker, recorder: EventRecorder
+) -> None:
+    heard = recorder.facts("job.blocking")
     blocked = block.enqueue()
     driven = make_worker(coroutines=100)
     driven.until(lambda: driven.worker._asynchronous.coroutines.busy)
@@ -386,7 +387,6 @@ def test_a_job_that_blocks_the_loop_is_named(make_worker: MakeWorker) -> None:
 
     driven.until(lambda: heard and noted)
     driven.until(lambda: at_rest(driven))
-    end()
 
     assert noted == ["beside it"]
     assert [each["job_id"] for each in heard] == [blocked.id]

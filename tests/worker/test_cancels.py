@@ -13,7 +13,6 @@ import pytest
 
 from jobsd.clock import monotonic
 from jobsd.errors import Cancelled
-from jobsd.instruments import events
 from jobsd.jobs.cancels import cancel
 from jobsd.jobs.current import current_job
 from jobsd.jobs.definition import job
@@ -27,14 +26,11 @@ from .bodies import gate, id_of, note, noted, wait_for_gate
 from .dead_processes import dead_process
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
+    from harness.event_recorder import Emitted, EventRecorder
     from jobsd.database.connection import Session, Target
     from rows import Rows
 
     from .conftest import Count, Driven, MakeWorker
-
-Emitted = list[tuple[str, dict[str, Any]]]
 
 
 @job(max_attempts=5, backoff=constant(0))
@@ -100,12 +96,9 @@ _passed = threading.Semaphore(0)
 
 
 @pytest.fixture
-def emitted() -> Iterator[Emitted]:
-    found: Emitted = []
+def emitted(recorder: EventRecorder) -> Emitted:
     names = ["job.discarded", "job.released", "job.retried", "job.failed", "job.interrupted"]
-    stop = events.subscribe(lambda event, facts: found.append((event.name, facts)), names=names)
-    yield found
-    stop()
+    return recorder.events(*names)
 
 
 def _claimed(make_worker: MakeWorker) -> Driven:

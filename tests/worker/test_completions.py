@@ -16,7 +16,6 @@ from conftest import drop_database, make_database
 from jobs.conftest import _django  # noqa: F401 - a fixture, for Django's settings
 from jobs.drivers import address
 from jobsd.errors import CompletionError, RefusedError, TimeLimitExceeded
-from jobsd.instruments.events import subscribe
 from jobsd.jobs import completion
 from jobsd.jobs.cancels import cancel
 from jobsd.jobs.current import current_job
@@ -30,6 +29,7 @@ from .effects import NOTE, URL
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from harness.event_recorder import EventRecorder
     from rows import Rows
 
     from .conftest import Driven, MakeWorker
@@ -256,16 +256,14 @@ def test_what_is_rolled_back_has_failed(
 
 
 def test_what_is_raised_after_the_commit_is_reported(
-    make_worker: MakeWorker, rows: Rows
+    make_worker: MakeWorker, rows: Rows, recorder: EventRecorder
 ) -> None:
-    found: list[dict[str, Any]] = []
-    end = subscribe(lambda _, facts: found.append(facts), names=["job.raised"])
+    found = recorder.facts("job.raised")
     worker = make_worker()
     raises_afterwards.enqueue()
 
     worker.until(lambda: found)
 
-    end()
     assert found[0]["error"]["message"] == "after the commit"
     assert rows(OUTCOMES) == [("finished", 1)]
     assert rows("SELECT count(*) FROM jobsd.attempts") == [0]

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from jobsd.instruments import events
 from jobsd.jobs.client import enqueue_many
 from jobsd.processes.counters import OUTCOMES
 
 from .bodies import gate, note, noted, wait_for_gate
 
 if TYPE_CHECKING:
+    from harness.event_recorder import EventRecorder
+
     from .conftest import Count, Driven, MakeWorker
 
 
@@ -41,20 +42,15 @@ def test_jobs_that_are_given_back_are_counted_as_released(
 
 
 def test_what_was_claimed_too_far_ahead_is_counted_and_is_one_event(
-    make_worker: MakeWorker, count: Count
+    make_worker: MakeWorker, count: Count, recorder: EventRecorder
 ) -> None:
-    emitted: list[tuple[str, dict[str, Any]]] = []
-    stop = events.subscribe(
-        lambda event, facts: emitted.append((event.name, facts)),
-        names=("job.released", "jobs.released"),
-    )
+    emitted = recorder.events("job.released", "jobs.released")
     enqueue_many([note.with_args(0)] * 200)
     driven = make_worker(threads=1)
     driven.until(lambda: not count("ready_executions"))
     enqueue_many([wait_for_gate.with_args(), *[note.with_args(i) for i in range(20)]])
 
     driven.until(lambda: counted(driven).get("released"))
-    stop()
 
     assert {name for name, _ in emitted} == {"jobs.released"}
     assert sum(facts["size"] for _, facts in emitted) == counted(driven)["released"]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.event_recorder import Emitted, EventRecorder, names
 from jobsd.instruments import events
 from jobsd.jobs.client import enqueue_many
 from jobsd.jobs.definition import job
@@ -14,29 +15,17 @@ from jobsd.jobs.limits import Limit
 from jobsd.jobs.policy import Discard, Retry, Snooze
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from jobsd.database.connection import Session
 
     from .conftest import Count, MakeWorker
 
 pytestmark = pytest.mark.behaviour(88)
 
-_OF_JOBS = [name for name in events.EVENTS if name.startswith(("job.", "jobs."))]
-
 
 @pytest.fixture
-def emitted() -> Iterator[list[tuple[str, dict[str, Any]]]]:
+def emitted(recorder: EventRecorder) -> Emitted:
     """What is emitted of jobs."""
-    heard: list[tuple[str, dict[str, Any]]] = []
-    end = events.subscribe(
-        lambda event, facts: heard.append((event.name, facts)), names=_OF_JOBS
-    )
-    yield heard
-    end()
-
-
-Emitted = list[tuple[str, dict[str, Any]]]
+    return recorder.events("job.", "jobs.")
 
 
 @job(queue="mail", max_attempts=2, discard_on=LookupError)
@@ -71,10 +60,10 @@ def test_each_step_of_a_job_that_succeeds_is_an_event(
     make_worker().until(lambda: count("jobs WHERE finished_at IS NOT NULL"))
 
     facts = {"job_id": stored.id, "class_name": f"{__name__}.act", "queue_name": "mail"}
-    names, by_name = [name for name, _ in emitted], dict(emitted)
+    order, by_name = names(emitted), dict(emitted)
     # The job's thread may begin before its claim is emitted of.
-    assert sorted(names[1:3]) == ["job.started", "jobs.claimed"]
-    assert [names[0], *names[3:]] == ["job.enqueued", "job.finished"]
+    assert sorted(order[1:3]) == ["job.started", "jobs.claimed"]
+    assert [order[0], *order[3:]] == ["job.enqueued", "job.finished"]
     assert by_name["job.enqueued"] == {**facts, "state": "ready"}
     assert by_name["jobs.claimed"]["job_ids"] == [stored.id]
     assert by_name["job.started"] == {**facts, "attempt": 1}
@@ -112,7 +101,7 @@ def test_what_else_becomes_of_a_job_is_an_event(
     what: str, event: str, fact: str, make_worker: MakeWorker, emitted: Emitted
 ) -> None:
     stored = act.enqueue(what)
-    make_worker().until(lambda: event in [name for name, _ in emitted])
+    make_worker().until(lambda: event in names(emitted))
 
     (facts,) = [facts for name, facts in emitted if name == event]
     assert (facts["job_id"], facts["attempt"]) == (stored.id, 1)
@@ -126,7 +115,7 @@ def test_the_event_of_a_discarded_job_says_why(
     what: str, reason: str, make_worker: MakeWorker, emitted: Emitted
 ) -> None:
     act.enqueue(what)
-    make_worker().until(lambda: "job.discarded" in [name for name, _ in emitted])
+    make_worker().until(lambda: "job.discarded" in names(emitted))
 
     assert emitted[-1][1]["reason"] == reason
 

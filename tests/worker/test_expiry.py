@@ -11,7 +11,6 @@ import pytest
 
 from jobsd.clock import monotonic
 from jobsd.errors import JobDiscardedError
-from jobsd.instruments.events import subscribe
 from jobsd.jobs.definition import job
 from jobsd.jobs.limits import Limit
 from jobsd.jobs.policy import constant
@@ -22,6 +21,7 @@ from .bodies import gate, noted
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from harness.event_recorder import EventRecorder
     from jobsd.database.connection import Target
     from rows import Rows
 
@@ -65,11 +65,8 @@ ENDS = "SELECT outcome, reason, attempts, started_at IS NULL FROM jobsd.jobs ORD
 
 
 @pytest.fixture
-def heard() -> Iterator[list[dict[str, Any]]]:
-    found: list[dict[str, Any]] = []
-    end = subscribe(lambda _, facts: found.append(facts), names=["job.discarded"])
-    yield found
-    end()
+def heard(recorder: EventRecorder) -> list[dict[str, Any]]:
+    return recorder.facts("job.discarded")
 
 
 @pytest.mark.parametrize("made", [plain, coroutine, limited])

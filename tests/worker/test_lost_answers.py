@@ -4,12 +4,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
 
-from jobsd.instruments import events
+from harness.event_recorder import Emitted, EventRecorder, names
 from jobsd.jobs.client import enqueue_many
 from jobsd.jobs.definition import job
 from jobsd.jobs.limits import Limit
@@ -39,8 +39,6 @@ EVENTS = {
     "snooze": "job.snoozed",
     "snooze at once": "job.snoozed",
 }
-
-Emitted = list[tuple[str, dict[str, Any]]]
 
 
 @job(max_attempts=2, retry_on=KeyError)
@@ -77,13 +75,9 @@ def way(target: Target) -> Iterator[tuple[LostAnswers, Target]]:
 
 
 @pytest.fixture
-def emitted() -> Iterator[Emitted]:
+def emitted(recorder: EventRecorder) -> Emitted:
     """What is emitted of jobs' ends."""
-    heard: Emitted = []
-    names = [*dict.fromkeys(EVENTS.values()), "job.released", "claims.lost"]
-    stop = events.subscribe(lambda event, facts: heard.append((event.name, facts)), names=names)
-    yield heard
-    stop()
+    return recorder.events(*EVENTS.values(), "job.released", "claims.lost")
 
 
 def lose(driven: Driven, way: LostAnswers) -> None:
@@ -146,7 +140,7 @@ def test_so_is_that_of_a_job_that_held_a_limit(
     driven.worker.connect()
     until_emitted(driven, emitted)
 
-    assert [name for name, _ in emitted] == ["job.finished"]
+    assert names(emitted) == ["job.finished"]
     assert counted(driven) == {"finished": 1}
 
 
@@ -194,7 +188,7 @@ def test_what_was_not_recorded_is_emitted_by_the_statement_that_records_it(
 
     until_emitted(driven, emitted)
 
-    assert [name for name, _ in emitted] == [EVENTS[how]]
+    assert names(emitted) == [EVENTS[how]]
     assert sum(counted(driven).values()) == 1
 
 
@@ -222,7 +216,7 @@ def test_what_is_recorded_long_after_the_connection_broke_is_emitted_once(
 
     until_emitted(driven, emitted)
 
-    assert [name for name, _ in emitted] == [EVENTS[how]]
+    assert names(emitted) == [EVENTS[how]]
 
 
 @pytest.mark.parametrize("how", ["finish", "fail", "retry", "discard"])
@@ -243,7 +237,7 @@ def test_a_worker_that_was_recovered_meanwhile_emits_what_it_had_recorded_before
     driven.worker.connect()
     until_emitted(driven, emitted)
 
-    assert [name for name, _ in emitted] == [EVENTS[how]]
+    assert names(emitted) == [EVENTS[how]]
     assert sum(counted(driven).values()) == 1
 
 

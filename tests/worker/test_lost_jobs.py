@@ -13,7 +13,6 @@ import pytest
 from harness.job_rows import places
 from jobsd.database.commits import Commits
 from jobsd.database.connection import Session
-from jobsd.instruments.events import subscribe
 from jobsd.jobs import lost
 from jobsd.jobs.client import enqueue_many
 from jobsd.jobs.current import current_job
@@ -25,6 +24,7 @@ from lost_answers import losing
 from .bodies import gate, noted, wait_for_gate
 
 if TYPE_CHECKING:
+    from harness.event_recorder import EventRecorder
     from jobsd.database.connection import Target
 
     from .conftest import Count, Driven, MakeWorker
@@ -64,12 +64,14 @@ def test_jobs_of_a_claim_that_was_taken_are_found_when_they_are_nowhere(
     "The worker asks the server what became of it, and reports the lost job once.",
 )
 def test_a_lost_job_is_reported_once_when_the_answer_to_its_note_is_lost(
-    make_worker: MakeWorker, session: Session, target: Target, count: Count
+    make_worker: MakeWorker,
+    session: Session,
+    target: Target,
+    count: Count,
+    recorder: EventRecorder,
 ) -> None:
-    heard: list[list[int]] = []
-    end = subscribe(lambda _, facts: heard.append(facts["job_ids"]), names=["jobs.lost"])
-    with losing(target) as (way, lossy), contextlib.ExitStack() as after:
-        after.callback(end)
+    heard = recorder.facts("jobs.lost")
+    with losing(target) as (way, lossy):
         stored = wait_for_gate.enqueue(1)
         driven = make_worker(target=lossy)
         driven.until(lambda: noted)
@@ -85,7 +87,7 @@ def test_a_lost_job_is_reported_once_when_the_answer_to_its_note_is_lost(
         for _ in range(5):
             driven.worker.poll()
 
-    assert heard == [[stored.id]]
+    assert [each["job_ids"] for each in heard] == [[stored.id]]
 
 
 def test_jobs_of_a_claim_that_was_given_back_are_not_lost(

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from jobsd.instruments.events import subscribe
 from jobsd.jobs.claimed_job import ClaimedJob
 from jobsd.jobs.definition import job
 from jobsd.jobs.policy import Discard
@@ -21,9 +20,10 @@ from performing.posted import post
 from waiting import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from types import FrameType
 
+    from harness.event_recorder import EventRecorder
     from jobsd.processes.entry import ScoreboardEntry
 
 ran: list[str] = []
@@ -88,13 +88,10 @@ def _nothing_ran() -> None:
 
 
 @pytest.fixture
-def failed(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
+def failed(monkeypatch: pytest.MonkeyPatch, recorder: EventRecorder) -> list[dict[str, Any]]:
     """What was told of threads; those that end tell pytest nothing."""
     monkeypatch.setattr(threading, "excepthook", hush)
-    heard: list[dict[str, Any]] = []
-    end = subscribe(lambda _event, facts: heard.append(facts), names=["thread.failed"])
-    yield heard
-    end()
+    return recorder.facts("thread.failed")
 
 
 def hush(_: object) -> None:

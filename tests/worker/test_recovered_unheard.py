@@ -4,12 +4,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
 
-from jobsd.instruments.events import subscribe
 from jobsd.jobs.definition import job
 from jobsd.processes import registry
 from jobsd.supervisor.recovery.claims import recover
@@ -19,6 +18,7 @@ from .bodies import gate, noted
 from .dead_processes import dead_process
 
 if TYPE_CHECKING:
+    from harness.event_recorder import EventRecorder
     from jobsd.database.connection import Session
     from rows import Rows
 
@@ -38,10 +38,9 @@ def fails_late() -> None:
     " worker and start",
 )
 def test_a_failure_that_another_process_has_recorded_is_not_reported_again(
-    make_worker: MakeWorker, session: Session, rows: Rows
+    make_worker: MakeWorker, session: Session, rows: Rows, recorder: EventRecorder
 ) -> None:
-    found: list[Any] = []
-    end = subscribe(lambda _, facts: found.append(facts), names=["job.failed"])
+    found = recorder.facts("job.failed")
     fails_late.enqueue()
     driven = make_worker()
     worker = driven.worker
@@ -72,6 +71,5 @@ def test_a_failure_that_another_process_has_recorded_is_not_reported_again(
     worker.connect()
     driven.until(driven.at_rest)
 
-    end()
     assert found == []
     assert driven.context.entry.queue("default").outcome("failed") == 0

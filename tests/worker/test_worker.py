@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from jobsd.instruments import events
 from jobsd.jobs.client import enqueue, enqueue_many
 from jobsd.jobs.current import current_job
 from jobsd.jobs.definition import job
@@ -17,6 +16,7 @@ from jobsd.jobs.policy import Retry, Snooze
 from .bodies import note, noted
 
 if TYPE_CHECKING:
+    from harness.event_recorder import EventRecorder
     from jobsd.database.connection import Session
     from rows import Rows
 
@@ -274,14 +274,13 @@ def test_counters_say_what_became_of_jobs(make_worker: MakeWorker, count: Count)
 
 
 @pytest.mark.behaviour(88)
-def test_a_failure_is_an_event_with_its_facts(make_worker: MakeWorker, count: Count) -> None:
-    emitted: list[tuple[str, dict[str, Any]]] = []
-    end = events.subscribe(lambda event, facts: emitted.append((event.name, facts)))
-    try:
-        stored = fail.enqueue("x")
-        make_worker().until(lambda: count("failed_executions"))
-    finally:
-        end()
+def test_a_failure_is_an_event_with_its_facts(
+    make_worker: MakeWorker, count: Count, recorder: EventRecorder
+) -> None:
+    failures = recorder.facts("job.failed")
+    stored = fail.enqueue("x")
 
-    (facts,) = [facts for name, facts in emitted if name == "job.failed"]
+    make_worker().until(lambda: count("failed_executions"))
+
+    (facts,) = failures
     assert (facts["job_id"], facts["attempt"], facts["error"]["message"]) == (stored.id, 1, "x")
