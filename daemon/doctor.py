@@ -19,11 +19,16 @@ from jobsd.heartbeat.log import HeartbeatLogs
 from jobsd.jobs import lanes
 from jobsd.jobs import lost as lost_jobs
 from jobsd.late import dataclass
-from jobsd.operations.processes import life, unlike_programs, unlike_trees
+from jobsd.operations.processes import (
+    has_scheduler,
+    life,
+    unlike_programs,
+    unlike_trees,
+)
 from jobsd.processes import registry
 from jobsd.processes.nap import Nap
 from jobsd.recurring import runs, tasks
-from jobsd.recurring.lateness import late_tasks
+from jobsd.recurring.lateness import SCHEDULER, late_tasks
 
 from .program import program
 from .project import Project
@@ -86,7 +91,7 @@ def examine(project: Project) -> Iterator[Finding]:
             yield failed_jobs(session)
             yield _lost(session)
             yield _history(session, examined.options)
-            yield _recurring(session)
+            yield _recurring(session, project)
             yield _heartbeat(session)
 
 
@@ -221,7 +226,7 @@ def _queues(session: Session, project: Project) -> Finding:
     return Finding("OK", "queues", "a worker runs for each queue that has jobs")
 
 
-def _recurring(session: Session) -> Finding:
+def _recurring(session: Session, project: Project) -> Finding:
     """Say which tasks are late, or were in their last run, and name the cause of each."""
     rows = [task for task in tasks.load(session) if task.enabled]
     last = runs.latest(session, [task.key for task in rows])
@@ -233,8 +238,14 @@ def _recurring(session: Session) -> Finding:
         f"{key} ({cause})" if by_s is None else f"{key} by {length(by_s)} ({cause})"
         for key, cause, by_s in late[:3]
     )
-    tasks_of = f"{len(late)} of {counted(len(rows), 'task')}"
-    message = f"{tasks_of} late: {worst}; see `{program()} recurring show KEY`"
+    are = "is" if len(late) == 1 else "are"
+    threshold_s = project.options.supervisor.process_alive_threshold_s
+    if any(cause == SCHEDULER for _, cause, _ in late):
+        worst += "" if has_scheduler(session, threshold_s) else "; no scheduler is running"
+    message = (
+        f"{len(late)} of {counted(len(rows), 'task')} {are} late: {worst};"
+        f" see `{program()} recurring show KEY`"
+    )
     return Finding("WARN", "recurring", message)
 
 

@@ -143,7 +143,9 @@ def show_task(asked: Asked) -> Found:
     now = clock.utc_now()
     task = tasks.get(asked.session, asked.names["key"])
     latest = runs.history(asked.session, task.key, 20)
-    late = task_rows.why_late(task, latest[0] if latest else None, now)
+    late = task_rows.why_late(
+        asked.session, task, latest[0] if latest else None, now, asked.threshold_s
+    )
     facts = asked.shown.task(task_rows.task_row(task, now))
     history = [task_rows.history_row(task, run, now) for run in latest]
     # What is hidden can't be typed again: then the field is empty.

@@ -61,6 +61,7 @@ def command(  # noqa: PLR0913 - the options of a command
     Failed jobs stay, and so does the history of recurring tasks.
     """
     from jobsd.jobs.retention import batches, clearable
+    from jobsd.operations.audit import noting_lost_answers
 
     keep_s = project.options.jobs.clear_finished_jobs_after_s
     limit_s = keep_s if older_than_s is None else older_than_s
@@ -70,7 +71,7 @@ def command(  # noqa: PLR0913 - the options of a command
         found = {"dry_run": True, "jobs": count}
         return Result(found, (Value(count, f"would delete {counted(count, 'job')}"),))
     cleared, report_at = 0, monotonic() + _REPORT_EVERY_S
-    with project.session() as session:
+    with project.session() as session, noting_lost_answers():
         for done in batches(session, batch, None, limit_s, class_name):
             cleared += done.cleared
             if monotonic() >= report_at:

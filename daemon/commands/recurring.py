@@ -75,15 +75,17 @@ def show(project: Project, key: str) -> Result:
     from jobsd.recurring import runs, tasks
 
     now = clock.utc_now()
+    threshold_s = project.options.supervisor.process_alive_threshold_s
     with project.session() as session, task_list.expected(project, key):
         task = tasks.get(session, key)
         latest = runs.history(session, key, 5)
+        last = latest[0] if latest else None
+        late = task_rows.why_late(session, task, last, now, threshold_s)
     history = [task_rows.history_row(task, run, now) for run in latest]
     facts, upcoming = (
         project.shown_arguments.task(task_rows.task_row(task, now)),
         task.next_runs(5),
     )
-    late = task_rows.why_late(task, latest[0] if latest else None, now)
     more: list[tuple[str, object]] = [("next", moment) for moment in upcoming]
     if late:
         more.insert(0, ("late", f"{late['cause']}: {late['reported']}"))

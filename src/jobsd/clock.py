@@ -33,8 +33,7 @@ def parse_duration(value: object) -> float:
     seconds = _seconds(value)
     if seconds is None or not math.isfinite(seconds) or seconds < 0:
         raise ValueError(
-            f"{value!r:.80} is not a duration; use seconds, or a number with one of"
-            " the units ms, s, m, h, d such as 30s or 10m",
+            f"{value!r:.80} is not a duration; use seconds, or e.g. 250ms, 30s, 10m, 2h, 1d"
         )
     return seconds
 

@@ -89,6 +89,35 @@ def test_a_variable_can_add_no_keys(project: Project, value: str) -> None:
     assert fault.hint == "the value comes from N"
 
 
+@pytest.mark.parametrize(
+    ("environ", "reason"),
+    [
+        ({"N": ""}, "set but has no value"),
+        ({"N": " "}, "set but has no value"),
+        ({}, "not set"),
+    ],
+)
+@pytest.mark.parametrize("written", ['<%= ENV["N"] %>', '"<%= ENV["N"] %>"', "${N:- }"])
+def test_a_fault_of_an_empty_value_names_the_variable_and_says_that_it_is_empty(
+    project: Project, environ: dict[str, str], reason: str, written: str
+) -> None:
+    project.environ = environ
+    project.queue(f"workers: [{{processes: {written}}}]")
+
+    fault = project.fault()
+
+    expected = f"workers[0].processes must be a whole number from 0 to 64; N is {reason}"
+    assert (fault.message, "N" in fault.hint) == (expected, False)
+
+
+def test_a_fault_of_an_empty_text_names_its_variables_too(project: Project) -> None:
+    project.environ = {"A": ""}
+    project.queue("database: {schema: ${A:-}${B:-}}")
+
+    message = "database.schema must not be empty; A is set but has no value, B is not set"
+    assert project.fault().message == message
+
+
 def test_the_value_of_a_variable_is_not_searched_for_variables(project: Project) -> None:
     project.environ = {"A": "${B:-x} <%= ENV['B'] %>", "B": "no"}
     project.recurring("task: {class: A, schedule: every hour, args: ${A:-}}")

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from lost_answers import losing
+
 if TYPE_CHECKING:
     from jobsd.database.connection import Session
     from system.commands import Commands
@@ -217,6 +219,25 @@ def test_clear_finished_follows_the_configuration(run: Commands, session: Sessio
     )
 
     assert run("clear-finished").stdout == "1\n"
+
+
+def test_a_clear_finished_whose_answer_is_lost_says_that_it_may_have_been_done(
+    run: Commands, session: Session
+) -> None:
+    session.connection.execute(
+        "INSERT INTO jobsd.jobs (queue_name, class_name, outcome, finished_at)"
+        " VALUES ('a', 'b', 'finished', now() - interval '2 days')"
+    )
+
+    with losing(session.target) as (way, target):
+        way.lose(b"DELETE FROM")
+        done = run("clear-finished", DATABASE_URL=target.url)
+    left = session.connection.execute("SELECT count(*) FROM jobsd.jobs").fetchone()
+
+    assert (done.returncode, done.stdout, way.lost, left) == (4, "", 1, (0,))
+    assert done.stderr.splitlines()[-1] == (
+        "hint: it may have been done, although no answer came; it is safe to repeat it"
+    )
 
 
 @pytest.mark.parametrize(

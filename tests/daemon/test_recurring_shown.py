@@ -33,7 +33,7 @@ def test_show_and_doctor_name_the_cause_of_lateness(daily: Commands, session: Se
     assert daily.json("recurring", "history", "daily")[0]["cause"] == "waited in queue"
     reported = {finding["subject"]: finding for finding in daily.json("doctor")}["recurring"]
     assert reported["level"] == "WARN"
-    assert reported["message"].startswith("1 of 1 task late: daily by 1m")
+    assert reported["message"].startswith("1 of 1 task is late: daily by 1m")
 
 
 def test_doctor_says_no_length_that_nobody_knows(daily: Commands, session: Session) -> None:
@@ -44,7 +44,7 @@ def test_doctor_says_no_length_that_nobody_knows(daily: Commands, session: Sessi
 
     reported = {finding["subject"]: finding for finding in daily.json("doctor")}["recurring"]
 
-    assert reported["message"].startswith("1 of 1 task late: daily (ran long); see `")
+    assert reported["message"].startswith("1 of 1 task is late: daily (ran long); see `")
 
 
 def test_the_zone_is_the_one_that_counts(run: Commands) -> None:
@@ -63,8 +63,29 @@ def test_a_task_that_no_scheduler_enqueues_is_late(daily: Commands, session: Ses
     )
 
     [late] = [row for row in daily.rows("recurring", "show", "daily") if row[0] == "late"]
+    reported = {finding["subject"]: finding for finding in daily.json("doctor")}["recurring"]
 
     assert late[1].startswith("scheduler late: it was due ")
+    assert late[1].endswith(" and was not enqueued, because no scheduler is running")
+    assert "(scheduler late); no scheduler is running; see `" in reported["message"]
+
+
+def test_a_late_task_is_not_put_down_to_a_missing_scheduler_when_one_runs(
+    daily: Commands, session: Session
+) -> None:
+    session.connection.execute(
+        "UPDATE jobsd.recurring_tasks SET planned_from = now() - interval '2 days'"
+    )
+    session.connection.execute(
+        "INSERT INTO jobsd.processes (kind, name, pid, hostname, last_heartbeat_at)"
+        " VALUES ('scheduler', 'scheduler-1', 1, 'elsewhere', now())"
+    )
+
+    [late] = [row for row in daily.rows("recurring", "show", "daily") if row[0] == "late"]
+    reported = {finding["subject"]: finding for finding in daily.json("doctor")}["recurring"]
+
+    assert late[1].endswith(" and was not enqueued, although a scheduler is running")
+    assert "no scheduler" not in reported["message"]
 
 
 def test_the_history_outlives_its_task(daily: Commands, session: Session) -> None:

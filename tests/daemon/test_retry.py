@@ -42,7 +42,7 @@ def test_a_retry_whose_answer_is_lost_says_that_it_may_have_been_done(
 
     assert (done.returncode, done.stdout, way.lost) == (4, "", 1)
     assert done.stderr.splitlines()[-1] == (
-        "hint: it may have been done all the same, and to ask again does no harm"
+        "hint: it may have been done, although no answer came; it is safe to repeat it"
     )
     assert places(session) == {failed: "ready"}
     assert again.stderr == f"error: job {failed} has not failed: it is ready\n"

@@ -253,7 +253,9 @@ class _Converter:
             self._faults.add(span, "a text must consist of Unicode characters")
         plain = node.tag == _PLAIN and not node.style
         names = tuple(one.name for one in found if one.name)
-        return Scalar(span, text, plain, names, refused=any(one.problem for one in found))
+        unset = tuple(name for name in names if name not in self._environ)
+        refused = any(one.problem for one in found)
+        return Scalar(span, text, plain, names, unset, refused)
 
     def _substituted(
         self, node: yaml.ScalarNode, span: SourceSpan, found: c.Iterable[Substitution]

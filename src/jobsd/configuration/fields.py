@@ -130,7 +130,12 @@ def refuse(node: Node, path: str, mistake: Mistake, faults: Faults) -> None:
         return
     quotes_value = mistake.quotes_value and not node.span.is_secret
     given = f", not {shown(node)}" if quotes_value else ""
-    origin = f"the value comes from {variables(node)}" if variables(node) else ""
+    origin = ""
+    if isinstance(node, Scalar) and node.variables:
+        if node.text.strip():
+            origin = f"the value comes from {', '.join(node.variables)}"
+        else:
+            given = f"; {_without_value(node)}"
     hint = "; ".join(filter(None, (mistake.hint, origin)))
     faults.add(node.span, f"{path} {mistake.message}{given}", hint)
 
@@ -150,6 +155,9 @@ def shown(node: Node) -> str:
             return quoted(node.text)
 
 
-def variables(node: Node) -> str:
-    """Return the names of the variables that a value came from."""
-    return ", ".join(node.variables) if isinstance(node, Scalar) else ""
+def _without_value(node: Scalar) -> str:
+    """Say why each of the variables of an empty value gave nothing."""
+    return ", ".join(
+        f"{name} is {'not set' if name in node.unset else 'set but has no value'}"
+        for name in node.variables
+    )

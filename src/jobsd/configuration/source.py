@@ -198,14 +198,16 @@ _FRACTION = late.pattern(
 class Scalar:
     """A text; a `plain` one was written without quotes, so that its form gives it a type.
 
-    `variables` are the names of the variables in it. Of a `refused` one, which has a text in
-    the place of a variable that is none, nobody knows what it was to be.
+    `variables` are the names of the variables in it, and `unset` those of them that are not
+    set. Of a `refused` one, which has a text in the place of a variable that is none, nobody
+    knows what it was to be.
     """
 
     span: SourceSpan
     text: str
     plain: bool
     variables: tuple[str, ...] = ()
+    unset: tuple[str, ...] = ()
     refused: bool = False
 
     @property

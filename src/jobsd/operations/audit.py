@@ -24,8 +24,10 @@ _NAMES = (
     *("wanted", "skipped"),
 )
 _TARGET_MAX = 1_000
-_MAYBE_DONE = "it may have been done all the same, and to ask again does no harm"
-_MAYBE_ENQUEUED = "a job may have been enqueued all the same: look for it before you ask again"
+_MAYBE_DONE = "it may have been done, although no answer came; it is safe to repeat it"
+_MAYBE_ENQUEUED = (
+    "a job may have been enqueued, although no answer came; look for it before you repeat this"
+)
 
 
 @late.dataclass(slots=True)
@@ -76,21 +78,26 @@ def begin(  # noqa: PLR0913 - the columns of a row
 def acting(
     session: Session, act: str, target: str, *, actor: str | None = None, via: str = "command"
 ) -> Generator[Act]:
-    """Write down an act while it is done; `actor` is USER@HOST by default.
-
-    An outage meanwhile has a note that says what to do: the answer may be all that is lost.
-    """
+    """Write down an act while it is done; `actor` is USER@HOST by default."""
     under_way = begin(session, act, target, actor=actor, via=via)
     try:
-        yield under_way
-    except OUTAGES as fault:
-        fault.add_note(_MAYBE_ENQUEUED if act == "run" else _MAYBE_DONE)
-        raise
+        with noting_lost_answers(_MAYBE_ENQUEUED if act == "run" else _MAYBE_DONE):
+            yield under_way
     except errors.Error:
         if not under_way.jobs:
             session.fetch(STATEMENTS["withdraw"], {"id": under_way.id})
         raise
     under_way.end()
+
+
+@contextlib.contextmanager
+def noting_lost_answers(what_to_do: str = _MAYBE_DONE) -> Generator[None]:
+    """Add to an outage what to do about it: perhaps nothing but the answer was lost."""
+    try:
+        yield
+    except OUTAGES as fault:
+        fault.add_note(what_to_do)
+        raise
 
 
 def rows(session: Session, limit: int = 50, before: int = BEYOND) -> list[Row]:

@@ -32,6 +32,14 @@ def life(row: ProcessRow, threshold_s: float) -> Life:
     return "silent" if row.heartbeat_age_s > dead_s else "alive"
 
 
+def has_scheduler(session: Session, threshold_s: float) -> bool:
+    """Return whether a scheduler is running, without which no task is enqueued in time."""
+    return any(
+        row.kind == "scheduler" and life(row, threshold_s) == "alive"
+        for row in registry.processes(session)
+    )
+
+
 def is_of_here(metadata: Mapping[str, object]) -> bool:
     """Return whether a row is of a process of this boot and namespace: of this container."""
     here = registry.identity(os.getpid())

@@ -14,6 +14,7 @@ from jobsd.recurring.lateness import SCHEDULER, lateness, overdue_since
 from jobsd.recurring.tasks import RecurringTask
 from jobsd.schedules import ScheduleError
 
+from .processes import has_scheduler
 from .words import length, when
 
 if TYPE_CHECKING:
@@ -75,10 +76,18 @@ def history_row(task: RecurringTask | None, run: RecurringRun, now: datetime) ->
     }
 
 
-def why_late(task: RecurringTask, last: RecurringRun | None, now: datetime) -> Row | None:
+def why_late(
+    session: Session,
+    task: RecurringTask,
+    last: RecurringRun | None,
+    now: datetime,
+    threshold_s: float,
+) -> Row | None:
     """Return the cause when a task is late now, or was in its last run; else None."""
     if since := overdue_since(task, last, now):
-        sentence = f"it was due {when(since)} and was not enqueued; does a scheduler run?"
+        runs = has_scheduler(session, threshold_s)
+        why = "although a scheduler is running" if runs else "because no scheduler is running"
+        sentence = f"it was due {when(since)} and was not enqueued, {why}"
         return {"cause": SCHEDULER, "run_at": since, "reported": sentence}
     if last is None or not (found := lateness(task, last, now)).cause:
         return None

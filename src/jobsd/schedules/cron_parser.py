@@ -226,8 +226,8 @@ class _FieldText:
 
     def wrong(self, part: str) -> ScheduleError:
         allowed = _ALLOWED.get(self.span, f"{self.span.low}-{self.span.high}")
-        if part.startswith("-") and part[1:].isdecimal():
-            return ScheduleError(f"the {self.span.name} {part} is negative ({allowed} exist)")
+        if part.removeprefix("-").isdecimal():
+            return ScheduleError(f"{self.span.name} {part:.20} is out of range ({allowed})")
         return ScheduleError(f"{quoted(part)} is not a valid {self.span.name} ({allowed})")
 
 

@@ -199,7 +199,7 @@ def _take_points(tokens: Tokens, phrase: Phrase) -> None:
 def _take_point(tokens: Tokens, unit: str) -> int:
     number = int(tokens.peek().word[:9])
     if number > _LIMITS[unit]:
-        raise ScheduleError(f"there is no {unit} {number}; the last is {unit} {_LIMITS[unit]}")
+        raise ScheduleError(f"{unit} {number} is out of range (0-{_LIMITS[unit]})")
     tokens.take()
     return number
 
@@ -239,15 +239,16 @@ def _not_understood(tokens: Tokens) -> ScheduleError:
 
 
 def _every_other(tokens: Tokens) -> ScheduleError:
-    word = tokens.peek().word
+    unit = UNITS.get(tokens.peek().word, "")
     hint = {
-        "day": 'write "every 2 days"',
         "week": 'write the cron "0 0 * * mon%2": Mondays of every other week',
-    }.get(
-        word,
-        f'write "every 2 {word}s"' if word in UNITS else 'write a cron such as "0 0 * * mon%2"',
+        "": 'write a cron such as "0 0 * * mon%2"',
+    }.get(unit, f'write "every 2 {unit}s"')
+    return ScheduleError(
+        f"{quoted(tokens.text)} is ambiguous:"
+        f" it does not say which {unit or 'one'} to start with",
+        hint,
     )
-    return ScheduleError(f"{quoted(tokens.text)}: it is not clear which one is first", hint)
 
 
 def _unclear_start(tokens: Tokens, unit: str) -> ScheduleError:
