@@ -36,10 +36,9 @@ class Signals:
         # Our parent may have blocked some signals; then they could not stop us.
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
-    def wait(self, seconds: float, sockets: Iterable[int] = ()) -> None:
-        """Rest for at most `seconds`, until a signal comes, or a socket is readable."""
-        if not self._seen:
-            self._nap.take(seconds, sockets)
+    def wait(self, seconds: float, sockets: Iterable[int] = ()) -> bool:
+        """Rest for at most `seconds`; return whether a signal or a readable socket ended it."""
+        return bool(self._seen or self._nap.take(seconds, sockets))
 
     def take(self) -> list[signal.Signals]:
         """Return the signals that have come since the last call, in their order."""

@@ -109,7 +109,7 @@ class Supervisor:
         )
         self._hooks = hooks_process.SupervisorHooks(scoreboard, self._table)
         self._stop: Stop | None = None
-        self._interrupted, self._exit_status = False, 0
+        self._woken, self._interrupted, self._exit_status = True, False, 0
 
     def run(self) -> int:
         """Supervise; return the exit status of the whole program."""
@@ -135,7 +135,8 @@ class Supervisor:
         """Poll until the tree has ended; an error of our own ends it, and is logged."""
         try:
             while not self.poll():
-                self._signals.wait(self._rest_s(), self._callbacks.requests.readable())
+                readable = self._callbacks.requests.readable()
+                self._woken = self._signals.wait(self._rest_s(), readable)
         except Exception as error:
             emit(self._scoreboard, "process.crashed", error=error)
             raise
@@ -158,9 +159,8 @@ class Supervisor:
         """Act on the signals that have come, and on what commands ask for."""
         for number in self._signals.take():
             self._handle(number)
-        self._reload.take_requests(
-            self._callbacks.requests.take(), stopping=self._stop is not None
-        )
+        requests = self._callbacks.requests.take() if self._woken else ()
+        self._reload.take_requests(requests, stopping=self._stop is not None)
 
     def _keep_up(self, now: float) -> None:
         """Keep the tree as it is to be."""

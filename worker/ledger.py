@@ -247,6 +247,8 @@ class Ledger:
         other outcomes, be written. The rest waits for `reconcile`; returns whether there is
         none.
         """
+        if not recording:
+            return not self.has_unrecorded
         self._drop(recording.success_ids, recorded)
         self._drop(recording.other_ids, concluded)
         whole = (

@@ -69,6 +69,10 @@ class Recording:
         }
         self.freed_keys = self._freed_keys(claims, keys)
 
+    def __bool__(self) -> bool:
+        """Whether it writes anything."""
+        return bool(self.success_ids or self.other_ids)
+
     def _freed_keys(self, claims: Claims, keys: Mapping[int, str]) -> list[str]:
         """Return the keys to hand over, each as often as a slot of it is freed.
 

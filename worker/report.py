@@ -58,6 +58,8 @@ class Report:
         cancelled: Collection[InClaim] = (),
     ) -> None:
         """Report what was written, by the claims that let it be written."""
+        if not recording:
+            return
         successes = [run for run in recording.successes if run.job.claim_id in recorded]
         others = [run for run in recording.others if run.job.claim_id in concluded]
         self.ended([*successes, *others], cancelled)

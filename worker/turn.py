@@ -260,6 +260,8 @@ def _brought(
     rows: list[tuple[Any, ...]],
 ) -> tuple[list[ClaimedJob], list[ClaimedJob], list[ClaimedJob], int]:
     """Return the jobs that came along, the withheld ones, the unknown ones, and the weight."""
+    if not rows:
+        return [], [], [], 0
     jobs, unknown = _known([claimed_job(row) for row in rows])
     came, weight = came_along(jobs)
     return jobs[:came], jobs[came:], unknown, weight

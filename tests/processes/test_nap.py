@@ -28,7 +28,7 @@ def test_a_nap_lasts_its_time(nap: Nap) -> None:
 
     woken = nap.take(0.05)
 
-    assert (woken, watch.took() >= 0.05) == (False, True)
+    assert (woken, watch.took() >= 0.05) == ([], True)
 
 
 def test_a_nap_of_half_a_millisecond_is_not_cut_to_nothing(nap: Nap) -> None:
@@ -46,7 +46,7 @@ def test_no_nap_is_longer_than_who_judges_it_waits(nap: Nap) -> None:
 
     woken = nap.take(60)
 
-    assert (woken, watch.took() < 30) == (False, True)
+    assert (woken, watch.took() < 30) == ([], True)
 
 
 def test_a_nap_of_no_time_ends_at_once(nap: Nap) -> None:
@@ -64,7 +64,7 @@ def test_a_thread_ends_a_nap(nap: Nap) -> None:
 
     woken = nap.take(30)
 
-    assert (woken, watch.took() < 25) == (True, True)
+    assert (bool(woken), watch.took() < 25) == (True, True)
 
 
 def test_a_wake_before_the_nap_is_not_lost(nap: Nap) -> None:
@@ -89,7 +89,7 @@ def test_a_socket_that_becomes_readable_ends_a_nap(nap: Nap) -> None:
 
     os.close(reader)
     os.close(writer)
-    assert woken
+    assert woken == [reader]
 
 
 def test_a_socket_whose_other_end_is_gone_ends_a_nap(nap: Nap) -> None:

@@ -28,8 +28,8 @@ class Nap:
         self._close = weakref.finalize(self, _close, self._reader, self._writer)
         self._close.atexit = False
 
-    def take(self, seconds: float, sockets: Iterable[int] = ()) -> bool:
-        """Sleep for at most `seconds`; return whether something woke us.
+    def take(self, seconds: float, sockets: Iterable[int] = ()) -> list[int]:
+        """Sleep for at most `seconds`; return the descriptors that woke us, if any did.
 
         A socket in `sockets` that is readable, or broken, ends the nap too.
         """
@@ -39,9 +39,10 @@ class Nap:
             poller.register(fileno, select.POLLIN)
         seconds = min(seconds, self.longest_s)
         # Rounded up: after a nap that ends too early another one would follow.
-        woken = poller.poll(max(0, -int(-seconds * 1000 // 1)))
-        self._drain()
-        return bool(woken)
+        woken = [fd for fd, _ in poller.poll(max(0, -int(-seconds * 1000 // 1)))]
+        if self._reader in woken:
+            self._drain()
+        return woken
 
     def yield_gil(self, seconds: float = YIELD_S) -> None:
         """Let threads that were just woken have the interpreter's lock, for at most `seconds`.
