@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import struct
-import threading
-from dataclasses import replace
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 import psycopg
 
 from jobsd.processes.process import WAITED_OUT
-from lost_answers import LostAnswers, shut
+from relay import Link, Relay, led_through
 from waiting import wait_until
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable, Generator
 
     from jobsd.database.connection import Target
@@ -33,7 +31,7 @@ _READY = b"Z\x00\x00\x00\x05"
 _SYNC = b"S\x00\x00\x00\x04"
 
 
-class CutSessions(LostAnswers):
+class CutSessions(Relay):
     """Passes on what goes between programs and a server, and counts what is asked."""
 
     def __init__(self, url: str) -> None:
@@ -41,7 +39,6 @@ class CutSessions(LostAnswers):
         """How many statements were sent since the last call of `cut`."""
         self.cuts = 0
         """How many sessions have ended at a statement."""
-        self._url = url
         self._at: tuple[int, str] | None = None
         super().__init__(url)
 
@@ -50,61 +47,35 @@ class CutSessions(LostAnswers):
         self.asked = self.cuts = 0
         self._at = at, how
 
-    def _serve(self, client: socket.socket) -> None:
-        server = self._connect()
-        unheard = threading.Event()
-        pid: list[int] = []
-        back = threading.Thread(
-            target=self._pass_back, args=(client, server, unheard, pid), daemon=True
-        )
-        back.start()
-        with contextlib.suppress(OSError):
-            while data := client.recv(1 << 20):
-                if data.endswith(_SYNC) or data.startswith(b"Q"):
-                    self._count(unheard, pid)
-                server.sendall(data)
-        shut(server)
-        back.join()
-        client.close()
-        server.close()
+    def question(self, link: Link, data: bytes) -> bytes:
+        """Count it, and end its session if it is its turn."""
+        if data.endswith(_SYNC) or data.startswith(b"Q"):
+            self.asked += 1
+            if self._at is not None and self.asked >= self._at[0]:
+                (_, how), self._at = self._at, None
+                self._cut(link, how)
+        return data
 
-    def _count(self, unheard: threading.Event, pid: list[int]) -> None:
-        self.asked += 1
-        if self._at is None or self.asked < self._at[0]:
-            return
-        (_, how), self._at = self._at, None
+    def answer(self, link: Link, data: bytes) -> bytes | None:
+        """Note which process serves the client; lose what it is not to hear."""
+        if link.pid is None and _KEY in data:
+            (link.pid,) = struct.unpack_from("!i", data, data.index(_KEY) + len(_KEY))
+        if not link.unheard:
+            return data
+        return None if data[-6:-1] == _READY else b""
+
+    def _cut(self, link: Link, how: str) -> None:
         self.cuts += 1
         if how == "terminated":
-            with psycopg.connect(self._url, autocommit=True) as administrator:
-                administrator.execute("SELECT pg_terminate_backend(%s, 60000)", pid)
+            with psycopg.connect(self.server_url, autocommit=True) as administrator:
+                administrator.execute("SELECT pg_terminate_backend(%s, 60000)", (link.pid,))
         else:
-            unheard.set()
-
-    def _pass_back(
-        self,
-        client: socket.socket,
-        server: socket.socket,
-        unheard: threading.Event,
-        pid: list[int],
-    ) -> None:
-        with contextlib.suppress(OSError):
-            while data := server.recv(1 << 20):
-                if not pid and _KEY in data:
-                    found = data.index(_KEY) + len(_KEY)
-                    pid += struct.unpack_from("!i", data, found)
-                if not unheard.is_set():
-                    client.sendall(data)
-                elif data[-6:-1] == _READY:
-                    break
-        shut(client)
+            link.unheard = True
 
 
-@contextlib.contextmanager
-def cutting(target: Target) -> Generator[tuple[CutSessions, Target]]:
+def cutting(target: Target) -> AbstractContextManager[tuple[CutSessions, Target]]:
     """Open such a way, and give it with the target that leads through it."""
-    way = CutSessions(target.url)
-    with contextlib.closing(way):
-        yield way, replace(target, url=way.url)
+    return led_through(CutSessions(target.url), target)
 
 
 def work_until(loop: Loop, is_done: Callable[[], bool]) -> None:
