@@ -22,10 +22,12 @@ _PLAIN_MODULES = frozenset({"builtins", "jobsd.errors", "jobsd.jobs.policy"})
 
 def closest(word: str, names: Iterable[str], least: float = 0.6) -> str:
     """Return the name that `word` probably means, "" if none is at least so similar."""
+    if not (known := list(names)):
+        return ""
     # Slow to load, and only needed to be helpful.
     from difflib import get_close_matches  # noqa: PLC0415
 
-    return next(iter(get_close_matches(word, names, 1, least)), "")
+    return next(iter(get_close_matches(word, known, 1, least)), "")
 
 
 def is_storable(text: str) -> bool:

@@ -4,13 +4,12 @@ A value is written by its exact type, or else by a base class of it. What is rea
 written here, and anything else is refused.
 """
 
-import base64
 import dataclasses
 import enum
 import math
+import sys
 from collections.abc import Callable, Mapping
 from datetime import date, datetime, time, timedelta, timezone, tzinfo
-from decimal import Decimal
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -93,6 +92,8 @@ def _inherited_writer(value: object) -> Callable[[Any, Where, int], Any] | None:
     for kind in (str, int, float, dict, list):
         if isinstance(value, kind):
             return _WRITERS[kind]
+    if _is_decimal(value):
+        return _write_as("$decimal", str)
     written = references.written(value)
     return None if written is None else lambda _value, _where, _depth: written
 
@@ -208,6 +209,18 @@ def _write_time(value: time, where: Where, depth: int) -> Any:  # noqa: ANN401
     return {"$time": [value.isoformat(), 1] if value.fold else value.isoformat()}
 
 
+def _write_bytes(value: bytes) -> str:
+    from base64 import b64encode  # noqa: PLC0415 - slow to load, and seldom needed
+
+    return b64encode(value).decode()
+
+
+def _is_decimal(value: object) -> bool:
+    # Whoever has one has loaded the module, which takes a hundredth of a quick command.
+    module = sys.modules.get("decimal")
+    return module is not None and type(value) is module.Decimal
+
+
 _WRITERS: dict[type, Callable[[Any, Where, int], Any]] = {
     str: _write_text,
     int: _write_int,
@@ -221,9 +234,8 @@ _WRITERS: dict[type, Callable[[Any, Where, int], Any]] = {
     date: _write_as("$date", date.isoformat),
     time: _write_time,
     timedelta: _write_as("$timedelta", lambda d: [d.days, d.seconds, d.microseconds]),
-    Decimal: _write_as("$decimal", str),
     UUID: _write_as("$uuid", str),
-    bytes: _write_as("$bytes", lambda raw: base64.b64encode(raw).decode()),
+    bytes: _write_as("$bytes", _write_bytes),
 }
 
 
@@ -335,6 +347,18 @@ def _read_items(kind: Callable[[list[Any]], Any]) -> Callable[[Any, int], Any]:
     return read_all
 
 
+def _read_decimal(held: Any, _depth: int) -> object:  # noqa: ANN401
+    from decimal import Decimal  # noqa: PLC0415 - slow to load, and seldom needed
+
+    return Decimal(held)
+
+
+def _read_bytes(held: Any, _depth: int) -> bytes:  # noqa: ANN401
+    from base64 import b64decode  # noqa: PLC0415 - slow to load, and seldom needed
+
+    return b64decode(held, validate=True)
+
+
 _READERS: dict[str, Callable[[Any, int], Any]] = {
     "$float": lambda held, _depth: float(held),
     "$tuple": _read_items(tuple),
@@ -345,9 +369,9 @@ _READERS: dict[str, Callable[[Any, int], Any]] = {
     "$date": lambda held, _depth: date.fromisoformat(held),
     "$time": _read_time,
     "$timedelta": lambda held, _depth: timedelta(*held),
-    "$decimal": lambda held, _depth: Decimal(held),
+    "$decimal": _read_decimal,
     "$uuid": lambda held, _depth: UUID(held),
-    "$bytes": lambda held, _depth: base64.b64decode(held, validate=True),
+    "$bytes": _read_bytes,
     "$enum": _read_enum,
     "$dataclass": _read_dataclass,
 }

@@ -19,7 +19,6 @@ whose instant has a text in each time zone).
 
 import json
 from datetime import date, datetime
-from decimal import Decimal
 from enum import Enum
 from functools import lru_cache
 from typing import Any, cast
@@ -36,7 +35,7 @@ _WHAT_KEYS_ARE = (
     "a key is a str, int, UUID, date, Enum, an object with an `id`, or a tuple of these"
 )
 _NO_KEYS = (
-    bool, float, complex, Decimal, bytes, bytearray, list, dict, set, frozenset, datetime, type,
+    bool, float, complex, bytes, bytearray, list, dict, set, frozenset, datetime, type,
 )  # fmt: skip
 _DEPTH_MAX = 20
 _encode = json.JSONEncoder(ensure_ascii=False).encode
