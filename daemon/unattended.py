@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from jobsd.configuration.options import Options
 from jobsd.jobs import registry
-from jobsd.jobs.ready import Selection
+from jobsd.jobs.selection import Selection
 from jobsd.recurring.command import clears_history
 from jobsd.recurring.definition import TaskDefinition
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from jobsd.clock import monotonic
 from jobsd.database.connection import Session
 from jobsd.jobs.current import begin_drain
-from jobsd.jobs.ready import Selection
+from jobsd.jobs.selection import Selection
 from jobsd.performing.pool import FRESH, TRUST_S, Pool
 from jobsd.performing.progress import ProgressWriter
 from jobsd.processes.database_loop import DatabaseLoop

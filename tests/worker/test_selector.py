@@ -12,6 +12,7 @@ from jobsd.jobs import ready
 from jobsd.jobs.client import enqueue_many
 from jobsd.jobs.definition import job
 from jobsd.jobs.queues import pause
+from jobsd.jobs.selection import Selection
 from jobsd.worker.claiming import selector as selectors
 from jobsd.worker.claiming.cursor import ClaimCursor
 
@@ -209,7 +210,7 @@ def test_when_the_crowd_is_gone_claims_are_from_all_again(
 def test_a_queue_whose_jobs_all_lie_in_lanes_keeps_its_place_in_the_list(
     session: Session,
 ) -> None:
-    selector = selectors.QueueSelector(ready.Selection(("mail*", "other")), session)
+    selector = selectors.QueueSelector(Selection(("mail*", "other")), session)
 
     _, places = selector.search(ClaimCursor(), [("mail_a", "x")], registered=True)
 

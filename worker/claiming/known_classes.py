@@ -23,9 +23,10 @@ from jobsd.configuration.options import JobsOptions
 from jobsd.database.connection import Session
 from jobsd.database.statements import Statement
 from jobsd.instruments.events import emit
-from jobsd.jobs import lanes, published, ready, registry
+from jobsd.jobs import lanes, published, registry
 from jobsd.jobs.claimed_job import ClaimedJob
 from jobsd.jobs.lanes import Lane
+from jobsd.jobs.selection import Selection
 
 from .cursor import ClaimCursor, Gap, GapClearing
 
@@ -48,7 +49,7 @@ _END = 2**63 - 1
 class KnownClasses:
     """The classes that one worker knows, and the lanes of its queues."""
 
-    def __init__(self, session: Session, selection: ready.Selection, jobs: JobsOptions) -> None:
+    def __init__(self, session: Session, selection: Selection, jobs: JobsOptions) -> None:
         self._session = session
         self._selection = selection
         self._unknown_after_s = jobs.unknown_class_after_s

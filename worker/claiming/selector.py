@@ -9,7 +9,7 @@ from jobsd.database.statements import Statement
 from jobsd.jobs import ready
 from jobsd.jobs.claimed_job import ClaimedJob
 from jobsd.jobs.lanes import Lane
-from jobsd.jobs.ready import Selection
+from jobsd.jobs.selection import Selection
 
 from .cursor import ClaimCursor
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from jobsd import late
 from jobsd.database.statements import Statements
 
 if TYPE_CHECKING:
@@ -40,45 +39,6 @@ PAUSED_MANY = 2000
 """So many jobs of paused queues are not passed over by each claim, if they can be avoided."""
 
 
-@late.dataclass(frozen=True, slots=True)
-class Selection:
-    """The queues of one worker, as they stand in its configuration."""
-
-    patterns: tuple[str, ...]
-
-    @property
-    def everything(self) -> bool:
-        """Whether all queues are meant: `*` among names means all of them."""
-        return "*" in self.patterns
-
-    @property
-    def has_prefixes(self) -> bool:
-        """Whether the queues that are meant must be looked up."""
-        return any(pattern.endswith("*") for pattern in self.patterns)
-
-    @property
-    def prefixes(self) -> list[str]:
-        """What the names of the queues that must be looked up begin with; of `*`: nothing."""
-        stems = [pattern[:-1] for pattern in self.patterns if pattern.endswith("*")]
-        return [""] if "" in stems else stems
-
-    def resolve(self, known: Sequence[str]) -> list[str]:
-        """Return the names that the patterns mean, each once, at its first place."""
-        names: dict[str, None] = {}
-        for pattern in self.patterns:
-            prefix = pattern.removesuffix("*")
-            found = [pattern] if prefix == pattern else sorted(_starting(known, prefix))
-            names.update(dict.fromkeys(found))
-        return list(names)
-
-    def matches(self, queue: str) -> bool:
-        """Return whether a queue is meant."""
-        return self.everything or any(
-            queue == pattern or (pattern.endswith("*") and queue.startswith(pattern[:-1]))
-            for pattern in self.patterns
-        )
-
-
 class Survey(NamedTuple):
     """The queues that have ready jobs to claim, and whether paused ones hold many of these."""
 
@@ -95,7 +55,3 @@ def survey(session: Session, prefixes: Sequence[str] = ("",)) -> Survey:
     """Look which queues that begin so have ready jobs and are not paused."""
     facts = {"prefixes": [*prefixes], "limit": NAMES_MAX, "many": PAUSED_MANY}
     return Survey(*session.fetch(STATEMENTS["survey"], facts)[0])
-
-
-def _starting(known: Sequence[str], prefix: str) -> list[str]:
-    return [name for name in known if name.startswith(prefix)]

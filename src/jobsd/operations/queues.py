@@ -7,7 +7,7 @@ from typing import Any
 
 from jobsd.database.connection import Session
 from jobsd.database.statements import Statement, Statements
-from jobsd.jobs import queues, ready
+from jobsd.jobs import queues, selection
 
 Rows = list[tuple[Any, ...]]
 Depths = dict[str, dict[str, int]]
@@ -109,7 +109,7 @@ def by_urgency(rows: Sequence[Row]) -> list[Row]:
 def takers(rows: Sequence[Row], processes: Sequence[Row]) -> dict[str, int]:
     """Return how many living workers that are not quiet take jobs of each queue."""
     selections = [
-        ready.Selection(tuple(str(process["metadata"].get("queues", "*")).split(",")))
+        selection.Selection(tuple(str(process["metadata"].get("queues", "*")).split(",")))
         for process in processes
         if process["kind"] == "worker"
         and process["life"] == "alive"

@@ -13,7 +13,7 @@ from jobsd import clock, late
 from jobsd.database.connection import Session
 from jobsd.jobs import inspect, lanes, queues, ready
 from jobsd.jobs.inspect import Found, Holder
-from jobsd.jobs.ready import Selection
+from jobsd.jobs.selection import Selection
 from jobsd.jobs.shown_keys import shown_key
 from jobsd.processes import registry
 from jobsd.processes.registry import ProcessRow
