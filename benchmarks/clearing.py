@@ -1,4 +1,4 @@
-"""A drain while the history is removed by the shipped batches, beside one left alone."""
+"""Compares a drain during which the shipped batches delete the history with one alone."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def _drain_while_clearing(server: Server, database: Database, jobs: int) -> Meas
 
 
 def _clear(database: Database) -> Callable[[], int]:
-    """Return what removes batch after batch until it is told to stop or nothing is left."""
+    """Return a function that deletes batch after batch until it is stopped or done."""
     stopping: list[bool] = []
     signal.signal(signal.SIGTERM, lambda _signal, _frame: stopping.append(True))
     session = Session(database.target, "jobsd benchmarks")

@@ -1,10 +1,10 @@
-"""How long a command takes, as a process: what somebody waits for at a prompt.
+"""Measures how long a command takes as a process: how long people wait at a prompt.
 
-One interpreter that loads the driver and click is run in turns with each command. A command
-that needs no database should be quicker than that, one that asks it hardly slower, however
-many jobs there are. Whatever the shell says (PYTHONDONTWRITEBYTECODE), the modules have their
-bytecode, as installed ones have: without, what is ours would be compiled each time, and what it
-is held against would not.
+Each command runs in turns with an interpreter that only loads the driver and click. A command
+that needs no database should be faster than that, and one that uses the database hardly slower,
+however many jobs there are. Our modules always have their bytecode, as installed ones do, even
+if the shell sets PYTHONDONTWRITEBYTECODE: otherwise our modules would be compiled each time,
+but those of the other side would not.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _PROGRAM = (sys.executable, "-P", "-m", "jobsd.daemon")
 _BASE = (sys.executable, "-c", "import psycopg, click")
 _RUNS = 3
-"""Runs of which the median is one measurement: a single one is at the mercy of the machine."""
+"""One measurement is the median of so many runs: a single run varies too much."""
 _ALONE = (
     "-h",
     "version",
@@ -70,7 +70,7 @@ _FILES = {
 
 
 def cases(server: Server, scale: float) -> Iterator[Case]:
-    """Yield the commands without a database, then those that ask one that is full."""
+    """Yield the commands without a database, then those that query a full one."""
     with tempfile.TemporaryDirectory(prefix="jobsd-benchmarks-") as folder:
         for name, text in _FILES.items():
             (Path(folder) / name).parent.mkdir(exist_ok=True)

@@ -1,7 +1,7 @@
-"""How fast jobs that wait are run: the product's workers beside the prototype's.
+"""Measures how fast waiting jobs are run, by the product's and the prototype's workers.
 
-From the moment at which the workers, already forked, may connect, until the last outcome is
-committed.
+The time starts when the workers, which are already forked, may connect. It ends when the last
+outcome is committed.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def cases(server: Server, scale: float) -> Iterator[Case]:
 
 
 def contender(name: str, once: Callable[[], tuple[int, Measured]]) -> Contender:
-    """Return a contender that runs `once`, which returns its jobs and what they came to."""
+    """Return a contender that runs `once`, which returns the number of jobs and figures."""
 
     def count() -> float:
         with wire.recorded() as record:
@@ -83,7 +83,7 @@ def drain(  # noqa: PLR0913, PLR0917 - what is run, and how wide
     threads: int,
     coroutines: int = 0,
 ) -> Measured:
-    """Run the jobs that wait with the product's workers, beside whoever is connected."""
+    """Run the waiting jobs with the product's workers; other sessions may be connected."""
     with server.connect() as connection:
         others = sessions(connection, database.name)
     workers = Workers(database.target, processes, threads, coroutines=coroutines)

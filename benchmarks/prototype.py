@@ -1,9 +1,9 @@
 """A ceiling for the drain: the least that a worker with a thread pool must do, and no more.
 
 Two slim tables and one row for each claimed batch; finished jobs are kept. A claimer thread
-takes batches of 100 as long as not more than one of them is in hand; job threads run them; a
-finisher thread, on a connection of its own, records in one commit all that ended while its
-last one ran. No look-up by name, no error, no fence, no retry, no metric, no time of start.
+takes batches of 100 while at most 100 claimed jobs have not ended; job threads run them; a
+finisher thread, on a connection of its own, records in one commit all jobs that ended during
+its last commit. No look-up by name, no error, no fence, no retry, no metric, no time of start.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def make_tables(connection: Connection) -> None:
 
 
 class Tally:
-    """How many jobs are recorded, in memory that all processes share: a word for each."""
+    """How many jobs are recorded, in shared memory: one word for each process."""
 
     def __init__(self) -> None:
         self.words: memoryview[int] = memoryview(mmap.mmap(-1, mmap.PAGESIZE)).cast("q")

@@ -29,7 +29,7 @@ _POLL_S = 0.05
 
 
 class Tree:
-    """A supervisor and all that it has started."""
+    """A supervisor and all processes that it has started."""
 
     def __init__(self, supervisor: subprocess.Popen[bytes]) -> None:
         self._supervisor = supervisor
@@ -39,13 +39,13 @@ class Tree:
         return [self._supervisor.pid, *children(self._supervisor.pid)]
 
     def pss_mib(self) -> float:
-        """Return the memory that they take, what they share counted once."""
+        """Return the memory that they use; shared memory counts once."""
         return sum(map(pss_mib, self.pids()))
 
 
 @contextlib.contextmanager
 def running(database: Database, *, recurring: bool = False) -> Generator[Tree]:
-    """Have a tree with the shipped settings at rest; with a scheduler if `recurring`."""
+    """Run an idle tree with the shipped settings; with a scheduler if `recurring`."""
     with tempfile.TemporaryDirectory(prefix="jobsd-benchmarks-") as folder:
         config = Path(folder) / "config"
         config.mkdir()
@@ -70,7 +70,7 @@ def running(database: Database, *, recurring: bool = False) -> Generator[Tree]:
 
 
 def pss_mib(pid: int) -> float:
-    """Return the memory of a process, its share of what others hold too."""
+    """Return the memory of a process, with its part of the memory that it shares."""
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines()
     except OSError:
@@ -97,7 +97,7 @@ def _is_setting(name: str) -> bool:
 
 
 def _await_rest(database: Database, supervisor: subprocess.Popen[bytes]) -> None:
-    """Wait until the worker has said that it wants to be woken."""
+    """Wait until the worker has registered as idle."""
     end = monotonic() + _PATIENCE_S
     with database.connect() as connection:
         asleep = b"SELECT FROM jobsd.sleepers WHERE kind = 'worker'"

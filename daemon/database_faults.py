@@ -1,4 +1,4 @@
-"""Reports an error of the driver, and says which status it ends with."""
+"""Reports an error of the driver, and returns its exit status."""
 
 import psycopg
 from psycopg import errors

@@ -4,11 +4,11 @@ SELECT clock_timestamp();
 -- is_standby: say whether this server replays what another one writes.
 SELECT pg_is_in_recovery();
 
--- notify: wake whoever listens; the word means nothing to the processes of a tree.
+-- notify: wake all listeners; the processes of a tree ignore this word.
 SELECT pg_notify('jobsd.wake', 'doctor');
 
--- connections: say how many connections there are, and how many others than a superuser
--- may have.
+-- connections: return how many connections there are, and how many there may be without those
+-- of superusers.
 SELECT
     count(*),
     current_setting('max_connections')::integer
@@ -16,8 +16,8 @@ SELECT
 FROM pg_stat_activity
 WHERE backend_type = 'client backend';
 
--- paused: list the paused queues that have ready jobs, those with most of them first; of very
--- many jobs the first are counted.
+-- paused: list the paused queues that have ready jobs, those with the most jobs first; a count
+-- stops at `most`.
 SELECT pause.queue_name, pause.reason, pause.created_by, pause.created_at, waiting.jobs
 FROM (
     SELECT queue_name, reason, created_by, created_at
@@ -37,6 +37,6 @@ CROSS JOIN LATERAL (
 WHERE waiting.jobs > 0
 ORDER BY waiting.jobs DESC, pause.queue_name;
 
--- failed: count the jobs that have failed for good; of very many the first.
+-- failed: count the failed jobs; the count stops at `most`.
 SELECT count(*)
 FROM (SELECT FROM jobsd.failed_executions LIMIT %(most)s) AS counted;

@@ -1,4 +1,4 @@
-"""Reports an error on stderr, and says which status it ends with."""
+"""Reports an error on stderr, and returns its exit status."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
-"""What keeps output from a disk. An error of a file that we open has its name."""
+"""The errors of output that a disk refuses. An error of a file that we open has a file name."""
 
 
 def report(fault: BaseException, *, debug: bool = False) -> int:
@@ -87,7 +87,7 @@ def _status(fault: OurError) -> int:
 
 
 def _report_embedded(fault: errors.EmbeddedServerError) -> int:
-    """Report in three lines at most: the last that the server wrote is the one that counts."""
+    """Report in three lines at most, with the last line of the server's log."""
     where = f" (in {fault.where})" if fault.where else ""
     error(f"{fault.what}{where}")
     if fault.log:

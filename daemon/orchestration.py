@@ -16,9 +16,9 @@ from .shipped import shipped_text
 IMAGE = "registry.example/app:latest"
 PORT = 9394
 USER = 10001
-"""That of the image: a kubelet can't look a name up."""
+"""The user of the image: a number, because Kubernetes can't look up a name."""
 STOP_BESIDE_S = 5
-"""What an end takes beside the drain."""
+"""How long an end takes, in addition to the drain."""
 
 
 def dockerfile(options: Options) -> str:

@@ -1,8 +1,9 @@
 """The result of a command, and the one renderer that prints it.
 
 A command returns a `Result`. It is printed as one JSON document, as text for people on a
-terminal, or as tab-separated lines in a pipe: there without a heading, with times in ISO
-8601 and UTC and durations in seconds. Only a terminal is shortened; a pipe gets all.
+terminal, or as tab-separated lines in a pipe: there without a heading, with times in ISO 8601
+and UTC and durations in seconds. Output is shortened on a terminal only; a pipe gets
+everything.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ _COLORS = {
 
 @late.dataclass(frozen=True, slots=True)
 class Format:
-    """How a result is to be printed, as options, environment and terminal have it."""
+    """How a result is printed, by the options, the environment and the terminal."""
 
     as_json: bool = False
     terminal: bool = False
@@ -55,7 +56,7 @@ class Part(Protocol):
     """A part of what a command prints."""
 
     def lines(self, form: Format) -> Iterator[str]:
-        """Yield its lines in a format, nothing in which commands a terminal."""
+        """Yield its lines in a format; no text in them can control the terminal."""
         ...
 
 
@@ -63,7 +64,8 @@ class Part(Protocol):
 class Table:
     """Rows with described columns.
 
-    On a terminal, `more` is a line below it, and what is `apart` has an empty line above.
+    On a terminal, `more` is printed below it, and a table that is `apart` has an empty line
+    above it.
     """
 
     rows: Sequence[Row]
@@ -92,7 +94,7 @@ class Table:
 
 @late.dataclass(frozen=True, slots=True)
 class Facts:
-    """The facts of one thing, a line each; `for_people` are those of a terminal."""
+    """The facts of one thing, a line each; on a terminal, `for_people` replaces them."""
 
     facts: Pairs
     for_people: Pairs | None = None
@@ -110,7 +112,7 @@ class Facts:
             title = name.replace("_", " ").ljust(width + 2)
             room = None if form.width is None else form.width - len(title)
             if room is not None and max(map(cells, text.split()), default=0) > room:
-                # Rather a line of its own than a break within a word.
+                # A line of its own is better than a break within a word.
                 yield title.rstrip()
                 yield f"  {text}"
                 continue
@@ -120,14 +122,14 @@ class Facts:
 
 
 class Shown(str):
-    """A text for people that nothing is to be done to; it is one line."""
+    """A text of one line that people get unchanged."""
 
     __slots__ = ()
 
 
 @late.dataclass(frozen=True, slots=True)
 class Texts:
-    """Texts of several lines, each with what it is: a terminal gets them indented.
+    """Texts of several lines, all with one name: a terminal gets them indented.
 
     In a pipe each line has the name before it.
     """
@@ -136,7 +138,7 @@ class Texts:
     texts: Sequence[str]
 
     def lines(self, form: Format) -> Iterator[str]:
-        """Yield the lines of the texts, none of which can command a terminal."""
+        """Yield the lines of the texts; none can control the terminal."""
         for text in self.texts:
             first, *rest = map(one_line, text.rstrip().split("\n"))
             if form.terminal:
@@ -161,7 +163,7 @@ class Value:
         if form.terminal and self.sentence:
             yield one_line(self.sentence)
         elif isinstance(self.value, str):
-            # A document such as DDL is printed as it is; a terminal obeys none.
+            # A document such as DDL is printed unchanged; on a terminal without control codes.
             yield printable_lines(self.value) if form.terminal else self.value
         else:
             yield plain(self.value)
@@ -169,9 +171,9 @@ class Value:
 
 @late.dataclass(frozen=True, slots=True)
 class Result:
-    """What a command has to say: `document` to programs that ask for JSON, else its `parts`.
+    """What a command prints: `document` if JSON was asked for, otherwise `parts`.
 
-    `sentence` goes to stderr, unless JSON was asked for. `status` is how the command ends.
+    `sentence` goes to stderr, unless JSON was asked for. `status` is the exit status.
     """
 
     document: object
@@ -198,7 +200,7 @@ def done(sentence: str, found: Mapping[str, object]) -> Result:
 
 
 def document(name: str, text: str) -> Result:
-    """Return a text that is data as it stands."""
+    """Return a text that is printed unchanged, as a result."""
     return Result({name: text}, (Value(text),))
 
 
@@ -216,7 +218,7 @@ def print_result(result: Result, form: Format) -> int:
 
 
 def print_json(found: object) -> None:
-    """Print one JSON document; what stdout can't write is escaped as JSON does it."""
+    """Print one JSON document; characters that stdout can't write become JSON escapes."""
     encoding = (sys.stdout.encoding or "utf-8").lower().replace("-", "")
     print_line(json_text(found, ascii_only=encoding != "utf8"))
 
@@ -256,7 +258,7 @@ def format_of(
 
 def _size() -> tuple[int, int]:
     """Return columns and lines of the terminal, as variables or the terminal say."""
-    import shutil  # what archives need comes with it, which no pipe has to wait for
+    import shutil  # it loads modules for archives, for which no pipe should wait
 
     return shutil.get_terminal_size()
 
@@ -272,7 +274,7 @@ def _wants_color(color: str, *, terminal: bool) -> bool:
 
 
 def _chosen(columns: Sequence[Column], rows: Sequence[Row], form: Format) -> list[Column]:
-    """Return the columns that are wanted: those that were named, else those of the medium."""
+    """Return the columns to print: those that were named, else those of the medium."""
     if not form.columns:
         other = "pipe" if form.terminal else "terminal"
         return [column for column in columns if column.on != other]
@@ -294,7 +296,7 @@ def _with_columns(found: object, names: tuple[str, ...]) -> object:
 
 
 def _require_known(names: Iterable[str], known: Iterable[str], rows: Sequence[Row]) -> None:
-    """Refuse the name of a column that no row has; without rows nobody knows."""
+    """Refuse the name of a column that no row has; without rows, no column is known."""
     if rows and (unknown := [name for name in names if name not in set(known)]):
         fault = f"there is no column {unknown[0]!r}; the columns are {', '.join(known)}"
         ctx = click.get_current_context(silent=True)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from jobsd.operations.shown_arguments import ShownArguments
 
 ANSWER_S = 3.5
-"""How long a server may take to let a command in: a caller hears within 4 s."""
+"""How long a command waits for its connection: its caller gets an error within 4 s."""
 
 
 class Project:
@@ -97,11 +97,11 @@ class Project:
         return embedded_server(self.root, self.environ, _report)
 
     def target(self, *, makes: bool = False) -> Target:
-        """Return the database once it runs, and, if it is ours, has its tables.
+        """Return the database once it runs; an embedded one has its tables by then.
 
         Raises:
-            ConfigurationError: outside of any project, when there is none, unless the
-                command is one that `makes` one.
+            ConfigurationError: outside of any project, if there is no server and the command
+                does not create one (`makes`).
         """
         from jobsd.configuration.target import require_made
 
@@ -116,7 +116,7 @@ class Project:
 
         Raises:
             DatabaseUnreachableError: within 4 s.
-            SchemaError: when the tables are not as needed, unless any are good.
+            SchemaError: when the tables are not as needed, unless `any_schema` is given.
         """
         from jobsd.database.migrate import require
 
@@ -130,7 +130,7 @@ class Project:
     def load_jobs(self) -> None:
         """Import the modules that define jobs, ours and the project's.
 
-        What they print while they are imported is no data: it goes to stderr.
+        What they print while they are imported is not the command's output: it goes to stderr.
 
         Raises:
             ModuleError: for one that can't be imported.
@@ -180,12 +180,12 @@ class Project:
         except DatabaseUnreachableError:
             if self.database.server is None:
                 raise
-            # Another's supervisor was the last and stopped it behind our back.
+            # The last other supervisor has ended meanwhile, and has stopped the server.
             return _connect_in_time(self.target())
 
 
 def _let_jobs_use(target: Target) -> None:
-    """Give jobs of this process the same database; its client is made once one asks for it."""
+    """Let jobs of this process use the same database; a client is made when one needs it."""
     from jobsd.jobs import finding
 
     finding.choose(target)
@@ -196,8 +196,8 @@ def _let_jobs_use(target: Target) -> None:
 def _connect_in_time(target: Target) -> Session:
     """Connect; when that takes too long, end the process.
 
-    A name that is looked up, or one of several addresses that are tried, can't be
-    interrupted in any other way.
+    Nothing else can interrupt the look-up of a host name, or an attempt to reach one of several
+    addresses.
     """
     import threading
 

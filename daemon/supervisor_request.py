@@ -64,8 +64,8 @@ def ask(word: str, root: Path, pid: int | None = None) -> Answer:
 def stop(root: Path, pid: int | None = None, *, at_once: bool) -> Stopped:
     """End the one supervisor of the project, or the one of this process id, and wait for it.
 
-    What is signalled is the process at the other end of the socket, and no other that has
-    got its id since: the connection still stands once the process is held.
+    The signal reaches only the process at the other end of the socket, and no other process
+    that has got its id since: the connection must still be open after the pidfd was opened.
 
     Raises:
         NotRunningError: no supervisor is there.
@@ -118,11 +118,12 @@ def _supervisor(root: Path, pid: int | None) -> Generator[tuple[int, socket.sock
 
 
 def systemd_unit(pid: int, proc: Path = Path("/proc")) -> str:
-    """Return the unit by which systemd runs a process; "" unless it does, or has called us.
+    """Return the unit as which systemd runs a process; "" if it does not, or called us.
 
-    It is the main process of a service when it leads a session of its own, is a child of
-    systemd and lies in the service's control group. Its environment says nothing: its title
-    has taken the place. What systemd calls for a unit lies in that unit's group, too.
+    A process is the main process of a service if it leads a session of its own, is a child of
+    systemd, and is in the service's control group. Its environment can't be read, because its
+    title has overwritten it. A command that systemd calls for a unit is in that unit's group,
+    too.
     """
     try:
         fields = _text(proc / str(pid) / "stat").rpartition(")")[2].split()
@@ -158,7 +159,7 @@ def _is_open(connection: socket.socket) -> bool:
 def _askable(
     connected: Iterable[socket.socket], root: Path, stack: contextlib.ExitStack
 ) -> Iterator[tuple[int, socket.socket]]:
-    """Yield the supervisors that the kernel says are of somebody who may run one here."""
+    """Yield the supervisors whose user, as the kernel reports it, may run one here."""
     trusted = {0, os.geteuid(), root.stat().st_uid}
     for connection in connected:
         stack.enter_context(connection)

@@ -37,7 +37,7 @@ class StaticTasks:
         return task.key in self.records
 
     def store(self, session: Session, process_id: int) -> None:
-        """Store our tasks, delete those that no file names any more, and report conflicts."""
+        """Store our tasks, delete those that no file defines any more, and report conflicts."""
         self._orphaned_since = None
         parameters = {
             "tasks": json.dumps(list(self.records.values())),

@@ -1,7 +1,7 @@
 """Computes the coordinates of charts, which templates write as SVG.
 
-A chart is as wide as it has steps and a hundred high; CSS stretches it. What it shows stands
-beside it as a table, too.
+A chart is one unit wide for each step and a hundred units high; CSS stretches it. The page
+shows its figures as a table, too.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Bars:
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """Two lines of times, p50 and p95: pieces of points, since there may be nothing between."""
+    """Two lines of times, p50 and p95, in pieces, because a step may have no value."""
 
     p50: list[str]
     p95: list[str]
@@ -86,7 +86,7 @@ def lines(steps: Steps, what: str) -> Lines:
 
 
 def _pieces(values: list[float | None], top: float) -> list[str]:
-    """Return the points of each piece without a hole; a single one is as wide as its step."""
+    """Return the points of each piece; a piece of one point is as wide as its step."""
     pieces: list[list[str]] = [[]]
     for x, value in enumerate(values):
         if value is None:

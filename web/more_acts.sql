@@ -5,7 +5,7 @@ WHERE jobsd.lane_of(%(class_name)s) = ANY (worker.lanes)
 ORDER BY worker.process_id
 LIMIT 1;
 
--- quiet: note of a worker that it takes no more jobs.
+-- quiet: mark a worker as one that claims no more jobs.
 UPDATE jobsd.processes
 SET metadata = metadata || '{"quiet": true}'
 WHERE id = %(id)s

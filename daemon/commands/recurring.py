@@ -1,4 +1,4 @@
-"""`recurring`: tasks that run by a schedule; those that no file names are changed here."""
+"""`recurring`: tasks that run by a schedule; those that no file defines can be changed here."""
 
 from __future__ import annotations
 
@@ -176,7 +176,7 @@ def run(project: Project, key: str, *, here: bool) -> Result | int:
 
 
 def _of_file(project: Project, key: str) -> Callable[[], object]:
-    """Return what runs the task of recurring.yml; no daemon need ever have loaded it."""
+    """Return a call that runs the task of recurring.yml, even if no daemon has loaded it."""
     from jobsd.recurring.command import parse_command
     from jobsd.recurring.command_job import find_function
 
@@ -257,7 +257,7 @@ def add(
 
 
 def _require_known(made: TaskDefinition, modules: Iterable[str]) -> None:
-    """Refuse what is unknown here: else each run of the task would only fail."""
+    """Refuse a job or a function that is unknown here: each run of the task would fail."""
     from jobsd.jobs import registry
     from jobsd.recurring.command_job import AllowedCalls
 
@@ -268,7 +268,7 @@ def _require_known(made: TaskDefinition, modules: Iterable[str]) -> None:
 
 
 def _made(key: str, arguments: str, settings: dict[str, Any]) -> TaskDefinition | None:
-    """Return the described task; None, once reported, when its schedule or call is none."""
+    """Return the described task; report an invalid schedule or call, and return None."""
     from jobsd.recurring.command import CommandError
     from jobsd.recurring.definition import define
     from jobsd.schedules import ScheduleError

@@ -6,7 +6,7 @@ context manager of two functions: one enqueues a job by its number, one many by 
 end. Each may be a coroutine.
 """
 
-# Run by the peer's own interpreter: what it imports is not here.
+# The peer's own interpreter runs this file; what it imports is not installed here.
 # mypy: ignore-errors
 # pyright: basic, reportMissingImports=false, reportAttributeAccessIssue=false
 

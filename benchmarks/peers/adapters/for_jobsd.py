@@ -1,6 +1,6 @@
-"""jobsd: its own tree as shipped, with P workers of T threads; its public calls to enqueue."""
+"""jobsd: its own tree as shipped (P workers of T threads), its public calls to enqueue."""
 
-# Run by the peer's own interpreter: what it imports is not here.
+# The peer's own interpreter runs this file; what it imports is not installed here.
 # mypy: ignore-errors
 # pyright: basic, reportMissingImports=false, reportAttributeAccessIssue=false
 

@@ -1,6 +1,6 @@
 """procrastinate, with coroutines."""
 
-# Run by the peer's own interpreter: what it imports is not here.
+# The peer's own interpreter runs this file; what it imports is not installed here.
 # mypy: ignore-errors
 # pyright: basic, reportMissingImports=false, reportAttributeAccessIssue=false
 

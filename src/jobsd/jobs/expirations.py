@@ -1,9 +1,9 @@
 """Jobs that expire: they are discarded if they do not start in time.
 
-When a job expires is a row beside it, that only such jobs have (`expirations`). A
-worker asks for it when it claims such a job, and does not begin one whose time is over.
-Dispatchers discard what waits too long, whether anybody serves its queue or not. What runs has
-been begun in time; its row stays, for another attempt is not begun after it, either.
+A row of the table `expirations`, which only such jobs have, says when a job expires. A worker
+reads it when it claims such a job, and does not start a job whose time is over. Dispatchers
+discard jobs that have waited too long, even if no worker takes from their queue. The row stays
+while the job runs, because another attempt must not start after that time, either.
 """
 
 from collections.abc import Callable, Iterator
@@ -27,7 +27,7 @@ _BEGINNING = datetime(1, 1, 2, tzinfo=UTC), 0
 def discard(
     commits: Commits, report: Callable[[dict[int, str]], None], *, keep: bool
 ) -> Iterator[None]:
-    """Discard all jobs that wait and whose time is over, a transaction for each few hundred.
+    """Discard all waiting jobs whose time is over, some hundreds in each transaction.
 
     With each commit `report` gets the jobs with their queues. Yields after each.
     """

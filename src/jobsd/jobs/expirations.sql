@@ -1,6 +1,6 @@
--- due: list the next jobs whose time is over, from `after` on, and lock their rows: who gives such a
--- job more time waits for us, and what is just given more time is skipped. With their queues; without
--- one where the job has ended, or has failed, or is no more.
+-- due: list the next jobs whose time is over, after the last one seen, and lock their rows. A
+-- session that gives such a job more time waits for us; a row that is just being changed is
+-- skipped. The queue is NULL if the job has ended, has failed or no longer exists.
 SELECT
     expiration.job_id, expiration.expires_at,
     CASE WHEN job.outcome IS NULL AND failed.job_id IS NULL THEN job.queue_name END
@@ -17,12 +17,12 @@ LEFT JOIN jobsd.jobs AS job ON job.id = expiration.job_id
 LEFT JOIN jobsd.failed_executions AS failed ON failed.job_id = expiration.job_id
 ORDER BY expiration.expires_at, expiration.job_id;
 
--- settle: forget when these jobs expire.
+-- settle: delete the expirations of these jobs.
 DELETE FROM jobsd.expirations
 WHERE job_id = ANY (%(ids)s::bigint[])
 RETURNING job_id;
 
--- ended: return whether these jobs have ended, or are no more.
+-- ended: return whether all of these jobs have ended or no longer exist.
 SELECT NOT EXISTS (
     SELECT
     FROM jobsd.jobs
@@ -30,8 +30,8 @@ SELECT NOT EXISTS (
         AND outcome IS NULL
 );
 
--- forget: forget when those of the next jobs expire that have ended in time, or are no more. Says
--- which was the last that was looked at.
+-- forget: look at the next jobs, and delete the expirations of those that have ended in time or
+-- no longer exist. Returns the last job that was looked at.
 WITH seen AS MATERIALIZED (
     SELECT job_id
     FROM jobsd.expirations

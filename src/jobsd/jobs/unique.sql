@@ -1,6 +1,7 @@
--- forget: forget the next keys of which the job has ended, or is no more, or whose time is over.
--- Says which was the last that was looked at, and how many were forgotten. One that was just taken
--- again is another job's: it stays. So does that of a failed job, which may be retried.
+-- forget: look at the next keys, and delete those whose job has ended or no longer exists, or
+-- whose time is over. Returns the last key that was looked at, and how many were deleted. One
+-- that was just taken again is another job's: it stays. So does that of a failed job, which may
+-- be retried.
 WITH seen AS MATERIALIZED (
     SELECT key, job_id, until, ends_at
     FROM jobsd.unique_jobs

@@ -12,14 +12,13 @@ the wall clock matches, on both passes of a repeated hour, and never for a skipp
 Between two changes the wall clock is a clock that never changes; so the search goes from
 one such stretch of time to the next.
 
-A wall-clock time is a day and a time of it. The times of a day are three sorted lists. The days
-of a year are tried one by one: that takes up to 0.1 ms, as long as croniter takes for one
-step, and loading that takes a fifth of what a command may take. Where a year has no day that
-will do, croniter goes on. It is only ever given plain lists of numbers, so that it does not
-matter how its versions parse steps and ranges, and only midnights in UTC, which stand for days:
-what a change of clocks does to them is decided here. Days that no plain list can say (`-2`,
-`5#-1`, `1%2`, `15W`) are widened to one that contains them, and what doesn't match is stepped
-over.
+A wall-clock time is a day and a time of day. The times of day are three sorted lists. The days
+of one year are tried one by one. That takes up to 0.1 ms, as long as one step of croniter, and
+loading croniter takes a fifth of the time that a command may take. If no day of a year matches,
+croniter continues. It gets only plain lists of numbers, so it does not matter how its versions
+parse steps and ranges. It gets only midnights in UTC, which stand for days: this module decides
+about changes of the clocks. Days that no plain list can express (`-2`, `5#-1`, `1%2`, `15W`)
+are widened to a list that contains them, and days that don't match are skipped.
 """
 
 from __future__ import annotations
@@ -86,7 +85,7 @@ class CronRuns:
         local = (end - _SECOND).astimezone(self._zone)
         wall = local.replace(tzinfo=None, fold=0) + _SECOND
         if local.fold:
-            # The second pass: all runs of the first one lie before, later wall-clock times too.
+            # This is the second pass: all runs of the first pass are over, later times too.
             wall += _offset(local.replace(fold=0)) - _offset(local)
         while True:
             wall = self._wall_clock.before(wall)
@@ -147,7 +146,7 @@ class CronRuns:
         return None
 
     def _first_change(self, start: datetime, end: datetime) -> datetime:
-        """Return the first instant with another offset than `start`; `end` has another."""
+        """Return the first instant after `start` with another offset; `end` has one, too."""
         offset = self._offset_at(start)
         while end - start > _SECOND:
             middle = start + (end - start) // 2
