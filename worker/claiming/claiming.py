@@ -135,7 +135,7 @@ class Claiming:
 
     def _thread_room(self) -> int:
         most = self._turns.room(self._pool.uncollected, self._asynchronous.uncollected)
-        return self.prefetch.room(self._pool, most)
+        return self.prefetch.room(self._pool, most, self._pool.runs_dry)
 
     # After a claim.
 

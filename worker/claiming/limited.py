@@ -95,7 +95,8 @@ class Limited:
             self.searches.pause(registered=registered)
             return 0
         # A series is of functions: coroutines have a claim each.
-        further = [] if aim.kind else self._further()
+        low = [each for each in self._pool.series.values() if each.is_low]
+        further = [] if aim.kind else self._further(low)
         sweep = search.cursor.begin_claim()
         everything = self._selector.selection.everything
         queues = [None] if everything else self._selector.queues(registered=registered)
@@ -109,7 +110,7 @@ class Limited:
             *(aim, search.depth, ASIDE_MAX),
             asked_at=asked_at,
         )
-        self._hand_over(jobs, further, asked_at)
+        self._hand_over(jobs, low, further, asked_at)
         if aim.kind is None:
             self._asynchronous.favour_limited(jobs, aim.limit)
         self._observe_length(met, jobs, aim.limit)
@@ -219,7 +220,7 @@ class Limited:
             running_s += self._asynchronous.coroutines.running_for_s()
         return max(running_s, default=0.0) >= PATIENCE_S
 
-    def _further(self) -> list[Series]:
+    def _further(self, low: list[Series]) -> list[Series]:
         """Return the series that are to get more jobs: none while others wait for a thread.
 
         What waits behind a job that runs for long was released, and would be again.
@@ -228,9 +229,8 @@ class Limited:
             return []
         return [
             each
-            for each in self._pool.series.values()
+            for each in low
             if each.most == 1
-            and len(each.waiting) <= each.low
             and self._ledger.may_grow(each.claim_id)
             and not self._pool.is_held_up(each, PATIENCE_S)
         ]
@@ -245,11 +245,14 @@ class Limited:
         }
 
     def _hand_over(
-        self, jobs: list[ClaimedJob], further: list[Series], asked_at: float
+        self, jobs: list[ClaimedJob], low: list[Series], further: list[Series], asked_at: float
     ) -> None:
         """Give the threads their jobs, and note down the claims."""
         came, weight = came_along(jobs)
         known = {each.claim_id: each for each in further}
+        for each in low:
+            # What gets no more jobs wakes the control thread at its end only.
+            each.low = 0
         fresh: list[Waiting | Series] = []
         for claim_id, claimed in groupby(jobs, attrgetter("claim_id")):
             claim = list(claimed)
@@ -269,9 +272,6 @@ class Limited:
             elif posted:
                 fresh.append(Series(posted, key, claim[0].position))
             self._report.claimed(claim_id, claim)
-        for each in known.values():
-            # It has no more jobs: the control thread is woken at its end only.
-            each.low = 0
         if fresh:
             self._pool.post_together(fresh, self._prefetch.low_water, self._selector.rank)
         if jobs:

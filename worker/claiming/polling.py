@@ -106,13 +106,18 @@ class PrefetchPolicy:
         """When so few jobs wait to be started, the control thread claims more."""
         return self.ahead(()) // 2
 
-    def room(self, pool: Runner, most: int) -> int:
-        """Return how many jobs to claim now, at most; the pool wakes us when there is room."""
+    def room(self, pool: Runner, most: int, dry: int = 0) -> int:
+        """Return how many jobs to claim now, at most; the pool wakes us when there is room.
+
+        So many threads run `dry`, since what waits is for others.
+        """
         wanted = pool.size - pool.in_hand
         ahead = self.ahead(pool.running_for_s())
         if pool.waiting <= ahead // 2:
             # By halves: a turn serves many jobs, and the threads have work while it lasts.
             wanted = max(wanted, ahead - pool.waiting)
+        elif dry:
+            wanted = max(wanted, dry * self.series_max)
         # What has ended is recorded by the statement that claims.
         return max(0, min(wanted, self.batch_max, most))
 

@@ -232,6 +232,13 @@ class Pool:
         return not self._todo.empty()
 
     @property
+    def runs_dry(self) -> int:
+        """How many threads have few jobs left or none, though others have whole series."""
+        if not self.series or self.queued:
+            return 0
+        return self.size - sum(not each.is_low for each in self.series.values())
+
+    @property
     def in_hand(self) -> int:
         """How many jobs have not ended. Exact, when the control thread asks."""
         return self._posted - len(self._runs)
@@ -371,8 +378,9 @@ class Pool:
                 hand.on_board = True
             self.started_at[number], series = None, hand.series
             hand.pass_on(made_run((job, outcome, hand.started, ended)), self._runs)
+            queued, low = self._todo.qsize(), self._low_water
             wake = not self._woken and (
-                self._todo.qsize() <= self._low_water if series is None else series.is_low
+                queued <= low if series is None else series.runs_out(queued)
             )
             self._woken = self._woken or wake
         if wake:

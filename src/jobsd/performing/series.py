@@ -25,7 +25,7 @@ class Series:
         self.key = key
         self.most = most
         """How many of its key may run at once, as its jobs say."""
-        self.low = len(self.waiting) // 2 if most == 1 else 0
+        self.low = len(self.waiting) // 2
         """The control thread is woken when not more than so many wait."""
         self.thread: int | None = None
         """Which thread has begun it."""
@@ -37,6 +37,10 @@ class Series:
     def is_low(self) -> bool:
         """Whether not more wait than those at which the control thread is woken."""
         return len(self.waiting) <= self.low
+
+    def runs_out(self, queued: int) -> bool:
+        """Whether its thread will soon have nothing to do, where so much is for any thread."""
+        return not self.waiting or (self.is_low and not queued)
 
     def take_all(self) -> list[Waiting]:
         """Take back what was not started, while a thread may take, too."""

@@ -1,0 +1,117 @@
+"""A thread whose series ends gets new jobs in time, though others have whole series."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+
+from jobsd.clock import monotonic
+from jobsd.jobs.claimed_job import ClaimedJob
+from jobsd.jobs.definition import job
+from jobsd.performing.pool import Pool
+from jobsd.performing.series import Series
+from jobsd.worker.claiming.polling import PrefetchPolicy
+from waiting import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from jobsd.processes.entry import ScoreboardEntry
+
+going_on = threading.Event()
+ran: list[int] = []
+
+
+@job
+def count(number: int) -> None:
+    ran.append(number)
+
+
+@job
+def stand() -> None:
+    going_on.wait(60)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_ran() -> Iterator[None]:
+    ran.clear()
+    going_on.clear()
+    yield
+    going_on.set()
+
+
+def series(claim_id: int, *numbers: int) -> Series:
+    """Return a series of a key of which three may run: one that stands, or that counts."""
+    body = count if numbers else stand
+    jobs = [
+        ClaimedJob(
+            *(claim_id, 10 * claim_id + n, body.definition.name),
+            *(f"[{n}]" if numbers else "[]", "default", 0, 1, 0.0, "k", 0, 3),
+        )
+        for n in numbers or range(40)
+    ]
+    return Series([(each, monotonic()) for each in jobs], "k", 3)
+
+
+def post(pool: Pool, *items: Series) -> None:
+    pool.post_together([*items], 0, lambda _: (0, 0))
+
+
+def test_the_control_thread_is_woken_when_half_of_a_series_is_left(
+    entry: ScoreboardEntry,
+) -> None:
+    woken: list[int] = []
+    pool = Pool(2, entry, lambda: woken.append(len(ran)))
+    post(pool, series(1))
+    wait_until(lambda: pool.busy == 1)
+
+    post(pool, series(2, *range(6)))
+
+    wait_until(lambda: len(ran) == 6)
+    assert woken[:1] == [3]
+
+
+def test_while_others_wait_for_a_thread_it_is_woken_at_the_end_of_a_series(
+    entry: ScoreboardEntry,
+) -> None:
+    woken: list[int] = []
+    pool = Pool(2, entry, lambda: woken.append(len(ran)))
+    post(pool, series(1))
+    wait_until(lambda: pool.busy == 1)
+
+    post(pool, series(2, *range(6)), series(3))
+
+    wait_until(lambda: len(woken) == 1)
+    assert woken == [6]
+
+
+def test_threads_run_dry_where_nothing_waits_for_any_of_them(entry: ScoreboardEntry) -> None:
+    pool = Pool(3, entry, lambda: None)
+    post(pool, series(1), series(2, 1))
+    wait_until(lambda: len(ran) == 1)
+    dry = [pool.runs_dry]
+
+    post(pool, series(3), series(4), series(5))
+    dry.append(pool.runs_dry)
+
+    assert dry == [2, 0]
+
+
+class Threads(NamedTuple):
+    """Three threads of which two have many jobs, and one has none."""
+
+    size: int = 3
+    in_hand: int = 42
+    waiting: int = 40
+
+    def running_for_s(self) -> list[float]:
+        return [0.001] * 2
+
+
+def test_for_threads_that_run_dry_there_is_room_though_many_jobs_wait_for_others() -> None:
+    policy = PrefetchPolicy(3, None)
+    policy.observe_durations([0.001])
+
+    assert [policy.room(Threads(), 1000, dry) for dry in (0, 1)] == [0, 20]
