@@ -1,15 +1,20 @@
-"""A thread whose series ends gets new jobs in time, though others have whole series."""
+"""A thread whose series ends gets new jobs in time, and leaves other keys their turn."""
+
+# pyright: reportPrivateUsage=false
 
 from __future__ import annotations
 
 import threading
+import time
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
 from jobsd.clock import monotonic
 from jobsd.jobs.claimed_job import ClaimedJob
+from jobsd.jobs.client import enqueue_many
 from jobsd.jobs.definition import job
+from jobsd.jobs.limits import Limit
 from jobsd.performing.pool import Pool
 from jobsd.performing.series import Series
 from jobsd.worker.claiming.polling import PrefetchPolicy
@@ -20,6 +25,8 @@ if TYPE_CHECKING:
 
     from jobsd.processes.entry import ScoreboardEntry
 
+    from .conftest import MakeWorker
+
 going_on = threading.Event()
 ran: list[int] = []
 
@@ -27,6 +34,12 @@ ran: list[int] = []
 @job
 def count(number: int) -> None:
     ran.append(number)
+
+
+@job(limits_concurrency=Limit(key=lambda number: number))
+def alone(number: int) -> None:
+    ran.append(number)
+    time.sleep(0.03)
 
 
 @job
@@ -44,12 +57,10 @@ def _nothing_ran() -> Iterator[None]:
 
 def series(claim_id: int, *numbers: int) -> Series:
     """Return a series of a key of which three may run: one that stands, or that counts."""
-    body = count if numbers else stand
+    body, arguments = (count, "[{}]") if numbers else (stand, "[]")
+    name = body.definition.name
     jobs = [
-        ClaimedJob(
-            *(claim_id, 10 * claim_id + n, body.definition.name),
-            *(f"[{n}]" if numbers else "[]", "default", 0, 1, 0.0, "k", 0, 3),
-        )
+        ClaimedJob(claim_id, n, name, arguments.format(n), "default", 0, 1, 0.0, "k", 0, 3)
         for n in numbers or range(40)
     ]
     return Series([(each, monotonic()) for each in jobs], "k", 3)
@@ -115,3 +126,38 @@ def test_for_threads_that_run_dry_there_is_room_though_many_jobs_wait_for_others
     policy.observe_durations([0.001])
 
     assert [policy.room(Threads(), 1000, dry) for dry in (0, 1)] == [0, 20]
+
+
+def test_a_worker_claims_for_threads_that_run_dry(
+    make_worker: MakeWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = make_worker(threads=3).worker
+    worker._claiming.prefetch.observe_durations([0.001])
+    for name in Threads._fields:
+        monkeypatch.setattr(Pool, name, getattr(Threads(), name), raising=False)
+
+    rooms: list[int] = []
+    for dry in (0, 1):
+        monkeypatch.setattr(Pool, "runs_dry", dry)
+        rooms.append(worker._claiming._thread_room())
+
+    assert rooms == [0, 20]
+
+
+def test_a_key_that_goes_on_does_not_keep_its_thread_from_another(
+    make_worker: MakeWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def little(_: PrefetchPolicy, pool: Pool, *__: int) -> int:
+        # No more than the key's series may take.
+        return 4 - pool.waiting if pool.waiting <= 2 else 0
+
+    monkeypatch.setattr(PrefetchPolicy, "room", little)
+    enqueue_many(alone.with_args(1) for _ in range(60))
+    driven = make_worker(threads=1, prefetch=4)
+    driven.until(lambda: len(ran) >= 6)
+    alone.enqueue(2)
+    enqueued = len(ran)
+
+    driven.until(lambda: 2 in ran)
+
+    assert ran.index(2) <= enqueued + 12

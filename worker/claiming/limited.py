@@ -95,7 +95,7 @@ class Limited:
             self.searches.pause(registered=registered)
             return 0
         # A series is of functions: coroutines have a claim each.
-        low = [each for each in self._pool.series.values() if each.is_low]
+        low = sorted((each for each in self._pool.series.values() if each.is_low), key=_left)
         further = [] if aim.kind else self._further(low)
         sweep = search.cursor.begin_claim()
         everything = self._selector.selection.everything
@@ -189,7 +189,8 @@ class Limited:
         if self._asynchronous.is_for_loop(aim):
             most = self._asynchronous.coroutines.size
             return {"long": 1, "deep": max(1, aim.limit), "threads": most, "singles": True}
-        few = max(1, self._pool.size + 1 - len(self._pool.series))
+        idle = self._pool.size + 1 - len(self._pool.series)
+        few = max(1, idle, self._pool.runs_dry)
         filling = aim.limit // self._length
         return {
             "long": self._prefetch.series_max,
@@ -250,9 +251,9 @@ class Limited:
         """Give the threads their jobs, and note down the claims."""
         came, weight = came_along(jobs)
         known = {each.claim_id: each for each in further}
-        for each in low:
+        for ending in low:
             # What gets no more jobs wakes the control thread at its end only.
-            each.low = 0
+            ending.low = 0
         fresh: list[Waiting | Series] = []
         for claim_id, claimed in groupby(jobs, attrgetter("claim_id")):
             claim = list(claimed)
@@ -286,6 +287,10 @@ class Limited:
             emit("jobs.blocked", size=met.parked)
         if met.unknown:
             self._known_classes.meet(met.unknown)
+
+
+def _left(series: Series) -> int:
+    return len(series.waiting)
 
 
 def _until(until: Until | None, names: list[str | None]) -> dict[str, Plain]:

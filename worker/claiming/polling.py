@@ -116,8 +116,7 @@ class PrefetchPolicy:
         if pool.waiting <= ahead // 2:
             # By halves: a turn serves many jobs, and the threads have work while it lasts.
             wanted = max(wanted, ahead - pool.waiting)
-        elif dry:
-            wanted = max(wanted, dry * self.series_max)
+        wanted = max(wanted, min(ahead, dry * self.series_max))
         # What has ended is recorded by the statement that claims.
         return max(0, min(wanted, self.batch_max, most))
 

@@ -3,7 +3,8 @@ SELECT EXISTS (SELECT FROM jobsd.blocked_executions WHERE position IS NOT NULL);
 
 -- claim: take slots of the keys that were met, and claim a series of each: the first jobs of the
 -- key, whichever of them were met, that this worker can start. Slots that it has taken before, of
--- whose series few jobs are left, get more jobs (`claims`, `keys`, `sizes`, `rooms`).
+-- whose series few jobs are left, get more jobs (`claims`, `keys`, `sizes`, `rooms`), as far as the
+-- other keys leave some of the `limit`: else these would wait as long as there are such.
 --
 -- Invariant: of a key the first jobs are locked, and what comes behind one that was not got, or
 -- that another worker has to start, stays. So of two who want a slot of one key at the same time
@@ -53,7 +54,9 @@ key AS MATERIALIZED (
         CASE
             WHEN rank > %(deep)s::bigint THEN 2
             ELSE least(most - held, %(threads)s::bigint)
-                * greatest(1, least(%(long)s::bigint, %(limit)s::bigint / greatest(1, least(keys, %(deep)s::bigint))))
+                * greatest(1, least(%(long)s::bigint, %(limit)s::bigint / greatest(1, least(
+                    keys + cardinality(%(claims)s::bigint[]), %(deep)s::bigint
+                ))))
         END AS jobs
     FROM (
         SELECT *, row_number() OVER (ORDER BY place_met) AS rank, count(*) OVER () AS keys
@@ -62,7 +65,8 @@ key AS MATERIALIZED (
     ) AS open
     WHERE rank <= %(deep)s::bigint OR %(singles)s::boolean
     UNION ALL
-    SELECT key, -number, 0, '{}', claim_id, size, true, room
+    SELECT
+        key, (SELECT count(*) FROM counted) + number, 0, '{}', claim_id, size, true, room
     FROM unnest(
         %(claims)s::bigint[], %(keys)s::text[], %(sizes)s::integer[], %(rooms)s::integer[]
     ) WITH ORDINALITY AS further (claim_id, key, size, room, number)
@@ -162,11 +166,7 @@ key AS MATERIALIZED (
         FROM startable
     ) AS startable
     CROSS JOIN LATERAL (
-        SELECT
-            CASE
-                WHEN claim_id IS NULL THEN least(cardinality(job_ids), %(limit)s::bigint - before)
-                ELSE cardinality(job_ids)
-            END AS jobs
+        SELECT least(cardinality(job_ids), %(limit)s::bigint - before) AS jobs
     ) AS of_these
     WHERE jobs > 0
 ), placed AS MATERIALIZED (
