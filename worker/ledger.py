@@ -34,6 +34,7 @@ class Ledger:
         self.process = process
         self.keep = keep
         self._parks = parks
+        self._nothing = Recording({}, {}, [], [], [], process, keep=keep)
         self._claims: Claims = {}
         self._keys: dict[int, str] = {}
         self._left: set[int] = set()
@@ -231,6 +232,8 @@ class Ledger:
 
     def recording(self) -> Recording:
         """Return what records all unrecorded outcomes, without doing it."""
+        if not self.has_unrecorded:
+            return self._nothing
         back = [
             _given_back(job, parks=job.claim_id not in self._keys and self._parks(job))
             for job in self._unstarted

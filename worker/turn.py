@@ -49,14 +49,17 @@ _NO_CLAIM = claims.STATEMENTS["no_claim"]
 
 _ENDS = (
     *(_NO_CLAIM, ready.CLAIM_ANY, ready.CLAIM_EACH, ready.CLAIM_NAMED),
-    *(ready.CLAIM_LANES, ready.CLAIM_KIND),
+    *(ready.CLAIM_LANES, ready.CLAIM_KIND, ready.CLAIM_FEW_ANY, ready.CLAIM_FEW_NAMED),
 )
+_OF_FEW = {ready.CLAIM_FEW_ANY.name, ready.CLAIM_FEW_NAMED.name}
 _TURNS = {
     (begin.name, end.name): begin.with_(end) for begin in (_RECORD, _NOTHING) for end in _ENDS
 }
 _NO_HEAD = (None, 0, None)
 _NOWHERE = (None, None, None)
 _ID, _PRIORITY = map(ClaimedJob._fields.index, ("id", "priority"))
+_WIDTH = len(ClaimedJob._fields)
+_by_place = itemgetter(_PRIORITY, _PRIORITY + 1)
 _class_name = itemgetter(ClaimedJob._fields.index("class_name"))
 
 
@@ -114,6 +117,7 @@ class TurnResult:
 class ClaimRequest:
     """What to claim: how many jobs, when, for which process, by which statement, from where.
 
+    `limit` says for how many there is room; a statement for few takes `FEW` of them at most.
     `kind` says that it is for coroutines (True) or functions (False) alone; `sweep`, that the
     search begins at the head of the index.
     """
@@ -125,6 +129,16 @@ class ClaimRequest:
     parameters: dict[str, Any]
     kind: bool | None = None
     sweep: bool = False
+
+    @property
+    def is_of_few(self) -> bool:
+        """Whether it is made by a statement for few jobs."""
+        return self.statement.name in _OF_FEW
+
+    @property
+    def most(self) -> int:
+        """How many jobs it takes at most; one that takes so many may have left some."""
+        return min(FEW, self.limit) if self.is_of_few else self.limit
 
 
 class Turns:
@@ -154,6 +168,7 @@ class Turns:
             psycopg.errors.LockNotAvailable: when it is no row of ours that is locked.
         """
         release = list(release)
+        recording.lock_wait = claims.LOCK_WAIT
         if self._patient:
             wait_s = self._session.deadline_s * LOCK_SHARE
             recording.lock_wait = f"{wait_s * 1000:.0f}ms"
@@ -226,7 +241,8 @@ def _fetch(
     took_s = monotonic() - began
     if handed is not None:
         unblocked(results.pop())
-    (claim_id, size, recorded, *more), *rows = results.pop() if fused else [_NO_HEAD]
+    answer = _headed(results.pop(), request) if fused else [_NO_HEAD]
+    (claim_id, size, recorded, *more), *rows = answer
     walked, places, steps, *_ = more or _NOWHERE
     concluded, cancelled = set[int](), set[InClaim]()
     if conclusion is not None:
@@ -243,6 +259,16 @@ def _fetch(
         [] if walked is None else [(*each,) for each in json.loads(walked)],
         steps or 0,
     )
+
+
+def _headed(rows: list[tuple[Any, ...]], request: ClaimRequest | None) -> list[tuple[Any, ...]]:
+    """Return the answer to a claim of few jobs as others give it: a head, and jobs in order."""
+    if request is None or not request.is_of_few:
+        return rows
+    claim_id, recorded = rows[0][0], rows[0][_WIDTH]
+    size = 0 if claim_id is None else len(rows)
+    jobs = sorted((row[:_WIDTH] for row in rows if row[_ID] is not None), key=_by_place)
+    return [(claim_id, size, recorded), *jobs]
 
 
 def _placed(rows: list[tuple[Any, ...]], places: str) -> list[tuple[Any, ...]]:
@@ -292,7 +318,7 @@ def _fused(
         return _TURNS[begin.name, _NO_CLAIM.name], parameters
     parameters |= {
         **request.parameters,
-        "limit": request.limit,
+        "limit": request.most,
         "share": BYTES_MAX // request.limit if request.limit > FEW else 2**31 - 1,
         "budget": BYTES_MAX,
         "process_id": request.process_id,

@@ -182,18 +182,23 @@ class Worker(DatabaseLoop):
             self._cancels.hear(payload, self._process_id)
 
     def _collect(self) -> None:
-        """Take outcomes from the threads, and take back what they can't start in time."""
+        """Collect what was posted, and see to what has ended, and what runs."""
         self._pool.check_threads()
+        if self._asynchronous.uncollected or self._pool.series:
+            self._collect_posted()
+        self._completions.step()
+        if self._ledger.frees_slot:
+            # The same turn hands the slot over, and the next job of the key is claimed.
+            self._claiming.limited.searches.now()
+
+    def _collect_posted(self) -> None:
+        """Take outcomes from the threads, and take back what they can't start in time."""
         runs = self._pool.collect()
         self._claiming.prefetch.observe_durations([run.ended - run.started for run in runs])
         self._ledger.add(self._completions.collect(runs))
         runs, back = self._asynchronous.collect()
         self._ledger.add(self._completions.collect(runs))
         self._ledger.give_back(back)
-        self._completions.step()
-        if self._ledger.frees_slot:
-            # The same turn hands the slot over, and the next job of the key is claimed.
-            self._claiming.limited.searches.now()
         startable = self._claiming.prefetch.startable(self._pool.running_for_s())
         if startable is not None and self._pool.waiting > startable:
             self._ledger.give_back(self._pool.take_back(startable))

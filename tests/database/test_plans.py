@@ -49,6 +49,7 @@ ANALYZE jobsd.jobs, jobsd.claims;
 _LIMITED = ("limited from all", "limited from some", "limited of a kind")
 _TURNS = (
     *("record", "record and claim", "claim from all", "claim from some", "claim from each"),
+    *("record and claim few", "claim few from all", "claim few from one"),
     *_LIMITED,
 )
 
@@ -94,6 +95,9 @@ _RECORD, _NOTHING = claims.STATEMENTS["record"], claims.STATEMENTS["nothing"]
 _HOT: dict[str, tuple[Statement, dict[str, Any]]] = {
     "claim from all": (_NOTHING.with_(ready.CLAIM_ANY), _ANY),
     "claim from some": (_NOTHING.with_(ready.CLAIM_NAMED), _SOME),
+    "claim few from all": (_NOTHING.with_(ready.CLAIM_FEW_ANY), _ANY),
+    "claim few from one": (_NOTHING.with_(ready.CLAIM_FEW_NAMED), _SOME),
+    "record and claim few": (_RECORD.with_(ready.CLAIM_FEW_ANY), {**_DONE, **_ANY}),
     "record": (_RECORD.with_(claims.STATEMENTS["no_claim"]), _DONE),
     "record and claim": (_RECORD.with_(ready.CLAIM_ANY), {**_DONE, **_ANY}),
     "conclude": (

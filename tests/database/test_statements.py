@@ -20,7 +20,7 @@ _FRAGMENTS = {
     *("nothing", "record", "no_claim", "pick_any", "pick_each", "pick_named", "pick_lanes"),
     *("take", "hold", "walk_any", "walk_named", "scout", "move", "meet_any", "meet_named"),
     *("claim", "pick_kind", "take_either", "head", "head_walked", "jobs"),
-    *("meet_kind", "as_they_come"),
+    *("meet_kind", "as_they_come", "take_few"),
 }
 _PARTS = {"places", "search", "rows", "ids", "some", "next", "lost"}
 _UNPREPARED = re.compile(r"^(?:COPY|BEGIN|COMMIT)\b", re.MULTILINE)
@@ -62,6 +62,8 @@ def _statements() -> list[Statement]:
                 ready.CLAIM_NAMED,
                 ready.CLAIM_LANES,
                 ready.CLAIM_KIND,
+                ready.CLAIM_FEW_ANY,
+                ready.CLAIM_FEW_NAMED,
             )
         ]
     found += [walk for each in (lanes.SCOUT, lanes.MOVE) for walk in each.values()]

@@ -94,6 +94,24 @@ def test_a_job_whose_ready_row_is_changed_is_not_claimed_twice(
     assert reported == _one(session, "SELECT count(*) FROM jobsd.claimed_executions") == JOBS
 
 
+@pytest.mark.parametrize(
+    "pick", [ready.CLAIM_FEW_ANY, ready.CLAIM_FEW_NAMED], ids=lambda pick: pick.name
+)
+def test_nor_is_it_by_a_claim_of_few_jobs(
+    session: Session, changing: Callable[[str], None], pick: Statement
+) -> None:
+    _store(session, "ready_executions", "id, id")
+    claim = claims.STATEMENTS["nothing"].with_(pick)
+    changing(CHANGE_READY)
+
+    reported = 0
+    while _one(session, "SELECT count(*) FROM jobsd.ready_executions"):
+        rows = session.fetch(claim, FROM_THE_HEAD)
+        reported += len([job_id for claim_id, job_id, *_ in rows if claim_id and job_id])
+
+    assert reported == _one(session, "SELECT count(*) FROM jobsd.claimed_executions") == JOBS
+
+
 def test_a_job_whose_scheduled_row_is_changed_is_not_dispatched_twice(
     session: Session, changing: Callable[[str], None]
 ) -> None:

@@ -23,7 +23,7 @@ from jobsd.worker.turn import ClaimRequest, TurnResult, Turns
 
 from .known_classes import KnownClasses, Scout
 from .limited import Limited, Until
-from .polling import PrefetchPolicy
+from .polling import FEW, PrefetchPolicy
 from .selector import QueueSelector
 from .ways import ClaimWay, ClaimWays
 
@@ -126,7 +126,8 @@ class Claiming:
     def _search(self, aim: Aim, way: ClaimWay) -> tuple[Statement, dict[str, Any]]:
         opened, registered = self.known_classes.open, self.idle.stands
         if aim.kind is None:
-            return self.selector.search(way.cursor, opened, registered=registered)
+            few = aim.limit <= FEW or way.polling.expects_few
+            return self.selector.search(way.cursor, opened, registered=registered, few=few)
         kind = lanes.of_kind(aim.kind)
         meant: list[Lane] = [lane for lane in opened if lane[1] in kind]
         segments = self.selector.search_kind(way.cursor, meant, registered=registered)
@@ -196,7 +197,8 @@ class Claiming:
     ) -> bool:
         """Claim limited jobs if it is time to; return whether no more of any kind wait."""
         left, until = request.limit - result.size, None
-        if left <= 0:
+        if result.size >= request.most:
+            left = 0
             last = [*result.jobs, *result.unknown, *result.withheld][-1]
             until = Until(last.queue_name, last.priority, last.position)
         elif walks_on:

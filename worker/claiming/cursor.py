@@ -163,6 +163,8 @@ class ClaimCursor:
 
         Each reaches from after a position to the next priority that is known, or to a gap.
         """
+        if len(queues) == 1 and not (self._last or self._gaps):
+            return {"names": [*queues], **_WHOLE}
         rows = [
             (queue, *after, *below)
             for queue in queues
@@ -228,6 +230,10 @@ def _bounds(rows: Sequence[tuple[Any, ...]]) -> dict[str, str]:
         "below_priorities": array(row[3] for row in rows),
         "below_positions": array(row[4] for row in rows),
     }
+
+
+_WHOLE = _bounds([(None, *_FIRST, *_BEYOND)])
+"""From the head to the end, of one queue or of all."""
 
 
 class GapClearing:

@@ -211,6 +211,11 @@ class PollingInterval:
             self._backoff_s = min(POLL_MAX_S, self._backoff_s * 2)
 
     @property
+    def expects_few(self) -> bool:
+        """Whether the last claim has not brought all it asked for."""
+        return self._full_since is None
+
+    @property
     def saturated(self) -> bool:
         """Whether claims have come back full for a while."""
         return self._full_since is not None and monotonic() - self._full_since > AWAKE_S

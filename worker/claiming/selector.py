@@ -69,12 +69,15 @@ class QueueSelector:
         return [*self._names] if self.by_names else [None]
 
     def search(
-        self, cursor: ClaimCursor, lanes: Sequence[Lane], *, registered: bool
+        self, cursor: ClaimCursor, lanes: Sequence[Lane], *, registered: bool, few: bool = False
     ) -> tuple[Statement, dict[str, Any]]:
-        """Return by which statement to claim, and from where; from these lanes as well."""
+        """Return by which statement to claim, and from where; from these lanes as well.
+
+        With `few` by one for a few jobs, where there is one.
+        """
         queues = self.queues(registered=registered)
         if not lanes:
-            return self._statement, cursor.segments(queues)
+            return self._statement(few=few and len(queues) == 1), cursor.segments(queues)
         if self.by_names:
             # In the order of the list: all jobs of a queue may lie in lanes.
             known = self.selection.resolve([*self._names, *(queue for queue, _ in lanes)])
@@ -95,11 +98,12 @@ class QueueSelector:
             queues = [*known]
         return cursor.segments_with(queues, lanes, ranked=not everything)
 
-    @property
-    def _statement(self) -> Statement:
+    def _statement(self, *, few: bool) -> Statement:
         if not self.selection.everything:
-            return ready.CLAIM_NAMED
-        return ready.CLAIM_EACH if self._each else ready.CLAIM_ANY
+            return ready.CLAIM_FEW_NAMED if few else ready.CLAIM_NAMED
+        if self._each:
+            return ready.CLAIM_EACH
+        return ready.CLAIM_FEW_ANY if few else ready.CLAIM_ANY
 
     def request_survey(self) -> None:
         """Take note that there may be new queues of which no notification came."""

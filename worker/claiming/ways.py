@@ -61,13 +61,13 @@ class ClaimWays:
     def __init__(self, polling_interval_s: float) -> None:
         self.both = ClaimWay(polling_interval_s)
         self._alone = {kind: ClaimWay(polling_interval_s) for kind in (False, True)}
+        self._all = (self.both, *self._alone.values())
 
     def __getitem__(self, kind: Kind) -> ClaimWay:
         return self.both if kind is None else self._alone[kind]
 
     def __iter__(self) -> Iterator[ClaimWay]:
-        yield self.both
-        yield from self._alone.values()
+        return iter(self._all)
 
     def reset(self) -> None:
         """Let all begin at the head."""

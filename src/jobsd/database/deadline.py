@@ -211,7 +211,7 @@ def refuse_nul(values: Sequence[bytes | None]) -> None:
     Raises:
         psycopg.DataError: when it can't.
     """
-    if any(value and b"\0" in value for value in values):
+    if b"\0" in b"".join(filter(None, values)):
         raise psycopg.DataError("PostgreSQL text fields cannot contain NUL (0x00) bytes")
 
 

@@ -24,6 +24,8 @@ _TAKE, _TAKE_EITHER = STATEMENTS["take"].with_(_CLAIM), STATEMENTS["take_either"
 CLAIM_ANY = STATEMENTS["pick_any"].with_(_TAKE)
 CLAIM_EACH = STATEMENTS["pick_each"].with_(_TAKE)
 CLAIM_NAMED = STATEMENTS["pick_named"].with_(_TAKE)
+CLAIM_FEW_ANY = STATEMENTS["pick_any"].with_(STATEMENTS["take_few"])
+CLAIM_FEW_NAMED = STATEMENTS["pick_named"].with_(STATEMENTS["take_few"])
 CLAIM_LANES = STATEMENTS["pick_lanes"].with_(_TAKE_EITHER).with_(_CLAIM)
 CLAIM_KIND = (
     _KINDS["pick_kind"]

@@ -230,6 +230,40 @@ held AS (
     ) AS whole
 );
 
+-- take_few: take what was picked, claim it and give the answer, where so few are asked for that
+-- all come along, by one queue or as they come: for a job alone, to set up the statement is half
+-- of the server's work. There is one row at least, in no order, with what is recorded behind it.
+-- A row without a job is one whose job was deleted.
+taken AS (
+    DELETE FROM jobsd.ready_executions
+    WHERE ctid = ANY (ARRAY(SELECT place FROM picked))
+    RETURNING job_id, priority, position
+), claim AS (
+    INSERT INTO jobsd.claims (process_id, job_ids)
+    SELECT %(process_id)s, array_agg(job_id ORDER BY priority, position)
+    FROM taken
+    HAVING count(*) > 0
+    RETURNING id
+)
+SELECT
+    (SELECT id FROM claim),
+    job.id, job.class_name, job.arguments::text, job.queue_name, job.attempts, job.max_attempts,
+    %(asked_at)s - extract(epoch FROM now() - coalesce(job.scheduled_at, job.created_at))
+        ::float8,
+    job.concurrency_key, taken.priority, taken.position, job.context::text,
+    CASE WHEN job.expires_in IS NOT NULL THEN (
+        SELECT %(asked_at)s + extract(epoch FROM expiration.expires_at - now())::float8
+        FROM jobsd.expirations AS expiration
+        WHERE expiration.job_id = job.id
+    ) END,
+    (SELECT string_agg(id::text, ',') FROM fenced) AS recorded
+FROM (SELECT) AS always
+LEFT JOIN taken ON true
+LEFT JOIN LATERAL (
+    -- OFFSET 0: else a plan that was made on an empty table reads all jobs.
+    SELECT * FROM jobsd.jobs WHERE id = taken.job_id OFFSET 0
+) AS job ON true;
+
 -- head: begin the answer of a claim.
 first AS (
     SELECT NULL::text AS walked, NULL::integer AS steps

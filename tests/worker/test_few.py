@@ -1,0 +1,98 @@
+"""A worker that was woken claims a few jobs by a statement of their own, and then many."""
+
+# pyright: reportPrivateUsage=false
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from jobsd.jobs import ready
+from jobsd.jobs.client import enqueue_many
+from jobsd.worker.claiming.polling import FEW
+
+from .bodies import note, noted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from jobsd.database.connection import Session
+    from jobsd.database.statements import Statement
+    from jobsd.jobs.claims import Ended
+    from jobsd.worker.recording import Recording
+    from jobsd.worker.turn import ClaimRequest, TurnResult
+
+    from .conftest import Count, Driven, MakeWorker
+
+ALL_DONE = "jobs WHERE outcome = 'finished'"
+
+
+def _claims(driven: Driven) -> list[tuple[str, int]]:
+    """Return a list that gets the statement of each claim, and how many jobs it has brought."""
+    claims: list[tuple[str, int]] = []
+    turns = driven.worker._turns
+    plain = turns.take
+
+    def take_and_note(
+        recording: Recording, *, release: Iterable[Ended], request: ClaimRequest | None
+    ) -> TurnResult | None:
+        result = plain(recording, release=release, request=request)
+        if request is not None and result is not None and result.size:
+            claims.append((request.statement.name, result.size))
+        return result
+
+    turns.take = take_and_note  # type: ignore[method-assign]
+    return claims
+
+
+@pytest.mark.parametrize(
+    ("queues", "statement"),
+    [
+        (("*",), ready.CLAIM_FEW_ANY),
+        (("default",), ready.CLAIM_FEW_NAMED),
+        # In the order of its list.
+        (("other", "default"), ready.CLAIM_NAMED),
+    ],
+)
+def test_one_job_is_claimed_by_the_statement_for_few(
+    queues: tuple[str, ...],
+    statement: Statement,
+    make_worker: MakeWorker,
+    count: Count,
+) -> None:
+    driven = make_worker(queues=queues)
+    claims = _claims(driven)
+    note.enqueue(1)
+
+    driven.until(lambda: count(ALL_DONE) == 1)
+
+    assert claims == [(statement.name, 1)]
+
+
+def test_what_is_left_behind_few_is_claimed_together(
+    make_worker: MakeWorker, count: Count
+) -> None:
+    enqueue_many(note.using(priority=-n).with_args(n) for n in range(3 * FEW))
+    driven = make_worker(threads=1, prefetch=3 * FEW)
+    claims = _claims(driven)
+
+    driven.until(lambda: count(ALL_DONE) == 3 * FEW)
+
+    assert claims[0] == (ready.CLAIM_FEW_ANY.name, FEW)
+    assert {name for name, _ in claims[1:]} <= {ready.CLAIM_ANY.name, ready.CLAIM_FEW_ANY.name}
+    assert claims[1][0] == ready.CLAIM_ANY.name
+    assert noted == [*range(3 * FEW)][::-1]
+
+
+def test_a_job_that_was_deleted_is_no_part_of_few(
+    make_worker: MakeWorker, count: Count, session: Session
+) -> None:
+    gone, *_ = enqueue_many(note.with_args(n) for n in range(3))
+    session.connection.execute("DELETE FROM jobsd.jobs WHERE id = %s", (gone.id,))
+    driven = make_worker()
+
+    driven.until(lambda: count(ALL_DONE) == 2 and not count("claims"))
+
+    assert {*noted} == {1, 2}
+    assert count("ready_executions") == 0
