@@ -238,10 +238,9 @@ def _health(seen: overview.Overview) -> tuple[str, str]:
         names = ", ".join(
             f"{row['kind']} {row['pid']} on {row['hostname']}" for row in dead[:3]
         )
-        return (
-            "warning",
-            f"{len(dead)} of {len(seen.processes)} processes give no sign: {names}.",
-        )
+        have = "has" if len(dead) == 1 else "have"
+        of_all = f"{len(dead)} of {len(seen.processes)} processes"
+        return "warning", f"{of_all} {have} no recent heartbeat: {names}."
     taken = takers(seen.queues, seen.processes)
     left = [row["name"] for row in seen.queues if row["ready"] and not taken[row["name"]]]
     if left:

@@ -13,28 +13,38 @@ from jobsd.processes import registry
 if TYPE_CHECKING:
     from jobsd.database.connection import Session
 
-_TRACE = """Traceback (most recent call last):
+_MAIL_TRACE = """Traceback (most recent call last):
   File "/srv/shop/mail.py", line 41, in welcome
     server.send(message)
   File "/srv/shop/smtp.py", line 12, in send
     raise SMTPServerDisconnected("421 try again later")
 smtplib.SMTPServerDisconnected: 421 try again later"""
+_REPORT_TRACE = """Traceback (most recent call last):
+  File "/srv/shop/reports.py", line 18, in monthly
+    raise ValueError(f"no figures for {month}")
+ValueError: no figures for 2026-02"""
 _ERRORS = (
-    ("shop.mail.welcome", "mail", "SMTPServerDisconnected", "421 try again later", 7),
-    ("shop.reports.monthly", "reports", "ValueError", "no figures for 2026-02", 2),
-    ("shop.images.shrink", "images", "ProcessExitError", "killed by signal 9 (OOM kill)", 1),
+    (
+        *("shop.images.shrink", "images", 1),
+        *("ProcessExitError", "killed by signal 9 (OOM kill)", ""),
+    ),
+    (
+        *("shop.reports.monthly", "reports", 2),
+        *("ValueError", "no figures for 2026-02", _REPORT_TRACE),
+    ),
+    (
+        *("shop.mail.welcome", "mail", 7),
+        *("SMTPServerDisconnected", "421 try again later", _MAIL_TRACE),
+    ),
 )
 _TASKS = (
-    ("heartbeat", "every 5 minutes", "HeartbeatJob", True, "Proves that jobs run."),
+    (*("heartbeat", "every 5 minutes", "HeartbeatJob", True), "2 min", 812),
     (
-        "monthly_report",
-        "on the 1st of each month at 6:00",
-        "shop.reports.monthly",
-        True,
-        "For the accountants.",
+        *("monthly_report", "on the 1st of each month at 6:00", "shop.reports.monthly", True),
+        *("29 d", 11),
     ),
-    ("clean_up", "every day at 3am", "shop.clean.carts", False, "Empties old carts."),
-    ("newsletter", "every monday at 9:00", "shop.mail.newsletter", True, "To all who want it."),
+    (*("clean_up", "every day at 3am", "shop.clean.carts", False), "21 h", 243),
+    (*("newsletter", "every monday at 9:00", "shop.mail.newsletter", True), "4 d", 34),
 )
 
 
@@ -43,19 +53,20 @@ def fill(session: Session) -> dict[str, int]:
     run = session.connection.execute
     ended = [enqueue("mail", name="shop.mail.welcome") for _ in range(120)]
     run("DELETE FROM jobsd.ready_executions")
+    _processes(session, [enqueue("images", name="shop.images.shrink") for _ in range(3)])
+    waiting = [enqueue("reports", name="shop.reports.daily") for _ in range(24)]
+    for n in range(9):
+        enqueue("mail", name="shop.mail.reminder", wait=3_600 + 600 * n)
+    run("UPDATE jobsd.jobs SET created_at = now() - (400 - id) * interval '7 s'")
+    failed = _failures(session)
     run(
         "UPDATE jobsd.jobs SET outcome = 'finished', attempts = 1,"
         " started_at = created_at + interval '40 ms',"
         " finished_at = created_at + interval '310 ms' WHERE id = ANY(%s)",
         (ended,),
     )
-    failed = _failures(session)
-    _processes(session, [enqueue("images", name="shop.images.shrink") for _ in range(3)])
-    waiting = [enqueue("reports", name="shop.reports.daily") for _ in range(24)]
-    for n in range(9):
-        enqueue("mail", name="shop.mail.reminder", wait=3_600 + 600 * n)
     run(
-        "UPDATE jobsd.jobs SET created_at = now() - (4000 - id) * interval '7 s',"
+        "UPDATE jobsd.jobs SET"
         ' arguments = jsonb_build_array(id * 7, \'{"$keywords": {"polite": true}}\'::jsonb)'
     )
     for key, to, count in (("tenant/7", 2, 5), ("tenant/12", 2, 1), ("nightly", 1, 2)):
@@ -74,23 +85,25 @@ def fill(session: Session) -> dict[str, int]:
     _imports(session)
     _history(session)
     queues.pause("reports", "the accounts are being closed", by="ann", session=session)
+    run("UPDATE jobsd.pauses SET created_at = now() - interval '40 min'")
     _tasks(session)
-    for actor, act, target, jobs in (
-        ("ann", "pause", "queue reports", 0),
-        ("bob@web-1", "retry", "jobs with class_name=shop.mail.*", 412),
+    for actor, via, act, target, jobs in (
+        ("ann", "dashboard", "pause", "queue reports", 0),
+        ("bob@web-1", "command", "retry", "jobs with class_name=shop.mail.*", 412),
     ):
-        with audit.acting(session, act, target, actor=actor, via="dashboard") as written:
+        with audit.acting(session, act, target, actor=actor, via=via) as written:
             written.add(jobs)
     return {"failed": failed, "waiting": waiting[0]}
 
 
 def _failures(session: Session) -> int:
+    """Let jobs fail; return the id of one that the mail server refused."""
     last = 0
-    for class_name, queue, kind, message, count in _ERRORS:
+    for class_name, queue, count, kind, message, stack in _ERRORS:
         for _ in range(count):
             last = enqueue(queue, name=class_name)
             fail(session, last)
-            error = json.dumps({"type": kind, "message": message, "stack": _TRACE})
+            error = json.dumps({"type": kind, "message": message, "stack": stack})
             for table in ("failed_executions", "attempts"):
                 session.connection.execute(
                     f"UPDATE jobsd.{table} SET error = %s WHERE job_id = %s".encode(),
@@ -101,9 +114,11 @@ def _failures(session: Session) -> int:
 
 def _processes(session: Session, running: list[int]) -> None:
     """Register two trees, of which one worker has jobs and one is silent."""
-    for host in ("web-1", "web-2"):
+    kinds = ("supervisor", "monitor", "dispatcher", "scheduler", "worker", "worker")
+    row = 0
+    for host, first_pid in (("web-1", 2140), ("web-2", 871)):
         supervisor = 0
-        for kind in ("supervisor", "monitor", "dispatcher", "scheduler", "worker", "worker"):
+        for number, kind in enumerate(kinds):
             row = registry.register(
                 session,
                 kind=kind,
@@ -113,9 +128,11 @@ def _processes(session: Session, running: list[int]) -> None:
             )
             supervisor = supervisor or row
             session.connection.execute(
-                "UPDATE jobsd.processes SET hostname = %s, created_at = now() - interval '3 d'"
-                " WHERE id = %s",
-                (host, row),
+                "UPDATE jobsd.processes SET hostname = %s, pid = %s,"
+                # They are on other hosts, so nothing is known of them but their heartbeats.
+                " metadata = metadata - ARRAY['boot', 'namespace', 'started'],"
+                " created_at = now() - interval '3 d' WHERE id = %s",
+                (host, first_pid + number, row),
             )
         if running:
             claim(session, row, *running)
@@ -147,26 +164,28 @@ def _history(session: Session) -> None:
 
 
 def _imports(session: Session) -> None:
-    """Let a worker have claimed the first jobs of the keys of limits."""
+    """Let a worker have claimed as many jobs of each key as may run."""
     session.connection.execute(
-        "WITH first AS (DELETE FROM jobsd.blocked_executions WHERE job_id IN"
-        "  (SELECT min(job_id) FROM jobsd.blocked_executions GROUP BY concurrency_key)"
-        "  RETURNING job_id, concurrency_key)"
+        "WITH line AS (SELECT job_id, concurrency_key, concurrency_limit, row_number() OVER"
+        "  (PARTITION BY concurrency_key ORDER BY job_id) AS slot"
+        "  FROM jobsd.blocked_executions), first AS (SELECT * FROM line WHERE slot <="
+        "  concurrency_limit), taken AS (DELETE FROM jobsd.blocked_executions WHERE job_id IN"
+        "  (SELECT job_id FROM first))"
         " INSERT INTO jobsd.claims (process_id, job_ids, concurrency_key, slot)"
-        " SELECT min(process.id), ARRAY[first.job_id], first.concurrency_key, 1"
+        " SELECT min(process.id), ARRAY[job_id], concurrency_key, slot"
         " FROM first, jobsd.processes AS process WHERE process.kind = 'worker'"
-        " GROUP BY first.job_id, first.concurrency_key"
+        " GROUP BY job_id, concurrency_key, slot"
     )
 
 
 def _tasks(session: Session) -> None:
-    for key, schedule, class_name, static, description in _TASKS:
+    for task in _TASKS:
         session.connection.execute(
-            "INSERT INTO jobsd.recurring_tasks (key, schedule, class_name, static, source,"
-            " last_run_at, runs_count, queue_name, description)"
-            " VALUES (%s, %s, %s, %s, 'config/recurring.yml:3', now() - interval '2 min', 812,"
-            " 'mail', %s)",
-            (key, schedule, class_name, static, description),
+            "INSERT INTO jobsd.recurring_tasks (key, schedule, class_name, static,"
+            " last_run_at, runs_count, queue_name, source)"
+            " VALUES (%s, %s, %s, %s, now() - %s::interval, %s, 'mail',"
+            " 'config/recurring.yml:3')",
+            task,
         )
     session.connection.execute(
         "INSERT INTO jobsd.recurring_executions (task_key, run_at, created_at, outcome)"
