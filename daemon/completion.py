@@ -17,8 +17,7 @@ from click.shell_completion import CompletionItem, get_completion_class
 from .project import Project
 
 if TYPE_CHECKING:
-    from jobsd.database.connection import Session
-    from jobsd.database.statements import Statement
+    from jobsd.database.connection import Session, Statement
 
 
 PATIENCE_S = 0.2

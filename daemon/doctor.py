@@ -11,9 +11,15 @@ from jobsd import clock, errors
 from jobsd.configuration.load import Examined
 from jobsd.configuration.load import examine as examine_configuration
 from jobsd.configuration.options import Options
-from jobsd.database.connection import OUTAGES, Session, Target, any_server_will_do, redact
+from jobsd.database.connection import (
+    OUTAGES,
+    Session,
+    Statements,
+    Target,
+    any_server_will_do,
+    redact,
+)
 from jobsd.database.migrate import refuse_foreign, version
-from jobsd.database.statements import Statements
 from jobsd.database.steps import latest_version, oldest_supported
 from jobsd.heartbeat.log import HeartbeatLogs
 from jobsd.jobs import lanes

@@ -37,12 +37,9 @@ from jobsd.supervisor.requests import Requests
 from jobsd.supervisor.signals import HEARD
 from jobsd.supervisor.supervisor import Supervisor, SupervisorCallbacks
 
+from . import import_check, listener, once, program
 from .assembly import Assembly, hook_line
-from .import_check import check_imports
-from .listener import listeners
-from .once import in_child
 from .pidfile import Pidfile, unusable
-from .program import note
 from .statuses import DONE
 
 
@@ -123,8 +120,8 @@ def launch(options: Options, environ: Mapping[str, str], read: Callable[[], Opti
     try:
         for warning in options.warnings:
             emit("configuration.warning", warning=warning)
-        assembly = Assembly(options, found, *listeners(options, environ))
-        imported = check_imports(options)
+        assembly = Assembly(options, found, *listener.listeners(options, environ))
+        imported = import_check.check_imports(options)
         if imported.faults:
             raise ConfigurationError(imported.faults)
         for warning in imported.warnings:
@@ -132,13 +129,13 @@ def launch(options: Options, environ: Mapping[str, str], read: Callable[[], Opti
         scoreboard.hook_line = hook_line(imported)
         # Taken before the server is started, so that no other supervisor stops it meanwhile.
         share = found.server.hold() if found.server else None
-        status = in_child(lambda: _prepare(found, scoreboard))
+        status = once.in_child(lambda: _prepare(found, scoreboard))
         if status not in {DONE, LATER}:
             return status
         status = _supervisor(assembly, environ, scoreboard, pidfile, read).run()
         if share is not None:
             share.release()
-            in_child(lambda: _stop_if_last(found), FAREWELL_S)
+            once.in_child(lambda: _stop_if_last(found), FAREWELL_S)
         # One that comes now is late: while it takes itself apart, Python would die of it.
         signal.pthread_sigmask(signal.SIG_BLOCK, HEARD)
         return status
@@ -254,4 +251,4 @@ def _stop_if_last(found: Database) -> int:
 
 
 def _report(message: str) -> None:
-    note(f"jobsd: {message}")
+    program.note(f"jobsd: {message}")

@@ -19,9 +19,8 @@ from jobsd.operations import overview, processes
 from jobsd.operations.queues import by_urgency
 
 from . import failure_list, queue_list
-from .output import Format, Table, colored
+from .output import Column, Format, Table, colored
 from .program import program
-from .table import Column
 from .values import brief_moment, cells, counted, human, number, plain, wrapped
 
 Row = dict[str, Any]

@@ -11,9 +11,8 @@ from psycopg import errors
 
 from jobsd import clock, late
 from jobsd.configuration.options import JobsOptions, WorkerOptions
-from jobsd.database.connection import Session, Target
+from jobsd.database.connection import Session, Statement, Target
 from jobsd.database.migrate import migrate
-from jobsd.database.statements import Statement
 from jobsd.errors import SchemaError
 from jobsd.jobs import client, definition
 from jobsd.processes import process

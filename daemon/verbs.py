@@ -13,7 +13,7 @@ from jobsd.errors import Error, RefusedError
 
 from . import interrupts, output
 from .program import program, require_command
-from .project import Project
+from .project import Project as Project  # noqa: PLC0414 - what each verb works on
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem

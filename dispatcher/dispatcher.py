@@ -12,8 +12,7 @@ from typing import Any, NamedTuple
 
 from jobsd.clock import monotonic
 from jobsd.configuration.options import DispatcherOptions, JobsOptions
-from jobsd.database.connection import Session, Target
-from jobsd.database.statements import Statements
+from jobsd.database.connection import Session, Statements, Target
 from jobsd.instruments.events import emit, is_subscribed
 from jobsd.processes.context import Context
 from jobsd.processes.database_loop import DatabaseLoop

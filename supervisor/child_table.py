@@ -13,8 +13,7 @@ from itertools import count
 from jobsd.clock import monotonic
 from jobsd.instruments.logs import log_unread_output
 from jobsd.processes import lifecycle_hooks, registry
-from jobsd.processes.entry import ScoreboardEntry
-from jobsd.processes.scoreboard import Scoreboard
+from jobsd.processes.scoreboard import Scoreboard, ScoreboardEntry
 
 from . import oom, overdue_stack, stack_dump
 from .children import Child, ChildExit, ChildProcess, ChildSpec, predecessor

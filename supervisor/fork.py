@@ -25,9 +25,8 @@ from typing import NoReturn
 from jobsd.instruments import logs, pipes
 from jobsd.instruments.events import emit
 from jobsd.processes.context import Context
-from jobsd.processes.entry import ScoreboardEntry
 from jobsd.processes.process import listen_to_signals
-from jobsd.processes.scoreboard import Scoreboard
+from jobsd.processes.scoreboard import Scoreboard, ScoreboardEntry
 from jobsd.processes.title import set_title
 
 from .children import ChildSpec

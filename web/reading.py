@@ -18,8 +18,7 @@ from http import HTTPStatus
 import psycopg
 
 from jobsd import clock, errors
-from jobsd.database.connection import OUTAGES, Session, Target
-from jobsd.database.statements import Statements
+from jobsd.database.connection import OUTAGES, Session, Statements, Target
 from jobsd.instruments.events import emit
 
 from .http import RefusedRequest

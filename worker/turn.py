@@ -21,9 +21,8 @@ from typing import Any
 from psycopg.errors import LockNotAvailable
 
 from jobsd.clock import monotonic
-from jobsd.database.connection import Session
+from jobsd.database.connection import Session, Statement
 from jobsd.database.session_settings import LOCK_SHARE
-from jobsd.database.statements import Statement
 from jobsd.jobs import claims, ready, registry
 from jobsd.jobs.claimed_job import ClaimedJob, claimed_job
 from jobsd.jobs.claims import Ended, InClaim

@@ -5,12 +5,10 @@ from dataclasses import asdict
 
 import click
 
-from jobsd.daemon.output import Result, Table, Value, colored
-from jobsd.daemon.project import Project
+from jobsd.daemon.output import Column, Result, Table, Value, colored
 from jobsd.daemon.statuses import CONFIGURATION, DONE, FAILED, UNREACHABLE
-from jobsd.daemon.table import Column
 from jobsd.daemon.values import plain
-from jobsd.daemon.verbs import Noun, Verb, chosen_format, on_project
+from jobsd.daemon.verbs import Noun, Project, Verb, chosen_format, on_project
 from jobsd.errors import Fault
 
 _CHECK_EXAMPLES = """

@@ -7,9 +7,8 @@ import click
 from jobsd.clock import monotonic
 from jobsd.daemon.output import Result, Value
 from jobsd.daemon.program import note
-from jobsd.daemon.project import Project
 from jobsd.daemon.values import counted
-from jobsd.daemon.verbs import CLASS, DURATION, Verb, on_project
+from jobsd.daemon.verbs import CLASS, DURATION, Project, Verb, on_project
 
 _EXAMPLES = """
 clear-finished

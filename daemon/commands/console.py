@@ -6,8 +6,7 @@ from typing import Any
 import click
 
 from jobsd.daemon.program import note
-from jobsd.daemon.project import Project
-from jobsd.daemon.verbs import Verb, on_project
+from jobsd.daemon.verbs import Project, Verb, on_project
 
 _EXAMPLES = """
 console

@@ -6,9 +6,8 @@ import click
 
 from jobsd.daemon.output import Result, Value, document, done, facts
 from jobsd.daemon.program import note, program
-from jobsd.daemon.project import Project
 from jobsd.daemon.statuses import DONE, FAILED
-from jobsd.daemon.verbs import Noun, Verb, on_project
+from jobsd.daemon.verbs import Noun, Project, Verb, on_project
 
 _EXAMPLES = """
 db status

@@ -10,8 +10,7 @@ import click
 from jobsd.daemon import calls, foreground, statuses
 from jobsd.daemon.output import Result, Value
 from jobsd.daemon.program import error
-from jobsd.daemon.project import Project
-from jobsd.daemon.verbs import DURATION, Verb, args_json, on_project
+from jobsd.daemon.verbs import DURATION, Project, Verb, args_json, on_project
 from jobsd.errors import Error
 
 if TYPE_CHECKING:

@@ -7,8 +7,7 @@ import click
 
 from jobsd.daemon import completion
 from jobsd.daemon.output import Result, document
-from jobsd.daemon.project import Project
-from jobsd.daemon.verbs import Noun, Verb
+from jobsd.daemon.verbs import Noun, Project, Verb
 
 _EXAMPLES = """
 generate procfile > Procfile

@@ -11,12 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from jobsd.daemon.output import Result, Table, Value, rows
-from jobsd.daemon.project import Project
+from jobsd.daemon.output import Column, Result, Table, Value, rows
 from jobsd.daemon.statuses import DONE, FAILED
-from jobsd.daemon.table import Column
 from jobsd.daemon.values import brief_moment, json_text
-from jobsd.daemon.verbs import DURATION, Noun, Verb, on_project
+from jobsd.daemon.verbs import DURATION, Noun, Project, Verb, on_project
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session

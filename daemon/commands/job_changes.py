@@ -13,9 +13,8 @@ from jobsd.daemon import failure_list, job_selection
 from jobsd.daemon.job_selection import Filters, Progress, Selected, consent, explain, selecting
 from jobsd.daemon.output import Result, Table, Value
 from jobsd.daemon.program import note, program
-from jobsd.daemon.project import Project
 from jobsd.daemon.values import counted
-from jobsd.daemon.verbs import CLASS, DURATION, LINE, Noun, Verb, on_project
+from jobsd.daemon.verbs import CLASS, DURATION, LINE, Noun, Project, Verb, on_project
 from jobsd.errors import NotFoundError, RefusedError
 
 if TYPE_CHECKING:

@@ -12,12 +12,10 @@ from click.shell_completion import CompletionItem
 
 from jobsd.daemon import completion
 from jobsd.daemon.job_selection import Filters, filtered
-from jobsd.daemon.output import Result, Table, colored
+from jobsd.daemon.output import Column, Result, Table, colored
 from jobsd.daemon.program import note
-from jobsd.daemon.project import Project
-from jobsd.daemon.table import Column
 from jobsd.daemon.values import brief_moment, number, plain, when
-from jobsd.daemon.verbs import Verb, chosen_format, on_project
+from jobsd.daemon.verbs import Project, Verb, chosen_format, on_project
 from jobsd.states import STATES
 
 if TYPE_CHECKING:

@@ -13,10 +13,8 @@ import click
 
 from jobsd import late
 from jobsd.daemon import values
-from jobsd.daemon.output import Format, Result, Table, print_line
-from jobsd.daemon.project import Project
-from jobsd.daemon.table import Column
-from jobsd.daemon.verbs import DURATION, JOB_ID, Verb, chosen_format, on_project
+from jobsd.daemon.output import Column, Format, Result, Table, print_line
+from jobsd.daemon.verbs import DURATION, JOB_ID, Project, Verb, chosen_format, on_project
 
 if TYPE_CHECKING:
     from jobsd.daemon.log_reader import Line

@@ -8,10 +8,9 @@ import click
 
 from jobsd.daemon.output import Result, Table, Value, done
 from jobsd.daemon.program import note, program
-from jobsd.daemon.project import Project
 from jobsd.daemon.queue_list import EMPTY, columns, for_people
 from jobsd.daemon.values import counted
-from jobsd.daemon.verbs import LINE, QUEUE, Noun, Verb, on_project, require_consent
+from jobsd.daemon.verbs import LINE, QUEUE, Noun, Project, Verb, on_project, require_consent
 from jobsd.errors import NotFoundError
 
 if TYPE_CHECKING:

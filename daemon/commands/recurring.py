@@ -13,9 +13,8 @@ import click
 from jobsd import clock, errors
 from jobsd.daemon import foreground, program, statuses, task_list
 from jobsd.daemon.output import Facts, Result, Shown, Table, Value, done, rows
-from jobsd.daemon.project import Project
 from jobsd.daemon.values import moment as at
-from jobsd.daemon.verbs import TASK, Noun, Verb, on_project
+from jobsd.daemon.verbs import TASK, Noun, Project, Verb, on_project
 
 from .recurring_explain import explain
 

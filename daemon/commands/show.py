@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jobsd.daemon.output import Facts, Result, Shown, Texts
-from jobsd.daemon.project import Project
 from jobsd.daemon.values import moment, number, plain
-from jobsd.daemon.verbs import JOB_ID, Verb, chosen_format, on_project
+from jobsd.daemon.verbs import JOB_ID, Project, Verb, chosen_format, on_project
 
 if TYPE_CHECKING:
     from jobsd.jobs.inspect import Attempt

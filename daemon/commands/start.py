@@ -6,8 +6,7 @@ from collections.abc import Callable, Sequence
 import click
 
 from jobsd.configuration.setting import Setting
-from jobsd.daemon.project import Project
-from jobsd.daemon.verbs import WORDS, WithWords
+from jobsd.daemon.verbs import WORDS, Project, WithWords
 
 _START_EXAMPLES = """
 start

@@ -12,10 +12,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jobsd.daemon import statuses, values
-from jobsd.daemon.output import Result, Table, Value, colored, print_result
-from jobsd.daemon.project import Project
-from jobsd.daemon.table import Column
-from jobsd.daemon.verbs import DURATION, Verb, chosen_format, on_project
+from jobsd.daemon.output import Column, Result, Table, Value, colored, print_result
+from jobsd.daemon.verbs import DURATION, Project, Verb, chosen_format, on_project
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session

@@ -4,9 +4,8 @@ import click
 
 from jobsd.daemon.output import Result
 from jobsd.daemon.program import program
-from jobsd.daemon.project import Project
 from jobsd.daemon.values import length
-from jobsd.daemon.verbs import Verb
+from jobsd.daemon.verbs import Project, Verb
 
 _STOP_EXAMPLES = """
 stop

@@ -5,8 +5,7 @@ import os
 import click
 
 from jobsd.daemon.program import note
-from jobsd.daemon.project import Project
-from jobsd.daemon.verbs import Verb, on_project
+from jobsd.daemon.verbs import Project, Verb, on_project
 from jobsd.errors import ConfigurationError, Fault
 
 DEFAULT = "127.0.0.1:9393"

@@ -15,8 +15,7 @@ from collections import Counter, deque
 from collections.abc import Mapping
 
 from jobsd.clock import monotonic
-from jobsd.database.connection import Session
-from jobsd.database.statements import Statements
+from jobsd.database.connection import Session, Statements
 from jobsd.instruments.figures import Arrived, DatabaseFigures
 from jobsd.processes.queue_names import OTHERS
 

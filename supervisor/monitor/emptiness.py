@@ -9,8 +9,7 @@ import signal
 
 from jobsd.clock import monotonic
 from jobsd.configuration.options import Options
-from jobsd.database.connection import Session
-from jobsd.database.statements import Statements
+from jobsd.database.connection import Session, Statements
 from jobsd.instruments.events import emit
 from jobsd.processes.scoreboard import Scoreboard
 

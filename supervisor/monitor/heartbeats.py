@@ -9,8 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from jobsd.clock import monotonic, monotonic_ns
-from jobsd.database.connection import Session
-from jobsd.database.statements import Statements
+from jobsd.database.connection import Session, Statements
 from jobsd.processes.thresholds import NAMES, thresholds_of
 from jobsd.supervisor.recovery.peers import PeerProcess
 

@@ -15,8 +15,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 from jobsd.clock import monotonic
-from jobsd.database.connection import Session
-from jobsd.database.statements import Statements
+from jobsd.database.connection import Session, Statements
 from jobsd.operations import failures
 from jobsd.processes.counters import BUCKETS_S
 from jobsd.processes.counters import Sums as Counted

@@ -8,8 +8,7 @@ from jobsd.instruments.events import emit
 from jobsd.machine import hostname
 from jobsd.processes import registry
 from jobsd.processes.context import Context
-from jobsd.processes.entry import FREE, TAKEN, UP, ScoreboardEntry
-from jobsd.processes.scoreboard import Scoreboard
+from jobsd.processes.scoreboard import FREE, TAKEN, UP, Scoreboard, ScoreboardEntry
 from jobsd.supervisor.recovery.peers import PeerProcess
 
 from .heartbeats import Beat, Survey, leave

@@ -17,8 +17,7 @@ from jobsd.clock import monotonic, monotonic_ns
 from jobsd.instruments.events import emit
 from jobsd.instruments.figures import Durations, TreeFigures
 from jobsd.processes.counters import BUCKETS_S, FAILURES, OUTCOMES, Sums
-from jobsd.processes.entry import REASONS, TAKEN, UP, ScoreboardEntry
-from jobsd.processes.scoreboard import Scoreboard
+from jobsd.processes.scoreboard import REASONS, TAKEN, UP, Scoreboard, ScoreboardEntry
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 

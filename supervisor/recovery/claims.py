@@ -12,8 +12,7 @@ from typing import Any
 
 from psycopg import errors
 
-from jobsd.database.connection import Session
-from jobsd.database.statements import Statements
+from jobsd.database.connection import Session, Statements
 from jobsd.jobs import claims, limits, policy
 
 STATEMENTS = Statements("jobsd.supervisor.recovery", "claims.sql")

@@ -10,8 +10,7 @@ from typing import Any
 
 from jobsd.clock import monotonic
 from jobsd.configuration.options import WorkerOptions
-from jobsd.database.connection import Session
-from jobsd.database.statements import Statement
+from jobsd.database.connection import Session, Statement
 from jobsd.jobs import lanes, ready
 from jobsd.jobs.lanes import Lane
 from jobsd.performing.pool import Pool

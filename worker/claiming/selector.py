@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from jobsd.clock import monotonic
-from jobsd.database.connection import Session
-from jobsd.database.statements import Statement
+from jobsd.database.connection import Session, Statement
 from jobsd.jobs import ready
 from jobsd.jobs.claimed_job import ClaimedJob
 from jobsd.jobs.lanes import Lane

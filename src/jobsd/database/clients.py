@@ -6,8 +6,7 @@ import psycopg
 
 from jobsd.errors import DatabaseUnreachableError
 
-from .connection import Session, Target, redact
-from .statements import Statements
+from .connection import Session, Statements, Target, redact
 
 _statements = Statements("jobsd.database", "clients.sql")
 

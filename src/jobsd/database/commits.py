@@ -10,8 +10,7 @@ from typing import Any
 
 from jobsd import late
 
-from .connection import Session
-from .statements import Statement, Statements
+from .connection import Session, Statement, Statements
 
 STATEMENTS = Statements("jobsd.database", "commits.sql")
 

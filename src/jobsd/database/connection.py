@@ -27,7 +27,7 @@ from .deadline import (
     DeadlineConnection,
     open_connection,
 )
-from .statements import Plain, Statement, Topic, as_bytes, channel, tables_are_at
+from .statements import Plain, Statement, Statements, Topic, as_bytes, channel, tables_are_at
 
 Row = tuple[Any, ...]
 
@@ -35,6 +35,8 @@ __all__ = [
     "OUTAGES",
     "STATEMENT_TIMEOUT_S",
     "Session",
+    "Statement",
+    "Statements",
     "Target",
     "any_server_will_do",
     "connect",

@@ -16,8 +16,7 @@ from datetime import timedelta
 from typing import NamedTuple
 
 from jobsd import clock, errors
-from jobsd.database.connection import Session
-from jobsd.database.statements import Statements
+from jobsd.database.connection import Session, Statements
 from jobsd.instruments.events import emit
 
 from . import claims, discards, finding, inspect, listing, lost

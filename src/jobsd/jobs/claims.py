@@ -10,8 +10,7 @@ from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple
 
 from jobsd import late
-from jobsd.database.connection import Session
-from jobsd.database.statements import Statements
+from jobsd.database.connection import Session, Statements
 
 STATEMENTS = Statements("jobsd.jobs", "claims.sql")
 

@@ -12,8 +12,7 @@ from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
 from jobsd import errors, late
-from jobsd.database.connection import Session
-from jobsd.database.statements import Statements
+from jobsd.database.connection import Session, Statements
 from jobsd.instruments.events import emit
 
 from . import finding, inspect, limits, listing, lost

@@ -11,9 +11,8 @@ from typing import Any
 import psycopg
 from psycopg import errors
 
-from jobsd.database.connection import Session
+from jobsd.database.connection import Session, Statement, Statements
 from jobsd.database.grants import REMEDY
-from jobsd.database.statements import Statement, Statements
 from jobsd.errors import DuplicateError, EnqueueError, Error
 from jobsd.instruments.events import emit
 

@@ -11,8 +11,7 @@ from datetime import UTC, datetime
 from functools import partial
 
 from jobsd.database.commits import Commits
-from jobsd.database.connection import Session
-from jobsd.database.statements import Statements
+from jobsd.database.connection import Session, Statements
 
 from . import discards
 

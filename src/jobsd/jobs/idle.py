@@ -4,8 +4,7 @@ import select
 
 import psycopg
 
-from jobsd.database.connection import Session
-from jobsd.database.statements import Statement
+from jobsd.database.connection import Session, Statement
 
 ANSWER_S = 1.0
 

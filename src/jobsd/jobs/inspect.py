@@ -9,8 +9,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from jobsd.database.connection import Session
-from jobsd.database.statements import Statements
+from jobsd.database.connection import Session, Statements
 from jobsd.errors import Error, NotFoundError
 
 from .json_kinds import is_list, is_object

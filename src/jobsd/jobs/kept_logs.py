@@ -6,8 +6,7 @@ the truth of its own attempt all the same.
 
 from collections.abc import Iterable, Mapping
 
-from jobsd.database.connection import Session
-from jobsd.database.statements import Statements
+from jobsd.database.connection import Session, Statements
 from jobsd.instruments.kept import KeptLog
 from jobsd.text import storable
 

@@ -15,8 +15,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from jobsd import late
-from jobsd.database.connection import Session
-from jobsd.database.statements import Statements
+from jobsd.database.connection import Session, Statements
 
 from . import registry
 

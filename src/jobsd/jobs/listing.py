@@ -16,8 +16,7 @@ from typing import Any, NamedTuple
 
 from jobsd import late
 from jobsd.clock import monotonic
-from jobsd.database.connection import Session
-from jobsd.database.statements import Statement, Statements
+from jobsd.database.connection import Session, Statement, Statements
 from jobsd.errors import Error
 from jobsd.states import STATES
 from jobsd.text import is_storable

@@ -13,8 +13,7 @@ from collections.abc import Collection, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from jobsd.database.connection import Session
-from jobsd.database.statements import Statements
+from jobsd.database.connection import Session, Statements
 from jobsd.instruments.events import emit
 
 if TYPE_CHECKING:

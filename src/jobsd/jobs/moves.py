@@ -5,8 +5,7 @@ Nothing here waits for a lock: what a worker is just claiming is left to it.
 
 from collections.abc import Iterator, Sequence
 
-from jobsd.database.connection import Session
-from jobsd.database.statements import Statements
+from jobsd.database.connection import Session, Statements
 from jobsd.errors import Error
 
 from . import limits, registry

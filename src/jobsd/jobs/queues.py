@@ -11,8 +11,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from jobsd import errors, late, machine
-from jobsd.database.connection import Session
-from jobsd.database.statements import Statements
+from jobsd.database.connection import Session, Statements
 from jobsd.instruments.events import emit
 
 from .finding import lent

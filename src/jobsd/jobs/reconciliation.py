@@ -9,8 +9,7 @@ process recovered the job and has emitted it.
 from collections.abc import Collection
 from typing import NamedTuple
 
-from jobsd.database.connection import Session
-from jobsd.database.statements import Statements
+from jobsd.database.connection import Session, Statements
 
 from .claims import Ended
 

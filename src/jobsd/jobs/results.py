@@ -8,8 +8,7 @@ is over.
 from collections.abc import Collection
 from typing import Any, NamedTuple
 
-from jobsd.database.connection import Session
-from jobsd.database.statements import Statements
+from jobsd.database.connection import Session, Statements
 from jobsd.errors import ArgumentError, ResultError
 
 from . import arguments

@@ -10,8 +10,7 @@ from collections.abc import Generator
 from typing import Any
 
 from jobsd import errors, late, machine
-from jobsd.database.connection import OUTAGES, Session
-from jobsd.database.statements import Statements
+from jobsd.database.connection import OUTAGES, Session, Statements
 from jobsd.instruments.events import emit
 from jobsd.jobs.listing import BEYOND
 

@@ -8,8 +8,7 @@ rows is exact at every moment. Once a minute a tree whose jobs have failed folds
 from collections.abc import Iterable
 from typing import Any
 
-from jobsd.database.connection import Session
-from jobsd.database.statements import Statements
+from jobsd.database.connection import Session, Statements
 
 Row = dict[str, Any]
 

@@ -4,8 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from jobsd.database.connection import Session
-from jobsd.database.statements import Statement, Statements
+from jobsd.database.connection import Session, Statement, Statements
 from jobsd.instruments.figures import Arrived, DatabaseFigures, TableSize, TaskRuns
 from jobsd.jobs import lanes, lost
 

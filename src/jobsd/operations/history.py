@@ -12,8 +12,7 @@ from typing import Any
 
 from jobsd import late
 from jobsd.clock import utc_now
-from jobsd.database.connection import Session
-from jobsd.database.statements import Statements
+from jobsd.database.connection import Session, Statements
 from jobsd.processes.counters import BUCKETS_S
 
 Row = dict[str, Any]

@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from jobsd.database.connection import Session
-from jobsd.database.statements import Statements
+from jobsd.database.connection import Session, Statements
 
 Row = dict[str, Any]
 

@@ -5,8 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from jobsd import late
-from jobsd.database.connection import Session
-from jobsd.database.statements import Statements
+from jobsd.database.connection import Session, Statements
 from jobsd.heartbeat.log import HeartbeatLogs
 from jobsd.jobs import inspect, lost
 

@@ -5,8 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from jobsd.database.connection import Session
-from jobsd.database.statements import Statement, Statements
+from jobsd.database.connection import Session, Statement, Statements
 from jobsd.jobs import queues, selection
 
 Rows = list[tuple[Any, ...]]

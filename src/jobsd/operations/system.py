@@ -6,8 +6,7 @@ from typing import Any
 
 from jobsd import machine
 from jobsd.clock import utc_now
-from jobsd.database.connection import Session
-from jobsd.database.statements import Statement, Statements
+from jobsd.database.connection import Session, Statement, Statements
 from jobsd.database.steps import migrations
 
 Row = dict[str, Any]

@@ -6,9 +6,8 @@ from typing import Any
 from jobsd import late
 from jobsd.instruments.pipes import Pipes
 
-from .entry import ScoreboardEntry
 from .nap import Nap
-from .scoreboard import Scoreboard
+from .scoreboard import Scoreboard, ScoreboardEntry
 
 
 @late.dataclass(slots=True)

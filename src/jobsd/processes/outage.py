@@ -15,8 +15,7 @@ from jobsd.clock import monotonic, monotonic_ns
 from jobsd.database.grants import REMEDY
 from jobsd.instruments.events import emit
 
-from .entry import ScoreboardEntry
-from .scoreboard import Scoreboard
+from .scoreboard import Scoreboard, ScoreboardEntry
 
 PAUSE_MIN_S = 0.1
 PAUSE_MAX_S = 1.0

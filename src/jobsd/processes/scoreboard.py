@@ -24,6 +24,8 @@ from .hook_line import HookLine
 from .thresholds import Thresholds
 from .words import Text, Word
 
+__all__ = ["ENTRIES_MAX", "FREE", "REASONS", "TAKEN", "UP", "Scoreboard", "ScoreboardEntry"]
+
 ENTRIES_MAX = 256
 _HEAD_WORDS = 512
 _NAMES_MAX = (queue_names.QUEUES_MAX, queue_names.CLASSES_MAX, queue_names.ERRORS_MAX)

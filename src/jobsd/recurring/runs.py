@@ -14,8 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from jobsd import errors, late
-from jobsd.database.connection import Session
-from jobsd.database.statements import Statement, Statements
+from jobsd.database.connection import Session, Statement, Statements
 from jobsd.jobs import bulk, registry
 from jobsd.jobs.draft import Draft, EnqueuedJob, Options, draft
 

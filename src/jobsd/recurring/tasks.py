@@ -11,8 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, overload
 
 from jobsd import clock, errors, late, text
-from jobsd.database.connection import Session
-from jobsd.database.statements import Statements
+from jobsd.database.connection import Session, Statements
 from jobsd.jobs.finding import lent
 from jobsd.jobs.registry import check_count
 from jobsd.schedules import ScheduleError

@@ -8,8 +8,7 @@ from collections.abc import Callable, Generator, Mapping
 from datetime import datetime, timedelta
 from typing import Any, NoReturn, cast
 
-from jobsd.database.connection import Session
-from jobsd.database.statements import Statement
+from jobsd.database.connection import Session, Statement
 from jobsd.errors import Error
 from jobsd.heartbeat import log as heartbeat_log
 from jobsd.jobs import retention
