@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
-from jobsd import clock, errors, late, states
+from jobsd import clock, errors, jobs, late, states
 
 from .output import Result, Value
 from .program import error, note
@@ -24,7 +24,6 @@ from .verbs import CLASS, DURATION, JOB_ID, LINE, QUEUE, require_consent
 if TYPE_CHECKING:
     from jobsd.database.connection import Session
     from jobsd.jobs import inspect
-    from jobsd.jobs.listing import Filter
 
 R = TypeVar("R")
 
@@ -44,12 +43,10 @@ class Filters(NamedTuple):
     limit: int | None
     error_type: str | None = None
 
-    def selected(self) -> Filter:
+    def selected(self) -> jobs.listing.Filter:
         """Return which jobs are selected; those with an error have failed."""
-        from jobsd.jobs.listing import Filter
-
         state = "failed" if self.error and not self.state else self.state
-        return Filter(
+        return jobs.listing.Filter(
             state, self.queue, self.class_name, self.since_s, self.error, self.error_type
         )
 

@@ -10,19 +10,16 @@ from collections.abc import Generator
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from jobsd.errors import DatabaseUnreachableError
+from jobsd import configuration, database, errors, jobs, operations, recurring
 
-from .program import error, note
-from .statuses import UNREACHABLE
+from . import program, statuses
 
 if TYPE_CHECKING:
-    from jobsd.configuration.flags import Flags
     from jobsd.configuration.load import Examined
     from jobsd.configuration.options import Options
     from jobsd.configuration.target import Database
     from jobsd.database.connection import Session, Target
     from jobsd.embedded import Server
-    from jobsd.operations.shown_arguments import ShownArguments
 
 ANSWER_S = 3.5
 """How long a command waits for its connection: its caller gets an error within 4 s."""
@@ -37,19 +34,15 @@ class Project:
     def __init__(self, **given: str | bool | tuple[str, ...] | None) -> None:
         from pathlib import Path
 
-        from jobsd.configuration.folder import project_root
-
         self.environ = os.environ
         self.called_in = Path.cwd()
-        self.root = project_root(self.called_in, os.environ)
+        self.root = configuration.folder.project_root(self.called_in, os.environ)
         self._given = given
 
     @cached_property
-    def flags(self) -> Flags:
+    def flags(self) -> configuration.flags.Flags:
         """The flags that were given."""
-        from jobsd.configuration.flags import Flags
-
-        return Flags(**self._given)
+        return configuration.flags.Flags(**self._given)
 
     @cached_property
     def options(self) -> Options:
@@ -58,9 +51,7 @@ class Project:
         Raises:
             ConfigurationError: with all its faults.
         """
-        from jobsd.configuration.load import load_for_commands
-
-        return load_for_commands(self.root, self.environ, self.flags)
+        return configuration.load.load_for_commands(self.root, self.environ, self.flags)
 
     def read_options(self) -> Options:
         """Return the whole configuration as it is now, with the recurring tasks.
@@ -68,15 +59,11 @@ class Project:
         Raises:
             ConfigurationError: with all its faults.
         """
-        from jobsd.configuration.load import load
-
-        return load(self.root, self.environ, self.flags)
+        return configuration.load.load(self.root, self.environ, self.flags)
 
     def examine(self) -> Examined:
         """Return the configuration with its faults: nothing is raised for these."""
-        from jobsd.configuration.load import examine
-
-        return examine(self.root, self.environ, self.flags)
+        return configuration.load.examine(self.root, self.environ, self.flags)
 
     @cached_property
     def database(self) -> Database:
@@ -85,16 +72,12 @@ class Project:
         Raises:
             ConfigurationError: when there is none.
         """
-        from jobsd.configuration.target import database
-
-        return database(self.options, self.environ, _report)
+        return configuration.target.database(self.options, self.environ, _report)
 
     @property
     def embedded(self) -> Server:
         """The embedded server of the project, whether it is used or not."""
-        from jobsd.configuration.target import embedded_server
-
-        return embedded_server(self.root, self.environ, _report)
+        return configuration.target.embedded_server(self.root, self.environ, _report)
 
     def target(self, *, makes: bool = False) -> Target:
         """Return the database once it runs; an embedded one has its tables by then.
@@ -103,10 +86,8 @@ class Project:
             ConfigurationError: outside of any project, if there is no server and the command
                 does not create one (`makes`).
         """
-        from jobsd.configuration.target import require_made
-
         if not makes:
-            require_made(self.database, self.called_in, self.environ)
+            configuration.target.require_made(self.database, self.called_in, self.environ)
         self.database.prepare()
         return self.database.target
 
@@ -118,12 +99,10 @@ class Project:
             DatabaseUnreachableError: within 4 s.
             SchemaError: when the tables are not as needed, unless `any_schema` is given.
         """
-        from jobsd.database.migrate import require
-
         target = self.target(makes=makes)
         with contextlib.closing(self._connect(target)) as session:
             if not any_schema:
-                require(session)
+                database.migrate.require(session)
             _let_jobs_use(target)
             yield session
 
@@ -135,49 +114,42 @@ class Project:
         Raises:
             ModuleError: for one that can't be imported.
         """
-        from jobsd.jobs import finding, registry
-        from jobsd.recurring import command_job
-
         from .shipped import import_shipped_jobs
 
         import_shipped_jobs()
         try:
             with contextlib.redirect_stdout(sys.stderr):
-                registry.load_modules(self.options.imports, self.root)
+                jobs.registry.load_modules(self.options.imports, self.root)
         finally:
             gc.enable()  # and so the process ends as Python does: see `cli`
-        command_job.register(self.options.imports)
-        finding.find_target_by(self.target, lambda: self.options.database.schema)
+        recurring.command_job.register(self.options.imports)
+        jobs.finding.find_target_by(self.target, lambda: self.options.database.schema)
 
     @cached_property
-    def shown_arguments(self) -> ShownArguments:
+    def shown_arguments(self) -> operations.shown_arguments.ShownArguments:
         """Arguments as the output of commands may show them, by `jobs.filter_arguments`."""
-        from jobsd.operations.shown_arguments import ShownArguments
-
-        return ShownArguments(self.options.jobs.filter_arguments, self._positional)
+        return operations.shown_arguments.ShownArguments(
+            self.options.jobs.filter_arguments, self._positional
+        )
 
     def _positional(self, class_name: str) -> list[str] | None:
-        from jobsd.jobs import registry
-
-        definition = registry.find(class_name) if self._jobs_are_known else None
+        definition = jobs.registry.find(class_name) if self._jobs_are_known else None
         takes = None if definition is None else definition.takes
         return None if takes is None else takes.positional
 
     @cached_property
     def _jobs_are_known(self) -> bool:
-        from jobsd.jobs import registry
-
         try:
             self.load_jobs()
-        except registry.ModuleError as error:
-            note(f"positional arguments are hidden: {str(error).splitlines()[0]}")
+        except jobs.registry.ModuleError as error:
+            program.note(f"positional arguments are hidden: {str(error).splitlines()[0]}")
             return False
         return True
 
     def _connect(self, target: Target) -> Session:
         try:
             return _connect_in_time(target)
-        except DatabaseUnreachableError:
+        except errors.DatabaseUnreachableError:
             if self.database.server is None:
                 raise
             # The last other supervisor has ended meanwhile, and has stopped the server.
@@ -186,9 +158,7 @@ class Project:
 
 def _let_jobs_use(target: Target) -> None:
     """Let jobs of this process use the same database; a client is made when one needs it."""
-    from jobsd.jobs import finding
-
-    finding.choose(target)
+    jobs.finding.choose(target)
     if (client := sys.modules.get("jobsd.jobs.client")) is not None:
         client.configure()
 
@@ -201,8 +171,7 @@ def _connect_in_time(target: Target) -> Session:
     """
     import threading
 
-    from jobsd.database.connection import connect
-
+    connect = database.connection.connect
     timer = threading.Timer(ANSWER_S, _give_up, (target.url,))
     timer.daemon = True
     timer.start()
@@ -213,11 +182,10 @@ def _connect_in_time(target: Target) -> Session:
 
 
 def _give_up(url: str) -> None:
-    from jobsd.database.connection import redact
-
-    error(f"can't reach the database {redact(url)}: no answer within {ANSWER_S:g} s")
-    os._exit(UNREACHABLE)
+    redacted = database.connection.redact(url)
+    program.error(f"can't reach the database {redacted}: no answer within {ANSWER_S:g} s")
+    os._exit(statuses.UNREACHABLE)
 
 
 def _report(message: str) -> None:
-    note(f"jobsd: {message}")
+    program.note(f"jobsd: {message}")

@@ -11,11 +11,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from jobsd import jobs, operations, recurring
 from jobsd.configuration.options import Options
-from jobsd.jobs import registry
 from jobsd.jobs.selection import Selection
-from jobsd.recurring.command import clears_history
-from jobsd.recurring.definition import TaskDefinition
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session
@@ -55,43 +53,45 @@ def kept_history(options: Options) -> Iterator[str]:
         )
 
 
-def clearing_tasks(named: Iterable[TaskDefinition]) -> list[str]:
+def clearing_tasks(named: Iterable[recurring.definition.TaskDefinition]) -> list[str]:
     """Return the keys of the enabled tasks that clear finished jobs."""
-    return sorted({task.key for task in named if task.enabled and clears_history(task.command)})
+    return sorted(
+        {
+            task.key
+            for task in named
+            if task.enabled and recurring.command.clears_history(task.command)
+        }
+    )
 
 
 def waiting(session: Session, threshold_s: float) -> list[str]:
     """Return the queues with ready jobs, or named by tasks, that no live worker takes from."""
-    from jobsd.jobs import lanes, ready
-    from jobsd.operations.processes import life
-    from jobsd.operations.why import selection
     from jobsd.processes import registry as processes
-    from jobsd.recurring import tasks
 
     workers = [
-        selection(row)
+        operations.why.selection(row)
         for row in processes.processes(session)
-        if row.kind == "worker" and life(row, threshold_s) == "alive"
+        if row.kind == "worker" and operations.processes.life(row, threshold_s) == "alive"
     ]
-    named = {task.queue_name for task in tasks.load(session) if task.enabled}
-    parked = {queue for queue, _ in lanes.survey(session)}
-    return _unserved({*ready.survey(session).names, *parked, *filter(None, named)}, workers)
+    named = {task.queue_name for task in recurring.tasks.load(session) if task.enabled}
+    parked = {queue for queue, _ in jobs.lanes.survey(session)}
+    return _unserved(
+        {*jobs.ready.survey(session).names, *parked, *filter(None, named)}, workers
+    )
 
 
 def is_unknown_queue(session: Session, options: Options, name: str) -> bool:
     """Return whether nobody names a queue, `*` apart, and no job was in it lately."""
     from jobsd.jobs import definition, queues
-    from jobsd.operations.why import selection
     from jobsd.processes import registry as processes
-    from jobsd.recurring import tasks
 
     rows = [row for row in processes.processes(session) if row.kind == "worker"]
     chosen = [each.queues for each in options.workers]
-    chosen += [selection(row).patterns for row in rows]
+    chosen += [operations.why.selection(row).patterns for row in rows]
     named = {pattern for patterns in chosen for pattern in patterns} - {"*"}
     named |= {
         definition.DEFAULT_QUEUE,
-        *(task.queue_name or "" for task in tasks.load(session)),
+        *(task.queue_name or "" for task in recurring.tasks.load(session)),
     }
     known = Selection(tuple(named)).matches(name)
     return not (known or queues.is_known(name, session=session))
@@ -103,8 +103,8 @@ def some(names: list[str]) -> str:
     return ", ".join([*names[:_NAMED_MAX], *([f"and {more} more"] if more > 0 else [])])
 
 
-def _queue_of(task: TaskDefinition) -> str | None:
-    definition = registry.find(task.class_name or "")
+def _queue_of(task: recurring.definition.TaskDefinition) -> str | None:
+    definition = jobs.registry.find(task.class_name or "")
     return task.queue_name or (definition.queue if definition else None)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar,
 
 import click
 
-from jobsd.errors import Error, RefusedError
+from jobsd import errors, jobs
 
 from . import interrupts, output
 from .program import program, require_command
@@ -210,7 +210,7 @@ class _Read(_Type[R]):
         """Return what is meant."""
         try:
             return self._read(value)
-        except (ValueError, Error) as fault:
+        except (ValueError, errors.Error) as fault:
             self.fail(str(fault), param, ctx)
 
 
@@ -221,15 +221,11 @@ def _duration(value: str) -> float:
 
 
 def _queue(value: str) -> str:
-    from jobsd.jobs.registry import check_queue
-
-    return check_queue(value)
+    return jobs.registry.check_queue(value)
 
 
 def _class(value: str) -> str:
-    from jobsd.jobs.registry import check_class
-
-    return check_class(value)
+    return jobs.registry.check_class(value)
 
 
 def _line(value: str) -> str:
@@ -314,6 +310,6 @@ def require_consent(what: str, *, yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        raise RefusedError(f"refusing to {what} without --yes")
+        raise errors.RefusedError(f"refusing to {what} without --yes")
     if not click.confirm(f"{what}?", err=True):
-        raise RefusedError("cancelled")
+        raise errors.RefusedError("cancelled")

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 import click
 
+from jobsd import database
 from jobsd.daemon.output import Result, Value, document, done, facts
 from jobsd.daemon.program import note, program
 from jobsd.daemon.statuses import DONE, FAILED
@@ -29,19 +30,16 @@ def command() -> None:
 @on_project
 def migrate(project: Project, *, dry_run: bool) -> Result:
     """Bring the tables to this version; prints the steps that were applied."""
-    from jobsd.database import migrate as tables
-    from jobsd.database import steps
-
     if dry_run:
         with project.session(any_schema=True) as session:
-            names = tables.missing(session)
-        facts = {"version": steps.latest_version(), "dry_run": True, "missing": names}
+            names = database.migrate.missing(session)
+        facts = {"version": database.steps.latest_version(), "dry_run": True, "missing": names}
         sentence = "" if names else "nothing is missing"
         return Result(facts, [Value(name) for name in names], sentence)
     applied = project.database.prepare(note)
     with project.session(any_schema=True, makes=True) as session:
-        applied += tables.migrate(session.target, note)
-    needed = steps.latest_version()
+        applied += database.migrate.migrate(session.target, note)
+    needed = database.steps.latest_version()
     return Result(
         {"version": needed, "applied": applied},
         [Value(step) for step in applied],
@@ -53,22 +51,20 @@ def migrate(project: Project, *, dry_run: bool) -> Result:
 @on_project
 def status(project: Project) -> Result:
     """Show the database and its tables' version; exit status 1 if jobsd can't use them."""
-    from jobsd.database import connection, migrate, steps
-
     with project.session(any_schema=True) as session:
-        found = migrate.version(session)
+        found = database.migrate.version(session)
         server = session.connection.info.parameter_status("server_version")
-    current = steps.latest_version() <= found <= steps.newest_supported()
+    current = database.steps.latest_version() <= found <= database.steps.newest_supported()
     return facts(
         {
-            "database": connection.redact(session.target.url),
+            "database": database.connection.redact(session.target.url),
             "embedded": project.database.server is not None,
             "server_version": server,
             "schema": session.target.schema,
             "version": found,
-            "needed_version": steps.latest_version(),
-            "oldest_supported": steps.oldest_supported(),
-            "newest_supported": steps.newest_supported(),
+            "needed_version": database.steps.latest_version(),
+            "oldest_supported": database.steps.oldest_supported(),
+            "newest_supported": database.steps.newest_supported(),
             "current": current,
         },
         status=DONE if current else FAILED,
@@ -79,9 +75,7 @@ def status(project: Project) -> Result:
 @on_project
 def sql(project: Project) -> Result:
     """Print all DDL, for those who apply it by hand; needs no database."""
-    from jobsd.database.steps import ddl
-
-    return document("sql", ddl(project.options.database.schema))
+    return document("sql", database.steps.ddl(project.options.database.schema))
 
 
 @command.command(
@@ -100,13 +94,11 @@ def grants(project: Project, /, role: str, **kinds: bool) -> Result:
 
     With one of the options, they also revoke all other rights of the role.
     """
-    from jobsd.database.grants import grants as grant_statements
-
     wanted = [name.replace("_", "-") for name, given in kinds.items() if given]
     if len(wanted) > 1:
         raise click.UsageError(f"use only one of --{' and --'.join(wanted)}")
     schema = project.options.database.schema
-    return document("sql", grant_statements(schema, role, *wanted))
+    return document("sql", database.grants.grants(schema, role, *wanted))
 
 
 @command.command(cls=Verb, examples="db url\ndb url --json")

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from jobsd import errors, jobs, operations
 from jobsd.daemon import failure_list, job_selection
 from jobsd.daemon.job_selection import Filters, Progress, Selected, consent, explain, selecting
 from jobsd.daemon.output import Result, Table, Value
 from jobsd.daemon.program import note, program
 from jobsd.daemon.values import counted
 from jobsd.daemon.verbs import CLASS, DURATION, LINE, Noun, Project, Verb, on_project
-from jobsd.errors import NotFoundError, RefusedError
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session
@@ -50,20 +50,19 @@ def retry_command(project: Project, /, *, selected: Selected) -> Result:
 
 def retry_all(session: Session, selected: Selected) -> Result:
     """Retry all failed jobs that pass the filters, once somebody has consented."""
-    from jobsd.jobs import failed, listing
-    from jobsd.operations import audit
-
     state = selected.filters.state or "failed"
     if state not in {"failed", "lost"}:
-        raise RefusedError(f"{state} jobs have not failed: there is nothing to retry")
+        raise errors.RefusedError(f"{state} jobs have not failed: there is nothing to retry")
     lost = state == "lost"
-    ids = listing.ids(session, selected.filters.selected().of(state), selected.filters.limit)
+    ids = jobs.listing.ids(
+        session, selected.filters.selected().of(state), selected.filters.limit
+    )
     if selected.dry_run:
         return job_selection.dry_run("retry", ids, state)
     consent("retry", len(ids), state, yes=selected.yes, but=_MAY_RUN if lost else "")
     progress = Progress("retried", len(ids))
-    with audit.acting(session, "retry", selected.filters.text()) as act:
-        for done in failed.batches(session, ids, with_lost=lost):
+    with operations.audit.acting(session, "retry", selected.filters.text()) as act:
+        for done in jobs.failed.batches(session, ids, with_lost=lost):
             progress.add(len(done))
             act.add(len(done))
     facts = {"retried": progress.count, "ready": progress.count, "blocked": 0}
@@ -71,15 +70,12 @@ def retry_all(session: Session, selected: Selected) -> Result:
 
 
 def _retry_ids(session: Session, ids: Sequence[int], *, yes: bool) -> Result:
-    from jobsd.jobs import failed
-    from jobsd.operations import audit
-
-    with audit.acting(session, "retry", job_selection.named_ids(ids)) as act:
-        batches = failed.batches(session, ids, with_lost=yes)
+    with operations.audit.acting(session, "retry", job_selection.named_ids(ids)) as act:
+        batches = jobs.failed.batches(session, ids, with_lost=yes)
         retried = {each for done in batches for each in done}
         act.add(len(retried))
     rest = [each for each in ids if each not in retried]
-    left = explain(session, rest, partial(failed.refusal, session))
+    left = explain(session, rest, partial(jobs.failed.refusal, session))
     facts = {"retried": len(retried), "ready": len(retried), "blocked": 0}
     return job_selection.named("retried", len(retried), facts, left)
 
@@ -112,32 +108,26 @@ def discard_command(project: Project, /, *, selected: Selected) -> Result:
 
 def discard_all(session: Session, selected: Selected, *, keep: bool) -> Result:
     """Discard all jobs that pass the filters, once somebody has consented."""
-    from jobsd.jobs import discards
-    from jobsd.operations import audit
-
     filters = selected.filters.selected()
-    ids = discards.ids(session, filters, selected.filters.limit)
+    ids = jobs.discards.ids(session, filters, selected.filters.limit)
     if selected.dry_run:
         return job_selection.dry_run("discard", ids, filters.state)
     consent("discard", len(ids), filters.state, yes=selected.yes)
     progress = Progress("discarded", len(ids))
-    with audit.acting(session, "discard", selected.filters.text()) as act:
-        for done in discards.batches(session, ids, keep=keep):
+    with operations.audit.acting(session, "discard", selected.filters.text()) as act:
+        for done in jobs.discards.batches(session, ids, keep=keep):
             progress.add(len(done.jobs))
             act.add(len(done.jobs))
     return job_selection.all_of(progress, {"discarded": progress.count}, "discarded")
 
 
 def _discard_ids(session: Session, ids: Sequence[int], *, keep: bool) -> Result:
-    from jobsd.jobs import discards
-    from jobsd.operations import audit
-
     gone = set[int]()
-    with audit.acting(session, "discard", job_selection.named_ids(ids)) as act:
-        for done in discards.batches(session, ids, keep=keep):
+    with operations.audit.acting(session, "discard", job_selection.named_ids(ids)) as act:
+        for done in jobs.discards.batches(session, ids, keep=keep):
             gone.update(done.jobs)
         act.add(len(gone))
-    left = explain(session, [each for each in ids if each not in gone], discards.refusal)
+    left = explain(session, [each for each in ids if each not in gone], jobs.discards.refusal)
     return job_selection.named("discarded", len(gone), {"discarded": len(gone)}, left)
 
 
@@ -171,18 +161,15 @@ def cancel_command(project: Project, /, *, selected: Selected, force: bool) -> R
 
 
 def _cancel_all(session: Session, selected: Selected, *, force: bool, keep: bool) -> Result:
-    from jobsd.jobs import cancels
-    from jobsd.operations import audit
-
     filters = selected.filters.selected()
-    ids = cancels.ids(session, filters, selected.filters.limit)
+    ids = jobs.cancels.ids(session, filters, selected.filters.limit)
     if selected.dry_run:
         return job_selection.dry_run("cancel", ids, filters.state)
     consent("cancel", len(ids), filters.state, yes=selected.yes)
     progress = Progress("cancelled", len(ids))
     done: dict[int, str] = {}
-    with audit.acting(session, "cancel", selected.filters.text()) as act:
-        for each in cancels.batches(session, ids, force=force, keep=keep):
+    with operations.audit.acting(session, "cancel", selected.filters.text()) as act:
+        for each in jobs.cancels.batches(session, ids, force=force, keep=keep):
             progress.add(len(each))
             act.add(len(each))
             done.update(each)
@@ -190,15 +177,12 @@ def _cancel_all(session: Session, selected: Selected, *, force: bool, keep: bool
 
 
 def _cancel_ids(session: Session, ids: Sequence[int], *, force: bool, keep: bool) -> Result:
-    from jobsd.jobs import cancels
-    from jobsd.operations import audit
-
     done: dict[int, str] = {}
-    with audit.acting(session, "cancel", job_selection.named_ids(ids)) as act:
-        for each in cancels.batches(session, ids, force=force, keep=keep):
+    with operations.audit.acting(session, "cancel", job_selection.named_ids(ids)) as act:
+        for each in jobs.cancels.batches(session, ids, force=force, keep=keep):
             done.update(each)
         act.add(len(done))
-    left = explain(session, [each for each in ids if each not in done], cancels.refusal)
+    left = explain(session, [each for each in ids if each not in done], jobs.cancels.refusal)
     return _became(done, left.facts(), status=left.status)
 
 
@@ -208,12 +192,12 @@ def _became(
     """Return what became of each job: discarded, or told to stop."""
     if skipped:
         note(f"skipped {counted(skipped, 'job')} that had ended in the meantime")
-    jobs = [
+    ended = [
         {"id": id_, "state": was, "became": "stopping" if was == "claimed" else "discarded"}
         for id_, was in sorted(done.items())
     ]
-    counts = Counter(each["became"] for each in jobs)
-    facts = {"discarded": counts["discarded"], "stopping": counts["stopping"], "jobs": jobs}
+    counts = Counter(each["became"] for each in ended)
+    facts = {"discarded": counts["discarded"], "stopping": counts["stopping"], "jobs": ended}
     said = f"{counted(len(done), 'job')} cancelled"
     if counts["stopping"]:
         said += f"; {counts['stopping']} of them were running and are being stopped"
@@ -243,10 +227,8 @@ def list_groups(project: Project) -> Result:
 
     `--json` adds the most frequent messages of each group; * stands for what differs in them.
     """
-    from jobsd.operations.failures import groups
-
     with project.session() as session:
-        found = groups(session)
+        found = operations.failures.groups(session)
     table = Table(found, failure_list.COLUMNS)
     return Result(found, (table,), "" if found else "there are no failed jobs")
 
@@ -301,11 +283,15 @@ def _selected(  # noqa: PLR0913 - the options of a group
     Raises:
         NotFoundError: when no failed job is in it.
     """
-    from jobsd.operations.failures import groups
-
-    known = [group for group in groups(session) if group["class_name"] == class_name]
+    known = [
+        group
+        for group in operations.failures.groups(session)
+        if group["class_name"] == class_name
+    ]
     if not any(error_type in {None, group["error_type"]} for group in known):
         what = class_name if error_type is None else f"{class_name} with {error_type}"
-        raise NotFoundError(f"there are no failed jobs of {what}; see `{program()} failures`")
+        raise errors.NotFoundError(
+            f"there are no failed jobs of {what}; see `{program()} failures`"
+        )
     filters = Filters("failed", None, class_name, None, since_s, None, error_type)
     return Selected((), everything=True, filters=filters, yes=yes, dry_run=dry_run)

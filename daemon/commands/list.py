@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
+from jobsd import jobs, operations
 from jobsd.daemon import completion
 from jobsd.daemon.job_selection import Filters, filtered
 from jobsd.daemon.output import Column, Result, Table, colored
@@ -119,9 +120,6 @@ def command(project: Project, *, search: tuple[str, ...], filters: Filters) -> R
     --state adds columns: when jobs are due, when and by which process they were claimed, when
     they ended, or their error. `--columns` takes any field of --json.
     """
-    from jobsd.jobs.listing import listed
-    from jobsd.operations import jobs
-
     limit = _LIMIT if filters.limit is None else filters.limit
     if limit > _LIMIT_MAX:
         fault = f"{limit} is not in the range 1<=x<={_LIMIT_MAX}."
@@ -130,8 +128,8 @@ def command(project: Project, *, search: tuple[str, ...], filters: Filters) -> R
     # With an age it is all of that time that is meant.
     within_s = _SEARCH_S if selected.since_s is None else None
     with project.session() as session:
-        found = listed(session, selected, limit, within_s=within_s)
-    rows = jobs.rows(found.jobs, project.shown_arguments)
+        found = jobs.listing.listed(session, selected, limit, within_s=within_s)
+    rows = operations.jobs.rows(found.jobs, project.shown_arguments)
     _note_how_far(found)
     if chosen_format().as_json:
         return Result(rows)
@@ -147,9 +145,9 @@ def _selected(project: Project, search: tuple[str, ...], filters: Filters) -> Fi
     selected = filters.selected()
     if not search:
         return selected
-    from jobsd.operations.search import read_search
-
-    found = read_search(search_text(search), project.options.jobs.filter_arguments)
+    found = operations.search.read_search(
+        search_text(search), project.options.jobs.filter_arguments
+    )
     if found.problems:
         # What is not understood narrows nothing: more would be listed than was asked for.
         raise click.BadParameter("; ".join(found.problems), param_hint="SEARCH")
@@ -166,12 +164,10 @@ def _none(selected: Filter, found: Listed) -> str:
 
 
 def _for_people(row: dict[str, Any]) -> dict[str, Any]:
-    from jobsd.operations.shown_arguments import call_text
-
     error = row["error"]
     return {
         **row,
-        "call": call_text(row["class_name"], row["arguments"]),
+        "call": operations.shown_arguments.call_text(row["class_name"], row["arguments"]),
         "error": error and f"{error.get('type')}: {error.get('message')}",
         "claimed_by": _claimed_by(row),
     }

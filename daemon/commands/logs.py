@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from jobsd import late
+from jobsd import late, operations
 from jobsd.daemon import values
 from jobsd.daemon.output import Column, Format, Result, Table, print_line
 from jobsd.daemon.verbs import DURATION, JOB_ID, Project, Verb, chosen_format, on_project
@@ -138,10 +138,8 @@ _AUDIT_COLUMNS = (
 @on_project
 def audit_command(project: Project, limit: int) -> Result:
     """List what was done by hand, by commands or on the dashboard, the latest first."""
-    from jobsd.operations import audit
-
     with project.session() as session:
-        rows = audit.rows(session, limit)
+        rows = operations.audit.rows(session, limit)
     return Result(
         rows,
         (Table(rows, _AUDIT_COLUMNS),),

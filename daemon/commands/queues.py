@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from jobsd import errors, jobs, operations
 from jobsd.daemon.output import Result, Table, Value, done
 from jobsd.daemon.program import note, program
 from jobsd.daemon.queue_list import EMPTY, columns, for_people
 from jobsd.daemon.values import counted
 from jobsd.daemon.verbs import LINE, QUEUE, Noun, Project, Verb, on_project, require_consent
-from jobsd.errors import NotFoundError
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session
@@ -38,11 +38,9 @@ def list_queues(project: Project) -> Result:
 
     It counts up to 100,000 jobs of each state of a queue; `metrics` counts up to a million.
     """
-    from jobsd.operations.queues import COUNTED_MAX, queue_rows
-
     with project.session() as session:
-        rows = queue_rows(session)
-    table = Table(for_people(rows), columns(COUNTED_MAX))
+        rows = operations.queues.queue_rows(session)
+    table = Table(for_people(rows), columns(operations.queues.COUNTED_MAX))
     return Result(rows, (table,), "" if rows else EMPTY)
 
 
@@ -55,11 +53,12 @@ def list_queues(project: Project) -> Result:
 def pause(project: Project, name: str, reason: str | None) -> Result:
     """Make workers on all hosts stop claiming from the queue NAME; running jobs continue."""
     from jobsd.daemon.unattended import is_unknown_queue
-    from jobsd.jobs import queues
-    from jobsd.operations import audit
 
-    with project.session() as session, audit.acting(session, "pause", f"queue {name}"):
-        pausing = queues.pausing(name, reason, session=session)
+    with (
+        project.session() as session,
+        operations.audit.acting(session, "pause", f"queue {name}"),
+    ):
+        pausing = jobs.queues.pausing(name, reason, session=session)
         unknown = pausing.anew and is_unknown_queue(session, project.options, name)
     if unknown:
         _note_unknown(name)
@@ -81,12 +80,12 @@ def _outcome(pausing: Pausing) -> str:
 @on_project
 def resume(project: Project, name: str) -> Result:
     """Let workers claim from the queue NAME again; exit 5 when it is not paused."""
-    from jobsd.jobs import queues
-    from jobsd.operations import audit
-
-    with project.session() as session, audit.acting(session, "resume", f"queue {name}"):
-        if not queues.resume(name, session=session):
-            raise NotFoundError(f"queue {name!r} is not paused")
+    with (
+        project.session() as session,
+        operations.audit.acting(session, "resume", f"queue {name}"),
+    ):
+        if not jobs.queues.resume(name, session=session):
+            raise errors.NotFoundError(f"queue {name!r} is not paused")
     return done(f"queue {name!r} is resumed", {"queue_name": name, "paused": False})
 
 
@@ -101,11 +100,10 @@ def clear(project: Project, name: str, *, yes: bool, dry_run: bool) -> Result:
     Exit status 6 when there are any and --yes is missing.
     """
     from jobsd.daemon.unattended import is_unknown_queue
-    from jobsd.jobs import queues
 
     with project.session() as session:
         if dry_run:
-            size = queues.size(name, session=session)
+            size = jobs.queues.size(name, session=session)
             sentence = f"would discard {counted(size, 'ready job')} of queue {name!r}"
             facts = {"queue_name": name, "dry_run": True, "jobs": size}
             return Result(facts, (Value(size, sentence),))
@@ -117,17 +115,14 @@ def clear(project: Project, name: str, *, yes: bool, dry_run: bool) -> Result:
 
 
 def _clear(project: Project, session: Session, name: str, *, yes: bool) -> int:
-    from jobsd.jobs import queues
-    from jobsd.operations import audit
-
-    size = queues.size(name, session=session)
+    size = jobs.queues.size(name, session=session)
     # What is enqueued from now on was not there to be consented to.
     if not size and not yes:
         return 0
     require_consent(f"discard {counted(size, 'ready job')} of queue {name!r}", yes=yes)
     keep = project.options.jobs.preserve_finished_jobs
-    with audit.acting(session, "clear", f"queue {name}") as act:
-        cleared = queues.clear(name, keep=keep, session=session)
+    with operations.audit.acting(session, "clear", f"queue {name}") as act:
+        cleared = jobs.queues.clear(name, keep=keep, session=session)
         act.add(cleared)
     return cleared
 

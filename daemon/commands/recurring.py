@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from jobsd import clock, errors
+from jobsd import clock, errors, jobs, operations, recurring
 from jobsd.daemon import foreground, program, statuses, task_list
 from jobsd.daemon.output import Facts, Result, Shown, Table, Value, done, rows
 from jobsd.daemon.values import moment as at
@@ -53,10 +53,8 @@ def list_tasks(project: Project) -> Result:
 
     The table is ordered by next run, like that of `systemctl list-timers`.
     """
-    from jobsd.operations import tasks as task_rows
-
     with project.session() as session:
-        found = task_rows.listed(session)
+        found = operations.tasks.listed(session)
     shown = project.shown_arguments
     found = [shown.task(row) for row in found]
     table = Table(task_list.for_people(found), task_list.COLUMNS)
@@ -70,19 +68,16 @@ def list_tasks(project: Project) -> Result:
 @on_project
 def show(project: Project, key: str) -> Result:
     """Show a task, its next and last runs, and, if the last one was late, why."""
-    from jobsd.operations import tasks as task_rows
-    from jobsd.recurring import runs, tasks
-
     now = clock.utc_now()
     threshold_s = project.options.supervisor.process_alive_threshold_s
     with project.session() as session, task_list.expected(project, key):
-        task = tasks.get(session, key)
-        latest = runs.history(session, key, 5)
+        task = recurring.tasks.get(session, key)
+        latest = recurring.runs.history(session, key, 5)
         last = latest[0] if latest else None
-        late = task_rows.why_late(session, task, last, now, threshold_s)
-    history = [task_rows.history_row(task, run, now) for run in latest]
+        late = operations.tasks.why_late(session, task, last, now, threshold_s)
+    history = [operations.tasks.history_row(task, run, now) for run in latest]
     facts, upcoming = (
-        project.shown_arguments.task(task_rows.task_row(task, now)),
+        project.shown_arguments.task(operations.tasks.task_row(task, now)),
         task.next_runs(5),
     )
     more: list[tuple[str, object]] = [("next", moment) for moment in upcoming]
@@ -99,11 +94,9 @@ def show(project: Project, key: str) -> Result:
 
 def _for_people(facts: dict[str, Any]) -> dict[str, Any]:
     """Return the facts with the arguments as a call."""
-    from jobsd.operations.shown_arguments import call_text
-
     if facts["class_name"] is None:
         return {name: value for name, value in facts.items() if name != "arguments"}
-    call = Shown(call_text(facts["class_name"], facts["arguments"]))
+    call = Shown(operations.shown_arguments.call_text(facts["class_name"], facts["arguments"]))
     return {
         ("call" if name == "arguments" else name): call if name == "arguments" else value
         for name, value in facts.items()
@@ -116,10 +109,8 @@ def _for_people(facts: dict[str, Any]) -> dict[str, Any]:
 @on_project
 def next_runs(project: Project, key: str, limit: int) -> Result:
     """List the next planned runs of a task."""
-    from jobsd.recurring import tasks
-
     with project.session() as session, task_list.expected(project, key):
-        upcoming = tasks.get(session, key).next_runs(limit)
+        upcoming = recurring.tasks.get(session, key).next_runs(limit)
     return Result(upcoming, [Value(moment.isoformat(), at(moment)) for moment in upcoming])
 
 
@@ -133,15 +124,14 @@ def history(project: Project, key: str, limit: int) -> Result:
     `late` is the time from the planned instant until the enqueue; `cause` is why a run was
     late.
     """
-    from jobsd.operations import tasks as task_rows
-    from jobsd.recurring import runs, tasks
-
     now = clock.utc_now()
     with project.session() as session, task_list.expected(project, key):
-        latest = runs.history(session, key, limit)
+        latest = recurring.runs.history(session, key, limit)
         # The history outlives its task.
-        task = tasks.find(session, key) if latest else tasks.get(session, key)
-    found = [task_rows.history_row(task, run, now) for run in latest]
+        task = (
+            recurring.tasks.find(session, key) if latest else recurring.tasks.get(session, key)
+        )
+    found = [operations.tasks.history_row(task, run, now) for run in latest]
     return rows(found, task_list.HISTORY_COLUMNS, empty=f"task {key!r} has not run yet")
 
 
@@ -158,8 +148,6 @@ def run(project: Project, key: str, *, here: bool) -> Result | int:
     has not ended. With --here nothing is enqueued; exit status 1 if the job raises an error.
     """
     from jobsd.daemon.commands.enqueue import enqueued
-    from jobsd.operations import audit
-    from jobsd.recurring import runs, tasks
 
     if here:
         return foreground.run_here(project, lambda: _of_file(project, key))
@@ -167,26 +155,25 @@ def run(project: Project, key: str, *, here: bool) -> Result | int:
     with (
         project.session() as session,
         task_list.expected(project, key),
-        audit.acting(session, "run", f"task {key}") as act,
+        operations.audit.acting(session, "run", f"task {key}") as act,
     ):
-        job = runs.run_now(session, tasks.get(session, key))
+        job = recurring.runs.run_now(session, recurring.tasks.get(session, key))
         act.add(int(job.id is not None))
     return enqueued(job, f"of task {key!r}")
 
 
 def _of_file(project: Project, key: str) -> Callable[[], object]:
     """Return a call that runs the task of recurring.yml, even if no daemon has loaded it."""
-    from jobsd.recurring.command import parse_command
-    from jobsd.recurring.command_job import find_function
-
     options = project.read_options()
     task = next((task for task in options.tasks if task.key == key), None)
     if task is None:
         raise errors.NotFoundError(f"{options.recurring_file} has no task {key!r}")
     if task.command is None:
         return foreground.calling(task.class_name or "", task.arguments_json)
-    command = parse_command(task.command)
-    return partial(find_function(command.target), *command.args, **command.kwargs)
+    command = recurring.command.parse_command(task.command)
+    return partial(
+        recurring.command_job.find_function(command.target), *command.args, **command.kwargs
+    )
 
 
 _ADD_EXAMPLES = """
@@ -239,42 +226,33 @@ def add(
 
     A command may call functions of the modules in `import:`, and those of jobsd.
     """
-    from jobsd.operations import audit
-    from jobsd.operations.tasks import task_row
-    from jobsd.recurring import tasks
-
     project.load_jobs()
     zone = time_zone or project.options.time_zone
     made = _made(key, arguments, {**given, "command": call, "time_zone": zone})
     if made is None:
         return statuses.USAGE
     _require_known(made, project.options.imports)
-    with project.session() as session, audit.acting(session, "add", f"task {key}"):
-        task = tasks.add(session, made)
-    row = project.shown_arguments.task(task_row(task, clock.utc_now()))
+    with project.session() as session, operations.audit.acting(session, "add", f"task {key}"):
+        task = recurring.tasks.add(session, made)
+    row = project.shown_arguments.task(operations.tasks.task_row(task, clock.utc_now()))
     return Result(row, (Value(task.key, f"task {task.key!r} is added"),))
 
 
 def _require_known(made: TaskDefinition, modules: Iterable[str]) -> None:
     """Refuse a job or a function that is unknown here: each run of the task would fail."""
-    from jobsd.jobs import registry
-    from jobsd.recurring.command_job import AllowedCalls
-
     if made.class_name:
-        registry.get(made.class_name)
+        jobs.registry.get(made.class_name)
     if made.command:
-        AllowedCalls(frozenset(modules)).function_of(made.command)
+        recurring.command_job.AllowedCalls(frozenset(modules)).function_of(made.command)
 
 
 def _made(key: str, arguments: str, settings: dict[str, Any]) -> TaskDefinition | None:
     """Return the described task; report an invalid schedule or call, and return None."""
-    from jobsd.recurring.command import CommandError
-    from jobsd.recurring.definition import define
     from jobsd.schedules import ScheduleError
 
     try:
-        return define(key, args=json.loads(arguments), **settings)
-    except (ScheduleError, CommandError) as fault:
+        return recurring.definition.define(key, args=json.loads(arguments), **settings)
+    except (ScheduleError, recurring.command.CommandError) as fault:
         program.error(fault.message, fault.hint)
         return None
     except (errors.Error, ValueError, TypeError) as fault:
@@ -286,10 +264,8 @@ def _made(key: str, arguments: str, settings: dict[str, Any]) -> TaskDefinition 
 @on_project
 def remove(project: Project, key: str) -> Result:
     """Delete a task that was added at run time; exit status 6 if a file defines it."""
-    from jobsd.recurring import tasks
-
     with project.session() as session, _audited(session, "remove", project, key):
-        tasks.remove(session, key)
+        recurring.tasks.remove(session, key)
     return done(f"{key!r} is removed; its history stays", {"key": key})
 
 
@@ -312,18 +288,17 @@ def disable(project: Project, key: str) -> Result:
 @contextlib.contextmanager
 def _audited(session: Session, verb: str, project: Project, key: str) -> Generator[None]:
     """Do something to a task that is expected to be there, and write down who did."""
-    from jobsd.operations import audit
-
-    with task_list.expected(project, key), audit.acting(session, verb, f"task {key}"):
+    with (
+        task_list.expected(project, key),
+        operations.audit.acting(session, verb, f"task {key}"),
+    ):
         yield
 
 
 def _switch(project: Project, key: str, *, enabled: bool) -> Result:
-    from jobsd.recurring import tasks
-
     verb = "enable" if enabled else "disable"
     with project.session() as session, _audited(session, verb, project, key):
-        tasks.set_enabled(session, key, enabled=enabled)
+        recurring.tasks.set_enabled(session, key, enabled=enabled)
     sentence = f"{key!r} is turned {'on' if enabled else 'off'}"
     return done(sentence, {"key": key, "enabled": enabled})
 

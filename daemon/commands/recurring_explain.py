@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from jobsd import clock, errors
+from jobsd import clock, configuration, errors
 from jobsd.daemon import statuses, values, verbs
 from jobsd.daemon.output import Facts, Pairs, Result, Shown
 from jobsd.daemon.program import error, program
@@ -90,9 +90,9 @@ def _for_people(text: str) -> Shown:
 
 def _is_key(text: str) -> bool:
     """Return whether a task in the file is named so."""
-    from jobsd.configuration.missing_task import explain_missing_task
-
-    return bool(explain_missing_task(Project().root, os.environ, text))
+    return bool(
+        configuration.missing_task.explain_missing_task(Project().root, os.environ, text)
+    )
 
 
 def _default_zone() -> str:

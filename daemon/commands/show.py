@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from jobsd import operations
 from jobsd.daemon.output import Facts, Result, Shown, Texts
 from jobsd.daemon.values import moment, number, plain
 from jobsd.daemon.verbs import JOB_ID, Project, Verb, chosen_format, on_project
@@ -28,12 +29,10 @@ show 4711 --json
 @on_project
 def command(project: Project, job_id: int, log: bool) -> Result:  # noqa: FBT001 - a flag
     """Show a job: its state, its failed attempts, and why it is not running."""
-    from jobsd.operations import jobs
-
     threshold_s = project.options.supervisor.process_alive_threshold_s
     with project.session() as session:
-        seen = jobs.examine(session, job_id, threshold_s)
-        logs = jobs.logs(session, job_id) if log else []
+        seen = operations.jobs.examine(session, job_id, threshold_s)
+        logs = operations.jobs.logs(session, job_id) if log else []
     facts, attempts, reasons = seen.facts(project.shown_arguments), seen.attempts, seen.why
     discarded = seen.reason if seen.found.job.state == "discarded" else None
     ended = moment if chosen_format().terminal else _at
@@ -51,9 +50,7 @@ def command(project: Project, job_id: int, log: bool) -> Result:  # noqa: FBT001
 
 def _for_people(facts: dict[str, Any], discarded: str | None) -> dict[str, Any]:
     """Return the facts in the order of their interest, without empty ones."""
-    from jobsd.operations.shown_arguments import call_text
-
-    call = call_text(facts["class_name"], facts["arguments"])
+    call = operations.shown_arguments.call_text(facts["class_name"], facts["arguments"])
     names = {"class_name": "class", "queue_name": "queue", "created_at": "enqueued_at"}
     rest = {
         names.get(name, name): value

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 import click
 
+from jobsd import configuration
 from jobsd.configuration.setting import Setting
 from jobsd.daemon.verbs import WORDS, Project, WithWords
 
@@ -19,11 +20,8 @@ start -c config/other.yml --log-format json
 
 def _setting_flags(function: Callable[..., int]) -> Callable[..., int]:
     """Give a command a flag for each setting that has one."""
-    from jobsd.configuration.flags import ROWS
-    from jobsd.configuration.kinds import switch
-
-    for row in reversed([row for row in ROWS if row.flag]):
-        is_switch = row.kind is switch
+    for row in reversed([row for row in configuration.flags.ROWS if row.flag]):
+        is_switch = row.kind is configuration.kinds.switch
         *options, metavar = row.flag.split() if not is_switch else (row.flag, None)
         option = click.option(
             *(word.strip(",") for word in options if word),

@@ -4,20 +4,17 @@ import os
 
 import click
 
+from jobsd import configuration, errors
 from jobsd.daemon.program import note
 from jobsd.daemon.verbs import Project, Verb, on_project
-from jobsd.errors import ConfigurationError, Fault
 
 DEFAULT = "127.0.0.1:9393"
 
 
 def _address(_context: click.Context, _parameter: click.Parameter, given: str) -> str:
-    from jobsd.configuration.faults import Mistake
-    from jobsd.configuration.kinds import read_bind
-
     try:
-        address = read_bind(given)
-    except Mistake as mistake:
+        address = configuration.kinds.read_bind(given)
+    except configuration.faults.Mistake as mistake:
         raise click.BadParameter(f"{mistake.message}; {mistake.hint}") from None
     if address is None:
         raise click.BadParameter("must be HOST:PORT")
@@ -46,8 +43,8 @@ def command(project: Project, bind: str) -> int:
     try:
         listener = bound(bind)
     except OSError as error:
-        fault = Fault(f"can't listen on {bind}: {error.strerror or error}", "--bind")
-        raise ConfigurationError((fault,)) from error
+        fault = errors.Fault(f"can't listen on {bind}: {error.strerror or error}", "--bind")
+        raise errors.ConfigurationError((fault,)) from error
     from jobsd.web.mounting import served  # needs the extra, which is there now
     from jobsd.web.serving import Serving, address_of
 

@@ -1,4 +1,4 @@
-"""Dataclasses and patterns that are made when they are first needed.
+"""Dataclasses and patterns that are made, and modules that are loaded, when first needed.
 
 A command should have ended within 100 ms, and what it loads has eighty dataclasses and a
 hundred patterns, most of which it never uses.
@@ -14,13 +14,30 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from importlib import import_module
 from operator import attrgetter
 from reprlib import recursive_repr
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, NoReturn
 
-__all__ = ["dataclass", "pattern"]
+__all__ = ["dataclass", "modules", "pattern"]
+
+
+def modules(package: str, names: Sequence[str]) -> Callable[[str], ModuleType]:
+    """Return the `__getattr__` of a package: it loads one of these modules when first asked.
+
+    So a command names at its top the rooms that it uses, and its help loads nothing of them.
+    """
+
+    def load(name: str) -> ModuleType:
+        if name not in names:
+            # `from package import other` asks for it before it looks for the module.
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        return import_module(f"{package}.{name}")
+
+    return load
 
 
 class _Pattern:

@@ -18,9 +18,7 @@ from contextvars import copy_context
 from dataclasses import field
 from typing import Any, TypeVar, cast, overload
 
-from jobsd import late
-from jobsd.errors import Error, ThreadError
-from jobsd.text import closest
+from jobsd import errors, late, text
 
 from . import events
 from .bound_job import running_job
@@ -109,7 +107,9 @@ def on_thread_error(hook: FaultHook) -> FaultHook:
         if facts.get("ours", True) and "module" not in facts:
             if isinstance(error, dict):
                 described = cast("dict[str, str]", error)
-                error = ThreadError(described.get("type", ""), described.get("message", ""))
+                error = errors.ThreadError(
+                    described.get("type", ""), described.get("message", "")
+                )
             if isinstance(error, BaseException):
                 hook(error)
 
@@ -134,9 +134,9 @@ def on_event(*names: Any) -> Any:
         return on_event()(names[0])
     for name in names:
         if name not in EVENTS:
-            near = closest(name, EVENTS)
+            near = text.closest(name, EVENTS)
             hint = f"; did you mean {near!r}?" if near else ""
-            raise Error(f"there is no event {name!r}{hint}")
+            raise errors.Error(f"there is no event {name!r}{hint}")
 
     def register(hook: EventHook) -> EventHook:
         _subscribe(hook, hook, names or EVENTS)

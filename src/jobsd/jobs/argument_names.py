@@ -8,8 +8,7 @@ import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from jobsd.errors import Error
-from jobsd.text import closest
+from jobsd import errors, text
 
 from .signature import Signature
 
@@ -64,10 +63,10 @@ def resolved(option: str, key: object, signature: Signature) -> Any:  # noqa: AN
     if not strange:
         return NamedArguments(cast("tuple[str, ...]", given), signature, single=single)
     texts = [part for part in strange if isinstance(part, str)]
-    near = [near for part in texts if (near := closest(part, taken, 0.8))]
+    near = [near for part in texts if (near := text.closest(part, taken, 0.8))]
     if near or len(strange) < len(given):
         hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise Error(
+        raise errors.Error(
             f"{option}: key={key!r}: {strange[0]!r} is not an argument of the job, which takes"
             f" {', '.join(taken)}{hint} A fixed key is written as a function:"
             f" key=lambda *_, **__: {key!r}"

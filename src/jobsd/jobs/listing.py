@@ -14,11 +14,9 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from jobsd import late
+from jobsd import errors, late, states
 from jobsd.clock import monotonic
 from jobsd.database.connection import Session, Statement, Statements
-from jobsd.errors import Error
-from jobsd.states import STATES
 from jobsd.text import is_storable
 
 from .inspect import JobRow
@@ -64,15 +62,17 @@ class Filter:
     words: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.state is not None and self.state not in STATES:
-            raise Error(f"{self.state!r} is not a state; the states are {', '.join(STATES)}")
+        if self.state is not None and self.state not in states.STATES:
+            raise errors.Error(
+                f"{self.state!r} is not a state; the states are {', '.join(states.STATES)}"
+            )
         if self.queue_name is not None:
             check_queue(self.queue_name)
         if self.class_name is not None:
             check_class(self.class_name)
         for text in (self.error, self.error_type, self.key, self.host, *self.words):
             if text is not None and not is_storable(text):
-                raise Error(f"{text!r} can't be in a job: PostgreSQL can't store it")
+                raise errors.Error(f"{text!r} can't be in a job: PostgreSQL can't store it")
 
     def of(self, state: str) -> Filter:
         """Return the filter for jobs of this state."""

@@ -18,12 +18,11 @@ from queue import Empty, SimpleQueue
 from threading import Lock, Thread
 from typing import NoReturn, TypeVar
 
-from jobsd.errors import Error
+from jobsd import errors, text
 from jobsd.instruments.events import emit
 from jobsd.jobs.claimed_job import ClaimedJob
 from jobsd.jobs.interrupts import Interruptible
 from jobsd.jobs.policy import Verdict
-from jobsd.text import error_stack
 
 from .perform import FRAMES_MAX, Outcome, perform
 from .series import Series, Waiting
@@ -36,7 +35,7 @@ _IF_ANY, _ONCE_THERE = (False,), (True,)
 _FIRST = methodcaller("popleft")
 
 
-class ThreadDiedError(Error):
+class ThreadDiedError(errors.Error):
     """A thread that runs jobs has ended; the log tells by which error."""
 
     def __init__(self, thread: str) -> None:
@@ -148,7 +147,7 @@ def leave(outcome: Outcome) -> NoReturn:
         status = error.code if isinstance(error.code, int) else int(error.code is not None)
     try:
         if error is not None and not isinstance(error, SystemExit):
-            sys.stderr.write(error_stack(error, FRAMES_MAX))
+            sys.stderr.write(text.error_stack(error, FRAMES_MAX))
         sys.stdout.flush()
         sys.stderr.flush()
     finally:

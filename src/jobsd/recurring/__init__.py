@@ -4,3 +4,13 @@
 runs; `command` and `command_job` parse and run the dotted call of a task, `lateness` finds
 why a run was late. The scheduler (`jobsd.scheduler`) decides when.
 """
+
+from typing import TYPE_CHECKING
+
+from jobsd import late
+
+if TYPE_CHECKING:
+    from . import command, command_job, definition, runs, tasks
+
+__all__ = ["command", "command_job", "definition", "runs", "tasks"]
+__getattr__ = late.modules(__name__, __all__)

@@ -9,11 +9,10 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from typing import Any
 
+from jobsd import errors, states
 from jobsd.database.statements import Statement
-from jobsd.errors import Error
 from jobsd.jobs import cancels, discards, failed, inspect, listing, lost, queues
 from jobsd.jobs.queues import Pause
-from jobsd.states import STATES
 
 from . import found, job_store, running
 from .recorded_job import RecordedJob
@@ -32,7 +31,7 @@ class ByHand:
 
     def answers(self) -> dict[Statement, Callable[[Given], Rows]]:
         """Return what answers each statement."""
-        ids = {listing.page_query(state, "ids"): self._ids for state in (None, *STATES)}
+        ids = {listing.page_query(state, "ids"): self._ids for state in (None, *states.STATES)}
         return ids | {
             cancels.STATEMENTS["cancel"]: self._cancel,
             cancels.STATEMENTS["open"]: self._open,
@@ -131,7 +130,9 @@ class ByHand:
     def _ids(self, given: Given) -> Rows:
         """Return the ids of the jobs that are meant: all of them in one page."""
         if unknown := [name for name in _NOT_SEARCHED if given[name] is not None]:
-            raise Error(f"the test kit's queue in memory can't search by {', '.join(unknown)}")
+            raise errors.Error(
+                f"the test kit's queue in memory can't search by {', '.join(unknown)}"
+            )
         meant = [
             job.id
             for job in reversed(self._queue.enqueued)
