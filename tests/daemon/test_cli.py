@@ -12,6 +12,7 @@ import click
 import psycopg
 import pytest
 
+import refused
 from harness.tree import COMMAND
 from jobsd.daemon import cli, exits, program
 from jobsd.daemon.pidfile import PidfileHeld
@@ -168,9 +169,8 @@ def test_a_command_of_a_group_that_is_misspelt_or_missing_is_answered_in_one_sen
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["list", "--state", "gone"],
-        ["list", "--limit", "0"],
-        ["list", "--since", "yesterday"],
+        *(["list", *arguments] for arguments in refused.FILTERS),
+        ["list", "--limit", "10001"],
         ["show", "seven"],
         ["status", "--nope"],
         ["enqueue"],

@@ -169,30 +169,6 @@ def test_show_says_since_when_a_job_is_claimed_and_by_whom(run: Commands, claime
     assert ["claimed_at", shown["claimed_at"]] in run.rows("show", str(claimed))
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ["--state", "gone"],
-        ["--queue", "q" * 300],
-        ["--queue", "a,b"],
-        ["--class", ""],
-        ["--limit", "10001"],
-        ["--since", "-1"],
-    ],
-    ids=lambda arguments: arguments[1][:9],
-)
-def test_list_refuses_what_it_can_not_mean(
-    arguments: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
-    from jobsd.daemon import cli
-
-    status = cli.run(["list", *arguments])
-
-    reported = capsys.readouterr()
-    assert (status, reported.out) == (2, "")
-    assert reported.err.startswith("error: ")
-
-
 def test_list_says_how_far_it_has_searched(
     session: Session,
     project: Project,

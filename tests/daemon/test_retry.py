@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import refused
 from harness.job_rows import places
 from jobs.placed import claim, enqueue, fail
 from jobsd.processes import registry
@@ -191,7 +192,7 @@ def test_a_state_that_can_not_be_meant_is_refused(
     assert reported in done.stderr
 
 
-@pytest.mark.parametrize("verb", ["retry", "discard"])
+@pytest.mark.parametrize("verb", ["retry", "discard", "cancel"])
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -203,12 +204,7 @@ def test_a_state_that_can_not_be_meant_is_refused(
         ["9223372036854775808"],
         ["seven"],
         ["1.5"],
-        ["--all", "--state", "gone"],
-        ["--all", "--queue", "q" * 300],
-        ["--all", "--queue", "a*"],
-        ["--all", "--class", ""],
-        ["--all", "--limit", "0"],
-        ["--all", "--since", "soon"],
+        *(["--all", *arguments] for arguments in refused.FILTERS),
     ],
     ids=" ".join,
 )

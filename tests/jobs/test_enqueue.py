@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from psycopg.rows import DictRow, dict_row
 
-from jobsd.errors import ArgumentError, DatabaseUnreachableError, EnqueueError, Error
+from jobsd.errors import DatabaseUnreachableError, EnqueueError, Error
 from jobsd.jobs import client
 from jobsd.jobs.client import enqueue_many
 from jobsd.jobs.definition import Job, job
@@ -110,45 +110,6 @@ def test_options_of_one_enqueue_beat_those_of_the_job(session: Session) -> None:
     assert fetch(session, "SELECT queue_name, priority FROM jobsd.ready_executions") == [
         ("other", -7)
     ]
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"queue": ""},
-        {"queue": "q" * 300},
-        {"queue": "a\0b"},
-        {"queue": "a,b"},
-        {"queue": "all*"},
-        {"priority": 1.5},
-        {"priority": 2**31},
-        {"priority": True},
-        {"wait": -3},
-        {"wait": "soon"},
-        {"wait": timedelta(days=365 * 101)},
-        {"wait": 1, "wait_until": datetime(2030, 1, 1, tzinfo=UTC)},
-        {"wait_until": datetime(2030, 1, 1)},  # noqa: DTZ001 - that it is naive is the point
-        {"connection": 7},
-    ],
-    ids=repr,
-)
-def test_options_that_cannot_be_meant_are_refused(
-    options: dict[str, object], session: Session
-) -> None:
-    with pytest.raises(Error):
-        welcome.using(**options).enqueue(1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-
-    assert fetch(session, "SELECT id FROM jobsd.jobs") == []
-
-
-def test_arguments_that_do_not_fit_the_function_are_refused_at_once() -> None:
-    with pytest.raises(TypeError):
-        welcome.enqueue()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
-
-
-def test_arguments_that_cannot_be_stored_are_refused_at_once() -> None:
-    with pytest.raises(ArgumentError):
-        welcome.enqueue(object())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
 @pytest.mark.behaviour(50)
