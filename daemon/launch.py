@@ -27,14 +27,11 @@ from jobsd.database.migrate import bring_up
 from jobsd.errors import ConfigurationError
 from jobsd.instruments import logs
 from jobsd.instruments.events import emit
-from jobsd.processes import outage
-from jobsd.processes.registry import new_name
+from jobsd.processes import outage, registry
 from jobsd.processes.scoreboard import Scoreboard
-from jobsd.supervisor import requests
-from jobsd.supervisor.children import ChildSpec
+from jobsd.supervisor import children, requests, signals
 from jobsd.supervisor.monitor.schema import blocked
 from jobsd.supervisor.requests import Requests
-from jobsd.supervisor.signals import HEARD
 from jobsd.supervisor.supervisor import Supervisor, SupervisorCallbacks
 
 from . import import_check, listener, once, program
@@ -114,7 +111,8 @@ def launch(options: Options, environ: Mapping[str, str], read: Callable[[], Opti
     os.chdir(options.root)
     found = database(options, environ, _report)
     scoreboard = Scoreboard()
-    scoreboard.supervisor_name, scoreboard.tree_name = new_name("supervisor"), tree_of(options)
+    scoreboard.supervisor_name = registry.new_name("supervisor")
+    scoreboard.tree_name = tree_of(options)
     _log_through(Assembly(options, found, None), scoreboard)
     pidfile = _pidfile(options)
     try:
@@ -137,7 +135,7 @@ def launch(options: Options, environ: Mapping[str, str], read: Callable[[], Opti
             share.release()
             once.in_child(lambda: _stop_if_last(found), FAREWELL_S)
         # One that comes now is late: while it takes itself apart, Python would die of it.
-        signal.pthread_sigmask(signal.SIG_BLOCK, HEARD)
+        signal.pthread_sigmask(signal.SIG_BLOCK, signals.HEARD)
         return status
     finally:
         if pidfile is not None:
@@ -157,7 +155,7 @@ def _supervisor(
     pidfile: Pidfile | None,
     read: Callable[[], Options],
 ) -> Supervisor:
-    def reload() -> list[ChildSpec]:
+    def reload() -> list[children.ChildSpec]:
         wanted = read()
         fresh = replace(assembly, options=_reloadable(assembly.options, wanted))
         fresh.log_through(scoreboard)

@@ -15,10 +15,9 @@ from jobsd.processes.hard_limits import Overdue
 from jobsd.processes.process import REST_MAX_S
 from jobsd.processes.scoreboard import Scoreboard
 
+from . import events, hang_detection
 from .child_table import ChildTable
 from .children import ChildProcess
-from .events import emit
-from .hang_detection import DUMP_S
 from .overdue_stack import REASON
 
 NOTICE_S = 1.0
@@ -66,13 +65,13 @@ class TimeLimits:
         if now < due:
             self._check_at(due)
         elif noticed:
-            emit(self._scoreboard, "process.killed", **process.facts(), reason=REASON)
+            events.emit(self._scoreboard, "process.killed", **process.facts(), reason=REASON)
             process.kill()
         else:
-            process.dismiss(REASON, now + DUMP_S, signal.SIGABRT)
+            process.dismiss(REASON, now + hang_detection.DUMP_S, signal.SIGABRT)
 
     def _ask(self, process: ChildProcess, overdue: list[Overdue], now: float) -> None:
-        emit(
+        events.emit(
             self._scoreboard,
             "process.overdue",
             **process.facts(),

@@ -1,4 +1,4 @@
-"""Dataclasses whose methods are made when the first instance is."""
+"""Dataclasses whose methods are made when the first instance is, and modules that wait."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import copy
 import dataclasses
 import pickle
 import re
+import subprocess
+import sys
 import threading
 from dataclasses import field
 from datetime import UTC, datetime
@@ -14,7 +16,7 @@ from typing import Any
 import pytest
 
 from jobsd.heartbeat.log import HeartbeatLog
-from jobsd.late import dataclass, pattern
+from jobsd.late import dataclass, modules, pattern
 
 
 def _classes(decorator: Any) -> tuple[Any, Any, Any]:
@@ -183,3 +185,23 @@ def test_no_docstring_is_made_of_the_signature_which_takes_a_millisecond() -> No
         number: int
 
     assert Bare.__doc__ == "Bare"
+
+
+def test_a_module_of_a_room_is_loaded_when_it_is_first_used() -> None:
+    load = (
+        "import sys; from jobsd import jobs; before = 'jobsd.jobs.failed' in sys.modules;"
+        " print(before, jobs.failed.__name__, 'jobsd.jobs.failed' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", load], check=True, capture_output=True, text=True
+    )
+
+    assert done.stdout == "False jobsd.jobs.failed True\n"
+
+
+def test_a_room_has_no_modules_but_those_that_it_lists() -> None:
+    load = modules("jobsd.schedules", ["cron_parser"])
+
+    assert load("cron_parser").__name__ == "jobsd.schedules.cron_parser"
+    with pytest.raises(AttributeError, match=r"'jobsd\.schedules' has no attribute 'hints'"):
+        load("hints")

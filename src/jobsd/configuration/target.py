@@ -23,10 +23,8 @@ from jobsd.database.migrate import migrate
 from jobsd.database.url import passwords
 from jobsd.instruments import redaction
 
-from .flags import Flags
+from . import flags, kinds, load
 from .folder import is_project, project_root
-from .kinds import is_true
-from .load import load_for_commands
 from .options import Options
 
 if TYPE_CHECKING:
@@ -114,7 +112,7 @@ def find_target(cwd: Path, environ: Mapping[str, str]) -> Target:
         ConfigurationError: with the faults of the configuration, or since there is no
             database.
     """
-    options = load_for_commands(project_root(cwd, environ), environ, Flags())
+    options = load.load_for_commands(project_root(cwd, environ), environ, flags.Flags())
     if options.database.url is not None:
         return database(options, environ).target
     server = embedded_server(options.root, environ)
@@ -133,7 +131,8 @@ def find_schema(cwd: Path, environ: Mapping[str, str]) -> str:
         ConfigurationError: with the faults of the configuration, but for URLs.
     """
     without = {name: value for name, value in environ.items() if name not in _URLS}
-    return load_for_commands(project_root(cwd, environ), without, Flags()).database.schema
+    options = load.load_for_commands(project_root(cwd, environ), without, flags.Flags())
+    return options.database.schema
 
 
 def require_made(found: Database, cwd: Path, environ: Mapping[str, str]) -> None:
@@ -164,7 +163,7 @@ def _refusal(environ: Mapping[str, str]) -> errors.Fault | None:
     """
     wanted = environ.get("JOBSD_EMBEDDED", "").strip()
     hint = "give --database-url or set DATABASE_URL"
-    if wanted and not is_true(wanted):
+    if wanted and not kinds.is_true(wanted):
         message = (
             f"no database is configured, and JOBSD_EMBEDDED={wanted} forbids an embedded one"
         )

@@ -13,14 +13,11 @@ from collections.abc import Callable
 from dataclasses import field
 from typing import TYPE_CHECKING, NamedTuple
 
-from jobsd import errors, late
-from jobsd.clock import monotonic
+from jobsd import clock, errors, late
 from jobsd.database.statements import Statements
 
-from . import client, registry, results
-from .connections import begin
+from . import client, connections, interrupts, registry, results
 from .drivers import Driver, PsycopgDriver, driver_of
-from .interrupts import find_here
 
 if TYPE_CHECKING:
     from .current import CurrentJob
@@ -129,8 +126,8 @@ def complete(job: CurrentJob, connection: object, result: object) -> None:
     text = None if ttl_s is None else results.dump(job.class_name, result)
     driver = driver_of(connection, client.schema_of_tables())
     if isinstance(driver, PsycopgDriver):
-        begin(driver.connection)
-    here = find_here()
+        connections.begin(driver.connection)
+    here = interrupts.find_here()
     if here is not None:
         here.shield()
     try:
@@ -151,7 +148,7 @@ def _write(
     parameters = {
         "claim_id": isolated.claim_id,
         "job_id": job_id,
-        "started_s": monotonic() - isolated.started,
+        "started_s": clock.monotonic() - isolated.started,
         "keep": isolated.keep,
         "result": result,
         "ttl_s": ttl_s,

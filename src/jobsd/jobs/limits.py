@@ -17,9 +17,7 @@ from jobsd.database.statements import Statements
 from jobsd.errors import Error, LimitError
 from jobsd.instruments.events import emit, is_subscribed
 
-from . import keys
-from .argument_names import resolved
-from .time_limits import bounded_duration_s
+from . import argument_names, keys, time_limits
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session
@@ -99,7 +97,7 @@ class Limit:
         if self.key is not None and not callable(self.key):
             _encoded("limits_concurrency", self.group or "", self.key)
         if self.duration is not None:
-            bounded_duration_s("limits_concurrency: duration", self.duration)
+            time_limits.bounded_duration_s("limits_concurrency: duration", self.duration)
 
     @property
     def lasts(self) -> timedelta | None:
@@ -114,7 +112,9 @@ class Limit:
         Raises:
             Error: when a name is not an argument of the job.
         """
-        return replace(self, key=resolved("limits_concurrency", self.key, signature))
+        return replace(
+            self, key=argument_names.resolved("limits_concurrency", self.key, signature)
+        )
 
     def of(self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Limited | None:
         """Return the limit of a job of this name with these arguments, or None.

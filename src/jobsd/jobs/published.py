@@ -13,10 +13,8 @@ from typing import Any
 from jobsd.database.connection import Session, Statements
 from jobsd.errors import ArgumentError, ProcessExitError
 
-from . import argument_names, arguments, keys, registry
+from . import argument_names, arguments, keys, registry, signature, time_limits
 from .registry import Definition
-from .signature import Signature
-from .time_limits import kill_after_s, timeout_s
 
 STATEMENTS = Statements("jobsd.jobs", "published.sql")
 
@@ -47,8 +45,8 @@ def _record(definition: Definition) -> dict[str, Any]:
         "max_attempts": definition.policy.max_attempts,
         "retries_crash": definition.policy.retries(ProcessExitError),
         "expires_in_s": definition.expires_in_s,
-        "timeout_s": timeout_s(definition.time_limit),
-        "kill_after_s": kill_after_s(definition.time_limit),
+        "timeout_s": time_limits.timeout_s(definition.time_limit),
+        "kill_after_s": time_limits.kill_after_s(definition.time_limit),
         "result_ttl_s": definition.result_ttl_s,
         "asynchronous": definition.name in registry.asynchronous(),
         "positional": None if definition.takes is None else definition.takes.positional,
@@ -95,7 +93,7 @@ def _all(_: object, group: str | None, definition: Definition) -> dict[str, Any]
     return {**_parameters(takes), "scope": keys.encode(group or definition.name, "")}
 
 
-def _parameters(takes: Signature | None) -> dict[str, Any]:
+def _parameters(takes: signature.Signature | None) -> dict[str, Any]:
     found: list[dict[str, Any]] = []
     for each in takes.parameters if takes is not None else ():
         if each.kind in _MANY:
