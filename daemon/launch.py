@@ -27,7 +27,8 @@ from jobsd.database.migrate import bring_up
 from jobsd.errors import ConfigurationError
 from jobsd.instruments import logs
 from jobsd.instruments.events import emit
-from jobsd.processes import outage, registry
+from jobsd.processes import outage
+from jobsd.processes.registry import new_name
 from jobsd.processes.scoreboard import Scoreboard
 from jobsd.supervisor import children, requests, signals
 from jobsd.supervisor.monitor.schema import blocked
@@ -111,8 +112,7 @@ def launch(options: Options, environ: Mapping[str, str], read: Callable[[], Opti
     os.chdir(options.root)
     found = database(options, environ, _report)
     scoreboard = Scoreboard()
-    scoreboard.supervisor_name = registry.new_name("supervisor")
-    scoreboard.tree_name = tree_of(options)
+    scoreboard.supervisor_name, scoreboard.tree_name = new_name("supervisor"), tree_of(options)
     _log_through(Assembly(options, found, None), scoreboard)
     pidfile = _pidfile(options)
     try:
