@@ -1,7 +1,7 @@
 """The command line: which commands there are, and how each of them ends.
 
-A command's module is loaded when it is called. Here only click is, so that `--help`
-answers at once, and so that a database that can't be reached is reported as that.
+A command's module is loaded when the command is called. This module loads only click: so
+`--help` answers at once, and errors while the driver is loaded are reported, too.
 """
 
 from __future__ import annotations
@@ -81,18 +81,18 @@ _SHARED = {
     }.items()
     for name in names.split()
 }
-"""The modules of several commands: each is called `NAME_command` there, and `command` alone."""
+"""Modules with several commands: each is `NAME_command` there, a single one `command`."""
 
 _LASTING = frozenset(
     "start with web console logs perform bench retry discard cancel clear-finished".split()
 )
-"""The commands that may go on for so long that there is something to collect."""
+"""The commands that may run for so long that they need the garbage collector."""
 
 COMPLETE = "_JOBSD_COMPLETE"
-"""The variable by which a shell asks what a word could be."""
+"""The variable by which a shell asks for completions."""
 
 _NO_LIBPQ = ("no pq wrapper available", "libpq library not found")
-"""How psycopg says that there is none, left alone and with PSYCOPG_IMPL=python."""
+"""How psycopg reports that libpq is missing, by default and with PSYCOPG_IMPL=python."""
 
 _OPENING = "Background jobs and recurring tasks for Python on PostgreSQL alone."
 
@@ -112,7 +112,7 @@ STATUS = (
 
 
 class Commands(click.Group):
-    """The commands by name; what begins with an option, or is nothing at all, is `start`."""
+    """The commands by name; without a name, or with an option first, `start` is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names in the order of the help."""
@@ -134,7 +134,7 @@ class Commands(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Put `start` before options without a command."""
-        # A shell that asks what the first word could be gives none.
+        # A shell that asks for completions of the first word gives none.
         first = args[0] if args else "" if ctx.resilient_parsing else "--"
         if first in {"--version", "-V"}:
             args = ["version", *args[1:]]
@@ -164,7 +164,7 @@ class Commands(click.Group):
         ]
 
     def invoke(self, ctx: click.Context) -> object:
-        """Run the command; one whose output no one reads is done (click ends it with 1)."""
+        """Run the command; status 0 if no one reads its output (click would end with 1)."""
         try:
             return super().invoke(ctx)
         except BrokenPipeError:
@@ -199,7 +199,7 @@ def main() -> NoReturn:
         sys.stdout.flush()
     except OSError as fault:
         drop_output()
-        # Of a pipe, our reader has had enough.
+        # The reader of our pipe may have closed it.
         if not isinstance(fault, BrokenPipeError):
             error(f"can't write the output: {fault.strerror}")
             status = 1
@@ -208,10 +208,10 @@ def main() -> NoReturn:
 
 
 def _end(status: int) -> NoReturn:
-    """End the process; a short command without taking apart all that it has loaded.
+    """End the process; after a short command without Python's own clean-up.
 
-    Who enables the garbage collector says that there may be threads, or modules of the user's
-    that registered something for the end of Python.
+    Code that enables the garbage collector thereby says that there may be threads, or modules
+    of users that registered something for the end of Python.
     """
     if not gc.isenabled():
         sys.stderr.flush()
@@ -221,7 +221,7 @@ def _end(status: int) -> NoReturn:
 
 
 def _hide(arguments: Sequence[str]) -> None:
-    """Take the arguments out of the title, which any user may read, if they have a password."""
+    """Remove arguments with a password from the process title, which any user may read."""
     if any("://" in word or "assword" in word for word in arguments):
         from jobsd.processes.title import set_title
 
@@ -229,13 +229,13 @@ def _hide(arguments: Sequence[str]) -> None:
 
 
 def _open_streams() -> None:
-    """Open streams that were closed when we started: a socket there would get our lines.
+    """Open streams that were closed at our start: a socket could get their numbers, and lines.
 
-    What the encoding of a stream does not have becomes an escape.
+    Characters that the encoding of a stream lacks become escapes.
     """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
-            # The lowest number that is free, so in this order each gets its own.
+            # This is the lowest free number, so in this order each stream gets its own.
             fd = os.open(os.devnull, os.O_RDWR)
             os.set_inheritable(fd, True)  # noqa: FBT003 - the library's
             setattr(sys, name, os.fdopen(fd, mode))
@@ -268,9 +268,9 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _report_no_libpq() -> int:
-    """Report in one sentence what psycopg's traceback takes seventy lines for.
+    """Report that libpq is missing: psycopg's traceback would have seventy lines.
 
-    Not in `exits`, which can't be loaded now either.
+    This is not in `exits`, because `exits` can't be loaded in this case.
     """
     error(
         "psycopg finds no libpq, PostgreSQL's client library: install the system's"

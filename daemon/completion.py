@@ -1,7 +1,7 @@
 """What a shell offers for a word: commands and options by click, names from the database.
 
-A prompt must not hang and must print nothing: whatever is wrong, there are no names. Nothing is
-made and nothing is started: an embedded server that does not run stays so.
+A prompt must not hang and must print nothing: if anything goes wrong, there are no names. This
+creates and starts nothing: an embedded server that does not run is not started.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ PROGRAMS = ("jobs", "jobsd")
 
 
 def script(shell: str) -> str:
-    """Return what a shell reads to complete our programs, by either of their names."""
+    """Return the script by which a shell completes both names of our program."""
     from .cli import COMPLETE, commands
 
     found = get_completion_class(shell)
@@ -36,9 +36,9 @@ def script(shell: str) -> str:
 
 
 def names(kind: str, incomplete: str) -> list[CompletionItem]:
-    """Return the names of a kind that begin so; none when the database does not answer soon."""
+    """Return the names of a kind with this beginning; none if the database is slow."""
     with contextlib.suppress(BaseException):
-        # Loaded before the time begins, so that all of it is the database's.
+        # Loaded before the time starts, so that all of it is left for the database.
         from jobsd.database.connection import Session
         from jobsd.database.statements import Statements
 
@@ -52,15 +52,15 @@ def names(kind: str, incomplete: str) -> list[CompletionItem]:
 
 
 class _TookTooLongError(BaseException):
-    """The time is over. No `except Exception` on the way may keep it."""
+    """The time is over. It is not an Exception, so that no `except Exception` catches it."""
 
 
 @contextlib.contextmanager
 def _patience() -> Generator[None]:
-    """End what runs when the time is over, whatever it waits for.
+    """Interrupt the block when the time is over, whatever it waits for.
 
-    Python drops an exception that is raised in a destructor or a callback of the import system,
-    and prints it: so it is raised again soon, and nothing is printed.
+    In a destructor or a callback of the import system, Python only prints the exception and
+    continues. So the exception is raised again soon after, and printing is turned off.
     """
 
     def end(*_: object) -> None:

@@ -9,7 +9,7 @@ from .project import Project
 
 
 def calling(name: str, arguments: str) -> Callable[[], object]:
-    """Return what performs such a job in this process; raises as `read_call` does."""
+    """Return a call that performs such a job in this process; raises as `read_call` does."""
     from jobsd.jobs.enqueueable import perform_here
 
     call = calls.read_call(name, arguments)

@@ -119,7 +119,7 @@ class ChildTable:
             else:
                 exits.append(self._record_exit(process, status, usage.ru_maxrss))
         for monitor in self.of("monitor") if exits else ():
-            # Their jobs are to be settled now, not at the next poll of the monitor.
+            # Their jobs must be settled now, and not at the next poll of the monitor.
             monitor.send(signal.SIGUSR2)
         return exits
 
@@ -216,8 +216,9 @@ class ChildTable:
     def _entry(self, kind: str) -> ScoreboardEntry | None:
         """Return a free entry, or None until a dead process was recovered; report that once.
 
-        One is kept for the monitor, without which none would ever be free again; and if one
-        monitor after the other dies, the next takes the entry of a dead one, which had no jobs.
+        One entry is kept for the monitor, because without a monitor no entry would ever become
+        free again. If monitors die one after the other, the next one takes the entry of a dead
+        one, which had no jobs.
         """
         entry = self._scoreboard.free_entry(spare=0 if kind == "monitor" else 1)
         if entry is None and kind == "monitor":

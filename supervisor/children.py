@@ -1,7 +1,7 @@
 """The children of a tree: their specs, and the processes of each child.
 
 A child has no process, has one, or is handed over: while a successor boots, its predecessor
-goes on working. A process that was asked to stop no longer belongs to its child; it is only
+keeps working. A process that was asked to stop no longer belongs to its child; it is only
 reaped.
 """
 
@@ -156,9 +156,10 @@ class Backoff:
     """How long a child stays without a process after one has exited.
 
     A process that lived for more than two seconds after its first tick had worked: it is
-    replaced at once, however often it exits. One that did not is started again after 0.25 s,
-    then after twice that and so on up to 30 s, for ever, since what it lacks may come back. The
-    jitter keeps children apart that fail for the same reason.
+    replaced at once, however often it exits. One that did not is started again after 0.25 s.
+    The pause doubles each time, up to 30 s. The tries never end, because what the process needs
+    may come back. A jitter keeps children that fail for the same reason from starting at the
+    same time.
     """
 
     def __init__(self) -> None:

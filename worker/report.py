@@ -3,8 +3,8 @@
 An outcome is *uncertain* when it was sent to be recorded and no answer came. It stays in the
 ledger, which sends it again as long as its claim holds the job. A job that its claim no longer
 holds was recorded by the statement whose answer was lost, or recovered by a process that took
-this one for dead. The former is reported here, by no other process and once; the latter was
-reported by the process that recovered it.
+this one for dead. In the first case it is reported here, once and by no other process. In the
+second case the process that recovered it has reported it.
 """
 
 import json
@@ -45,7 +45,7 @@ class Report:
         self.draining = False
 
     def claimed(self, claim_id: int, jobs: list[ClaimedJob]) -> None:
-        """Emit that jobs were claimed, to subscribers of debug events."""
+        """Emit to subscribers of debug events that jobs were claimed."""
         if is_subscribed("debug"):
             ids = [job.id for job in jobs]
             emit("jobs.claimed", size=len(ids), claim_id=claim_id, job_ids=ids)
@@ -128,7 +128,7 @@ class Report:
             counters.count(outcome, len(runs))
             of_class.count(outcome, len(runs))
         counters.observe(
-            # When the server's clock was set back, a job has waited for less than nothing.
+            # If the server's clock was set back, the wait of a job would be negative.
             waits_s=[max(0.0, started - job.due_at) for job, _, started, _ in runs],
             runs_s=[ended - started for _, _, started, ended in runs],
             also=of_class,
@@ -206,7 +206,7 @@ class UncertainOutcomes:
         self._report = report
         self._ledger = ledger
         self._last: tuple[Recording, int] | None = None
-        # By claim and job. What was sent again may have been done by either statement.
+        # By claim and job. If an outcome was sent twice, either statement may have done it.
         self._uncertain: dict[tuple[int, int], tuple[list[Sent], Run | ClaimedJob]] = {}
 
     def sent(self, recording: Recording, process_id: int) -> None:

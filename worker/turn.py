@@ -5,11 +5,11 @@ the same pipeline when they have something to do: before it one for all other ou
 after it one that hands over slots of limits that were freed. Limited jobs are claimed by a
 statement of their own, after the turn's commit (see `limited`).
 
-A turn waits half a second for a locked row (`SELECT … FOR UPDATE` on a job that runs is enough
-to lock one). Then it has done nothing, and a query finds which of its jobs have a locked row:
-these stay claimed and unrecorded, and everything else goes on. At growing intervals a query
-that does not wait finds which of them are free. Where no row is locked, the lock is of another
-kind: the next turn waits for it as long as any statement does.
+A turn waits half a second for a locked row (a `SELECT … FOR UPDATE` on a running job locks
+one). If it gets no lock, it has done nothing. Then a query finds which of its jobs have a
+locked row: these stay claimed and unrecorded, and all other jobs continue. At growing
+intervals, a query that does not wait finds which of the rows are free again. If no row is
+locked, the lock is of another kind: the next turn waits for it as long as any statement does.
 """
 
 import json
@@ -66,13 +66,13 @@ _class_name = itemgetter(ClaimedJob._fields.index("class_name"))
 class TurnResult:
     """What a turn has brought: a claim with its jobs, in order.
 
-    `unknown` are those whose class is not known here. `withheld` are those from the first one
-    on whose arguments were too large to come along; `weight` is what the others' come to.
-    `recorded` and `concluded` are the claims that let their successes, and their other
-    outcomes, be written. `cancelled` are jobs that were discarded, whatever they were to
-    become, since somebody has cancelled them. `walked` says how far a claim of one kind has
-    walked over jobs of the other, by queue and priority, and `steps` over how many. `whole` is
-    false when the claim has ids of jobs that were deleted although their rows in
+    `unknown` are jobs whose class is not known here. `withheld` are the first job whose
+    arguments did not fit into the answer, and all jobs after it; `weight` is the size of the
+    arguments that did. `recorded` are the claims whose successes were written, and `concluded`
+    those whose other outcomes were written. `cancelled` are jobs that were discarded instead,
+    because somebody has cancelled them. `walked` says how far a claim of one kind has walked
+    over jobs of the other kind, by queue and priority, and `steps` over how many jobs. `whole`
+    is false if the claim has ids of jobs that were deleted although their rows in
     `ready_executions` were not.
     """
 
@@ -117,8 +117,8 @@ class ClaimRequest:
     """What to claim: how many jobs, when, for which process, by which statement, from where.
 
     `limit` says for how many there is room; a statement for few takes `FEW` of them at most.
-    `kind` says that it is for coroutines (True) or functions (False) alone; `sweep`, that the
-    search begins at the head of the index.
+    `kind` limits it to coroutines (True) or functions (False); with `sweep`, the search begins
+    at the head of the index.
     """
 
     limit: int
@@ -206,8 +206,9 @@ class Turns:
     def room(self, of_kind: int, of_all: int) -> int:
         """Return how many more jobs may be claimed for threads, or for the loop.
 
-        So many of that kind, and of both kinds, have been posted and not collected. What is
-        locked is of either kind, and the scoreboard entry must remember all of it.
+        The arguments say how many jobs of that kind, and of both kinds, were posted and not
+        collected. Jobs with locked rows may be of either kind, and the scoreboard entry must
+        remember all of them.
         """
         if locked := len(self._ledger.locked):
             return LOCKED_MAX - of_all - locked

@@ -1,4 +1,4 @@
-"""`generate`: files for other programs: for those that start ours, for shells, for man."""
+"""`generate`: files for other programs, such as those that start the daemon, shells and man."""
 
 import os
 from collections.abc import Callable

@@ -45,7 +45,7 @@ def command(folder: str) -> output.Result:
 
 
 def _say(folder: str, found: FoundProject, *, forgotten: bool) -> None:
-    """Say what was found, what is left to do by hand, and what comes next."""
+    """Return what was found, what a person has to do, and the next commands."""
     from jobsd.daemon.new_project import imports, next_commands
 
     if sentence := found.sentence():

@@ -1,5 +1,6 @@
--- store: store how many jobs have come into queues. Another tree may have stored more meanwhile,
--- so nothing goes back. Rows come in the order of their names: no two trees wait in a circle.
+-- store: store how many jobs have come into queues. Another tree may have stored more
+-- meanwhile, so no figure decreases. Rows are written in the order of their names, so two trees
+-- cannot deadlock.
 INSERT INTO jobsd.arrivals AS kept (queue_name, gone, enqueued)
 SELECT given.name, given.gone, given.enqueued
 FROM jsonb_to_recordset(%(rows)s::jsonb) AS given (name text, gone bigint, enqueued bigint)
@@ -10,7 +11,7 @@ ON CONFLICT (queue_name) DO UPDATE SET
     changed_at = excluded.changed_at
 RETURNING queue_name, enqueued;
 
--- clear: forget queues into which nothing has come for long.
+-- clear: delete the rows of queues into which no job has come for 30 days.
 DELETE FROM jobsd.arrivals
 WHERE ctid = ANY (ARRAY(
     SELECT ctid

@@ -1,11 +1,10 @@
--- publish: say which classes a worker knows. From now on these are known to somebody, whoever
--- looked at them before.
+-- publish: store which classes a worker knows, and mark their lanes as known from now on.
 WITH published AS (
     INSERT INTO jobsd.worker_classes AS mine (process_id, queues, lanes)
     VALUES (%(process_id)s, %(queues)s::text[], %(lanes)s::text[])
     ON CONFLICT (process_id) DO UPDATE SET queues = excluded.queues, lanes = excluded.lanes
 ), met AS (
-    -- In order, as who looks at them does.
+    -- In the same order in which `note` locks them.
     SELECT queue_name, lane
     FROM jobsd.lanes
     WHERE unknown_since IS NOT NULL
@@ -42,10 +41,10 @@ WITH RECURSIVE pair AS (
 SELECT queue_name, lane
 FROM pair;
 
--- note: note which of some lanes no worker knows that lives and takes from their queue, and
--- since when; say that of each, in seconds, and NULL of those that are known. What nobody has
--- looked at for a minute is counted anew: nobody was there who could have taken it. A worker
--- that has not published yet may know the class.
+-- note: note for which of some lanes no living worker that takes from the queue knows the
+-- class, and since when. Returns that time in seconds, and NULL for known classes. If no worker
+-- has checked a lane for a minute, the time starts again, because no worker was there that
+-- could have taken its jobs. A worker that has not published yet may know the class.
 WITH given AS (
     SELECT DISTINCT queue_name, lane
     FROM unnest(%(queues)s::text[], %(lanes)s::text[]) AS given (queue_name, lane)
@@ -96,8 +95,8 @@ SET checked_at = now(),
     END
 RETURNING queue_name, lane, extract(epoch FROM now() - unknown_since)::float8;
 
--- unknown: list the lanes with jobs whose class no worker knows that takes from their queue, how
--- many these are, and since when; of very many jobs, the first are counted.
+-- unknown: list the lanes with jobs whose class no worker that takes from their queue knows,
+-- with the number of these jobs and since when; a count stops at 100,000.
 SELECT
     lanes.queue_name, lanes.lane, waiting.jobs, lanes.unknown_since,
     extract(epoch FROM now() - lanes.unknown_since)::float8
@@ -120,8 +119,8 @@ CROSS JOIN LATERAL (
 WHERE waiting.jobs > 0
 ORDER BY lanes.unknown_since, lanes.queue_name, lanes.lane;
 
--- knowers: say of some workers which know a class, as far as they have published what they know,
--- and since when none does that takes from the queue.
+-- knowers: return which of some workers have published their classes, which of these know a
+-- class, and since when no worker that takes from the queue knows it.
 SELECT
     ARRAY(
         SELECT process_id
@@ -142,7 +141,7 @@ SELECT
     )
 FROM (SELECT jobsd.lane_of(%(class_name)s) AS lane) AS lane_of;
 
--- repeatable: say which of some jobs may be tried again after a death of their process.
+-- repeatable: return which of some jobs may be retried after the death of their process.
 SELECT id
 FROM jobsd.jobs
 WHERE id = ANY (%(ids)s::bigint[]) AND retries_crash
@@ -172,11 +171,12 @@ WITH walked AS NOT MATERIALIZED (
     LIMIT %(limit)s
 );
 
--- scout: end a walk at the first job that this worker can run: say where it is, else how far the
--- walk has come, and whether it goes on. Most jobs keep the place that their id has given them:
--- where these are most of the ids between the first and the last, their jobs are read in one go,
--- in the order of the ids. To look each of them up takes five times as long. A job that is found so
--- is looked up among the ready ones, so that nothing else of it has to be read.
+-- scout: end a walk at the first job that this worker can run. Returns its position, or how far
+-- the walk has come, and whether it goes on. Most jobs keep the position that their id has
+-- given them. Where these jobs have most of the ids between the first and the last, their rows
+-- in `jobs` are read in one go, in the order of the ids; to look up each of them takes five
+-- times as long. A job that is found in this way is looked up among the ready ones, so that
+-- nothing else of it has to be read.
 span AS MATERIALIZED (
     SELECT
         *,
@@ -226,7 +226,7 @@ span AS MATERIALIZED (
                 )
                 AND (jobsd.lane_of(job.class_name) IN (SELECT lane FROM known)) IS TRUE
                 AND walked.queue_name <> ALL (ARRAY(SELECT queue_name FROM jobsd.pauses))
-            LIMIT 1 -- of what comes in the order of the walk
+            LIMIT 1 -- of those in the order of the walk
         )
     ) AS position
 )
@@ -237,9 +237,10 @@ SELECT
 FROM met
 CROSS JOIN span;
 
--- move: end a walk by putting the jobs that this worker can't run into their lanes, but for those
--- that somebody has locked: he is claiming them. Says how far it has come, whether it goes on,
--- and how many were moved; who may know them is told.
+-- move: end a walk by moving the jobs that this worker can't run into their lanes. It leaves
+-- out jobs that another session has locked, because that one is claiming them. Returns how far
+-- the walk has come, whether it goes on, and how many jobs were moved; it notifies workers that
+-- may know their classes.
 batch AS MATERIALIZED (
     SELECT * FROM walked
 ), strange AS (
@@ -265,7 +266,7 @@ batch AS MATERIALIZED (
         jobsd.lane_of(job.class_name)
     FROM gone
     JOIN jobsd.jobs AS job ON job.id = gone.job_id
-    ON CONFLICT (job_id) DO NOTHING -- put there by somebody's hand
+    ON CONFLICT (job_id) DO NOTHING -- a person may have put it there
     RETURNING queue_name
 )
 SELECT

@@ -1,9 +1,10 @@
--- recorded: say which of these outcomes stand in the tables as this process has sent them. An
--- attempt bears the process's name, and like a success the duration to the microsecond (who has
--- recovered the job knows the start at most); a snooze its pause. Where nothing is left that tells (the
--- job is erased, or was given back), nobody else has settled it as long as the process's row is
--- there: that goes when its claims are settled by others. Says also of which jobs the end was
--- another than was sent, since they were cancelled.
+-- recorded: return which of these outcomes are in the tables as this process has sent them. An
+-- attempt has the name of the process. An attempt and a success have the duration to the
+-- microsecond, while a process that recovers the job knows at most the start. A snooze has its
+-- pause. If no trace is left (the row of the job is deleted, or the job was released), then no
+-- other process has settled it as long as the row of this process exists: that row is removed
+-- when others settle its claims. Also returns which jobs ended in another way than was sent,
+-- because they were cancelled.
 SELECT
     given.claim_id, given.job_id,
     given.outcome <> 'finished'

@@ -35,10 +35,10 @@ REASONS = (
     *("exit", "signal", "oom", "hung", "row", "recycled", "reload", "stop", "terminated"),
     "timeout",
 )
-"""Why a process ended: it exited by itself, by a signal, or was killed by the kernel for want
-of memory; we killed it because it hung, or stopped it because its row was gone, because it had
-reached a limit, for a reload, or with the tree; or somebody else has terminated it; or a job in
-it was over its time limit and did not stop."""
+"""Why a process ended, in this order: it exited by itself, by a signal, or by an OOM kill; we
+killed it because it hung, or stopped it because its row was gone, because it had reached a
+limit, for a reload, or with the tree; TERM came from elsewhere; a job in it was over its time
+limit and did not stop."""
 
 _QUEUES_AT = LIMITS_END
 _PAGE_WORDS = 512

@@ -10,14 +10,14 @@ FOR NO KEY UPDATE;
 -- store: write planned runs, each instant once for all schedulers, and enqueue the jobs of
 -- those that this statement has written. A run without a job is only recorded (missed).
 --
--- It returns the runs that were written, and those that were allowed: another process has
--- written what is allowed but not written; what is not allowed was planned from a task that
--- has changed since. An instant of more than a day ago may have been cleared from the history,
--- which is what makes it unique: it has to be later than the last run.
+-- It returns the runs that were written, and those that were allowed. If a run is allowed but
+-- not written, another process has written it. If a run is not allowed, its task has changed
+-- since it was planned. The history makes an instant unique, but an instant of more than a day
+-- ago may have been cleared from it: so such an instant must be later than the last run.
 --
--- The server's clock may have been ahead for a while and then put back. A record that it made
--- then of an instant that is still to come, without a job, is replaced. The last run lies
--- ahead in that case, so the run that must not be overlapped is the last one before this
+-- The server's clock may have been ahead for a while and then put back. A record from that
+-- time, of an instant that is still to come and without a job, is replaced. In this case the
+-- last run lies ahead, so the run that must not be overlapped is the last one before this
 -- instant.
 --
 -- `admit` and `admit_unique`, which follow in the same transaction, decide about jobs that may not
@@ -148,8 +148,8 @@ UNION ALL
 SELECT key, run_at, false, NULL, NULL, 0
 FROM numbered;
 
--- record_discards: of the runs that this transaction has stored, record those that their limit,
--- or one of their unique key, has discarded, and return these.
+-- record_discards: record, and return, the runs of this transaction whose jobs were discarded
+-- because of a limit or of another job with their unique key.
 WITH run AS (
     SELECT execution.task_key, execution.run_at, execution.job_id
     FROM jsonb_to_recordset(%(runs)s::jsonb) AS planned (key text, run_at timestamptz)
@@ -180,8 +180,8 @@ JOIN jobsd.recurring_executions AS execution
     ON execution.task_key = planned.key AND execution.run_at = planned.run_at
 WHERE execution.stored_by = %(attempt)s;
 
--- history: list the runs of each of some tasks, the latest first, with their outcomes. A job
--- that runs has begun when it was claimed, as far as the tables know.
+-- history: list the runs of each of some tasks, the latest first, with their outcomes. For a
+-- running job, the tables know only when it was claimed: that counts as its start.
 SELECT
     run.task_key,
     run.run_at,
@@ -218,7 +218,7 @@ CROSS JOIN LATERAL (
 LEFT JOIN jobsd.jobs AS job ON job.id = run.job_id
 ORDER BY run.task_key, run.run_at DESC;
 
--- clear: remove some of the history that is older than `keep_s`, but nothing of the last day.
+-- clear: delete some of the history that is older than `keep_s`, but nothing of the last day.
 DELETE FROM jobsd.recurring_executions
 WHERE ctid = ANY (ARRAY(
     SELECT ctid
