@@ -1,8 +1,8 @@
--- due: say whether a walk over all jobs is to be begun or to be carried on, and when whoever
--- walks took its last step. Due between two walks: a day after the last one, when somebody has
--- seen an outage, and on another server than the last one began on: started anew, promoted, or
--- restored; in the middle of one, when nobody takes it further. Asked for again and again, walks
--- take a tenth of the time at most. Other servers' clocks may be ahead of ours.
+-- due: return whether a walk over all jobs should begin or continue, and when its last step was
+-- taken. A new walk is due a day after the last one, after an outage, and on another server
+-- than the one on which the last walk began (restarted, promoted or restored). A walk that was
+-- left in the middle is due when no dispatcher continues it. However often walks are asked for,
+-- they take a tenth of the time at most. Clocks of other servers may be ahead of ours.
 SELECT
     walk.stepped_at,
     CASE
@@ -19,8 +19,8 @@ SELECT
 FROM (SELECT) AS always
 LEFT JOIN jobsd.lost_walk AS walk ON true;
 
--- begin: begin a walk, or carry on one that was left in the middle on this server, unless
--- somebody else has just done so; says behind which id.
+-- begin: begin a walk, or continue one that was left in the middle on this server, unless
+-- another dispatcher has just done so. Returns the id after which it starts.
 INSERT INTO jobsd.lost_walk AS walk (
     walker, stepped_at, after_id, began_at, server_started_at
 )
@@ -42,13 +42,14 @@ SET walker = excluded.walker,
 WHERE walk.stepped_at IS NOT DISTINCT FROM %(stepped_at)s::timestamptz
 RETURNING after_id;
 
--- step: note down how far the walk has come; no row when somebody else has taken it over.
+-- step: store how far the walk has come; returns no row if another dispatcher has taken it
+-- over.
 UPDATE jobsd.lost_walk
 SET after_id = %(after)s, stepped_at = now()
 WHERE walker = %(walker)s AND after_id IS NOT NULL
 RETURNING after_id;
 
--- end: end the walk, and forget what was found once and is not lost any more.
+-- end: end the walk, and delete the notes of jobs that are not lost any more.
 WITH ended AS (
     UPDATE jobsd.lost_walk
     SET after_id = NULL, ended_at = now()

@@ -51,7 +51,7 @@ MEANINGS = {
     "p50": "half of them took no longer",
     "p95": "95 of 100 took no longer",
 }
-"""Also what the words mean that stand alone on a page, as the state of something."""
+"""Also the meanings of words that stand alone on a page, as the state of something."""
 
 _HIDDEN = re.compile(r"<(script|style|title)\b.*?</\1>|<[^>]*>", re.DOTALL)
 _ALONE = re.compile(r"\w+")
@@ -64,7 +64,7 @@ def text_of(page: str) -> str:
 
 
 def words_on(page: str) -> list[str]:
-    """Return the words of ours that a page has."""
+    """Return those of our terms that are on a page."""
     text = text_of(page).lower()
     alone = {_PLURAL.get(word, word) for word in _ALONE.findall(text)}
     return [word for word in MEANINGS if not alone.isdisjoint((word, f"{word}s"))] + [

@@ -1,6 +1,6 @@
--- add: add what a tree has counted to this minute of its queues and to this hour of its classes,
--- and clear some of what has become too old. Rows come in the order of their names, so that two
--- trees wait for each other and never in a circle; what another one clears is left to it.
+-- add: add what a tree has counted to this minute of its queues and to this hour of its
+-- classes, and clear some of what has become too old. Rows are written in the order of their
+-- names, so two trees cannot deadlock; rows that another tree is just clearing are skipped.
 WITH queue AS (
     INSERT INTO jobsd.history_minutes AS kept (
         minute, queue_name, finished, failed, retried, discarded, wait_s, run_s, waits, runs
@@ -45,7 +45,7 @@ WITH queue AS (
         runs = jobsd.add_counts(kept.runs, excluded.runs)
     RETURNING 1
 ), ended AS (
-    -- Of which `arrivals` works out how many jobs have come in. A failed job is still there.
+    -- `arrivals` computes from this how many jobs have come in. A failed job is still there.
     INSERT INTO jobsd.arrivals AS kept (queue_name, ended)
     SELECT given.name, given.finished + given.discarded
     FROM jsonb_to_recordset(%(queues)s::jsonb) AS given (

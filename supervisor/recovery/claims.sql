@@ -1,36 +1,38 @@
--- bounded: let the server end this transaction when whoever has begun it stands still: a heart
--- whose row it has locked could not beat, and soon all of that tree would be taken for dead. Nor
--- does it wait for long for a row: the heartbeats of its own tree wait behind it.
+-- bounded: let the server end this transaction if the monitor stands still in it. Otherwise a
+-- process whose row it has locked could not write its heartbeat, and soon its whole tree would
+-- seem dead. The wait for a row is short, too, because the heartbeats of our own tree wait
+-- meanwhile.
 SELECT
     set_config('idle_in_transaction_session_timeout', '2s', true),
     set_config('lock_timeout', '1s', true);
 
--- standing: lock the row of a process that is taken for dead, unless its heart has beaten since
--- it was looked at: a process that stood still beats before it claims anything. Nobody waits for
--- the row: as long as somebody holds it locked, its heart can't beat, and that it stood says
--- nothing. Who waited would have the row before the process that lives.
+-- standing: lock the row of a process that seems dead, unless its heartbeat has moved since it
+-- was read: a process that stood still writes a heartbeat before it claims anything. This does
+-- not wait for the row: while another session holds it locked, the process can't write its
+-- heartbeat, so a heartbeat that stands still proves nothing. If this waited, it could get the
+-- row before the living process does.
 SELECT id
 FROM jobsd.processes
 WHERE id = %(process_id)s
     AND abs(extract(epoch FROM last_heartbeat_at)::float8 - %(heartbeat)s) <= %(within_s)s
 FOR UPDATE SKIP LOCKED;
 
--- recover: take the claims of a process that has ended. What had ended in it but was not
--- recorded is recorded now, by its success or its ending; what ran is an attempt that
--- failed, unless it is to be released; what was merely claimed goes back untouched. All that is
--- known of a job counts in its claim only: another job may have its id by now. With
--- `threads`, nothing is known of what ran: the first ids of each claim count as running; of the
--- asynchronous ones, which run on a loop, the first `coroutines`.
--- Claims that a last statement of the dead process still holds locked are left for the next
--- call, and so are jobs of which somebody holds a row locked that is to be changed: they stay in
--- their claim (with `threads` still among its first ones: of what goes back no row is changed).
--- Whoever only refers to a job, by a foreign key of his own, keeps nobody from changing it; he
--- does from erasing it.
--- What was cancelled is discarded, unless it had finished.
--- Of a job that has got a claim of its own, the dead process may have known the one before only.
--- Of a claim that holds a slot only the first job counts as running: one comes after the other.
--- The slots go with the claims: who sends this hands over in the next statement, for the keys
--- that the last row has; those are left out of which jobs go back, as ready ones.
+-- recover: take the claims of a process that has ended. Jobs that had ended and were not
+-- recorded are recorded now, with their success or their other outcome. Running jobs get a
+-- failed attempt, unless they are to be released. Jobs that were only claimed go back
+-- untouched. What is known of a job counts only in its claim, because another job may have its
+-- id by now. With `threads`, it is not known which jobs ran: as many of the first functions of
+-- each claim count as running, and of the first coroutines as many as `coroutines`. Claims that
+-- a last statement of the dead process still holds locked are left for the next call. So are
+-- jobs if another session holds a row locked that must be changed: they stay in their claim
+-- (with `threads` still among its first ones, because no row of a released job is changed). A
+-- program that only refers to a job, by a foreign key of its own, does not prevent a change of
+-- the job, but it prevents a delete. A cancelled job is discarded, unless it had finished. If a
+-- job was moved to a claim of its own, the dead process may have known only the claim before.
+-- Of a claim that holds a slot, only the first job counts as running, because its jobs run one
+-- after the other. The slots are freed with the claims: the caller hands over in the next
+-- statement, for the keys in the last row. That row leaves out keys whose jobs go back as ready
+-- ones.
 WITH claim AS (
     SELECT id, job_ids, concurrency_key, cancelled, moved_from
     FROM jobsd.claims
@@ -83,7 +85,7 @@ WITH claim AS (
     FROM unnest(%(succeeded_claims)s::bigint[], %(succeeded)s::bigint[])
         AS success (claim_id, job_id)
 ), started AS (
-    -- Of a process of another tree, what its last heartbeat has said.
+    -- For a process of another tree, this is what its last heartbeat has written.
     SELECT key::bigint AS job_id, now() - make_interval(secs => value::float8) AS started_at
     FROM jsonb_each_text(%(ages_s)s::jsonb)
     UNION ALL
@@ -216,7 +218,7 @@ WITH claim AS (
     JOIN jobsd.jobs AS job ON job.id = given.job_id
     WHERE given.verdict = 'released'
 ), begun AS (
-    -- Unique until they were claimed, which they were.
+    -- These were unique until they were claimed.
     UPDATE jobsd.jobs
     SET unique_until = NULL
     WHERE ctid = ANY (ARRAY(
@@ -293,8 +295,8 @@ UNION ALL
 SELECT id, class_name, queue_name, attempts, 'released', NULL, NULL, 0, false, NULL, NULL
 FROM released
 UNION ALL
--- One row more says whether claims are left of which something was locked, and for which keys to
--- hand over, each as often as it has a slot more to give.
+-- One more row says whether claims are left because something was locked, and for which keys to
+-- hand over: each key as often as it has a free slot.
 SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, EXISTS (SELECT FROM waiting) OR EXISTS (
     SELECT FROM jobsd.claims AS other
     WHERE other.process_id = %(process_id)s
@@ -313,5 +315,5 @@ SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, EXISTS (SELECT FROM waiting)
     WHERE verdict = 'discarded'
 );
 
--- settled: return whether a process has no claims any more.
+-- settled: return whether a process has no claims left.
 SELECT NOT EXISTS (SELECT FROM jobsd.claims WHERE process_id = %(process_id)s);

@@ -1,5 +1,5 @@
--- bounded: let the server end this transaction when whoever has begun it stands still: others wait
--- for the rows that it has written.
+-- bounded: let the server end this transaction if our process stands still in it, because other
+-- sessions wait for the rows that it has written.
 SELECT set_config('idle_in_transaction_session_timeout', %(idle)s, true);
 
 -- number: return the number of this transaction, NULL while it has written nothing.

@@ -1,5 +1,5 @@
--- isolate: give a job of a claim a claim of its own, so that a transaction of the author's that
--- records its end holds up no other job.
+-- isolate: move a job to a claim of its own, so that a transaction of the author that records
+-- its end delays no other job.
 WITH rest AS (
     UPDATE jobsd.claims
     SET job_ids = array_remove(job_ids, %(job_id)s::bigint)
@@ -17,9 +17,9 @@ SELECT process_id, ARRAY[%(job_id)s::bigint], cancelled, forced, %(claim_id)s
 FROM rest
 RETURNING id;
 
--- complete: record that a job has succeeded, in the author's transaction, fenced by its claim. The
--- worker hands over a slot that goes with it, behind the commit. Waits for no lock but that of who
--- takes the claim away. Returns whether the claim was there.
+-- complete: record that a job has succeeded, in the author's transaction, fenced by its claim.
+-- If this frees a slot, the worker hands it over after the commit. It waits for no lock except
+-- that of a process that takes the claim away. Returns whether the claim was there.
 WITH ours AS (
     DELETE FROM jobsd.claims AS claim
     WHERE claim.id = %(claim_id)s::bigint AND claim.job_ids = ARRAY[%(job_id)s::bigint]
@@ -59,9 +59,9 @@ SELECT
         WHERE waiter.job_id = %(job_id)s::bigint AND EXISTS (SELECT FROM ours)
     );
 
--- completed: say what has become of transactions that recorded the ends of jobs: committed, rolled
--- back, still open; or lost, where somebody else has taken the job, and it may have finished since,
--- in another attempt. Waits for nobody.
+-- completed: return the outcome of transactions that recorded the ends of jobs: committed,
+-- rolled back, still open; or lost, if another process has taken the job, which may have
+-- finished since in another attempt. It waits for no lock.
 WITH free AS (
     SELECT id
     FROM jobsd.claims

@@ -1,5 +1,5 @@
--- at_once: store one job that may run now. Workers are woken when one of them sleeps; in
--- a caller's transaction always, since nobody knows who will sleep when it commits.
+-- at_once: store one job that may run now. Workers are woken if one of them is idle; in a
+-- caller's transaction always, because no one knows which worker will be idle when it commits.
 WITH job AS (
     INSERT INTO jobsd.jobs (
         queue_name, class_name, arguments, priority, max_attempts, retries_crash, context
@@ -21,10 +21,10 @@ RETURNING
             THEN pg_notify('jobsd.wake', 'ready ' || queue_name)
     END;
 
--- later: store one job that waits for its time; one whose time has come is ready,
--- and was due a hundred years ago at most: not every reader knows what lies before. A
--- dispatcher looks by itself every five seconds and then knows what is due next: it is
--- woken only for what is due before.
+-- later: store one job for a later time. If that time is over, the job is ready, and was due at
+-- most a hundred years ago, because not every program can read earlier times. A dispatcher
+-- polls every five seconds and then knows which job is due next: it is woken only for a job
+-- that is due earlier.
 WITH job AS (
     INSERT INTO jobsd.jobs (
         queue_name, class_name, arguments, priority, max_attempts, retries_crash, context,
@@ -69,8 +69,8 @@ SELECT
     END
 FROM job;
 
--- limited: store one job that a limit holds and that may run now, or wait: it is ready in the order
--- of its key. Takes no lock of that.
+-- limited: store one job with a limit that may run now or wait. It is ready, in the order of
+-- its key. This takes no lock of the key.
 WITH job AS (
     INSERT INTO jobsd.jobs (
         queue_name, class_name, arguments, priority, max_attempts, retries_crash,
@@ -95,8 +95,8 @@ RETURNING
             THEN pg_notify('jobsd.wake', 'limited ' || queue_name)
     END;
 
--- decided: store one job of which it is decided what becomes of it: it may have to be dropped, or
--- is for later and has a limit, or may expire.
+-- decided: store one job whose state has to be decided first: it may have to be dropped, or it
+-- is for later and has a limit, or it may expire.
 SELECT job_id, state
 FROM jobsd.store(
     %(queue_name)s, %(class_name)s, %(arguments)s::jsonb, %(priority)s::integer,
@@ -108,8 +108,9 @@ FROM jobsd.store(
     %(context)s::jsonb, expires_in => make_interval(secs => %(expires_in_s)s::float8)
 );
 
--- unique_at_once: store one unique job that may run now, if nobody has its key; else returns
--- nothing. Whoever takes the key in a transaction that is open is waited for, two seconds.
+-- unique_at_once: store one unique job that may run now, if no job has its key; otherwise
+-- return no row. If an open transaction has just taken the key, this waits for it for two
+-- seconds.
 WITH bounded AS MATERIALIZED (
     SELECT
         set_config('lock_timeout', '2s', true),
@@ -144,7 +145,7 @@ RETURNING
             THEN pg_notify('jobsd.wake', 'ready ' || queue_name)
     END;
 
--- unique: store one job of which there may be no second one, or say which one is there.
+-- unique: store one unique job, or return the existing job with its key.
 SELECT job_id, state, replaced
 FROM jobsd.store_unique(
     %(queue_name)s, %(class_name)s, %(arguments)s::jsonb, %(priority)s::integer,

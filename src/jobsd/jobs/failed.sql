@@ -1,18 +1,17 @@
--- retake: take the unique keys of failed jobs again; says which of the jobs can't be retried, and
--- which jobs have their keys.
+-- retake: take the unique keys of failed jobs again; returns which of them can't be retried,
+-- and which jobs have their keys.
 SELECT job_id, present
 FROM jobsd.retake_unique(%(ids)s::bigint[]);
 
--- taken: say which job has the unique key of a failed one, if it keeps that from being retried.
+-- taken: return the job that has the unique key of a failed one, if it prevents a retry.
 SELECT held.job_id
 FROM jobsd.jobs AS job
 JOIN jobsd.unique_jobs AS held ON held.key = job.unique_key
 WHERE job.id = %(id)s AND job.unique_until = 'finished' AND held.job_id <> job.id;
 
--- retry: let some failed jobs run anew, with all their attempts before them; what went wrong
--- before is kept. They are as old as now for those who measure how long a job has waited, and
--- when they expire counts from now. Rows
--- that somebody else has locked are skipped.
+-- retry: let some failed jobs run again with all their attempts; their errors are kept. Their
+-- waiting time starts now, and so does the time after which they expire. Rows that another
+-- session has locked are skipped.
 WITH picked AS (
     SELECT ctid AS place
     FROM jobsd.failed_executions

@@ -1,7 +1,7 @@
 """Writes what jobs print and log beside their attempts, where that is kept.
 
-It goes with the job, and is fenced by nothing but that: a process that was declared dead tells
-the truth of its own attempt all the same.
+A log is deleted with its job. It is not fenced otherwise: even if a process was declared dead,
+its log of its own attempt is true.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,7 +14,7 @@ STATEMENTS = Statements("jobsd.jobs", "kept_logs.sql")
 
 
 def write(session: Session, process: str, logs: Mapping[KeptLog, str]) -> list[KeptLog]:
-    """Write logs; return those that were not: somebody holds their jobs, or they are gone."""
+    """Write logs; return those that were not written: their jobs are locked or gone."""
     parameters = {
         "process": process,
         "job_ids": [log.job_id for log in logs],
@@ -27,5 +27,5 @@ def write(session: Session, process: str, logs: Mapping[KeptLog, str]) -> list[K
 
 
 def sweep(session: Session, job_ids: Iterable[int]) -> None:
-    """Remove logs that were written while somebody removed their jobs."""
+    """Delete logs that were written while their jobs were deleted."""
     session.fetch(STATEMENTS["sweep"], {"job_ids": list(job_ids)})

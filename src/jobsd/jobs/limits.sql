@@ -1,10 +1,11 @@
--- hand_over: let the first waiting jobs of some keys be met again, one for each time that a key is
--- named: said behind the statement that has given their slots back, in the same transaction.
+-- hand_over: give the first waiting jobs of some keys a position again, one job for each time
+-- that a key is named. It follows, in the same transaction, the statement that has freed their
+-- slots.
 SELECT jobsd.hand_over(%(keys)s::text[]);
 
--- uncovered: look at the next keys of which jobs are blocked, by skipping from one to the next, and
--- return the last one, and those of which a slot is free though none of their jobs is ready that
--- might be started. Locks nothing.
+-- uncovered: look at the next keys with blocked jobs, by skipping from one to the next. Return
+-- the last one, and the keys with a free slot of which no job is ready that could be started.
+-- Locks nothing.
 WITH RECURSIVE known AS (
     (
         SELECT concurrency_key, 1 AS turn
@@ -48,7 +49,8 @@ SELECT
             )
     );
 
--- forget: forget the keys that nobody has held for a day to enqueue what may not wait.
+-- forget: delete the rows of keys that no enqueue of a job that may not wait has locked for a
+-- day.
 DELETE FROM jobsd.discard_keys
 WHERE ctid = ANY (ARRAY(
     SELECT ctid
@@ -59,5 +61,5 @@ WHERE ctid = ANY (ARRAY(
     FOR UPDATE SKIP LOCKED
 ));
 
--- ask: let a dispatcher look after all limits at once.
+-- ask: let a dispatcher check all limits at once.
 SELECT pg_notify('jobsd.due', 'limits');

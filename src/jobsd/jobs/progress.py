@@ -1,8 +1,8 @@
 """The progress that running jobs report.
 
-A job's thread leaves what it says here, and the process's control thread writes the last of it,
-once a second at most: a job may say something for each line of a file. What is said within the
-last second of a job may be written after its end.
+A job's thread leaves its reports here, and the control thread of the process writes the last of
+them, once a second at most: a job may report each line of a file. A report of the last second
+of a job may be written after its end.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ NOTE_MAX = 500
 
 
 class Said:
-    """What the jobs of one process have said and nobody has written yet, by their ids."""
+    """The reports of the jobs of one process that are not written yet, by their ids."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -39,11 +39,11 @@ class Said:
         return bool(self._texts)
 
     def wake_by(self, wake: Callable[[], None]) -> None:
-        """Say how the thread that writes is woken; without one nothing is kept."""
+        """Set how the thread that writes is woken; without it, nothing is kept."""
         self._wake = wake
 
     def put(self, job_id: int, text: str) -> None:
-        """Leave what a job says; called by its thread."""
+        """Leave a report of a job; called by its thread."""
         if self._wake is None:
             return
         with self._lock:
@@ -53,13 +53,13 @@ class Said:
             self._wake()
 
     def take(self) -> dict[int, str]:
-        """Return what was said since the last call, the last of each job."""
+        """Return the last report of each job since the last call."""
         with self._lock:
             texts, self._texts = self._texts, {}
         return texts
 
     def put_back(self, texts: Mapping[int, str]) -> None:
-        """Leave what could not be written, but for jobs that have said more since."""
+        """Leave reports that could not be written, except for jobs with newer ones."""
         with self._lock:
             self._texts = {**texts, **self._texts}
 
@@ -68,7 +68,7 @@ SAID = Said()
 
 
 def say(job_id: int, done: float, total: float | None, note: str | None) -> None:
-    """Leave how far a job has come; one without an id is nobody's to look at.
+    """Leave how far a job has come; a job without an id is ignored.
 
     Raises:
         Error: for what is no number or no text.

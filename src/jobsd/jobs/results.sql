@@ -1,6 +1,7 @@
--- keep: keep the results of jobs that end now, while their claims have them, and wake those who
--- wait for them. Comes before what records the ends, in its transaction: so the rows of the claims
--- are locked, waited for as by `record` in claims.sql.
+-- keep: store the results of jobs that end now, as long as their claims have them, and wake the
+-- processes that wait for them. It comes before the statement that records the ends, in the
+-- same transaction: so it locks the rows of the claims, and waits for them as `record` in
+-- claims.sql does.
 WITH bounded AS MATERIALIZED (
     SELECT set_config('lock_timeout', %(lock_wait)s, true)
 ), ended AS (
@@ -19,7 +20,7 @@ WITH bounded AS MATERIALIZED (
 ), ours AS MATERIALIZED (
     SELECT
         ended.claim_id, ended.job_id, ended.ttl_s,
-        -- As `conclude` has it.
+        -- As in `conclude`.
         CASE
             WHEN ended.state <> 'finished' AND ended.job_id = ANY (held.cancelled) THEN 'discarded'
             ELSE ended.state
@@ -40,18 +41,19 @@ SELECT count(pg_notify('jobsd.done', ours.job_id::text))
 FROM ours
 WHERE EXISTS (SELECT FROM jobsd.waiters AS waiter WHERE waiter.job_id = ours.job_id);
 
--- register: say that a process waits for the ends of some jobs.
+-- register: note that a process waits for the ends of some jobs.
 INSERT INTO jobsd.waiters (job_id, waiter)
 SELECT job_id, %(waiter)s
 FROM unnest(%(ids)s::bigint[]) AS job_id
 ON CONFLICT (job_id, waiter) DO NOTHING;
 
--- deregister: say that it does not any more.
+-- deregister: delete these notes.
 DELETE FROM jobsd.waiters
 WHERE waiter = %(waiter)s AND job_id = ANY (%(ids)s::bigint[]);
 
--- ends: say how some jobs have ended: NULL for those that have not, 'gone' for those that are not
--- there, with what is kept of them. A result of a job that goes on is one of before.
+-- ends: return how some jobs have ended, with their results: NULL if a job has not ended,
+-- 'gone' if it does not exist. If a job has not ended and has a result, that is one of an
+-- earlier run.
 SELECT
     wanted.id,
     CASE
@@ -68,7 +70,7 @@ LEFT JOIN jobsd.failed_executions AS failed ON failed.job_id = wanted.id
 LEFT JOIN jobsd.results AS kept
     ON kept.job_id = wanted.id AND kept.expires_at > now();
 
--- clear: delete the results whose time is over, some at once, and who has waited for a day.
+-- clear: delete some results whose time is over, and notes of waits that are a day old.
 WITH old AS (
     SELECT job_id
     FROM jobsd.results

@@ -1,7 +1,7 @@
 """The audit: a row for each act by hand, by a command or on the dashboard.
 
-The row is written before the act and completed behind it, so that one which was cut off shows
-as that; of an act that was refused it is taken away.
+The row is written before the act and completed after it, so an interrupted act can be
+recognised. If an act is refused, its row is deleted.
 """
 
 import contextlib
@@ -39,7 +39,7 @@ class Act:
     jobs: int = 0
 
     def add(self, jobs: int, skipped: int = 0) -> None:
-        """Note that more jobs were changed or left alone, for whoever looks on."""
+        """Note that more jobs were changed or skipped, so that others see the progress."""
         self.jobs += jobs
         self._go_on(jobs, skipped, ended=False)
 
@@ -62,7 +62,7 @@ def begin(  # noqa: PLR0913 - the columns of a row
     via: str = "dashboard",
     wanted: int | None = None,
 ) -> Act:
-    """Write down that somebody acts; whoever does it ends it."""
+    """Write down that an act begins; the caller ends it."""
     facts = {
         "actor": actor or whoever(),
         "via": via,
@@ -112,7 +112,7 @@ def find(session: Session, row_id: int) -> Row | None:
 
 
 def _storable(text: str) -> str:
-    """Return a text as a table can hold it: what is typed may be none."""
+    """Return a text that a table can hold: what a person types may hold other characters."""
     return text.replace("\0", "").encode(errors="replace").decode()
 
 

@@ -1,8 +1,9 @@
 """Calls the user's function so that only it, and no code of ours, can be interrupted.
 
-Python raises what another thread has sent at the end of the call that the thread is in, or at
-its next. So it may come once the author's code has ended. Invariant: between its end and
-`_checkpoint` nothing is called here, and what comes there was for the job that has ended.
+If another thread sends an exception, Python raises it at the end of the call that this thread
+is in, or at its next call. So it may come when the author's code has ended. Invariant: between
+that end and `_checkpoint`, nothing is called here, and an exception that comes there was meant
+for the job that has ended.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,8 +26,8 @@ def call(
 ) -> Any:  # noqa: ANN401 - the author's own
     """Perform the job and return its result; what is raised in it from outside passes too.
 
-    What comes too late, when the function has returned, is dropped: the job has succeeded.
-    Only where its result is wanted and lost by that, it has not.
+    An exception that comes too late, when the function has returned, is dropped: the job has
+    succeeded. It has not if its result is needed and was lost by this.
     """
     result: Any = _LOST
     thread.job = job
@@ -66,7 +67,7 @@ def _is_late(trace: TracebackType | None) -> bool:
 
 
 def _checkpoint() -> None:
-    """Let come what was sent to this thread: at its latest, it does so here."""
+    """Let an exception that was sent to this thread come: this is the last place for it."""
 
 
 _LOST = object()

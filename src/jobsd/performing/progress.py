@@ -1,6 +1,6 @@
 """Writes how far the jobs of a worker have come, and what they have printed and logged.
 
-At most once a second, and what is left once more when the process ends; nothing else.
+It writes at most once a second, and once more what is left when the process ends.
 """
 
 from collections.abc import Callable
@@ -14,19 +14,19 @@ EVERY_S = 1.0
 
 
 class ProgressWriter:
-    """What of it the control thread does."""
+    """The part of it that the control thread does."""
 
     def __init__(self, session: Session, wake: Callable[[], None], name: str) -> None:
         self._session = session
         self._name = name
         self._due = 0.0
         self._written: set[int] = set()
-        """The jobs whose logs were written last, which somebody may just have removed."""
+        """The jobs whose logs were written last; their rows may just have been deleted."""
         progress.SAID.wake_by(wake)
         KEPT.wake_by(wake)
 
     def write(self, process_id: int) -> None:
-        """Write what was said, if there is anything and it is time to."""
+        """Write what jobs have reported, if there is anything and it is time."""
         if self._has_more and monotonic() >= self._due:
             self._due = monotonic() + EVERY_S
             self._write(process_id)
