@@ -14,6 +14,7 @@ from jobsd.jobs.claims import (
     InClaim,
     array,
     conclusion,
+    record_statement,
     text_array,
 )
 from jobsd.performing.perform import SUCCESS, Run
@@ -91,20 +92,20 @@ class Recording:
         ]
 
     @property
-    def record(self) -> dict[str, Any] | None:
-        """The parameters of the statement for successes, if there are any."""
+    def record(self) -> tuple[Statement, dict[str, Any]] | None:
+        """The beginning of the statement for successes, if there are any."""
         if not self.successes:
             return None
         now, done = self.now, self.success_ids
-        return {
+        remaining = [self._held[claim] - len(ids) for claim, ids in done.items()]
+        return record_statement(whole=not any(remaining), keep=self._keep), {
             "claim_ids": array([run.job.claim_id for run in self.successes]),
             "job_ids": array([run.job.id for run in self.successes]),
             "started_us": array([int((now - run.started) * 1e6) for run in self.successes]),
             "ended_us": array([int((now - run.ended) * 1e6) for run in self.successes]),
             "batch_ids": array(done),
             "held": array(self._held.values()),
-            "remaining": array(self._held[claim] - len(ids) for claim, ids in done.items()),
-            "keep": self._keep,
+            "remaining": array(remaining),
             "lock_wait": self.lock_wait,
         }
 

@@ -42,9 +42,13 @@ CHECK_MIN_S = 0.1
 CHECK_MAX_S = 1.0
 """The shortest and the longest interval between two queries for locked rows."""
 
-_RECORD = claims.STATEMENTS["record"]
 _NOTHING = claims.STATEMENTS["nothing"]
 _NO_CLAIM = claims.STATEMENTS["no_claim"]
+_RECORDS = [
+    claims.record_statement(whole=whole, keep=keep)
+    for whole in (True, False)
+    for keep in (True, False)
+]
 
 _ENDS = (
     *(_NO_CLAIM, ready.CLAIM_ANY, ready.CLAIM_EACH, ready.CLAIM_NAMED),
@@ -52,7 +56,7 @@ _ENDS = (
 )
 _OF_FEW = {ready.CLAIM_FEW_ANY.name, ready.CLAIM_FEW_NAMED.name}
 _TURNS = {
-    (begin.name, end.name): begin.with_(end) for begin in (_RECORD, _NOTHING) for end in _ENDS
+    (begin.name, end.name): begin.with_(end) for begin in (_NOTHING, *_RECORDS) for end in _ENDS
 }
 _NO_HEAD = (None, 0, None)
 _NOWHERE = (None, None, None)
@@ -310,13 +314,13 @@ def came_along(jobs: list[ClaimedJob]) -> tuple[int, int]:
 
 
 def _fused(
-    record: dict[str, Any] | None, request: ClaimRequest | None
+    record: tuple[Statement, dict[str, Any]] | None, request: ClaimRequest | None
 ) -> tuple[Statement, dict[str, Any]]:
-    begin = _NOTHING if record is None else _RECORD
-    parameters = dict(record or {})
+    begin, parameters = record or (_NOTHING, {})
     if request is None:
         return _TURNS[begin.name, _NO_CLAIM.name], parameters
-    parameters |= {
+    parameters = {
+        **parameters,
         **request.parameters,
         "limit": request.most,
         "share": BYTES_MAX // request.limit if request.limit > FEW else 2**31 - 1,

@@ -50,6 +50,7 @@ _LIMITED = ("limited from all", "limited from some", "limited of a kind")
 _TURNS = (
     *("record", "record and claim", "claim from all", "claim from some", "claim from each"),
     *("record and claim few", "claim few from all", "claim few from one"),
+    *("record whole claims", "erase"),
     *_LIMITED,
 )
 
@@ -91,7 +92,12 @@ _SERIES = {
     "queues": ["*"],
     "keep": True,
 }
-_RECORD, _NOTHING = claims.STATEMENTS["record"], claims.STATEMENTS["nothing"]
+_RECORD, _NOTHING = (
+    claims.record_statement(whole=False, keep=True),
+    claims.STATEMENTS["nothing"],
+)
+_RECORD_WHOLE = claims.record_statement(whole=True, keep=True)
+_ERASE = claims.record_statement(whole=True, keep=False)
 _HOT: dict[str, tuple[Statement, dict[str, Any]]] = {
     "claim from all": (_NOTHING.with_(ready.CLAIM_ANY), _ANY),
     "claim from some": (_NOTHING.with_(ready.CLAIM_NAMED), _SOME),
@@ -99,6 +105,8 @@ _HOT: dict[str, tuple[Statement, dict[str, Any]]] = {
     "claim few from one": (_NOTHING.with_(ready.CLAIM_FEW_NAMED), _SOME),
     "record and claim few": (_RECORD.with_(ready.CLAIM_FEW_ANY), {**_DONE, **_ANY}),
     "record": (_RECORD.with_(claims.STATEMENTS["no_claim"]), _DONE),
+    "record whole claims": (_RECORD_WHOLE.with_(claims.STATEMENTS["no_claim"]), _DONE),
+    "erase": (_ERASE.with_(claims.STATEMENTS["no_claim"]), _DONE),
     "record and claim": (_RECORD.with_(ready.CLAIM_ANY), {**_DONE, **_ANY}),
     "conclude": (
         claims.STATEMENTS["conclude"],

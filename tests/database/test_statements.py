@@ -15,12 +15,19 @@ from jobsd.jobs import claims, lanes, listing, lost, ready, series
 if TYPE_CHECKING:
     from jobsd.database.connection import Session
 
-_BEGINNINGS = (claims.STATEMENTS["nothing"], claims.STATEMENTS["record"])
+_BEGINNINGS = (
+    claims.STATEMENTS["nothing"],
+    *(
+        claims.record_statement(whole=whole, keep=keep)
+        for whole in (True, False)
+        for keep in (True, False)
+    ),
+)
 _FRAGMENTS = {
     *("nothing", "record", "no_claim", "pick_any", "pick_each", "pick_named", "pick_lanes"),
     *("take", "hold", "walk_any", "walk_named", "scout", "move", "meet_any", "meet_named"),
     *("claim", "pick_kind", "take_either", "head", "head_walked", "jobs"),
-    *("meet_kind", "as_they_come", "take_few"),
+    *("meet_kind", "as_they_come", "take_few", "shrink", "whole", "succeed", "finish", "erase"),
 }
 _PARTS = {"places", "search", "rows", "ids", "some", "next", "lost"}
 _UNPREPARED = re.compile(r"^(?:COPY|BEGIN|COMMIT)\b", re.MULTILINE)

@@ -13,7 +13,7 @@ from jobs import placed
 from jobsd.database.statements import Statements
 from jobsd.errors import EnqueueError
 from jobsd.jobs import failed, ready
-from jobsd.jobs.claims import STATEMENTS, Ended, conclusion
+from jobsd.jobs.claims import STATEMENTS, Ended, conclusion, record_statement
 from jobsd.jobs.client import enqueue_many
 from jobsd.jobs.definition import job
 from jobsd.jobs.unique import Unique
@@ -114,8 +114,8 @@ def _record(worker: Session, job_id: int, outcome: str, *, keep: bool = True) ->
         "ended_us": [5],
     }
     batch = {"batch_ids": [named.claim_id], "held": [1], "remaining": [0]}
-    record = STATEMENTS["record"].with_(STATEMENTS["no_claim"])
-    rows = worker.fetch(record, {**claims, **batch, "keep": keep, "lock_wait": "500ms"})
+    record = record_statement(whole=True, keep=keep).with_(STATEMENTS["no_claim"])
+    rows = worker.fetch(record, {**claims, **batch, "lock_wait": "500ms"})
     assert rows[0][2] == str(named.claim_id)
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from harness.job_rows import places
 from jobs.placed import in_claims
-from jobsd.jobs.claims import LOCK_WAIT, STATEMENTS, Ended, conclusion
+from jobsd.jobs.claims import LOCK_WAIT, STATEMENTS, Ended, conclusion, record_statement
 from jobsd.jobs.client import enqueue_many
 from jobsd.jobs.definition import job
 from jobsd.jobs.limits import Limit
@@ -214,10 +214,11 @@ def _record(
         "batch_ids": list(batches),
         "held": [held for held, _ in batches.values()],
         "remaining": [remaining for _, remaining in batches.values()],
-        "keep": True,
         "lock_wait": LOCK_WAIT,
     }
-    session.fetch(STATEMENTS["record"].with_(STATEMENTS["no_claim"]), parameters)
+    session.fetch(
+        record_statement(whole=False, keep=True).with_(STATEMENTS["no_claim"]), parameters
+    )
 
 
 def test_slots_of_many_keys_have_ids_that_never_come_again(

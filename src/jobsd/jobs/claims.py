@@ -7,10 +7,11 @@ never given twice: other ids come again when a database has gone back in time.
 """
 
 from collections.abc import Collection, Iterable
+from functools import cache
 from typing import Any, NamedTuple
 
 from jobsd import late
-from jobsd.database.connection import Session, Statements
+from jobsd.database.connection import Session, Statement, Statements
 
 STATEMENTS = Statements("jobsd.jobs", "claims.sql")
 
@@ -47,6 +48,18 @@ class Ended:
 def array(numbers: Iterable[int]) -> str:
     """Return whole numbers as the text of an array: in a tenth of the driver's time."""
     return f"{{{','.join(map(str, numbers))}}}"
+
+
+@cache
+def record_statement(*, whole: bool, keep: bool) -> Statement:
+    """Return how a turn begins that records successes.
+
+    `whole` says that their claims go with them, `keep` that finished jobs stay. What is not
+    needed is left out: to set it up takes the server as long as to record a job.
+    """
+    begin = STATEMENTS["record"].with_(STATEMENTS["whole" if whole else "shrink"])
+    end = STATEMENTS["finish" if keep else "erase"]
+    return begin.with_(STATEMENTS["succeed"]).with_(end)
 
 
 def text_array(texts: Collection[str]) -> str:

@@ -34,7 +34,10 @@ WITH bounded AS MATERIALIZED (
         AND batch.remaining = 0
         AND cardinality(claim.job_ids) = batch.held
     RETURNING claim.id
-), shrunk AS (
+);
+
+-- shrink: the same of claims of which jobs remain.
+shrunk AS (
     UPDATE jobsd.claims AS claim
     SET job_ids = ARRAY(
         SELECT member.id
@@ -51,7 +54,15 @@ WITH bounded AS MATERIALIZED (
     SELECT id FROM emptied
     UNION ALL
     SELECT id FROM shrunk
-), success AS MATERIALIZED (
+);
+
+-- whole: go on where no job remains of any claim.
+fenced AS (
+    SELECT id FROM emptied
+);
+
+-- succeed: find the jobs of the claims that let them be recorded.
+success AS MATERIALIZED (
     SELECT
         array_agg(job_id) AS ids,
         array_agg(started_us) AS started_us,
@@ -62,7 +73,10 @@ WITH bounded AS MATERIALIZED (
         WHERE (claim_id IN (SELECT id FROM fenced)) IS TRUE
         ORDER BY job_id
     ) AS ordered
-), finished AS (
+);
+
+-- finish: record them.
+finished AS (
     UPDATE jobsd.jobs AS job
     SET attempts = job.attempts + 1,
         started_at = now() - interval '1 us' * (SELECT started_us FROM success)[
@@ -72,14 +86,17 @@ WITH bounded AS MATERIALIZED (
             width_bucket(job.id, (SELECT ids FROM success))
         ],
         outcome = 'finished'
-    WHERE job.id = ANY ((SELECT ids FROM success)::bigint[]) AND %(keep)s
-), erased AS (
+    WHERE job.id = ANY ((SELECT ids FROM success)::bigint[])
+);
+
+-- erase: delete them, where finished jobs are not kept.
+erased AS (
     DELETE FROM jobsd.jobs
-    WHERE id = ANY ((SELECT ids FROM success)::bigint[]) AND NOT %(keep)s
+    WHERE id = ANY ((SELECT ids FROM success)::bigint[])
     RETURNING id
 ), forgotten AS (
     DELETE FROM jobsd.attempts
-    WHERE job_id = ANY (ARRAY(SELECT id FROM erased)) AND NOT %(keep)s
+    WHERE job_id = ANY (ARRAY(SELECT id FROM erased))
 );
 
 -- no_claim: end a turn in which nothing is to be claimed.
