@@ -5,7 +5,7 @@ QUEUES = [
     *("a\tb", "a\nb", " a", "a ", "a*", "a,b"),
     *("a\xa0", "a\u200bb", "\u3000a"),
 ]
-"""Texts that name no queue: in Python, in SQL, in a recurring task, on the command line."""
+"""Texts that name no queue: in Python, SQL, recurring tasks, acts and on the command line."""
 
 FILTERS = [
     ["--state", "gone"],

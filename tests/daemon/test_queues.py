@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import refused
 from jobsd.daemon import cli
 from jobsd.jobs import queues
 
@@ -147,7 +148,7 @@ def test_a_reason_is_a_line_of_text(reason: str, capsys: pytest.CaptureFixture[s
 
 
 @pytest.mark.parametrize("verb", ["pause", "resume", "clear"])
-@pytest.mark.parametrize("name", ["", "a*", "a,b", "q" * 300, " a", "a\tb"], ids=repr)
+@pytest.mark.parametrize("name", refused.QUEUES, ids=ascii)
 def test_a_name_that_is_none_ends_with_2(
     verb: str, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import refused
 from jobs.placed import block, claim, enqueue, fail
 from jobsd.errors import Error
 from jobsd.jobs import inspect, moves
@@ -78,7 +79,7 @@ def test_what_does_not_wait_is_left_alone(session: Session) -> None:
     ("to", "fault"),
     [
         ({}, "nothing to change"),
-        ({"queue": "a,b"}, "queue"),
+        *(({"queue": name}, "is not a queue name") for name in refused.QUEUES),
         ({"priority": 2**40}, "priority"),
     ],
 )

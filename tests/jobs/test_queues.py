@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import refused
 from harness.job_rows import places
 from jobs.placed import block, enqueue, fail
 from jobsd.errors import Error
@@ -39,13 +40,8 @@ def test_only_what_is_paused_can_be_resumed() -> None:
     assert queues.paused() == []
 
 
-def test_a_name_that_is_none_can_not_be_paused() -> None:
-    with pytest.raises(Error, match="is not a queue name"):
-        queues.pause("a*")
-
-
 @pytest.mark.behaviour(44)
-@pytest.mark.parametrize("name", ["", "a,b", "a\0b", "\udcff", " a", "q" * 256, "é" * 128])
+@pytest.mark.parametrize("name", [*refused.QUEUES, "a\0b", "\udcff"], ids=ascii)
 def test_a_name_that_is_none_is_one_clear_error_everywhere(name: str) -> None:
     for ask in (queues.pause, queues.resume, queues.size, queues.latency, queues.clear):
         with pytest.raises(Error, match="is not a queue name"):
