@@ -65,7 +65,10 @@ def _configured(target: Target, session: Session) -> Iterator[None]:
         ({"wait": float("nan")}, "wait: nan is not a duration"),
         ({"wait": float("inf")}, "wait: inf is not a duration"),
         ({"wait": True}, "wait: True is not a duration"),
-        ({"wait": "soon"}, "wait: 'soon' is not a duration"),
+        (
+            {"wait": "soon"},
+            "wait: 'soon' is not a duration; use seconds, or e.g. 250ms, 30s, 10m, 2h, 1d",
+        ),
         ({"wait": 10**400}, "is not a duration"),
         ({"wait": 1e300}, "longer than a hundred years"),
         ({"wait": "36501d"}, "longer than a hundred years"),
