@@ -17,7 +17,7 @@ from jobsd.jobs.definition import job
 from jobsd.jobs.limits import Limit
 from jobsd.performing.pool import Pool
 from jobsd.performing.series import Series
-from jobsd.worker.claiming.polling import PrefetchPolicy
+from jobsd.worker.claiming.polling import BATCH_MAX, CLAIMED_MAX, PrefetchPolicy
 from waiting import wait_until
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from jobsd.processes.entry import ScoreboardEntry
 
-    from .conftest import MakeWorker
+    from .conftest import Count, MakeWorker
 
 going_on = threading.Event()
 ran: list[int] = []
@@ -40,6 +40,11 @@ def count(number: int) -> None:
 def alone(number: int) -> None:
     ran.append(number)
     time.sleep(0.03)
+
+
+@job(limits_concurrency=Limit(key=lambda number: number))
+def swift(number: int) -> None:
+    ran.append(number)
 
 
 @job
@@ -161,3 +166,15 @@ def test_a_key_that_goes_on_does_not_keep_its_thread_from_another(
     driven.until(lambda: 2 in ran)
 
     assert ran.index(2) <= enqueued + 12
+
+
+def test_a_claim_of_several_keys_brings_more_than_a_batch(
+    make_worker: MakeWorker, count: Count
+) -> None:
+    enqueue_many(swift.with_args(n % 4) for n in range(4 * BATCH_MAX))
+    driven = make_worker(threads=3, coroutines=0)
+    driven.worker._claiming.prefetch.observe_durations([1e-6])
+
+    driven.until(lambda: count("blocked_executions") < 4 * BATCH_MAX)
+
+    assert count("blocked_executions") == 4 * BATCH_MAX - CLAIMED_MAX

@@ -134,8 +134,11 @@ class Claiming:
         return ready.CLAIM_KIND, {**segments, **how}
 
     def _thread_room(self) -> int:
-        most = self._turns.room(self._pool.uncollected, self._asynchronous.uncollected)
-        return self.prefetch.room(self._pool, most, self._pool.runs_dry)
+        return self.prefetch.room(self._pool, self._most, self._pool.runs_dry)
+
+    @property
+    def _most(self) -> int:
+        return self._turns.room(self._pool.uncollected, self._asynchronous.uncollected)
 
     # After a claim.
 
@@ -207,6 +210,10 @@ class Claiming:
             return True
         short = until is None
         aim = self._asynchronous.limited_aim(request, left, self._thread_room())
+        if left == request.limit and not self._asynchronous.is_active:
+            # There are none but limited ones.
+            room = self.prefetch.room_for_series(self._pool, self._most, self._pool.runs_dry)
+            aim = Aim(max(left, room))
         if aim.limit and monotonic() >= self.limited.searches[aim.kind].due_at:
             claimed = self.limited.claim(
                 aim, request.asked_at, until, registered=self.idle.stands

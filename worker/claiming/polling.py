@@ -111,6 +111,10 @@ class PrefetchPolicy:
 
         So many threads run `dry`, since what waits is for others.
         """
+        return min(self.room_for_series(pool, most, dry), self.batch_max)
+
+    def room_for_series(self, pool: Runner, most: int, dry: int) -> int:
+        """Return the same for jobs of several keys: each key has a batch of its own."""
         wanted = pool.size - pool.in_hand
         ahead = self.ahead(pool.running_for_s())
         if pool.waiting <= ahead // 2:
@@ -118,7 +122,7 @@ class PrefetchPolicy:
             wanted = max(wanted, ahead - pool.waiting)
         wanted = max(wanted, min(ahead, dry * self.series_max))
         # What has ended is recorded by the statement that claims.
-        return max(0, min(wanted, self.batch_max, most))
+        return max(0, min(wanted, most))
 
     @property
     def series_max(self) -> int:
