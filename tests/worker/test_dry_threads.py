@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
@@ -17,6 +16,9 @@ from jobsd.jobs.definition import job
 from jobsd.jobs.limits import Limit
 from jobsd.performing.pool import Pool
 from jobsd.performing.series import Series
+from jobsd.worker import worker
+from jobsd.worker.asynchronous import Aim
+from jobsd.worker.claiming import limited
 from jobsd.worker.claiming.polling import BATCH_MAX, CLAIMED_MAX, PrefetchPolicy
 from waiting import wait_until
 
@@ -39,7 +41,7 @@ def count(number: int) -> None:
 @job(limits_concurrency=Limit(key=lambda number: number))
 def alone(number: int) -> None:
     ran.append(number)
-    time.sleep(0.03)
+    going_on.wait(60)
 
 
 @job(limits_concurrency=Limit(key=lambda number: number))
@@ -136,36 +138,34 @@ def test_for_threads_that_run_dry_there_is_room_though_many_jobs_wait_for_others
 def test_a_worker_claims_for_threads_that_run_dry(
     make_worker: MakeWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    worker = make_worker(threads=3).worker
-    worker._claiming.prefetch.observe_durations([0.001])
+    claiming = make_worker(threads=3).worker._claiming
+    claiming.prefetch.observe_durations([0.001])
     for name in Threads._fields:
         monkeypatch.setattr(Pool, name, getattr(Threads(), name), raising=False)
 
     rooms: list[int] = []
     for dry in (0, 1):
         monkeypatch.setattr(Pool, "runs_dry", dry)
-        rooms.append(worker._claiming._thread_room())
+        rooms.append(claiming._thread_room())
 
     assert rooms == [0, 20]
 
 
 def test_a_key_that_goes_on_does_not_keep_its_thread_from_another(
-    make_worker: MakeWorker, monkeypatch: pytest.MonkeyPatch
+    make_worker: MakeWorker, count: Count, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def little(_: PrefetchPolicy, pool: Pool, *__: int) -> int:
-        # No more than the key's series may take.
-        return 4 - pool.waiting if pool.waiting <= 2 else 0
-
-    monkeypatch.setattr(PrefetchPolicy, "room", little)
-    enqueue_many(alone.with_args(1) for _ in range(60))
+    for patient in (limited, worker):
+        monkeypatch.setattr(patient, "PATIENCE_S", 60.0)
+    enqueue_many(alone.with_args(1) for _ in range(10))
     driven = make_worker(threads=1, prefetch=4)
-    driven.until(lambda: len(ran) >= 6)
+    driven.until(lambda: ran == [1])
     alone.enqueue(2)
-    enqueued = len(ran)
+    for each in driven.worker._pool.series.values():
+        each.low = len(each.waiting)
 
-    driven.until(lambda: 2 in ran)
+    driven.worker._claiming.limited.claim(Aim(1), monotonic(), None, registered=False)
 
-    assert ran.index(2) <= enqueued + 12
+    assert count("claims WHERE concurrency_key LIKE '%2'") == 1
 
 
 def test_a_claim_of_several_keys_brings_more_than_a_batch(
