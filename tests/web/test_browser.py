@@ -226,19 +226,34 @@ def test_a_page_refreshes_itself_and_nothing_is_refused_by_its_policy(
     assert (errors, broken) == ([], None)
 
 
+HIDE = (
+    "hidden => { Object.defineProperty(document, 'hidden', {get: () => hidden,"
+    " configurable: true}); document.dispatchEvent(new Event('visibilitychange')) }"
+)
+STREAMS = "word => document.documentElement.dataset.streaming === word"
+
+
+def test_a_page_that_is_opened_in_the_background_streams_once_it_is_seen(shop: Shop) -> None:
+    watching = MADE[-1].watching
+    with shop.page() as page:
+        page.add_init_script(f"({HIDE})(true)")
+        page.goto(f"{shop.address}/queues")
+        page.wait_for_function(STREAMS, arg="no", timeout=STREAM_S * 1000)
+        wait_until(lambda: watching.count == 0, STREAM_S)
+        page.evaluate(HIDE, arg=False)
+        wait_until(lambda: watching.count == 1, STREAM_S)
+    wait_until(lambda: watching.count == 0, STREAM_S)
+
+
 def test_a_page_in_the_background_is_sent_nothing_and_catches_up(shop: Shop) -> None:
-    hide = (
-        "hidden => { Object.defineProperty(document, 'hidden', {get: () => hidden,"
-        " configurable: true}); document.dispatchEvent(new Event('visibilitychange')) }"
-    )
     watching = MADE[-1].watching
     with shop.page() as page:
         page.goto(f"{shop.address}/queues")
         wait_until(lambda: watching.count == 1, STREAM_S)
-        page.evaluate(hide, arg=True)
+        page.evaluate(HIDE, arg=True)
         wait_until(lambda: watching.count == 0, STREAM_S)
         _change(shop, "DELETE FROM jobsd.pauses")
-        page.evaluate(hide, arg=False)
+        page.evaluate(HIDE, arg=False)
         page.get_by_role("button", name="Resume").wait_for(state="detached", timeout=30_000)
         wait_until(lambda: watching.count == 1, STREAM_S)
         page.get_by_label("Live").uncheck()

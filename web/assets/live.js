@@ -61,6 +61,13 @@ function onChanged(event) {
   }
 }
 
+// The library ends a stream when a page is hidden, but none whose answer comes after that.
+function refuseHidden(event) {
+  if (!document.hidden) return;
+  event.preventDefault();
+  streamAsked = -Infinity;
+}
+
 function setStreaming(value) {
   return () => {
     streaming = value;
@@ -105,6 +112,7 @@ document.addEventListener("DOMContentLoaded", () => {
   }
 });
 document.addEventListener("changed", onChanged);
+document.addEventListener("htmx:sse:before:connection", refuseHidden);
 document.addEventListener("htmx:sse:after:connection", setStreaming(true));
 document.addEventListener("htmx:sse:error", setStreaming(false));
 document.addEventListener("htmx:sse:close", setStreaming(false));
