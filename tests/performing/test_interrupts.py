@@ -252,6 +252,24 @@ def test_a_job_that_only_prints_or_logs_is_interrupted_behind_a_line(
     assert "in line_ended" in stack
 
 
+def test_a_job_that_only_logs_is_interrupted_though_another_library_wraps_logging(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the integration of Sentry does."""
+    original = logging.Logger.callHandlers
+
+    def wrapped(self: logging.Logger, record: logging.LogRecord) -> None:
+        return original(self, record)
+
+    monkeypatch.setattr(logging.Logger, "callHandlers", wrapped)
+    monkeypatch.setattr(log, "handlers", [SlowHandler()])
+    post(pool, claimed(1, log_for_ever.definition.name))
+
+    (run,) = collect(pool, 1)
+
+    assert isinstance(run.outcome.exception, TimeLimitExceeded)
+
+
 def test_a_line_that_a_handler_of_logging_prints_is_never_struck(
     pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -68,17 +68,21 @@ def deliver_behind_line() -> None:
 
 
 def _writer() -> FrameType | None:
-    """Return the frame that printed or logged; None for a handler, which holds a lock."""
+    """Return the frame that printed or logged; None for a handler, which holds a lock.
+
+    Other libraries may stand between two frames of `logging`, whose methods they wrap.
+    """
+    writer: FrameType | None = None
     frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
-    while frame is not None:
+    while frame is not None and frame.f_code is not CODE:
         name = str(frame.f_globals.get("__name__"))
         logs = name.partition(".")[0] == "logging"
         if logs and isinstance(frame.f_locals.get("self"), logging.Handler):
             return None
-        if not logs and name not in _WRITERS:
-            break
+        if logs or name in _WRITERS:
+            writer = frame.f_back
         frame = frame.f_back
-    return frame
+    return writer
 
 
 def _is_open(frame: FrameType) -> bool:
