@@ -133,7 +133,7 @@ def launch(options: Options, environ: Mapping[str, str], read: Callable[[], Opti
         status = _supervisor(assembly, environ, scoreboard, pidfile, read).run()
         if share is not None:
             share.release()
-            once.in_child(lambda: _stop_if_last(found), FAREWELL_S)
+            _say_farewell(found)
         # One that comes now is late: while it takes itself apart, Python would die of it.
         signal.pthread_sigmask(signal.SIG_BLOCK, signals.HEARD)
         return status
@@ -239,6 +239,12 @@ def _prepare(found: Database, scoreboard: Scoreboard) -> int:
     if steps:
         emit("database.migrated", steps=steps)
     return DONE
+
+
+def _say_farewell(found: Database) -> None:
+    ended = once.in_child(lambda: _stop_if_last(found), FAREWELL_S)
+    if ended == 128 + signal.SIGALRM:
+        emit("embedded.stopping")
 
 
 def _stop_if_last(found: Database) -> int:

@@ -79,7 +79,7 @@ class Running:
         )
         if done.returncode:
             raise PeerError(
-                f"{self.peer.name} {words[0]}: {_reason(done.stderr or done.stdout)}"
+                f"{self.peer.name} {words[0]}: {reason(done.stderr or done.stdout)}"
             )
         lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
         answer: dict[str, Any] = json.loads(lines[-1]) if lines else {}
@@ -149,7 +149,7 @@ class Running:
 
     def _last(self) -> str:
         log = self.folder / "worker.log"
-        return _reason(log.read_text("utf-8", "replace") if log.exists() else "")
+        return reason(log.read_text("utf-8", "replace") if log.exists() else "")
 
     def _stop(self) -> None:
         """End its workers in order, and after a while for good: only what we have started."""
@@ -247,10 +247,14 @@ def idle(one: Running, scale: float) -> dict[str, float]:
     return found
 
 
-def _reason(said: str) -> str:
-    """Return the line that names what was wrong: the last one that speaks of an error."""
+def reason(said: str) -> str:
+    """Return the line that names what was wrong: the last one that speaks of an error.
+
+    Ruby's trace has it at the top, above the calls, each of which is a line of "from".
+    """
     lines = said.strip().splitlines() or ["it said nothing"]
-    return next((line for line in reversed(lines) if "rror" in line), lines[-1]).strip()[:300]
+    errors = [line for line in lines if "error" in line.lower() and "\tfrom " not in line]
+    return (errors or lines)[-1].strip()[:300]
 
 
 def _boot_s(scale: float) -> float:

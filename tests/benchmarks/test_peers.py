@@ -71,17 +71,30 @@ def found(peer, **figures):
 rows = [found("a", bulk_per_s=20.0, p50_ms=3.0), found("b", bulk_per_s=10.0, p50_ms=1.0)]
 urls = ["host=/run/x user=me dbname=d", "host=h port=1 user=me password=a@b dbname=d"]
 page_text = page.markdown(rows, {"fsync": "on"}, 1)
-print(json.dumps([page_text, *map(harness.database_url, urls)]))
+said = [
+    "Traceback\\n  File 'a.py'\\nValueError: no\\nnpm notice",
+    "a.rb:5:in `exec': ERROR:  null (NotNull)\\n\\tfrom error.rb:3:in `f'",
+    "killed",
+    "",
+]
+reasons = [harness.reason(text) for text in said]
+print(json.dumps([page_text, reasons, *map(harness.database_url, urls)]))
 """
 
 
-def test_the_page_marks_the_best_and_every_driver_reads_the_urls() -> None:
+def test_the_page_marks_the_best_names_errors_and_every_driver_reads_the_urls() -> None:
     # In a process of its own: here `benchmarks` is the folder of these tests.
     asked = [sys.executable, "-c", _ASKED]
     done = subprocess.run(asked, cwd=ROOT, check=True, capture_output=True, text=True)
 
-    written, by_socket, by_host = json.loads(done.stdout)
+    written, reasons, by_socket, by_host = json.loads(done.stdout)
     assert "| **20.0** | 3.00 |" in written
     assert "| 10.0 | **1.00** |" in written
+    assert reasons == [
+        "ValueError: no",
+        "a.rb:5:in `exec': ERROR:  null (NotNull)",
+        "killed",
+        "it said nothing",
+    ]
     assert by_socket == "postgresql://me@%2Frun%2Fx/d"
     assert by_host == "postgresql://me:a%40b@h:1/d"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -18,7 +19,6 @@ from waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 pytestmark = pytest.mark.system
 
@@ -44,6 +44,17 @@ def _postmaster(folder: Path) -> int:
     return int((folder / "postgres/data/postmaster.pid").read_text().split()[0])
 
 
+def _checkpointer(postmaster: int) -> int:
+    """Return the process whose last checkpoint a server that stops waits for."""
+    children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
+    (found,) = (
+        int(pid)
+        for pid in children
+        if "checkpointer" in Path(f"/proc/{pid}/cmdline").read_text("utf-8", "replace")
+    )
+    return found
+
+
 def _runs(folder: Path) -> bool:
     return embedded_server(folder, {"JOBSD_EMBEDDED_DIR": str(folder / "postgres")}).running()
 
@@ -60,7 +71,30 @@ def test_the_last_supervisor_stops_the_server(project: Project, folder: Path) ->
 
         assert (second.process.returncode, _runs(folder)) == (0, False), second.reported()
         assert seconds < 2
-        assert second.events("embedded.stopped")
+        # At load the server may need more than the supervisor has for it; then that says so.
+        assert second.events("embedded.stopped") or second.events("embedded.stopping")
+
+
+@pytest.mark.failure(
+    "The embedded server needs more time to stop than its tree has.",
+    "The tree ends in time and says so; the server continues to stop.",
+)
+def test_a_tree_does_not_wait_for_a_server_that_stops_slowly(
+    project: Project, folder: Path
+) -> None:
+    with project.start() as tree:
+        tree.wait_event("supervisor.ready")
+        checkpointer = _checkpointer(_postmaster(folder))
+        os.kill(checkpointer, signal.SIGSTOP)
+        try:
+            seconds = tree.terminate()
+        finally:
+            os.kill(checkpointer, signal.SIGCONT)
+
+        assert (tree.process.returncode, tree.events("embedded.stopped")) == (0, [])
+        assert tree.events("embedded.stopping"), tree.reported()
+        assert seconds < 3
+        wait_until(lambda: not _runs(folder), 15, tree.reported)
 
 
 def test_a_command_starts_it_and_leaves_it_running(project: Project, folder: Path) -> None:

@@ -1,14 +1,21 @@
 # Solid Queue: its supervisor, with one dispatcher and P workers of T threads.
 require "json"
 require "yaml"
+require "pg"
 require "rails"
 require "active_record/railtie"
 require "active_job/railtie"
 
 act, *given = ARGV
 threads = act == "work" ? given[1].to_i : 1
-url = ENV.fetch("DATABASE_URL")
-ENV["DATABASE_URL"] = url + (url.include?("?") ? "&" : "?") + "pool=#{threads + 5}"
+# Rails refuses a URL whose host is the folder of a socket, so it gets each part by its name.
+parts = PG::Connection.conninfo_parse(ENV.fetch("DATABASE_URL"))
+  .filter_map { |part| [part[:keyword].to_sym, part[:val]] if part[:val] }.to_h
+given_on = {
+  username: parts[:user], **parts.slice(:host, :port, :password),
+  pool: threads + 5, schema_search_path: "public"
+}
+ENV["DATABASE_URL"] = "postgresql:///#{parts[:dbname]}?#{URI.encode_www_form(given_on)}"
 ENV["RAILS_ENV"] = "production"
 require "solid_queue"
 

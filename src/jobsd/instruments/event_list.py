@@ -94,6 +94,7 @@ database.migrated info The tables were migrated. [steps]
 database.migration_blocked warning A migration waits for another session's lock. [cause]
 embedded.started info The embedded PostgreSQL was started. [duration after]
 embedded.stopped info The embedded PostgreSQL was stopped.
+embedded.stopping info The tree ended before the embedded PostgreSQL had stopped.
 embedded.awaited info The embedded PostgreSQL is not ready yet. [error]
 http.unavailable warning The tree runs without HTTP. [bind error]
 audit.recorded info Somebody has acted by hand: by a command, or on the dashboard. \

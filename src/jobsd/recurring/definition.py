@@ -183,7 +183,7 @@ def columns(task: TaskDefinition) -> dict[str, Any]:
 
 def queue_for(queue: str | None, command: str | None) -> str | None:
     """Return the queue of a task: a command has one of its own, a job knows its own."""
-    return queue or (COMMAND_QUEUE if command else None)
+    return COMMAND_QUEUE if queue is None and command else queue
 
 
 def split_arguments(args: object) -> tuple[Sequence[Any], Mapping[str, Any]]:
