@@ -10,9 +10,8 @@ from psycopg import conninfo
 
 from jobsd import configure, enqueue_many
 from jobsd.database.grants import grants
-from jobsd.database.statements import Statements
 
-from . import wire
+from . import plain, wire
 from .children import Children, cpu_of, span_s
 from .jobs import noop
 from .meter import Meter
@@ -31,10 +30,6 @@ if TYPE_CHECKING:
 BULK = 1000
 _ROLE = "jobsd_benchmark_enqueuer"
 _CLIENTS = 8
-_STATEMENTS = {
-    statement.name: statement.render("jobsd")
-    for statement in Statements("benchmarks", "plain.sql")
-}
 
 
 def cases(server: Server, scale: float) -> Iterator[Case]:
@@ -143,11 +138,11 @@ def _dropping(server: Server, lesser: Contender) -> Contender:
 
 def _plain_one_by_one(database: Database, jobs: int) -> Callable[[], None]:
     connection = database.connect()
-    connection.execute(_STATEMENTS["insert"], ("[0]",))
+    plain.insert(connection, 0)
 
     def work() -> None:
         for number in range(jobs):
-            connection.execute(_STATEMENTS["insert"], (f"[{number}]",))
+            plain.insert(connection, number)
 
     return work
 
@@ -168,19 +163,11 @@ def in_bulk(
 
 def _plain_in_bulk(database: Database, jobs: int) -> Callable[[], None]:
     connection = database.connect()
-    connection.execute(_STATEMENTS["take_ids"], (1,))
+    connection.execute(plain.STATEMENTS["take_ids"], (1,))
 
     def work() -> None:
         for first in range(0, jobs, BULK):
-            with connection.transaction(), connection.cursor() as cursor:
-                cursor.execute(_STATEMENTS["take_ids"], (BULK,))
-                ids = [row[0] for row in cursor.fetchall()]
-                with cursor.copy(_STATEMENTS["copy_jobs"]) as copy:
-                    for number, job_id in enumerate(ids, first):
-                        copy.write_row((job_id, "default", "noop", f"[{number}]"))
-                with cursor.copy(_STATEMENTS["copy_ready"]) as copy:
-                    for job_id in ids:
-                        copy.write_row((job_id, job_id, 0, "default"))
+            plain.copy_in(connection, range(first, first + BULK))
 
     return work
 
@@ -188,12 +175,12 @@ def _plain_in_bulk(database: Database, jobs: int) -> Callable[[], None]:
 def _within(database: Database, jobs: int) -> Callable[[], None]:
     configure(database.url)
     connection = database.connect(autocommit=False)
-    connection.execute(_STATEMENTS["make_orders"])
+    connection.execute(plain.STATEMENTS["make_orders"])
     connection.commit()
 
     def work() -> None:
         for number in range(jobs):
-            connection.execute(_STATEMENTS["order"], (number,))
+            connection.execute(plain.STATEMENTS["order"], (number,))
             noop.using(connection=connection).enqueue(number)
             connection.commit()
 
@@ -202,13 +189,13 @@ def _within(database: Database, jobs: int) -> Callable[[], None]:
 
 def _plain_within(database: Database, jobs: int) -> Callable[[], None]:
     connection = database.connect(autocommit=False)
-    connection.execute(_STATEMENTS["make_orders"])
+    connection.execute(plain.STATEMENTS["make_orders"])
     connection.commit()
 
     def work() -> None:
         for number in range(jobs):
-            connection.execute(_STATEMENTS["order"], (number,))
-            connection.execute(_STATEMENTS["insert"], (f"[{number}]",))
+            connection.execute(plain.STATEMENTS["order"], (number,))
+            plain.insert(connection, number)
             connection.commit()
 
     return work

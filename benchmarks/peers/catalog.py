@@ -18,7 +18,8 @@ class Peer:
     """One queue: what it needs, how it is driven, and which settings it gets.
 
     `waiting` counts its jobs that have not ended; without it (a broker) the last start counts.
-    `forks` says that one program starts all of its worker processes.
+    `forks` says that one program starts all of its worker processes. One that does not `run`
+    jobs is no queue: it shows what storing them costs, and is never the best of a column.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Peer:
     settings: str
     waiting: str = ""
     forks: bool = False
+    runs: bool = True
     bulk: bool = True
     redis: bool = False
     coroutines: bool = False
@@ -41,7 +43,7 @@ OURS = Peer(
     "jobsd",
     "for_jobsd.py",
     "ours",
-    (),
+    ("jobsd",),
     "as shipped",
     "SELECT (SELECT count(*) FROM jobsd.all_ready_executions)"
     " + (SELECT count(*) FROM jobsd.claims)",
@@ -50,8 +52,18 @@ OURS = Peer(
     sizes=(60_000, 60_000, 100_000),
 )
 
+DRIVER = Peer(
+    "the driver alone",
+    "for_the_driver.py",
+    "ours",
+    ("psycopg",),
+    "INSERT, and COPY in bulk, into the two tables of jobsd",
+    runs=False,
+)
+
 PEERS = (
     OURS,
+    DRIVER,
     Peer(
         "graphile-worker",
         "for_graphile_worker.mjs",

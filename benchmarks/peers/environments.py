@@ -43,7 +43,7 @@ def environment(peer: Peer) -> Environment:
         raise MissingError("needs redis-server")
     adapter = str(ADAPTERS / peer.adapter)
     if peer.runtime == "ours":
-        return Environment((sys.executable, adapter), _version_here("jobsd"), {})
+        return Environment((sys.executable, adapter), _version_here(peer.packages[0]), {})
     if peer.runtime == "node":
         return _node(peer, adapter)
     if peer.runtime == "ruby":

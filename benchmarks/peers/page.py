@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from benchmarks.report import machine
 
+from .catalog import DRIVER, OURS
+
 if TYPE_CHECKING:
     from .rounds import Found
 
@@ -47,11 +49,27 @@ def markdown(
         word="round" if rounds == 1 else "rounds",
         scale=f"{scale:g}",
         table="\n".join(_table(found)),
+        bulk=_bulk(found),
         settings="\n".join(
             f"| {row.peer} | {row.version or '-'} | {_settings(row)} |" for row in found
         ),
         machine=", ".join(f"{key} {value}" for key, value in machine().items()),
         server=", ".join(f"`{key}` {value}" for key, value in settings.items()),
+    )
+
+
+def _bulk(found: list[Found]) -> str:
+    """Return how a bulk enqueue of ours compares, in a sentence; "" where one is missing."""
+    rates = {row.peer: row.medians().get("bulk_per_s") for row in found}
+    ours, alone = rates.pop(OURS.name, None), rates.pop(DRIVER.name, None)
+    others = {peer: rate for peer, rate in rates.items() if rate}
+    if not (ours and alone and others):
+        return ""
+    best = max(others, key=lambda peer: others[peer])
+    return (
+        f" In bulk jobsd reaches {ours / alone:.2f} of it and {ours / others[best]:.2f} of"
+        f" {best}, the fastest other queue, of which the driver alone reaches"
+        f" {alone / others[best]:.2f}."
     )
 
 
@@ -82,7 +100,7 @@ def _table(found: list[Found]) -> list[str]:
 
 
 def _best(name: str, found: list[Found]) -> float | None:
-    values = [row.medians()[name] for row in found if name in row.medians()]
+    values = [row.medians()[name] for row in found if row.runs and name in row.medians()]
     if not values:
         return None
     return min(values) if name in _LOW_IS_GOOD else max(values)

@@ -25,6 +25,7 @@ class Found:
     peer: str
     version: str
     settings: str
+    runs: bool = True
     problem: str = ""
     figures: dict[str, list[float]] = field(default_factory=dict[str, list[float]])
 
@@ -49,7 +50,7 @@ def run(
     ready: list[tuple[Peer, Environment, Found]] = []
     for peer in peers:
         step(f"{peer.name}: its environment")
-        row = Found(peer.name, "", peer.settings)
+        row = Found(peer.name, "", peer.settings, peer.runs)
         found.append(row)
         try:
             made = environment(peer)
@@ -78,6 +79,10 @@ def _round(peer: Peer, made: Environment, row: Found, server: Server, scale: flo
 def _figures(
     peer: Peer, made: Environment, server: Server, scale: float
 ) -> Iterable[tuple[str, float]]:
+    if not peer.runs:
+        with harness.running(peer, made, server) as one:
+            yield from harness.enqueue(one, scale).items()
+        return
     for (processes, threads), jobs in zip(harness.LAYOUTS, peer.sizes, strict=True):
         if scale < harness.SMALL and (processes, threads) != (1, 3):
             continue

@@ -43,12 +43,14 @@ def test_ours_is_measured_and_who_is_missing_gets_a_row(
     (tmp_path / "stat").symlink_to(str(shutil.which("stat")))
     size = ("--pairs", "1", "--scale", "0.005", "--database-url", durable_url, "--json")
 
-    done = _measure(*size, "--case", "jobsd", "--case", "solid", PATH=str(tmp_path))
+    cases = ("--case", "jobsd", "--case", "driver", "--case", "solid")
+    done = _measure(*size, *cases, PATH=str(tmp_path))
 
     assert done.returncode == 0, done.stderr
-    ours, theirs = json.loads(done.stdout)["rows"]
+    ours, driver, theirs = json.loads(done.stdout)["rows"]
     assert (ours["peer"], ours["problem"]) == ("jobsd", "")
     assert set(ours["medians"]) >= MEASURED
+    assert set(driver["medians"]) == {"enqueue_per_s", "bulk_per_s"}
     assert (theirs["peer"], theirs["problem"]) == ("Solid Queue", "needs Ruby")
     assert theirs["medians"] == {}
 
@@ -57,7 +59,7 @@ def test_a_queue_that_nobody_knows_is_refused_with_those_that_there_are() -> Non
     done = _measure("--case", "nobody")
 
     assert done.returncode != 0
-    assert "there are jobsd, graphile-worker" in done.stderr
+    assert "there are jobsd, the driver alone, graphile-worker" in done.stderr
 
 
 _ASKED = """
@@ -65,10 +67,14 @@ import json
 from benchmarks.peers import harness, page
 from benchmarks.peers.rounds import Found
 
-def found(peer, **figures):
-    return Found(peer, "1", "", figures={name: [value] for name, value in figures.items()})
+def found(peer, runs=True, **figures):
+    return Found(peer, "1", "", runs, figures={key: [value] for key, value in figures.items()})
 
-rows = [found("a", bulk_per_s=20.0, p50_ms=3.0), found("b", bulk_per_s=10.0, p50_ms=1.0)]
+rows = [
+    found("jobsd", bulk_per_s=20.0, p50_ms=3.0),
+    found("the driver alone", runs=False, bulk_per_s=25.0),
+    found("b", bulk_per_s=10.0, p50_ms=1.0),
+]
 urls = ["host=/run/x user=me dbname=d", "host=h port=1 user=me password=a@b dbname=d"]
 page_text = page.markdown(rows, {"fsync": "on"}, 1)
 said = [
@@ -90,6 +96,11 @@ def test_the_page_marks_the_best_names_errors_and_every_driver_reads_the_urls() 
     written, reasons, by_socket, by_host = json.loads(done.stdout)
     assert "| **20.0** | 3.00 |" in written
     assert "| 10.0 | **1.00** |" in written
+    assert "| 25.0 |" in written
+    assert (
+        "reaches 0.80 of it and 2.00 of b, the fastest other queue, of which the driver alone"
+        " reaches 2.50."
+    ) in written
     assert reasons == [
         "ValueError: no",
         "a.rb:5:in `exec': ERROR:  null (NotNull)",
