@@ -119,8 +119,9 @@ _HOT: dict[str, tuple[Statement, dict[str, Any]]] = {
     "limited of a kind": (series.CLAIM_KIND, {**_SOME, **_SERIES}),
     "survey of queues": (
         ready.STATEMENTS["survey"],
-        {"prefixes": ["q"], "limit": ready.NAMES_MAX, "many": ready.PAUSED_MANY},
+        {"prefixes": ["q"], "limit": ready.NAMES_MAX},
     ),
+    "many paused jobs": (ready.STATEMENTS["paused_many"], {"many": ready.PAUSED_MANY}),
     "enqueue": (
         enqueue.STATEMENTS["at_once"],
         {

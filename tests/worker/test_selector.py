@@ -132,6 +132,18 @@ def test_a_new_queue_is_found_by_a_worker_that_is_never_idle(make_worker: MakeWo
     driven.until(lambda: feed() and "new" in _ran, within_s=60)
 
 
+def test_slow_claims_list_no_queues_while_none_is_paused(
+    make_worker: MakeWorker, surveys: list[ready.Survey], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(selectors, "SLOW_S", 0)
+    enqueue_many(note_choice.with_args(i) for i in range(50))
+    driven = make_worker()
+
+    driven.until(lambda: len(_ran) == 50)
+
+    assert surveys == []
+
+
 @pytest.fixture
 def crowd(session: Session, monkeypatch: pytest.MonkeyPatch) -> int:
     """Ready jobs of a paused queue, which each claim from all would pass over."""

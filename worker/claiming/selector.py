@@ -141,10 +141,15 @@ class QueueSelector:
     def _survey(self) -> None:
         began = monotonic()
         self._survey_due = False
+        everything = self.selection.everything
+        if everything and not ready.paused_many(self._session):
+            # The names are not needed, and to find them walks over what was claimed of each.
+            self._each, self._surveyed_at = False, monotonic()
+            return
         found = ready.survey(self._session, self.selection.prefixes)
         self._surveyed_at = monotonic()
         self._survey_s = max(SURVEY_S, SURVEY_SHARE * (self._surveyed_at - began))
         self._complete = found.complete
         # Of all queues the most urgent job is wanted: it may be in one that is not named.
-        self._each = self.selection.everything and found.paused_many and found.complete
+        self._each = everything and found.complete
         self._names = self.selection.resolve(found.names)

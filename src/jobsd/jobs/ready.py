@@ -42,10 +42,9 @@ PAUSED_MANY = 2000
 
 
 class Survey(NamedTuple):
-    """The queues that have ready jobs to claim, and whether paused ones hold many of these."""
+    """The queues that have ready jobs to claim."""
 
     names: list[str]
-    paused_many: bool
 
     @property
     def complete(self) -> bool:
@@ -55,5 +54,10 @@ class Survey(NamedTuple):
 
 def survey(session: Session, prefixes: Sequence[str] = ("",)) -> Survey:
     """Look which queues that begin so have ready jobs and are not paused."""
-    facts = {"prefixes": [*prefixes], "limit": NAMES_MAX, "many": PAUSED_MANY}
-    return Survey(*session.fetch(STATEMENTS["survey"], facts)[0])
+    facts = {"prefixes": [*prefixes], "limit": NAMES_MAX}
+    return Survey([name for (name,) in session.fetch(STATEMENTS["survey"], facts)])
+
+
+def paused_many(session: Session) -> bool:
+    """Look whether paused queues hold many ready jobs; where none is paused, no job is read."""
+    return bool(session.fetch(STATEMENTS["paused_many"], {"many": PAUSED_MANY})[0][0])

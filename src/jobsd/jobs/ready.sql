@@ -306,9 +306,8 @@ UNION ALL
 );
 
 -- survey: list the queues of some prefixes that have ready jobs, limited ones among them, and are
--- not paused, by skipping from one to the next, and say whether the paused ones hold many. The
--- limit comes last: queues of others, and paused ones, may be any number. The limit within keeps
--- the planner from walking all ready jobs to find those of paused queues.
+-- not paused, by skipping from one to the next. The limit comes last: queues of others, and paused
+-- ones, may be any number.
 WITH RECURSIVE known AS (
     (SELECT queue_name FROM jobsd.ready_executions ORDER BY queue_name LIMIT 1)
     UNION ALL
@@ -340,32 +339,30 @@ WITH RECURSIVE known AS (
     FROM limited
     WHERE limited.queue_name IS NOT NULL
 )
-SELECT
-    ARRAY(
-        SELECT queue_name
-        FROM (SELECT queue_name FROM known UNION SELECT queue_name FROM limited) AS known
-        WHERE
-            EXISTS (
-                SELECT FROM unnest(%(prefixes)s::text[]) AS wanted (prefix)
-                WHERE starts_with(known.queue_name, wanted.prefix)
-            )
-            AND NOT EXISTS (
-                SELECT FROM jobsd.pauses AS pause
-                WHERE pause.queue_name = known.queue_name
-            )
-        ORDER BY queue_name
-        LIMIT %(limit)s
-    ),
-    (
-        SELECT count(*) = %(many)s
-        FROM (
-            SELECT
-            FROM jobsd.pauses AS pause
-            CROSS JOIN LATERAL (
-                SELECT FROM jobsd.ready_executions AS ready
-                WHERE ready.queue_name = pause.queue_name
-                LIMIT %(many)s
-            ) AS ready
-            LIMIT %(many)s
-        ) AS held
-    );
+SELECT queue_name
+FROM (SELECT queue_name FROM known UNION SELECT queue_name FROM limited) AS known
+WHERE
+    EXISTS (
+        SELECT FROM unnest(%(prefixes)s::text[]) AS wanted (prefix)
+        WHERE starts_with(known.queue_name, wanted.prefix)
+    )
+    AND NOT EXISTS (
+        SELECT FROM jobsd.pauses AS pause
+        WHERE pause.queue_name = known.queue_name
+    )
+ORDER BY queue_name
+LIMIT %(limit)s;
+
+-- paused_many: say whether paused queues hold many ready jobs. The limit within keeps the planner
+-- from walking all ready jobs to find those of paused queues.
+SELECT count(*) = %(many)s
+FROM (
+    SELECT
+    FROM jobsd.pauses AS pause
+    CROSS JOIN LATERAL (
+        SELECT FROM jobsd.ready_executions AS ready
+        WHERE ready.queue_name = pause.queue_name
+        LIMIT %(many)s
+    ) AS ready
+    LIMIT %(many)s
+) AS held;
