@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from . import interrupts
-from .program import drop_output, error, program, require_command
+from .program import Helped, drop_output, error, program, require_command
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -111,7 +111,7 @@ STATUS = (
 )
 
 
-class Commands(click.Group):
+class Commands(Helped, click.Group):
     """The commands by name; without a name, or with an option first, `start` is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:

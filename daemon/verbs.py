@@ -12,7 +12,7 @@ import click
 from jobsd import errors, jobs
 
 from . import interrupts, output
-from .program import program, require_command
+from .program import Helped, program, require_command
 from .project import Project as Project  # noqa: PLC0414 - what each verb works on
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ _TABLE_OPTIONS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
 )
 
 
-class _WithExamples(click.Command):
+class _WithExamples(Helped):
     """A command whose help ends with examples that can be typed."""
 
     examples = ""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import importlib
+import inspect
 import pickle
 import re
 import subprocess
@@ -11,12 +13,15 @@ import sys
 import threading
 from dataclasses import field
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from jobsd.heartbeat.log import HeartbeatLog
-from jobsd.late import dataclass, modules, pattern
+from jobsd.late import dataclass, fields, modules, pattern, patterns_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def _classes(decorator: Any) -> tuple[Any, Any, Any]:
@@ -86,6 +91,58 @@ def test_fields_are_filled_and_shown(classes: tuple[Any, Any, Any]) -> None:
             pass
         case _:
             raise AssertionError("it is not matched by its fields")
+
+
+def test_what_a_class_takes_is_known_before_it_has_an_instance(
+    classes: tuple[Any, Any, Any],
+) -> None:
+    point, open_, _ = classes
+
+    taken = inspect.signature(point).parameters.values()
+
+    assert [(each.name, each.annotation) for each in taken] == [
+        ("x", "int"),
+        ("y", "int"),
+        ("tags", "list[str]"),
+        ("hidden", "str"),
+    ]
+    assert [each.default for each in taken][:2] == [inspect.Parameter.empty, 2]
+    assert {each.kind.name for each in inspect.signature(open_).parameters.values()} == {
+        "KEYWORD_ONLY"
+    }
+    assert [field.name for field in dataclasses.fields(open_)] == [
+        *("first", "second", "made", "several")
+    ]
+
+
+def test_dataclasses_is_asked_for_nothing_before_somebody_asks_for_fields(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delattr(dataclasses, "dataclass")
+
+    point, open_, near = _classes(dataclass)
+
+    assert (point(1), open_(second=2), near(1)) == (point(1), open_(second=2), near(1))
+    assert [each.name for each in fields(near)] == ["x", "y", "tags", "hidden", "z"]
+    with pytest.raises(TypeError):
+        dataclasses.fields(point)
+
+
+@pytest.mark.parametrize("decorator", [dataclass, dataclasses.dataclass])
+def test_a_class_without_slots_has_its_defaults_as_attributes(decorator: Any) -> None:
+    @decorator(frozen=True)
+    class Written:
+        first: int
+        second: int = 2
+        third: int = field(default=3, repr=False)
+        fourth: list[int] = field(default_factory=list[int])
+
+    wide: Any = Written
+    assert (wide.second, wide.third, hasattr(wide, "first"), hasattr(wide, "fourth")) == (
+        *(2, 3),
+        *(False, False),
+    )
+    assert vars(wide(1)) == {"first": 1, "second": 2, "third": 3, "fourth": []}
 
 
 def test_a_frozen_one_can_t_be_changed(classes: tuple[Any, Any, Any]) -> None:
@@ -177,6 +234,27 @@ def test_a_pattern_is_compiled_when_it_is_first_asked() -> None:
     assert words.pattern == r"(\w+)=(?P<value>\d+)"
     with pytest.raises(re.error):
         broken.match("")
+
+
+def test_patterns_of_a_package_wait_while_it_is_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "patterned").mkdir()
+    module = "import re\nfound = re.compile('(x', flags=re.I)\n"
+    (tmp_path / "patterned/__init__.py").write_text("from . import inner\n")
+    (tmp_path / "patterned/inner.py").write_text(module)
+    (tmp_path / "at_once.py").write_text(module)
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+
+    with patterns_of("patterned"):
+        patterned = importlib.import_module("patterned")
+        with pytest.raises(re.error):
+            importlib.import_module("at_once")
+
+    with pytest.raises(re.error):
+        patterned.inner.found.match("x")
+    with pytest.raises(re.error):
+        re.compile("(")
 
 
 def test_no_docstring_is_made_of_the_signature_which_takes_a_millisecond() -> None:

@@ -4,25 +4,26 @@ A command should have ended within 100 ms, and what it loads has eighty dataclas
 hundred patterns, most of which it never uses.
 
 The decorator of `dataclasses` writes six methods of a class as text and compiles them, which
-takes half a millisecond. Here only `__init__` is compiled, for the first instance; the other
-methods are the same few functions for all classes. A type checker sees the original, and it is
-used like that one. What programs of users make themselves (`Limit`, `Retry`) is left to the
-original: its `__init__` shows them from the start what it takes.
+takes half a millisecond or more. Here a class takes 24 µs: only `__init__` is compiled, when
+it is first asked for, and so are the fields found out; the other methods are the same few
+functions for all classes. A type checker sees the original, and it is used like that one.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Iterator, Sequence
+import sys
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from importlib import import_module
 from operator import attrgetter
 from reprlib import recursive_repr
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, TypeGuard
 
-__all__ = ["dataclass", "modules", "pattern"]
+__all__ = ["dataclass", "fields", "modules", "pattern", "patterns_of"]
 
 
 def modules(package: str, names: Sequence[str]) -> Callable[[str], ModuleType]:
@@ -43,13 +44,53 @@ def modules(package: str, names: Sequence[str]) -> Callable[[str], ModuleType]:
 class _Pattern:
     """A pattern of `re` that is compiled when one of its methods is first asked for."""
 
-    def __init__(self, *given: Any) -> None:  # noqa: ANN401 - what `re.compile` takes
-        self._given = given
+    def __init__(self, *given: Any, **named: Any) -> None:  # noqa: ANN401 - as `re.compile`
+        self._given, self._named = given, named
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - a method of it
-        found = getattr(re.compile(*self._given), name)
+        found = getattr(re.compile(*self._given, **self._named), name)
         setattr(self, name, found)
         return found
+
+
+@contextmanager
+def patterns_of(package: str) -> Generator[None]:
+    """Let the patterns of a package that is loaded meanwhile be compiled when first asked.
+
+    What other packages compile, in this thread or in another, is compiled as ever.
+    """
+    compile_at_once = re.compile
+
+    def compile_late(*given: Any, **named: Any) -> Any:  # noqa: ANN401 - as `re.compile`
+        who = sys._getframe(1).f_globals.get("__name__", "")  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+        late = who.startswith(f"{package}.")
+        return (_Pattern if late else compile_at_once)(*given, **named)
+
+    re.compile = compile_late
+    try:
+        yield
+    finally:
+        re.compile = compile_at_once
+
+
+_Field: TypeAlias = "dataclasses.Field[Any]"
+
+
+class _Late:
+    """An attribute of a class: made of the class when it is first asked for."""
+
+    __slots__ = ("_made", "_make", "_name")
+
+    def __init__(self, make: Callable[[Any], Any]) -> None:
+        self._make = make
+
+    def __set_name__(self, made: type, name: str) -> None:
+        self._made, self._name = made, name
+
+    def __get__(self, instance: object, cls: type) -> Any:  # noqa: ANN401 - any attribute
+        found = self._make(self._made)
+        setattr(self._made, self._name, found)
+        return found.__get__(instance, cls) if hasattr(found, "__get__") else found
 
 
 def _dataclass(
@@ -58,50 +99,101 @@ def _dataclass(
     *,
     frozen: bool = False,
     eq: bool = True,
-    **options: Any,  # noqa: ANN401 - those of `dataclasses`
+    **options: bool,
 ) -> Any:  # noqa: ANN401
-    """Do what `dataclasses.dataclass` does, and write nothing before the first instance."""
+    """Do what `dataclasses.dataclass` does, and look at no field before it is asked for."""
     if cls is None:
         return partial(_dataclass, frozen=frozen, eq=eq, **options)
-    # Else one is made of the signature, which takes a millisecond.
-    cls.__doc__ = cls.__doc__ or cls.__name__
-    made: Any = dataclasses.dataclass(cls, init=False, repr=False, eq=False, **options)
-    methods = {"__init__": _first_init(made, frozen=frozen), "__repr__": _repr}
+    written: dict[str, Any] = {**vars(cls), "__doc__": cls.__doc__ or cls.__name__}
+    for name in ("__dict__", "__weakref__"):
+        written.pop(name, None)
+    defaults = {name: written.pop(name) for name in cls.__annotations__ if name in written}
+    kw_only = options.get("kw_only", False)
+    original = partial(_original, defaults, kw_only=kw_only)
+    body: dict[str, Any] = {
+        "__late_fields__": _Late(partial(_fields, defaults, kw_only=kw_only)),
+        "__dataclass_fields__": _Late(lambda made: original(made).__dataclass_fields__),
+        "__dataclass_params__": _Late(lambda made: original(made).__dataclass_params__),
+        "__match_args__": _Late(_match_args),
+        "__init__": _Late(partial(_init, frozen=frozen)),
+        "__repr__": _repr,
+    }
     if eq:
-        methods |= _comparison(made, hashes=frozen)
+        body |= {"__eq__": _Late(_equal), "__hash__": _Late(_hash) if frozen else None}
     if frozen:
-        methods |= {"__setattr__": _refuse, "__delattr__": _refuse}
-        if options.get("slots"):
-            methods["__setstate__"] = _restore
-    for name, method in methods.items():
-        if name not in vars(cls):
-            setattr(made, name, method)
-    return made
+        body |= {"__setattr__": _refuse, "__delattr__": _refuse, "__setstate__": _restore}
+    if options.get("slots"):
+        body["__slots__"] = _slots(cls, weakref=options.get("weakref_slot", False))
+    else:
+        body |= _attributes(defaults)
+    body |= written
+    return type(cls)(cls.__name__, cls.__bases__, body)
 
 
-def _first_init(made: Any, *, frozen: bool) -> Callable[..., None]:  # noqa: ANN401 - a class
-    """Return an `__init__` that puts the right one into its place, and calls that."""
+def _slots(cls: type, *, weakref: bool) -> tuple[str, ...]:
+    taken = {name for base in cls.__mro__[1:-1] for name in vars(base).get("__slots__", ())}
+    names = [name for name in cls.__annotations__ if name not in taken]
+    return (*names, "__weakref__") if weakref else tuple(names)
 
-    def __init__(self: object, *values: object, **named: object) -> None:  # noqa: N807
-        made.__init__ = _init(made, frozen=frozen)
-        made.__init__(self, *values, **named)
 
-    return __init__
+def _is_field(value: object) -> TypeGuard[_Field]:
+    return isinstance(value, dataclasses.Field)
+
+
+def _attributes(defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the defaults as they stand in a class without slots."""
+    values = {n: d.default if _is_field(d) else d for n, d in defaults.items()}
+    return {name: each for name, each in values.items() if each is not dataclasses.MISSING}
+
+
+def _fields(defaults: Mapping[str, Any], made: Any, *, kw_only: bool) -> dict[str, _Field]:  # noqa: ANN401
+    """Return the fields by their names, those of the bases first."""
+    found: dict[str, _Field] = {}
+    for base in made.__bases__:
+        found |= getattr(base, "__late_fields__", {})
+    for name, annotation in made.__annotations__.items():
+        given = defaults.get(name, dataclasses.MISSING)
+        found[name] = field = given if _is_field(given) else dataclasses.field(default=given)
+        field.name, field.type = name, annotation
+        if field.kw_only is dataclasses.MISSING:
+            field.kw_only = kw_only
+    return found
+
+
+def _fields_of(found: Any) -> tuple[_Field, ...]:  # noqa: ANN401 - a class or an instance
+    """Do what `dataclasses.fields` does, for the classes that are made here."""
+    return tuple(found.__late_fields__.values())
+
+
+def _original(defaults: Mapping[str, Any], made: Any, *, kw_only: bool) -> Any:  # noqa: ANN401
+    """Return what `dataclasses` makes of the fields: in `made` slots have replaced defaults."""
+    bases = tuple(base for base in made.__bases__ if hasattr(base, "__late_fields__"))
+    facts = {"__module__": made.__module__, "__annotations__": made.__annotations__}
+    # Without a docstring one would be made of the signature, which takes a millisecond.
+    copy: Any = type(made.__name__, bases, {**facts, "__doc__": made.__doc__, **defaults})
+    return dataclasses.dataclass(copy, init=False, repr=False, eq=False, kw_only=kw_only)
+
+
+def _match_args(made: Any) -> tuple[str, ...]:  # noqa: ANN401
+    fields: dict[str, _Field] = made.__late_fields__
+    return tuple(name for name, each in fields.items() if each.init and not each.kw_only)
 
 
 def _init(made: Any, *, frozen: bool) -> Callable[..., None]:  # noqa: ANN401
     """Compile the `__init__` that `dataclasses` would have made."""
-    fields = dataclasses.fields(made)
+    fields: dict[str, _Field] = made.__late_fields__
     words = list(_parameters(fields, named_only=False))
     named = list(_parameters(fields, named_only=True))
     lines = [f"def __init__({', '.join(['self', *words, *(['*', *named] if named else [])])}):"]
-    lines += [_assignment(field, frozen=frozen) for field in fields if _is_set(field)]
+    lines += [_assignment(field, frozen=frozen) for field in fields.values() if _is_set(field)]
     lines.append("self.__post_init__()" if hasattr(made, "__post_init__") else "pass")
     scope: dict[str, Any] = {"_set": object.__setattr__, "_made": _MADE}
-    scope |= {f"_of_{field.name}": _default(field) for field in fields}
+    scope |= {f"_of_{name}": _default(field) for name, field in fields.items()}
     exec("\n ".join(lines), scope)  # noqa: S102 - made of names that are in our classes
     init: Callable[..., None] = scope["__init__"]
     init.__qualname__ = f"{made.__qualname__}.__init__"
+    init.__annotations__ = {name: each.type for name, each in fields.items() if each.init}
+    init.__annotations__["return"] = None
     return init
 
 
@@ -109,10 +201,8 @@ _MADE = object()
 """Stands for what a `default_factory` makes."""
 
 
-def _parameters(
-    fields: tuple[dataclasses.Field[Any], ...], *, named_only: bool
-) -> Iterator[str]:
-    for field in fields:
+def _parameters(fields: Mapping[str, _Field], *, named_only: bool) -> Iterator[str]:
+    for field in fields.values():
         if field.init and field.kw_only is named_only:
             if field.default is not dataclasses.MISSING:
                 yield f"{field.name}=_of_{field.name}"
@@ -122,18 +212,18 @@ def _parameters(
                 yield field.name
 
 
-def _is_set(field: dataclasses.Field[Any]) -> bool:
+def _is_set(field: _Field) -> bool:
     return field.init or _default(field) is not dataclasses.MISSING
 
 
-def _default(field: dataclasses.Field[Any]) -> Any:  # noqa: ANN401
+def _default(field: _Field) -> Any:  # noqa: ANN401
     """Return the default of a field, or what makes it."""
     if field.default is not dataclasses.MISSING:
         return field.default
     return field.default_factory
 
 
-def _assignment(field: dataclasses.Field[Any], *, frozen: bool) -> str:
+def _assignment(field: _Field, *, frozen: bool) -> str:
     name = field.name
     value = name if field.init else f"_of_{name}"
     if field.default_factory is not dataclasses.MISSING:
@@ -141,20 +231,30 @@ def _assignment(field: dataclasses.Field[Any], *, frozen: bool) -> str:
     return f"_set(self, {name!r}, {value})" if frozen else f"self.{name} = {value}"
 
 
-def _comparison(made: type, *, hashes: bool) -> dict[str, Any]:
-    """Return the methods by which instances are equal when their fields are."""
-    names = [field.name for field in dataclasses.fields(made) if field.compare]
-    values: Callable[[object], Any] = attrgetter(*names) if names else _nothing
+def _equal(made: Any) -> Callable[[object, object], bool]:  # noqa: ANN401
+    values = _compared(made)
 
     def __eq__(self: object, other: object) -> bool:  # noqa: N807
         if other.__class__ is not self.__class__:
             return NotImplemented
         return bool(values(self) == values(other))
 
+    return __eq__
+
+
+def _hash(made: Any) -> Callable[[object], int]:  # noqa: ANN401
+    values = _compared(made)
+
     def __hash__(self: object) -> int:  # noqa: N807
         return hash(values(self))
 
-    return {"__eq__": __eq__, "__hash__": __hash__ if hashes else None}
+    return __hash__
+
+
+def _compared(made: Any) -> Callable[[object], Any]:  # noqa: ANN401
+    """Return what gives the values of an instance by which it is equal to another."""
+    names = [name for name, field in made.__late_fields__.items() if field.compare]
+    return attrgetter(*names) if names else _nothing
 
 
 def _nothing(_: object) -> tuple[()]:
@@ -163,7 +263,7 @@ def _nothing(_: object) -> tuple[()]:
 
 @recursive_repr()
 def _repr(self: Any) -> str:  # noqa: ANN401
-    shown = [field.name for field in dataclasses.fields(self) if field.repr]
+    shown = [name for name, field in self.__late_fields__.items() if field.repr]
     values = ", ".join(f"{name}={getattr(self, name)!r}" for name in shown)
     return f"{self.__class__.__qualname__}({values})"
 
@@ -173,10 +273,10 @@ def _refuse(self: object, name: str, *_value: object) -> NoReturn:
 
 
 if TYPE_CHECKING:
-    from dataclasses import dataclass
+    from dataclasses import dataclass, fields
     from re import compile as pattern
 else:
-    dataclass, pattern = _dataclass, _Pattern
+    dataclass, fields, pattern = _dataclass, _fields_of, _Pattern
 
 
 def _restore(self: object, state: tuple[None, dict[str, object]]) -> None:

@@ -26,7 +26,10 @@ if TYPE_CHECKING:
 DRIVERS = ("psycopg", "asyncio", "structlog", "prometheus_client", "rich", "jobsd.worker")
 OTHERS = ("yaml", "croniter", "importlib.metadata", "email", "subprocess", "zoneinfo")
 # What is needed to report an error, to wrap a line, or for some argument or time zone.
-SELDOM = ("traceback", "textwrap", "logging", "zoneinfo", "difflib", "pkgutil")
+SELDOM = (
+    *("traceback", "textwrap", "logging", "zoneinfo", "difflib", "pkgutil"),
+    *("ctypes", "locale"),
+)
 RECORD = """
 import contextlib, io, json, sys
 from jobsd.daemon import cli
@@ -109,6 +112,24 @@ def test_a_configuration_is_read_without_what_is_seldom_needed(project: Project)
     commands = [["config", "show"], ["check"], ["generate", "procfile"]]
 
     assert _loaded(commands, SELDOM, project) == {}
+
+
+def test_a_configuration_is_read_without_the_patterns_of_yaml(project: Project) -> None:
+    project.write("config/queue.yml", "workers: [{threads: 2, polling_interval: 0.5}]\n")
+    code = (
+        "import re; from jobsd.daemon import cli; status = cli.run(['config', 'show']);"
+        " import yaml; print(status, isinstance(yaml.reader.Reader.NON_PRINTABLE, re.Pattern))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code],
+        cwd=project.root,
+        env=project.environ,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert done.stdout.splitlines()[-1] == "0 False"
 
 
 def test_a_configuration_is_read_without_what_judges_and_logs_jobs(project: Project) -> None:

@@ -15,15 +15,18 @@ from __future__ import annotations
 import collections.abc as c
 from typing import Any, cast
 
-import yaml
-from yaml.composer import Composer
-
+from jobsd import late
 from jobsd.text import is_storable
 
-from . import secrecy, syntax
+from . import secrecy
 from .faults import Faults, quoted, shortened
 from .source import Mapping, Node, Pair, Scalar, Sequence, Source, SourceSpan
 from .substitution import FORMS, Masked, Substitution
+
+# They take 5 ms, and the quick parser needs none of them.
+with late.patterns_of("yaml"):
+    import yaml
+    from yaml.composer import Composer
 
 DEPTH_MAX = 32
 VALUES_MAX = 250_000
@@ -55,6 +58,8 @@ def compose(source: Source, environ: c.Mapping[str, str], faults: Faults) -> Nod
     except _Malformed as malformed:
         faults.add(malformed.span, malformed.message)
     except yaml.YAMLError as error:
+        from . import syntax  # noqa: PLC0415 - few files are broken
+
         for start, end, message, hint in syntax.in_words(error, source, masked):
             faults.add(SourceSpan(source, start, end), message, hint)
     else:

@@ -10,7 +10,7 @@ end (`_s`), since a duration is written with a unit of its own or with none.
 """
 
 from collections.abc import Iterator
-from dataclasses import field, fields
+from dataclasses import field
 from typing import Any, Generic, TypeVar, cast
 
 from jobsd import late
@@ -80,7 +80,7 @@ def setting(  # noqa: PLR0913 - what there is to know of a setting
 
 def settings_of(options: type) -> Iterator[tuple[str, str, Setting[object]]]:
     """Yield the rows of one class: field, key, setting."""
-    for each in fields(options):
+    for each in late.fields(options):
         row = cast("Setting[object] | None", each.metadata.get("setting"))
         if row is not None:
             yield each.name, row.key or each.name.removesuffix("_s"), row

@@ -6,7 +6,7 @@ None of it needs a driver.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -151,7 +151,7 @@ def _wait_until(moment: datetime | None) -> datetime | None:
     return moment
 
 
-@dataclass(slots=True)
+@late.dataclass(slots=True)
 class EnqueuedJob:
     """A job that was enqueued: its id, and where it is.
 

@@ -8,10 +8,11 @@ is a slot, and goes with its last job. `4_limits.sql` of the migration has the i
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from jobsd import late
 from jobsd.clock import parse_duration
 from jobsd.database.statements import Statements
 from jobsd.errors import Error, LimitError
@@ -53,7 +54,7 @@ class Limited(NamedTuple):
     on_conflict: str
 
 
-@dataclass(frozen=True, slots=True)
+@late.dataclass(frozen=True, slots=True)
 class Limit:
     """At most `to` jobs with the same key run at once.
 

@@ -8,10 +8,11 @@ migration describes how. Workers know nothing of keys.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from jobsd import late
 from jobsd.database.statements import Statements
 from jobsd.errors import Error, UniqueError
 
@@ -46,7 +47,7 @@ NOT_UNIQUE = dict.fromkeys(Uniqueness._fields)
 """The parameters of a job that is not unique."""
 
 
-@dataclass(frozen=True, slots=True)
+@late.dataclass(frozen=True, slots=True)
 class Unique:
     """Allows one job with the same key at a time.
 

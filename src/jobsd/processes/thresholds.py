@@ -37,7 +37,7 @@ class Thresholds:
 
 DEFAULTS = Thresholds(heartbeat_interval=10, process_alive_threshold=60, hang_timeout=40)
 """Those of an older program, whose rows have none."""
-NAMES = tuple(asdict(DEFAULTS))
+NAMES = tuple(each.name for each in late.fields(DEFAULTS))
 
 
 def thresholds_in(metadata: Mapping[str, object]) -> Thresholds | None:
