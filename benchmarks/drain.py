@@ -81,12 +81,15 @@ def drain(  # noqa: PLR0913, PLR0917 - what is run, and how wide
     jobs: int,
     processes: int,
     threads: int,
-    coroutines: int = 0,
+    **options: Any,
 ) -> Measured:
-    """Run the waiting jobs with the product's workers; other sessions may be connected."""
+    """Run the waiting jobs with the product's workers; other sessions may be connected.
+
+    `options` are further ones of the workers, as in `WorkerOptions`.
+    """
     with server.connect() as connection:
         others = sessions(connection, database.name)
-    workers = Workers(database.target, processes, threads, coroutines=coroutines)
+    workers = Workers(database.target, processes, threads, **options)
     meter = Meter(server, database.name)
     began = workers.go()
     ended = _await(lambda: workers.finished() >= jobs)

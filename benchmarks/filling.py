@@ -27,12 +27,18 @@ def fill(database: Database, class_name: str, jobs: int, *, state: str = "ready"
                 connection.execute(_STATEMENTS["finish"].render("jobsd"), before)
 
 
-def fill_spread(database: Database, class_name: str, jobs: int, priorities: int) -> None:
-    """Store so many ready jobs, in turn with so many priorities."""
+def fill_spread(
+    database: Database, class_name: str, jobs: int, *, priorities: int = 1, queues: int = 1
+) -> None:
+    """Store so many ready jobs, in turn with so many priorities, and in so many queues."""
+    parameters = {
+        "class_name": class_name,
+        "jobs": jobs,
+        "priorities": priorities,
+        "queues": queues,
+    }
     with database.connect() as connection:
-        connection.execute(
-            _STATEMENTS["spread"].render("jobsd"), (class_name, priorities, jobs)
-        )
+        connection.execute(_STATEMENTS["spread"].render("jobsd"), parameters)
 
 
 def fill_queues(database: Database, class_name: str, jobs: int, queues: int) -> None:

@@ -10,11 +10,13 @@ SELECT id, id, priority, queue_name
 FROM job
 ORDER BY id;
 
--- spread: store jobs that may run, in turn with some priorities.
+-- spread: store jobs that may run, in turn with some priorities, and in some queues.
 WITH job AS (
     INSERT INTO jobsd.jobs (queue_name, class_name, arguments, priority)
-    SELECT 'default', %s, jsonb_build_array(number), number %% %s::bigint
-    FROM generate_series(1, %s::bigint) AS number
+    SELECT
+        'queue-' || number %% %(queues)s, %(class_name)s, jsonb_build_array(number),
+        number %% %(priorities)s
+    FROM generate_series(1, %(jobs)s) AS number
     RETURNING id, queue_name, priority
 )
 INSERT INTO jobsd.ready_executions (job_id, position, priority, queue_name)

@@ -91,7 +91,7 @@ def _drained(
     with server.database() as database:
         fill(database, class_name, jobs)
         database.settle()
-        return drain(server, database, jobs, 1, threads, coroutines)
+        return drain(server, database, jobs, 1, threads, coroutines=coroutines)
 
 
 def _functions(server: Server, jobs: int) -> Measured:

@@ -28,7 +28,7 @@ def cases(server: Server, scale: float) -> Iterator[Case]:
         f"after {_ROUNDS * jobs:,} jobs",
         Contender("held", partial(_consume, server, jobs, held=True)),
         Contender("not held", partial(_consume, server, jobs, held=False)),
-        target="ratio ≥ 0.8",
+        target="ratio ≥ 0.9",
     )
 
 

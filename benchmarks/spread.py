@@ -1,4 +1,4 @@
-"""Whether jobs of many priorities are drained as fast as those of one."""
+"""Whether jobs of many priorities, or in many queues, are drained as fast as those of one."""
 
 from __future__ import annotations
 
@@ -17,22 +17,27 @@ if TYPE_CHECKING:
     from .pairs import Measured
     from .server import Server
 
-_PRIORITIES = 30_000
+_PRIORITIES, _QUEUES = 30_000, 3_000
 
 
 def cases(server: Server, scale: float) -> Iterator[Case]:
-    """Yield a drain of many priorities."""
+    """Yield a drain of many priorities, and of many queues: by `*`, and by a pattern."""
     jobs = max(20, int(2 * DRAINED * scale))
-    yield Case(
-        f"{_PRIORITIES:,} priorities",
-        Contender("many", partial(_drain, server, jobs, _PRIORITIES)),
-        Contender("one", partial(_drain, server, jobs, 1)),
-        target="ratio ≥ 0.7",
-    )
+    for name, spread, taken in (
+        (f"{_PRIORITIES:,} priorities", {"priorities": _PRIORITIES}, "*"),
+        (f"{_QUEUES:,} queues", {"queues": _QUEUES}, "*"),
+        (f"{_QUEUES:,} queues by a pattern", {"queues": _QUEUES}, "queue-*"),
+    ):
+        yield Case(
+            name,
+            Contender("many", partial(_drain, server, jobs, taken, **spread)),
+            Contender("one", partial(_drain, server, jobs, taken)),
+            target="ratio ≥ 0.7",
+        )
 
 
-def _drain(server: Server, jobs: int, priorities: int) -> Measured:
+def _drain(server: Server, jobs: int, taken: str, **spread: int) -> Measured:
     with server.database() as database:
-        fill_spread(database, noop.definition.name, jobs, priorities)
+        fill_spread(database, noop.definition.name, jobs, **spread)
         database.settle()
-        return drain(server, database, jobs, *LAYOUT)
+        return drain(server, database, jobs, *LAYOUT, queues=(taken,))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jobsd.configuration.options import JobsOptions, WorkerOptions
 from jobsd.instruments import logs
@@ -38,16 +38,16 @@ class Workers:
         processes: int,
         threads: int,
         make: Callable[..., Worker] = Worker,
-        coroutines: int = 0,
+        **options: Any,
     ) -> None:
         scoreboard = Scoreboard()
         scoreboard.supervisor_pid = os.getpid()
         self._entries = [_taken(scoreboard) for _ in range(processes)]
         self._counters: list[QueueCounters] = []
-        options = WorkerOptions(threads=threads, coroutines=coroutines)
+        made = WorkerOptions(threads=threads, **{"coroutines": 0, **options})
         self._children = Children(
             processes,
-            lambda number: _worker(scoreboard, self._entries[number], target, options, make),
+            lambda number: _worker(scoreboard, self._entries[number], target, made, make),
         )
 
     def go(self) -> float:
@@ -55,10 +55,10 @@ class Workers:
         return self._children.go()
 
     def finished(self) -> int:
-        """Return how many jobs have succeeded and are recorded as such."""
+        """Return how many jobs have succeeded and are recorded as such; all of one class."""
         if len(self._counters) < len(self._entries):
             self._counters = [
-                counters for entry in self._entries for counters in entry.queues()
+                counters for entry in self._entries for counters in entry.classes()
             ]
         return sum(counters.outcome("finished") for counters in self._counters)
 

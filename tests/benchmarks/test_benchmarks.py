@@ -28,7 +28,7 @@ CASES = {
     "recurring": ("each second",),
     "unknown": ("drain beside", "drain behind", "first start"),
     "processes": ("4 processes",),
-    "spread": ("priorities",),
+    "spread": ("priorities", "by a pattern"),
     "commands": ("version", "status"),
     "web": ("/limits", "/history"),
     "web_drain": ("drain",),
