@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from jobsd.clock import monotonic
+from jobsd.configuration.options import WorkerOptions
 
 from . import prototype, wire
 from .children import Children, cpu_of
@@ -81,15 +82,14 @@ def drain(  # noqa: PLR0913, PLR0917 - what is run, and how wide
     jobs: int,
     processes: int,
     threads: int,
-    **options: Any,
+    coroutines: int = 0,
+    queues: str = "*",
 ) -> Measured:
-    """Run the waiting jobs with the product's workers; other sessions may be connected.
-
-    `options` are further ones of the workers, as in `WorkerOptions`.
-    """
+    """Run the waiting jobs with the product's workers; other sessions may be connected."""
     with server.connect() as connection:
         others = sessions(connection, database.name)
-    workers = Workers(database.target, processes, threads, **options)
+    options = WorkerOptions(threads=threads, coroutines=coroutines, queues=(queues,))
+    workers = Workers(database.target, processes, options)
     meter = Meter(server, database.name)
     began = workers.go()
     ended = _await(lambda: workers.finished() >= jobs)

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from jobsd import configure
 from jobsd.clock import monotonic
+from jobsd.configuration.options import WorkerOptions
 from jobsd.worker.worker import Worker
 
 from .jobs import make_stamps, stamp
@@ -30,7 +31,7 @@ from .workers import Workers
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from jobsd.configuration.options import JobsOptions, WorkerOptions
+    from jobsd.configuration.options import JobsOptions
     from jobsd.database.connection import Target
     from jobsd.jobs.claimed_job import ClaimedJob
     from jobsd.performing.pool import Rank
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 _WARM_UP_S = 1.5
 _GAP_S = 0.02
 _PATIENCE_S = 30.0
-_THREADS = 3
+_OPTIONS = WorkerOptions(threads=3, coroutines=0)
 _NOTES = 3
 
 
@@ -95,7 +96,7 @@ def _parts(server: Server, jobs: int) -> Measured:
         began = make_stamps(Path(folder) / "stamps", jobs)
         with server.database() as database:
             configure(database.url)
-            workers = Workers(database.target, 1, _THREADS, partial(_Noting, notes))
+            workers = Workers(database.target, 1, _OPTIONS, partial(_Noting, notes))
             workers.go()
             try:
                 time.sleep(_WARM_UP_S)

@@ -40,4 +40,4 @@ def _drain(server: Server, jobs: int, taken: str, **spread: int) -> Measured:
     with server.database() as database:
         fill_spread(database, noop.definition.name, jobs, **spread)
         database.settle()
-        return drain(server, database, jobs, *LAYOUT, queues=(taken,))
+        return drain(server, database, jobs, *LAYOUT, queues=taken)

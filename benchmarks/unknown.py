@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from jobsd.clock import monotonic
+from jobsd.configuration.options import WorkerOptions
 
 from .drain import drain
 from .filling import fill, fill_parked
@@ -74,7 +75,9 @@ def _first_behind(server: Server, unknown: int) -> Measured:
         fill(database, _ELSEWHERE, unknown)
         fill(database, noop.definition.name, 1)
         database.settle()
-        workers = Workers(database.target, *LAYOUT)
+        processes, threads = LAYOUT
+        options = WorkerOptions(threads=threads, coroutines=0)
+        workers = Workers(database.target, processes, options)
         began = workers.go()
         end = began + _PATIENCE_S
         while not workers.finished():

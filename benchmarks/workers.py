@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import os
 import signal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from jobsd.configuration.options import JobsOptions, WorkerOptions
+from jobsd.configuration.options import JobsOptions
 from jobsd.instruments import logs
 from jobsd.processes.context import Context
 from jobsd.processes.process import listen_to_signals, run
@@ -22,8 +22,8 @@ from .children import Children
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from jobsd.configuration.options import WorkerOptions
     from jobsd.database.connection import Target
-    from jobsd.processes.counters import QueueCounters
     from jobsd.processes.entry import ScoreboardEntry
 
     from .children import Lap
@@ -36,18 +36,15 @@ class Workers:
         self,
         target: Target,
         processes: int,
-        threads: int,
+        options: WorkerOptions,
         make: Callable[..., Worker] = Worker,
-        **options: Any,
     ) -> None:
         scoreboard = Scoreboard()
         scoreboard.supervisor_pid = os.getpid()
         self._entries = [_taken(scoreboard) for _ in range(processes)]
-        self._counters: list[QueueCounters] = []
-        made = WorkerOptions(threads=threads, **{"coroutines": 0, **options})
         self._children = Children(
             processes,
-            lambda number: _worker(scoreboard, self._entries[number], target, made, make),
+            lambda number: _worker(scoreboard, self._entries[number], target, options, make),
         )
 
     def go(self) -> float:
@@ -55,12 +52,15 @@ class Workers:
         return self._children.go()
 
     def finished(self) -> int:
-        """Return how many jobs have succeeded and are recorded as such; all of one class."""
-        if len(self._counters) < len(self._entries):
-            self._counters = [
-                counters for entry in self._entries for counters in entry.classes()
-            ]
-        return sum(counters.outcome("finished") for counters in self._counters)
+        """Return how many jobs have succeeded and are recorded as such.
+
+        There are few classes, and may be thousands of queues.
+        """
+        return sum(
+            counters.outcome("finished")
+            for entry in self._entries
+            for counters in entry.classes()
+        )
 
     def stop(self) -> list[Lap[int]]:
         """Let them drain and end; return their laps, whose values are their exit statuses."""
