@@ -165,11 +165,15 @@ class ClaimCursor:
         """
         if len(queues) == 1 and not (self._last or self._gaps):
             return {"names": [*queues], **_WHOLE}
-        rows = [
-            (queue, *after, *below)
-            for queue in queues
-            for after, below in self._of(queue, gaps=True)
-        ]
+        rows: list[tuple[Any, ...]] = []
+        for queue in queues:
+            # Most of thousands of queues are searched as a whole.
+            if queue in self._last or queue in self._gaps:
+                rows += [
+                    (queue, *after, *below) for after, below in self._of(queue, gaps=True)
+                ]
+            else:
+                rows.append((queue, *_FIRST, *_BEYOND))
         return {"names": [row[0] for row in rows], **_bounds(rows)}
 
     def segments_with(
@@ -224,12 +228,9 @@ class ClaimCursor:
 
 
 def _bounds(rows: Sequence[tuple[Any, ...]]) -> dict[str, str]:
-    return {
-        "after_priorities": array(row[1] for row in rows),
-        "after_positions": array(row[2] for row in rows),
-        "below_priorities": array(row[3] for row in rows),
-        "below_positions": array(row[4] for row in rows),
-    }
+    columns = [*zip(*rows, strict=True)][1:5] or [()] * 4
+    names = "after_priorities", "after_positions", "below_priorities", "below_positions"
+    return dict(zip(names, map(array, columns), strict=True))
 
 
 _WHOLE = _bounds([(None, *_FIRST, *_BEYOND)])
