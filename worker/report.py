@@ -8,7 +8,8 @@ second case the process that recovered it has reported it.
 """
 
 import json
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterable
+from operator import attrgetter
 from typing import Any
 
 from jobsd.database.commits import Commits
@@ -21,7 +22,7 @@ from jobsd.jobs.lost import find
 from jobsd.jobs.policy import Discard
 from jobsd.jobs.reconciliation import Sent, recorded
 from jobsd.performing.perform import Run, stored_error
-from jobsd.processes.counters import FAILURES
+from jobsd.processes.counters import FAILURES, QueueCounters
 from jobsd.processes.entry import ScoreboardEntry
 
 from .ledger import Claims, Ledger
@@ -111,8 +112,7 @@ class Report:
         emit("claims.lost", claims=claims)
 
     def _finished(self, runs: list[Run]) -> None:
-        for (queue, class_name), done in _grouped(runs).items():
-            self._count(queue, class_name, "finished", done)
+        self._count("finished", runs)
         if is_subscribed("debug"):
             for run in runs:
                 emit(
@@ -121,18 +121,22 @@ class Report:
                     duration=round(run.ended - run.started, 6),
                 )
 
-    def _count(self, queue: str, class_name: str, outcome: str, runs: list[Run]) -> None:
-        """Count runs for their queue and their class: sorted once, they cost little more."""
-        counters, of_class = self._entry.queue(queue), self._entry.job_class(class_name)
-        if outcome != "snoozed":
-            counters.count(outcome, len(runs))
-            of_class.count(outcome, len(runs))
-        counters.observe(
-            # If the server's clock was set back, the wait of a job would be negative.
-            waits_s=[max(0.0, started - job.due_at) for job, _, started, _ in runs],
-            runs_s=[ended - started for _, _, started, ended in runs],
-            also=of_class,
-        )
+    def _count(self, outcome: str, runs: list[Run]) -> None:
+        """Count runs for their queues and for their classes.
+
+        Runs of one queue and one class are sorted once, so the class costs little more. Of many
+        queues each is counted alone, and then each class: not each queue's part of a class.
+        """
+        queues = {run.job.queue_name for run in runs}
+        classes = {run.job.class_name for run in runs}
+        if len(queues) == len(classes) == 1:
+            of_class = self._entry.job_class(classes.pop())
+            _count_runs(self._entry.queue(queues.pop()), outcome, runs, also=of_class)
+            return
+        for queue, done in _grouped(runs, attrgetter("job.queue_name")):
+            _count_runs(self._entry.queue(queue), outcome, done)
+        for name, done in _grouped(runs, attrgetter("job.class_name")):
+            _count_runs(self._entry.job_class(name), outcome, done)
 
     def _expired(self, job: ClaimedJob) -> None:
         """Count and emit a job that was too old to begin."""
@@ -157,7 +161,7 @@ class Report:
             self._cancelled(run.job) if cancelled else self._expired(run.job)
             return
         outcome = "discarded" if cancelled else outcome
-        self._count(run.job.queue_name, run.job.class_name, outcome, [run])
+        self._count(outcome, [run])
         if cancelled:
             self._entry.queue(run.job.queue_name).count("cancelled")
         if isinstance(run.outcome.exception, TimeLimitExceeded):
@@ -182,12 +186,27 @@ def _reason(error: BaseException) -> str:
     return message if isinstance(error, Discard) else f"{facts['type']}: {message}"
 
 
-def _grouped(runs: list[Run]) -> dict[tuple[str, str], list[Run]]:
-    """Return runs by the names of their queue and their class."""
-    found: dict[tuple[str, str], list[Run]] = {}
+def _grouped(runs: list[Run], name: Callable[[Run], str]) -> Iterable[tuple[str, list[Run]]]:
+    """Return runs by a name that each has."""
+    found: dict[str, list[Run]] = {}
     for run in runs:
-        found.setdefault((run.job.queue_name, run.job.class_name), []).append(run)
-    return found
+        found.setdefault(name(run), []).append(run)
+    return found.items()
+
+
+def _count_runs(
+    counters: QueueCounters, outcome: str, runs: list[Run], also: QueueCounters | None = None
+) -> None:
+    """Count runs, and how long they have waited and run, in `counters` and in `also`."""
+    if outcome != "snoozed":
+        for each in (counters, also) if also else (counters,):
+            each.count(outcome, len(runs))
+    counters.observe(
+        # If the server's clock was set back, the wait of a job would be negative.
+        waits_s=[max(0.0, started - job.due_at) for job, _, started, _ in runs],
+        runs_s=[ended - started for _, _, started, ended in runs],
+        also=also,
+    )
 
 
 def _facts(job: ClaimedJob) -> dict[str, Any]:

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
+from jobsd.jobs.claimed_job import ClaimedJob
 from jobsd.jobs.client import enqueue_many
+from jobsd.performing.perform import SUCCESS, Run
 from jobsd.processes.counters import OUTCOMES
+from jobsd.processes.entry import ScoreboardEntry
+from jobsd.processes.scoreboard import Scoreboard
+from jobsd.worker.report import Report
 
 from .bodies import gate, note, noted, wait_for_gate
 
@@ -55,3 +62,43 @@ def test_what_was_claimed_too_far_ahead_is_counted_and_is_one_event(
     assert {name for name, _ in emitted} == {"jobs.released"}
     assert sum(facts["size"] for _, facts in emitted) == counted(driven)["released"]
     gate.set()
+
+
+@pytest.fixture
+def entry() -> ScoreboardEntry:
+    made = Scoreboard().free_entry()
+    assert made is not None
+    made.take("worker", "worker-1")
+    return made
+
+
+def _run(queue: str, class_name: str, *, seconds: float) -> Run:
+    job = ClaimedJob(1, 1, class_name, "[]", queue, 0, 1, 0.0, None, 0, 1)
+    return Run(job, SUCCESS, 10.0, 10.0 + seconds)
+
+
+@pytest.mark.parametrize(
+    "pairs",
+    [
+        [("mail", "Welcome")] * 3,
+        [("mail", "Welcome"), ("sms", "Welcome"), ("mail", "Welcome")],
+        [("mail", "Welcome"), ("mail", "Goodbye"), ("mail", "Welcome")],
+        [("mail", "Welcome"), ("sms", "Goodbye"), ("sms", "Welcome")],
+        [],
+    ],
+    ids=["one", "two queues", "two classes", "two of both", "none"],
+)
+def test_jobs_that_end_together_count_for_their_queues_and_classes(
+    entry: ScoreboardEntry, pairs: list[tuple[str, str]]
+) -> None:
+    runs = [_run(*pair, seconds=2.0**number) for number, pair in enumerate(pairs)]
+
+    Report(entry).ended(runs)
+
+    for at, counted in enumerate((list(entry.queues()), list(entry.classes()))):
+        assert {each.name for each in counted} == {pair[at] for pair in pairs}
+        for each in counted:
+            own = [2.0**number for number, pair in enumerate(pairs) if pair[at] == each.name]
+            assert each.outcome("finished") == len(own)
+            assert (sum(each.durations()[0]), sum(each.waits()[0])) == (len(own), len(own))
+            assert each.durations()[1] == pytest.approx(sum(own))

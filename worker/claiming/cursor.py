@@ -169,9 +169,7 @@ class ClaimCursor:
         for queue in queues:
             # Most of thousands of queues are searched as a whole.
             if queue in self._last or queue in self._gaps:
-                rows += [
-                    (queue, *after, *below) for after, below in self._of(queue, gaps=True)
-                ]
+                rows += [(queue, *after, *below) for after, below in self._of(queue, gaps=True)]
             else:
                 rows.append((queue, *_FIRST, *_BEYOND))
         return {"names": [row[0] for row in rows], **_bounds(rows)}
