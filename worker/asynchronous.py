@@ -84,7 +84,7 @@ class Asynchronous:
 
     def rest_s(self, flush_s: float) -> float:
         """Return how long the control thread may rest at most."""
-        if self.pool.flows or self.coroutines.flows:
+        if self.pool.flows or self.coroutines.flows or self._prefetch.is_in_doubt:
             return flush_s
         return BEAT_S if self.coroutines.busy else POLL_MAX_S
 
@@ -193,9 +193,8 @@ class Asynchronous:
         runs = self.coroutines.collect()
         back = self.coroutines.take_returned()
         self._prefetch.observe_durations([run.ended - run.started for run in runs])
-        startable = self._prefetch.startable(self.coroutines.running_for_s())
-        if startable is not None and self.coroutines.waiting > startable:
-            back += self.coroutines.take_back(startable)
+        if (keep := self._prefetch.late(self.coroutines)) is not None:
+            back += self.coroutines.take_back(keep)
         return runs, back
 
     def drain(self, within_s: float | None) -> list[ClaimedJob]:

@@ -199,9 +199,8 @@ class Worker(DatabaseLoop):
         runs, back = self._asynchronous.collect()
         self._ledger.add(self._completions.collect(runs))
         self._ledger.give_back(back)
-        startable = self._claiming.prefetch.startable(self._pool.running_for_s())
-        if startable is not None and self._pool.waiting > startable:
-            self._ledger.give_back(self._pool.take_back(startable))
+        if (keep := self._claiming.prefetch.late(self._pool)) is not None:
+            self._ledger.give_back(self._pool.take_back(keep))
         if self._pool.series:
             keep = self._claiming.prefetch.series_startable
             self._ledger.give_back(self._pool.take_back_behind(PATIENCE_S, keep))
@@ -297,6 +296,8 @@ class Worker(DatabaseLoop):
         if (aim := self._aim()) is not None:
             rest_s = min(rest_s, max(0.0, self._claiming.due_at(aim) - now))
         rest_s = min(rest_s, self._asynchronous.rest_s(FLUSH_S))
+        if self._claiming.prefetch.is_in_doubt:
+            rest_s = min(rest_s, FLUSH_S)
         if self._ledger.has_unrecorded:
             oldest = self._ledger.oldest or now
             rest_s = min(rest_s, max(0.0, oldest + FLUSH_S - now))

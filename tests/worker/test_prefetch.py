@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from jobsd.worker.claiming.polling import BATCH_MAX, BYTES, CLAIMED_MAX, FEW, PrefetchPolicy
+from jobsd.worker.claiming.polling import (
+    BATCH_MAX,
+    BYTES,
+    CLAIMED_MAX,
+    FEW,
+    PATIENCE_S,
+    STEADY_S,
+    PrefetchPolicy,
+)
 
 
 def _policy(mean_s: float, *, threads: int = 4, prefetch: int | None = None) -> PrefetchPolicy:
@@ -63,6 +71,58 @@ def test_one_job_that_takes_longer_does_not_make_all_behind_it_slow() -> None:
     assert policy.startable([0.02] * 4) == pytest.approx(4 * 8000, abs=1)
     assert policy.ahead([0.01] * 4) == CLAIMED_MAX
     assert policy.startable([0.1] * 4) == 0
+
+
+class Busy:
+    """A pool whose threads run a job each, for so long, with so many jobs waiting."""
+
+    size = 4
+    in_hand = 504
+
+    def __init__(self, waiting: int, running_s: list[float]) -> None:
+        self.waiting, self._running_s = waiting, running_s
+
+    def running_for_s(self) -> list[float]:
+        return self._running_s
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """A clock that shows its only value."""
+    now = [1000.0]
+    monkeypatch.setattr("jobsd.worker.claiming.polling.monotonic", lambda: now[0])
+    return now
+
+
+def test_jobs_behind_long_ones_are_given_back_within_the_patience(clock: list[float]) -> None:
+    policy = _policy(1e-5)
+    kept = list[int | None]()
+
+    for tick in range(11):
+        clock[0] = 1000 + tick * PATIENCE_S / 10 + 1e-6
+        kept.append(policy.late(Busy(500, [tick * PATIENCE_S / 10 + 1e-6] * 4)))
+
+    assert kept == [*[None] * 10, 0]
+
+
+@pytest.mark.usefixtures("clock")
+def test_threads_that_wait_for_a_processor_for_a_moment_let_no_job_be_given_back() -> None:
+    policy = _policy(1e-5)
+
+    assert (policy.late(Busy(500, [0.2] * 4)), policy.is_in_doubt) == (None, True)
+    assert (policy.late(Busy(500, [1e-5] * 4)), policy.is_in_doubt) == (None, False)
+
+
+def test_one_long_run_among_short_ones_lets_no_job_be_given_back(clock: list[float]) -> None:
+    policy = _policy(1e-5)
+    policy.observe_durations([0.3])
+
+    seen = [policy.late(Busy(500, [1e-5] * 4))]
+    policy.observe_durations([1e-5] * 20)
+    clock[0] += STEADY_S
+    seen.append(policy.late(Busy(500, [1e-5] * 4)))
+
+    assert seen == [None, None]
 
 
 def test_what_was_posted_for_an_idle_thread_stays_however_long_jobs_are() -> None:
