@@ -27,6 +27,7 @@ from .asynchronous import Asynchronous
 from .cancels import Cancels, end_if_alone
 from .claiming.claiming import Claiming
 from .claiming.known_classes import KnownClasses
+from .claiming.marks import ClaimMarks
 from .claiming.polling import PATIENCE_S, POLL_MAX_S
 from .claiming.selector import QueueSelector
 from .completions import Completions
@@ -86,6 +87,7 @@ class Worker(DatabaseLoop):
         self._claiming = Claiming(
             *(session, options, known_classes, selector, self._ledger),
             *(self._pool, self._report, self._turns, self._asynchronous),
+            ClaimMarks(context.scoreboard, context.entry),
         )
         self._cancels = Cancels(session, self._ledger, self._pool, self._asynchronous)
         self._registered_at = self._reconcile_at = 0.0

@@ -22,6 +22,7 @@ from jobsd.worker.turn import ClaimRequest, TurnResult, Turns
 
 from .known_classes import KnownClasses, Scout
 from .limited import Limited, Until
+from .marks import ClaimMarks
 from .polling import FEW, PrefetchPolicy
 from .selector import QueueSelector
 from .ways import ClaimWay, ClaimWays
@@ -41,6 +42,7 @@ class Claiming:
         report: Report,
         turns: Turns,
         asynchronous: Asynchronous,
+        marks: ClaimMarks,
     ) -> None:
         self._session = session
         self._ledger = ledger
@@ -52,7 +54,7 @@ class Claiming:
         self.selector = selector
         self.idle = IdleRegistration(session, "worker")
         self.prefetch = PrefetchPolicy(options.threads, options.prefetch)
-        self.ways = ClaimWays(options.polling_interval_s)
+        self.ways = ClaimWays(options.polling_interval_s, marks)
         self.scout = Scout(session, self.ways.both.cursor, known_classes)
         self.limited = Limited(
             *(session, selector, known_classes, ledger, self.prefetch),
@@ -126,6 +128,8 @@ class Claiming:
         opened, registered = self.known_classes.open, self.idle.stands
         if aim.kind is None:
             few = aim.limit <= FEW or way.polling.expects_few
+            if not few and not opened:
+                way.cursor.follow(aim.limit)
             return self.selector.search(way.cursor, opened, registered=registered, few=few)
         kind = lanes.of_kind(aim.kind)
         meant: list[Lane] = [lane for lane in opened if lane[1] in kind]
@@ -230,6 +234,10 @@ class Claiming:
 
     def _after_short(self, request: ClaimRequest) -> None:
         way = self.ways[request.kind]
+        if way.cursor.stop_following():
+            # What others were about to claim may not have been there, or still be.
+            way.polling.poll_now()
+            return
         # While claims keep bringing jobs of the other kind, new jobs of this kind are found
         # with them. Jobs of this kind that lie far behind are found by polling.
         flows = request.kind is not None and self.ways.others_flow(request.kind)

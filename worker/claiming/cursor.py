@@ -11,6 +11,13 @@ were released. A *sweep* from the head finds them: at once when a claim came bac
 any case every five seconds, so that no job waits longer because of the cursor. A sweep that is
 costly, because there is much to walk over, is made for at most a tenth of the time.
 
+The workers of one tree pass over what the others claim at the same time (`follow`, `marks`),
+while claims bring all they ask for, of one queue and priority. A worker that has swept does so
+only once it has come to where all were when its sweep began. A claim that has passed over
+anything and comes back short is made again from the worker's own position. A worker may die, or
+take more urgent jobs, after it has said how far it claims: what it leaves then is found when it
+claims again, or by the others' sweeps.
+
 Of very many priorities only those that were claimed last are remembered. What comes before all
 of these, the *head*, is searched with every fifth claim or so, as its cost allows: where 30,000
 priorities are in use, a claim that searches behind the position of each of them takes longer
@@ -27,6 +34,8 @@ from typing import Any, NamedTuple
 from jobsd.clock import monotonic
 from jobsd.jobs.claims import array
 from jobsd.jobs.lanes import Lane
+
+from .marks import ClaimMarks, Flow, Key
 
 IndexPosition = tuple[int, int]
 """A priority and a position."""
@@ -59,7 +68,16 @@ class Gap(NamedTuple):
 class ClaimCursor:
     """The last positions that one worker has claimed; of all queues together under None."""
 
-    def __init__(self) -> None:
+    def __init__(self, marks: ClaimMarks | None = None) -> None:
+        """Begin at the head; `marks` are those of the tree if this cursor is to follow them."""
+        self._marks = marks
+        # Of which all jobs of the last claim were, from where its next one begins if it follows
+        # others, and up to where we have said that we claim.
+        self._flow: Flow | None = None
+        self._start: int | None = None
+        self._said: int | None = None
+        # Before these positions we follow nobody.
+        self._floors: dict[Key, int] = {}
         self._last: dict[str | None, dict[int, int]] = {}
         self._gaps: dict[str | None, dict[int, tuple[int, int]]] = {}
         self._sweep_due = True
@@ -77,13 +95,62 @@ class ClaimCursor:
         wanted = self._sweep_due or now - self._swept_at >= SWEEP_S
         sweep = wanted and now >= self.sweep_at
         self._asks_head, self._asked_at = now >= self._head_at, now
+        if self._said is not None:
+            self._unsay()  # That claim was not made.
+        self._start = None
         if sweep:
+            self._note_floors()
             self._last.clear()
             self._headed.clear()
             self._sweep_due = False
             self._swept_at = now
             self._walked_s = 0.0
         return sweep
+
+    def _note_floors(self) -> None:
+        """Take note of how far we and all others are: up to there the sweep goes on."""
+        self._flow = None
+        if self._marks is None:
+            return
+        self._floors = self._marks.reached()
+        for queue, known in self._last.items():
+            for priority, position in known.items():
+                if key := self._marks.key((queue, priority)):
+                    self._floors[key] = max(position, self._floors.get(key, position))
+
+    def follow(self, limit: int) -> None:
+        """Let a claim of so many jobs begin behind what others claim, and say so to them."""
+        marks, flow = self._marks, self._flow
+        if marks is None or flow is None or self.first_gap or not (key := marks.key(flow)):
+            return
+        last = self._last[flow[0]][flow[1]]
+        if last < self._floors.get(key, last):
+            return
+        reached = max(last, marks.reached().get(key, last))
+        if reached > last:
+            self._start = reached
+        self._said = self._floors[key] = reached + limit
+        marks.set(key, self._said)
+
+    def stop_following(self) -> bool:
+        """Go on from our own position; return whether the last claim began behind another."""
+        followed = self._start is not None
+        self._flow = self._start = None
+        return followed
+
+    def _note_flow(self, lasts: dict[Flow, int]) -> None:
+        """Take note of what all jobs of a claim were, and unsay what we have not claimed."""
+        if self._said is not None:
+            if self._flow is None or lasts.get(self._flow, _LOWEST) < self._said:
+                self._unsay()
+            self._said = None
+        self._flow = next(iter(lasts)) if len(lasts) == 1 else None
+
+    def _unsay(self) -> None:
+        """Tell the others that we claim nothing that they should leave to us."""
+        self._said = None
+        if self._marks is not None:
+            self._marks.clear()
 
     def advance(self, claimed: Iterable[tuple[str | None, int, int]], *, sweep: bool) -> None:
         """Take in the queue, priority and position of each claimed job, in their order."""
@@ -95,6 +162,7 @@ class ClaimCursor:
             known[priority] = max(position, known.pop(priority, position))
         for queue in {queue for queue, _ in lasts}:
             self._forget(queue)
+        self._note_flow(lasts)
         if self._asks_head and self._headed:
             self._head_at = monotonic() + HEAD_SHARE * (monotonic() - self._asked_at)
         if sweep:
@@ -113,6 +181,9 @@ class ClaimCursor:
         self._last.clear()
         self._headed.clear()
         self._gaps.clear()
+        self._floors.clear()
+        self.stop_following()
+        self._unsay()
         self._sweep_due = True
         self._swept_at = self._sweep_allowed_at = self._walked_s = 0.0
 
@@ -206,6 +277,8 @@ class ClaimCursor:
         self, queue: str | None, *, gaps: bool
     ) -> Iterator[tuple[IndexPosition, IndexPosition]]:
         known = self._last.get(queue, {})
+        if self._start is not None and self._flow is not None and queue == self._flow[0]:
+            known = {**known, self._flow[1]: self._start}
         passed = self._gaps.get(queue, {}) if gaps else {}
         after = _FIRST
         if queue in self._headed and not self._asks_head:

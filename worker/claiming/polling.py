@@ -22,8 +22,8 @@ HORIZON_S = 0.02
 PATIENCE_S = 0.1
 """A claimed job that can't start within this time is released."""
 STEADY_S = 0.05
-"""It must have looked so for this long. Where processes outnumber the processors, a thread waits
-for one amid a short job; for that 5 % of what 16 processes claimed on two cores was released."""
+"""It must have looked so for so long. Where processes outnumber the processors, a thread waits
+for one amid a short job: so 16 processes on two cores released 5 % of their jobs."""
 BATCH_MAX = 500
 """Jobs that one statement claims."""
 BYTES = 2**20
@@ -153,7 +153,7 @@ class PrefetchPolicy:
         return max(startable, self._threads - len(running_s))
 
     def late(self, pool: Runner) -> int | None:
-        """Return how many waiting jobs to keep, if others can't start in time; None if all can."""
+        """Return how many waiting jobs to keep if the others can't start in time, else None."""
         running_s, waiting = pool.running_for_s(), pool.waiting
         early = self._startable(running_s, PATIENCE_S - STEADY_S)
         if early is None or waiting <= early:

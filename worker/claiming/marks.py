@@ -1,0 +1,57 @@
+"""What the workers of one tree tell each other of their claims: how far each reaches.
+
+A row that another worker is just claiming is locked, and to find that out takes the server
+longer than to claim it. With 16 workers a claim met five such rows for each that it took. So
+a worker says, before it claims, how far its claim will reach at least, and the others begin
+behind that. It is easily told: positions are unique, so as many jobs of one queue and priority
+as it asks for reach as many positions further, or more.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jobsd.processes.claim_mark import ALL_QUEUES, ClaimMark, read_mark, write_mark
+from jobsd.processes.queue_names import OTHER
+from jobsd.processes.scoreboard import TAKEN, UP
+
+if TYPE_CHECKING:
+    from jobsd.processes.scoreboard import Scoreboard, ScoreboardEntry
+
+Flow = tuple[str | None, int]
+"""A queue (None: all together) and a priority, of which the jobs of a claim are."""
+Key = tuple[int, int]
+"""The same with the number of the queue's name."""
+
+
+class ClaimMarks:
+    """The marks of all workers of a tree; each writes its own."""
+
+    def __init__(self, scoreboard: Scoreboard, entry: ScoreboardEntry) -> None:
+        self._scoreboard, self._entry = scoreboard, entry
+
+    def key(self, flow: Flow) -> Key | None:
+        """Return by what a flow is known in the tree; None if its queue has no number."""
+        queue, priority = flow
+        number = ALL_QUEUES if queue is None else self._scoreboard.queue_names.number(queue)
+        return None if number == OTHER else (number, priority)
+
+    def set(self, key: Key, position: int) -> None:
+        """Say that we claim the jobs up to a position, but for those that others claim."""
+        write_mark(self._entry.words, ClaimMark(*key, position))
+
+    def clear(self) -> None:
+        """Say nothing any more."""
+        write_mark(self._entry.words, None)
+
+    def reached(self) -> dict[Key, int]:
+        """Return up to which positions workers claim, or have claimed."""
+        reached: dict[Key, int] = {}
+        for entry in self._scoreboard.used():
+            mark = read_mark(entry.words)
+            # One that has died may not have claimed what it was about to.
+            if mark is not None and entry.state in {TAKEN, UP}:
+                queue, priority, position = mark
+                key = queue, priority
+                reached[key] = max(position, reached.get(key, position))
+        return reached
