@@ -52,9 +52,9 @@ _RECORDS = [
 
 _ENDS = (
     *(_NO_CLAIM, ready.CLAIM_ANY, ready.CLAIM_EACH, ready.CLAIM_NAMED),
-    *(ready.CLAIM_LANES, ready.CLAIM_KIND, ready.CLAIM_FEW_ANY, ready.CLAIM_FEW_NAMED),
+    *(ready.CLAIM_LANES, ready.CLAIM_KIND, *ready.OF_FEW),
 )
-_OF_FEW = {ready.CLAIM_FEW_ANY.name, ready.CLAIM_FEW_NAMED.name}
+_OF_FEW = {each.name for each in ready.OF_FEW}
 _TURNS = {
     (begin.name, end.name): begin.with_(end) for begin in (_NOTHING, *_RECORDS) for end in _ENDS
 }

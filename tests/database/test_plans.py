@@ -50,6 +50,7 @@ _LIMITED = ("limited from all", "limited from some", "limited of a kind")
 _TURNS = (
     *("record", "record and claim", "claim from all", "claim from some", "claim from each"),
     *("record and claim few", "claim few from all", "claim few from one"),
+    *("claim first of all", "claim first of one", "record and claim first"),
     *("record whole claims", "erase"),
     *_LIMITED,
 )
@@ -70,6 +71,7 @@ _DONE = {
 _REQUEST = {"limit": 500, "process_id": 1, "asked_at": 0.0, "share": 4000, "budget": 2_000_000}
 _ANY = {**_PLACES, **_REQUEST}
 _SOME = {**_NAMED, **_REQUEST}
+_ONE = {"queue_name": "q1", **_REQUEST}
 _SERIES = {
     "until_turn": None,
     "until_name": None,
@@ -104,6 +106,9 @@ _HOT: dict[str, tuple[Statement, dict[str, Any]]] = {
     "claim few from all": (_NOTHING.with_(ready.CLAIM_FEW_ANY), _ANY),
     "claim few from one": (_NOTHING.with_(ready.CLAIM_FEW_NAMED), _SOME),
     "record and claim few": (_RECORD.with_(ready.CLAIM_FEW_ANY), {**_DONE, **_ANY}),
+    "claim first of all": (_NOTHING.with_(ready.CLAIM_FIRST_ANY), _REQUEST),
+    "claim first of one": (_NOTHING.with_(ready.CLAIM_FIRST_NAMED), _ONE),
+    "record and claim first": (_RECORD.with_(ready.CLAIM_FIRST_NAMED), {**_DONE, **_ONE}),
     "record": (_RECORD.with_(claims.STATEMENTS["no_claim"]), _DONE),
     "record whole claims": (_RECORD_WHOLE.with_(claims.STATEMENTS["no_claim"]), _DONE),
     "erase": (_ERASE.with_(claims.STATEMENTS["no_claim"]), _DONE),

@@ -26,6 +26,7 @@ _BEGINNINGS = (
 _FRAGMENTS = {
     *("nothing", "record", "no_claim", "pick_any", "pick_each", "pick_named", "pick_lanes"),
     *("take", "hold", "walk_any", "walk_named", "scout", "move", "meet_any", "meet_named"),
+    *("pick_first", "pick_first_named"),
     *("claim", "pick_kind", "take_either", "head", "head_walked", "jobs"),
     *("meet_kind", "as_they_come", "take_few", "shrink", "whole", "succeed", "finish", "erase"),
 }
@@ -69,8 +70,7 @@ def _statements() -> list[Statement]:
                 ready.CLAIM_NAMED,
                 ready.CLAIM_LANES,
                 ready.CLAIM_KIND,
-                ready.CLAIM_FEW_ANY,
-                ready.CLAIM_FEW_NAMED,
+                *ready.OF_FEW,
             )
         ]
     found += [walk for each in (lanes.SCOUT, lanes.MOVE) for walk in each.values()]

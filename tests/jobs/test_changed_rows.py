@@ -25,6 +25,7 @@ DISPATCH = Statements("jobsd.dispatcher", "dispatcher.sql")["dispatch"]
 CHANGE_READY = "UPDATE jobsd.ready_executions SET priority = priority - 1"
 FROM_THE_HEAD = {
     "names": ["q"],
+    "queue_name": "q",
     "after_priorities": [-(2**31)],
     "after_positions": [-(2**63)],
     "below_priorities": [2**31],
@@ -94,9 +95,7 @@ def test_a_job_whose_ready_row_is_changed_is_not_claimed_twice(
     assert reported == _one(session, "SELECT count(*) FROM jobsd.claimed_executions") == JOBS
 
 
-@pytest.mark.parametrize(
-    "pick", [ready.CLAIM_FEW_ANY, ready.CLAIM_FEW_NAMED], ids=lambda pick: pick.name
-)
+@pytest.mark.parametrize("pick", ready.OF_FEW, ids=lambda pick: pick.name)
 def test_nor_is_it_by_a_claim_of_few_jobs(
     session: Session, changing: Callable[[str], None], pick: Statement
 ) -> None:

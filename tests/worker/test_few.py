@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from jobsd.clock import monotonic
 from jobsd.jobs import ready
 from jobsd.jobs.client import enqueue_many
 from jobsd.worker.claiming.polling import FEW
@@ -49,8 +50,8 @@ def _claims(driven: Driven) -> list[tuple[str, int]]:
 @pytest.mark.parametrize(
     ("queues", "statement"),
     [
-        (("*",), ready.CLAIM_FEW_ANY),
-        (("default",), ready.CLAIM_FEW_NAMED),
+        (("*",), ready.CLAIM_FIRST_ANY),
+        (("default",), ready.CLAIM_FIRST_NAMED),
         # In the order of its list.
         (("other", "default"), ready.CLAIM_NAMED),
     ],
@@ -70,6 +71,30 @@ def test_one_job_is_claimed_by_the_statement_for_few(
     assert claims == [(statement.name, 1)]
 
 
+@pytest.mark.parametrize(
+    ("queues", "statement"),
+    [(("*",), ready.CLAIM_FEW_ANY), (("default",), ready.CLAIM_FEW_NAMED)],
+)
+def test_few_are_claimed_from_the_cursor_until_a_sweep_may_be_made(
+    queues: tuple[str, ...],
+    statement: Statement,
+    make_worker: MakeWorker,
+    count: Count,
+) -> None:
+    driven = make_worker(queues=queues)
+    note.enqueue(1)
+    driven.until(lambda: count(ALL_DONE) == 1)
+    claims = _claims(driven)
+    cursor = driven.worker._claiming.ways.both.cursor
+    # As after a sweep that took long.
+    cursor._swept_at, cursor._sweep_allowed_at = monotonic(), monotonic() + 60.0
+
+    note.enqueue(2)
+    driven.until(lambda: count(ALL_DONE) == 2)
+
+    assert claims == [(statement.name, 1)]
+
+
 def test_what_is_left_behind_few_is_claimed_together(
     make_worker: MakeWorker, count: Count
 ) -> None:
@@ -79,8 +104,7 @@ def test_what_is_left_behind_few_is_claimed_together(
 
     driven.until(lambda: count(ALL_DONE) == 3 * FEW)
 
-    assert claims[0] == (ready.CLAIM_FEW_ANY.name, FEW)
-    assert {name for name, _ in claims[1:]} <= {ready.CLAIM_ANY.name, ready.CLAIM_FEW_ANY.name}
+    assert claims[0] == (ready.CLAIM_FIRST_ANY.name, FEW)
     assert claims[1][0] == ready.CLAIM_ANY.name
     assert noted == [*range(3 * FEW)][::-1]
 

@@ -229,13 +229,16 @@ class ClaimCursor:
         del self._gaps[gap.queue][gap.priority]
         self.request_sweep()
 
+    @property
+    def is_at_head(self) -> bool:
+        """Whether the next claim searches all, from the head on."""
+        return not (self._last or self._gaps)
+
     def segments(self, queues: Sequence[str | None]) -> dict[str, Any]:
         """Return the parts of the index to search, in order, as parameters of a claim.
 
         Each reaches from after a position to the next priority that is known, or to a gap.
         """
-        if len(queues) == 1 and not (self._last or self._gaps):
-            return {"names": [*queues], **_WHOLE}
         rows: list[tuple[Any, ...]] = []
         for queue in queues:
             # Most of thousands of queues are searched as a whole.
@@ -302,10 +305,6 @@ def _bounds(rows: Sequence[tuple[Any, ...]]) -> dict[str, str]:
     columns = [*zip(*rows, strict=True)][1:5] or [()] * 4
     names = "after_priorities", "after_positions", "below_priorities", "below_positions"
     return dict(zip(names, map(array, columns), strict=True))
-
-
-_WHOLE = _bounds([(None, *_FIRST, *_BEYOND)])
-"""From the head to the end, of one queue or of all."""
 
 
 class GapClearing:

@@ -75,8 +75,10 @@ class QueueSelector:
         With `few` by one for a few jobs, where there is one.
         """
         queues = self.queues(registered=registered)
+        if not lanes and few and len(queues) == 1 and not self._each:
+            return _of_few(cursor, queues[0])
         if not lanes:
-            return self._statement(few=few and len(queues) == 1), cursor.segments(queues)
+            return self._statement, cursor.segments(queues)
         if self.by_names:
             # In the order of the list: all jobs of a queue may lie in lanes.
             known = self.selection.resolve([*self._names, *(queue for queue, _ in lanes)])
@@ -97,12 +99,11 @@ class QueueSelector:
             queues = [*known]
         return cursor.segments_with(queues, lanes, ranked=not everything)
 
-    def _statement(self, *, few: bool) -> Statement:
+    @property
+    def _statement(self) -> Statement:
         if not self.selection.everything:
-            return ready.CLAIM_FEW_NAMED if few else ready.CLAIM_NAMED
-        if self._each:
-            return ready.CLAIM_EACH
-        return ready.CLAIM_FEW_ANY if few else ready.CLAIM_ANY
+            return ready.CLAIM_NAMED
+        return ready.CLAIM_EACH if self._each else ready.CLAIM_ANY
 
     def request_survey(self) -> None:
         """Take note that there may be new queues of which no notification came."""
@@ -153,3 +154,12 @@ class QueueSelector:
         # Of all queues the most urgent job is wanted: it may be in one that is not named.
         self._each = everything and found.complete
         self._names = self.selection.resolve(found.names)
+
+
+def _of_few(cursor: ClaimCursor, queue: str | None) -> tuple[Statement, dict[str, Any]]:
+    """Return by which statement to claim a few jobs of one queue or of all, and from where."""
+    if cursor.is_at_head:
+        first = ready.CLAIM_FIRST_ANY if queue is None else ready.CLAIM_FIRST_NAMED
+        return first, {"queue_name": queue}
+    few = ready.CLAIM_FEW_ANY if queue is None else ready.CLAIM_FEW_NAMED
+    return few, cursor.segments([queue])

@@ -26,6 +26,10 @@ CLAIM_EACH = STATEMENTS["pick_each"].with_(_TAKE)
 CLAIM_NAMED = STATEMENTS["pick_named"].with_(_TAKE)
 CLAIM_FEW_ANY = STATEMENTS["pick_any"].with_(STATEMENTS["take_few"])
 CLAIM_FEW_NAMED = STATEMENTS["pick_named"].with_(STATEMENTS["take_few"])
+CLAIM_FIRST_ANY = STATEMENTS["pick_first"].with_(STATEMENTS["take_few"])
+CLAIM_FIRST_NAMED = STATEMENTS["pick_first_named"].with_(STATEMENTS["take_few"])
+OF_FEW = (CLAIM_FIRST_ANY, CLAIM_FIRST_NAMED, CLAIM_FEW_ANY, CLAIM_FEW_NAMED)
+"""Those that take at most a few jobs, of one queue or as they come."""
 CLAIM_LANES = STATEMENTS["pick_lanes"].with_(_TAKE_EITHER).with_(_CLAIM)
 CLAIM_KIND = (
     _KINDS["pick_kind"]

@@ -52,6 +52,28 @@ segment AS (
     LIMIT %(limit)s
 );
 
+-- pick_first: pick the first jobs of all queues that are not paused, as pick_any does from the head
+-- of the index, for take_few: without a bound, the server sets up a quarter less.
+picked AS (
+    SELECT ctid AS place
+    FROM jobsd.ready_executions
+    WHERE queue_name <> ALL (ARRAY(SELECT queue_name FROM jobsd.pauses))
+    ORDER BY priority, position
+    LIMIT %(limit)s
+    FOR UPDATE SKIP LOCKED
+);
+
+-- pick_first_named: the same from one queue.
+picked AS (
+    SELECT ctid AS place
+    FROM jobsd.ready_executions
+    WHERE queue_name = %(queue_name)s
+        AND queue_name <> ALL (ARRAY(SELECT queue_name FROM jobsd.pauses))
+    ORDER BY priority, position
+    LIMIT %(limit)s
+    FOR UPDATE SKIP LOCKED
+);
+
 -- pick_each: pick the most urgent jobs of all queues, like pick_any, from these queues: for
 -- when there are paused ones whose many jobs would be passed over each time. A few more are
 -- looked at than are wanted, since other workers may have locked the first ones.
@@ -260,8 +282,14 @@ SELECT
 FROM (SELECT) AS always
 LEFT JOIN taken ON true
 LEFT JOIN LATERAL (
-    -- OFFSET 0: else a plan that was made on an empty table reads all jobs.
-    SELECT * FROM jobsd.jobs WHERE id = taken.job_id OFFSET 0
+    -- OFFSET 0: else a plan that was made on an empty table reads all jobs. And each column that is
+    -- named here is set up three times.
+    SELECT
+        id, class_name, arguments, queue_name, attempts, max_attempts, scheduled_at, created_at,
+        concurrency_key, context, expires_in
+    FROM jobsd.jobs
+    WHERE id = taken.job_id
+    OFFSET 0
 ) AS job ON true;
 
 -- head: begin the answer of a claim.
