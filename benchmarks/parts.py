@@ -29,14 +29,16 @@ from .pairs import Case, Contender, Measured
 from .workers import Workers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from jobsd.configuration.options import JobsOptions
     from jobsd.database.connection import Target
     from jobsd.jobs.claimed_job import ClaimedJob
+    from jobsd.jobs.claims import Ended
     from jobsd.performing.pool import Rank
     from jobsd.processes.context import Context
-    from jobsd.worker.turn import ClaimRequest
+    from jobsd.worker.recording import Recording
+    from jobsd.worker.turn import ClaimRequest, TurnResult
 
     from .server import Server
 
@@ -67,17 +69,19 @@ class _Noting(Worker):
         super().__init__(context, target, options, jobs)
         self._notes = notes
         self._awake_at = self._sent_at = 0.0
-        self._posted = self._pool.post
+        self._posted, self._taken = self._pool.post, self._turns.take
         self._pool.post = self._post  # type: ignore[method-assign]
+        self._turns.take = self._take  # type: ignore[method-assign]
 
     def poll(self) -> float:
         self._awake_at = monotonic()
         return super().poll()
 
-    def _claim_request(self, asked_at: float) -> ClaimRequest | None:
-        request = super()._claim_request(asked_at)
+    def _take(
+        self, recording: Recording, *, release: Iterable[Ended], request: ClaimRequest | None
+    ) -> TurnResult | None:
         self._sent_at = monotonic()
-        return request
+        return self._taken(recording, release=release, request=request)
 
     def _post(
         self, jobs: list[ClaimedJob], asked_at: float, low_water: int, rank: Rank

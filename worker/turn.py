@@ -66,7 +66,7 @@ _by_place = itemgetter(_PRIORITY, _PRIORITY + 1)
 _class_name = itemgetter(ClaimedJob._fields.index("class_name"))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class TurnResult:
     """What a turn has brought: a claim with its jobs, in order.
 
@@ -116,7 +116,7 @@ class TurnResult:
         return len(self.jobs) + len(self.withheld) + len(self.unknown)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ClaimRequest:
     """What to claim: how many jobs, when, for which process, by which statement, from where.
 
@@ -227,7 +227,7 @@ class Turns:
 def _fetch(
     session: Session,
     recording: Recording,
-    release: Iterable[Ended],
+    release: list[Ended],
     request: ClaimRequest | None,
 ) -> TurnResult:
     """Do one turn.
@@ -235,6 +235,11 @@ def _fetch(
     Invariant: slots are handed over after what frees them, by a statement of its own, whose
     snapshot sees it, and what was blocked before.
     """
+    if request is not None and not (recording or release):
+        # Mostly so when a job waits for it.
+        began = monotonic()
+        rows = session.fetch_prepared(*_fused(None, request))
+        return _claimed(rows, request, monotonic() - began)
     record = recording.record
     fused = None if record is None and request is None else _fused(record, request)
     conclusion, handed = recording.conclude(release), recording.hand_over()
@@ -245,30 +250,39 @@ def _fetch(
     took_s = monotonic() - began
     if handed is not None:
         unblocked(results.pop())
-    answer = _headed(results.pop(), request) if fused else [_NO_HEAD]
-    (claim_id, size, recorded, *more), *rows = answer
-    walked, places, steps, *_ = more or _NOWHERE
-    concluded, cancelled = set[int](), set[InClaim]()
+    result = _claimed(results.pop() if fused else [_NO_HEAD], request, took_s)
     if conclusion is not None:
         whole, stopped, *_ = results.pop()[0]
-        concluded, cancelled = set(whole), {InClaim(*each) for each in stopped}
+        result.concluded = set(whole)
+        result.cancelled = {InClaim(*each) for each in stopped}
+    return result
+
+
+def _claimed(
+    answer: list[tuple[Any, ...]], request: ClaimRequest | None, took_s: float
+) -> TurnResult:
+    """Return what the fused statement has brought."""
+    if request is not None and request.is_of_few:
+        answer = _headed(answer)
+    (claim_id, size, recorded, *more), *rows = answer
+    walked, places, steps, *_ = more or _NOWHERE
+    jobs, withheld, unknown, weight = _brought(rows if places is None else _placed(rows, places))
     return TurnResult(
         claim_id,
         len(rows) == size,
-        *_brought(rows if places is None else _placed(rows, places)),
+        jobs,
+        withheld,
+        unknown,
+        weight,
         set(map(int, recorded.split(","))) if recorded else set(),
-        concluded,
-        cancelled,
-        took_s,
-        [] if walked is None else [(*each,) for each in json.loads(walked)],
-        steps or 0,
+        took_s=took_s,
+        walked=[] if walked is None else [(*each,) for each in json.loads(walked)],
+        steps=steps or 0,
     )
 
 
-def _headed(rows: list[tuple[Any, ...]], request: ClaimRequest | None) -> list[tuple[Any, ...]]:
+def _headed(rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
     """Return the answer to a claim of few jobs as others give it: a head, and jobs in order."""
-    if request is None or not request.is_of_few:
-        return rows
     claim_id, recorded = rows[0][0], rows[0][_WIDTH]
     size = 0 if claim_id is None else len(rows)
     jobs = sorted((row[:_WIDTH] for row in rows if row[_ID] is not None), key=_by_place)

@@ -157,16 +157,23 @@ class Worker(DatabaseLoop):
         """Take a turn if one is due; return the seconds until the next may be."""
         asked_at = self._confirm_row()
         self._listen()
+        request = self._prepared_request(asked_at)
+        if request is None:
+            self._see_to_jobs()
+            request = self._claim_request(asked_at)
+        self._turn(asked_at, request)
+        if self._is_reconciling_due():  # after the turn, for which a job may wait
+            self._reconcile(asked_at)
+        return self._rest_s()
+
+    def _see_to_jobs(self) -> None:
+        """Do what there is to do beside turns: mostly nothing, and nothing when none is in hand."""
         self._claiming.survey()
         self._collect()
         self._cancels.stop(self._process_id)
         if self._stopping:
             end_if_alone(self._context.entry, self._ledger, self._asynchronous)
         self._progress.write(self._process_id)
-        self._turn(asked_at)
-        if self._is_reconciling_due():  # after the turn, for which a job may wait
-            self._reconcile(asked_at)
-        return self._rest_s()
 
     def _confirm_row(self) -> float:
         """Return the time: what is ours then stays so for `trust_s`, as our row is fresh."""
@@ -181,7 +188,8 @@ class Worker(DatabaseLoop):
         for payload in self._session.notifications():
             word, _, queue = payload.partition(" ")
             self._claiming.hear(word, queue)
-            self._cancels.hear(payload, self._process_id)
+            if word == "cancel":
+                self._cancels.hear(payload, self._process_id)
 
     def _collect(self) -> None:
         """Collect what was posted, and see to what has ended, and what runs."""
@@ -207,9 +215,8 @@ class Worker(DatabaseLoop):
             keep = self._claiming.prefetch.series_startable
             self._ledger.give_back(self._pool.take_back_behind(PATIENCE_S, keep))
 
-    def _turn(self, asked_at: float, *, claims: bool = True) -> None:
-        """Record what has ended, and claim what there is room for, if either is due."""
-        request = self._claim_request(asked_at) if claims else None
+    def _turn(self, asked_at: float, request: ClaimRequest | None = None) -> None:
+        """Record what has ended, if that is due, and claim what is requested."""
         if not (request or self._release or self._is_flush_due()):
             return
         recording = self._ledger.recording()
@@ -222,9 +229,6 @@ class Worker(DatabaseLoop):
             return
         if result.claim_id is not None:
             self._ledger.add_claim(result.claim_id, result.claimed, asked_at)
-            self._claiming.prefetch.observe_sizes(
-                len(result.jobs), result.weight, withheld=bool(result.withheld)
-            )
         back: list[ClaimedJob] = []
         if result.jobs and request is not None:
             # Before anything else: threads may be idle, and begin while we go on.
@@ -255,7 +259,7 @@ class Worker(DatabaseLoop):
         self._asynchronous.coroutines.verify(self._ledger.holds, asked_at)
         self._uncertain.reconcile(self._commits, {**(lost or {}), **gone})
         if unknown:
-            self._turn(asked_at, claims=False)
+            self._turn(asked_at)
 
     def _rest_s(self) -> float:
         """Return how long to rest, after clearing gaps if there is time for it."""
@@ -264,14 +268,28 @@ class Worker(DatabaseLoop):
         self._asynchronous.show_busy(self._context.entry)
         rest_s = self._claiming.clear(self._idle_s())
         rest_s = self._completions.bound(self._progress.bound(rest_s))
-        return self._cancels.bound(rest_s)
+        rest_s = self._cancels.bound(rest_s)
+        if rest_s and not (self._ledger.has_claims or self._asynchronous.uncollected):
+            self._claiming.prepare(self._process_id)
+        return rest_s
+
+    @property
+    def _claims_nothing(self) -> bool:
+        return self._stopping or self._context.quiet
 
     def _aim(self) -> Aim | None:
         """Return what there is room for now, if there is any."""
-        if self._stopping or self._context.quiet:
+        if self._claims_nothing:
             return None
         aim = self._claiming.aim()
         return aim if aim.limit > 0 else None
+
+    def _prepared_request(self, asked_at: float) -> ClaimRequest | None:
+        """Return the request that was prepared before the rest, if it is due and still right."""
+        prepared = self._claiming.take_prepared()
+        if prepared is None or self._claims_nothing:
+            return None
+        return prepared if self._claiming.begin_prepared(prepared, asked_at) else None
 
     def _claim_request(self, asked_at: float) -> ClaimRequest | None:
         """Return the request of a claim if one is due."""

@@ -122,7 +122,7 @@ def test_of_what_its_worker_gives_back_and_does_not_know_to_be_cancelled(
 
     # It drains, and has not heard of it.
     driven.worker.stop()
-    driven.worker._turn(monotonic(), claims=False)
+    driven.worker._turn(monotonic())
 
     _is_heard(waits, rows)
 

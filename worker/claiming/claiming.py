@@ -60,11 +60,13 @@ class Claiming:
             *(session, selector, known_classes, ledger, self.prefetch),
             *(pool, report, asynchronous),
         )
+        self._prepared: ClaimRequest | None = None
         self._waits = False
         """Whether only functions, or only coroutines, wait for notifications."""
 
     def begin_anew(self) -> None:
         """Begin at the head of the index, because the database may have gone back in time."""
+        self._prepared = None
         self._reset()
         self.ways.poll_now()
 
@@ -74,6 +76,8 @@ class Claiming:
 
     def hear(self, word: str, queue: str) -> None:
         """Take in a notification."""
+        if word != "ready":
+            self._prepared = None
         if word == "resumed":
             self._reset()
         if word in {"ready", "limited", "resumed"} and self.selector.add(queue):
@@ -101,6 +105,32 @@ class Claiming:
 
     # Before a claim.
 
+    def prepare(self, process_id: int) -> None:
+        """Make the request that is sent if a notification ends the rest: nothing is in hand.
+
+        After a rest all that Python does is slow at first, since the processor has to read it
+        anew, and the job waits for it. So what only a claim or a survey can change is done now.
+        """
+        first, few = self.selector.first, self.ways.both.polling.expects_few
+        if first is None or not few or self.known_classes.open:
+            return
+        aim = self.aim()
+        if aim.limit > 0 and aim.kind is None:
+            self._prepared = ClaimRequest(aim.limit, 0.0, process_id, *first, sweep=True)
+
+    def take_prepared(self) -> ClaimRequest | None:
+        """Return what was prepared, if anything was: it is for the next poll alone."""
+        prepared, self._prepared = self._prepared, None
+        return prepared
+
+    def begin_prepared(self, request: ClaimRequest, asked_at: float) -> bool:
+        """Begin such a claim; return whether one is due that searches all from the head."""
+        way = self.ways.both
+        if way.cursor.first_gap is not None or monotonic() < self.due_at(Aim(request.limit)):
+            return False
+        request.asked_at = asked_at
+        return self._begin(way)
+
     def aim(self) -> Aim:
         """Return what there is room for now."""
         return self._asynchronous.aim(0 if self.scout.is_under_way else self._thread_room())
@@ -116,13 +146,17 @@ class Claiming:
     def request(self, aim: Aim, asked_at: float, process_id: int) -> ClaimRequest:
         """Return the request of a claim."""
         way = self.ways[aim.kind]
-        sweep = way.cursor.begin_claim()
-        if sweep:
-            way.returns_swept = self._ledger.returns
+        sweep = self._begin(way)
         search = self._search(aim, way)
         return ClaimRequest(
             *(aim.limit, asked_at, process_id, *search), kind=aim.kind, sweep=sweep
         )
+
+    def _begin(self, way: ClaimWay) -> bool:
+        """Begin a claim; return whether it is a sweep."""
+        if sweep := way.cursor.begin_claim():
+            way.returns_swept = self._ledger.returns
+        return sweep
 
     def _search(self, aim: Aim, way: ClaimWay) -> tuple[Statement, dict[str, Any]]:
         opened, registered = self.known_classes.open, self.idle.stands
@@ -148,6 +182,10 @@ class Claiming:
 
     def finish(self, request: ClaimRequest, result: TurnResult) -> None:
         """Take in the result of a claim, and claim limited jobs if it is time to."""
+        if result.claim_id is not None:
+            self.prefetch.observe_sizes(
+                len(result.jobs), result.weight, withheld=bool(result.withheld)
+            )
         if result.jobs and result.claim_id is not None:
             self._report.claimed(result.claim_id, result.jobs)
         self._give_back(result, request)

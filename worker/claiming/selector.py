@@ -67,6 +67,15 @@ class QueueSelector:
             self._survey()
         return [*self._names] if self.by_names else [None]
 
+    @property
+    def first(self) -> tuple[Statement, dict[str, Any]] | None:
+        """By which statement to claim a few jobs from the head, where no survey changes that."""
+        if self.selection.everything and not self._each:
+            return ready.CLAIM_FIRST_ANY, {}
+        if self._is_fixed and len(self._names) == 1:
+            return ready.CLAIM_FIRST_NAMED, {"queue_name": self._names[0]}
+        return None
+
     def search(
         self, cursor: ClaimCursor, lanes: Sequence[Lane], *, registered: bool, few: bool = False
     ) -> tuple[Statement, dict[str, Any]]:

@@ -68,7 +68,7 @@ class DeadlineConnection(psycopg.Connection[tuple[Any, ...]]):
     deadline_s = STATEMENT_TIMEOUT_S
     _names: dict[bytes, bytes] | None = None
     _named = 0
-    _reader: Any = None
+    _readers: dict[bytes, Any] | None = None
 
     def fetch_prepared(
         self, text: bytes, values: Sequence[bytes | None]
@@ -87,12 +87,22 @@ class DeadlineConnection(psycopg.Connection[tuple[Any, ...]]):
             result = self._result()
         else:
             result = self._run_prepared(text, values)
-        reader = self._reader
-        if reader is None:
-            reader = self._reader = Transformer(self)
-        reader.set_pgresult(result)
+        reader = self._reader(text, result)
         rows: list[tuple[Any, ...]] = reader.load_rows(0, result.ntuples, tuple)
+        reader.set_pgresult(None, set_loaders=False)
         return rows
+
+    def _reader(self, text: bytes, result: PGresult) -> Any:  # noqa: ANN401 - as psycopg says
+        """Return what reads the result: of a prepared statement each one has the same columns."""
+        known = None if self._readers is None else self._readers.get(text)
+        if known is not None:
+            known.set_pgresult(result, set_loaders=False)
+            return known
+        reader: Any = Transformer(self)
+        reader.set_pgresult(result)
+        if self._readers is not None:
+            self._readers[text] = reader
+        return reader
 
     @contextlib.contextmanager
     def shorter_deadline(self, deadline_s: float) -> Generator[Self]:
@@ -112,19 +122,19 @@ class DeadlineConnection(psycopg.Connection[tuple[Any, ...]]):
             # only where it stood alone, so that nothing was done.
             if self.pgconn.transaction_status != TransactionStatus.IDLE:
                 raise
-        self._names = None
+        self._names = self._readers = None
         self.pgconn.send_query_prepared(self._prepare(text), values)
         return self._result()
 
     def _deallocate(self, name: bytes | None) -> PQGen[None]:
         # After each rollback psycopg deallocates all that it has prepared, and ours with it.
         if name is None:
-            self._names = None
+            self._names = self._readers = None
         yield from super()._deallocate(name)
 
     def _prepare(self, text: bytes) -> bytes:
         if self._names is None:
-            self._names = {}
+            self._names, self._readers = {}, {}
         name = self._names.get(text)
         if name is None:
             # No name is used twice: a signal may interrupt us when only the server knows it.
