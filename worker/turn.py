@@ -21,7 +21,7 @@ from typing import Any
 from psycopg.errors import LockNotAvailable
 
 from jobsd.clock import monotonic
-from jobsd.database.connection import Session, Statement
+from jobsd.database.connection import Bound, Session, Statement
 from jobsd.database.session_settings import LOCK_SHARE
 from jobsd.jobs import claims, ready, registry
 from jobsd.jobs.claimed_job import ClaimedJob, claimed_job
@@ -122,7 +122,8 @@ class ClaimRequest:
 
     `limit` says for how many there is room; a statement for few takes `FEW` of them at most.
     `kind` limits it to coroutines (True) or functions (False); with `sweep`, the search begins
-    at the head of the index.
+    at the head of the index. `bound` is what is sent for it where no outcomes are recorded, if
+    that was made before.
     """
 
     limit: int
@@ -132,6 +133,13 @@ class ClaimRequest:
     parameters: dict[str, Any]
     kind: bool | None = None
     sweep: bool = False
+    bound: Bound | None = None
+
+    def begin(self, asked_at: float) -> None:
+        """Be asked for now, though it was prepared before."""
+        self.asked_at = asked_at
+        if self.bound is not None:
+            self.bound.put("asked_at", asked_at)
 
     @property
     def is_of_few(self) -> bool:
@@ -189,6 +197,10 @@ class Turns:
         self._patient = False
         return result
 
+    def prepare(self, request: ClaimRequest) -> None:
+        """Make what is sent for a request ahead of its moment, as long as we stay connected."""
+        request.bound = self._session.bind(*_fused(None, request))
+
     @property
     def check_at(self) -> float | None:
         """When to check locked rows again (monotonic); None when there are none."""
@@ -238,7 +250,7 @@ def _fetch(
     if request is not None and not (recording or release):
         # Mostly so when a job waits for it.
         began = monotonic()
-        rows = session.fetch_prepared(*_fused(None, request))
+        rows = session.fetch_bound(request.bound or session.bind(*_fused(None, request)))
         return _claimed(rows, request, monotonic() - began)
     record = recording.record
     fused = None if record is None and request is None else _fused(record, request)
@@ -263,10 +275,12 @@ def _claimed(
 ) -> TurnResult:
     """Return what the fused statement has brought."""
     if request is not None and request.is_of_few:
-        answer = _headed(answer)
+        return _claimed_few(answer, took_s)
     (claim_id, size, recorded, *more), *rows = answer
     walked, places, steps, *_ = more or _NOWHERE
-    jobs, withheld, unknown, weight = _brought(rows if places is None else _placed(rows, places))
+    jobs, withheld, unknown, weight = _brought(
+        rows if places is None else _placed(rows, places)
+    )
     return TurnResult(
         claim_id,
         len(rows) == size,
@@ -274,19 +288,29 @@ def _claimed(
         withheld,
         unknown,
         weight,
-        set(map(int, recorded.split(","))) if recorded else set(),
+        _ids(recorded),
         took_s=took_s,
         walked=[] if walked is None else [(*each,) for each in json.loads(walked)],
         steps=steps or 0,
     )
 
 
-def _headed(rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-    """Return the answer to a claim of few jobs as others give it: a head, and jobs in order."""
+def _claimed_few(rows: list[tuple[Any, ...]], took_s: float) -> TurnResult:
+    """Return what a claim of few jobs has brought: all come along, in no order."""
     claim_id, recorded = rows[0][0], rows[0][_WIDTH]
-    size = 0 if claim_id is None else len(rows)
-    jobs = sorted((row[:_WIDTH] for row in rows if row[_ID] is not None), key=_by_place)
-    return [(claim_id, size, recorded), *jobs]
+    jobs = [claimed_job(row[:_WIDTH]) for row in rows if row[_ID] is not None]
+    if len(jobs) > 1:
+        jobs.sort(key=_by_place)
+    whole = claim_id is None or len(jobs) == len(rows)
+    weight = sum([len(job.arguments) for job in jobs])
+    known, unknown = _known(jobs)
+    return TurnResult(
+        claim_id, whole, known, [], unknown, weight, _ids(recorded), set(), set(), took_s, []
+    )
+
+
+def _ids(recorded: str | None) -> set[int]:
+    return set(map(int, recorded.split(","))) if recorded else set()
 
 
 def _placed(rows: list[tuple[Any, ...]], places: str) -> list[tuple[Any, ...]]:

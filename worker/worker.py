@@ -167,7 +167,7 @@ class Worker(DatabaseLoop):
         return self._rest_s()
 
     def _see_to_jobs(self) -> None:
-        """Do what there is to do beside turns: mostly nothing, and nothing when none is in hand."""
+        """Do what there is to do beside turns, most of it for jobs that are in hand."""
         self._claiming.survey()
         self._collect()
         self._cancels.stop(self._process_id)
@@ -285,7 +285,7 @@ class Worker(DatabaseLoop):
         return aim if aim.limit > 0 else None
 
     def _prepared_request(self, asked_at: float) -> ClaimRequest | None:
-        """Return the request that was prepared before the rest, if it is due and still right."""
+        """Return the request that was prepared before the rest, if it is due and right."""
         prepared = self._claiming.take_prepared()
         if prepared is None or self._claims_nothing:
             return None
@@ -294,7 +294,7 @@ class Worker(DatabaseLoop):
     def _claim_request(self, asked_at: float) -> ClaimRequest | None:
         """Return the request of a claim if one is due."""
         aim = self._aim()
-        if aim is None or monotonic() < self._claiming.due_at(aim):
+        if aim is None or monotonic() < self._claiming.due_at(aim.kind):
             return None
         return self._claiming.request(aim, asked_at, self._process_id)
 
@@ -314,7 +314,7 @@ class Worker(DatabaseLoop):
         now = monotonic()
         rest_s = 0.0 if self._claiming.is_urgent else POLL_MAX_S
         if (aim := self._aim()) is not None:
-            rest_s = min(rest_s, max(0.0, self._claiming.due_at(aim) - now))
+            rest_s = min(rest_s, max(0.0, self._claiming.due_at(aim.kind) - now))
         rest_s = min(rest_s, self._asynchronous.rest_s(FLUSH_S))
         if self._claiming.prefetch.is_in_doubt:
             rest_s = min(rest_s, FLUSH_S)

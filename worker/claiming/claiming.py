@@ -25,7 +25,7 @@ from .limited import Limited, Until
 from .marks import ClaimMarks
 from .polling import FEW, PrefetchPolicy
 from .selector import QueueSelector
-from .ways import ClaimWay, ClaimWays
+from .ways import ClaimWay, ClaimWays, Kind
 
 
 class Claiming:
@@ -117,6 +117,7 @@ class Claiming:
         aim = self.aim()
         if aim.limit > 0 and aim.kind is None:
             self._prepared = ClaimRequest(aim.limit, 0.0, process_id, *first, sweep=True)
+            self._turns.prepare(self._prepared)
 
     def take_prepared(self) -> ClaimRequest | None:
         """Return what was prepared, if anything was: it is for the next poll alone."""
@@ -126,19 +127,19 @@ class Claiming:
     def begin_prepared(self, request: ClaimRequest, asked_at: float) -> bool:
         """Begin such a claim; return whether one is due that searches all from the head."""
         way = self.ways.both
-        if way.cursor.first_gap is not None or monotonic() < self.due_at(Aim(request.limit)):
+        if way.cursor.first_gap is not None or monotonic() < self.due_at(None):
             return False
-        request.asked_at = asked_at
+        request.begin(asked_at)
         return self._begin(way)
 
     def aim(self) -> Aim:
         """Return what there is room for now."""
         return self._asynchronous.aim(0 if self.scout.is_under_way else self._thread_room())
 
-    def due_at(self, aim: Aim) -> float:
-        """Return when such a claim is due."""
-        way = self.ways[aim.kind]
-        search_at = self.limited.searches[aim.kind].due_at
+    def due_at(self, kind: Kind) -> float:
+        """Return when a claim of this kind is due."""
+        way = self.ways[kind]
+        search_at = self.limited.searches[kind].due_at
         if self._ledger.returns > way.returns_swept:
             search_at = max(search_at, way.cursor.sweep_at)
         return min(way.polling.next_poll, search_at)

@@ -77,8 +77,8 @@ class ClaimWays:
 
     def poll_now(self) -> None:
         """Let all poll at once."""
-        for way in self:
-            way.polling.poll_now()
+        for way in self._all:
+            way.polling.next_poll = 0.0
 
     def request_sweep(self) -> None:
         """Let all sweep as soon as they may."""

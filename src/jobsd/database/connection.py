@@ -27,13 +27,23 @@ from .deadline import (
     DeadlineConnection,
     open_connection,
 )
-from .statements import Plain, Statement, Statements, Topic, as_bytes, channel, tables_are_at
+from .statements import (
+    Bound,
+    Plain,
+    Statement,
+    Statements,
+    Topic,
+    as_bytes,
+    channel,
+    tables_are_at,
+)
 
 Row = tuple[Any, ...]
 
 __all__ = [
     "OUTAGES",
     "STATEMENT_TIMEOUT_S",
+    "Bound",
     "Session",
     "Statement",
     "Statements",
@@ -126,12 +136,20 @@ class Session:
 
         `within_s` is a shorter deadline for this statement.
         """
-        text, names = statement.number(self.target.schema)
-        values = [as_bytes(parameters[name]) for name in names]
+        bound = self.bind(statement, parameters)
         if within_s is None:
-            return self.reconnect().fetch_prepared(text, values)
-        with self.reconnect().shorter_deadline(within_s) as connection:
-            return connection.fetch_prepared(text, values)
+            return self.fetch_bound(bound)
+        with self.reconnect().shorter_deadline(within_s):
+            return self.fetch_bound(bound)
+
+    def bind(self, statement: Statement, parameters: Mapping[str, Plain]) -> Bound:
+        """Return a statement with its parameters, as it is sent until we reconnect."""
+        text, names = statement.number(self.target.schema)
+        return Bound(text, names, [as_bytes(parameters[name]) for name in names])
+
+    def fetch_bound(self, bound: Bound) -> list[Row]:
+        """Do what `fetch_prepared` does with what was bound before."""
+        return self.reconnect().fetch_prepared(bound.text, bound.values)
 
     def fetch(
         self,

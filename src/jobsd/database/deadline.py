@@ -93,7 +93,7 @@ class DeadlineConnection(psycopg.Connection[tuple[Any, ...]]):
         return rows
 
     def _reader(self, text: bytes, result: PGresult) -> Any:  # noqa: ANN401 - as psycopg says
-        """Return what reads the result: of a prepared statement each one has the same columns."""
+        """Return what reads the result: of a prepared statement all have the same columns."""
         known = None if self._readers is None else self._readers.get(text)
         if known is not None:
             known.set_pgresult(result, set_loaders=False)

@@ -273,3 +273,16 @@ def _quoted(item: object) -> str:
         return "NULL"
     escaped = str(item).replace("\\", r"\\").replace('"', r"\"")
     return f'"{escaped}"'
+
+
+@late.dataclass(slots=True)
+class Bound:
+    """A statement with its parameters, as they are sent: made ahead, to be sent quickly."""
+
+    text: bytes
+    names: tuple[str, ...]
+    values: list[bytes | None]
+
+    def put(self, name: str, number: float) -> None:
+        """Give a parameter another value."""
+        self.values[self.names.index(name)] = repr(number).encode()
