@@ -57,7 +57,7 @@ class Driven:
         aim = claiming.aim()
         return {
             "aim": aim,
-            "due in": claiming.due_at(aim) - monotonic(),
+            "due in": claiming.due_at(aim.kind) - monotonic(),
             "queues": claiming.selector._names,
             "by names": claiming.selector.by_names,
             "registered": claiming.idle.stands,

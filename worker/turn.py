@@ -135,9 +135,9 @@ class ClaimRequest:
     sweep: bool = False
     bound: Bound | None = None
 
-    def begin(self, asked_at: float) -> None:
+    def begin(self, asked_at: float, *, sweep: bool) -> None:
         """Be asked for now, though it was prepared before."""
-        self.asked_at = asked_at
+        self.asked_at, self.sweep = asked_at, sweep
         if self.bound is not None:
             self.bound.put("asked_at", asked_at)
 

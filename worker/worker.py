@@ -5,7 +5,8 @@ returns how long there is nothing to do. A turn is due when jobs may be claimed 
 room, and there is reason to think that some are ready) or when outcomes should be recorded
 (the pool has nothing more to do, or the oldest outcome is 10 ms old).
 
-`claiming` decides when there is reason, how many jobs to claim, and from where.
+`claiming` decides when there is reason, how many jobs to claim, and from where. Before a rest
+with nothing in hand it prepares the claim that is sent first when the rest ends.
 
 States: connecting (register, and reconcile what a broken connection left uncertain), polling,
 draining (claim nothing, release what was not started), stopped once all is recorded.

@@ -230,6 +230,24 @@ def test_a_costly_sweep_is_not_repeated_at_once_but_within_five_seconds(
     assert 0.4 < cursor.sweep_at - clock.now < SWEEP_S
 
 
+def test_a_sweep_that_takes_no_longer_than_other_claims_is_repeated_at_once(
+    clock: Clock,
+) -> None:
+    cursor = ClaimCursor()
+
+    def claim(took_s: float) -> bool:
+        sweep = cursor.begin_claim()
+        clock.now += took_s
+        cursor.advance([], sweep=sweep)
+        cursor.request_sweep()
+        return sweep
+
+    assert [claim(0.05), claim(0.001)] == [True, False]
+    clock.now = cursor.sweep_at
+
+    assert [claim(0.001), claim(0.001), claim(0.003), claim(0.001)] == [True, True, True, False]
+
+
 @pytest.mark.failure(
     "A transaction commits a job late, while workers are saturated and an old snapshot "
     "keeps dead rows.",

@@ -116,7 +116,7 @@ class Claiming:
             return
         aim = self.aim()
         if aim.limit > 0 and aim.kind is None:
-            self._prepared = ClaimRequest(aim.limit, 0.0, process_id, *first, sweep=True)
+            self._prepared = ClaimRequest(aim.limit, 0.0, process_id, *first)
             self._turns.prepare(self._prepared)
 
     def take_prepared(self) -> ClaimRequest | None:
@@ -129,8 +129,8 @@ class Claiming:
         way = self.ways.both
         if way.cursor.first_gap is not None or monotonic() < self.due_at(None):
             return False
-        request.begin(asked_at)
-        return self._begin(way)
+        request.begin(asked_at, sweep=self._begin(way))
+        return way.cursor.is_at_head
 
     def aim(self) -> Aim:
         """Return what there is room for now."""

@@ -9,7 +9,9 @@ only grow: a job that becomes ready later gets a later one.
 Two kinds of jobs lie before the cursor: those whose enqueuer committed late, and those that
 were released. A *sweep* from the head finds them: at once when a claim came back short, and in
 any case every five seconds, so that no job waits longer because of the cursor. A sweep that is
-costly, because there is much to walk over, is made for at most a tenth of the time.
+costly, because there is much to walk over, is made for at most a tenth of the time. What it
+costs is what it takes longer than a claim after the cursor does: where nothing is to be walked
+over, a sweep is even the smaller statement (see `take_few`).
 
 The workers of one tree pass over what the others claim at the same time (`follow`, `marks`),
 while claims bring all they ask for, of one queue and priority. A worker that has swept does so
@@ -43,7 +45,9 @@ IndexPosition = tuple[int, int]
 SWEEP_S = 5.0
 """The longest time between two sweeps while jobs are claimed."""
 SHARE = 9.0
-"""After a sweep, at least this many times its duration passes before the next."""
+"""After a sweep, at least this many times its cost passes before the next."""
+USUAL_MAX_S = 0.005
+"""A claim after the cursor that took longer, as on a busy machine, makes no sweep cheap."""
 KNOWN_MAX = 100
 """So many priorities of a queue are remembered."""
 HEAD_SHARE = 4.0
@@ -84,6 +88,8 @@ class ClaimCursor:
         self._swept_at = 0.0
         self._sweep_allowed_at = 0.0
         self._walked_s = 0.0
+        self._usual_s = 0.0
+        """How long the last claim took that was no sweep."""
         # Of the queues of which priorities are forgotten.
         self._headed: set[str | None] = set()
         self._asks_head = True
@@ -165,9 +171,12 @@ class ClaimCursor:
         self._note_flow(lasts)
         if self._asks_head and self._headed:
             self._head_at = monotonic() + HEAD_SHARE * (monotonic() - self._asked_at)
+        took_s = monotonic() - self._asked_at
         if sweep:
-            cost_s = monotonic() - self._swept_at
+            cost_s = max(0.0, took_s - self._usual_s)
             self._sweep_allowed_at = monotonic() + SHARE * cost_s
+        else:
+            self._usual_s = min(took_s, USUAL_MAX_S)
 
     def _forget(self, queue: str | None) -> None:
         known = self._last[queue]

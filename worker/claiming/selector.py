@@ -69,7 +69,7 @@ class QueueSelector:
 
     @property
     def first(self) -> tuple[Statement, dict[str, Any]] | None:
-        """By which statement to claim a few jobs from the head; None if a survey may change it."""
+        """By which statement to claim a few jobs from the head; None where a survey tells."""
         if self.selection.everything and not self._each:
             return ready.CLAIM_FIRST_ANY, {}
         if self._is_fixed and len(self._names) == 1:

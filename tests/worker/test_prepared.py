@@ -1,0 +1,178 @@
+"""A claim that was prepared before a rest, and what may come between."""
+
+# pyright: reportPrivateUsage=false
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from jobsd.clock import monotonic
+from jobsd.database.statements import Statement
+from jobsd.jobs import ready
+from jobsd.worker.claiming.cursor import Gap
+from jobsd.worker.claiming.polling import POLL_MAX_S
+
+from .bodies import note, noted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from jobsd.database.connection import Row
+    from jobsd.database.statements import Bound
+    from jobsd.jobs.claims import Ended
+    from jobsd.worker.recording import Recording
+    from jobsd.worker.turn import ClaimRequest, TurnResult
+
+    from .conftest import Count, Driven, MakeWorker
+
+ALL_DONE = "jobs WHERE outcome = 'finished'"
+
+
+def _rest(driven: Driven) -> None:
+    """Let the worker rest until nothing but a notification, or its longest poll, ends that."""
+    claiming = driven.worker._claiming
+    driven.until(lambda: claiming.idle.stands and claiming._prepared is not None)
+    polling, search = claiming.ways.both.polling, claiming.limited.searches[None]
+    polling._backoff_s = search._pause_s = POLL_MAX_S
+    polling.next_poll = search.due_at = monotonic() + POLL_MAX_S
+    driven.worker.poll()
+    driven.until(lambda: claiming._prepared is not None)
+
+
+def _claims(driven: Driven) -> list[tuple[Statement, bool]]:
+    """Return a list that gets the statement of each claim, and whether it was prepared."""
+    claims: list[tuple[Statement, bool]] = []
+    turns = driven.worker._turns
+    plain = turns.take
+
+    def take_and_note(
+        recording: Recording, *, release: Iterable[Ended], request: ClaimRequest | None
+    ) -> TurnResult | None:
+        if request is not None:
+            claims.append((request.statement, request.bound is not None))
+        return plain(recording, release=release, request=request)
+
+    turns.take = take_and_note  # type: ignore[method-assign]
+    return claims
+
+
+@pytest.mark.parametrize(
+    ("queues", "pick"),
+    [(("*",), ready.CLAIM_FIRST_ANY), (("default",), ready.CLAIM_FIRST_NAMED)],
+)
+def test_a_job_that_ends_a_rest_is_claimed_as_was_prepared(
+    queues: tuple[str, ...], pick: Statement, make_worker: MakeWorker, count: Count
+) -> None:
+    driven = make_worker(queues=queues)
+    _rest(driven)
+    claims = _claims(driven)
+
+    note.enqueue(1)
+    driven.until(lambda: count(ALL_DONE) == 1)
+
+    assert claims[0] == (pick, True)
+    assert noted == [1]
+
+
+def test_a_job_that_is_committed_between_a_claim_and_its_answer_is_found_at_once(
+    make_worker: MakeWorker, count: Count
+) -> None:
+    driven = make_worker()
+    _rest(driven)
+    session = driven.worker._session
+    plain = session.fetch_bound
+
+    def fetch_while_another_is_enqueued(bound: Bound) -> list[Row]:
+        session.fetch_bound = plain  # type: ignore[method-assign]
+        rows = plain(bound)
+        note.enqueue(2)
+        # So that its notification is read with an answer, and ends no nap.
+        driven.context.nap.take(30.0, [session.fileno() or 0])
+        session.fetch(Statement("nothing", "SELECT"))
+        return rows
+
+    session.fetch_bound = fetch_while_another_is_enqueued  # type: ignore[method-assign]
+    note.enqueue(1)
+    driven.until(lambda: noted[:1] == [1])
+    began = monotonic()
+    driven.until(lambda: count(ALL_DONE) == 2)
+
+    # Else the next poll would find it.
+    assert noted == [1, 2]
+    assert monotonic() - began < POLL_MAX_S - 1
+
+
+@pytest.mark.parametrize("word", ["lane", "limited", "resumed", "cancel"])
+def test_whatever_else_is_heard_may_change_what_was_prepared(
+    word: str, make_worker: MakeWorker
+) -> None:
+    driven = make_worker()
+    _rest(driven)
+    claiming = driven.worker._claiming
+
+    claiming.hear("ready", "default")
+    assert claiming._prepared is not None
+
+    claiming.hear(word, "default")
+    assert claiming.take_prepared() is None
+
+
+def test_what_was_prepared_is_for_the_connection_and_the_row_of_before(
+    make_worker: MakeWorker,
+) -> None:
+    driven = make_worker()
+    _rest(driven)
+
+    driven.worker.disconnect()
+    driven.worker.connect()
+
+    assert driven.worker._claiming.take_prepared() is None
+
+
+def _hold_back(driven: Driven) -> None:
+    driven.context.quiet = True
+
+
+def _stop(driven: Driven) -> None:
+    driven.worker.stop()
+
+
+@pytest.mark.parametrize("end", [_hold_back, _stop])
+def test_a_worker_that_claims_nothing_more_does_not_send_what_was_prepared(
+    end: Callable[[Driven], None], make_worker: MakeWorker, count: Count
+) -> None:
+    driven = make_worker()
+    _rest(driven)
+    note.enqueue(1)
+    driven.context.nap.take(30.0, [driven.worker.socket() or 0])
+
+    end(driven)
+    driven.worker.poll()
+
+    assert count("claims") == 0
+    assert count("ready_executions") == 1
+
+
+def test_what_was_prepared_passes_over_no_gap(make_worker: MakeWorker, count: Count) -> None:
+    driven = make_worker()
+    _rest(driven)
+    claims = _claims(driven)
+    driven.worker._claiming.ways.both.cursor.skip(Gap(None, 5, 0, 10))
+
+    note.enqueue(1)
+    driven.until(lambda: count(ALL_DONE) == 1)
+
+    assert claims[0] == (ready.CLAIM_FEW_ANY, False)
+
+
+def test_nothing_is_prepared_while_a_job_is_in_hand(make_worker: MakeWorker) -> None:
+    driven = make_worker()
+    _rest(driven)
+    assert driven.worker._claiming._prepared is not None
+
+    note.enqueue(1)
+    driven.until(lambda: driven.worker._ledger.has_claims)
+
+    assert driven.worker._claiming._prepared is None
