@@ -160,21 +160,18 @@ class Worker(DatabaseLoop):
         self._listen()
         request = self._prepared_request(asked_at)
         if request is None:
-            self._see_to_jobs()
+            # Of all this there is nothing to do where a claim was prepared.
+            self._claiming.survey()
+            self._collect()
+            self._cancels.stop(self._process_id)
+            if self._stopping:
+                end_if_alone(self._context.entry, self._ledger, self._asynchronous)
+            self._progress.write(self._process_id)
             request = self._claim_request(asked_at)
         self._turn(asked_at, request)
         if self._is_reconciling_due():  # after the turn, for which a job may wait
             self._reconcile(asked_at)
         return self._rest_s()
-
-    def _see_to_jobs(self) -> None:
-        """Do what there is to do beside turns, most of it for jobs that are in hand."""
-        self._claiming.survey()
-        self._collect()
-        self._cancels.stop(self._process_id)
-        if self._stopping:
-            end_if_alone(self._context.entry, self._ledger, self._asynchronous)
-        self._progress.write(self._process_id)
 
     def _confirm_row(self) -> float:
         """Return the time: what is ours then stays so for `trust_s`, as our row is fresh."""

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from jobsd.database.connection import Session
-    from jobsd.database.statements import Statement
 
     from .conftest import Count, Driven, MakeWorker
 
@@ -82,15 +81,15 @@ def test_a_lone_job_costs_two_statements(
     driven = make_worker()
     driven.until(lambda: _is_asleep(driven))
     session = driven.worker._session
-    asked: list[Statement] = []
+    asked: list[object] = []
     ways: dict[str, Callable[..., list[Any]]] = {
-        "fetch_prepared": session.fetch_prepared,
+        "fetch_bound": session.fetch_bound,
         "fetch": session.fetch,
     }
 
-    def note(way: str, statement: Statement, parameters: dict[str, Any]) -> list[Any]:
-        asked.append(statement)
-        return ways[way](statement, parameters)
+    def note(way: str, *what: object) -> list[Any]:
+        asked.append(what)
+        return ways[way](*what)
 
     for way in ways:
         monkeypatch.setattr(session, way, partial(note, way))

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import select
 from typing import TYPE_CHECKING
 
 import pytest
@@ -37,13 +38,14 @@ def _rest(driven: Driven) -> None:
     polling, search = claiming.ways.both.polling, claiming.limited.searches[None]
     polling._backoff_s = search._pause_s = POLL_MAX_S
     polling.next_poll = search.due_at = monotonic() + POLL_MAX_S
+    claiming.ways.both.cursor._sweep_allowed_at = 0.0
     driven.worker.poll()
     driven.until(lambda: claiming._prepared is not None)
 
 
-def _claims(driven: Driven) -> list[tuple[Statement, bool]]:
-    """Return a list that gets the statement of each claim, and whether it was prepared."""
-    claims: list[tuple[Statement, bool]] = []
+def _claims(driven: Driven) -> list[tuple[Statement, bool, bool]]:
+    """Return a list that gets of each claim: by what, whether prepared, whether a sweep."""
+    claims: list[tuple[Statement, bool, bool]] = []
     turns = driven.worker._turns
     plain = turns.take
 
@@ -51,7 +53,7 @@ def _claims(driven: Driven) -> list[tuple[Statement, bool]]:
         recording: Recording, *, release: Iterable[Ended], request: ClaimRequest | None
     ) -> TurnResult | None:
         if request is not None:
-            claims.append((request.statement, request.bound is not None))
+            claims.append((request.statement, request.bound is not None, request.sweep))
         return plain(recording, release=release, request=request)
 
     turns.take = take_and_note  # type: ignore[method-assign]
@@ -72,7 +74,7 @@ def test_a_job_that_ends_a_rest_is_claimed_as_was_prepared(
     note.enqueue(1)
     driven.until(lambda: count(ALL_DONE) == 1)
 
-    assert claims[0] == (pick, True)
+    assert claims[0] == (pick, True, True)
     assert noted == [1]
 
 
@@ -89,7 +91,7 @@ def test_a_job_that_is_committed_between_a_claim_and_its_answer_is_found_at_once
         rows = plain(bound)
         note.enqueue(2)
         # So that its notification is read with an answer, and ends no nap.
-        driven.context.nap.take(30.0, [session.fileno() or 0])
+        select.select([session.fileno() or 0], [], [], 30.0)
         session.fetch(Statement("nothing", "SELECT"))
         return rows
 
@@ -164,7 +166,7 @@ def test_what_was_prepared_passes_over_no_gap(make_worker: MakeWorker, count: Co
     note.enqueue(1)
     driven.until(lambda: count(ALL_DONE) == 1)
 
-    assert claims[0] == (ready.CLAIM_FEW_ANY, False)
+    assert claims[0] == (ready.CLAIM_FEW_ANY, False, True)
 
 
 def test_nothing_is_prepared_while_a_job_is_in_hand(make_worker: MakeWorker) -> None:

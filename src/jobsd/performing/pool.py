@@ -264,9 +264,8 @@ class Pool:
         return [now - started for started in list(self.started_at) if started is not None]
 
     def _put(self, items: Sequence[Waiting | Series], rank: Rank) -> None:
-        first = last = rank(first_job(items[0]))
-        if len(items) > 1:
-            last = rank(first_job(items[-1]))
+        first = rank(first_job(items[0]))
+        last = rank(first_job(items[-1])) if len(items) > 1 else first
         if self._todo.qsize() and first < self._last_rank:
             last = max(last, self._last_rank)
             items = sorted([*self._drain(), *items], key=lambda each: rank(first_job(each)))
