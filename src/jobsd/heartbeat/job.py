@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+from typing import TYPE_CHECKING
 
-from jobsd.instruments.always import log_always
-from jobsd.jobs import current, definition, finding
-from jobsd.machine import hostname
+from jobsd.jobs import definition, finding
 
-from .log import HeartbeatLog, record
+if TYPE_CHECKING:
+    from .log import HeartbeatLog
 
 
 class HeartbeatJob(definition.Job):
@@ -21,8 +21,15 @@ class HeartbeatJob(definition.Job):
 
     def perform(self) -> None:
         """Write one row to `heartbeat_logs` and one line to the log."""
+        # Here, since each command that knows the jobs loads this module.
+        from jobsd.instruments.always import log_always  # noqa: PLC0415
+        from jobsd.jobs.current import current_job  # noqa: PLC0415
+        from jobsd.machine import hostname  # noqa: PLC0415
+
+        from .log import record  # noqa: PLC0415
+
         environment = os.environ.get("JOBSD_ENV") or "development"
-        job = current.current_job()
+        job = current_job()
         with finding.lent() as session:
             row = record(session, environment, hostname(), job.id, job.class_name)
         log_always("jobsd.heartbeat", line(row))

@@ -10,8 +10,6 @@ from typing import Any, Generic, ParamSpec, TypeVar, overload
 from jobsd import errors, late
 from jobsd.instruments.bound_job import running_job
 
-from . import around
-from .current import CurrentJob, running
 from .draft import Draft, EnqueuedJob, Options, draft
 from .finding import NOT_GIVEN
 from .registry import Definition
@@ -151,6 +149,10 @@ class Using(Generic[P]):
 
 def perform_here(definition: Definition, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:  # noqa: ANN401 - the author's own
     """Perform a job without the queue, as a part of the job that runs here if there is one."""
+    # Here, since few programs that define jobs perform them.
+    from . import around  # noqa: PLC0415
+    from .current import CurrentJob, running  # noqa: PLC0415
+
     outer = running_job.get()
     if outer is not None:
         with running(outer):
