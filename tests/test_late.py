@@ -13,6 +13,7 @@ import sys
 import threading
 from dataclasses import field
 from datetime import UTC, datetime
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -128,6 +129,31 @@ def test_dataclasses_is_asked_for_nothing_before_somebody_asks_for_fields(
         dataclasses.fields(point)
 
 
+def test_what_has_many_instances_is_compiled_and_what_has_few_is_not() -> None:
+    point, open_, _ = _classes(dataclass)
+
+    made = [point(n, tags=[str(n)]) for n in range(50)] + [open_(second=n) for n in range(3)]
+
+    assert [(each.x, each.y, each.tags, each.hidden) for each in made[:50]] == [
+        (n, 2, [str(n)], "secret") for n in range(50)
+    ]
+    assert [(each.first, each.second, each.made, each.several) for each in made[50:]] == [
+        (1, n, 5, [1]) for n in range(3)
+    ]
+    compiled = [isinstance(vars(each)["__init__"], FunctionType) for each in (point, open_)]
+    assert compiled == [True, False]
+
+
+def test_fields_may_have_names_that_we_use() -> None:
+    @dataclass(frozen=True, slots=True)
+    class Named:
+        instance: int
+        cls: int
+        name: int
+
+    assert repr(Named(instance=1, cls=2, name=3)).endswith("(instance=1, cls=2, name=3)")
+
+
 @pytest.mark.parametrize("decorator", [dataclass, dataclasses.dataclass])
 def test_a_class_without_slots_has_its_defaults_as_attributes(decorator: Any) -> None:
     @decorator(frozen=True)
@@ -164,6 +190,13 @@ def test_frozen_ones_are_copied_and_pickled() -> None:
     assert copies == (beat, beat, beat)
 
 
+def test_one_with_other_values_is_made_as_copy_does_it() -> None:
+    point, _, near = _classes(dataclass)
+
+    assert near.__replace__(near(1), y=7) == near(1, 7)
+    assert point.__replace__(point(1), x=2) == point(2)
+
+
 def test_wrong_arguments_are_refused(classes: tuple[Any, Any, Any]) -> None:
     point, open_, _ = classes
 
@@ -174,6 +207,10 @@ def test_wrong_arguments_are_refused(classes: tuple[Any, Any, Any]) -> None:
             open_()
         with pytest.raises(TypeError, match="unexpected keyword argument 'made'"):
             open_(second=1, made=2)
+        with pytest.raises(TypeError, match="multiple values for argument 'x'"):
+            point(1, x=2)
+        with pytest.raises(TypeError, match="takes from 2 to 5 positional arguments but 6"):
+            point(1, 2, [], "", 5)
 
 
 def test_methods_of_the_class_itself_are_kept() -> None:

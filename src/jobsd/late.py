@@ -80,17 +80,51 @@ class _Late:
     """An attribute of a class: made of the class when it is first asked for."""
 
     __slots__ = ("_made", "_make", "_name")
+    _made: Any
 
     def __init__(self, make: Callable[[Any], Any]) -> None:
         self._make = make
 
-    def __set_name__(self, made: type, name: str) -> None:
+    def __set_name__(self, made: Any, name: str) -> None:  # noqa: ANN401 - a class
         self._made, self._name = made, name
 
     def __get__(self, instance: object, cls: type) -> Any:  # noqa: ANN401 - any attribute
         found = self._make(self._made)
         setattr(self._made, self._name, found)
         return found.__get__(instance, cls) if hasattr(found, "__get__") else found
+
+
+class _Init(_Late):
+    """The `__init__` of a class, which is compiled once there are more than a few instances.
+
+    To compile it takes a tenth of a millisecond, to do without takes 5 µs for each instance.
+    """
+
+    __slots__ = ("_left",)
+
+    def __init__(self, make: Callable[[Any], Any]) -> None:
+        super().__init__(make)
+        self._left = _FEW
+
+    def __get__(self, instance: object, cls: type) -> Any:  # noqa: ANN401 - as above
+        # The class itself, or None, comes with who wants to see what is taken.
+        if not (self._left and isinstance(instance, self._made)):
+            return super().__get__(instance, cls)
+        self._left -= 1
+        return partial(self._fill, instance, cls)
+
+    def _fill(self, instance: Any, cls: type, /, *values: object, **named: object) -> None:  # noqa: ANN401
+        found = _taken(self._made.__late_fields__, values, named)
+        if found is None:  # it raises what Python says of wrong arguments
+            super().__get__(instance, cls)(*values, **named)
+            return
+        for name, value in found.items():
+            object.__setattr__(instance, name, value)
+        if hasattr(instance, "__post_init__"):
+            instance.__post_init__()
+
+
+_FEW = 10
 
 
 def _dataclass(
@@ -115,8 +149,9 @@ def _dataclass(
         "__dataclass_fields__": _Late(lambda made: original(made).__dataclass_fields__),
         "__dataclass_params__": _Late(lambda made: original(made).__dataclass_params__),
         "__match_args__": _Late(_match_args),
-        "__init__": _Late(partial(_init, frozen=frozen)),
+        "__init__": _Init(partial(_init, frozen=frozen)),
         "__repr__": _repr,
+        "__replace__": dataclasses.replace,  # for `copy.replace`, since 3.13
     }
     if eq:
         body |= {"__eq__": _Late(_equal), "__hash__": _Late(_hash) if frozen else None}
@@ -177,6 +212,27 @@ def _original(defaults: Mapping[str, Any], made: Any, *, kw_only: bool) -> Any: 
 def _match_args(made: Any) -> tuple[str, ...]:  # noqa: ANN401
     fields: dict[str, _Field] = made.__late_fields__
     return tuple(name for name, each in fields.items() if each.init and not each.kw_only)
+
+
+def _taken(
+    fields: Mapping[str, _Field], values: Sequence[object], named: Mapping[str, object]
+) -> dict[str, object] | None:
+    """Return the values of the fields for these arguments; None when they are wrong."""
+    words = [name for name, each in fields.items() if each.init and not each.kw_only]
+    given = {**dict(zip(words, values, strict=False)), **named}
+    if len(given) < len(values) + len(named):
+        return None
+    found: dict[str, object] = {}
+    for name, each in fields.items():
+        if each.init and name in given:
+            found[name] = given.pop(name)
+        elif each.default is not dataclasses.MISSING:
+            found[name] = each.default
+        elif each.default_factory is not dataclasses.MISSING:
+            found[name] = each.default_factory()
+        elif each.init:
+            return None
+    return None if given else found
 
 
 def _init(made: Any, *, frozen: bool) -> Callable[..., None]:  # noqa: ANN401
