@@ -23,7 +23,7 @@ PATIENCE_S = 0.1
 """A claimed job that can't start within this time is released."""
 STEADY_S = 0.05
 """It must have looked so for so long. Where processes outnumber the processors, a thread waits
-for one amid a short job: so 16 processes on two cores released 5 % of their jobs."""
+for one amid a short job: so 16 processes on two cores released 4 % of their jobs."""
 BATCH_MAX = 500
 """Jobs that one statement claims."""
 BYTES = 2**20
