@@ -11,6 +11,7 @@ import pytest
 from jobsd.jobs import ready
 from jobsd.jobs.client import enqueue_many
 from jobsd.jobs.definition import job
+from jobsd.jobs.limits import Limit
 from jobsd.jobs.queues import pause
 from jobsd.jobs.selection import Selection
 from jobsd.worker.claiming import selector as selectors
@@ -50,6 +51,11 @@ def note_choice(value: object) -> None:
     _ran.append(value)
 
 
+@job(limits_concurrency=Limit(to=1, key="one"))
+def note_limited(value: object) -> None:
+    _ran.append(value)
+
+
 def test_many_claims_from_a_prefix_share_a_survey(
     make_worker: MakeWorker, surveys: list[ready.Survey], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -60,6 +66,44 @@ def test_many_claims_from_a_prefix_share_a_survey(
     driven.until(lambda: len(_ran) == 3000)
 
     assert len(surveys) <= 2
+
+
+def test_of_many_queues_a_claim_reads_the_first_ones_and_others_once_these_are_empty(
+    make_worker: MakeWorker, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(selectors, "REACH", 4)
+    monkeypatch.setattr(selectors, "SURVEY_S", 60)
+    names = [f"mail_{number:03}" for number in range(60)]
+    for name in reversed(names):
+        enqueue_many(note_choice.using(queue=name).with_args(name) for _ in range(2))
+    selector = selectors.QueueSelector(Selection(("mail*",)), session)
+    reached: list[int] = []
+    more = True
+    for _ in range(4):
+        _, places = selector.search(ClaimCursor(), [], registered=False)
+        assert places["names"] == names[: len(places["names"])]
+        reached.append(len(places["names"]))
+        more = selector.widen()
+    assert (reached, more) == ([4, 16, 60, 60], False)
+
+    driven = make_worker(queues=("mail*",), threads=1)
+    driven.until(lambda: len(_ran) == 120)
+
+    assert _ran == sorted(names * 2)
+
+
+def test_limited_jobs_of_a_further_queue_do_not_come_before_others(
+    make_worker: MakeWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(selectors, "REACH", 2)
+    note_limited.using(queue="mail_9").enqueue("limited")
+    for number in range(8):
+        note_choice.using(queue=f"mail_{number}").enqueue(number)
+
+    driven = make_worker(queues=("mail*",), threads=1)
+    driven.until(lambda: len(_ran) == 9)
+
+    assert _ran == [*range(8), "limited"]
 
 
 def test_queues_of_others_hide_none_of_ours(

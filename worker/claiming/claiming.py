@@ -248,8 +248,10 @@ class Claiming:
             until = Until(last.queue_name, last.priority, last.position)
         elif walks_on:
             until = Until(*result.walked[-1])
-        elif self._ledger.returns > self.ways[request.kind].returns_swept:
-            # Released jobs lie before the cursor, and may be more urgent.
+        elif (
+            self._ledger.returns > self.ways[request.kind].returns_swept or self.selector.is_cut
+        ):
+            # Released jobs lie before the cursor, or jobs in further queues: these come first.
             return True
         short = until is None
         aim = self._asynchronous.limited_aim(request, left, self._thread_room())
@@ -273,8 +275,9 @@ class Claiming:
 
     def _after_short(self, request: ClaimRequest) -> None:
         way = self.ways[request.kind]
-        if way.cursor.stop_following():
-            # What others were about to claim may not have been there, or still be.
+        # What others were about to claim may still be there, and there are further queues.
+        followed, cut = way.cursor.stop_following(), self.selector.widen()
+        if followed or cut:
             way.polling.poll_now()
             return
         # While claims keep bringing jobs of the other kind, new jobs of this kind are found

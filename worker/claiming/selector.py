@@ -18,6 +18,9 @@ SURVEY_SHARE = 20
 """Where there are very many: for so many times as long as it took to find them."""
 PAUSED_S = 1.0
 """How long it is believed that paused queues hold few jobs, or many."""
+REACH, WIDER = 100, 4
+"""A claim asks for the first so many queues of a list, and after one that comes back short for
+so many times as many: of thousands each claim would read all names for a few of them."""
 SLOW_S = 0.02
 """A claim that takes longer may have passed over many jobs of paused queues."""
 
@@ -46,6 +49,9 @@ class QueueSelector:
         self._complete = True
         self._survey_due = selection.has_prefixes and not selection.everything
         self._each = False
+        self._reach = REACH
+        self.is_cut = False
+        """Whether the last search left out queues at the end of the list."""
 
     @property
     def by_names(self) -> bool:
@@ -57,6 +63,7 @@ class QueueSelector:
 
         `registered` says that the worker is registered as idle.
         """
+        self.is_cut = False
         age_s = monotonic() - self._surveyed_at
         if self._each:
             stale = age_s > PAUSED_S
@@ -87,6 +94,8 @@ class QueueSelector:
         if not lanes and few and len(queues) == 1 and not self._each:
             return _of_few(cursor, queues[0])
         if not lanes:
+            if len(queues) > self._reach and not self.selection.everything:
+                self.is_cut, queues = True, queues[: self._reach]
             return self._statement, cursor.segments(queues)
         if self.by_names:
             # In the order of the list: all jobs of a queue may lie in lanes.
@@ -107,6 +116,13 @@ class QueueSelector:
             known = self.selection.resolve([*self._names, *(queue for queue, _ in lanes)])
             queues = [*known]
         return cursor.segments_with(queues, lanes, ranked=not everything)
+
+    def widen(self) -> bool:
+        """Reach further along the list; return whether the last search left out any queue."""
+        cut, self.is_cut = self.is_cut, False
+        if cut:
+            self._reach *= WIDER
+        return cut
 
     @property
     def _statement(self) -> Statement:
@@ -150,7 +166,7 @@ class QueueSelector:
 
     def _survey(self) -> None:
         began = monotonic()
-        self._survey_due = False
+        self._survey_due, self._reach = False, REACH
         everything = self.selection.everything
         if everything and not ready.paused_many(self._session):
             # The names are not needed, and to find them walks over what was claimed of each.
