@@ -79,7 +79,8 @@ def claimed(head: Sequence[Any], rows: Sequence[tuple[Any, ...]]) -> list[Claime
     by_id = {row[_ID]: row for row in rows}
     return [
         claimed_job((claim_id, *row[_ID:]))
-        for claim_id, job_ids in json.loads(head[4] or "[]")
+        for claim in (head[4].split(",") if head[4] else ())
+        for claim_id, *job_ids in [map(int, claim.split())]
         for job_id in job_ids
         if (row := by_id.get(job_id))
     ]

@@ -14,9 +14,10 @@ SELECT EXISTS (SELECT FROM jobsd.blocked_executions WHERE position IS NOT NULL);
 --
 -- Of many keys for which several jobs wait only some are taken (`deep`): their series are longer,
 -- and other workers have some, too. Of the others those are taken for which one job waits, but
--- where these don't count (`singles`). Jobs that were met and whose key is full are blocked,
--- `aside_max` in all, unless their turn comes here within a moment (`flowing`); those that may not
--- wait are dropped.
+-- where these don't count (`singles`). One that is alone with its key (no slot is taken, and no
+-- other job waits) takes the first slot by a short way: the steps of series were a quarter of the
+-- work. Jobs that were met and whose key is full are blocked, `aside_max` in all, unless their turn
+-- comes here within a moment (`flowing`); those that may not wait are dropped.
 --
 -- The first row says which claims have which jobs, in the order in which they start, and what else
 -- was done. Behind it comes each job, in any order, with the limit of its key in the place of a
@@ -25,11 +26,26 @@ SELECT EXISTS (SELECT FROM jobsd.blocked_executions WHERE position IS NOT NULL);
 -- as finding the job.
 key AS MATERIALIZED (
     SELECT
-        key, min(place_met) AS place_met, coalesce(max(most), 1) AS most,
-        count(*) FILTER (WHERE most IS NULL) > 0 AS most_unknown, min(job_id) AS job_id
-    FROM (SELECT *, row_number() OVER (ORDER BY turn, priority, position) AS place_met FROM met)
-        AS met
-    GROUP BY key
+        *,
+        -- (Not by EXISTS, which the planner may answer by reading all keys.)
+        %(singles)s::boolean AND met_once
+            AND (SELECT slot FROM jobsd.claims WHERE concurrency_key = key LIMIT 1) IS NULL
+            AND (
+                SELECT other.job_id
+                FROM jobsd.blocked_executions AS other
+                WHERE other.concurrency_key = key AND other.job_id <> first.job_id
+                LIMIT 1
+            ) IS NULL AS is_alone
+    FROM (
+        SELECT
+            key, min(place_met) AS place_met, coalesce(max(most), 1) AS most,
+            bool_or(most IS NULL) AS most_unknown, min(job_id) AS job_id, min(place) AS place,
+            count(*) = 1 AS met_once
+        FROM (
+            SELECT *, row_number() OVER (ORDER BY turn, priority, position) AS place_met FROM met
+        ) AS met
+        GROUP BY key
+    ) AS first
 ), counted AS MATERIALIZED (
     SELECT
         key.key, key.place_met, taken.held, taken.numbers,
@@ -47,9 +63,10 @@ key AS MATERIALIZED (
         FROM jobsd.claims
         WHERE concurrency_key = key.key
     ) AS taken
+    WHERE NOT key.is_alone
 ), wanted AS MATERIALIZED (
     SELECT
-        key, rank, held, numbers, NULL::bigint AS claim_id, NULL::integer AS size,
+        key, place_met AS rank, held, numbers, NULL::bigint AS claim_id, NULL::integer AS size,
         rank <= %(deep)s::bigint AS is_deep,
         CASE
             WHEN rank > %(deep)s::bigint THEN 2
@@ -66,7 +83,7 @@ key AS MATERIALIZED (
     WHERE rank <= %(deep)s::bigint OR %(singles)s::boolean
     UNION ALL
     SELECT
-        key, (SELECT count(*) FROM counted) + number, 0, '{}', claim_id, size, true, room
+        key, (SELECT count(*) FROM met) + number, 0, '{}', claim_id, size, true, room
     FROM unnest(
         %(claims)s::bigint[], %(keys)s::text[], %(sizes)s::integer[], %(rooms)s::integer[]
     ) WITH ORDINALITY AS further (claim_id, key, size, room, number)
@@ -112,7 +129,11 @@ key AS MATERIALIZED (
 ), locked AS MATERIALIZED (
     SELECT ctid AS place
     FROM jobsd.blocked_executions
-    WHERE ctid = ANY (ARRAY(SELECT place FROM seen WHERE is_wanted))
+    WHERE ctid = ANY (ARRAY(
+        SELECT place FROM key WHERE is_alone
+        UNION ALL
+        SELECT place FROM seen WHERE is_wanted
+    ))
     FOR UPDATE SKIP LOCKED
 ), found AS MATERIALIZED (
     -- By one search of the index: one for each would be a tenth of the server's work.
@@ -124,7 +145,19 @@ key AS MATERIALIZED (
         (jobsd.lane_of(class_name) IN (SELECT lane FROM known)) IS TRUE
             AND (%(everything)s::boolean OR jobsd.serves(%(queues)s::text[], queue_name)) AS is_ours
     FROM jobsd.jobs
-    WHERE id = ANY (ARRAY(SELECT job_id FROM seen))
+    WHERE id = ANY (ARRAY(
+        SELECT job_id FROM key WHERE is_alone
+        UNION ALL
+        SELECT job_id FROM seen
+    ))
+), alone AS MATERIALIZED (
+    SELECT
+        place_met, key, place, job_id,
+        (place IN (SELECT place FROM locked)) IS TRUE AS is_locked,
+        (job_id IN (SELECT id FROM found WHERE NOT is_ours)) IS NOT TRUE AS is_ours,
+        (job_id IN (SELECT id FROM found)) IS NOT TRUE AS is_gone
+    FROM key
+    WHERE is_alone
 ), judged AS MATERIALIZED (
     -- What another worker has to start, but may start beside ours, is passed over: it has one of
     -- the free slots coming. (OFFSET 0: each is looked up once, not for each use of what is found.)
@@ -150,24 +183,30 @@ key AS MATERIALIZED (
         min(free) <= 0 AS is_full
     FROM judged
     GROUP BY rank
-), startable AS MATERIALIZED (
+), startable AS (
     SELECT
         rank, key, held, numbers, claim_id, size, first_most, slots,
         array_remove(job_ids[:coalesce(bound - 1, cardinality(job_ids))], NULL) AS job_ids
     FROM of_key
     WHERE slots > 0 OR claim_id IS NOT NULL
-), chosen AS MATERIALIZED (
-    SELECT
-        startable.*, of_these.jobs,
-        CASE WHEN claim_id IS NULL THEN least(slots, %(threads)s::bigint, jobs) ELSE 1 END
-            AS series_all
+    UNION ALL
+    SELECT place_met, key, 0, NULL, NULL, NULL, 1, 1, ARRAY[job_id]
+    FROM alone
+    WHERE is_locked AND is_ours AND NOT is_gone
+), chosen AS (
+    SELECT *, CASE
+        WHEN claim_id IS NULL THEN least(slots, %(threads)s::bigint, jobs) ELSE 1
+    END AS series_all
     FROM (
-        SELECT *, sum(cardinality(job_ids)) OVER (ORDER BY rank) - cardinality(job_ids) AS before
-        FROM startable
-    ) AS startable
-    CROSS JOIN LATERAL (
-        SELECT least(cardinality(job_ids), %(limit)s::bigint - before) AS jobs
-    ) AS of_these
+        SELECT *, least(cardinality(job_ids), %(limit)s::bigint - before) AS jobs
+        FROM (
+            SELECT
+                *,
+                sum(cardinality(job_ids)) OVER (ORDER BY rank ROWS UNBOUNDED PRECEDING)
+                    - cardinality(job_ids) AS before
+            FROM startable
+        ) AS ordered
+    ) AS counted
     WHERE jobs > 0
 ), placed AS MATERIALIZED (
     -- Of several slots each has the next job in turn.
@@ -195,8 +234,7 @@ key AS MATERIALIZED (
                 ORDER BY number
             )
         END AS job_ids
-    FROM chosen
-    CROSS JOIN LATERAL generate_series(1, series_all) AS series
+    FROM (SELECT *, generate_series(1, series_all) AS series FROM chosen) AS chosen
 ), made AS (
     INSERT INTO jobsd.claims (id, process_id, concurrency_key, slot, job_ids)
     SELECT in_claim, %(process_id)s::bigint, key, slot, job_ids
@@ -221,10 +259,14 @@ key AS MATERIALIZED (
     DELETE FROM jobsd.blocked_executions
     WHERE ctid = ANY (ARRAY(
         SELECT place
-        FROM judged
+        FROM (
+            SELECT place, job_id, is_gone AND is_locked AS is_left_over FROM alone
+            UNION ALL
+            SELECT place, job_id, is_gone AND is_locked FROM judged
+        ) AS waiting
         WHERE (job_id IN (SELECT unnest(job_ids) FROM held)) IS TRUE
             -- Their jobs were deleted by somebody's hand.
-            OR (is_gone AND is_locked)
+            OR is_left_over
     ))
 ), guard AS MATERIALIZED (
     -- All slots of keys that are full, locked: whoever gives one back waits until we have
@@ -291,9 +333,12 @@ SELECT
         -- Whether any that was met might have been started here, and was left.
         'left', EXISTS (
             SELECT
-            FROM counted
-            WHERE held < most AND NOT is_extended
-                AND (key IN (SELECT key FROM held)) IS NOT TRUE
+            FROM (
+                SELECT key FROM counted WHERE held < most AND NOT is_extended
+                UNION ALL
+                SELECT key FROM alone WHERE is_ours
+            ) AS open
+            WHERE (key IN (SELECT key FROM held)) IS NOT TRUE
                 AND (key IN (
                     SELECT key FROM of_key WHERE first_unknown IS NOT NULL OR is_full
                 )) IS NOT TRUE
@@ -308,7 +353,11 @@ SELECT
         'unknown', (
             SELECT json_agg(DISTINCT jsonb_build_array(queue_name, class_name))
             FROM found
-            WHERE id = ANY (ARRAY(SELECT first_unknown FROM of_key))
+            WHERE id = ANY (ARRAY(
+                SELECT first_unknown FROM of_key WHERE first_unknown IS NOT NULL
+                UNION ALL
+                SELECT job_id FROM alone WHERE NOT is_ours
+            ))
         )
     )::text,
     (
@@ -322,7 +371,8 @@ SELECT
         ) AS stretch
     ),
     (
-        SELECT json_agg(json_build_array(in_claim, job_ids) ORDER BY rank, series)::text
+        SELECT
+            string_agg(in_claim || ' ' || array_to_string(job_ids, ' '), ',' ORDER BY rank, series)
         FROM held
     ),
     NULL::integer, NULL::integer, NULL::float8, NULL::text, NULL::integer,

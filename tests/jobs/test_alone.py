@@ -1,0 +1,160 @@
+"""A job that is alone with its key takes its slot by a short way, in its turn among others."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+
+from jobsd.jobs import series
+from jobsd.jobs.client import enqueue_many
+from jobsd.jobs.definition import job
+from jobsd.jobs.limits import Limit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from jobsd.database.connection import Session, Target
+    from jobsd.jobs.claimed_job import ClaimedJob
+
+pytestmark = pytest.mark.usefixtures("default_client")
+
+_REQUEST: dict[str, Any] = {
+    "after_priorities": "{-2147483648}",
+    "after_positions": "{0}",
+    "below_priorities": "{2147483648}",
+    "below_positions": "{0}",
+    **dict.fromkeys(("until_turn", "until_priority", "until_position")),
+    **dict.fromkeys(("claims", "sizes", "rooms"), "{}"),
+    **dict.fromkeys(("limit", "long", "depth", "aside_max"), 500),
+    "keys": [],
+    "flowing": [],
+    "deep": 4,
+    "threads": 3,
+    "singles": True,
+    "overdue": ["ours"],
+    "everything": True,
+    "queues": ["*"],
+    "process_id": 1,
+    "asked_at": 0.0,
+    "share": 4000,
+    "budget": 2_000_000,
+    "keep": True,
+}
+
+
+@job(name="ours", limits_concurrency=Limit(key=lambda key: key, group="group"))
+def ours(key: str) -> None: ...
+
+
+@job(name="theirs", limits_concurrency=Limit(key=lambda key: key, group="group"))
+def theirs(key: str) -> None: ...
+
+
+def _claim(session: Session, **given: object) -> tuple[series.Met, list[ClaimedJob]]:
+    head, *rows = session.fetch_prepared(series.CLAIM_ANY, {**_REQUEST, **given})
+    return series.met(head, [None]), series.claimed(head, rows)
+
+
+def _scans(node: dict[str, Any], name: str) -> Iterator[dict[str, Any]]:
+    if node.get("Subplan Name") == f"CTE {name}":
+        yield node
+    for child in node.get("Plans", []):
+        yield from _scans(child, name)
+
+
+def test_jobs_with_keys_of_their_own_go_through_no_step_of_series(session: Session) -> None:
+    enqueue_many(ours.with_args(str(number)) for number in range(50))
+    cursor = psycopg.ClientCursor(session.connection)
+    explained = b"EXPLAIN (ANALYZE, FORMAT JSON) " + series.CLAIM_ANY.render("jobsd")
+
+    row = cursor.execute(explained, _REQUEST).fetchone()
+
+    assert row is not None
+    (seen,) = _scans(row[0][0]["Plan"], "seen")
+    assert not seen["Actual Rows"], json.dumps(seen)
+    stored = cursor.execute(
+        "SELECT count(*), count(DISTINCT concurrency_key), min(slot), max(slot),"
+        " max(cardinality(job_ids)) FROM jobsd.claims"
+    ).fetchone()
+    assert stored == (50, 50, 1, 1, 1)
+
+
+def test_they_come_before_and_behind_series_by_their_urgency(session: Session) -> None:
+    ours.using(priority=1).enqueue("late")
+    enqueue_many(ours.with_args("many") for _ in range(3))
+    ours.using(priority=-1).enqueue("early")
+
+    met, jobs = _claim(session, limit=3)
+
+    assert [each.concurrency_key for each in jobs] == ["group/early", *["group/many"] * 2]
+    assert met.left
+
+
+def test_one_that_somebody_has_locked_is_left(session: Session, target: Target) -> None:
+    ours.enqueue("locked")
+    ours.enqueue("free")
+
+    with psycopg.connect(target.url) as other:
+        other.execute(
+            "SELECT FROM jobsd.blocked_executions"
+            " WHERE concurrency_key = 'group/locked' FOR UPDATE"
+        )
+        met, jobs = _claim(session)
+
+    assert [each.concurrency_key for each in jobs] == ["group/free"]
+    assert met.left
+
+
+def test_one_that_another_worker_has_to_start_is_told_and_stays(session: Session) -> None:
+    theirs.enqueue("a")
+
+    met, jobs = _claim(session)
+
+    assert (jobs, met.left, met.unknown) == ([], False, [("default", "theirs")])
+    assert session.connection.execute(
+        "SELECT count(*) FROM jobsd.blocked_executions"
+    ).fetchone() == (1,)
+
+
+def test_one_whose_job_somebody_has_deleted_goes(session: Session) -> None:
+    ours.enqueue("a")
+    session.connection.execute("DELETE FROM jobsd.jobs")
+
+    _, jobs = _claim(session)
+
+    rows = session.connection.execute("SELECT FROM jobsd.blocked_executions").fetchall()
+    assert (jobs, rows) == ([], [])
+
+
+@pytest.mark.parametrize("to", [1, 2])
+def test_one_whose_key_has_a_slot_is_not_alone(session: Session, to: int) -> None:
+    ours.enqueue("a")
+    session.connection.execute(
+        "UPDATE jobsd.blocked_executions SET concurrency_limit = %s", (to,)
+    )
+    session.connection.execute(
+        "INSERT INTO jobsd.claims (process_id, job_ids, concurrency_key, slot)"
+        " VALUES (2, '{0}', 'group/a', 1)"
+    )
+
+    met, jobs = _claim(session)
+
+    slots = session.connection.execute("SELECT slot FROM jobsd.claims ORDER BY slot").fetchall()
+    assert len(jobs) == to - 1
+    assert slots == [(slot,) for slot in range(1, to + 1)]
+    assert met.parked == 2 - to
+
+
+def test_one_is_not_alone_beside_one_that_was_not_met(session: Session) -> None:
+    first, second = (ours.enqueue("a").id for _ in range(2))
+    session.connection.execute(
+        "UPDATE jobsd.blocked_executions SET position = NULL WHERE job_id = %s", (first,)
+    )
+
+    _, jobs = _claim(session)
+
+    assert [each.id for each in jobs] == [first, second]
+    assert len({each.claim_id for each in jobs}) == 1
