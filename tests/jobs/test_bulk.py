@@ -5,14 +5,19 @@ from __future__ import annotations
 import os
 import socket
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
 
 from jobsd.errors import EnqueueError
+from jobsd.jobs.bulk import Bulk
 from jobsd.jobs.client import enqueue_many
 from jobsd.jobs.definition import job
+from jobsd.jobs.drivers import PsycopgDriver
+from jobsd.jobs.limits import Limit
+from jobsd.jobs.steps import take
 from waiting import wait_until
 
 if TYPE_CHECKING:
@@ -20,12 +25,18 @@ if TYPE_CHECKING:
 
     from jobs.ways import Stored
     from jobsd.database.connection import Session, Target
+    from jobsd.database.statements import Statement
     from jobsd.jobs.client import Client
     from jobsd.jobs.draft import Draft
+    from jobsd.jobs.drivers import Parameters, Rows
 
 
 @job(name="bulk_note")
 def note(number: int) -> None: ...
+
+
+@job(name="bulk_one", limits_concurrency=Limit(key=lambda key: key))
+def one(key: str) -> None: ...
 
 
 @pytest.mark.usefixtures("default_client")
@@ -51,6 +62,41 @@ def test_jobs_that_others_commit_in_between_stay_theirs(
     assert others[0] not in ids
     ready = session.connection.execute("SELECT job_id FROM jobsd.ready_executions ORDER BY 1")
     assert [row[0] for row in ready] == sorted([*ids, *([] if claimed else others)])
+
+
+class _Noting(PsycopgDriver):
+    """Notes whether the keys of each batch are said to differ."""
+
+    def fetch(self, statement: Statement, parameters: Parameters) -> Rows:
+        if statement.name == "place":
+            noted.append(parameters["keys_differ"])
+        return super().fetch(statement, parameters)
+
+
+noted: list[bool] = []
+
+
+@pytest.mark.parametrize(
+    ("keys", "differ", "met"), [("ab", True, "ab"), ("aba", False, "ab"), ("", True, "")]
+)
+def test_a_bulk_is_ordered_by_keys_only_where_two_jobs_have_one(
+    session: Session, keys: str, met: str, *, differ: bool
+) -> None:
+    noted.clear()
+    # What is for later is not met, and what has no limit has no key.
+    drafts = [*(one.with_args(key) for key in keys), note.with_args(1), note.with_args(2)]
+    later = replace(one.with_args("a"), wait_s=3600)
+    driver = _Noting(session.connection, "jobsd")
+
+    with session.connection.transaction():
+        take(Bulk(iter([*drafts, later]), "jobsd", owned=True).steps(), driver)
+
+    assert noted == [differ]
+    rows = session.connection.execute(
+        "SELECT concurrency_key FROM jobsd.blocked_executions"
+        " WHERE position IS NOT NULL ORDER BY job_id"
+    )
+    assert [row[0] for row in rows] == [f"bulk_one/{key}" for key in met]
 
 
 @pytest.fixture

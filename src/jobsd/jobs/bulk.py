@@ -175,6 +175,9 @@ class Bulk:
         self._owned = owned
         self._payloads: set[str] = set()
         self._kinds: dict[tuple[Any, ...], str] = {}
+        # Of the batch: the keys of limited jobs that are ready, and how many there are.
+        self._keys: set[str] = set()
+        self._limited = 0
         # Of the batch: the keys of jobs that may not wait.
         self._impatient: set[str] = set()
         # Of the batch: the unique jobs, by their places in it.
@@ -214,16 +217,18 @@ class Bulk:
             batch = list(batch)
         after, now_s = (yield Ask(STATEMENTS["begin"]))[0]
         self._clock_ahead_s = now_s - monotonic()
+        self._keys.clear()
         self._impatient.clear()
         self._unique.clear()
-        self._drawn = 0
+        self._drawn = self._limited = 0
         lines = map(self._line, batch)
         if copies:
             yield Copy(STATEMENTS["copy"], _pieces(lines))
         else:
             for rows in as_json(lines, COLUMNS):
                 yield Ask(STATEMENTS["insert"], {"jobs": rows})
-        ((ids_reported, codes, payloads),) = yield Ask(STATEMENTS["place"], {"after": after})
+        found = {"after": after, "keys_differ": len(self._keys) == self._limited}
+        ((ids_reported, codes, payloads),) = yield Ask(STATEMENTS["place"], found)
         ids = [int(job_id) for job_id in ids_reported.split(",")]
         states = bytearray(codes.encode().translate(_STATE_OF_CODE))
         self._payloads.update(payloads)
@@ -313,8 +318,11 @@ class Bulk:
         limited = _UNLIMITED
         if job.limited is not None:
             limited = _limit_fields(job.limited)
-            if due is _NULL and job.limited.on_conflict == "discard":
-                self._impatient.add(job.limited.key)
+            if due is _NULL:
+                self._limited += 1
+                self._keys.add(job.limited.key)
+                if job.limited.on_conflict == "discard":
+                    self._impatient.add(job.limited.key)
         context = _NULL if job.context is None else _field(job.context)
         rest = _PLAIN
         if job.unique is not None or job.expires_in_s is not None:
@@ -373,8 +381,9 @@ _PLAIN = f"{_NOT_UNIQUE}\t{_NULL}"
 
 
 def _limit_fields(limited: limits.Limited) -> str:
-    duration = _NULL if limited.duration is None else f"{limited.duration.total_seconds()} s"
-    return "\t".join((_field(limited.key), str(limited.to), duration, limited.on_conflict))
+    key, to, duration, on_conflict = limited
+    lasts = _NULL if duration is None else f"{duration.total_seconds()} s"
+    return f"{_field(key)}\t{to}\t{lasts}\t{on_conflict}"
 
 
 def _rest_fields(job: Draft) -> str:

@@ -59,7 +59,12 @@ def encode(scope: str, key: object) -> str:
         text = _text(key)
         if not text:
             return _fit(_escaped(scope))
-    return _fit(f"{_escaped(scope)}/{text}")
+    return _fit(f"{_before(scope)}{text}")
+
+
+@lru_cache(maxsize=1000)
+def _before(scope: str) -> str:
+    return f"{_escaped(scope)}/"
 
 
 def digest(scope: str, written: Any) -> str:  # noqa: ANN401 - any JSON
@@ -108,7 +113,8 @@ def _name_order(name: str) -> tuple[int, bytes]:
 
 def fits(text: str) -> bool:
     """Return whether a text may be a scope, or a whole key."""
-    return len(text.encode(errors="replace")) <= BYTES_MAX and is_seen(text)
+    size = len(text) if text.isascii() else len(text.encode(errors="replace"))
+    return size <= BYTES_MAX and is_seen(text)
 
 
 def _fit(text: str) -> str:
@@ -119,6 +125,11 @@ def _fit(text: str) -> str:
 
 def _text(part: object, depth: int = 0) -> str:
     """Return one part of a key as text in which no "/" stands outside of ~( and ~)."""
+    # Most are one of these.
+    if type(part) is str:
+        return _escaped(part)
+    if type(part) is int:
+        return _number(part)
     if depth > _DEPTH_MAX:
         raise UnfitKeyError(f"is nested deeper than {_DEPTH_MAX} levels, or in itself")
     # The members of some enumerations are texts or numbers too, and told otherwise.
