@@ -53,7 +53,7 @@ def ours(key: str) -> None: ...
 def theirs(key: str) -> None: ...
 
 
-def _claim(session: Session, **given: object) -> tuple[series.Met, list[ClaimedJob]]:
+def _claim(session: Session, **given: Any) -> tuple[series.Met, list[ClaimedJob]]:
     head, *rows = session.fetch_prepared(series.CLAIM_ANY, {**_REQUEST, **given})
     return series.met(head, [None]), series.claimed(head, rows)
 

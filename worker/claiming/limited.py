@@ -91,12 +91,13 @@ class Limited:
         `registered` says that the worker is registered as idle.
         """
         search, began = self.searches[aim.kind], monotonic()
-        if not self._knows and not self._are_any():
-            self.searches.pause(registered=registered)
-            return 0
         # A series is of functions: coroutines have a claim each.
         low = sorted((each for each in self._pool.series.values() if each.is_low), key=_left)
         further = [] if aim.kind else self._further(low)
+        if (search.met_none or not self._knows) and not further and not self._are_any():
+            _let_end(low)
+            self.searches.pause(registered=registered)
+            return 0
         sweep = search.cursor.begin_claim()
         everything = self._selector.selection.everything
         queues = [None] if everything else self._selector.queues(registered=registered)
@@ -119,12 +120,14 @@ class Limited:
         return len(jobs)
 
     def _are_any(self) -> bool:
-        """Return whether any limited job is ready: until one was met, only that is asked.
+        """Return whether any limited job is ready: where none was met, only that is asked.
 
-        The server takes 20 ms to plan the statement that claims.
+        The server takes 20 ms to plan the statement that claims, and then 1 ms for each that
+        finds nothing.
         """
-        ((self._knows,),) = self._session.fetch_prepared(series.STATEMENTS["any"], {})
-        return self._knows
+        ((found,),) = self._session.fetch_prepared(series.STATEMENTS["any"], {})
+        self._knows = self._knows or found
+        return bool(found)
 
     def clear(self, rest_s: float) -> float:
         """Block some jobs of a gap if it is time to; return the seconds left to rest."""
@@ -251,9 +254,7 @@ class Limited:
         """Give the threads their jobs, and note down the claims."""
         came, weight = came_along(jobs)
         known = {each.claim_id: each for each in further}
-        for ending in low:
-            # What gets no more jobs wakes the control thread at its end only.
-            ending.low = 0
+        _let_end(low)
         fresh: list[Waiting | Series] = []
         for claim_id, claimed in groupby(jobs, attrgetter("claim_id")):
             claim = list(claimed)
@@ -291,6 +292,12 @@ class Limited:
 
 def _left(series: Series) -> int:
     return len(series.waiting)
+
+
+def _let_end(low: list[Series]) -> None:
+    """Let series that get no more jobs wake the control thread at their end only."""
+    for ending in low:
+        ending.low = 0
 
 
 def _until(until: Until | None, names: list[str | None]) -> dict[str, Plain]:

@@ -38,10 +38,13 @@ class Search:
         self.depth = SEARCH_MIN
         self.due_at = 0.0
         """When to search (monotonic)."""
+        self.met_none = False
+        """Whether the last search has met none, and nothing says that there are some."""
         self._pause_s = PAUSE_MIN_S
 
     def now(self) -> None:
         """Search at once: there is reason to think that limited jobs may be claimed."""
+        self.met_none = False
         self.due_at = 0.0
         self._pause_s = PAUSE_MIN_S
 
@@ -57,6 +60,7 @@ class Search:
 
     def go_on(self, met: Met, claimed: int, took_s: float, *, registered: bool) -> None:
         """Take in what a search has met, and how many jobs it has claimed."""
+        self.met_none = not met.walked
         if claimed or met.left:
             self.depth = SEARCH_MIN
             self._pause_s = PAUSE_MIN_S

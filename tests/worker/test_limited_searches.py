@@ -1,0 +1,92 @@
+"""A worker that has met no limited job asks whether there are any before it claims some."""
+
+# pyright: reportPrivateUsage=false
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from jobsd.clock import monotonic
+from jobsd.database.connection import Session
+from jobsd.jobs.definition import job
+from jobsd.jobs.limits import Limit
+from jobsd.worker.asynchronous import Aim
+
+from .bodies import noted
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from jobsd.database.statements import Statement
+
+    from .conftest import Driven, MakeWorker
+
+_CLAIM = "meet_any+as_they_come+claim"
+
+
+@job(limits_concurrency=Limit(key="searched"))
+def one(number: int) -> None:
+    noted.append(number)
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the statements that workers have sent."""
+    names: list[str] = []
+    fetch = Session.fetch_prepared
+
+    def note(
+        self: Session, statement: Statement, parameters: Mapping[str, Any], **how: Any
+    ) -> list[tuple[Any, ...]]:
+        names.append(statement.name)
+        return fetch(self, statement, parameters, **how)
+
+    monkeypatch.setattr(Session, "fetch_prepared", note)
+    return names
+
+
+@pytest.fixture
+def idle(make_worker: MakeWorker) -> Driven:
+    """A worker that has performed a limited job, and has met none since."""
+    driven = make_worker()
+    one.enqueue(1)
+    driven.until(lambda: noted == [1])
+    driven.until(driven.at_rest)
+    _claim(driven)
+    return driven
+
+
+def _claim(driven: Driven) -> int:
+    limited = driven.worker._claiming.limited
+    return limited.claim(Aim(10), monotonic(), None, registered=True)
+
+
+def test_it_only_asks_while_there_are_none(idle: Driven, asked: list[str]) -> None:
+    asked.clear()
+
+    _claim(idle)
+
+    assert asked == ["any"]
+
+
+def test_it_claims_what_there_is(idle: Driven, asked: list[str]) -> None:
+    one.enqueue(2)
+    asked.clear()
+
+    claimed = _claim(idle)
+
+    assert (claimed, asked) == (1, ["any", _CLAIM])
+    idle.until(lambda: noted == [1, 2])
+
+
+def test_it_claims_at_once_where_some_are_announced(idle: Driven, asked: list[str]) -> None:
+    one.enqueue(2)
+    idle.worker._claiming.limited.searches.now()
+    asked.clear()
+
+    claimed = _claim(idle)
+
+    assert (claimed, asked) == (1, [_CLAIM])
+    idle.until(lambda: noted == [1, 2])
