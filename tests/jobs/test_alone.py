@@ -108,7 +108,7 @@ def test_one_that_somebody_has_locked_is_left(session: Session, target: Target) 
     assert met.left
 
 
-def test_one_that_another_worker_has_to_start_is_told_and_stays(session: Session) -> None:
+def test_one_that_another_worker_has_to_start_is_reported_and_stays(session: Session) -> None:
     theirs.enqueue("a")
 
     met, jobs = _claim(session)
