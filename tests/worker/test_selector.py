@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -14,6 +14,7 @@ from jobsd.jobs.definition import job
 from jobsd.jobs.limits import Limit
 from jobsd.jobs.queues import pause
 from jobsd.jobs.selection import Selection
+from jobsd.worker.claiming import limited
 from jobsd.worker.claiming import selector as selectors
 from jobsd.worker.claiming.cursor import ClaimCursor
 
@@ -96,13 +97,23 @@ def test_limited_jobs_of_a_further_queue_do_not_come_before_others(
     make_worker: MakeWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(selectors, "REACH", 2)
+    cut: list[bool] = []
+    claim = limited.Limited.claim
+
+    def note(self: limited.Limited, *args: Any, **kwargs: Any) -> int:
+        cut.append(self._selector.is_cut)
+        return claim(self, *args, **kwargs)
+
+    monkeypatch.setattr(limited.Limited, "claim", note)
     note_limited.using(queue="mail_9").enqueue("limited")
     for number in range(8):
         note_choice.using(queue=f"mail_{number}").enqueue(number)
 
-    driven = make_worker(queues=("mail*",), threads=1)
+    driven = make_worker(queues=("mail*",), threads=1, prefetch=20)
     driven.until(lambda: len(_ran) == 9)
 
+    assert cut
+    assert not any(cut)
     assert _ran == [*range(8), "limited"]
 
 
