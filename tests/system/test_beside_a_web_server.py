@@ -23,10 +23,11 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.system
 
 SERVER = """
-import subprocess, sys
+import os, subprocess, sys
 tree = subprocess.Popen(["setpriv", "--pdeathsig", "TERM", *sys.argv[1:]])
-print('{"event": "child", "pid": %d}' % tree.pid, flush=True)
-print('{"event": "missed", "status": %d}' % tree.wait(), flush=True)
+# By one call each: `print` may write the end of a line by itself, and the tree writes, too.
+os.write(1, b'{"event": "child", "pid": %d}\\n' % tree.pid)
+os.write(1, b'{"event": "missed", "status": %d}\\n' % tree.wait())
 """
 
 
