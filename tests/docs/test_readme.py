@@ -147,7 +147,7 @@ def test_the_figures_of_the_readme_are_on_record() -> None:
     shown = _figures(README, [1, 2, 3, 4])
     record = _figures((HOME / "docs/evidence/peers.md").read_text("utf-8"), [2, 3, 5, 6])
 
-    assert len(shown) == 9
+    assert len(shown) == 10
     for queue, figures in shown.items():
         assert figures == pytest.approx(record[queue], rel=0.06, nan_ok=True), queue
 
