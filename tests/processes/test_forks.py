@@ -169,7 +169,8 @@ def test_asyncio_hears_of_the_end_of_its_programs(context: Context) -> None:
     assert in_process(context, lambda: asyncio.run(run()) == 3) == 0
 
 
-@pytest.mark.parametrize("make_copy", [os.fork, ctypes.CDLL(None).fork], ids=["Python", "C"])
+# PyDLL keeps the interpreter's lock: else another thread may have it in the copy, for ever.
+@pytest.mark.parametrize("make_copy", [os.fork, ctypes.PyDLL(None).fork], ids=["Python", "C"])
 def test_a_process_is_known_from_every_copy_of_it(make_copy: Callable[[], int]) -> None:
     mark = original_mark()
 
