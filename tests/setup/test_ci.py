@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import subprocess
 from pathlib import Path
 
@@ -34,6 +36,26 @@ def test_the_server_of_ci_stores_every_text_whatever_the_locale(names: dict[str,
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert " passed" in done.stdout
+
+
+def test_a_process_that_a_test_leaves_behind_does_not_hold_the_run(tmp_path: Path) -> None:
+    followed = re.search(
+        r"^followed\(\) \{$.*?^\}$", (ROOT / ".ci/run").read_text(), re.M | re.S
+    )
+    assert followed is not None
+    program = f"""
+        {followed[0]}
+        told={tmp_path}
+        leave_one() {{ sleep 60 & echo $! >"$told/left"; seq 3; return 7; }}
+        followed suite leave_one
+    """
+
+    done = subprocess.run(
+        ["bash", "-c", program], capture_output=True, text=True, check=False, timeout=30
+    )
+
+    os.kill(int((tmp_path / "left").read_text()), signal.SIGTERM)
+    assert (done.stdout, done.returncode) == ("1\n2\n3\n", 7)
 
 
 def test_the_rooms_of_which_a_share_runs_are_there() -> None:
