@@ -175,8 +175,8 @@ def test_a_process_is_known_from_a_copy_of_it() -> None:
     assert mark[0] == 1
 
 
-# In a program of one thread: in a copy made by C another thread, which is not there, may seem to
-# be next for the interpreter's lock, and is then waited for without end.
+# In a program of one thread: a copy made by C may wait without end until another thread, which
+# it does not have, takes the interpreter's lock.
 COPIED_BY_C = """\
 import ctypes, os
 from jobsd.processes.forks import original_mark

@@ -40,7 +40,7 @@ def test_the_server_of_ci_stores_every_text_whatever_the_locale(names: dict[str,
 
 def test_a_process_that_a_test_leaves_behind_does_not_hold_the_run(tmp_path: Path) -> None:
     followed = re.search(
-        r"^followed\(\) \{$.*?^\}$", (ROOT / ".ci/run").read_text(), re.M | re.S
+        r"^followed\(\) \{$.*?^\}$", (ROOT / ".ci/run").read_text(), re.MULTILINE | re.DOTALL
     )
     assert followed is not None
     program = f"""
