@@ -73,6 +73,13 @@ _WHAT = TextColumn("{task.description}")
 @click.option("--scale", default=1.0, show_default=True, help="Multiplies the numbers of jobs.")
 @click.option("--case", "wanted", multiple=True, help="Only cases whose names hold this text.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@click.option(
+    "--part",
+    "of_peers",
+    multiple=True,
+    type=click.Choice(list(peers.PARTS)),
+    help="With peers: measure this alone.",
+)
 @click.option("--write", is_flag=True, help="Write docs/evidence/peers.md (with peers).")
 def main(  # noqa: PLR0913, PLR0917 - the options of a command
     name: str,
@@ -80,6 +87,7 @@ def main(  # noqa: PLR0913, PLR0917 - the options of a command
     pairs: int,
     scale: float,
     wanted: tuple[str, ...],
+    of_peers: tuple[str, ...],
     as_json: bool,  # noqa: FBT001 - a flag of the command line
     write: bool,  # noqa: FBT001 - a flag of the command line
 ) -> None:
@@ -87,12 +95,15 @@ def main(  # noqa: PLR0913, PLR0917 - the options of a command
 
     `peers` measures it beside other queues; there --pairs is how many rounds are run.
     """
+    if of_peers and (name != "peers" or write):
+        raise click.UsageError("--part is for peers, whose page (--write) has all parts")
     others = peers.chosen(wanted) if name == "peers" else []
     try:
         with server(database_url) as measured:
             if others:
                 form = "json" if as_json else "page" if write else "table"
-                peers.measure(measured, others, pairs, scale, form)
+                wanted_parts = peers.Wanted(of_peers or tuple(peers.PARTS), pairs, scale)
+                peers.measure(measured, others, wanted_parts, form)
                 return
             rows = _run(BENCHMARKS[name](measured, scale), wanted, pairs)
             settings = measured.settings

@@ -37,14 +37,15 @@ def chosen(wanted: tuple[str, ...]) -> list[Peer]:
     return found
 
 
-def measure(server: Server, peers: list[Peer], count: int, scale: float, form: str) -> None:
-    """Run `count` rounds of these peers.
+def measure(server: Server, peers: list[Peer], wanted: rounds.Wanted, form: str) -> None:
+    """Measure what is wanted of these peers.
 
     `form` is what becomes of the figures: "table", "json", or "page" (the evidence's).
     """
-    found = rounds.run(peers, server, count, scale, lambda what: click.echo(what, err=True))
+    found = rounds.run(peers, server, wanted, lambda what: click.echo(what, err=True))
     if form == "page":
-        PAGE.write_text(page.markdown(found, server.settings, count, scale), encoding="utf-8")
+        text = page.markdown(found, server.settings, wanted.rounds, wanted.scale)
+        PAGE.write_text(text, encoding="utf-8")
     if form == "json":
         click.echo(page.as_json(found, server.settings))
     else:
@@ -55,10 +56,11 @@ def _show(found: list[rounds.Found]) -> None:
     console = Console()
     console = console if console.is_terminal else Console(width=220)
     table = Table(title="peers: medians; ** marks the best", title_justify="left")
+    names = [name for name in page.COLUMNS if any(name in row.medians() for row in found)]
     table.add_column("queue")
-    for title in page.COLUMNS.values():
-        table.add_column(title, justify="right")
-    for peer, values in page.cells(found):
+    for name in names:
+        table.add_column(page.COLUMNS[name], justify="right")
+    for peer, values in page.cells(found, names):
         table.add_row(peer, *values)
     console.print(table)
     for row in found:

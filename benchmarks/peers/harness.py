@@ -16,7 +16,6 @@ import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import quantiles
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -45,7 +44,7 @@ _POLL_S = 0.01
 _BOOT_S, _SMALL_BOOT_S = 5.0, 1.5
 SMALL = 0.1
 """Below this scale a run only shows that everything works: one layout, little rest."""
-_BULK, _ONE, _SPACED, _IDLE_S = 50_000, 2_000, 300, 60.0
+_BULK, _BATCH, _ONE, _SPACED, _IDLE_S = 50_000, 1_000, 2_000, 1_000, 60.0
 
 
 class PeerError(Exception):
@@ -198,7 +197,7 @@ def running(
         yield one
 
 
-def drain(one: Running, jobs: int, processes: int, threads: int) -> dict[str, float]:
+def drain(one: Running, jobs: int, processes: int, threads: int) -> float:
     """Run jobs that wait: jobs/s from the first start until all are recorded as done."""
     one.ask("bulk" if one.peer.bulk else "enqueue", jobs)
     one.database.settle()
@@ -206,29 +205,35 @@ def drain(one: Running, jobs: int, processes: int, threads: int) -> dict[str, fl
         expected = jobs if one.peer.bulk else jobs + 1
         stamps = one.await_stamps(expected)
         ended = one.await_recorded() if one.peer.waiting else stamps[-1][1]
-    return {"jobs_per_s": len(stamps) / (ended - stamps[0][1])}
+    return len(stamps) / (ended - stamps[0][1])
 
 
-def enqueue(one: Running, scale: float) -> dict[str, float]:
-    """Enqueue one at a time, each committed, and in bulk by 1,000: jobs/s."""
-    count, many = max(20, int(_ONE * scale)), max(1_000, int(_BULK * scale))
-    found = {"enqueue_per_s": count / one.ask("enqueue", count)["seconds"]}
-    if one.peer.bulk:
-        found["bulk_per_s"] = many / one.ask("bulk", many)["seconds"]
-    return found
+def enqueue(one: Running, scale: float) -> float:
+    """Enqueue one at a time, each committed: jobs/s."""
+    count = max(20, int(_ONE * scale))
+    seconds: float = one.ask("enqueue", count)["seconds"]
+    return count / seconds
 
 
-def latency(one: Running, scale: float) -> dict[str, float]:
-    """Enqueue one job after the other at rest: ms from the enqueue's return to the start."""
-    count = max(10, int(_SPACED * scale))
+def bulk(one: Running, scale: float) -> float:
+    """Enqueue by 1,000, as often at every scale: jobs/s. The first call is not measured."""
+    many = _BULK if scale >= SMALL else _BATCH
+    seconds: float = one.ask("bulk", _BATCH + many)["seconds"]
+    return many / seconds
+
+
+def starts(one: Running, scale: float) -> list[float]:
+    """Enqueue one job after the other at rest: ms from the enqueue's return to the start.
+
+    There are as many at every scale, since a percentile of few says little.
+    """
+    count = _SPACED if scale >= SMALL else 10
     with one.working(1, 3):
         time.sleep(_boot_s(scale))
         returned = one.ask("spaced", count, one.peer.gap_s)["returned"]
         one.await_stamps(count)
         begun = {int(number): at for number, at in one.stamps()}
-    late = [(begun[number] - returned[number]) * 1e3 for number in range(count)]
-    cuts = quantiles(late, n=100, method="inclusive")
-    return {"p50_ms": cuts[49], "p99_ms": cuts[98]}
+    return [(begun[number] - returned[number]) * 1e3 for number in range(count)]
 
 
 def idle(one: Running, scale: float) -> dict[str, float]:

@@ -11,6 +11,8 @@ from benchmarks.report import machine
 from .catalog import DRIVER, OURS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from .rounds import Found
 
 _PAGE = Path(__file__).with_name("page.md")
@@ -84,18 +86,19 @@ def as_json(found: list[Found], settings: dict[str, str]) -> str:
     return json.dumps(document, indent=2, ensure_ascii=False)
 
 
-def cells(found: list[Found]) -> list[tuple[str, list[str]]]:
-    """Return each queue with its figures as text, the best of each column marked by `**`."""
-    best = {name: _best(name, found) for name in COLUMNS}
+def cells(found: list[Found], names: Iterable[str]) -> list[tuple[str, list[str]]]:
+    """Return each queue with these figures as text, the best of each column marked by `**`."""
+    best = {name: _best(name, found) for name in names}
+    medians = {row.peer: row.medians() for row in found}
     return [
-        (row.peer, [_cell(row.medians().get(name), best[name]) for name in COLUMNS])
-        for row in found
+        (peer, [_cell(figures.get(name), value) for name, value in best.items()])
+        for peer, figures in medians.items()
     ]
 
 
 def _table(found: list[Found]) -> list[str]:
     lines = [f"| queue | {' | '.join(COLUMNS.values())} |", "|---|" + "---:|" * len(COLUMNS)]
-    lines += [f"| {peer} | {' | '.join(values)} |" for peer, values in cells(found)]
+    lines += [f"| {peer} | {' | '.join(values)} |" for peer, values in cells(found, COLUMNS)]
     return lines
 
 

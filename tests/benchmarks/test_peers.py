@@ -55,6 +55,24 @@ def test_ours_is_measured_and_who_is_missing_gets_a_row(
     assert theirs["medians"] == {}
 
 
+def test_one_part_is_measured_alone(durable_url: str) -> None:
+    size = ("--pairs", "2", "--scale", "0.005", "--database-url", durable_url, "--json")
+
+    done = _measure(*size, "--case", "jobsd", "--part", "latency", "--part", "bulk")
+
+    assert done.returncode == 0, done.stderr
+    (ours,) = json.loads(done.stdout)["rows"]
+    assert set(ours["medians"]) == {"bulk_per_s", "start_ms", "p50_ms", "p99_ms"}
+    assert len(ours["figures"]["start_ms"]) == 2 * 10
+
+
+def test_the_page_is_not_written_from_one_part() -> None:
+    done = _measure("--part", "bulk", "--write")
+
+    assert done.returncode == 2
+    assert "--part is for peers, whose page (--write) has all parts" in done.stderr
+
+
 def test_a_queue_that_nobody_knows_is_refused_with_those_that_there_are() -> None:
     done = _measure("--case", "nobody")
 
@@ -71,10 +89,13 @@ def found(peer, runs=True, **figures):
     return Found(peer, "1", "", runs, figures={key: [value] for key, value in figures.items()})
 
 rows = [
-    found("jobsd", bulk_per_s=20.0, p50_ms=3.0),
+    found("jobsd", bulk_per_s=20.0),
     found("the driver alone", runs=False, bulk_per_s=25.0),
-    found("b", bulk_per_s=10.0, p50_ms=1.0),
+    found("b", bulk_per_s=10.0),
 ]
+# Of two rounds: percentiles are of all starts together, not medians of each round's.
+rows[0].figures["start_ms"] = [1.0, 1.0, 3.0, 9.0, 9.0]
+rows[2].figures["start_ms"] = [1.0, 1.0, 1.0]
 urls = ["host=/run/x user=me dbname=d", "host=h port=1 user=me password=a@b dbname=d"]
 page_text = page.markdown(rows, {"fsync": "on"}, 1)
 said = [
@@ -94,8 +115,8 @@ def test_the_page_marks_the_best_names_errors_and_every_driver_reads_the_urls() 
     done = subprocess.run(asked, cwd=ROOT, check=True, capture_output=True, text=True)
 
     written, reasons, by_socket, by_host = json.loads(done.stdout)
-    assert "| **20.0** | 3.00 |" in written
-    assert "| 10.0 | **1.00** |" in written
+    assert "| **20.0** | 3.00 | 9.00 |" in written
+    assert "| 10.0 | **1.00** | **1.00** |" in written
     assert "| 25.0 |" in written
     assert (
         "reaches 0.80 of it and 2.00 of b, the fastest other queue, of which the driver alone"

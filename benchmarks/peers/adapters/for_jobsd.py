@@ -50,7 +50,7 @@ def client() -> Iterator[object]:
     used = noop_on_loop if on_loop() else noop
     yield (
         used.enqueue,
-        lambda numbers: jobsd.enqueue_many([used.with_args(number) for number in numbers]),
+        lambda numbers: jobsd.enqueue_many(used.with_args(number) for number in numbers),
     )
 
 
