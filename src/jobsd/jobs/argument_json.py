@@ -27,8 +27,9 @@ INT_BITS_MAX = 14_000
 
 _SMALL = 2**63
 
-Where = str | tuple["Where", object]
-"""Where a value stands: an argument, or a step into what holds it. Text only when told."""
+Where = int | str | tuple["Where", object]
+"""Where a value stands: the number of an argument, or what else it is, or a step into what holds
+it. Text only when told."""
 
 
 def write(value: Any, where: Where, depth: int = 0) -> Any:  # noqa: ANN401 - any argument
@@ -44,7 +45,7 @@ def write(value: Any, where: Where, depth: int = 0) -> Any:  # noqa: ANN401 - an
         return value
     if depth > DEPTH_MAX:
         raise ArgumentError(
-            f"{_outermost(where)} is nested deeper than {DEPTH_MAX} levels, or in itself"
+            f"{path_of(_outermost(where))} is nested deeper than {DEPTH_MAX} levels, or in itself"
         )
     writer = _WRITERS.get(kind) or _inherited_writer(value)
     if writer is None:
@@ -66,8 +67,8 @@ class Attribute(str):
 
 def path_of(where: Where) -> str:
     """Return where a value stands, as Python would write it: argument 1['a'][3].x."""
-    if isinstance(where, str):
-        return where
+    if not isinstance(where, tuple):
+        return where if isinstance(where, str) else f"argument {where}"
     outer, step = where
     return (
         f"{path_of(outer)}.{step}"
@@ -76,8 +77,8 @@ def path_of(where: Where) -> str:
     )
 
 
-def _outermost(where: Where) -> str:
-    while not isinstance(where, str):
+def _outermost(where: Where) -> Where:
+    while isinstance(where, tuple):
         where = where[0]
     return where
 

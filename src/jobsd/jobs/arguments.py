@@ -10,7 +10,8 @@ the name under which the program itself has registered them with `argument_type`
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from json import encoder
 from json.scanner import make_scanner
 from typing import Any
 
@@ -22,9 +23,21 @@ from .json_kinds import is_list, is_object
 
 __all__ = ["SIZE_MAX", "argument_type", "check_size", "dump", "load", "written"]
 
-# `json.dumps` makes an encoder at each call, and `json.loads` looks for spaces around the
-# text, which takes longer than to read what jobs have.
-_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+# `json.dumps` and `JSONEncoder.encode` make an encoder at each call, and `json.loads` looks for
+# spaces around the text: that takes longer than to write or read what jobs have. Nothing here
+# holds itself (`write` refuses that), so that the encoder has no markers to look for it.
+_make_encoder: Callable[..., Any] = vars(encoder)["c_make_encoder"]  # no stub has it
+_chunks: Callable[[object, int], Iterable[str]] = _make_encoder(
+    markers=None,
+    default=json.JSONEncoder().default,
+    encoder=encoder.encode_basestring,
+    indent=None,
+    key_separator=":",
+    item_separator=",",
+    sort_keys=False,
+    skipkeys=False,
+    allow_nan=False,
+)
 # What `raw_decode` calls: one call less for each job.
 _scan = make_scanner(json.JSONDecoder())  # type: ignore[arg-type]  # the stub is wrong
 
@@ -39,7 +52,7 @@ def dump(args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
         ArgumentError: saying which argument can't be written, or that they are too large.
     """
     try:
-        text = _encode(written(args, kwargs))
+        text = "".join(_chunks(written(args, kwargs), 0))
     except (ValueError, RecursionError) as error:
         # The caller has gone deep already, or lets Python write short numbers only.
         raise ArgumentError(f"the arguments can't be written as JSON: {error}") from error
@@ -53,7 +66,7 @@ def written(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:  # noqa: ANN
     Raises:
         ArgumentError: saying which argument can't be written.
     """
-    items = [write(value, f"argument {i + 1}") for i, value in enumerate(args)]
+    items = [write(value, number) for number, value in enumerate(args, 1)]
     if not kwargs:
         return items
     keywords = {
