@@ -28,8 +28,7 @@ INT_BITS_MAX = 14_000
 _SMALL = 2**63
 
 Where = int | str | tuple["Where", object]
-"""Where a value stands: the number of an argument, or what else it is, or a step into what holds
-it. Text only when told."""
+"""Where a value stands: an argument, by its number or as text, or a step into what holds it."""
 
 
 def write(value: Any, where: Where, depth: int = 0) -> Any:  # noqa: ANN401 - any argument
@@ -45,7 +44,7 @@ def write(value: Any, where: Where, depth: int = 0) -> Any:  # noqa: ANN401 - an
         return value
     if depth > DEPTH_MAX:
         raise ArgumentError(
-            f"{path_of(_outermost(where))} is nested deeper than {DEPTH_MAX} levels, or in itself"
+            f"{_outermost(where)} is nested deeper than {DEPTH_MAX} levels, or in itself"
         )
     writer = _WRITERS.get(kind) or _inherited_writer(value)
     if writer is None:
@@ -77,10 +76,10 @@ def path_of(where: Where) -> str:
     )
 
 
-def _outermost(where: Where) -> Where:
+def _outermost(where: Where) -> str:
     while isinstance(where, tuple):
         where = where[0]
-    return where
+    return path_of(where)
 
 
 def _inherited_writer(value: object) -> Callable[[Any, Where, int], Any] | None:
