@@ -15,6 +15,7 @@ from jobsd.instruments import logs
 from jobsd.processes.context import Context
 from jobsd.processes.process import listen_to_signals, run
 from jobsd.processes.scoreboard import Scoreboard
+from jobsd.supervisor.fork import freeze
 from jobsd.worker.worker import Worker
 
 from .children import Children
@@ -42,6 +43,7 @@ class Workers:
         scoreboard = Scoreboard()
         scoreboard.supervisor_pid = os.getpid()
         self._entries = [_taken(scoreboard) for _ in range(processes)]
+        freeze()  # else each collects, and so copies, all that this process has loaded
         self._children = Children(
             processes,
             lambda number: _worker(scoreboard, self._entries[number], target, options, make),

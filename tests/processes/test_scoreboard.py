@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 import pytest
 
+from jobsd.processes import scoreboard as scoreboards
 from jobsd.processes.counters import OUTCOMES
 from jobsd.processes.entry import DEAD, FREE, TAKEN, UP
 from jobsd.processes.queue_names import OTHERS, QUEUES_MAX
 from jobsd.processes.scoreboard import ENTRIES_MAX, Scoreboard
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def test_a_scoreboard_begins_with_free_entries_only() -> None:
@@ -205,3 +210,67 @@ def test_names_that_are_cut_off_in_the_same_letter_are_summed_together() -> None
 
 def test_a_tree_without_processes_has_no_sums() -> None:
     assert (Scoreboard().by_queue(), Scoreboard().counted("finished")) == ({}, {})
+
+
+class Holder:
+    """Another process of the tree, which holds the lock of claims until it is let go."""
+
+    def __init__(self, scoreboard: Scoreboard) -> None:
+        held, self._let_go = os.pipe(), os.pipe()
+        self._is_held = True
+        self._pid = os.fork()
+        if self._pid == 0:
+            with scoreboard.claiming():
+                os.write(held[1], b"!")
+                os.read(self._let_go[0], 1)
+                scoreboard.outages = 7
+            os._exit(0)
+        os.read(held[0], 1)
+        for end in held:
+            os.close(end)
+
+    def let_go(self) -> None:
+        if self._is_held:
+            os.write(self._let_go[1], b"!")
+        self._is_held = False
+
+    def end(self) -> None:
+        self.let_go()
+        os.waitpid(self._pid, 0)
+        for end in self._let_go:
+            os.close(end)
+
+
+def _on_wait(monkeypatch: pytest.MonkeyPatch, act: Callable[[float], None]) -> None:
+    monkeypatch.setattr("jobsd.processes.scoreboard.time.sleep", act)
+
+
+def test_who_is_to_say_how_far_it_claims_waits_for_the_one_that_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    scoreboard = Scoreboard()
+    holder = Holder(scoreboard)
+    monkeypatch.setattr(scoreboards, "_CLAIM_TRIES", 10**9)
+    _on_wait(monkeypatch, lambda _: holder.let_go())
+
+    with scoreboard.claiming():
+        seen = scoreboard.outages
+
+    assert seen == 7
+    holder.end()
+
+
+def test_a_process_that_stands_still_with_the_lock_holds_nobody_up_for_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    scoreboard = Scoreboard()
+    holder = Holder(scoreboard)
+    waits: list[float] = []
+    _on_wait(monkeypatch, waits.append)
+
+    with scoreboard.announcing():
+        pass  # This lock is another.
+    assert waits == []
+    with scoreboard.claiming():
+        assert 0 < sum(waits) <= 0.01
+    holder.end()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 
+from jobsd.clock import monotonic
 from jobsd.jobs.client import enqueue_many
 from jobsd.jobs.definition import job
 from jobsd.processes.claim_mark import ALL_QUEUES, ClaimMark, read_mark, write_mark
@@ -16,7 +18,7 @@ from jobsd.worker.claiming.marks import ClaimMarks
 from waiting import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
 
     from jobsd.processes.entry import ScoreboardEntry
     from jobsd.processes.scoreboard import Scoreboard
@@ -62,12 +64,22 @@ class Peer:
 
     def begin(self, limit: int = 5) -> int:
         """Begin a claim; return after which position it searches the priority."""
+        return self.search(limit)[0][0]
+
+    def search(self, limit: int = 5) -> list[tuple[int, int | None]]:
+        """Begin a claim; return the parts of the priority that it searches.
+
+        Each is after a position, and up to one, or to the end.
+        """
         self.cursor.begin_claim()
         self.cursor.follow(limit)
         queue, priority = self.flow
-        _, priorities, positions, *_ = self.cursor.segments([queue]).values()
-        after = zip(_numbers(priorities), _numbers(positions), strict=True)
-        return next(position for each, position in after if each == priority and position > 0)
+        _, *bounds = self.cursor.segments([queue]).values()
+        return [
+            (max(0, after), upto - 1 if below == priority and upto > 0 else None)
+            for begin, after, below, upto in zip(*map(_numbers, bounds), strict=True)
+            if begin == priority or (below == priority and upto > 0)
+        ]
 
     def end(self, *positions: int) -> None:
         """Take in the positions of the jobs that the claim has brought."""
@@ -108,45 +120,99 @@ def test_jobs_of_another_queue_or_priority_are_passed_over_by_nobody(
 def test_a_claim_that_brought_less_is_not_passed_over_any_more(
     peer: Callable[..., Peer],
 ) -> None:
-    """More urgent jobs came: its worker goes on with what it has left, and follows nobody."""
-    first, second, third = peer(10), peer(10), peer(10)
+    first, second = peer(10), peer(10)
+    first.begin()
+
+    first.end(11, 12)
+
+    assert (second.begin(), read_mark(first.entry.words)) == (10, None)
+
+
+def test_what_is_left_of_a_claim_is_searched_before_what_comes_behind_others(
+    peer: Callable[..., Peer],
+) -> None:
+    """It brought jobs that came before, and its worker goes on where it has come to."""
+    first, second = peer(10), peer(10)
     first.begin()
     second.begin(1000)
 
     first.end(11, 12)
 
-    assert (first.begin(), read_mark(first.entry.words)) == (12, None)
-    second.end()
-    assert third.begin() == 10
+    assert first.search() == [(12, 15), (1015, None)]
+    first.end(13, 14, 15, 1016, 1017)
+    assert first.search() == [(1017, None)]
 
 
-def test_a_claim_that_was_not_made_is_not_passed_over_once_it_is_made_again(
+def test_a_claim_that_came_further_than_was_said_is_passed_over_as_a_whole(
     peer: Callable[..., Peer],
 ) -> None:
+    """Somebody who said nothing claimed what it had said."""
     first, second = peer(10), peer(10)
     first.begin()
 
-    assert (first.begin(), second.begin()) == (10, 10)
+    first.end(*range(31, 36))
+
+    assert second.begin() == 35
 
 
-def test_a_sweep_goes_on_to_where_all_workers_were_when_it_began(
+def test_a_claim_is_said_before_another_one_asks_how_far_all_are(
+    peer: Callable[..., Peer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both is done in its turn."""
+    first, second = peer(10), peer(10)
+    said: list[ClaimMark | None] = []
+
+    @contextmanager
+    def turn(_: ClaimMarks) -> Generator[None]:
+        monkeypatch.undo()
+        second.begin()
+        yield
+        said.append(read_mark(first.entry.words))
+
+    monkeypatch.setattr(ClaimMarks, "turn", turn)
+
+    assert first.begin() == 15
+    assert said == [ClaimMark(ALL_QUEUES, 0, 20)]
+
+
+def test_a_claim_that_was_not_made_is_made_again_from_where_it_was(
     peer: Callable[..., Peer],
 ) -> None:
-    first, second = peer(100), peer(200)
+    """What it was to take is searched by it: others have begun behind that."""
+    first, second = peer(10), peer(10)
+    first.begin()
+    second.begin()
+
+    assert first.search() == [(10, 15), (20, None)]
+
+
+def test_a_sweep_searches_up_to_where_its_worker_was_and_then_behind_the_others(
+    peer: Callable[..., Peer],
+) -> None:
+    """It takes nothing that another has said to claim, and says so itself."""
+    first, second, third = peer(100), peer(200), peer(200)
     second.begin(50)
     first.cursor.request_sweep()
-    wait_until(first.cursor.begin_claim)
-    found: list[int] = []
+    wait_until(lambda: first.cursor.sweep_at <= monotonic())
 
-    for reached in (30, 249, 250):
-        first.end(reached)
-        found.append(first.begin())
+    swept = first.search()
 
-    assert found == [30, 249, 250]
+    assert swept == [(0, 100), (250, None)]
+    assert third.begin() == 255
+    first.end(30, 31, 99)
+    assert first.search() == [(99, 255), (260, None)]
+
+
+def test_the_first_sweep_of_a_worker_goes_on_to_where_the_others_are(
+    peer: Callable[..., Peer],
+) -> None:
+    second = peer(200)
+    second.begin(50)
+    first = peer(20)
     second.end(*range(201, 251))
     second.begin(50)
-    first.end(*range(251, 256))
-    assert first.begin() == 305
+
+    assert first.search() == [(20, 250), (300, None)]
 
 
 def test_what_a_dead_worker_was_about_to_claim_is_not_passed_over(

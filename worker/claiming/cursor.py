@@ -14,11 +14,14 @@ costs is what it takes longer than a claim after the cursor does: where nothing 
 over, a sweep is even the smaller statement (see `take_few`).
 
 The workers of one tree pass over what the others claim at the same time (`follow`, `marks`),
-while claims bring all they ask for, of one queue and priority. A worker that has swept does so
-only once it has come to where all were when its sweep began. A claim that has passed over
-anything and comes back short is made again from the worker's own position. A worker may die, or
-take more urgent jobs, after it has said how far it claims: what it leaves then is found when it
-claims again, or by the others' sweeps.
+while claims bring all they ask for, of one queue and priority. A claim searches up to the
+worker's own *floor*, passes over what the others have said, and goes on behind it. A sweep does
+so, too, and takes nothing that is another's: one that did pushed all other claims of the moment
+out of what they had said, into what the next ones had said, and so on for good. A claim of 16
+workers then met three locked rows for each that it took. A claim that has passed over anything
+and comes back short is made again from the worker's own position. A worker may die, or claim
+more urgent jobs, after it has said how far it claims: what it leaves is found when it claims
+again, or by sweeps.
 
 Of very many priorities only those that were claimed last are remembered. What comes before all
 of these, the *head*, is searched with every fifth claim or so, as its cost allows: where 30,000
@@ -75,12 +78,12 @@ class ClaimCursor:
     def __init__(self, marks: ClaimMarks | None = None) -> None:
         """Begin at the head; `marks` are those of the tree if this cursor is to follow them."""
         self._marks = marks
-        # Of which all jobs of the last claim were, from where its next one begins if it follows
-        # others, and up to where we have said that we claim.
+        # Of which all jobs of the last claim were, what the next one passes over since others
+        # claim it, and up to where we have said that we claim.
         self._flow: Flow | None = None
-        self._start: int | None = None
+        self._passed: tuple[int, int] | None = None
         self._said: int | None = None
-        # Before these positions we follow nobody.
+        # Up to these positions we pass over nothing: it is ours to search.
         self._floors: dict[Key, int] = {}
         self._last: dict[str | None, dict[int, int]] = {}
         self._gaps: dict[str | None, dict[int, tuple[int, int]]] = {}
@@ -103,7 +106,7 @@ class ClaimCursor:
         self._asks_head, self._asked_at = now >= self._head_at, now
         if self._said is not None:
             self._unsay()  # That claim was not made.
-        self._start = None
+        self._passed = None
         if sweep:
             self._note_floors()
             self._last.clear()
@@ -114,43 +117,53 @@ class ClaimCursor:
         return sweep
 
     def _note_floors(self) -> None:
-        """Take note of how far we and all others are: up to there the sweep goes on."""
-        self._flow = None
+        """Take note of how far we are, or else all others: up to there the sweep goes on."""
         if self._marks is None:
             return
-        self._floors = self._marks.reached()
+        floors = self._marks.reached()
         for queue, known in self._last.items():
             for priority, position in known.items():
                 if key := self._marks.key((queue, priority)):
-                    self._floors[key] = max(position, self._floors.get(key, position))
+                    floors[key] = max(position, self._floors.get(key, position))
+        self._floors = floors
 
     def follow(self, limit: int) -> None:
         """Let a claim of so many jobs begin behind what others claim, and say so to them."""
         marks, flow = self._marks, self._flow
         if marks is None or flow is None or self.first_gap or not (key := marks.key(flow)):
             return
-        last = self._last[flow[0]][flow[1]]
-        if last < self._floors.get(key, last):
-            return
-        reached = max(last, marks.reached().get(key, last))
-        if reached > last:
-            self._start = reached
-        self._said = self._floors[key] = reached + limit
-        marks.set(key, self._said)
+        last = self._last.get(flow[0], {}).get(flow[1], _LOWEST)
+        floor = max(last, self._floors.get(key, last))
+        with marks.turn():
+            reached = max(floor, marks.reached().get(key, floor))
+            self._said = self._floors[key] = reached + limit
+            marks.set(key, self._said)
+        if reached > floor:
+            self._passed = floor, reached
 
     def stop_following(self) -> bool:
-        """Go on from our own position; return whether the last claim began behind another."""
-        followed = self._start is not None
-        self._flow = self._start = None
+        """Go on from our own position; return whether the last claim passed over any job."""
+        followed = self._passed is not None
+        self._flow = self._passed = None
+        self._floors.clear()
         return followed
 
     def _note_flow(self, lasts: dict[Flow, int]) -> None:
-        """Take note of what all jobs of a claim were, and unsay what we have not claimed."""
-        if self._said is not None:
-            if self._flow is None or lasts.get(self._flow, _LOWEST) < self._said:
-                self._unsay()
-            self._said = None
+        """Take note of what all jobs of a claim were, and of how far it has come.
+
+        What it has left of what we had said is searched by the next claim.
+        """
+        said, flow, marks = self._said, self._flow, self._marks
         self._flow = next(iter(lasts)) if len(lasts) == 1 else None
+        if said is None or marks is None or flow is None or not (key := marks.key(flow)):
+            return
+        last = lasts.get(flow, _LOWEST)
+        self._floors[key] = max(said, last)
+        self._said = None
+        if last < said:
+            self._unsay()
+        elif last > said:
+            marks.set(key, last)
 
     def _unsay(self) -> None:
         """Tell the others that we claim nothing that they should leave to us."""
@@ -251,7 +264,7 @@ class ClaimCursor:
         rows: list[tuple[Any, ...]] = []
         for queue in queues:
             # Most of thousands of queues are searched as a whole.
-            if queue in self._last or queue in self._gaps:
+            if queue in self._last or queue in self._gaps or self._passed:
                 rows += [(queue, *after, *below) for after, below in self._of(queue, gaps=True)]
             else:
                 rows.append((queue, *_FIRST, *_BEYOND))
@@ -289,9 +302,9 @@ class ClaimCursor:
         self, queue: str | None, *, gaps: bool
     ) -> Iterator[tuple[IndexPosition, IndexPosition]]:
         known = self._last.get(queue, {})
-        if self._start is not None and self._flow is not None and queue == self._flow[0]:
-            known = {**known, self._flow[1]: self._start}
         passed = self._gaps.get(queue, {}) if gaps else {}
+        if self._passed is not None and self._flow is not None and queue == self._flow[0]:
+            passed = {self._flow[1]: self._passed}
         after = _FIRST
         if queue in self._headed and not self._asks_head:
             after = min(known), _LOWEST

@@ -16,6 +16,8 @@ from jobsd.processes.queue_names import OTHER
 from jobsd.processes.scoreboard import TAKEN, UP
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from jobsd.processes.scoreboard import Scoreboard, ScoreboardEntry
 
 Flow = tuple[str | None, int]
@@ -39,6 +41,10 @@ class ClaimMarks:
     def set(self, key: Key, position: int) -> None:
         """Say that we claim the jobs up to a position, but for those that others claim."""
         write_mark(self._entry.words, ClaimMark(*key, position))
+
+    def turn(self) -> AbstractContextManager[None]:
+        """Read what others say, and say something, before the next one does."""
+        return self._scoreboard.claiming()
 
     def clear(self) -> None:
         """Say nothing any more."""

@@ -12,6 +12,7 @@ import os
 import time
 import weakref
 from collections.abc import Generator, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import astuple
 from itertools import islice, takewhile
 
@@ -37,7 +38,8 @@ _THRESHOLDS_AT = slice(32, 35)
 _RELOADS_AT = 40
 RELOAD_OUTCOMES = ("done", "refused", "failed")
 _RESTARTS_AT = 256
-_ANNOUNCEMENT_TRIES = 50
+_ANNOUNCEMENT, _CLAIM = range(2)
+_ANNOUNCEMENT_TRIES, _CLAIM_TRIES = 50, 5
 
 
 class Scoreboard:
@@ -99,8 +101,8 @@ class Scoreboard:
             ScoreboardEntry(self._entry_words(index), index, names)
             for index in range(ENTRIES_MAX)
         ]
-        self._announcement_lock = os.memfd_create("jobsd announcements")
-        weakref.finalize(self, os.close, self._announcement_lock).atexit = False
+        self._locks = os.memfd_create("jobsd locks")
+        weakref.finalize(self, os.close, self._locks).atexit = False
 
     def _names(self, index: int, most: int) -> queue_names.QueueNames:
         start = _HEAD_WORDS + index * queue_names.NAMES_WORDS
@@ -171,26 +173,35 @@ class Scoreboard:
         """Return what all processes have counted, by class."""
         return totals([entry.class_rows() for entry in self.used()], self.class_names)
 
-    @contextlib.contextmanager
-    def announcing(self) -> Generator[None]:
+    def announcing(self) -> AbstractContextManager[None]:
         """Hold the lock under which one process reports an outage for the whole tree.
 
-        The kernel takes the lock from a process that dies with it. A process that is stopped
-        may keep it, so others wait for a twentieth of a second only: it is better to report an
-        outage twice than never.
+        A process that is stopped may keep it, so others wait for a twentieth of a second only:
+        it is better to report an outage twice than never.
         """
-        tries = 0
-        while not self._try_announcement_lock() and tries < _ANNOUNCEMENT_TRIES:
+        return self._holding(_ANNOUNCEMENT, _ANNOUNCEMENT_TRIES)
+
+    def claiming(self) -> AbstractContextManager[None]:
+        """Hold the lock under which a worker reads how far others claim, and says how far it.
+
+        Others wait for a few milliseconds only: to claim beside each other costs, no more.
+        """
+        return self._holding(_CLAIM, _CLAIM_TRIES)
+
+    @contextlib.contextmanager
+    def _holding(self, lock: int, tries: int) -> Generator[None]:
+        """Hold a lock, or go on without it; the kernel takes it from a process that dies."""
+        while not self._try_lock(lock) and tries > 0:
             time.sleep(0.001)
-            tries += 1
+            tries -= 1
         try:
             yield
         finally:
-            fcntl.lockf(self._announcement_lock, fcntl.LOCK_UN)
+            fcntl.lockf(self._locks, fcntl.LOCK_UN, 1, lock)
 
-    def _try_announcement_lock(self) -> bool:
+    def _try_lock(self, lock: int) -> bool:
         try:
-            fcntl.lockf(self._announcement_lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.lockf(self._locks, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, lock)
         except OSError:
             return False
         return True
