@@ -1,6 +1,8 @@
 """The parameters of the statements that record outcomes."""
 
 from collections.abc import Iterable, Mapping
+from itertools import pairwise
+from operator import attrgetter
 from typing import Any
 
 from jobsd.clock import monotonic
@@ -18,6 +20,8 @@ from jobsd.jobs.claims import (
     text_array,
 )
 from jobsd.performing.perform import SUCCESS, Run
+
+_job_id = attrgetter("job.id")
 
 Claims = dict[int, set[int]]
 """Claims with the ids of their jobs."""
@@ -96,18 +100,28 @@ class Recording:
         """The beginning of the statement for successes, if there are any."""
         if not self.successes:
             return None
-        now, done = self.now, self.success_ids
+        now, done, runs = self.now, self.success_ids, self.successes
         remaining = [self._held[claim] - len(ids) for claim, ids in done.items()]
-        return record_statement(whole=not any(remaining), keep=self._keep), {
-            "claim_ids": array([run.job.claim_id for run in self.successes]),
-            "job_ids": array([run.job.id for run in self.successes]),
-            "started_us": array([int((now - run.started) * 1e6) for run in self.successes]),
-            "ended_us": array([int((now - run.ended) * 1e6) for run in self.successes]),
+        whole = not any(remaining)
+        # Limited jobs with a key of their own, or coroutines: many claims of one job each.
+        singles = whole and len(runs) == len(done) > 1
+        if singles:
+            runs = sorted(runs, key=_job_id)
+            singles = all(run.job.id != other.job.id for run, other in pairwise(runs))
+        parameters: dict[str, Any] = {
+            "job_ids": array([run.job.id for run in runs]),
+            "started_us": array([int((now - run.started) * 1e6) for run in runs]),
+            "ended_us": array([int((now - run.ended) * 1e6) for run in runs]),
             "batch_ids": array(done),
-            "held": array(self._held.values()),
-            "remaining": array(remaining),
             "lock_wait": self.lock_wait,
         }
+        if not singles:
+            parameters |= {
+                "claim_ids": array([run.job.claim_id for run in runs]),
+                "held": array(self._held.values()),
+                "remaining": array(remaining),
+            }
+        return record_statement(whole=whole, keep=self._keep, singles=singles), parameters
 
     def conclude(self, more: Iterable[Ended] = ()) -> tuple[Statement, dict[str, Any]] | None:
         """Return the statement for all other outcomes, if there are any."""

@@ -44,20 +44,8 @@ CHECK_MAX_S = 1.0
 
 _NOTHING = claims.STATEMENTS["nothing"]
 _NO_CLAIM = claims.STATEMENTS["no_claim"]
-_RECORDS = [
-    claims.record_statement(whole=whole, keep=keep)
-    for whole in (True, False)
-    for keep in (True, False)
-]
-
-_ENDS = (
-    *(_NO_CLAIM, ready.CLAIM_ANY, ready.CLAIM_EACH, ready.CLAIM_NAMED),
-    *(ready.CLAIM_LANES, ready.CLAIM_KIND, *ready.OF_FEW),
-)
+_TURNS: dict[tuple[str, str], Statement] = {}
 _OF_FEW = {each.name for each in ready.OF_FEW}
-_TURNS = {
-    (begin.name, end.name): begin.with_(end) for begin in (_NOTHING, *_RECORDS) for end in _ENDS
-}
 _NO_HEAD = (None, 0, None)
 _NOWHERE = (None, None, None)
 _ID, _PRIORITY = map(ClaimedJob._fields.index, ("id", "priority"))
@@ -351,12 +339,20 @@ def came_along(jobs: list[ClaimedJob]) -> tuple[int, int]:
     return sizes.index(0) if 0 in sizes else len(jobs), sum(sizes)
 
 
+def _turn(begin: Statement, end: Statement) -> Statement:
+    """Return the two as one. Of all that there could be, a worker sends a few."""
+    names = begin.name, end.name
+    if (turn := _TURNS.get(names)) is None:
+        turn = _TURNS[names] = begin.with_(end)
+    return turn
+
+
 def _fused(
     record: tuple[Statement, dict[str, Any]] | None, request: ClaimRequest | None
 ) -> tuple[Statement, dict[str, Any]]:
     begin, parameters = record or (_NOTHING, {})
     if request is None:
-        return _TURNS[begin.name, _NO_CLAIM.name], parameters
+        return _turn(begin, _NO_CLAIM), parameters
     parameters = {
         **parameters,
         **request.parameters,
@@ -366,7 +362,7 @@ def _fused(
         "process_id": request.process_id,
         "asked_at": request.asked_at,
     }
-    return _TURNS[begin.name, request.statement.name], parameters
+    return _turn(begin, request.statement), parameters
 
 
 def _run(

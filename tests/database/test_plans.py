@@ -85,6 +85,7 @@ _SERIES = {
     "deep": 4,
     "threads": 3,
     "singles": True,
+    "hasty": True,
     "depth": 500,
     "aside_max": 100,
     "flowing": ["a"],
@@ -99,6 +100,7 @@ _RECORD, _NOTHING = (
     claims.STATEMENTS["nothing"],
 )
 _RECORD_WHOLE = claims.record_statement(whole=True, keep=True)
+_SINGLES = claims.record_statement(whole=True, keep=True, singles=True)
 _ERASE = claims.record_statement(whole=True, keep=False)
 _HOT: dict[str, tuple[Statement, dict[str, Any]]] = {
     "claim from all": (_NOTHING.with_(ready.CLAIM_ANY), _ANY),
@@ -111,6 +113,7 @@ _HOT: dict[str, tuple[Statement, dict[str, Any]]] = {
     "record and claim first": (_RECORD.with_(ready.CLAIM_FIRST_NAMED), {**_DONE, **_ONE}),
     "record": (_RECORD.with_(claims.STATEMENTS["no_claim"]), _DONE),
     "record whole claims": (_RECORD_WHOLE.with_(claims.STATEMENTS["no_claim"]), _DONE),
+    "record single jobs": (_SINGLES.with_(claims.STATEMENTS["no_claim"]), _DONE),
     "erase": (_ERASE.with_(claims.STATEMENTS["no_claim"]), _DONE),
     "record and claim": (_RECORD.with_(ready.CLAIM_ANY), {**_DONE, **_ANY}),
     "conclude": (

@@ -22,6 +22,7 @@ _BEGINNINGS = (
         for whole in (True, False)
         for keep in (True, False)
     ),
+    *(claims.record_statement(whole=True, keep=keep, singles=True) for keep in (True, False)),
 )
 _FRAGMENTS = {
     *("nothing", "record", "no_claim", "pick_any", "pick_each", "pick_named", "pick_lanes"),
@@ -29,6 +30,7 @@ _FRAGMENTS = {
     *("pick_first", "pick_first_named"),
     *("claim", "pick_kind", "take_either", "head", "head_walked", "jobs"),
     *("meet_kind", "as_they_come", "take_few", "shrink", "whole", "succeed", "finish", "erase"),
+    *("tell", "singles"),
 }
 _PARTS = {"places", "search", "rows", "ids", "some", "next", "lost"}
 _UNPREPARED = re.compile(r"^(?:COPY|BEGIN|COMMIT)\b", re.MULTILINE)

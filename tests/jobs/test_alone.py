@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -12,6 +13,7 @@ from jobsd.jobs import series
 from jobsd.jobs.client import enqueue_many
 from jobsd.jobs.definition import job
 from jobsd.jobs.limits import Limit
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,6 +36,7 @@ _REQUEST: dict[str, Any] = {
     "deep": 4,
     "threads": 3,
     "singles": True,
+    "hasty": True,
     "overdue": ["ours"],
     "everything": True,
     "queues": ["*"],
@@ -158,3 +161,59 @@ def test_one_is_not_alone_beside_one_that_was_not_met(session: Session) -> None:
 
     assert [each.id for each in jobs] == [first, second]
     assert len({each.claim_id for each in jobs}) == 1
+
+
+@pytest.mark.parametrize("hasty", [True, False])
+def test_a_slot_that_somebody_is_just_taking_is_not_taken_twice(
+    session: Session, target: Target, *, hasty: bool
+) -> None:
+    enqueue_many(ours.with_args(key) for key in ("a", "b"))
+
+    with psycopg.connect(target.url) as other, ThreadPoolExecutor() as threads:
+        other.execute(
+            "INSERT INTO jobsd.claims (process_id, job_ids, concurrency_key, slot)"
+            " VALUES (2, '{0}', 'group/b', 1)"
+        )
+        claim = threads.submit(_claim, session, hasty=hasty)
+        _wait_for_a_lock(other)
+        other.commit()
+        error = claim.exception(timeout=60)
+
+    slots = session.connection.execute(
+        "SELECT concurrency_key, process_id FROM jobsd.claims ORDER BY 1"
+    ).fetchall()
+    waiting = session.connection.execute(
+        "SELECT concurrency_key FROM jobsd.blocked_executions ORDER BY 1"
+    ).fetchall()
+    if hasty:
+        assert isinstance(error, psycopg.errors.UniqueViolation)
+        assert (slots, waiting) == ([("group/b", 2)], [("group/a",), ("group/b",)])
+    else:
+        met, jobs = claim.result()
+        assert [each.concurrency_key for each in jobs] == ["group/a"]
+        assert met.left
+        assert (slots, waiting) == ([("group/a", 1), ("group/b", 2)], [("group/b",)])
+
+
+def test_slots_beside_those_of_series_are_asked_for(session: Session, target: Target) -> None:
+    enqueue_many(ours.with_args(key) for key in ("a", "b", "b"))
+
+    with psycopg.connect(target.url) as other, ThreadPoolExecutor() as threads:
+        other.execute(
+            "INSERT INTO jobsd.claims (process_id, job_ids, concurrency_key, slot)"
+            " VALUES (2, '{0}', 'group/a', 1)"
+        )
+        claim = threads.submit(_claim, session)
+        _wait_for_a_lock(other)
+        other.commit()
+        _, jobs = claim.result(timeout=60)
+
+    assert [each.concurrency_key for each in jobs] == ["group/b"] * 2
+
+
+def _wait_for_a_lock(connection: psycopg.Connection) -> None:
+    query = (
+        "SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid)"
+        " WHERE NOT granted AND datname = current_database()"
+    )
+    wait_until(lambda: connection.execute(query).fetchone() == (1,))

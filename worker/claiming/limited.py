@@ -16,10 +16,12 @@ room that the other needs.
 
 from itertools import groupby
 from operator import attrgetter
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
+
+from psycopg.errors import UniqueViolation
 
 from jobsd.clock import monotonic
-from jobsd.database.connection import Session
+from jobsd.database.connection import Session, Statement
 from jobsd.database.statements import Plain
 from jobsd.instruments.events import emit, is_subscribed
 from jobsd.jobs import lanes, series
@@ -160,7 +162,7 @@ class Limited:
         everything, limit = self._selector.selection.everything, aim.limit
         names = cast("list[str | None]", parameters["names"])
         as_they_come = series.CLAIM_ANY if everything else series.CLAIM_NAMED
-        head, *rows = self._session.fetch_prepared(
+        head, *rows = self._fetch(
             as_they_come if aim.kind is None else series.CLAIM_KIND,
             {
                 **parameters,
@@ -183,6 +185,15 @@ class Limited:
         met = series.met(head, names)
         self._emit(met)
         return met, self._known_classes.last_attempts(series.claimed(head, rows))
+
+    def _fetch(
+        self, statement: Statement, parameters: dict[str, Plain]
+    ) -> list[tuple[Any, ...]]:
+        try:
+            return self._session.fetch_prepared(statement, {**parameters, "hasty": True})
+        except UniqueViolation:
+            # Somebody has taken a slot that was free when the statement began.
+            return self._session.fetch_prepared(statement, {**parameters, "hasty": False})
 
     def _shape(self, aim: Aim) -> dict[str, Plain]:
         """Return how long series may be, of how many keys, and how many of one key.

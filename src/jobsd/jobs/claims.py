@@ -51,14 +51,17 @@ def array(numbers: Iterable[int]) -> str:
 
 
 @cache
-def record_statement(*, whole: bool, keep: bool) -> Statement:
+def record_statement(*, whole: bool, keep: bool, singles: bool = False) -> Statement:
     """Return how a turn begins that records successes.
 
-    `whole` says that their claims go with them, `keep` that finished jobs stay. What is not
-    needed is left out: to set it up takes the server as long as to record a job.
+    `whole` says that their claims go with them, `keep` that finished jobs stay, and `singles`
+    that each claim had one job. What is not needed is left out: to set it up takes the server
+    as long as to record a job.
     """
-    begin = STATEMENTS["record"].with_(STATEMENTS["whole" if whole else "shrink"])
     end = STATEMENTS["finish" if keep else "erase"]
+    if singles:
+        return STATEMENTS["singles"].with_(end)
+    begin = STATEMENTS["record"].with_(STATEMENTS["whole" if whole else "shrink"])
     return begin.with_(STATEMENTS["succeed"]).with_(end)
 
 

@@ -63,16 +63,19 @@ fenced AS (
 
 -- succeed: find the jobs of the claims that let them be recorded.
 success AS MATERIALIZED (
-    SELECT
-        array_agg(job_id) AS ids,
-        array_agg(started_us) AS started_us,
-        array_agg(ended_us) AS ended_us
+    SELECT ids AS fenced_ids, ids, started_us, ended_us
     FROM (
-        SELECT job_id, started_us, ended_us
-        FROM done
-        WHERE (claim_id IN (SELECT id FROM fenced)) IS TRUE
-        ORDER BY job_id
-    ) AS ordered
+        SELECT
+            array_agg(job_id) AS ids,
+            array_agg(started_us) AS started_us,
+            array_agg(ended_us) AS ended_us
+        FROM (
+            SELECT job_id, started_us, ended_us
+            FROM done
+            WHERE (claim_id IN (SELECT id FROM fenced)) IS TRUE
+            ORDER BY job_id
+        ) AS ordered
+    ) AS recorded
 );
 
 -- finish: record them.
@@ -86,17 +89,40 @@ finished AS (
             width_bucket(job.id, (SELECT ids FROM success))
         ],
         outcome = 'finished'
-    WHERE job.id = ANY ((SELECT ids FROM success)::bigint[])
+    WHERE job.id = ANY ((SELECT fenced_ids FROM success)::bigint[])
 );
 
 -- erase: delete them, where finished jobs are not kept.
 erased AS (
     DELETE FROM jobsd.jobs
-    WHERE id = ANY ((SELECT ids FROM success)::bigint[])
+    WHERE id = ANY ((SELECT fenced_ids FROM success)::bigint[])
     RETURNING id
 ), forgotten AS (
     DELETE FROM jobsd.attempts
     WHERE job_id = ANY (ARRAY(SELECT id FROM erased))
+);
+
+-- singles: begin a turn by recording successes of claims that had one job each: no claim has to be
+-- found for a job, or a job for a claim. Fenced like `record`: a claim goes if the one job that is
+-- left of it is among those that are recorded. These are in the order of their ids.
+WITH bounded AS MATERIALIZED (
+    SELECT set_config('lock_timeout', %(lock_wait)s, true)
+), emptied AS (
+    DELETE FROM jobsd.claims
+    WHERE id = ANY ((SELECT %(batch_ids)s::bigint[] FROM bounded)::bigint[])
+        AND cardinality(job_ids) = 1
+        AND job_ids[1] = (%(job_ids)s::bigint[])[
+            width_bucket(job_ids[1], %(job_ids)s::bigint[])
+        ]
+    RETURNING id, job_ids[1] AS job_id
+), fenced AS (
+    SELECT id FROM emptied
+), success AS MATERIALIZED (
+    SELECT
+        ARRAY(SELECT job_id FROM emptied) AS fenced_ids,
+        %(job_ids)s::bigint[] AS ids,
+        %(started_us)s::bigint[] AS started_us,
+        %(ended_us)s::bigint[] AS ended_us
 );
 
 -- no_claim: end a turn in which nothing is to be claimed.

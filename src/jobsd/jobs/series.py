@@ -19,11 +19,12 @@ from .claimed_job import ClaimedJob, claimed_job
 
 STATEMENTS = Statements("jobsd.jobs", "series.sql")
 _MEETING = Statements("jobsd.jobs", "meeting.sql")
+_CLAIM = STATEMENTS["claim"].with_(Statements("jobsd.jobs", "series_met.sql")["tell"])
 CLAIM_ANY, CLAIM_NAMED = (
-    _MEETING[meet].with_(_MEETING["as_they_come"]).with_(STATEMENTS["claim"])
+    _MEETING[meet].with_(_MEETING["as_they_come"]).with_(_CLAIM)
     for meet in ("meet_any", "meet_named")
 )
-CLAIM_KIND = _MEETING["meet_kind"].with_(STATEMENTS["claim"])
+CLAIM_KIND = _MEETING["meet_kind"].with_(_CLAIM)
 _ID = ClaimedJob._fields.index("id")
 
 

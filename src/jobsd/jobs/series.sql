@@ -19,17 +19,22 @@ SELECT EXISTS (SELECT FROM jobsd.blocked_executions WHERE position IS NOT NULL);
 -- work. Jobs that were met and whose key is full are blocked, `aside_max` in all, unless their turn
 -- comes here within a moment (`flowing`); those that may not wait are dropped.
 --
--- The first row says which claims have which jobs, in the order in which they start, and what else
--- was done. Behind it comes each job, in any order, with the limit of its key in the place of a
--- position. No join of two of these expressions, which would look at each pair: our connections
--- plan without hash and merge joins. And few steps for each job, of few columns: each costs as much
--- as finding the job.
-key AS MATERIALIZED (
+-- No join of two of these expressions, which would look at each pair: our connections plan without
+-- hash and merge joins. And few steps for each job, of few columns: each costs as much as finding it.
+--
+-- Where there are only jobs that are alone, their slots are inserted without asking whether somebody
+-- has just taken one (`hasty`): that is a third of what an insert costs. A slot that is not free
+-- then fails the statement, which has done nothing, and whoever sends it sends it again.
+in_use AS MATERIALIZED (
+    SELECT concurrency_key AS key
+    FROM jobsd.claims
+    WHERE concurrency_key = ANY (ARRAY(SELECT key FROM met)) AND %(singles)s::boolean
+), key AS MATERIALIZED (
     SELECT
         *,
         -- (Not by EXISTS, which the planner may answer by reading all keys.)
         %(singles)s::boolean AND met_once
-            AND (SELECT slot FROM jobsd.claims WHERE concurrency_key = key LIMIT 1) IS NULL
+            AND (key IN (SELECT key FROM in_use)) IS NOT TRUE
             AND (
                 SELECT other.job_id
                 FROM jobsd.blocked_executions AS other
@@ -153,9 +158,10 @@ key AS MATERIALIZED (
 ), alone AS MATERIALIZED (
     SELECT
         place_met, key, place, job_id,
-        (place IN (SELECT place FROM locked)) IS TRUE AS is_locked,
-        (job_id IN (SELECT id FROM found WHERE NOT is_ours)) IS NOT TRUE AS is_ours,
-        (job_id IN (SELECT id FROM found)) IS NOT TRUE AS is_gone
+        (
+            place IN (SELECT place FROM locked)
+            AND job_id IN (SELECT id FROM found WHERE is_ours)
+        ) IS TRUE AS is_startable
     FROM key
     WHERE is_alone
 ), judged AS MATERIALIZED (
@@ -183,6 +189,13 @@ key AS MATERIALIZED (
         min(free) <= 0 AS is_full
     FROM judged
     GROUP BY rank
+), fit AS MATERIALIZED (
+    -- Whether all that could be started is within the limit: then jobs that are alone need not be
+    -- counted with the series, in the order of all.
+    SELECT (SELECT count(*) FROM alone)
+        + (SELECT coalesce(sum(cardinality(job_ids)), 0) FROM of_key) <= %(limit)s::bigint
+            AS is_all,
+        %(hasty)s::boolean AND (SELECT count(*) FROM of_key) = 0 AS is_hasty
 ), startable AS (
     SELECT
         rank, key, held, numbers, claim_id, size, first_most, slots,
@@ -192,7 +205,7 @@ key AS MATERIALIZED (
     UNION ALL
     SELECT place_met, key, 0, NULL, NULL, NULL, 1, 1, ARRAY[job_id]
     FROM alone
-    WHERE is_locked AND is_ours AND NOT is_gone
+    WHERE is_startable AND NOT (SELECT is_all FROM fit)
 ), chosen AS (
     SELECT *, CASE
         WHEN claim_id IS NULL THEN least(slots, %(threads)s::bigint, jobs) ELSE 1
@@ -208,12 +221,14 @@ key AS MATERIALIZED (
         ) AS ordered
     ) AS counted
     WHERE jobs > 0
+), drawn AS MATERIALIZED (
+    SELECT jobsd.random_id() AS id
 ), placed AS MATERIALIZED (
     -- Of several slots each has the next job in turn.
     SELECT
         rank, series, key, claim_id, size,
         coalesce(
-            claim_id, jobsd.further_id((SELECT jobsd.random_id()), before + series)
+            claim_id, jobsd.further_id((SELECT id FROM drawn), rank << 20 | series)
         ) AS in_claim,
         CASE
             WHEN held = 0 THEN series
@@ -235,13 +250,26 @@ key AS MATERIALIZED (
             )
         END AS job_ids
     FROM (SELECT *, generate_series(1, series_all) AS series FROM chosen) AS chosen
+    UNION ALL
+    SELECT
+        place_met, 1, key, NULL, NULL,
+        jobsd.further_id((SELECT id FROM drawn), place_met << 20 | 1), 1, ARRAY[job_id]
+    FROM alone
+    WHERE is_startable AND (SELECT is_all FROM fit)
 ), made AS (
     INSERT INTO jobsd.claims (id, process_id, concurrency_key, slot, job_ids)
     SELECT in_claim, %(process_id)s::bigint, key, slot, job_ids
     FROM placed
-    WHERE claim_id IS NULL AND slot IS NOT NULL
+    WHERE claim_id IS NULL AND slot IS NOT NULL AND NOT (SELECT is_hasty FROM fit)
     ORDER BY key, slot
     ON CONFLICT (concurrency_key, slot) WHERE concurrency_key IS NOT NULL DO NOTHING
+    RETURNING id
+), made_hastily AS (
+    INSERT INTO jobsd.claims (id, process_id, concurrency_key, slot, job_ids)
+    SELECT in_claim, %(process_id)s::bigint, key, slot, job_ids
+    FROM placed
+    WHERE (SELECT is_hasty FROM fit)
+    ORDER BY key
     RETURNING id
 ), extended AS (
     UPDATE jobsd.claims AS claim
@@ -254,13 +282,24 @@ key AS MATERIALIZED (
 ), held AS MATERIALIZED (
     SELECT *
     FROM placed
-    WHERE (in_claim IN (SELECT id FROM made UNION ALL SELECT id FROM extended)) IS TRUE
+    WHERE (in_claim IN (
+        SELECT id FROM made
+        UNION ALL
+        SELECT id FROM made_hastily
+        UNION ALL
+        SELECT id FROM extended
+    )) IS TRUE
 ), taken AS (
     DELETE FROM jobsd.blocked_executions
     WHERE ctid = ANY (ARRAY(
         SELECT place
         FROM (
-            SELECT place, job_id, is_gone AND is_locked AS is_left_over FROM alone
+            SELECT
+                place, job_id,
+                NOT is_startable
+                    AND place IN (SELECT place FROM locked)
+                    AND (job_id IN (SELECT id FROM found)) IS NOT TRUE AS is_left_over
+            FROM alone
             UNION ALL
             SELECT place, job_id, is_gone AND is_locked FROM judged
         ) AS waiting
@@ -268,133 +307,4 @@ key AS MATERIALIZED (
             -- Their jobs were deleted by somebody's hand.
             OR is_left_over
     ))
-), guard AS MATERIALIZED (
-    -- All slots of keys that are full, locked: whoever gives one back waits until we have
-    -- committed, and hands over to what we block.
-    SELECT counted.key, counted.held
-    FROM counted
-    CROSS JOIN LATERAL (
-        (
-            SELECT
-            FROM jobsd.claims
-            WHERE concurrency_key = counted.key
-            FOR KEY SHARE SKIP LOCKED
-        )
-    ) AS slot
-    WHERE counted.held >= counted.most AND NOT is_flowing
-        -- Behind all that waits.
-        AND (SELECT count(*) FROM made) + (SELECT count(*) FROM extended) >= 0
-), full_key AS MATERIALIZED (
-    SELECT key
-    FROM guard
-    GROUP BY key
-    HAVING count(*) = min(held)
-), aside AS MATERIALIZED (
-    SELECT ctid AS place, job_id, yields
-    FROM jobsd.blocked_executions
-    WHERE ctid = ANY (ARRAY(
-        SELECT place
-        FROM met
-        WHERE (key IN (SELECT key FROM full_key)) IS TRUE
-        LIMIT %(aside_max)s::bigint
-    ))
-    FOR UPDATE SKIP LOCKED
-), parked AS (
-    UPDATE jobsd.blocked_executions
-    SET position = NULL
-    WHERE ctid = ANY (ARRAY(SELECT place FROM aside WHERE NOT yields))
-    RETURNING job_id
-), dropping AS MATERIALIZED (
-    SELECT id
-    FROM jobsd.jobs
-    WHERE id = ANY (ARRAY(SELECT job_id FROM aside WHERE yields))
-    ORDER BY id
-    FOR UPDATE SKIP LOCKED
-), dropped AS (
-    DELETE FROM jobsd.blocked_executions
-    WHERE ctid = ANY (ARRAY(
-        SELECT place FROM aside WHERE (job_id IN (SELECT id FROM dropping)) IS TRUE
-    ))
-    RETURNING job_id
-), discarded AS (
-    UPDATE jobsd.jobs
-    SET finished_at = now(), outcome = 'discarded', reason = 'conflict'
-    WHERE id = ANY (ARRAY(SELECT job_id FROM dropped)) AND %(keep)s::boolean
-), erased AS (
-    DELETE FROM jobsd.jobs
-    WHERE id = ANY (ARRAY(SELECT job_id FROM dropped)) AND NOT %(keep)s::boolean
-    RETURNING id, class_name
-)
-SELECT
-    NULL::bigint,
-    NULL::bigint,
-    json_build_object(
-        'walked', (SELECT count(*) FROM walked),
-        -- Whether any that was met might have been started here, and was left.
-        'left', EXISTS (
-            SELECT
-            FROM (
-                SELECT key FROM counted WHERE held < most AND NOT is_extended
-                UNION ALL
-                SELECT key FROM alone WHERE is_ours
-            ) AS open
-            WHERE (key IN (SELECT key FROM held)) IS NOT TRUE
-                AND (key IN (
-                    SELECT key FROM of_key WHERE first_unknown IS NOT NULL OR is_full
-                )) IS NOT TRUE
-        ),
-        'parked', (SELECT count(*) FROM parked),
-        'dropped', (SELECT json_agg(job_id) FROM dropped),
-        'kept', (
-            SELECT
-                CASE WHEN count(*) > 0 THEN jobsd.keep_ends(array_agg(id), array_agg(class_name)) END
-            FROM erased
-        ),
-        'unknown', (
-            SELECT json_agg(DISTINCT jsonb_build_array(queue_name, class_name))
-            FROM found
-            WHERE id = ANY (ARRAY(
-                SELECT first_unknown FROM of_key WHERE first_unknown IS NOT NULL
-                UNION ALL
-                SELECT job_id FROM alone WHERE NOT is_ours
-            ))
-        )
-    )::text,
-    (
-        SELECT json_agg(json_build_array(turn, priority, first, last, meant))::text
-        FROM (
-            SELECT
-                turn, priority, min(position) AS first, max(position) AS last,
-                min(position) FILTER (WHERE is_meant) AS meant
-            FROM walked
-            GROUP BY turn, priority
-        ) AS stretch
-    ),
-    (
-        SELECT
-            string_agg(in_claim || ' ' || array_to_string(job_ids, ' '), ',' ORDER BY rank, series)
-        FROM held
-    ),
-    NULL::integer, NULL::integer, NULL::float8, NULL::text, NULL::integer,
-    NULL::bigint, NULL::text, NULL::float8
-UNION ALL
-SELECT
-    NULL::bigint,
-    found.id, found.class_name,
-    CASE
-        WHEN found.weight <= %(share)s::integer OR (
-            SELECT sum(weight) FROM found WHERE (id IN (SELECT unnest(job_ids) FROM held)) IS TRUE
-        ) <= %(budget)s::bigint
-            THEN found.arguments::text
-        ELSE ''
-    END,
-    found.queue_name, found.attempts, found.max_attempts,
-    %(asked_at)s::float8 - extract(epoch FROM now() - found.due_at)::float8,
-    found.concurrency_key, found.priority, found.most, found.context::text,
-    CASE WHEN found.expires THEN (
-        SELECT %(asked_at)s::float8 + extract(epoch FROM expiration.expires_at - now())::float8
-        FROM jobsd.expirations AS expiration
-        WHERE expiration.job_id = found.id
-    ) END
-FROM found
-WHERE (id IN (SELECT unnest(job_ids) FROM held)) IS TRUE;
+);

@@ -1,0 +1,142 @@
+-- tell: block what a claim of series has met and can't start, and say what was done. Ends the statement
+-- that `claim` begins.
+--
+-- The first row says which claims have which jobs, in the order in which they start, and what else
+-- was done. Behind it comes each job, in any order, with the limit of its key in the place of a
+-- position.
+guard AS MATERIALIZED (
+    -- All slots of keys that are full, locked: whoever gives one back waits until we have
+    -- committed, and hands over to what we block.
+    SELECT counted.key, counted.held
+    FROM counted
+    CROSS JOIN LATERAL (
+        (
+            SELECT
+            FROM jobsd.claims
+            WHERE concurrency_key = counted.key
+            FOR KEY SHARE SKIP LOCKED
+        )
+    ) AS slot
+    WHERE counted.held >= counted.most AND NOT is_flowing
+        -- Behind all that waits.
+        AND (SELECT count(*) FROM made) + (SELECT count(*) FROM made_hastily)
+            + (SELECT count(*) FROM extended) >= 0
+), full_key AS MATERIALIZED (
+    SELECT key
+    FROM guard
+    GROUP BY key
+    HAVING count(*) = min(held)
+), aside AS MATERIALIZED (
+    SELECT ctid AS place, job_id, yields
+    FROM jobsd.blocked_executions
+    WHERE ctid = ANY (ARRAY(
+        SELECT place
+        FROM met
+        WHERE (key IN (SELECT key FROM full_key)) IS TRUE
+        LIMIT %(aside_max)s::bigint
+    ))
+    FOR UPDATE SKIP LOCKED
+), parked AS (
+    UPDATE jobsd.blocked_executions
+    SET position = NULL
+    WHERE ctid = ANY (ARRAY(SELECT place FROM aside WHERE NOT yields))
+    RETURNING job_id
+), dropping AS MATERIALIZED (
+    SELECT id
+    FROM jobsd.jobs
+    WHERE id = ANY (ARRAY(SELECT job_id FROM aside WHERE yields))
+    ORDER BY id
+    FOR UPDATE SKIP LOCKED
+), dropped AS (
+    DELETE FROM jobsd.blocked_executions
+    WHERE ctid = ANY (ARRAY(
+        SELECT place FROM aside WHERE (job_id IN (SELECT id FROM dropping)) IS TRUE
+    ))
+    RETURNING job_id
+), discarded AS (
+    UPDATE jobsd.jobs
+    SET finished_at = now(), outcome = 'discarded', reason = 'conflict'
+    WHERE id = ANY (ARRAY(SELECT job_id FROM dropped)) AND %(keep)s::boolean
+), erased AS (
+    DELETE FROM jobsd.jobs
+    WHERE id = ANY (ARRAY(SELECT job_id FROM dropped)) AND NOT %(keep)s::boolean
+    RETURNING id, class_name
+)
+SELECT
+    NULL::bigint,
+    NULL::bigint,
+    json_build_object(
+        'walked', (SELECT count(*) FROM walked),
+        -- Whether any that was met might have been started here, and was left.
+        'left', EXISTS (
+            SELECT
+            FROM (
+                SELECT key FROM counted WHERE held < most AND NOT is_extended
+                UNION ALL
+                SELECT key
+                FROM alone
+                WHERE NOT (is_startable AND (SELECT is_all FROM fit) AND (
+                        (SELECT count(*) FROM held) = (SELECT count(*) FROM placed)
+                    ))
+                    AND (job_id IN (SELECT id FROM found WHERE NOT is_ours)) IS NOT TRUE
+            ) AS open
+            WHERE (key IN (SELECT key FROM held)) IS NOT TRUE
+                AND (key IN (
+                    SELECT key FROM of_key WHERE first_unknown IS NOT NULL OR is_full
+                )) IS NOT TRUE
+        ),
+        'parked', (SELECT count(*) FROM parked),
+        'dropped', (SELECT json_agg(job_id) FROM dropped),
+        'kept', (
+            SELECT
+                CASE WHEN count(*) > 0 THEN jobsd.keep_ends(array_agg(id), array_agg(class_name)) END
+            FROM erased
+        ),
+        'unknown', (
+            SELECT json_agg(DISTINCT jsonb_build_array(queue_name, class_name))
+            FROM found
+            WHERE NOT is_ours AND id = ANY (ARRAY(
+                SELECT first_unknown FROM of_key WHERE first_unknown IS NOT NULL
+                UNION ALL
+                SELECT job_id FROM alone WHERE NOT is_startable
+            ))
+        )
+    )::text,
+    (
+        SELECT json_agg(json_build_array(turn, priority, first, last, meant))::text
+        FROM (
+            SELECT
+                turn, priority, min(position) AS first, max(position) AS last,
+                min(position) FILTER (WHERE is_meant) AS meant
+            FROM walked
+            GROUP BY turn, priority
+        ) AS stretch
+    ),
+    (
+        SELECT
+            string_agg(in_claim || ' ' || array_to_string(job_ids, ' '), ',' ORDER BY rank, series)
+        FROM held
+    ),
+    NULL::integer, NULL::integer, NULL::float8, NULL::text, NULL::integer,
+    NULL::bigint, NULL::text, NULL::float8
+UNION ALL
+SELECT
+    NULL::bigint,
+    found.id, found.class_name,
+    CASE
+        WHEN found.weight <= %(share)s::integer OR (
+            SELECT sum(weight) FROM found WHERE (id IN (SELECT unnest(job_ids) FROM held)) IS TRUE
+        ) <= %(budget)s::bigint
+            THEN found.arguments::text
+        ELSE ''
+    END,
+    found.queue_name, found.attempts, found.max_attempts,
+    %(asked_at)s::float8 - date_part('epoch', now() - found.due_at),
+    found.concurrency_key, found.priority, found.most, found.context::text,
+    CASE WHEN found.expires THEN (
+        SELECT %(asked_at)s::float8 + extract(epoch FROM expiration.expires_at - now())::float8
+        FROM jobsd.expirations AS expiration
+        WHERE expiration.job_id = found.id
+    ) END
+FROM found
+WHERE (id IN (SELECT unnest(job_ids) FROM held)) IS TRUE;

@@ -1,0 +1,153 @@
+"""Successes of claims that had one job each are recorded by a statement of their own."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+
+from jobsd.jobs.claimed_job import ClaimedJob
+from jobsd.jobs.claims import LOCK_WAIT, STATEMENTS, record_statement
+from jobsd.jobs.client import enqueue_many
+from jobsd.jobs.definition import job
+from jobsd.jobs.limits import Limit
+from jobsd.performing.perform import SUCCESS, Run
+from jobsd.worker.recording import Recording
+from waiting import wait_until
+
+from .bodies import noted
+
+if TYPE_CHECKING:
+    from jobsd.database.connection import Session, Target
+
+    from .conftest import MakeWorker
+
+_JOBS = """
+INSERT INTO jobsd.jobs (id, class_name, queue_name)
+SELECT id, 'c', 'q' FROM unnest(%s::bigint[]) AS id
+"""
+_CLAIM = "INSERT INTO jobsd.claims (id, process_id, job_ids) VALUES (%s, 1, %s)"
+_FINISHED = """
+SELECT id, extract(epoch FROM finished_at - started_at)::integer
+FROM jobsd.jobs
+WHERE outcome = 'finished'
+ORDER BY id
+"""
+
+
+@job(limits_concurrency=Limit(key=lambda key: key))
+def single(key: str) -> None:
+    noted.append(key)
+
+
+def _rows(session: Session, query: str) -> list[tuple[object, ...]]:
+    return session.connection.execute(query.encode()).fetchall()
+
+
+def _record(session: Session, jobs: dict[int, int], *, keep: bool = True) -> str | None:
+    """Record jobs, by their claims; each has run for as many seconds as its id says."""
+    statement = record_statement(whole=True, keep=keep, singles=True)
+    ids = sorted(jobs.values())
+    row = session.fetch(
+        statement.with_(STATEMENTS["no_claim"]),
+        {
+            "job_ids": ids,
+            "started_us": [id_ * 1_000_000 for id_ in ids],
+            "ended_us": [0] * len(ids),
+            "batch_ids": list(jobs),
+            "lock_wait": LOCK_WAIT,
+        },
+    )[0]
+    recorded: str | None = row[2]
+    return recorded
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_each_is_recorded_that_is_alone_in_its_claim(session: Session, *, keep: bool) -> None:
+    session.connection.execute(_JOBS, ([5, 6, 8],))
+    for claim_id, job_id in ((11, 8), (12, 5), (13, 6)):
+        session.connection.execute(_CLAIM, (claim_id, [job_id]))
+
+    recorded = _record(session, {11: 8, 12: 5}, keep=keep)
+
+    assert sorted((recorded or "").split(",")) == ["11", "12"]
+    assert _rows(session, _FINISHED) == ([(5, 5), (8, 8)] if keep else [])
+    assert _rows(session, "SELECT id FROM jobsd.claims") == [(13,)]
+    assert len(_rows(session, "SELECT FROM jobsd.jobs")) == (3 if keep else 1)
+
+
+def test_none_is_recorded_whose_claim_is_another_one_by_now(session: Session) -> None:
+    session.connection.execute(_JOBS, ([4, 5, 6, 7, 8, 9],))
+    for claim_id, job_ids in ((11, [5]), (12, [6, 7]), (14, [9]), (15, [4])):
+        session.connection.execute(_CLAIM, (claim_id, job_ids))
+
+    recorded = _record(session, {11: 5, 12: 6, 13: 8, 14: 10, 15: 12})
+
+    assert recorded == "11"
+    assert _rows(session, _FINISHED) == [(5, 5)]
+    assert _rows(session, "SELECT id FROM jobsd.claims ORDER BY id") == [(12,), (14,), (15,)]
+
+
+def _recording(claims: dict[int, set[int]], ended: list[tuple[int, int]]) -> Recording:
+    runs = [
+        Run(ClaimedJob(claim, id_, "c", "[]", "q", 0, 1, 0.0, None, 0, 0), SUCCESS, 0.0, 0.0)
+        for claim, id_ in ended
+    ]
+    return Recording(claims, {}, runs, [], [], "p", keep=True)
+
+
+@pytest.mark.parametrize(
+    ("claims", "ended", "is_so"),
+    [
+        pytest.param({1: {8}, 2: {5}}, [(1, 8), (2, 5)], True, id="one each"),
+        pytest.param({1: {8}}, [(1, 8)], False, id="one claim"),
+        pytest.param({1: {8, 9}, 2: {5}}, [(1, 8), (2, 5)], False, id="one goes on"),
+        pytest.param({1: {8, 9}, 2: {5}}, [(1, 8), (1, 9), (2, 5)], False, id="one had two"),
+        pytest.param({1: {8}, 2: {8}}, [(1, 8), (2, 8)], False, id="one id in two claims"),
+    ],
+)
+def test_it_is_sent_where_each_claim_had_one_job(
+    claims: dict[int, set[int]], ended: list[tuple[int, int]], *, is_so: bool
+) -> None:
+    record = _recording(claims, ended).record
+
+    assert record is not None
+    statement, parameters = record
+    assert statement.name.startswith("singles") is is_so
+    assert parameters["job_ids"] == ("{5,8}" if is_so else _ids(ended))
+
+
+def _ids(ended: list[tuple[int, int]]) -> str:
+    return f"{{{','.join(str(id_) for _, id_ in ended)}}}"
+
+
+def test_a_worker_claims_the_others_where_a_slot_is_taken_meanwhile(
+    make_worker: MakeWorker, session: Session, target: Target
+) -> None:
+    driven = make_worker()
+    driven.until(driven.at_rest)
+    enqueue_many(single.with_args(key) for key in ("a", "b"))
+    with psycopg.connect(target.url) as other, ThreadPoolExecutor() as threads:
+        (key,) = other.execute(
+            "INSERT INTO jobsd.claims (process_id, job_ids, concurrency_key, slot)"
+            " SELECT 0, '{0}', max(concurrency_key), 1 FROM jobsd.blocked_executions"
+            " RETURNING concurrency_key"
+        ).fetchone() or ("",)
+        waits = (
+            "SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid)"
+            " WHERE NOT granted AND datname = current_database()"
+        )
+
+        def commit() -> None:
+            wait_until(lambda: other.execute(waits).fetchone() == (1,))
+            other.commit()
+
+        committed = threads.submit(commit)
+        driven.until(lambda: noted == ["a"])
+        committed.result()
+
+    driven.until(driven.at_rest)
+    assert _rows(session, "SELECT concurrency_key FROM jobsd.claims") == [(key,)]
+    assert _rows(session, "SELECT concurrency_key FROM jobsd.blocked_executions") == [(key,)]
