@@ -383,7 +383,9 @@ _PLAIN = f"{_NOT_UNIQUE}\t{_NULL}"
 def _limit_fields(limited: limits.Limited) -> str:
     key, to, duration, on_conflict = limited
     lasts = _NULL if duration is None else f"{duration.total_seconds()} s"
-    return f"{_field(key)}\t{to}\t{lasts}\t{on_conflict}"
+    # Of what has to be escaped, a key may have only this (`keys.encode`).
+    escaped = _field(key) if "\\" in key else key
+    return f"{escaped}\t{to}\t{lasts}\t{on_conflict}"
 
 
 def _rest_fields(job: Draft) -> str:

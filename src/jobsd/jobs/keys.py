@@ -52,15 +52,23 @@ def encode(scope: str, key: object) -> str:
     Raises:
         UnfitKeyError: when it is not a valid key, or longer than fits.
     """
-    if isinstance(key, tuple):
+    # Most are one of these, and a bulk makes one for each job.
+    if type(key) is int:
+        try:
+            whole = f"{_before(scope)}{key}"
+        except ValueError:
+            raise _too_long(key) from None
+    elif type(key) is str and key:
+        whole = f"{_before(scope)}{_escaped(key)}"
+    elif isinstance(key, tuple):
         items = cast("tuple[object, ...]", key)
         text = "/".join(map(_text, items)) if len(items) > 1 else _text(items)
+        whole = f"{_before(scope)}{text}"
+    elif text := _text(key):
+        whole = f"{_before(scope)}{text}"
     else:
-        text = _text(key)
-        if not text:
-            return _fit(_escaped(scope))
-    whole = f"{_before(scope)}{text}"
-    # So most are known to fit by two calls less: a bulk makes one for each job.
+        return _fit(_escaped(scope))
+    # So most are known to fit by two calls less.
     if whole.isascii() and whole.isprintable() and len(whole) <= BYTES_MAX:
         return whole
     return _fit(whole)
@@ -160,8 +168,12 @@ def _number(number: int) -> str:
     try:
         return int.__repr__(number)
     except ValueError:
-        # Python writes no longer ones.
-        raise UnfitKeyError(f"a number of {number.bit_length()} bits is too long") from None
+        raise _too_long(number) from None
+
+
+def _too_long(number: int) -> UnfitKeyError:
+    # Python writes no longer ones.
+    return UnfitKeyError(f"a number of {number.bit_length()} bits is too long")
 
 
 def _object(part: object, depth: int) -> str:

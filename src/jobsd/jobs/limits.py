@@ -138,7 +138,8 @@ class Limit:
         if part is None:
             return None
         key = _encoded(name, self.group or name, part)
-        return _limited((key, self.to, self.lasts, self.on_conflict))
+        lasts = None if self.duration is None else self.lasts
+        return _limited((key, self.to, lasts, self.on_conflict))
 
 
 def _encoded(name: str, scope: str, part: object) -> str:
