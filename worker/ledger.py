@@ -62,7 +62,9 @@ class Ledger:
         self, claim_id: int, jobs: list[ClaimedJob], key: str, asked_at: float
     ) -> None:
         """Take in a claim that holds a slot of a key, or more jobs of one."""
-        self._claims.setdefault(claim_id, set()).update(job.id for job in jobs)
+        ids = {job.id for job in jobs}
+        held = self._claims.get(claim_id)
+        self._claims[claim_id] = ids if held is None else held | ids
         self._keys[claim_id] = key
         self._note_expirations(claim_id, jobs, asked_at)
 

@@ -273,7 +273,8 @@ class Limited:
             self._ledger.add_series(claim_id, claim, key, asked_at)
             whole = claim if came == len(jobs) else [job for job in claim if job.arguments]
             together = self._asynchronous.split(whole, further=claim_id in known)
-            self._ledger.give_back(whole[together:])
+            if together < len(whole):
+                self._ledger.give_back(whole[together:])
             posted = [(job, asked_at) for job in whole[:together]]
             if posted and self._asynchronous.is_ours(whole[0]):
                 self._asynchronous.post(whole[:together], asked_at)
