@@ -30,7 +30,7 @@ _FRAGMENTS = {
     *("pick_first", "pick_first_named"),
     *("claim", "pick_kind", "take_either", "head", "head_walked", "jobs"),
     *("meet_kind", "as_they_come", "take_few", "shrink", "whole", "succeed", "finish", "erase"),
-    *("tell", "singles"),
+    *("report", "singles"),
 }
 _PARTS = {"places", "search", "rows", "ids", "some", "next", "lost"}
 _UNPREPARED = re.compile(r"^(?:COPY|BEGIN|COMMIT)\b", re.MULTILINE)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from .conftest import Driven, MakeWorker
 
-_CLAIM = "meet_any+as_they_come+claim+tell"
+_CLAIM = "meet_any+as_they_come+claim+report"
 
 
 @job(limits_concurrency=Limit(key="searched"))

@@ -63,19 +63,16 @@ fenced AS (
 
 -- succeed: find the jobs of the claims that let them be recorded.
 success AS MATERIALIZED (
-    SELECT ids AS fenced_ids, ids, started_us, ended_us
+    SELECT
+        array_agg(job_id) AS ids,
+        array_agg(started_us) AS started_us,
+        array_agg(ended_us) AS ended_us
     FROM (
-        SELECT
-            array_agg(job_id) AS ids,
-            array_agg(started_us) AS started_us,
-            array_agg(ended_us) AS ended_us
-        FROM (
-            SELECT job_id, started_us, ended_us
-            FROM done
-            WHERE (claim_id IN (SELECT id FROM fenced)) IS TRUE
-            ORDER BY job_id
-        ) AS ordered
-    ) AS recorded
+        SELECT job_id, started_us, ended_us
+        FROM done
+        WHERE (claim_id IN (SELECT id FROM fenced)) IS TRUE
+        ORDER BY job_id
+    ) AS ordered
 );
 
 -- finish: record them.
@@ -89,13 +86,13 @@ finished AS (
             width_bucket(job.id, (SELECT ids FROM success))
         ],
         outcome = 'finished'
-    WHERE job.id = ANY ((SELECT fenced_ids FROM success)::bigint[])
+    WHERE job.id = ANY ((SELECT ids FROM success)::bigint[])
 );
 
 -- erase: delete them, where finished jobs are not kept.
 erased AS (
     DELETE FROM jobsd.jobs
-    WHERE id = ANY ((SELECT fenced_ids FROM success)::bigint[])
+    WHERE id = ANY ((SELECT ids FROM success)::bigint[])
     RETURNING id
 ), forgotten AS (
     DELETE FROM jobsd.attempts
@@ -119,10 +116,19 @@ WITH bounded AS MATERIALIZED (
     SELECT id FROM emptied
 ), success AS MATERIALIZED (
     SELECT
-        ARRAY(SELECT job_id FROM emptied) AS fenced_ids,
         %(job_ids)s::bigint[] AS ids,
         %(started_us)s::bigint[] AS started_us,
         %(ended_us)s::bigint[] AS ended_us
+    WHERE (SELECT count(*) FROM emptied) = cardinality(%(job_ids)s::bigint[])
+    UNION ALL
+    SELECT
+        array_agg(job_id ORDER BY job_id),
+        array_agg(started_us ORDER BY job_id),
+        array_agg(ended_us ORDER BY job_id)
+    FROM unnest(%(job_ids)s::bigint[], %(started_us)s::bigint[], %(ended_us)s::bigint[])
+        AS ended (job_id, started_us, ended_us)
+    WHERE (job_id IN (SELECT job_id FROM emptied)) IS TRUE
+    HAVING (SELECT count(*) FROM emptied) <> cardinality(%(job_ids)s::bigint[])
 );
 
 -- no_claim: end a turn in which nothing is to be claimed.

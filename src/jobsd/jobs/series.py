@@ -19,7 +19,7 @@ from .claimed_job import ClaimedJob, claimed_job
 
 STATEMENTS = Statements("jobsd.jobs", "series.sql")
 _MEETING = Statements("jobsd.jobs", "meeting.sql")
-_CLAIM = STATEMENTS["claim"].with_(Statements("jobsd.jobs", "series_met.sql")["tell"])
+_CLAIM = STATEMENTS["claim"].with_(Statements("jobsd.jobs", "series_met.sql")["report"])
 CLAIM_ANY, CLAIM_NAMED = (
     _MEETING[meet].with_(_MEETING["as_they_come"]).with_(_CLAIM)
     for meet in ("meet_any", "meet_named")

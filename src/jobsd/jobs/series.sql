@@ -282,13 +282,8 @@ in_use AS MATERIALIZED (
 ), held AS MATERIALIZED (
     SELECT *
     FROM placed
-    WHERE (in_claim IN (
-        SELECT id FROM made
-        UNION ALL
-        SELECT id FROM made_hastily
-        UNION ALL
-        SELECT id FROM extended
-    )) IS TRUE
+    WHERE (SELECT is_hasty FROM fit)
+        OR (in_claim IN (SELECT id FROM made UNION ALL SELECT id FROM extended)) IS TRUE
 ), taken AS (
     DELETE FROM jobsd.blocked_executions
     WHERE ctid = ANY (ARRAY(

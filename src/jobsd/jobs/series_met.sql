@@ -1,5 +1,5 @@
--- tell: block what a claim of series has met and can't start, and say what was done. Ends the statement
--- that `claim` begins.
+-- report: block what a claim of series has met and can't start, and say what was done. It ends the
+-- statement that `claim` begins.
 --
 -- The first row says which claims have which jobs, in the order in which they start, and what else
 -- was done. Behind it comes each job, in any order, with the limit of its key in the place of a
