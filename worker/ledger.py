@@ -14,7 +14,7 @@ from jobsd.clock import monotonic
 from jobsd.database.connection import Session
 from jobsd.jobs.claimed_job import ClaimedJob
 from jobsd.jobs.claims import Ended, InClaim, own
-from jobsd.performing.perform import Run
+from jobsd.performing.perform import SUCCESS, Run
 
 from .recording import Recording
 
@@ -34,7 +34,7 @@ class Ledger:
         self.process = process
         self.keep = keep
         self._parks = parks
-        self._nothing = Recording({}, {}, [], [], [], process, keep=keep)
+        self.nothing = Recording({}, {}, [], [], [], process, keep=keep)
         self._claims: Claims = {}
         self._keys: dict[int, str] = {}
         self._left: set[int] = set()
@@ -194,6 +194,13 @@ class Ledger:
         return bool(self._runs or self._unstarted)
 
     @property
+    def may_wait(self) -> bool:
+        """Whether nobody waits for what is unrecorded: only plain successes, and no slots."""
+        if self._unstarted or self._keys or self.completing:
+            return False
+        return all(run.outcome is SUCCESS for run in self._runs)
+
+    @property
     def frees_slot(self) -> bool:
         """Whether a slot is to be freed: the last job of a claim with a key has ended."""
         if not self._keys:
@@ -235,7 +242,7 @@ class Ledger:
     def recording(self) -> Recording:
         """Return what records all unrecorded outcomes, without doing it."""
         if not self.has_unrecorded:
-            return self._nothing
+            return self.nothing
         back = [
             _given_back(job, parks=job.claim_id not in self._keys and self._parks(job))
             for job in self._unstarted
@@ -253,7 +260,7 @@ class Ledger:
         none.
         """
         if not recording:
-            return not self.has_unrecorded
+            return True
         self._drop(recording.success_ids, recorded)
         self._drop(recording.other_ids, concluded)
         whole = (

@@ -3,7 +3,9 @@
 Each `poll` collects outcomes, takes a turn when one is due, posts new jobs to the pool, and
 returns how long there is nothing to do. A turn is due when jobs may be claimed (the pool has
 room, and there is reason to think that some are ready) or when outcomes should be recorded
-(the pool has nothing more to do, or the oldest outcome is 10 ms old).
+(the pool has nothing more to do, or the oldest outcome is 10 ms old). A turn that claims
+records, too; but in a stream of single jobs only one in several does, for which see
+`_is_recording_due`.
 
 `claiming` decides when there is reason, how many jobs to claim, and from where. Before a rest
 with nothing in hand it prepares the claim that is sent first when the rest ends.
@@ -215,9 +217,10 @@ class Worker(DatabaseLoop):
 
     def _turn(self, asked_at: float, request: ClaimRequest | None = None) -> None:
         """Record what has ended, if that is due, and claim what is requested."""
-        if not (request or self._release or self._is_flush_due()):
+        records = self._is_recording_due(request)
+        if not (request or self._release or records):
             return
-        recording = self._ledger.recording()
+        recording = self._ledger.recording() if records else self._ledger.nothing
         release, self._release = self._release, []
         self._uncertain.sent(recording, self._process_id)
         result = self._turns.take(recording, release=release, request=request)
@@ -267,7 +270,8 @@ class Worker(DatabaseLoop):
         rest_s = self._claiming.clear(self._idle_s())
         rest_s = self._completions.bound(self._progress.bound(rest_s))
         rest_s = self._cancels.bound(rest_s)
-        if rest_s and not (self._ledger.has_claims or self._asynchronous.uncollected):
+        nothing_ends = self._may_wait or not self._ledger.has_claims
+        if rest_s and nothing_ends and not self._asynchronous.uncollected:
             self._claiming.prepare(self._process_id)
         return rest_s
 
@@ -296,12 +300,25 @@ class Worker(DatabaseLoop):
             return None
         return self._claiming.request(aim, asked_at, self._process_id)
 
-    def _is_flush_due(self) -> bool:
+    def _is_recording_due(self, request: ClaimRequest | None) -> bool:
+        """Return whether the turn records what has ended.
+
+        A turn that claims does, since one commit serves both, and so does one of a worker that
+        has nothing more to do. But where jobs come one after another, the next one waits for
+        the turn, and to record takes as long again as to claim: there outcomes wait for the
+        turn that finds the oldest of them old enough.
+        """
         if not self._ledger.has_unrecorded:
             return False
         oldest = self._ledger.oldest
-        alone = oldest is None or not self._asynchronous.in_hand
-        return alone or monotonic() - (oldest or 0.0) >= FLUSH_S
+        if oldest is None or monotonic() - oldest >= FLUSH_S:
+            return True
+        return not self._may_wait and (request is not None or not self._asynchronous.in_hand)
+
+    @property
+    def _may_wait(self) -> bool:
+        """Whether all that has ended waits, as jobs come one after another."""
+        return self._claiming.stream.flows and self._ledger.may_wait
 
     def _is_reconciling_due(self) -> bool:
         if self._asynchronous.doubts or self._reconcile_at == 0 or self._turns.check_locked():

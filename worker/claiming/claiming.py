@@ -23,7 +23,7 @@ from jobsd.worker.turn import ClaimRequest, TurnResult, Turns
 from .known_classes import KnownClasses, Scout
 from .limited import Limited, Until
 from .marks import ClaimMarks
-from .polling import FEW, PrefetchPolicy
+from .polling import FEW, PrefetchPolicy, Stream
 from .selector import QueueSelector
 from .ways import ClaimWay, ClaimWays, Kind
 
@@ -55,6 +55,7 @@ class Claiming:
         self.idle = IdleRegistration(session, "worker")
         self.prefetch = PrefetchPolicy(options.threads, options.prefetch)
         self.ways = ClaimWays(options.polling_interval_s, marks)
+        self.stream = Stream()
         self.scout = Scout(session, self.ways.both.cursor, known_classes)
         self.limited = Limited(
             *(session, selector, known_classes, ledger, self.prefetch),
@@ -183,6 +184,7 @@ class Claiming:
 
     def finish(self, request: ClaimRequest, result: TurnResult) -> None:
         """Take in the result of a claim, and claim limited jobs if it is time to."""
+        self.stream.note(result.size, full=result.size >= request.most)
         if result.claim_id is not None:
             self.prefetch.observe_sizes(
                 len(result.jobs), result.weight, withheld=bool(result.withheld)
@@ -254,6 +256,8 @@ class Claiming:
             # Released jobs lie before the cursor, or jobs in further queues: these come first.
             return True
         short = until is None
+        if monotonic() < self.limited.searches.due_at:
+            return short  # Mostly so, and to find out for how many there is room takes long.
         aim = self._asynchronous.limited_aim(request, left, self._thread_room())
         if left == request.limit and not self._asynchronous.is_active:
             # There are none but limited ones.

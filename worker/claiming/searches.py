@@ -118,6 +118,11 @@ class Searches:
     def __getitem__(self, kind: Kind) -> Search:
         return self._by_kind[kind]
 
+    @property
+    def due_at(self) -> float:
+        """When the first of them is to search (monotonic)."""
+        return min([search.due_at for search in self._by_kind.values()])
+
     def now(self) -> None:
         """Let all search at once."""
         for search in self._by_kind.values():

@@ -1,0 +1,173 @@
+"""In a stream of single jobs, outcomes wait for each other, so that claims need not."""
+
+# pyright: reportPrivateUsage=false
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from jobsd.jobs.client import enqueue_many
+from jobsd.jobs.definition import job
+from jobsd.jobs.limits import Limit
+
+from .bodies import note, noted, wait_for_gate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from jobsd.jobs.claims import Ended
+    from jobsd.jobs.enqueueable import FunctionJob
+    from jobsd.worker.recording import Recording
+    from jobsd.worker.turn import ClaimRequest, TurnResult
+
+    from .conftest import Count, Driven, MakeWorker
+
+ALL_DONE = "jobs WHERE outcome = 'finished'"
+FLUSH_S = "jobsd.worker.worker.FLUSH_S"
+STREAM_S = "jobsd.worker.claiming.polling.STREAM_S"
+
+
+@job(max_attempts=1)
+def fail(value: object) -> None:
+    noted.append(value)
+    raise LookupError
+
+
+@job(result_ttl="1h")
+def give(value: object) -> object:
+    noted.append(value)
+    return value
+
+
+@job(limits_concurrency=Limit(to=1, key="all"))
+def take_slot(value: object) -> None:
+    noted.append(value)
+
+
+@pytest.fixture(autouse=True)
+def _long_moments(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However slow the machine is, jobs come within a moment, and outcomes are not old."""
+    monkeypatch.setattr(FLUSH_S, 3600.0)
+    monkeypatch.setattr(STREAM_S, 3600.0)
+
+
+def _stream(driven: Driven, jobs: int) -> None:
+    """Let jobs come one after another: each when the one before has ended."""
+    for value in range(jobs):
+        note.enqueue(value)
+        _await_end(driven, value)
+
+
+def _await_end(driven: Driven, value: object) -> None:
+    driven.until(lambda: value in noted and not driven.worker._pool.in_hand)
+
+
+def _recordings(driven: Driven) -> list[int]:
+    """Return a list that gets of each turn how many successes it records, if it does any."""
+    recordings: list[int] = []
+    turns = driven.worker._turns
+    plain = turns.take
+
+    def take_and_note(
+        recording: Recording, *, release: Iterable[Ended], request: ClaimRequest | None
+    ) -> TurnResult | None:
+        if recording:
+            recordings.append(len(recording.successes))
+        return plain(recording, release=release, request=request)
+
+    turns.take = take_and_note  # type: ignore[method-assign]
+    return recordings
+
+
+def test_successes_of_a_stream_wait_for_one_turn_that_records_all(
+    make_worker: MakeWorker, count: Count, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driven = make_worker()
+    recordings = _recordings(driven)
+
+    # Of the first one nobody knew that others would follow.
+    _stream(driven, 10)
+    assert recordings == [1]
+
+    monkeypatch.setattr(FLUSH_S, 0.0)
+    driven.until(lambda: count(ALL_DONE) == 10)
+    assert recordings == [1, 9]
+
+
+def test_once_no_more_jobs_come_nothing_waits(
+    make_worker: MakeWorker, count: Count, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driven = make_worker()
+    _stream(driven, 4)
+
+    monkeypatch.setattr(STREAM_S, 0.0)
+
+    driven.until(lambda: count(ALL_DONE) == 4)
+
+
+def test_claims_of_a_backlog_record_what_has_ended(
+    make_worker: MakeWorker, count: Count
+) -> None:
+    driven = make_worker(threads=1, prefetch=0)
+    recordings = _recordings(driven)
+    enqueue_many(note.with_args(value) for value in range(10))
+
+    driven.until(lambda: count(ALL_DONE) == 10)
+
+    assert recordings == [1] * 10
+
+
+@pytest.mark.parametrize("other", [fail, give, take_slot])
+def test_an_outcome_for_which_somebody_may_wait_is_recorded_at_once_and_all_with_it(
+    other: FunctionJob[[object], object], make_worker: MakeWorker
+) -> None:
+    driven = make_worker()
+    _stream(driven, 4)
+    assert driven.worker._ledger.size == 3
+
+    other.enqueue("other")
+    _await_end(driven, "other")
+
+    driven.until(lambda: not driven.worker._ledger.has_claims)
+
+
+def test_what_is_given_back_is_released_by_the_next_claim(make_worker: MakeWorker) -> None:
+    driven = make_worker(threads=1, prefetch=9)
+    _stream(driven, 3)
+    ledger, pool = driven.worker._ledger, driven.worker._pool
+    assert ledger.size == 2
+    wait_for_gate.enqueue("gate")
+    driven.until(lambda: "gate" in noted)
+    note.enqueue("behind")
+    driven.until(lambda: pool.waiting == 1)
+
+    ledger.give_back(pool.take_back())
+    note.enqueue("next")
+
+    driven.until(lambda: ledger.size == pool.in_hand)
+
+
+def test_the_next_claim_of_a_stream_is_prepared_while_outcomes_wait(
+    make_worker: MakeWorker,
+) -> None:
+    driven = make_worker()
+    _stream(driven, 3)
+
+    driven.until(lambda: driven.worker._claiming._prepared is not None)
+
+    assert driven.worker._ledger.has_unrecorded
+
+
+def test_none_is_prepared_while_a_job_of_a_stream_runs(make_worker: MakeWorker) -> None:
+    driven = make_worker()
+    _stream(driven, 3)
+    wait_for_gate.enqueue("gate")
+
+    driven.until(lambda: "gate" in noted)
+    polls = iter(range(10))
+    driven.until(lambda: next(polls, None) is None)
+
+    assert driven.worker._ledger.has_unrecorded
+    assert driven.worker._claiming._prepared is None
