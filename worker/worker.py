@@ -164,13 +164,10 @@ class Worker(DatabaseLoop):
         if request is None:
             # Of all this there is nothing to do where a claim was prepared.
             self._claiming.survey()
-            self._collect()
-            self._cancels.stop(self._process_id)
-            if self._stopping:
-                end_if_alone(self._context.entry, self._ledger, self._asynchronous)
-            self._progress.write(self._process_id)
+            self._see_to_jobs()
             request = self._claim_request(asked_at)
-        self._turn(asked_at, request)
+        if self._turn(asked_at, request):
+            self._see_to_jobs()
         if self._is_reconciling_due():  # after the turn, for which a job may wait
             self._reconcile(asked_at)
         return self._rest_s()
@@ -190,6 +187,14 @@ class Worker(DatabaseLoop):
             self._claiming.hear(word, queue)
             if word == "cancel":
                 self._cancels.hear(payload, self._process_id)
+
+    def _see_to_jobs(self) -> None:
+        """See to what runs, and to what threads may have woken us for."""
+        self._collect()
+        self._cancels.stop(self._process_id)
+        if self._stopping:
+            end_if_alone(self._context.entry, self._ledger, self._asynchronous)
+        self._progress.write(self._process_id)
 
     def _collect(self) -> None:
         """Collect what was posted, and see to what has ended, and what runs."""
@@ -215,11 +220,14 @@ class Worker(DatabaseLoop):
             keep = self._claiming.prefetch.series_startable
             self._ledger.give_back(self._pool.take_back_behind(PATIENCE_S, keep))
 
-    def _turn(self, asked_at: float, request: ClaimRequest | None = None) -> None:
-        """Record what has ended, if that is due, and claim what is requested."""
+    def _turn(self, asked_at: float, request: ClaimRequest | None = None) -> bool:
+        """Record what has ended, if that is due, and claim what is requested.
+
+        Returns whether a thread has woken us, since such a job ends at once.
+        """
         records = self._is_recording_due(request)
         if not (request or self._release or records):
-            return
+            return False
         recording = self._ledger.recording() if records else self._ledger.nothing
         release, self._release = self._release, []
         self._uncertain.sent(recording, self._process_id)
@@ -227,7 +235,8 @@ class Worker(DatabaseLoop):
         if result is None:
             self._uncertain.answered(recording, set(), set())
             self._reconcile_at = 0.0  # what was to be released is read back
-            return
+            return False
+        woken = False
         if result.claim_id is not None:
             self._ledger.add_claim(result.claim_id, result.claimed, asked_at)
         back: list[ClaimedJob] = []
@@ -237,7 +246,7 @@ class Worker(DatabaseLoop):
             if ours:
                 self._pool.post(ours, asked_at, *self._claiming.order)
             if len(result.jobs) < request.limit:
-                self._context.nap.yield_gil()
+                woken = self._context.nap.yield_gil()
             if back:
                 self._claiming.ways.request_sweep()
         written = result.recorded, result.concluded
@@ -248,6 +257,7 @@ class Worker(DatabaseLoop):
         self._report.recorded(recording, *written, result.cancelled)
         if request is not None:
             self._claiming.finish(request, result)
+        return woken
 
     def _reconcile(self, asked_at: float, lost: Claims | None = None) -> None:
         """Read our claims back; report those that are gone, beside `lost` ones."""
@@ -333,8 +343,10 @@ class Worker(DatabaseLoop):
         rest_s = min(rest_s, self._asynchronous.rest_s(FLUSH_S))
         if self._claiming.prefetch.is_in_doubt:
             rest_s = min(rest_s, FLUSH_S)
-        if self._ledger.has_unrecorded:
-            oldest = self._ledger.oldest or now
+        # A stop that was asked for during the turn ends no nap any more.
+        if self._is_recording_due(None) or (self._context.stopping and not self._stopping):
+            return 0.0
+        if (oldest := self._ledger.oldest) is not None:
             rest_s = min(rest_s, max(0.0, oldest + FLUSH_S - now))
         if (check_at := self._turns.check_at) is not None:
             rest_s = min(rest_s, max(0.0, check_at - now))

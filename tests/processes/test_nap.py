@@ -128,14 +128,28 @@ def test_a_signal_that_came_just_before_the_nap_ends_it(nap: Nap) -> None:
     assert woken
 
 
-def test_who_gives_way_is_woken_in_the_next_nap(nap: Nap) -> None:
+def test_a_thread_that_wakes_who_gives_way_is_told_of_at_once(nap: Nap) -> None:
     nap.wake()
-    nap.yield_gil(30)
+    woken = nap.yield_gil(30)
 
+    assert woken
+    assert not nap.take(0)
+
+
+def test_a_signal_to_who_gives_way_ends_the_next_nap(nap: Nap) -> None:
+    before = signal.signal(signal.SIGUSR1, lambda _number, _frame: None)
+    nap.wake_on_signals()
+    try:
+        nap.wake()
+        os.kill(os.getpid(), signal.SIGUSR1)
+        woken = nap.yield_gil(30)
+    finally:
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGUSR1, before)
+
+    assert not woken
     assert nap.take(30)
 
 
 def test_nobody_gives_way_for_longer_than_asked(nap: Nap) -> None:
-    nap.yield_gil(0.001)
-
-    assert not nap.take(0)
+    assert not nap.yield_gil(0.001)

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -171,3 +172,50 @@ def test_none_is_prepared_while_a_job_of_a_stream_runs(make_worker: MakeWorker) 
 
     assert driven.worker._ledger.has_unrecorded
     assert driven.worker._claiming._prepared is None
+
+
+def test_a_job_that_ends_at_once_is_collected_by_the_poll_that_claims_it(
+    make_worker: MakeWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driven = make_worker()
+    _stream(driven, 3)
+    nap, ledger = driven.context.nap, driven.worker._ledger
+    monkeypatch.setattr(nap, "yield_gil", partial(nap.yield_gil, 30.0))
+    note.enqueue("next")
+    driven.until(lambda: "next" in noted)
+
+    assert not driven.worker._pool.uncollected
+    assert ledger.size == len(ledger._runs) == 3
+    assert not nap.take(0)
+
+
+def test_a_lone_job_that_ends_at_once_is_recorded_at_once(
+    make_worker: MakeWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driven = make_worker()
+    nap = driven.context.nap
+    monkeypatch.setattr(nap, "yield_gil", partial(nap.yield_gil, 30.0))
+    note.enqueue("lone")
+    rests = iter(driven.worker.poll, None)
+
+    assert next(rest for rest in rests if "lone" in noted) == 0
+    driven.worker.poll()
+    assert not driven.worker._ledger.has_claims
+
+
+def test_a_stop_that_is_asked_for_while_threads_take_their_jobs_is_begun_at_once(
+    make_worker: MakeWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driven = make_worker()
+    nap = driven.context.nap
+    plain = nap.yield_gil
+
+    def stop_meanwhile() -> bool:
+        driven.context.request_stop()
+        return plain(30.0)
+
+    monkeypatch.setattr(nap, "yield_gil", stop_meanwhile)
+    wait_for_gate.enqueue("gate")
+    rests = iter(driven.worker.poll, None)
+
+    assert next(rest for rest in rests if driven.worker._ledger.has_claims) == 0

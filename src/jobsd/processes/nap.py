@@ -7,6 +7,7 @@ import signal
 import weakref
 from collections.abc import Iterable
 
+_WOKEN = b"\0"
 YIELD_S = 0.0001
 """Longer than a thread takes to wake."""
 
@@ -44,12 +45,19 @@ class Nap:
             self._drain()
         return woken
 
-    def yield_gil(self, seconds: float = YIELD_S) -> None:
+    def yield_gil(self, seconds: float = YIELD_S) -> bool:
         """Let threads that were just woken have the interpreter's lock, for at most `seconds`.
 
-        A wake-up that comes meanwhile ends the next nap.
+        Returns whether a thread, and nothing else, has woken us meanwhile: the caller sees to
+        what it has for us. Any other wake-up ends the next nap.
         """
-        select.select([self._reader], [], [], seconds)
+        if not select.select([self._reader], [], [], seconds)[0]:
+            return False
+        # Of a signal it is the number that is written.
+        if not os.read(self._reader, 512).strip(_WOKEN):
+            return True
+        self.wake()
+        return False
 
     def wake(self) -> None:
         """End the nap now, or the next one if none is being taken.
@@ -57,7 +65,7 @@ class Nap:
         Safe in a signal handler and from any thread.
         """
         with contextlib.suppress(BlockingIOError):
-            os.write(self._writer, b"\0")
+            os.write(self._writer, _WOKEN)
 
     def wake_on_signals(self) -> None:
         """Let each signal that has a handler end the nap. Main thread only.
