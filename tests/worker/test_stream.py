@@ -12,6 +12,7 @@ import pytest
 from jobsd.jobs.client import enqueue_many
 from jobsd.jobs.definition import job
 from jobsd.jobs.limits import Limit
+from jobsd.processes.nap import Nap
 
 from .bodies import note, noted, wait_for_gate
 
@@ -180,7 +181,7 @@ def test_a_job_that_ends_at_once_is_collected_by_the_poll_that_claims_it(
     driven = make_worker()
     _stream(driven, 3)
     nap, ledger = driven.context.nap, driven.worker._ledger
-    monkeypatch.setattr(nap, "yield_gil", partial(nap.yield_gil, 30.0))
+    monkeypatch.setattr(nap, "yield_gil", partial(Nap.yield_gil, nap, 30.0))
     note.enqueue("next")
     driven.until(lambda: "next" in noted)
 
@@ -194,7 +195,7 @@ def test_a_lone_job_that_ends_at_once_is_recorded_at_once(
 ) -> None:
     driven = make_worker()
     nap = driven.context.nap
-    monkeypatch.setattr(nap, "yield_gil", partial(nap.yield_gil, 30.0))
+    monkeypatch.setattr(nap, "yield_gil", partial(Nap.yield_gil, nap, 30.0))
     note.enqueue("lone")
     rests = iter(driven.worker.poll, None)
 
@@ -208,11 +209,10 @@ def test_a_stop_that_is_asked_for_while_threads_take_their_jobs_is_begun_at_once
 ) -> None:
     driven = make_worker()
     nap = driven.context.nap
-    plain = nap.yield_gil
 
     def stop_meanwhile() -> bool:
         driven.context.request_stop()
-        return plain(30.0)
+        return Nap.yield_gil(nap, 30.0)
 
     monkeypatch.setattr(nap, "yield_gil", stop_meanwhile)
     wait_for_gate.enqueue("gate")
