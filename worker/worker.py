@@ -164,10 +164,10 @@ class Worker(DatabaseLoop):
         if request is None:
             # Of all this there is nothing to do where a claim was prepared.
             self._claiming.survey()
-            self._see_to_jobs()
+            self._collect()
             request = self._claim_request(asked_at)
         if self._turn(asked_at, request):
-            self._see_to_jobs()
+            self._collect()
         if self._is_reconciling_due():  # after the turn, for which a job may wait
             self._reconcile(asked_at)
         return self._rest_s()
@@ -188,14 +188,6 @@ class Worker(DatabaseLoop):
             if word == "cancel":
                 self._cancels.hear(payload, self._process_id)
 
-    def _see_to_jobs(self) -> None:
-        """See to what runs, and to what threads may have woken us for."""
-        self._collect()
-        self._cancels.stop(self._process_id)
-        if self._stopping:
-            end_if_alone(self._context.entry, self._ledger, self._asynchronous)
-        self._progress.write(self._process_id)
-
     def _collect(self) -> None:
         """Collect what was posted, and see to what has ended, and what runs."""
         self._pool.check_threads()
@@ -205,6 +197,10 @@ class Worker(DatabaseLoop):
         if self._ledger.frees_slot:
             # The same turn hands the slot over, and the next job of the key is claimed.
             self._claiming.limited.searches.now()
+        self._cancels.stop(self._process_id)
+        if self._stopping:
+            end_if_alone(self._context.entry, self._ledger, self._asynchronous)
+        self._progress.write(self._process_id)
 
     def _collect_posted(self) -> None:
         """Take outcomes from the threads, and take back what they can't start in time."""
