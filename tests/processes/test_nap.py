@@ -128,7 +128,7 @@ def test_a_signal_that_came_just_before_the_nap_ends_it(nap: Nap) -> None:
     assert woken
 
 
-def test_a_thread_that_wakes_who_gives_way_is_told_of_at_once(nap: Nap) -> None:
+def test_who_gives_way_learns_that_a_thread_has_woken_it(nap: Nap) -> None:
     nap.wake()
     woken = nap.yield_gil(30)
 
