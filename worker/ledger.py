@@ -194,6 +194,11 @@ class Ledger:
         return bool(self._runs or self._unstarted)
 
     @property
+    def unrecorded(self) -> int:
+        """How many outcomes wait to be recorded."""
+        return len(self._runs) + len(self._unstarted)
+
+    @property
     def may_wait(self) -> bool:
         """Whether nobody waits for what is unrecorded: only plain successes, and no slots."""
         if self._unstarted or self._keys or self.completing:

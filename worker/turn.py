@@ -122,6 +122,8 @@ class ClaimRequest:
     kind: bool | None = None
     sweep: bool = False
     bound: Bound | None = None
+    limited_short: bool | None = None
+    """Whether limited jobs were claimed before it, and no more wait; None: after it."""
 
     def begin(self, asked_at: float, *, sweep: bool) -> None:
         """Be asked for now, though it was prepared before."""

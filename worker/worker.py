@@ -166,6 +166,8 @@ class Worker(DatabaseLoop):
             self._claiming.survey()
             self._collect()
             request = self._claim_request(asked_at)
+            if request is not None:
+                self._claiming.claim_ahead(request)
         if self._turn(asked_at, request):
             self._collect()
         if self._is_reconciling_due():  # after the turn, for which a job may wait

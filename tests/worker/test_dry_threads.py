@@ -62,33 +62,34 @@ def _nothing_ran() -> Iterator[None]:
     going_on.set()
 
 
-def series(claim_id: int, *numbers: int) -> Series:
-    """Return a series of a key of which three may run: one that stands, or that counts."""
+def series(claim_id: int, *numbers: int, most: int = 3) -> Series:
+    """Return a series of a key of which some may run: one that stands, or that counts."""
     body, arguments = (count, "[{}]") if numbers else (stand, "[]")
     name = body.definition.name
     jobs = [
-        ClaimedJob(claim_id, n, name, arguments.format(n), "default", 0, 1, 0.0, "k", 0, 3)
+        ClaimedJob(claim_id, n, name, arguments.format(n), "default", 0, 1, 0.0, "k", 0, most)
         for n in numbers or range(40)
     ]
-    return Series([(each, monotonic()) for each in jobs], "k", 3)
+    return Series([(each, monotonic()) for each in jobs], "k", most)
 
 
 def post(pool: Pool, *items: Series) -> None:
     pool.post_together([*items], 0, lambda _: (0, 0))
 
 
-def test_the_control_thread_is_woken_when_half_of_a_series_is_left(
-    entry: ScoreboardEntry,
+@pytest.mark.parametrize(("most", "ended"), [(1, 3), (3, 2)])
+def test_the_control_thread_is_woken_before_a_series_comes_to_its_end(
+    most: int, ended: int, entry: ScoreboardEntry
 ) -> None:
     woken: list[int] = []
     pool = Pool(2, entry, lambda: woken.append(len(ran)))
     post(pool, series(1))
     wait_until(lambda: pool.busy == 1)
 
-    post(pool, series(2, *range(6)))
+    post(pool, series(2, *range(6), most=most))
 
     wait_until(lambda: len(ran) == 6)
-    assert woken[:1] == [3]
+    assert woken[:1] == [ended]
 
 
 def test_while_others_wait_for_a_thread_it_is_woken_at_the_end_of_a_series(

@@ -62,6 +62,8 @@ class Claiming:
             *(pool, report, asynchronous),
         )
         self._prepared: ClaimRequest | None = None
+        self._only_limited = False
+        """Whether the last claim has brought none but limited jobs."""
         self._waits = False
         """Whether only functions, or only coroutines, wait for notifications."""
 
@@ -154,6 +156,29 @@ class Claiming:
             *(aim.limit, asked_at, process_id, *search), kind=aim.kind, sweep=sweep
         )
 
+    def claim_ahead(self, request: ClaimRequest) -> None:
+        """Claim limited jobs before the turn if the series of the only key has ended.
+
+        So its key keeps the slot, and its thread has jobs again while the turn records others.
+        If the slot were freed, handed over and taken again, another worker would be told of it,
+        and would search at the same time: in vain, and for longer than the claim takes.
+        """
+        if not (self._only_limited and self.limited.goes_on):
+            return
+        # Invariant: the scoreboard entry remembers what has ended till it is recorded.
+        most = self._most - self._ledger.unrecorded
+        room = self.prefetch.room_for_series(self._pool, most, self._pool.runs_dry)
+        if room <= 0:
+            return
+        aim, stands = Aim(room), self.idle.stands
+        claimed = self.limited.claim(aim, request.asked_at, None, registered=stands)
+        request.limit = min(request.limit, self._most)
+        if self._ledger.frees_slot:
+            # Behind the turn, which hands it over.
+            self.limited.searches.now()
+        else:
+            request.limited_short = claimed < room
+
     def _begin(self, way: ClaimWay) -> bool:
         """Begin a claim; return whether it is a sweep."""
         if sweep := way.cursor.begin_claim():
@@ -244,6 +269,7 @@ class Claiming:
     ) -> bool:
         """Claim limited jobs if it is time to; return whether no more of any kind wait."""
         left, until = request.limit - result.size, None
+        self._only_limited = False
         if result.size >= request.most:
             left = 0
             last = [*result.jobs, *result.unknown, *result.withheld][-1]
@@ -256,11 +282,13 @@ class Claiming:
             # Released jobs lie before the cursor, or jobs in further queues: these come first.
             return True
         short = until is None
+        self._only_limited = left == request.limit and not self._asynchronous.is_active
+        if request.limited_short is not None:
+            return short and request.limited_short
         if monotonic() < self.limited.searches.due_at:
             return short  # Mostly so, and to find out for how many there is room takes long.
         aim = self._asynchronous.limited_aim(request, left, self._thread_room())
-        if left == request.limit and not self._asynchronous.is_active:
-            # There are none but limited ones.
+        if self._only_limited:
             room = self.prefetch.room_for_series(self._pool, self._most, self._pool.runs_dry)
             aim = Aim(max(left, room))
         if aim.limit and monotonic() >= self.limited.searches[aim.kind].due_at:

@@ -83,6 +83,8 @@ class Limited:
         as_they_come = self.searches[None].cursor
         self._clearing = GapClearing(as_they_come, self._block, IDLE_SHARE)
         self._knows = False
+        self._is_full = False
+        """Whether the last claim has brought as many jobs as one key may have."""
         self._length = BATCH_MAX
         """How many jobs of one key a claim finds."""
 
@@ -94,11 +96,13 @@ class Limited:
         """
         search, began = self.searches[aim.kind], monotonic()
         # A series is of functions: coroutines have a claim each.
-        low = sorted((each for each in self._pool.series.values() if each.is_low), key=_left)
+        series = (*self._pool.series.values(), *self._pool.run_out)
+        low = sorted((each for each in series if each.is_low), key=_left)
         further = [] if aim.kind else self._further(low)
         if (search.met_none or not self._knows) and not further and not self._are_any():
             _let_end(low)
             self.searches.pause(registered=registered)
+            self._is_full = False
             return 0
         sweep = search.cursor.begin_claim()
         everything = self._selector.selection.everything
@@ -113,6 +117,7 @@ class Limited:
             *(aim, search.depth, ASIDE_MAX),
             asked_at=asked_at,
         )
+        self._is_full = len(jobs) >= min(aim.limit, self._prefetch.series_max)
         self._hand_over(jobs, low, further, asked_at)
         if aim.kind is None:
             self._asynchronous.favour_limited(jobs, aim.limit)
@@ -120,6 +125,15 @@ class Limited:
         search.advance(met, sweep=sweep)
         search.go_on(met, len(jobs), monotonic() - began, registered=registered)
         return len(jobs)
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether the series of the only key has ended, and more of its jobs may wait.
+
+        Slots of several keys are freed, so that other workers get some of them.
+        """
+        ended = self._further(self._pool.run_out)
+        return self._is_full and len(ended) == 1 and self._ledger.keys == {ended[0].key}
 
     def _are_any(self) -> bool:
         """Return whether any limited job is ready: where none was met, only that is asked.

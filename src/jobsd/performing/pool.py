@@ -61,6 +61,7 @@ class Pool:
         self._woken = False
         # Written by the control thread alone.
         self.series: dict[int, Series] = {}
+        self.run_out: list[Series] = []  # Those that had ended when runs were collected last.
         self._posted, self._low_water, self._last_rank = 0, 0, (0, 0)
         self.started_at: list[float | None] = [None] * threads
         self._interrupter = Interrupter(map(entry.hard_limit, range(threads)))
@@ -115,10 +116,9 @@ class Pool:
             runs, self._runs = self._runs, []
             self._woken = False
         self._posted -= len(runs)
-        for each in [*self.series.values()]:
-            # Invariant: one with jobs in doubt stays: it keeps these from starting at once.
-            if each.closed and not each.doubted:
-                del self.series[each.claim_id]
+        self.run_out = [each for each in self.series.values() if each.has_ended]
+        for each in self.run_out:
+            del self.series[each.claim_id]
         return runs
 
     def take_back(self, keep: int = 0) -> list[ClaimedJob]:

@@ -25,13 +25,25 @@ class Series:
         self.key = key
         self.most = most
         """How many of its key may run at once, as its jobs say."""
-        self.low = len(self.waiting) // 2
-        """The control thread is woken when not more than so many wait."""
+        self.low = len(self.waiting) // 2 if most == 1 else len(self.waiting) * 3 // 4
+        """The control thread is woken when not more than so many wait.
+
+        Of a key with several slots, the next jobs are a series of another slot: if they are
+        claimed sooner, they are no fewer, as they are where they prolong this one.
+        """
         self.thread: int | None = None
         """Which thread has begun it."""
         self.closed = False
         self.doubted = False
         """Whether one of its jobs had to be doubted: then nothing behind it starts before."""
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether its thread has found its end.
+
+        Invariant: one with jobs in doubt has not ended: it keeps these from starting at once.
+        """
+        return self.closed and not self.doubted
 
     @property
     def is_low(self) -> bool:
