@@ -3,7 +3,7 @@
 Successes are recorded, and the next batch is claimed, by one fused statement. Two more are in
 the same pipeline when they have something to do: before it one for all other outcomes, and
 after it one that hands over slots of limits that were freed. Limited jobs are claimed by a
-statement of their own, after the turn's commit (see `limited`).
+statement of their own, mostly after the turn's commit (see `limited`).
 
 A turn waits half a second for a locked row (a `SELECT … FOR UPDATE` on a running job locks
 one). If it gets no lock, it has done nothing. Then a query finds which of its jobs have a

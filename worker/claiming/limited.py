@@ -1,9 +1,11 @@
 """Claims limited jobs: takes slots, and series of jobs for them.
 
-A statement of its own does so, after the commit of the turn, whose slots may be taken again. A
-worker that meets no limited job hardly ever sends it: a notification says that there are some,
-or it searches by itself at growing intervals. Where the turn's own claim has come back full,
-only those limited jobs are claimed that come before its last job.
+A statement of its own does so, after the commit of the turn, whose slots may be taken again.
+Only the next jobs of a key that is alone are claimed before the turn that records the last
+ones: its slot is not freed. A worker that meets no limited job hardly ever sends it: a
+notification says that there are some, or it searches by itself at growing intervals. Where the
+turn's own claim has come back full, only those limited jobs are claimed that come before its
+last job.
 
 Jobs that were met and can't be started now (their key is full, or another worker has to start
 the first ones) are blocked where that is little work. Where nothing else was met, they are a
