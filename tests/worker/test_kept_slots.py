@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from jobsd.database.connection import Session
+from jobsd.jobs import series
 from jobsd.jobs.client import enqueue_many
 from jobsd.jobs.definition import job
 from jobsd.jobs.limits import Limit
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from .conftest import Count, Driven, MakeWorker
 
-_CLAIM = "meet_any+as_they_come+claim"
+_CLAIM = series.CLAIM_ANY.name
 SERIES = 4
 """So many jobs a series has here."""
 
