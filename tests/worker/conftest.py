@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from driven_worker import Count, Driven, MakeWorker, count, make_worker, scoreboard
+from jobsd.database.connection import Session
 from jobsd.jobs import lanes
 from jobsd.processes import registry as processes
 
@@ -14,9 +15,10 @@ from .bodies import gate, noted
 from .effects import URL
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
-    from jobsd.database.connection import Session, Target
+    from jobsd.database.connection import Target
+    from jobsd.database.statements import Statement
     from rows import Rows
 
     from .elsewhere import Knower
@@ -30,6 +32,29 @@ def _closed_gate() -> Iterator[None]:
     gate.clear()
     yield
     gate.set()
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the statements that workers have sent."""
+    names: list[str] = []
+    fetch, together = Session.fetch_prepared, Session.fetch_together
+
+    def note(
+        self: Session, statement: Statement, parameters: Mapping[str, Any], **how: Any
+    ) -> list[tuple[Any, ...]]:
+        names.append(statement.name)
+        return fetch(self, statement, parameters, **how)
+
+    def note_all(
+        self: Session, statements: list[tuple[Statement, dict[str, Any]]], **how: Any
+    ) -> list[list[tuple[Any, ...]]]:
+        names.extend(statement.name for statement, _ in statements)
+        return together(self, statements, **how)
+
+    monkeypatch.setattr(Session, "fetch_prepared", note)
+    monkeypatch.setattr(Session, "fetch_together", note_all)
+    return names
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from jobsd.database.connection import Session
 from jobsd.jobs import series
 from jobsd.jobs.client import enqueue_many
 from jobsd.jobs.definition import job
@@ -22,9 +21,6 @@ from waiting import wait_until
 from .bodies import noted
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from jobsd.database.statements import Statement
     from jobsd.performing.perform import Run
 
     from .conftest import Count, Driven, MakeWorker
@@ -99,56 +95,35 @@ def test_another_worker_finds_none_of_its_jobs_ready_meanwhile(
     assert set(ready) == {0}
 
 
-@pytest.fixture
-def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names of the statements that workers have sent."""
-    names: list[str] = []
-    fetch, together = Session.fetch_prepared, Session.fetch_together
-
-    def note(
-        self: Session, statement: Statement, parameters: Mapping[str, Any], **how: Any
-    ) -> list[tuple[Any, ...]]:
-        names.append(statement.name)
-        return fetch(self, statement, parameters, **how)
-
-    def note_all(self: Session, statements: list[tuple[Statement, Any]]) -> Any:
-        names.extend(statement.name for statement, _ in statements)
-        return together(self, statements)
-
-    monkeypatch.setattr(Session, "fetch_prepared", note)
-    monkeypatch.setattr(Session, "fetch_together", note_all)
-    return names
-
-
 @pytest.mark.parametrize(
     ("jobs", "behind"), [(3 * SERIES, []), (SERIES, ["hand_over", _CLAIM])]
 )
 def test_the_turn_behind_the_claim_records_and_frees_the_slot_if_none_was_left(
-    jobs: int, behind: list[str], make_worker: MakeWorker, claims: list[int], sent: list[str]
+    jobs: int, behind: list[str], make_worker: MakeWorker, claims: list[int], asked: list[str]
 ) -> None:
     _enqueue(jobs)
     driven = _worker(make_worker)
     driven.until(lambda: len(claims) == 1)
-    sent.clear()
+    asked.clear()
 
     driven.worker.poll()
 
-    claimed, recorded, *more = sent
+    claimed, recorded, *more = asked
     assert (claimed, more) == (_CLAIM, behind)
     assert recorded.startswith("record")
 
 
 def test_behind_a_short_series_none_is_claimed_ahead(
-    make_worker: MakeWorker, claims: list[int], sent: list[str]
+    make_worker: MakeWorker, claims: list[int], asked: list[str]
 ) -> None:
     _enqueue(SERIES - 1)
     driven = _worker(make_worker)
     driven.until(lambda: len(claims) == 1)
-    sent.clear()
+    asked.clear()
 
     driven.worker.poll()
 
-    assert sent[0].startswith("record")
+    assert asked[0].startswith("record")
 
 
 def test_where_the_first_job_is_for_another_worker_the_slot_is_handed_over(

@@ -4,12 +4,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from jobsd.clock import monotonic
-from jobsd.database.connection import Session
 from jobsd.jobs.definition import job
 from jobsd.jobs.limits import Limit
 from jobsd.worker.asynchronous import Aim
@@ -17,10 +16,6 @@ from jobsd.worker.asynchronous import Aim
 from .bodies import noted
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from jobsd.database.statements import Statement
-
     from .conftest import Driven, MakeWorker
 
 _CLAIM = "meet_any+as_they_come+claim+report"
@@ -29,22 +24,6 @@ _CLAIM = "meet_any+as_they_come+claim+report"
 @job(limits_concurrency=Limit(key="searched"))
 def one(number: int) -> None:
     noted.append(number)
-
-
-@pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names of the statements that workers have sent."""
-    names: list[str] = []
-    fetch = Session.fetch_prepared
-
-    def note(
-        self: Session, statement: Statement, parameters: Mapping[str, Any], **how: Any
-    ) -> list[tuple[Any, ...]]:
-        names.append(statement.name)
-        return fetch(self, statement, parameters, **how)
-
-    monkeypatch.setattr(Session, "fetch_prepared", note)
-    return names
 
 
 @pytest.fixture
