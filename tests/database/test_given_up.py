@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
-from psycopg import capabilities, conninfo, errors
+from psycopg import capabilities, conninfo, errors, waiting
 
 from database.firewall import firewall
 from database.pgbouncer import pgbouncer
@@ -25,6 +25,8 @@ from waiting import Stopwatch, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+
+    from psycopg.abc import PQGen
 
 _DEADLINE_S = 1.0
 _DEBIANS = Path("/usr/lib/postgresql")
@@ -125,6 +127,25 @@ def test_what_is_given_up_in_a_pipeline_says_so(target: Target) -> None:
 
         with pytest.raises(psycopg.OperationalError, match="connection given up"):
             slow.fetch_together([(_SLEEP, _NOTHING), (_COUNT, _NOTHING)])
+
+
+def test_nothing_comes_before_the_error_of_what_is_given_up(
+    target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def answer() -> PQGen[None]:
+        yield waiting.WAIT_R
+
+    with contextlib.closing(Session(target, "slow", deadline_s=_DEADLINE_S)) as slow:
+        connection = slow.connection
+        asks = connection.pgconn.send_query
+        # So that the answer comes once the cancel is asked for.
+        monkeypatch.setattr(connection, "_request_cancel", lambda _within_s: asks(b"SELECT"))
+
+        with pytest.raises(psycopg.OperationalError, match="connection given up") as caught:
+            connection.wait(answer())
+
+    # The end of a pipeline would raise it in its place.
+    assert caught.value.__context__ is None
 
 
 def test_an_interrupt_of_a_pipeline_stays_one(target: Target, session: Session) -> None:

@@ -175,9 +175,6 @@ class DeadlineConnection(psycopg.Connection[tuple[Any, ...]]):
                     self._abandon()
         except StopIteration as stop:
             result: T = stop.value
-            if until == end:
-                self._abandon(cancelled=is_cancelled(result))
-            return result
         except BaseException as error:
             # Otherwise the garbage collector closes it, and prints what that raises.
             with contextlib.suppress(psycopg.Error, RuntimeError):
@@ -185,6 +182,10 @@ class DeadlineConnection(psycopg.Connection[tuple[Any, ...]]):
             if until == end and isinstance(error, errors.QueryCanceled):
                 self._abandon(cancelled=True)
             raise
+        # Only here: the end of a pipeline raises what came first, and that is no StopIteration.
+        if until == end:
+            self._abandon(cancelled=is_cancelled(result))
+        return result
 
     def _request_cancel(self, within_s: float) -> None:
         """Ask the server, over a connection for this alone, to cancel the statement.
