@@ -137,9 +137,12 @@ def test_nothing_comes_before_the_error_of_what_is_given_up(
 
     with contextlib.closing(Session(target, "slow", deadline_s=_DEADLINE_S)) as slow:
         connection = slow.connection
-        asks = connection.pgconn.send_query
+
+        def ask(_within_s: float) -> None:
+            connection.pgconn.send_query(b"SELECT")
+
         # So that the answer comes once the cancel is asked for.
-        monkeypatch.setattr(connection, "_request_cancel", lambda _within_s: asks(b"SELECT"))
+        monkeypatch.setattr(connection, "_request_cancel", ask)
 
         with pytest.raises(psycopg.OperationalError, match="connection given up") as caught:
             connection.wait(answer())
