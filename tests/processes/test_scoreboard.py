@@ -250,7 +250,7 @@ def test_who_is_to_say_how_far_it_claims_waits_for_the_one_that_does(
 ) -> None:
     scoreboard = Scoreboard()
     holder = Holder(scoreboard)
-    monkeypatch.setattr(scoreboards, "_CLAIM_TRIES", 10**9)
+    monkeypatch.setattr(scoreboards, "_TRIES", 10**9)
     _on_wait(monkeypatch, lambda _: holder.let_go())
 
     with scoreboard.claiming():
@@ -272,5 +272,5 @@ def test_a_process_that_stands_still_with_the_lock_holds_nobody_up_for_long(
         pass  # This lock is another.
     assert waits == []
     with scoreboard.claiming():
-        assert 0 < sum(waits) <= 0.01
+        assert 0 < sum(waits) <= 0.1
     holder.end()

@@ -39,7 +39,8 @@ _RELOADS_AT = 40
 RELOAD_OUTCOMES = ("done", "refused", "failed")
 _RESTARTS_AT = 256
 _ANNOUNCEMENT, _CLAIM = range(2)
-_ANNOUNCEMENT_TRIES, _CLAIM_TRIES = 50, 5
+_TRIES = 50
+"""A millisecond each: so long may a process wait for a processor while it holds a lock."""
 
 
 class Scoreboard:
@@ -179,21 +180,22 @@ class Scoreboard:
         A process that is stopped may keep it, so others wait for a twentieth of a second only:
         it is better to report an outage twice than never.
         """
-        return self._holding(_ANNOUNCEMENT, _ANNOUNCEMENT_TRIES)
+        return self._holding(_ANNOUNCEMENT)
 
     def claiming(self) -> AbstractContextManager[None]:
         """Hold the lock under which a worker reads how far others claim, and says how far it.
 
-        Others wait for a few milliseconds only: to claim beside each other costs, no more.
+        Others wait as long: where two say the same, each claim from then on meets locked rows.
         """
-        return self._holding(_CLAIM, _CLAIM_TRIES)
+        return self._holding(_CLAIM)
 
     @contextlib.contextmanager
-    def _holding(self, lock: int, tries: int) -> Generator[None]:
+    def _holding(self, lock: int) -> Generator[None]:
         """Hold a lock, or go on without it; the kernel takes it from a process that dies."""
-        while not self._try_lock(lock) and tries > 0:
+        tries = 0
+        while not self._try_lock(lock) and tries < _TRIES:
             time.sleep(0.001)
-            tries -= 1
+            tries += 1
         try:
             yield
         finally:
