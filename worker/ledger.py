@@ -199,6 +199,11 @@ class Ledger:
         return len(self._runs) + len(self._unstarted)
 
     @property
+    def gives_back(self) -> bool:
+        """Whether jobs are to be released: of their key they come before all that wait."""
+        return bool(self._unstarted or self._locked_unstarted)
+
+    @property
     def may_wait(self) -> bool:
         """Whether nobody waits for what is unrecorded: only plain successes, and no slots."""
         if self._unstarted or self._keys or self.completing:

@@ -21,6 +21,7 @@ from waiting import wait_until
 from .bodies import noted
 
 if TYPE_CHECKING:
+    from jobsd.jobs.claimed_job import ClaimedJob
     from jobsd.performing.perform import Run
 
     from .conftest import Count, Driven, MakeWorker
@@ -199,3 +200,25 @@ def test_with_what_is_not_recorded_yet_no_more_are_claimed_than_an_entry_remembe
     _worker(make_worker).until(lambda: len(noted) == 5 * SERIES and not count("claims"))
 
     assert max(held) == most
+
+
+def test_what_goes_back_is_released_before_more_is_claimed(
+    make_worker: MakeWorker, monkeypatch: pytest.MonkeyPatch, claims: list[int]
+) -> None:
+    post = Pool.post_together
+    back: list[ClaimedJob] = []
+
+    def post_without_the_last(self: Pool, items: list[Any], *how: Any) -> None:
+        if not back:
+            back.append(items[0].waiting.pop()[0])
+        post(self, items, *how)
+
+    monkeypatch.setattr(Pool, "post_together", post_without_the_last)
+    _enqueue(3 * SERIES)
+    driven = _worker(make_worker)
+    driven.until(lambda: len(claims) == 1)
+    driven.worker._ledger.give_back(back)
+
+    driven.until(lambda: len(noted) == 3 * SERIES)
+
+    assert noted == [("k", number) for number in range(3 * SERIES)]

@@ -163,7 +163,7 @@ class Claiming:
         If the slot were freed, handed over and taken again, another worker would be told of it,
         and would search at the same time: in vain, and for longer than the claim takes.
         """
-        if not (self._only_limited and self.limited.goes_on):
+        if not (self._only_limited and self.limited.goes_on) or self._ledger.gives_back:
             return
         # Invariant: the scoreboard entry remembers what has ended till it is recorded.
         most = self._most - self._ledger.unrecorded
