@@ -161,7 +161,7 @@ class Claiming:
 
         So its key keeps the slot, and its thread has jobs again while the turn records others.
         If the slot were freed, handed over and taken again, another worker would be told of it,
-        and would search at the same time: in vain, and for longer than the claim takes.
+        and would search at the same time: in vain, and for as long as the claim takes.
         """
         if not (self._only_limited and self.limited.goes_on) or self._ledger.gives_back:
             return
