@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from jobsd.errors import EnqueueError
-from jobsd.jobs.bulk import Bulk
+from jobsd.jobs.bulk import PIECE, Bulk
 from jobsd.jobs.client import enqueue_many
 from jobsd.jobs.definition import job
 from jobsd.jobs.drivers import PsycopgDriver
@@ -97,6 +97,85 @@ def test_a_bulk_is_ordered_by_keys_only_where_two_jobs_have_one(
         " WHERE position IS NOT NULL ORDER BY job_id"
     )
     assert [row[0] for row in rows] == [f"bulk_one/{key}" for key in met]
+
+
+@pytest.fixture
+def held_copies(session: Session) -> Iterator[None]:
+    """The end of each COPY of jobs waits for a lock."""
+    session.connection.execute(
+        "CREATE FUNCTION jobsd.hold_copy() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN PERFORM pg_advisory_xact_lock(7); RETURN NULL; END $$"
+    )
+    session.connection.execute(
+        "CREATE TRIGGER held AFTER INSERT ON jobsd.jobs"
+        " FOR EACH STATEMENT EXECUTE FUNCTION jobsd.hold_copy()"
+    )
+    yield
+    session.connection.execute("DROP FUNCTION jobsd.hold_copy CASCADE")
+
+
+WAITING = b"SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+
+
+@pytest.mark.usefixtures("default_client", "held_copies")
+def test_jobs_are_drawn_while_the_server_stores_those_before(
+    target: Target, session: Session
+) -> None:
+    with psycopg.connect(target.url, autocommit=True) as other:
+        other.execute("SELECT pg_advisory_lock(7)")
+
+        def draw() -> Iterator[Draft]:
+            for number in range(3 * PIECE):
+                if number == PIECE:
+                    # Who waited for the server here would wait for ever.
+                    wait_until(lambda: other.execute(WAITING).fetchone())
+                    other.execute("SELECT pg_advisory_unlock(7)")
+                yield note.with_args(number)
+
+        stored = enqueue_many(draw())
+
+    ids = [each.id or 0 for each in stored]
+    assert ids == sorted(set(ids))
+    rows = session.connection.execute("SELECT arguments #>> '{0}' FROM jobsd.jobs ORDER BY id")
+    assert [int(row[0]) for row in rows] == list(range(3 * PIECE))
+
+
+@pytest.mark.usefixtures("default_client")
+@pytest.mark.parametrize("at", [1, PIECE, PIECE + 1, 3 * PIECE])
+def test_of_jobs_whose_iterable_fails_none_is_stored(session: Session, at: int) -> None:
+    def draw() -> Iterator[Draft]:
+        for number in range(at):
+            yield note.with_args(number)
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        enqueue_many(draw())
+
+    assert session.connection.execute("SELECT FROM jobsd.jobs").fetchall() == []
+    assert len(enqueue_many([note.with_args(1)])) == 1
+
+
+@pytest.fixture
+def refusal(session: Session, refused: int) -> Iterator[None]:
+    """The server refuses one job, by its argument."""
+    session.connection.execute(
+        "ALTER TABLE jobsd.jobs ADD CONSTRAINT wanted"
+        f" CHECK (arguments::text <> '[{refused}]')".encode()
+    )
+    yield
+    session.connection.execute("ALTER TABLE jobsd.jobs DROP CONSTRAINT wanted")
+
+
+@pytest.mark.usefixtures("default_client", "refusal")
+@pytest.mark.parametrize("refused", [0, PIECE - 1, PIECE, 2 * PIECE])
+def test_of_jobs_of_which_the_server_refuses_one_none_is_stored(
+    session: Session,
+) -> None:
+    with pytest.raises(EnqueueError, match="wanted"):
+        enqueue_many(note.with_args(number) for number in range(2 * PIECE + 1))
+
+    assert session.connection.execute("SELECT FROM jobsd.jobs").fetchall() == []
+    assert len(enqueue_many([note.with_args(-1)])) == 1
 
 
 @pytest.fixture

@@ -64,7 +64,7 @@ async def take(steps: Steps[T], driver: AsyncDriver) -> T:
 async def _do(step: Ask | Copy, driver: AsyncDriver) -> Rows:
     if isinstance(step, Ask):
         return await driver.fetch(step.statement, step.parameters)
-    await cast("AsyncPsycopgDriver", driver).copy(step.statement, step.lines)
+    await cast("AsyncPsycopgDriver", driver).copy(step.statement, step.pieces)
     return ()
 
 

@@ -1,8 +1,8 @@
 """Storing many jobs, all or none, in bounded memory.
 
-A batch at a time, the jobs go in by COPY while they are drawn from the caller's iterable:
-making them costs the program about as much as storing them costs the server. One statement
-behind it gives each its place.
+A batch at a time, the jobs go in by a few COPYs, and are drawn from the caller's iterable while
+the server stores those before: making them costs the program nearly as much as storing them
+costs the server. One statement behind it gives each its place.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ STATEMENTS = Statements("jobsd.jobs", "bulk.sql")
 
 BATCH = 2000
 """Jobs that are stored by one COPY, and held in memory at most."""
-PIECE = 200
-"""Rows that are written at once."""
+PIECE = 250
+"""Rows of one COPY: of fewer there are more, and each waits for a distant server's answer."""
 
 COLUMNS = tuple(re.findall(r"\w+", STATEMENTS["copy"].text.partition("(")[2].partition(")")[0]))
 """The columns of a line, in their order; what has no COPY gets them as JSON."""
@@ -356,7 +356,7 @@ def checked(job: Draft) -> Draft:
 
 
 def _pieces(lines: Iterator[str]) -> Iterator[str]:
-    """Return the lines, many at once, so that the server reads while we go on."""
+    """Return the lines, many at once."""
     while piece := "".join(islice(lines, PIECE)):
         yield piece
 

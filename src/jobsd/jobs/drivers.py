@@ -11,6 +11,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import psycopg
+from psycopg.abc import PQGen
+from psycopg.copy import LibpqWriter
+from psycopg.errors import error_from_result
+from psycopg.generators import fetch_many
+from psycopg.pq import ExecStatus
+from psycopg.pq.abc import PGconn
+from psycopg.waiting import Wait
 
 from jobsd.database.statements import Statement, as_text
 from jobsd.errors import Error
@@ -111,11 +118,49 @@ class PsycopgDriver:
         cursor = PlainCursor(self.connection)
         return cursor.execute(statement.render(self.schema), given).fetchall()
 
-    def copy(self, statement: Statement, lines: Iterator[str]) -> None:
-        """Run a COPY of these lines."""
-        with PlainCursor(self.connection).copy(statement.render(self.schema)) as copy:
-            for line in lines:
-                copy.write(line)
+    def copy(self, statement: Statement, pieces: Iterator[str]) -> None:
+        """Run a COPY of each piece; the next one is drawn while the server stores it.
+
+        The server stores the last thousand rows of a COPY at its end, and until then it would
+        mostly wait for us; after that we would wait for it.
+        """
+        query = statement.render(self.schema)
+        piece = next(pieces, "")
+        while piece:
+            cursor = PlainCursor(self.connection)
+            writer = _WriterAhead(cursor, pieces)
+            with cursor.copy(query, writer=writer) as copy:
+                copy.write(piece)
+            piece = writer.drawn
+
+
+class _WriterAhead(LibpqWriter):
+    """Ends a COPY, and draws the next piece before it waits for the server's answer."""
+
+    def __init__(self, cursor: psycopg.Cursor[Any], pieces: Iterator[str]) -> None:
+        super().__init__(cursor)
+        self._pieces = pieces
+        self.drawn = ""
+
+    def finish(self, exc: BaseException | None = None) -> None:
+        if exc is not None:
+            super().finish(exc)
+            return
+        connection = self.cursor.connection
+        connection.wait(_copy_end(connection.pgconn))
+        try:
+            self.drawn = next(self._pieces, "")
+        finally:
+            (result,) = connection.wait(fetch_many(connection.pgconn))
+        if result.status != ExecStatus.COMMAND_OK:
+            raise error_from_result(result, connection.info.encoding)
+
+
+def _copy_end(pgconn: PGconn) -> PQGen[None]:
+    while pgconn.put_copy_end() == 0:
+        yield Wait.W
+    while pgconn.flush():
+        yield Wait.W
 
 
 class ForeignDriver:

@@ -30,10 +30,10 @@ class Ask:
 
 @late.dataclass(frozen=True, slots=True)
 class Copy:
-    """Run a COPY of these lines, which are drawn as they are sent."""
+    """Run a COPY, or several, of these pieces of many lines, which are drawn meanwhile."""
 
     statement: Statement
-    lines: Iterator[str]
+    pieces: Iterator[str]
 
 
 Steps = Generator[Ask | Copy, Sequence[Sequence[Any]], T]
@@ -95,5 +95,5 @@ def _do(step: Ask | Copy, driver: Driver) -> Sequence[Sequence[Any]]:
     if isinstance(step, Ask):
         return driver.fetch(step.statement, step.parameters)
     # No other one is given such a step.
-    cast("PsycopgDriver", driver).copy(step.statement, step.lines)
+    cast("PsycopgDriver", driver).copy(step.statement, step.pieces)
     return ()
