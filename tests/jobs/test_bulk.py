@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from jobsd.errors import EnqueueError
-from jobsd.jobs.bulk import PIECE, Bulk
+from jobsd.jobs.bulk import FIRST_PIECE, PIECE, Bulk
 from jobsd.jobs.client import enqueue_many
 from jobsd.jobs.definition import job
 from jobsd.jobs.drivers import PsycopgDriver
@@ -126,7 +126,7 @@ def test_jobs_are_drawn_while_the_server_stores_those_before(
 
         def draw() -> Iterator[Draft]:
             for number in range(3 * PIECE):
-                if number == PIECE:
+                if number == FIRST_PIECE:
                     # Who waited for the server here would wait for ever.
                     wait_until(lambda: other.execute(WAITING).fetchone())
                     other.execute("SELECT pg_advisory_unlock(7)")
@@ -141,7 +141,7 @@ def test_jobs_are_drawn_while_the_server_stores_those_before(
 
 
 @pytest.mark.usefixtures("default_client")
-@pytest.mark.parametrize("at", [1, PIECE, PIECE + 1, 3 * PIECE])
+@pytest.mark.parametrize("at", [1, FIRST_PIECE, FIRST_PIECE + 1, 3 * PIECE])
 def test_of_jobs_whose_iterable_fails_none_is_stored(session: Session, at: int) -> None:
     def draw() -> Iterator[Draft]:
         for number in range(at):
@@ -167,7 +167,7 @@ def refusal(session: Session, refused: int) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("default_client", "refusal")
-@pytest.mark.parametrize("refused", [0, PIECE - 1, PIECE, 2 * PIECE])
+@pytest.mark.parametrize("refused", [0, FIRST_PIECE - 1, FIRST_PIECE, 2 * PIECE])
 def test_of_jobs_of_which_the_server_refuses_one_none_is_stored(
     session: Session,
 ) -> None:

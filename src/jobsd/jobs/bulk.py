@@ -35,8 +35,9 @@ STATEMENTS = Statements("jobsd.jobs", "bulk.sql")
 
 BATCH = 2000
 """Jobs that are stored by one COPY, and held in memory at most."""
-PIECE = 250
-"""Rows of one COPY: of fewer there are more, and each waits for a distant server's answer."""
+PIECE, FIRST_PIECE = 250, 50
+"""Rows of one COPY: of fewer there are more, and each waits for a distant server's answer. The
+first one has few, since until then the server has nothing to do."""
 
 COLUMNS = tuple(re.findall(r"\w+", STATEMENTS["copy"].text.partition("(")[2].partition(")")[0]))
 """The columns of a line, in their order; what has no COPY gets them as JSON."""
@@ -357,8 +358,10 @@ def checked(job: Draft) -> Draft:
 
 def _pieces(lines: Iterator[str]) -> Iterator[str]:
     """Return the lines, many at once."""
-    while piece := "".join(islice(lines, PIECE)):
+    size = FIRST_PIECE
+    while piece := "".join(islice(lines, size)):
         yield piece
+        size = PIECE
 
 
 def _field(value: object) -> str:
