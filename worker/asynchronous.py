@@ -144,7 +144,7 @@ class Asynchronous:
         self, jobs: list[ClaimedJob], limit: int, asked_at: float
     ) -> tuple[list[ClaimedJob], list[ClaimedJob]]:
         """Hand the loop's jobs over to it; return those for threads, and those that go back."""
-        if not self.is_active:
+        if not (self.is_active and jobs):
             return jobs, []
         names = registry.asynchronous()
         found: dict[bool, list[ClaimedJob]] = {True: [], False: []}

@@ -13,7 +13,7 @@ locked, the lock is of another kind: the next turn waits for it as long as any s
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from operator import attrgetter, itemgetter
 from typing import Any
@@ -21,7 +21,7 @@ from typing import Any
 from psycopg.errors import LockNotAvailable
 
 from jobsd.clock import monotonic
-from jobsd.database.connection import Bound, Session, Statement
+from jobsd.database.connection import Bound, Row, Session, Statement
 from jobsd.database.session_settings import LOCK_SHARE
 from jobsd.jobs import claims, ready, registry
 from jobsd.jobs.claimed_job import ClaimedJob, claimed_job
@@ -110,8 +110,7 @@ class ClaimRequest:
 
     `limit` says for how many there is room; a statement for few takes `FEW` of them at most.
     `kind` limits it to coroutines (True) or functions (False); with `sweep`, the search begins
-    at the head of the index. `bound` is what is sent for it where no outcomes are recorded, if
-    that was made before.
+    at the head of the index.
     """
 
     limit: int
@@ -121,15 +120,13 @@ class ClaimRequest:
     parameters: dict[str, Any]
     kind: bool | None = None
     sweep: bool = False
-    bound: Bound | None = None
     limited_short: bool | None = None
     """Whether limited jobs were claimed before it, and no more wait; None: after it."""
 
-    def begin(self, asked_at: float, *, sweep: bool) -> None:
-        """Be asked for now, though it was prepared before."""
-        self.asked_at, self.sweep = asked_at, sweep
-        if self.bound is not None:
-            self.bound.put("asked_at", asked_at)
+    answer: Callable[[], list[Row]] | None = None
+    """What waits for the rows, where it was sent before its turn."""
+    delegated: bool = False
+    """Whether an idle thread waits for them, and begins the first job."""
 
     @property
     def is_of_few(self) -> bool:
@@ -187,9 +184,15 @@ class Turns:
         self._patient = False
         return result
 
-    def prepare(self, request: ClaimRequest) -> None:
-        """Make what is sent for a request ahead of its moment, as long as we stay connected."""
-        request.bound = self._session.bind(*_fused(None, request))
+    def prepare(self, request: ClaimRequest) -> Bound:
+        """Return what is sent for a request before its turn, as long as we stay connected."""
+        return self._session.bind(*_fused(None, request))
+
+    def send(self, request: ClaimRequest, bound: Bound, asked_at: float) -> None:
+        """Send what was prepared, whose answer the next turn waits for: it records nothing."""
+        request.asked_at = asked_at
+        bound.put("asked_at", asked_at)
+        request.answer = self._session.send_bound(bound)
 
     @property
     def check_at(self) -> float | None:
@@ -239,8 +242,10 @@ def _fetch(
     """
     if request is not None and not (recording or release):
         # Mostly so when a job waits for it.
+        if request.answer is not None:
+            return _claimed(request.answer(), request, monotonic() - request.asked_at)
         began = monotonic()
-        rows = session.fetch_bound(request.bound or session.bind(*_fused(None, request)))
+        rows = session.fetch_bound(session.bind(*_fused(None, request)))
         return _claimed(rows, request, monotonic() - began)
     record = recording.record
     fused = None if record is None and request is None else _fused(record, request)

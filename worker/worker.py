@@ -16,10 +16,12 @@ draining (claim nothing, release what was not started), stopped once all is reco
 
 from __future__ import annotations
 
+import contextlib
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from jobsd.clock import monotonic
-from jobsd.database.connection import Session
+from jobsd.database.connection import OUTAGES, Session
 from jobsd.jobs.current import begin_drain
 from jobsd.jobs.selection import Selection
 from jobsd.performing.pool import FRESH, TRUST_S, Pool
@@ -43,11 +45,12 @@ if TYPE_CHECKING:
     from jobsd.database.connection import Target
     from jobsd.jobs.claimed_job import ClaimedJob
     from jobsd.jobs.claims import Ended
+    from jobsd.performing.pool import Rank
     from jobsd.processes.context import Context
 
     from .asynchronous import Aim
     from .ledger import Claims
-    from .turn import ClaimRequest
+    from .turn import ClaimRequest, TurnResult
 
 FLUSH_S = 0.01
 """An outcome waits at most this long to be recorded together with others."""
@@ -92,6 +95,7 @@ class Worker(DatabaseLoop):
             *(self._pool, self._report, self._turns, self._asynchronous),
             ClaimMarks(context.scoreboard, context.entry),
         )
+        self._ahead = self._claiming.ahead
         self._cancels = Cancels(session, self._ledger, self._pool, self._asynchronous)
         self._registered_at = self._reconcile_at = 0.0
         self._release: list[Ended] = []
@@ -145,7 +149,7 @@ class Worker(DatabaseLoop):
     def stopped(self) -> bool:
         """Whether nothing runs and everything is recorded."""
         return self._stopping and not (
-            self._asynchronous.uncollected or self._ledger.has_claims
+            self._ahead.sent or self._asynchronous.uncollected or self._ledger.has_claims
         )
 
     def farewell(self) -> None:
@@ -158,11 +162,18 @@ class Worker(DatabaseLoop):
 
     def poll(self) -> float:
         """Take a turn if one is due; return the seconds until the next may be."""
-        asked_at = self._confirm_row()
         self._listen()
-        request = self._prepared_request(asked_at)
-        if request is None:
-            # Of all this there is nothing to do where a claim was prepared.
+        if self._ahead.prepared is not None:
+            delegated = not self._claiming.stream.flows
+            self._ahead.send(alone=self._claims_alone, delegated=delegated)
+        request = self._ahead.take(may_claim=not self._claims_nothing)
+        if request is not None:
+            # The server works on it meanwhile. Where it was prepared, nothing is in hand.
+            asked_at = request.asked_at
+            if self._asynchronous.uncollected:
+                self._collect()
+        else:
+            asked_at = self._confirm_row()
             self._claiming.survey()
             self._collect()
             request = self._claim_request(asked_at)
@@ -170,6 +181,8 @@ class Worker(DatabaseLoop):
                 self._claiming.claim_ahead(request)
         if self._turn(asked_at, request):
             self._collect()
+        if self._ahead.sent is not None:
+            return 0.0
         if self._is_reconciling_due():  # after the turn, for which a job may wait
             self._reconcile(asked_at)
         return self._rest_s()
@@ -177,11 +190,15 @@ class Worker(DatabaseLoop):
     def _confirm_row(self) -> float:
         """Return the time: what is ours then stays so for `trust_s`, as our row is fresh."""
         now = monotonic()
-        heartbeat_at = max(self._registered_at, self._context.entry.heartbeat_ns / 1e9)
-        if now - heartbeat_at <= self._fresh_s:
+        if now <= self._fresh_until:
             return now
         self.connect()
         return self._registered_at
+
+    @property
+    def _fresh_until(self) -> float:
+        heartbeat_at = max(self._registered_at, self._context.entry.heartbeat_ns / 1e9)
+        return heartbeat_at + self._fresh_s
 
     def _listen(self) -> None:
         for payload in self._session.notifications():
@@ -223,28 +240,28 @@ class Worker(DatabaseLoop):
 
         Returns whether a thread has woken us, since such a job ends at once.
         """
-        records = self._is_recording_due(request)
+        sent = request is not None and request.answer is not None
+        records = not sent and self._is_recording_due(claims=request is not None)
         if not (request or self._release or records):
             return False
         recording = self._ledger.recording() if records else self._ledger.nothing
-        release, self._release = self._release, []
+        release, self._release = ([], self._release) if sent else (self._release, [])
         self._uncertain.sent(recording, self._process_id)
-        result = self._turns.take(recording, release=release, request=request)
+        take = partial(self._turns.take, recording, release=release, request=request)
+        hand_over = partial(self._hand_over, request, asked_at, self._claiming.order)
+        # A thread that waits for the answer itself begins the job at once.
+        delegated = request is not None and request.delegated
+        result, back = self._pool.delegate(take, hand_over) if delegated else hand_over(take())
         if result is None:
             self._uncertain.answered(recording, set(), set())
             self._reconcile_at = 0.0  # what was to be released is read back
+            self._claiming.ways.poll_now()
             return False
         woken = False
-        if result.claim_id is not None:
-            self._ledger.add_claim(result.claim_id, result.claimed, asked_at)
-        back: list[ClaimedJob] = []
         if result.jobs and request is not None:
-            # Before anything else: threads may be idle, and begin while we go on.
-            ours, back = self._asynchronous.take(result.jobs, request.limit, asked_at)
-            if ours:
-                self._pool.post(ours, asked_at, *self._claiming.order)
             if len(result.jobs) < request.limit:
                 woken = self._context.nap.yield_gil()
+            self._send_next(request)
             if back:
                 self._claiming.ways.request_sweep()
         written = result.recorded, result.concluded
@@ -256,6 +273,37 @@ class Worker(DatabaseLoop):
         if request is not None:
             self._claiming.finish(request, result)
         return woken
+
+    def _hand_over(
+        self,
+        request: ClaimRequest | None,
+        asked_at: float,
+        order: tuple[int, Rank],
+        result: TurnResult | None,
+    ) -> tuple[TurnResult | None, list[ClaimedJob]]:
+        """Hand over what a turn has claimed; return its result, and the jobs that go back."""
+        if result is None or request is None or result.claim_id is None:
+            return result, []
+        self._ledger.add_claim(result.claim_id, result.claimed, asked_at)
+        ours, back = self._asynchronous.take(result.jobs, request.limit, asked_at)
+        if ours:
+            self._pool.post(ours, asked_at, *order)
+        return result, back
+
+    def _send_next(self, request: ClaimRequest) -> None:
+        """Send the next claim if its job has come, and jobs come one after another."""
+        in_doubt = self._asynchronous.doubts or self._ledger.locked
+        if in_doubt or request.kind is not None or not self._claiming.stream.flows:
+            return
+        # A connection that breaks now breaks the next statement, too, and this turn is whole.
+        with contextlib.suppress(*OUTAGES):
+            self._listen()
+            due = self._claiming.ways.both.polling.is_due
+            # What is to be read back comes first, and limited jobs, which need room as well.
+            search_at = self._claiming.limited.searches[None].due_at
+            if due and monotonic() < min(self._reconcile_at, search_at):
+                self._ahead.prepare(self._process_id, self._fresh_until)
+                self._ahead.send(alone=self._claims_alone)
 
     def _reconcile(self, asked_at: float, lost: Claims | None = None) -> None:
         """Read our claims back; report those that are gone, beside `lost` ones."""
@@ -280,7 +328,7 @@ class Worker(DatabaseLoop):
         rest_s = self._cancels.bound(rest_s)
         nothing_ends = self._may_wait or not self._ledger.has_claims
         if rest_s and nothing_ends and not self._asynchronous.uncollected:
-            self._claiming.prepare(self._process_id)
+            self._ahead.prepare(self._process_id, self._fresh_until)
         return rest_s
 
     @property
@@ -294,12 +342,12 @@ class Worker(DatabaseLoop):
         aim = self._claiming.aim()
         return aim if aim.limit > 0 else None
 
-    def _prepared_request(self, asked_at: float) -> ClaimRequest | None:
-        """Return the request that was prepared before the rest, if it is due and right."""
-        prepared = self._claiming.take_prepared()
-        if prepared is None or self._claims_nothing:
-            return None
-        return prepared if self._claiming.begin_prepared(prepared, asked_at) else None
+    @property
+    def _claims_alone(self) -> bool:
+        """Whether a turn that claims would do nothing else."""
+        return not (
+            self._claims_nothing or self._release or self._is_recording_due(claims=True)
+        )
 
     def _claim_request(self, asked_at: float) -> ClaimRequest | None:
         """Return the request of a claim if one is due."""
@@ -308,7 +356,7 @@ class Worker(DatabaseLoop):
             return None
         return self._claiming.request(aim, asked_at, self._process_id)
 
-    def _is_recording_due(self, request: ClaimRequest | None) -> bool:
+    def _is_recording_due(self, *, claims: bool) -> bool:
         """Return whether the turn records what has ended.
 
         A turn that claims does, since one commit serves both, and so does one of a worker that
@@ -321,7 +369,7 @@ class Worker(DatabaseLoop):
         oldest = self._ledger.oldest
         if oldest is None or monotonic() - oldest >= FLUSH_S:
             return True
-        return not self._may_wait and (request is not None or not self._asynchronous.in_hand)
+        return not self._may_wait and (claims or not self._asynchronous.in_hand)
 
     @property
     def _may_wait(self) -> bool:
@@ -342,7 +390,8 @@ class Worker(DatabaseLoop):
         if self._claiming.prefetch.is_in_doubt:
             rest_s = min(rest_s, FLUSH_S)
         # A stop that was asked for during the turn ends no nap any more.
-        if self._is_recording_due(None) or (self._context.stopping and not self._stopping):
+        stops = self._context.stopping and not self._stopping
+        if stops or self._is_recording_due(claims=False):
             return 0.0
         if (oldest := self._ledger.oldest) is not None:
             rest_s = min(rest_s, max(0.0, oldest + FLUSH_S - now))

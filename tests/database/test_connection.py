@@ -203,6 +203,57 @@ def test_what_is_asked_is_answered_as_by_a_cursor(target: Target, *, pooled: boo
         assert session.fetch_prepared(_SUM, {"a": 1, "b": None, "c": ""}) == [(None, None, "")]
 
 
+@pytest.mark.parametrize("pooled", [False, True])
+def test_what_was_sent_is_answered_whatever_else_is_asked_before(
+    target: Target, *, pooled: bool
+) -> None:
+    way = pgbouncer(target.url) if pooled else contextlib.nullcontext(target.url)
+    with way as url, contextlib.closing(Session(Target(url), "asking")) as session:
+        sums = session.bind(_SUM, {"a": 40, "b": 2, "c": "first"})
+        for _ in range(2):
+            answer = session.send_bound(sums)
+            assert answer() == [(42, None, "first")]
+
+            answer = session.send_bound(sums)
+            assert session.fetch(_PING) == [(1,)]
+            assert session.fetch_bound(sums) == [(42, None, "first")]
+            assert answer() == [(42, None, "first")]
+
+
+def test_what_a_statement_that_was_sent_has_failed_by_is_raised_where_it_is_asked_for(
+    session: Session,
+) -> None:
+    answer = session.send_bound(session.bind(_SUM, {"a": "four", "b": 2, "c": ""}))
+
+    assert session.fetch(_PING) == [(1,)]
+
+    with pytest.raises(psycopg.errors.InvalidTextRepresentation):
+        answer()
+
+
+def test_a_statement_that_others_have_forgotten_is_sent_again(session: Session) -> None:
+    sums = session.bind(_SUM, {"a": 40, "b": 2, "c": ""})
+    session.fetch_bound(sums)
+    session.connection.execute("DEALLOCATE ALL", prepare=False)
+
+    answer = session.send_bound(sums)
+
+    assert session.fetch(_PING) == [(1,)]
+    assert answer() == [(42, None, "")]
+
+
+def test_what_was_sent_on_a_connection_that_was_closed_is_not_waited_for(
+    session: Session,
+) -> None:
+    answer = session.send_bound(session.bind(_SUM, {"a": 40, "b": 2, "c": ""}))
+
+    session.close()
+
+    assert session.fetch(_PING) == [(1,)]
+    with pytest.raises(psycopg.OperationalError):
+        answer()
+
+
 @pytest.mark.parametrize("encoding", ["utf8", "latin1"])
 def test_texts_are_asked_for_as_they_are(target: Target, encoding: str) -> None:
     url = conninfo.make_conninfo(target.url, client_encoding=encoding)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -9,7 +10,14 @@ import pytest
 
 from jobsd.jobs.client import enqueue_many
 from jobsd.jobs.definition import job
-from jobsd.worker.claiming.cursor import HEAD_SHARE, KNOWN_MAX, SWEEP_S, ClaimCursor, Gap
+from jobsd.worker.claiming.cursor import (
+    CHEAP_S,
+    HEAD_SHARE,
+    KNOWN_MAX,
+    SWEEP_S,
+    ClaimCursor,
+    Gap,
+)
 from waiting import Stopwatch
 
 if TYPE_CHECKING:
@@ -246,6 +254,53 @@ def test_a_sweep_that_takes_no_longer_than_other_claims_is_repeated_at_once(
     clock.now = cursor.sweep_at
 
     assert [claim(0.001), claim(0.001), claim(0.003), claim(0.001)] == [True, True, True, False]
+
+
+def test_a_sweep_that_takes_no_longer_than_a_commit_may_is_not_costly(clock: Clock) -> None:
+    cursor = ClaimCursor()
+    cursor.begin_claim()
+    cursor.advance([(None, 0, 1)], sweep=False, took_s=CHEAP_S / 10)
+    for at in range(2, 5):
+        cursor.request_sweep()
+        assert cursor.begin_claim()
+        cursor.advance([(None, 0, at)], sweep=True, took_s=CHEAP_S)
+
+    cursor.request_sweep()
+    assert cursor.begin_claim()
+    cursor.advance([(None, 0, 6)], sweep=True, took_s=CHEAP_S * 1.5)
+    cursor.request_sweep()
+    assert not cursor.begin_claim()
+    clock.now += CHEAP_S * 5
+    assert cursor.begin_claim()
+
+
+def test_from_when_on_claims_begin_at_the_head_is_known_before(clock: Clock) -> None:
+    cursor = ClaimCursor()
+    assert cursor.at_head_from == 0.0
+
+    cursor.begin_claim()
+    cursor.advance([(None, 0, 1)], sweep=True, took_s=0.1)
+    assert cursor.at_head_from == pytest.approx(clock.now + SWEEP_S)
+
+    cursor.request_sweep()
+    assert cursor.at_head_from == cursor.sweep_at > clock.now
+    clock.now = cursor.at_head_from
+    assert cursor.begin_claim()
+    assert cursor.is_at_head
+
+
+def test_past_a_gap_no_claim_begins_at_the_head_until_it_is_cleared() -> None:
+    cursor = ClaimCursor()
+    gap = Gap(None, 5, 0, 10)
+    cursor.skip(gap)
+    assert cursor.at_head_from == math.inf
+
+    cursor.cleared(gap, 7)
+    assert cursor.at_head_from == math.inf
+
+    cursor.cleared(gap, None)
+    assert cursor.is_at_head
+    assert cursor.at_head_from == 0.0
 
 
 @pytest.mark.failure(

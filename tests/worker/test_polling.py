@@ -40,6 +40,7 @@ def rests(monkeypatch: pytest.MonkeyPatch) -> Rests:
     def after(interval: PollingInterval, times: int, *, listening: bool = True) -> list[float]:
         found: list[float] = []
         for _ in range(times):
+            interval.begin()
             interval.after_short(listening=listening, sweep_at=None)
             found.append(interval.next_poll - now)
         return found
@@ -82,12 +83,13 @@ def test_a_lone_job_costs_two_statements(
     driven.until(lambda: _is_asleep(driven))
     session = driven.worker._session
     asked: list[object] = []
-    ways: dict[str, Callable[..., list[Any]]] = {
+    ways: dict[str, Callable[..., Any]] = {
         "fetch_bound": session.fetch_bound,
+        "send_bound": session.send_bound,
         "fetch": session.fetch,
     }
 
-    def note(way: str, *what: object) -> list[Any]:
+    def note(way: str, *what: object) -> Any:
         asked.append(what)
         return ways[way](*what)
 

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 import select
 from typing import TYPE_CHECKING
 
@@ -31,20 +32,20 @@ if TYPE_CHECKING:
 ALL_DONE = "jobs WHERE outcome = 'finished'"
 
 
-def _rest(driven: Driven) -> None:
+def rest(driven: Driven) -> None:
     """Let the worker rest until nothing but a notification, or its longest poll, ends that."""
     claiming = driven.worker._claiming
-    driven.until(lambda: claiming.idle.stands and claiming._prepared is not None)
+    driven.until(lambda: claiming.idle.stands and claiming.ahead.prepared is not None)
     polling, search = claiming.ways.both.polling, claiming.limited.searches[None]
     polling._backoff_s = search._pause_s = POLL_MAX_S
     polling.next_poll = search.due_at = monotonic() + POLL_MAX_S
     claiming.ways.both.cursor._sweep_allowed_at = 0.0
     driven.worker.poll()
-    driven.until(lambda: claiming._prepared is not None)
+    driven.until(lambda: claiming.ahead.prepared is not None)
 
 
 def _claims(driven: Driven) -> list[tuple[Statement, bool, bool]]:
-    """Return a list that gets of each claim: by what, whether prepared, whether a sweep."""
+    """Return a list that gets of each claim: by what, whether sent before, whether a sweep."""
     claims: list[tuple[Statement, bool, bool]] = []
     turns = driven.worker._turns
     plain = turns.take
@@ -53,7 +54,7 @@ def _claims(driven: Driven) -> list[tuple[Statement, bool, bool]]:
         recording: Recording, *, release: Iterable[Ended], request: ClaimRequest | None
     ) -> TurnResult | None:
         if request is not None:
-            claims.append((request.statement, request.bound is not None, request.sweep))
+            claims.append((request.statement, request.answer is not None, request.sweep))
         return plain(recording, release=release, request=request)
 
     turns.take = take_and_note  # type: ignore[method-assign]
@@ -68,7 +69,7 @@ def test_a_job_that_ends_a_rest_is_claimed_as_was_prepared(
     queues: tuple[str, ...], pick: Statement, make_worker: MakeWorker, count: Count
 ) -> None:
     driven = make_worker(queues=queues)
-    _rest(driven)
+    rest(driven)
     claims = _claims(driven)
 
     note.enqueue(1)
@@ -82,20 +83,22 @@ def test_a_job_that_is_committed_between_a_claim_and_its_answer_is_found_at_once
     make_worker: MakeWorker, count: Count
 ) -> None:
     driven = make_worker()
-    _rest(driven)
+    rest(driven)
     session = driven.worker._session
-    plain = session.fetch_bound
+    plain = session.send_bound
 
-    def fetch_while_another_is_enqueued(bound: Bound) -> list[Row]:
-        session.fetch_bound = plain  # type: ignore[method-assign]
-        rows = plain(bound)
+    def send_and_receive_while_another_is_enqueued(bound: Bound) -> Callable[[], list[Row]]:
+        session.send_bound = plain  # type: ignore[method-assign]
+        rows = plain(bound)()
         note.enqueue(2)
         # So that its notification is read with an answer, and ends no nap.
         select.select([session.fileno() or 0], [], [], 30.0)
         session.fetch(Statement("nothing", "SELECT"))
-        return rows
+        return lambda: rows
 
-    session.fetch_bound = fetch_while_another_is_enqueued  # type: ignore[method-assign]
+    session.send_bound = (  # type: ignore[method-assign]
+        send_and_receive_while_another_is_enqueued
+    )
     note.enqueue(1)
     driven.until(lambda: noted[:1] == [1])
     began = monotonic()
@@ -111,26 +114,25 @@ def test_whatever_else_is_heard_may_change_what_was_prepared(
     word: str, make_worker: MakeWorker
 ) -> None:
     driven = make_worker()
-    _rest(driven)
+    rest(driven)
     claiming = driven.worker._claiming
 
     claiming.hear("ready", "default")
-    assert claiming._prepared is not None
+    assert claiming.ahead.prepared is not None
 
     claiming.hear(word, "default")
-    assert claiming.take_prepared() is None
+    assert claiming.ahead.prepared is None
 
 
 def test_what_was_prepared_is_for_the_connection_and_the_row_of_before(
     make_worker: MakeWorker,
 ) -> None:
     driven = make_worker()
-    _rest(driven)
+    rest(driven)
 
-    driven.worker.disconnect()
     driven.worker.connect()
 
-    assert driven.worker._claiming.take_prepared() is None
+    assert driven.worker._claiming.ahead.prepared is None
 
 
 def _hold_back(driven: Driven) -> None:
@@ -146,22 +148,27 @@ def test_a_worker_that_claims_nothing_more_does_not_send_what_was_prepared(
     end: Callable[[Driven], None], make_worker: MakeWorker, count: Count
 ) -> None:
     driven = make_worker()
-    _rest(driven)
+    rest(driven)
     note.enqueue(1)
     driven.context.nap.take(30.0, [driven.worker.socket() or 0])
+    claims = _claims(driven)
 
     end(driven)
     driven.worker.poll()
 
+    assert not claims
     assert count("claims") == 0
     assert count("ready_executions") == 1
 
 
-def test_what_was_prepared_passes_over_no_gap(make_worker: MakeWorker, count: Count) -> None:
+def test_past_a_gap_nothing_is_sent_before_its_turn(
+    make_worker: MakeWorker, count: Count
+) -> None:
     driven = make_worker()
-    _rest(driven)
-    claims = _claims(driven)
-    driven.worker._claiming.ways.both.cursor.skip(Gap(None, 5, 0, 10))
+    rest(driven)
+    claims, claiming = _claims(driven), driven.worker._claiming
+    claiming.ways.both.cursor.skip(Gap(None, 5, 0, 10))
+    claiming.ahead.prepare(driven.worker._process_id, math.inf)
 
     note.enqueue(1)
     driven.until(lambda: count(ALL_DONE) == 1)
@@ -169,12 +176,24 @@ def test_what_was_prepared_passes_over_no_gap(make_worker: MakeWorker, count: Co
     assert claims[0] == (ready.CLAIM_FEW_ANY, False, True)
 
 
+def test_nothing_is_sent_once_our_row_may_be_old(make_worker: MakeWorker) -> None:
+    driven = make_worker()
+    rest(driven)
+    claims, claiming = _claims(driven), driven.worker._claiming
+    claiming.ahead.prepare(driven.worker._process_id, monotonic() - 0.001)
+
+    claiming.hear("ready", "default")
+    driven.worker.poll()
+
+    assert [sent for _, sent, _ in claims] == [False]
+
+
 def test_nothing_is_prepared_while_a_job_is_in_hand(make_worker: MakeWorker) -> None:
     driven = make_worker()
-    _rest(driven)
-    assert driven.worker._claiming._prepared is not None
+    rest(driven)
+    assert driven.worker._claiming.ahead.prepared is not None
 
     note.enqueue(1)
     driven.until(lambda: driven.worker._ledger.has_claims)
 
-    assert driven.worker._claiming._prepared is None
+    assert driven.worker._claiming.ahead.prepared is None

@@ -157,7 +157,7 @@ def test_the_next_claim_of_a_stream_is_prepared_while_outcomes_wait(
     driven = make_worker()
     _stream(driven, 3)
 
-    driven.until(lambda: driven.worker._claiming._prepared is not None)
+    driven.until(lambda: driven.worker._claiming.ahead.prepared is not None)
 
     assert driven.worker._ledger.has_unrecorded
 
@@ -172,7 +172,7 @@ def test_none_is_prepared_while_a_job_of_a_stream_runs(make_worker: MakeWorker) 
     driven.until(lambda: next(polls, None) is None)
 
     assert driven.worker._ledger.has_unrecorded
-    assert driven.worker._claiming._prepared is None
+    assert driven.worker._claiming.ahead.prepared is None
 
 
 def test_a_job_that_ends_at_once_is_collected_by_the_poll_that_claims_it(

@@ -20,6 +20,7 @@ from jobsd.worker.ledger import Ledger
 from jobsd.worker.report import Report
 from jobsd.worker.turn import ClaimRequest, TurnResult, Turns
 
+from .ahead import Ahead
 from .known_classes import KnownClasses, Scout
 from .limited import Limited, Until
 from .marks import ClaimMarks
@@ -61,7 +62,8 @@ class Claiming:
             *(session, selector, known_classes, ledger, self.prefetch),
             *(pool, report, asynchronous),
         )
-        self._prepared: ClaimRequest | None = None
+        both = self.ways.both
+        self.ahead = Ahead(selector, known_classes, both, ledger, turns, self.aim)
         self._only_limited = False
         """Whether the last claim has brought none but limited jobs."""
         self._waits = False
@@ -69,7 +71,7 @@ class Claiming:
 
     def begin_anew(self) -> None:
         """Begin at the head of the index, because the database may have gone back in time."""
-        self._prepared = None
+        self.ahead.forget()
         self._reset()
         self.ways.poll_now()
 
@@ -80,7 +82,7 @@ class Claiming:
     def hear(self, word: str, queue: str) -> None:
         """Take in a notification."""
         if word != "ready":
-            self._prepared = None
+            self.ahead.prepared = None
         if word == "resumed":
             self._reset()
         if word in {"ready", "limited", "resumed"} and self.selector.add(queue):
@@ -108,33 +110,6 @@ class Claiming:
 
     # Before a claim.
 
-    def prepare(self, process_id: int) -> None:
-        """Make the request that is sent if a notification ends the rest: nothing is in hand.
-
-        After a rest all that Python does is slow at first, since the processor has to read it
-        anew, and the job waits for it. So what only a claim or a survey can change is done now.
-        """
-        first, few = self.selector.first, self.ways.both.polling.expects_few
-        if first is None or not few or self.known_classes.open:
-            return
-        aim = self.aim()
-        if aim.limit > 0 and aim.kind is None:
-            self._prepared = ClaimRequest(aim.limit, 0.0, process_id, *first)
-            self._turns.prepare(self._prepared)
-
-    def take_prepared(self) -> ClaimRequest | None:
-        """Return what was prepared, if anything was: it is for the next poll alone."""
-        prepared, self._prepared = self._prepared, None
-        return prepared
-
-    def begin_prepared(self, request: ClaimRequest, asked_at: float) -> bool:
-        """Begin such a claim; return whether one is due that searches all from the head."""
-        way = self.ways.both
-        if way.cursor.first_gap is not None or monotonic() < self.due_at(None):
-            return False
-        request.begin(asked_at, sweep=self._begin(way))
-        return way.cursor.is_at_head
-
     def aim(self) -> Aim:
         """Return what there is room for now."""
         return self._asynchronous.aim(0 if self.scout.is_under_way else self._thread_room())
@@ -150,7 +125,7 @@ class Claiming:
     def request(self, aim: Aim, asked_at: float, process_id: int) -> ClaimRequest:
         """Return the request of a claim."""
         way = self.ways[aim.kind]
-        sweep = self._begin(way)
+        sweep = way.begin(self._ledger.returns)
         search = self._search(aim, way)
         return ClaimRequest(
             *(aim.limit, asked_at, process_id, *search), kind=aim.kind, sweep=sweep
@@ -178,12 +153,6 @@ class Claiming:
             self.limited.searches.now()
         else:
             request.limited_short = claimed < room
-
-    def _begin(self, way: ClaimWay) -> bool:
-        """Begin a claim; return whether it is a sweep."""
-        if sweep := way.cursor.begin_claim():
-            way.returns_swept = self._ledger.returns
-        return sweep
 
     def _search(self, aim: Aim, way: ClaimWay) -> tuple[Statement, dict[str, Any]]:
         opened, registered = self.known_classes.open, self.idle.stands
@@ -235,7 +204,8 @@ class Claiming:
             reached = result.positions(named=named) if result.withheld else result.walked
             way.cursor.advance(reached, sweep=request.sweep)
             return way.walk_on(request.limit, result.size, result.steps, result.took_s)
-        way.cursor.advance(result.positions(named=self.selector.by_names), sweep=request.sweep)
+        reached = result.positions(named=self.selector.by_names)
+        way.cursor.advance(reached, sweep=request.sweep, took_s=result.took_s)
         self.selector.note_cost(result.took_s)
         if self._asynchronous.is_active:
             named = not self.selector.selection.everything

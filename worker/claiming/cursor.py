@@ -10,8 +10,8 @@ Two kinds of jobs lie before the cursor: those whose enqueuer committed late, an
 were released. A *sweep* from the head finds them: at once when a claim came back short, and in
 any case every five seconds, so that no job waits longer because of the cursor. A sweep that is
 costly, because there is much to walk over, is made for at most a tenth of the time. What it
-costs is what it takes longer than a claim after the cursor does: where nothing is to be walked
-over, a sweep is even the smaller statement (see `take_few`).
+costs is what it takes longer than a claim after the cursor does, or than a millisecond: where
+nothing is to be walked over, a sweep is even the smaller statement (see `take_few`).
 
 The workers of one tree pass over what the others claim at the same time (`follow`, `marks`),
 while claims bring all they ask for, of one queue and priority. A claim searches up to the
@@ -51,6 +51,8 @@ SHARE = 9.0
 """After a sweep, at least this many times its cost passes before the next."""
 USUAL_MAX_S = 0.005
 """A claim after the cursor that took longer, as on a busy machine, makes no sweep cheap."""
+CHEAP_S = 0.001
+"""A sweep that takes no longer is not costly: a commit on a busy machine takes as long."""
 KNOWN_MAX = 100
 """So many priorities of a queue are remembered."""
 HEAD_SHARE = 4.0
@@ -171,8 +173,17 @@ class ClaimCursor:
         if self._marks is not None:
             self._marks.clear()
 
-    def advance(self, claimed: Iterable[tuple[str | None, int, int]], *, sweep: bool) -> None:
-        """Take in the queue, priority and position of each claimed job, in their order."""
+    def advance(
+        self,
+        claimed: Iterable[tuple[str | None, int, int]],
+        *,
+        sweep: bool,
+        took_s: float | None = None,
+    ) -> None:
+        """Take in the queue, priority and position of each claimed job, in their order.
+
+        `took_s` says how long the claim took, where the next one may have begun since.
+        """
         # Of each queue and priority the last one is the farthest.
         lasts = {(queue, priority): position for queue, priority, position in claimed}
         for (queue, priority), position in lasts.items():
@@ -182,11 +193,11 @@ class ClaimCursor:
         for queue in {queue for queue, _ in lasts}:
             self._forget(queue)
         self._note_flow(lasts)
+        took_s = monotonic() - self._asked_at if took_s is None else took_s
         if self._asks_head and self._headed:
-            self._head_at = monotonic() + HEAD_SHARE * (monotonic() - self._asked_at)
-        took_s = monotonic() - self._asked_at
+            self._head_at = monotonic() + HEAD_SHARE * took_s
         if sweep:
-            cost_s = max(0.0, took_s - self._usual_s)
+            cost_s = max(0.0, took_s - max(self._usual_s, CHEAP_S))
             self._sweep_allowed_at = monotonic() + SHARE * cost_s
         else:
             self._usual_s = min(took_s, USUAL_MAX_S)
@@ -249,12 +260,23 @@ class ClaimCursor:
             self._gaps[gap.queue][gap.priority] = up_to, gap.end
             return
         del self._gaps[gap.queue][gap.priority]
+        if not self._gaps[gap.queue]:
+            del self._gaps[gap.queue]
         self.request_sweep()
 
     @property
     def is_at_head(self) -> bool:
         """Whether the next claim searches all, from the head on."""
         return not (self._last or self._gaps)
+
+    @property
+    def at_head_from(self) -> float:
+        """From when on claims search all (monotonic); never while there is a gap."""
+        if self._gaps:
+            return float("inf")
+        if not self._last:
+            return 0.0
+        return max(self.sweep_at, 0.0 if self._sweep_due else self._swept_at + SWEEP_S)
 
     def segments(self, queues: Sequence[str | None]) -> dict[str, Any]:
         """Return the parts of the index to search, in order, as parameters of a claim.

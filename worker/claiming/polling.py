@@ -237,6 +237,10 @@ class PollingInterval:
         """Poll at once: there is reason to think that jobs are ready."""
         self.next_poll = 0.0
 
+    def begin(self) -> None:
+        """Take note of a claim that is begun: its answer says when the next one is due."""
+        self.next_poll = float("inf")
+
     def poll_in(self, seconds: float) -> None:
         """Poll so much later."""
         self.next_poll = monotonic() + seconds
@@ -255,13 +259,21 @@ class PollingInterval:
         """Take note of a claim that came back short.
 
         `sweep_at` is when jobs before the cursor may be searched for, if they were not yet.
+        What was heard since it was begun stands: the next claim is due at once.
         """
         now = monotonic()
         self._full_since = None
+        if self.is_due:
+            return
         rest_s = self._backoff_s if listening else self._polling_interval_s
         self.next_poll = now + rest_s if sweep_at is None else min(sweep_at, now + POLL_MAX_S)
         if sweep_at is None:
             self._backoff_s = min(POLL_MAX_S, self._backoff_s * 2)
+
+    @property
+    def is_due(self) -> bool:
+        """Whether we have heard of ready jobs since the last claim was begun."""
+        return self.next_poll == 0.0
 
     @property
     def expects_few(self) -> bool:

@@ -34,6 +34,16 @@ class ClaimWay:
         """How often jobs had been given back when it swept last."""
         self._walk = WALK_MIN
 
+    def begin(self, returns: int) -> bool:
+        """Begin a claim, which serves all that was heard; return whether it is a sweep.
+
+        `returns` says how often jobs were given back.
+        """
+        self.polling.begin()
+        if sweep := self.cursor.begin_claim():
+            self.returns_swept = returns
+        return sweep
+
     def depth(self, limit: int) -> int:
         """Return over how many jobs a claim of so many is to walk."""
         return max(limit, self._walk) + WALK_MIN

@@ -12,6 +12,7 @@ one pipeline share a transaction and one round trip.
 import contextlib
 import sys
 from collections.abc import Callable, Generator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -102,6 +103,7 @@ class Session:
             wanted=listen and target.wakeups != "off",
         )
         self._connection: DeadlineConnection | None = None
+        self._sent: _Sent | None = None
         self.idle_since = 0.0
         """Since when it is idle (monotonic): written by the pool that keeps idle ones."""
 
@@ -116,6 +118,9 @@ class Session:
         Raises:
             psycopg.OperationalError: when the server can't be reached in time.
         """
+        if self._sent is not None:
+            self._sent.settle()
+            self._sent = None
         if self._connection is None:
             self._connection = self._open()
         return self._connection
@@ -150,6 +155,16 @@ class Session:
     def fetch_bound(self, bound: Bound) -> list[Row]:
         """Do what `fetch_prepared` does with what was bound before."""
         return self.reconnect().fetch_prepared(bound.text, bound.values)
+
+    def send_bound(self, bound: Bound) -> Callable[[], list[Row]]:
+        """Send what was bound before; return what waits for its rows, to be called once.
+
+        Whatever else is sent before that waits for these rows first: they are kept.
+        """
+        connection = self.reconnect()
+        connection.send_prepared(bound.text, bound.values)
+        self._sent = _Sent(partial(connection.receive_prepared, bound.text, bound.values))
+        return self._sent
 
     def fetch(
         self,
@@ -205,7 +220,7 @@ class Session:
     def close(self) -> None:
         """Close the connection, if there is one; the next statement reconnects."""
         self._listener.close()
-        connection, self._connection = self._connection, None
+        connection, self._connection, self._sent = self._connection, None, None
         if connection is not None:
             with contextlib.suppress(psycopg.Error, OSError):
                 connection.close()
@@ -232,6 +247,32 @@ class Session:
             connection.close()
             raise
         return connection
+
+
+class _Sent:
+    """A statement that was sent, and whose answer is asked for later, once."""
+
+    def __init__(self, receive: Callable[[], list[Row]]) -> None:
+        self._receive: Callable[[], list[Row]] | None = receive
+        self._rows: list[Row] = []
+        self._error: psycopg.Error | None = None
+
+    def settle(self) -> None:
+        """Wait for the answer, unless it is here."""
+        receive, self._receive = self._receive, None
+        if receive is not None:
+            try:
+                self._rows = receive()
+            except psycopg.Error as error:
+                self._error = error
+
+    def __call__(self) -> list[Row]:
+        """Return the rows, or raise what came instead of them."""
+        self.settle()
+        if self._error is not None:
+            raise self._error
+        rows, self._rows = self._rows, []
+        return rows
 
 
 @contextlib.contextmanager

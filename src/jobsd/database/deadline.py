@@ -81,12 +81,32 @@ class DeadlineConnection(psycopg.Connection[tuple[Any, ...]]):
         Raises:
             psycopg.Error: as a cursor does.
         """
+        self.send_prepared(text, values)
+        return self.receive_prepared(text, values)
+
+    def send_prepared(self, text: bytes, values: Sequence[bytes | None]) -> None:
+        """Send such a statement; nothing else may be sent before its answer is received."""
         refuse_nul(values)
         if self.prepare_threshold is None:
             self.pgconn.send_query_params(text, values)
-            result = self._result()
         else:
-            result = self._run_prepared(text, values)
+            self.pgconn.send_query_prepared(self._prepare(text), values)
+
+    def receive_prepared(
+        self, text: bytes, values: Sequence[bytes | None]
+    ) -> list[tuple[Any, ...]]:
+        """Wait for the answer to what was sent, and return its rows."""
+        try:
+            result = self._result()
+        except errors.InvalidSqlStatementName:
+            # Other code on this connection may deallocate our statements. It is sent again
+            # only where it stood alone, so that nothing was done.
+            alone = self.pgconn.transaction_status == TransactionStatus.IDLE
+            if self.prepare_threshold is None or not alone:
+                raise
+            self._names = self._readers = None
+            self.send_prepared(text, values)
+            result = self._result()
         reader = self._reader(text, result)
         rows: list[tuple[Any, ...]] = reader.load_rows(0, result.ntuples, tuple)
         reader.set_pgresult(None, set_loaders=False)
@@ -112,19 +132,6 @@ class DeadlineConnection(psycopg.Connection[tuple[Any, ...]]):
             yield self
         finally:
             self.deadline_s = usual
-
-    def _run_prepared(self, text: bytes, values: Sequence[bytes | None]) -> PGresult:
-        try:
-            self.pgconn.send_query_prepared(self._prepare(text), values)
-            return self._result()
-        except errors.InvalidSqlStatementName:
-            # Other code on this connection may deallocate our statements. It is sent again
-            # only where it stood alone, so that nothing was done.
-            if self.pgconn.transaction_status != TransactionStatus.IDLE:
-                raise
-        self._names = self._readers = None
-        self.pgconn.send_query_prepared(self._prepare(text), values)
-        return self._result()
 
     def _deallocate(self, name: bytes | None) -> PQGen[None]:
         # After each rollback psycopg deallocates all that it has prepared, and ours with it.

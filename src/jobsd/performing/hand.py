@@ -11,12 +11,14 @@ import os
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextvars import Context
 from operator import methodcaller
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread
-from typing import NoReturn, TypeVar
+from typing import Any, Generic, NoReturn, TypeVar, Union
+
+import psycopg
 
 from jobsd import errors, text
 from jobsd.instruments.events import emit
@@ -30,9 +32,18 @@ from .series import Series, Waiting
 STRAYS_MAX = 3
 """So many with no job between them are no strays: the thread can't work."""
 
+CHECK_S = 1.0
+"""How often it is checked whether the threads live."""
+
 _Thing = TypeVar("_Thing")
+Begun = TypeVar("Begun")
+Ended = TypeVar("Ended")
 _IF_ANY, _ONCE_THERE = (False,), (True,)
 _FIRST = methodcaller("popleft")
+
+
+Item = Union[Waiting, Series, "Errand[Any, Any]", None]
+"""What a thread takes from the queue; None is its end."""
 
 
 class ThreadDiedError(errors.Error):
@@ -53,7 +64,7 @@ class Hand:
 
     def __init__(self, thread: Interruptible) -> None:
         self.thread = thread
-        self.taken: deque[Waiting | Series | None] = deque()
+        self.taken: deque[Item] = deque()
         self.series: Series | None = None
         """Where the next job comes from, until it has none."""
         self.started = 0.0
@@ -66,7 +77,7 @@ class Hand:
         self.stray: BaseException | None = None
         self.strays = 0
 
-    def take(self, queue: SimpleQueue[Waiting | Series | None], *, wait: bool) -> bool:
+    def take(self, queue: SimpleQueue[Item], *, wait: bool) -> bool:
         """Take what comes next, if there is any or once there is; return whether we have it.
 
         Invariant: from the queue into the hand by one call. Between two, what the first has
@@ -127,6 +138,53 @@ class Hand:
         self.strays += 1
         self.stray = stray
         return True
+
+
+class Errand(Generic[Begun, Ended]):
+    """What a thread does for the control thread, which waits until it is done.
+
+    `begin` speaks to the database. If a stray interrupts it, nobody knows whether its statement
+    was done: the answer is then the same error as after an outage. `finish` takes in what it
+    has brought. If a stray interrupts this, the thread ends.
+    """
+
+    __slots__ = ("_answer", "_begin", "_begun", "_finish")
+
+    def __init__(self, begin: Callable[[], Begun], finish: Callable[[Begun], Ended]) -> None:
+        self._begin, self._finish, self._begun = begin, finish, False
+        self._answer: SimpleQueue[Ended | psycopg.Error | OSError] = SimpleQueue()
+
+    def run(self, hand: Hand) -> None:
+        """Do it in the thread that calls. May be called anew wherever it was interrupted."""
+        begun, self._begun = self._begun, True
+        lost = psycopg.OperationalError("a stray exception has interrupted a statement")
+        if begun:
+            self._answer.put(lost)
+            return
+        try:
+            brought = self._begin()
+        except (psycopg.Error, OSError) as error:
+            self._answer.put(error)
+            return
+        except BaseException:
+            self._answer.put(lost)
+            raise
+        hand.adrift = True
+        result = self._finish(brought)
+        hand.adrift = False
+        self._answer.put(result)
+
+    def wait(self, check_threads: Callable[[], None]) -> Ended:
+        """Return what has come of it, or raise what came instead."""
+        while True:
+            try:
+                answer = self._answer.get(timeout=CHECK_S)
+            except Empty:
+                check_threads()
+                continue
+            if isinstance(answer, (psycopg.Error, OSError)):
+                raise answer
+            return answer
 
 
 def check_alive(threads: Iterable[Thread]) -> None:

@@ -1,15 +1,16 @@
 """The threads that run jobs, and the queues between them and the control thread.
 
 Jobs go in by `post`, or as series of which one thread has all, and come out as outcomes by
-`collect`. The threads never wait for the database. They wake the control thread only when few
-jobs are left to start, down to none. While more wait, it polls by itself before their
-outcomes get old.
+`collect`. The threads wait for the database only in place of the control thread (`delegate`).
+They wake it only when few jobs are left to start, down to none. While more wait, it polls by
+itself before their outcomes get old.
 
 A process that stood still for long (stopped, swapped out, cut off) may have been declared
 dead, and what it had in hand may run elsewhere. So a job is only started while it is
 known to be ours: for `trust_s` since its claim, or since the claims were read back.
 """
 
+import contextlib
 import threading
 from collections.abc import Callable, Collection, Iterable, Sequence
 from queue import Empty, SimpleQueue
@@ -19,7 +20,7 @@ from jobsd.jobs.claimed_job import ClaimedJob
 from jobsd.processes.entry import ScoreboardEntry
 from jobsd.processes.forks import original_mark
 
-from .hand import Hand, check_alive, leave
+from .hand import CHECK_S, Begun, Ended, Errand, Hand, Item, check_alive, leave
 from .interrupter import Interrupter
 from .perform import Outcome, Run, described, ending, expired, made_run, remembered_id
 from .series import Series, Waiting, first_job, sift
@@ -32,9 +33,6 @@ TRUST_S = 30.0
 FRESH = 2 / 3
 """Of it: how old the heartbeat in our row may be when we claim. So the two together leave a
 sixth of that time, more than by what a heartbeat that stands still may seem to move."""
-
-CHECK_S = 1.0
-"""How often it is checked whether the threads live."""
 
 
 class Pool:
@@ -53,16 +51,16 @@ class Pool:
     ) -> None:
         self.size, self._original = threads, original_mark()
         self._entry, self._wake, self._trust_s = entry, wake, trust_s
-        self._todo: SimpleQueue[Waiting | Series | None] = SimpleQueue()
+        self._todo: SimpleQueue[Item] = SimpleQueue()
         # Guards what the threads write and the control thread takes away.
         self.lock = threading.Lock()
         self._runs: list[Run] = []
         self._doubted: list[ClaimedJob] = []
         self._woken = False
-        # Written by the control thread alone.
+        # Written by the control thread, or while it waits. Uncollected: of what was posted.
         self.series: dict[int, Series] = {}
         self.run_out: list[Series] = []  # Those that had ended when runs were collected last.
-        self._posted, self._low_water, self._last_rank = 0, 0, (0, 0)
+        self.uncollected, self._low_water, self._last_rank = 0, 0, (0, 0)
         self.started_at: list[float | None] = [None] * threads
         self._interrupter = Interrupter(map(entry.hard_limit, range(threads)))
         self.interrupt, self.seats = self._interrupter.interrupt, self._interrupter.seats
@@ -94,20 +92,25 @@ class Pool:
         The control thread is woken when not more than `low_water` wait to be started.
         """
         self._low_water = low_water
-        self._posted += len(jobs)
+        self.uncollected += len(jobs)
         self._put([(job, asked_at) for job in jobs], rank)
 
     def post_together(self, items: list[Waiting | Series], low_water: int, rank: Rank) -> None:
         """Hand over jobs that were claimed, and series, of which each is for one thread."""
         self._low_water = low_water
         series = [each for each in items if isinstance(each, Series)]
-        self._posted += len(items) - len(series) + sum(len(each.waiting) for each in series)
+        self.uncollected += len(items) - len(series) + sum(len(each.waiting) for each in series)
         self.series.update((each.claim_id, each) for each in series)
         self._put(items, rank)
 
+    def delegate(self, begin: Callable[[], Begun], finish: Callable[[Begun], Ended]) -> Ended:
+        """Do this in an idle thread, which starts what it posts; return what comes of it."""
+        self._todo.put(errand := Errand(begin, finish))
+        return errand.wait(self.check_threads)
+
     def prolong(self, series: Series, jobs: list[Waiting]) -> None:
         """Add jobs to a series, whether its thread still has it or has found its end."""
-        self._posted += len(jobs)
+        self.uncollected += len(jobs)
         self._prolong(series, jobs)
 
     def collect(self) -> list[Run]:
@@ -115,7 +118,7 @@ class Pool:
         with self.lock:
             runs, self._runs = self._runs, []
             self._woken = False
-        self._posted -= len(runs)
+        self.uncollected -= len(runs)
         self.run_out = [each for each in self.series.values() if each.has_ended]
         for each in self.run_out:
             del self.series[each.claim_id]
@@ -139,7 +142,7 @@ class Pool:
                 back.append(item)
         if not keep:
             back += [job for each in self.series.values() for job in each.take_all()]
-        self._posted -= len(back)
+        self.uncollected -= len(back)
         return [job for job, _ in back]
 
     def take_out(self, meant: Collection[tuple[int, int]]) -> list[ClaimedJob]:
@@ -155,7 +158,7 @@ class Pool:
                 self._todo.put(item)
             else:
                 del self.series[item.claim_id]
-        self._posted -= len(out)
+        self.uncollected -= len(out)
         return out
 
     def take_back_behind(self, ran_s: float, keep: int) -> list[ClaimedJob]:
@@ -166,7 +169,7 @@ class Pool:
                 back += each.take_all()
             elif each.thread is not None and len(each.waiting) > keep:
                 back += each.take_behind(keep)
-        self._posted -= len(back)
+        self.uncollected -= len(back)
         return [job for job, _ in back]
 
     def is_held_up(self, series: Series, ran_s: float) -> bool:
@@ -198,7 +201,7 @@ class Pool:
             ours += still
             if still:
                 self._prolong(each, still)
-        self._posted -= len(alone) - len(ours)
+        self.uncollected -= len(alone) - len(ours)
 
     def write_ends_again(self, runs: Iterable[Run]) -> None:
         """Say anew how jobs ended that are not recorded yet: the entry forgets what is old."""
@@ -241,12 +244,7 @@ class Pool:
     @property
     def in_hand(self) -> int:
         """How many jobs have not ended. Exact, when the control thread asks."""
-        return self._posted - len(self._runs)
-
-    @property
-    def uncollected(self) -> int:
-        """How many jobs were posted and not collected. Exact, when the control thread asks."""
-        return self._posted
+        return self.uncollected - len(self._runs)
 
     @property
     def flows(self) -> bool:
@@ -283,14 +281,11 @@ class Pool:
             self._todo.put(anew)
 
     def _drain(self) -> list[Waiting | Series]:
-        waiting: list[Waiting | Series] = []
-        while True:
-            try:
-                next_one = self._todo.get_nowait()
-            except Empty:
-                return waiting
-            if next_one is not None:
-                waiting.append(next_one)
+        waiting: list[Item] = []
+        with contextlib.suppress(Empty):
+            while True:
+                waiting.append(self._todo.get_nowait())
+        return [each for each in waiting if isinstance(each, (tuple, Series))]
 
     def _refill(self, waiting: Iterable[Waiting | Series]) -> None:
         for each in waiting:
@@ -340,10 +335,13 @@ class Pool:
         while True:
             if hand.taken:
                 first = hand.taken[0]
-                if not isinstance(first, Series):
+                if first is None or isinstance(first, tuple):
                     return first
                 # Invariant: what is done here may be done twice.
-                hand.series, first.thread = first, number
+                if isinstance(first, Series):
+                    hand.series, first.thread = first, number
+                else:
+                    first.run(hand)
                 del hand.taken[0]
             elif hand.series is not None:
                 hand.follow(hand.series, self.lock)

@@ -1,0 +1,117 @@
+"""Claims that are sent before their turns, so that the server works while we see to the rest.
+
+*After a rest*: before a rest with nothing in hand the next claim is made, and a notification
+that ends the rest sends it before all else. After a rest all that Python does is slow at first,
+since the processor has to read it anew, and the job waits for it.
+
+*In a stream*, where jobs come one after another: once the threads have the jobs of a claim, the
+next claim is sent if its job has come, and then we see to what the last one has brought.
+
+Such a claim searches all from the head, and nothing is recorded by its turn. At most one is
+under way.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from jobsd.clock import monotonic
+from jobsd.worker.turn import ClaimRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jobsd.database.connection import Bound
+    from jobsd.worker.asynchronous import Aim
+    from jobsd.worker.ledger import Ledger
+    from jobsd.worker.turn import Turns
+
+    from .known_classes import KnownClasses
+    from .selector import QueueSelector
+    from .ways import ClaimWay
+
+
+class Prepared(NamedTuple):
+    """A claim that was made before its time: what is sent, and from when until when."""
+
+    request: ClaimRequest
+    bound: Bound
+    since: float
+    until: float
+
+
+class Ahead:
+    """The claim of one worker that was made, or sent, before its turn."""
+
+    def __init__(  # noqa: PLR0913, PLR0917 - what a claim is made of
+        self,
+        selector: QueueSelector,
+        known_classes: KnownClasses,
+        way: ClaimWay,
+        ledger: Ledger,
+        turns: Turns,
+        aim: Callable[[], Aim],
+    ) -> None:
+        """Begin with none; `way` is that of jobs of both kinds."""
+        self._selector, self._known_classes, self._way = selector, known_classes, way
+        self._ledger, self._turns, self._aim = ledger, turns, aim
+        self.prepared: Prepared | None = None
+        self.sent: ClaimRequest | None = None
+        """What was sent, whose answer the next turn waits for."""
+        self._last_bound: tuple[object, Bound] | None = None
+
+    def forget(self) -> None:
+        """Forget all: the connection is another, and our row may be."""
+        self.prepared = self.sent = self._last_bound = None
+
+    def prepare(self, process_id: int, until: float) -> None:
+        """Make the claim that is sent next, where only a claim or a survey can change it.
+
+        It is sent no later than `until`.
+        """
+        first, few = self._selector.first, self._way.polling.expects_few
+        if first is None or not few or self._known_classes.open:
+            return
+        aim = self._aim()
+        if aim.limit > 0 and aim.kind is None:
+            request = ClaimRequest(aim.limit, 0.0, process_id, *first)
+            since = self._way.cursor.at_head_from
+            self.prepared = Prepared(request, self._bound(request), since, until)
+
+    def _bound(self, request: ClaimRequest) -> Bound:
+        """Return what is sent for the request: mostly what was sent for the last one."""
+        what = request.statement.name, request.most, request.process_id, request.parameters
+        if self._last_bound is None or self._last_bound[0] != what:
+            self._last_bound = what, self._turns.prepare(request)
+        return self._last_bound[1]
+
+    def send(self, *, alone: bool, delegated: bool = False) -> None:
+        """Send what was prepared, for the next poll alone, if it is due and right.
+
+        `alone` says whether a turn of now would claim, and do nothing else. The claim is to be
+        `delegated` if a notification has come: most claims without one find nothing.
+        """
+        prepared, self.prepared = self.prepared, None
+        if prepared is None or not alone:
+            return
+        request, bound, since, until = prepared
+        now = monotonic()
+        if since <= now <= until and now >= self._way.polling.next_poll:
+            self._turns.send(request, bound, now)
+            request.delegated = delegated and self._way.polling.is_due
+            request.sweep = self._way.begin(self._ledger.returns)
+            self.sent = request
+
+    def take(self, *, may_claim: bool) -> ClaimRequest | None:
+        """Return what was sent, if anything was: its turn is now.
+
+        If the worker may not claim any more, its jobs are given back.
+        """
+        sent, self.sent = self.sent, None
+        if sent is None or may_claim:
+            return sent
+        result = self._turns.take(self._ledger.nothing, release=(), request=sent)
+        if result is not None and result.claim_id is not None:
+            self._ledger.add_claim(result.claim_id, result.claimed, sent.asked_at)
+            self._ledger.give_back(result.claimed)
+        return None
