@@ -15,6 +15,7 @@ from harness.project import Project
 from harness.tree import COMMAND
 from jobsd.instruments.event_list import EVENTS
 from ports import free_port
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,6 +71,8 @@ def tree(project: Project, port: int) -> Iterator[Tree]:
     """A tree that has lost a worker, and runs a job."""
     with project.start(JOBSD_METRICS_BIND=f"127.0.0.1:{port}") as started:
         started.wait_event("supervisor.ready")
+        # The worker that is to die may have the first heartbeat in hand.
+        wait_until(lambda: project.run("heartbeat", "latest").returncode == 0)
         project.run("enqueue", "runbook_jobs.end_the_process")
         started.wait_event("process.replaced")
         started.wait_event("job.failed")
