@@ -134,12 +134,12 @@ def _recorded_twice(evidence: Evidence) -> Iterator[str]:
 
 def _recorded_wrongly(evidence: Evidence) -> Iterator[str]:
     results: defaultdict[tuple[int, int], set[str | None]] = defaultdict(set)
-    for run in evidence.runs:
+    ended_as: dict[int, str | None] = {}
+    for run in sorted(evidence.runs, key=lambda each: each.began):
         results[run.job_id, run.attempt].add(run.result)
-    claimed = {holding.job_id for holding in evidence.holdings}
+        ended_as[run.job_id] = run.result
+    held = {each.job_id: each for each in sorted(evidence.holdings, key=lambda one: one.made)}
     for job in evidence.jobs:
-        # One that comes due and may not wait for its limit is erased without ever running.
-        never_ran = job.outcome == "erased" and job.id not in claimed
         # Who is stopped, or kept from being tried again, had ended in any way before.
         stopped = job.outcome == "erased" and (
             job.id in evidence.cancelled or job.id in evidence.deadlines
@@ -147,8 +147,14 @@ def _recorded_wrongly(evidence: Evidence) -> Iterator[str]:
         wanted = set[str | None]() if stopped else _wanted(job)
         # The last attempt of a job that is erased is not counted any more.
         found = results[job.id, job.attempts + (job.outcome == "erased")]
+        # One that comes due and may not wait for its limit is erased, whether it never ran or
+        # comes back from a snooze.
+        last = held.get(job.id)
+        by_limit = job.outcome == "erased" and (
+            last is None or (ended_as.get(job.id) == "Snooze" and not last.recorded)
+        )
         dropped = job.outcome in {"discarded", "erased"} and job.id in evidence.touched
-        if wanted and not wanted & found and not dropped and not never_ran:
+        if wanted and not wanted & found and not dropped and not by_limit:
             yield f"{job}: its last runs ended as {found}"
 
 

@@ -346,6 +346,18 @@ def test_a_finished_job_may_be_erased() -> None:
     assert wrong(reported) == set()
 
 
+def test_who_comes_back_from_a_snooze_may_be_kept_out_by_its_limit_and_erased() -> None:
+    reported = story()
+    reported.jobs.append(StoredJob(26, 39, 0, 1, "erased", None, "chaos.picky"))
+    reported.runs.append(Run(39, 26, 1, 101, 7.6, "chaos.picky/k1", 7.7, "Snooze"))
+    reported.holdings.append(Holding(26, 101, 7.6, 7.8, "worker-b"))
+    assert wrong(reported) == set()
+
+    reported.holdings[-1].recorded = True
+
+    assert wrong(reported) == {"recorded wrongly"}
+
+
 def test_who_is_declared_dead_holds_its_limit_no_longer() -> None:
     reported = story()
     reported.sightings[100].until = 9.0
