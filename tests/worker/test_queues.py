@@ -31,6 +31,22 @@ def test_smaller_priorities_come_first_and_then_who_was_earlier(
     assert noted == ["a", "b", "c", "d", "e"]
 
 
+@pytest.mark.behaviour(38)
+@pytest.mark.parametrize("patterns", [("*",), ("one",), ("o*",)], ids=str)
+def test_a_claim_of_many_takes_the_smallest_priorities(
+    make_worker: MakeWorker, patterns: tuple[str, ...]
+) -> None:
+    priorities = list(range(12))
+    for priority in reversed(priorities):
+        note.using(queue="one", priority=priority).enqueue(priority)
+    # So many that one claim takes a part of them, and yet more than a few.
+    driven = make_worker(threads=1, queues=patterns, prefetch=6)
+
+    driven.until(lambda: len(noted) == 12)
+
+    assert noted == priorities
+
+
 @pytest.mark.behaviour(41)
 def test_a_star_among_names_means_all_queues_by_priority(make_worker: MakeWorker) -> None:
     for name, priority in (("b", 2), ("a", 1), ("c", 0)):
