@@ -42,9 +42,8 @@ CHECK_MIN_S = 0.1
 CHECK_MAX_S = 1.0
 """The shortest and the longest interval between two queries for locked rows."""
 
-_NOTHING = claims.STATEMENTS["nothing"]
 _NO_CLAIM = claims.STATEMENTS["no_claim"]
-_TURNS: dict[tuple[str, str], Statement] = {}
+_TURNS: dict[tuple[str | None, str], Statement] = {}
 _OF_FEW = {each.name for each in ready.OF_FEW}
 _NO_HEAD = (None, 0, None)
 _NOWHERE = (None, None, None)
@@ -120,6 +119,8 @@ class ClaimRequest:
     parameters: dict[str, Any]
     kind: bool | None = None
     sweep: bool = False
+    claim_id: int = field(default_factory=claims.draw_id)
+    """The id of the claim that is made if there is any job."""
     limited_short: bool | None = None
     """Whether limited jobs were claimed before it, and no more wait; None: after it."""
 
@@ -270,7 +271,7 @@ def _claimed(
 ) -> TurnResult:
     """Return what the fused statement has brought."""
     if request is not None and request.is_of_few:
-        return _claimed_few(answer, took_s)
+        return _claimed_few(answer, request.claim_id, took_s)
     (claim_id, size, recorded, *more), *rows = answer
     walked, places, steps, *_ = more or _NOWHERE
     jobs, withheld, unknown, weight = _brought(
@@ -290,18 +291,19 @@ def _claimed(
     )
 
 
-def _claimed_few(rows: list[tuple[Any, ...]], took_s: float) -> TurnResult:
+def _claimed_few(rows: list[tuple[Any, ...]], claim_id: int, took_s: float) -> TurnResult:
     """Return what a claim of few jobs has brought: all come along, in no order."""
-    claim_id, recorded = rows[0][0], rows[0][_WIDTH]
-    jobs = [claimed_job(row[:_WIDTH]) for row in rows if row[_ID] is not None]
+    recorded = rows[0][_WIDTH - 1] if rows and len(rows[0]) == _WIDTH else None
+    taken = [row for row in rows if row[0] is not None]
+    # One without a class was deleted.
+    jobs = [claimed_job((claim_id, *row[: _WIDTH - 1])) for row in taken if row[1] is not None]
     if len(jobs) > 1:
         jobs.sort(key=_by_place)
-    whole = claim_id is None or len(jobs) == len(rows)
     weight = sum([len(job.arguments) for job in jobs])
     known, unknown = _known(jobs)
-    return TurnResult(
-        claim_id, whole, known, [], unknown, weight, _ids(recorded), set(), set(), took_s, []
-    )
+    made = claim_id if taken else None
+    whole = len(jobs) == len(taken)
+    return TurnResult(made, whole, known, [], unknown, weight, _ids(recorded), took_s=took_s)
 
 
 def _ids(recorded: str | None) -> set[int]:
@@ -346,18 +348,18 @@ def came_along(jobs: list[ClaimedJob]) -> tuple[int, int]:
     return sizes.index(0) if 0 in sizes else len(jobs), sum(sizes)
 
 
-def _turn(begin: Statement, end: Statement) -> Statement:
+def _turn(record: Statement | None, claim: Statement) -> Statement:
     """Return the two as one. Of all that there could be, a worker sends a few."""
-    names = begin.name, end.name
+    names = None if record is None else record.name, claim.name
     if (turn := _TURNS.get(names)) is None:
-        turn = _TURNS[names] = begin.with_(end)
+        turn = _TURNS[names] = ready.turn(record, claim)
     return turn
 
 
 def _fused(
     record: tuple[Statement, dict[str, Any]] | None, request: ClaimRequest | None
 ) -> tuple[Statement, dict[str, Any]]:
-    begin, parameters = record or (_NOTHING, {})
+    begin, parameters = record or (None, {})
     if request is None:
         return _turn(begin, _NO_CLAIM), parameters
     parameters = {
@@ -367,6 +369,7 @@ def _fused(
         "share": BYTES_MAX // request.limit if request.limit > FEW else 2**31 - 1,
         "budget": BYTES_MAX,
         "process_id": request.process_id,
+        "claim_id": request.claim_id,
         "asked_at": request.asked_at,
     }
     return _turn(begin, request.statement), parameters

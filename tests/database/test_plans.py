@@ -68,7 +68,14 @@ _DONE = {
     "keep": True,
     "lock_wait": claims.LOCK_WAIT,
 }
-_REQUEST = {"limit": 500, "process_id": 1, "asked_at": 0.0, "share": 4000, "budget": 2_000_000}
+_REQUEST = {
+    "limit": 500,
+    "process_id": 1,
+    "claim_id": 1,
+    "asked_at": 0.0,
+    "share": 4000,
+    "budget": 2_000_000,
+}
 _ANY = {**_PLACES, **_REQUEST}
 _SOME = {**_NAMED, **_REQUEST}
 _ONE = {"queue_name": "q1", **_REQUEST}
@@ -95,33 +102,30 @@ _SERIES = {
     "queues": ["*"],
     "keep": True,
 }
-_RECORD, _NOTHING = (
-    claims.record_statement(whole=False, keep=True),
-    claims.STATEMENTS["nothing"],
-)
+_RECORD = claims.record_statement(whole=False, keep=True)
 _RECORD_WHOLE = claims.record_statement(whole=True, keep=True)
 _SINGLES = claims.record_statement(whole=True, keep=True, singles=True)
 _ERASE = claims.record_statement(whole=True, keep=False)
 _HOT: dict[str, tuple[Statement, dict[str, Any]]] = {
-    "claim from all": (_NOTHING.with_(ready.CLAIM_ANY), _ANY),
-    "claim from some": (_NOTHING.with_(ready.CLAIM_NAMED), _SOME),
-    "claim few from all": (_NOTHING.with_(ready.CLAIM_FEW_ANY), _ANY),
-    "claim few from one": (_NOTHING.with_(ready.CLAIM_FEW_NAMED), _SOME),
-    "record and claim few": (_RECORD.with_(ready.CLAIM_FEW_ANY), {**_DONE, **_ANY}),
-    "claim first of all": (_NOTHING.with_(ready.CLAIM_FIRST_ANY), _REQUEST),
-    "claim first of one": (_NOTHING.with_(ready.CLAIM_FIRST_NAMED), _ONE),
-    "record and claim first": (_RECORD.with_(ready.CLAIM_FIRST_NAMED), {**_DONE, **_ONE}),
+    "claim from all": (ready.turn(None, ready.CLAIM_ANY), _ANY),
+    "claim from some": (ready.turn(None, ready.CLAIM_NAMED), _SOME),
+    "claim few from all": (ready.turn(None, ready.CLAIM_FEW_ANY), _ANY),
+    "claim few from one": (ready.turn(None, ready.CLAIM_FEW_NAMED), _SOME),
+    "record and claim few": (ready.turn(_RECORD, ready.CLAIM_FEW_ANY), {**_DONE, **_ANY}),
+    "claim first of all": (ready.turn(None, ready.CLAIM_FIRST_ANY), _REQUEST),
+    "claim first of one": (ready.turn(None, ready.CLAIM_FIRST_NAMED), _ONE),
+    "record and claim first": (ready.turn(_RECORD, ready.CLAIM_FIRST_NAMED), {**_DONE, **_ONE}),
     "record": (_RECORD.with_(claims.STATEMENTS["no_claim"]), _DONE),
     "record whole claims": (_RECORD_WHOLE.with_(claims.STATEMENTS["no_claim"]), _DONE),
     "record single jobs": (_SINGLES.with_(claims.STATEMENTS["no_claim"]), _DONE),
     "erase": (_ERASE.with_(claims.STATEMENTS["no_claim"]), _DONE),
-    "record and claim": (_RECORD.with_(ready.CLAIM_ANY), {**_DONE, **_ANY}),
+    "record and claim": (ready.turn(_RECORD, ready.CLAIM_ANY), {**_DONE, **_ANY}),
     "conclude": (
         claims.STATEMENTS["conclude"],
         claims.conclusion([claims.Ended(1, 1, "failed", error="{}")], "p", keep=True),
     ),
     "dispatch": (dispatcher.STATEMENTS["dispatch"], {"limit": 500}),
-    "claim from each": (_NOTHING.with_(ready.CLAIM_EACH), _SOME),
+    "claim from each": (ready.turn(None, ready.CLAIM_EACH), _SOME),
     "limited from all": (series.CLAIM_ANY, {**_ANY, **_SERIES}),
     "limited from some": (series.CLAIM_NAMED, {**_SOME, **_SERIES}),
     "limited of a kind": (series.CLAIM_KIND, {**_SOME, **_SERIES}),

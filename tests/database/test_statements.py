@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from jobsd.database.connection import Session
 
 _BEGINNINGS = (
-    claims.STATEMENTS["nothing"],
+    None,
     *(
         claims.record_statement(whole=whole, keep=keep)
         for whole in (True, False)
@@ -27,7 +27,7 @@ _BEGINNINGS = (
 _FRAGMENTS = {
     *("nothing", "record", "no_claim", "pick_any", "pick_each", "pick_named", "pick_lanes"),
     *("take", "hold", "walk_any", "walk_named", "scout", "move", "meet_any", "meet_named"),
-    *("pick_first", "pick_first_named"),
+    *("take_first", "take_first_named", "hold_few", "few", "few_recorded"),
     *("claim", "pick_kind", "take_either", "head", "head_walked", "jobs"),
     *("meet_kind", "as_they_come", "take_few", "shrink", "whole", "succeed", "finish", "erase"),
     *("report", "singles"),
@@ -64,7 +64,7 @@ def _statements() -> list[Statement]:
     found += [series.CLAIM_ANY, series.CLAIM_NAMED, series.CLAIM_KIND]
     for beginning in _BEGINNINGS:
         found += [
-            beginning.with_(end)
+            ready.turn(beginning, end)
             for end in (
                 claims.STATEMENTS["no_claim"],
                 ready.CLAIM_ANY,

@@ -83,12 +83,14 @@ def test_a_job_whose_ready_row_is_changed_is_not_claimed_twice(
     session: Session, changing: Callable[[str], None], pick: Statement
 ) -> None:
     _store(session, "ready_executions", "id, id")
-    claim = claims.STATEMENTS["nothing"].with_(pick)
+    claim = ready.turn(None, pick)
     changing(CHANGE_READY)
 
     reported = 0
     while _one(session, "SELECT count(*) FROM jobsd.ready_executions"):
-        (_, size, *_), *jobs = session.fetch(claim, FROM_THE_HEAD)
+        (_, size, *_), *jobs = session.fetch(
+            claim, {**FROM_THE_HEAD, "claim_id": claims.draw_id()}
+        )
         assert size == len(jobs)
         reported += size
 
@@ -100,13 +102,13 @@ def test_nor_is_it_by_a_claim_of_few_jobs(
     session: Session, changing: Callable[[str], None], pick: Statement
 ) -> None:
     _store(session, "ready_executions", "id, id")
-    claim = claims.STATEMENTS["nothing"].with_(pick)
+    claim = ready.turn(None, pick)
     changing(CHANGE_READY)
 
     reported = 0
     while _one(session, "SELECT count(*) FROM jobsd.ready_executions"):
-        rows = session.fetch(claim, FROM_THE_HEAD)
-        reported += len([job_id for claim_id, job_id, *_ in rows if claim_id and job_id])
+        rows = session.fetch(claim, {**FROM_THE_HEAD, "claim_id": claims.draw_id()})
+        reported += len(rows)
 
     assert reported == _one(session, "SELECT count(*) FROM jobsd.claimed_executions") == JOBS
 
@@ -154,7 +156,9 @@ def test_a_job_that_somebody_has_made_ready_too_stops_no_dispatcher(session: Ses
 def test_a_job_that_somebody_has_made_ready_too_can_be_given_back(session: Session) -> None:
     _store(session, "ready_executions", "id, id")
     claim = claims.STATEMENTS["nothing"].with_(ready.CLAIM_ANY)
-    (claim_id, _, *_), *jobs = session.fetch(claim, FROM_THE_HEAD)
+    (claim_id, _, *_), *jobs = session.fetch(
+        claim, {**FROM_THE_HEAD, "claim_id": claims.draw_id()}
+    )
     ended = [claims.Ended(claim_id, job[1], "released") for job in jobs]
     session.connection.execute(
         "INSERT INTO jobsd.ready_executions"

@@ -89,13 +89,20 @@ def _sql(made: Any, mine: Connection) -> tuple[int | None, str]:
 EVERY_WAY = pytest.mark.parametrize("enqueue", [_alone, _within, _many, _sql])
 EVERY_WAY_WITHIN = pytest.mark.parametrize("enqueue", [_within, _many, _sql])
 _Level = psycopg.IsolationLevel
+WANTED = {
+    "limit": 9,
+    "process_id": 1,
+    "claim_id": 1,
+    "asked_at": 0.0,
+    "share": 4000,
+    "budget": 2_000_000,
+}
 
 
 def _claim(worker: Session) -> None:
     """Claim what is ready, as a worker does, without a commit."""
-    text = STATEMENTS["nothing"].with_(ready.CLAIM_ANY)
-    wanted = {"limit": 10, "process_id": 1, "asked_at": 0.0, "share": 4000, "budget": 2_000_000}
-    rows = worker.fetch(text, {**ClaimCursor().segments([None]), **wanted})
+    text = ready.turn(None, ready.CLAIM_ANY)
+    rows = worker.fetch(text, {**ClaimCursor().segments([None]), **WANTED})
     assert rows[0][1] == 1
 
 
@@ -289,9 +296,8 @@ def test_a_job_that_a_caller_was_shown_is_claimed_only_behind_his_commit(
         reported = started.using(connection=mine).enqueue(1)
         assert (reported.id, reported.state) == (first.id, "duplicate")
         assert started.using(connection=another).enqueue(1).state == "duplicate"
-        text = STATEMENTS["nothing"].with_(ready.CLAIM_ANY)
-        wanted = {"limit": 9, "process_id": 1, "asked_at": 0.0, "share": 9, "budget": 9}
-        parameters = {**ClaimCursor().segments([None]), **wanted}
+        text = ready.turn(None, ready.CLAIM_ANY)
+        parameters = {**ClaimCursor().segments([None]), **WANTED}
         assert session.fetch(text, parameters)[0][1] == 0
         another.rollback()
         listener = psycopg.connect(target.url, autocommit=True)

@@ -83,7 +83,9 @@ class Ahead:
         what = request.statement.name, request.most, request.process_id, request.parameters
         if self._last_bound is None or self._last_bound[0] != what:
             self._last_bound = what, self._turns.prepare(request)
-        return self._last_bound[1]
+        bound = self._last_bound[1]
+        bound.put("claim_id", request.claim_id)
+        return bound
 
     def send(self, *, alone: bool, delegated: bool = False) -> None:
         """Send what was prepared, for the next poll alone, if it is due and right.

@@ -11,7 +11,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from jobsd.database.statements import Statements
+from jobsd.database.statements import Statement, Statements
+
+from . import claims
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session
@@ -24,10 +26,11 @@ _TAKE, _TAKE_EITHER = STATEMENTS["take"].with_(_CLAIM), STATEMENTS["take_either"
 CLAIM_ANY = STATEMENTS["pick_any"].with_(_TAKE)
 CLAIM_EACH = STATEMENTS["pick_each"].with_(_TAKE)
 CLAIM_NAMED = STATEMENTS["pick_named"].with_(_TAKE)
-CLAIM_FEW_ANY = STATEMENTS["pick_any"].with_(STATEMENTS["take_few"])
-CLAIM_FEW_NAMED = STATEMENTS["pick_named"].with_(STATEMENTS["take_few"])
-CLAIM_FIRST_ANY = STATEMENTS["pick_first"].with_(STATEMENTS["take_few"])
-CLAIM_FIRST_NAMED = STATEMENTS["pick_first_named"].with_(STATEMENTS["take_few"])
+_TAKE_FEW, _HOLD_FEW = STATEMENTS["take_few"], STATEMENTS["hold_few"]
+CLAIM_FEW_ANY = STATEMENTS["pick_any"].with_(_TAKE_FEW).with_(_HOLD_FEW)
+CLAIM_FEW_NAMED = STATEMENTS["pick_named"].with_(_TAKE_FEW).with_(_HOLD_FEW)
+CLAIM_FIRST_ANY = STATEMENTS["take_first"].with_(_HOLD_FEW)
+CLAIM_FIRST_NAMED = STATEMENTS["take_first_named"].with_(_HOLD_FEW)
 OF_FEW = (CLAIM_FIRST_ANY, CLAIM_FIRST_NAMED, CLAIM_FEW_ANY, CLAIM_FEW_NAMED)
 """Those that take at most a few jobs, of one queue or as they come."""
 CLAIM_LANES = STATEMENTS["pick_lanes"].with_(_TAKE_EITHER).with_(_CLAIM)
@@ -38,6 +41,18 @@ CLAIM_KIND = (
     .with_(_KINDS["head_walked"])
     .followed_by(_JOBS)
 )
+
+_NOTHING = claims.STATEMENTS["nothing"]
+
+
+def turn(record: Statement | None, claim: Statement) -> Statement:
+    """Return one statement that records (None: nothing), and then claims."""
+    if claim not in OF_FEW:
+        return (record or _NOTHING).with_(claim)
+    if record is None:
+        return claim.after("WITH").followed_by(STATEMENTS["few"])
+    return record.with_(claim).followed_by(STATEMENTS["few_recorded"])
+
 
 NAMES_MAX = 10_000
 """So many queues are named at once."""

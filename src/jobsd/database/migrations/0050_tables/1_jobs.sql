@@ -334,3 +334,18 @@ WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000)
 CREATE INDEX expirations_expires_at ON jobsd.expirations (expires_at, job_id);
 -- Last, as with scheduled_executions.
 ALTER TABLE jobsd.expirations ADD PRIMARY KEY (job_id);
+
+-- Return in how many seconds a job expires. As a function: who claims jobs that do not expire then
+-- sets up no search for it.
+CREATE FUNCTION jobsd.expires_in_s(job_id bigint) RETURNS float8
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN (
+        SELECT date_part('epoch', expiration.expires_at - now())
+        FROM jobsd.expirations AS expiration
+        WHERE expiration.job_id = expires_in_s.job_id
+    );
+END
+$$;
