@@ -95,6 +95,7 @@ _SERIES = {
     "hasty": True,
     "depth": 500,
     "aside_max": 100,
+    "drawn": 1,
     "flowing": ["a"],
     "overdue": [],
     "kind": ["x"],

@@ -41,6 +41,7 @@ _REQUEST: dict[str, Any] = {
     "everything": True,
     "queues": ["*"],
     "process_id": 1,
+    "drawn": 1,
     "asked_at": 0.0,
     "share": 4000,
     "budget": 2_000_000,

@@ -10,7 +10,9 @@ import pytest
 
 from jobsd.clock import monotonic
 from jobsd.jobs import ready
+from jobsd.jobs.claims import draw_id
 from jobsd.jobs.client import enqueue_many
+from jobsd.worker.claiming.cursor import ClaimCursor
 from jobsd.worker.claiming.polling import FEW
 
 from .bodies import note, noted
@@ -121,3 +123,19 @@ def test_a_job_that_was_deleted_is_no_part_of_few(
 
     assert {*noted} == {1, 2}
     assert count("ready_executions") == 0
+
+
+@pytest.mark.usefixtures("default_client")
+@pytest.mark.parametrize("pick", ready.OF_FEW, ids=lambda pick: pick.name)
+def test_when_a_job_expires_comes_along_with_few(pick: Statement, session: Session) -> None:
+    enqueue_many([note.using(expires_in=60).with_args(1), note.with_args(2)])
+    asked = {"limit": FEW, "process_id": 7, "claim_id": draw_id(), "asked_at": 1000.0}
+
+    rows = session.fetch(
+        ready.turn(None, pick),
+        {**asked, "queue_name": "default", **ClaimCursor().segments(["default"])},
+    )
+
+    (first, second) = sorted(row[-1] or 0.0 for row in rows)
+    assert first == 0.0
+    assert 1050.0 < second <= 1060.0

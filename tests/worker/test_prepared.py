@@ -16,12 +16,12 @@ from jobsd.jobs import ready
 from jobsd.worker.claiming.cursor import Gap
 from jobsd.worker.claiming.polling import POLL_MAX_S
 
-from .bodies import note, noted
+from .bodies import gate, note, noted, wait_for_gate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from jobsd.database.connection import Row
+    from jobsd.database.connection import Row, Session
     from jobsd.database.statements import Bound
     from jobsd.jobs.claims import Ended
     from jobsd.worker.recording import Recording
@@ -197,3 +197,26 @@ def test_nothing_is_prepared_while_a_job_is_in_hand(make_worker: MakeWorker) -> 
     driven.until(lambda: driven.worker._ledger.has_claims)
 
     assert driven.worker._claiming.ahead.prepared is None
+
+
+def test_each_prepared_claim_has_an_id_of_its_own(
+    make_worker: MakeWorker, session: Session
+) -> None:
+    driven = make_worker()
+    rest(driven)
+    claims = _claims(driven)
+    made: set[int] = set()
+
+    for n in (1, 2):
+        gate.clear()
+        wait_for_gate.enqueue()
+        driven.until(lambda: driven.worker._ledger.has_claims)
+        made |= {
+            row[0] for row in session.fetch(Statement("ids", "SELECT id FROM jobsd.claims"))
+        }
+        gate.set()
+        rest(driven)
+        assert len(made) == n
+
+    assert [sent for _, sent, _ in claims].count(True) >= 2
+    assert all(1 << 52 <= each < 1 << 53 for each in made)

@@ -28,7 +28,7 @@ from jobsd.database.statements import Plain
 from jobsd.instruments.events import emit, is_subscribed
 from jobsd.jobs import lanes, series
 from jobsd.jobs.claimed_job import ClaimedJob
-from jobsd.jobs.claims import array
+from jobsd.jobs.claims import array, draw_id
 from jobsd.jobs.series import Met
 from jobsd.performing.pool import Pool
 from jobsd.performing.series import Series, Waiting
@@ -187,6 +187,7 @@ class Limited:
                 "limit": limit,
                 "depth": depth,
                 "aside_max": aside_max,
+                "drawn": draw_id(),
                 "flowing": [] if self._is_standing else sorted(self._ledger.keys),
                 "overdue": sorted(self._known_classes.overdue),
                 "everything": everything,

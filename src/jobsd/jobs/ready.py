@@ -20,17 +20,18 @@ if TYPE_CHECKING:
 
 STATEMENTS = Statements("jobsd.jobs", "ready.sql")
 _KINDS = Statements("jobsd.jobs", "kinds.sql")
+_FEW = Statements("jobsd.jobs", "few.sql")
 _HOLD, _JOBS = STATEMENTS["hold"], STATEMENTS["jobs"]
 _CLAIM = _HOLD.with_(STATEMENTS["head"]).followed_by(_JOBS)
 _TAKE, _TAKE_EITHER = STATEMENTS["take"].with_(_CLAIM), STATEMENTS["take_either"]
 CLAIM_ANY = STATEMENTS["pick_any"].with_(_TAKE)
 CLAIM_EACH = STATEMENTS["pick_each"].with_(_TAKE)
 CLAIM_NAMED = STATEMENTS["pick_named"].with_(_TAKE)
-_TAKE_FEW, _HOLD_FEW = STATEMENTS["take_few"], STATEMENTS["hold_few"]
+_TAKE_FEW, _HOLD_FEW = _FEW["take_few"], _FEW["hold_few"]
 CLAIM_FEW_ANY = STATEMENTS["pick_any"].with_(_TAKE_FEW).with_(_HOLD_FEW)
 CLAIM_FEW_NAMED = STATEMENTS["pick_named"].with_(_TAKE_FEW).with_(_HOLD_FEW)
-CLAIM_FIRST_ANY = STATEMENTS["take_first"].with_(_HOLD_FEW)
-CLAIM_FIRST_NAMED = STATEMENTS["take_first_named"].with_(_HOLD_FEW)
+CLAIM_FIRST_ANY = _FEW["take_first"].with_(_HOLD_FEW)
+CLAIM_FIRST_NAMED = _FEW["take_first_named"].with_(_HOLD_FEW)
 OF_FEW = (CLAIM_FIRST_ANY, CLAIM_FIRST_NAMED, CLAIM_FEW_ANY, CLAIM_FEW_NAMED)
 """Those that take at most a few jobs, of one queue or as they come."""
 CLAIM_LANES = STATEMENTS["pick_lanes"].with_(_TAKE_EITHER).with_(_CLAIM)
@@ -50,8 +51,8 @@ def turn(record: Statement | None, claim: Statement) -> Statement:
     if claim not in OF_FEW:
         return (record or _NOTHING).with_(claim)
     if record is None:
-        return claim.after("WITH").followed_by(STATEMENTS["few"])
-    return record.with_(claim).followed_by(STATEMENTS["few_recorded"])
+        return claim.after("WITH").followed_by(_FEW["few"])
+    return record.with_(claim).followed_by(_FEW["few_recorded"])
 
 
 NAMES_MAX = 10_000

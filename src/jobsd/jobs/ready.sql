@@ -52,36 +52,6 @@ segment AS (
     LIMIT %(limit)s
 );
 
--- take_first: take the first jobs of all queues that are not paused, as pick_any and take_few do from
--- the head of the index: without a bound, the server sets up a quarter less.
-taken AS (
-    DELETE FROM jobsd.ready_executions
-    WHERE ctid = ANY (ARRAY(
-        SELECT ctid
-        FROM jobsd.ready_executions
-        WHERE queue_name <> ALL (ARRAY(SELECT queue_name FROM jobsd.pauses))
-        ORDER BY priority, position
-        LIMIT %(limit)s
-        FOR UPDATE SKIP LOCKED
-    ))
-    RETURNING job_id, priority, position
-);
-
--- take_first_named: the same from one queue.
-taken AS (
-    DELETE FROM jobsd.ready_executions
-    WHERE ctid = ANY (ARRAY(
-        SELECT ctid
-        FROM jobsd.ready_executions
-        WHERE queue_name = %(queue_name)s
-            AND queue_name <> ALL (ARRAY(SELECT queue_name FROM jobsd.pauses))
-        ORDER BY priority, position
-        LIMIT %(limit)s
-        FOR UPDATE SKIP LOCKED
-    ))
-    RETURNING job_id, priority, position
-);
-
 -- pick_each: pick the most urgent jobs of all queues, like pick_any, from these queues: for
 -- when there are paused ones whose many jobs would be passed over each time. A few more are
 -- looked at than are wanted, since other workers may have locked the first ones.
@@ -259,53 +229,6 @@ held AS (
         FROM held
     ) AS whole
 );
-
--- take_few: take what was picked, where so few are asked for that all come along, by one queue or
--- as they come.
-taken AS (
-    DELETE FROM jobsd.ready_executions
-    WHERE ctid = ANY (ARRAY(SELECT place FROM picked))
-    RETURNING job_id, priority, position
-);
-
--- hold_few: claim the few that were taken. For a job alone, to set up the statement is half of the
--- server's work: so an id that the server draws, an aggregate, a search for when a job expires and
--- whatever else most such claims have no use for is left out, or set up only where it is used.
-claim AS (
-    INSERT INTO jobsd.claims (id, process_id, job_ids)
-    SELECT
-        %(claim_id)s, %(process_id)s,
-        ARRAY(SELECT job_id FROM taken ORDER BY priority, position)
-    WHERE EXISTS (SELECT FROM taken)
-), few AS (
-    SELECT
-        taken.job_id, job.class_name, job.arguments::text, job.queue_name, job.attempts,
-        job.max_attempts,
-        %(asked_at)s - date_part('epoch', now() - coalesce(job.scheduled_at, job.created_at)),
-        job.concurrency_key, taken.priority, taken.position, job.context::text,
-        CASE WHEN job.expires_in IS NOT NULL THEN
-            %(asked_at)s + jobsd.expires_in_s(taken.job_id)
-        END
-    FROM taken
-    LEFT JOIN LATERAL (
-        -- OFFSET 0: else a plan that was made on an empty table reads all jobs. And each column
-        -- that is named here is set up three times.
-        SELECT
-            class_name, arguments, queue_name, attempts, max_attempts, scheduled_at, created_at,
-            concurrency_key, context, expires_in
-        FROM jobsd.jobs
-        WHERE id = taken.job_id
-        OFFSET 0
-    ) AS job ON true
-);
-
--- few: end a claim of few jobs: give them, in no order. One without a class was deleted.
-SELECT * FROM few;
-
--- few_recorded: the same behind what is recorded. There is one row at least.
-SELECT few.*, (SELECT string_agg(id::text, ',') FROM fenced) AS recorded
-FROM (SELECT) AS always
-LEFT JOIN few ON true;
 
 -- head: begin the answer of a claim.
 first AS (

@@ -221,14 +221,12 @@ in_use AS MATERIALIZED (
         ) AS ordered
     ) AS counted
     WHERE jobs > 0
-), drawn AS MATERIALIZED (
-    SELECT jobsd.random_id() AS id
 ), placed AS MATERIALIZED (
     -- Of several slots each has the next job in turn.
     SELECT
         rank, series, key, claim_id, size,
         coalesce(
-            claim_id, jobsd.further_id((SELECT id FROM drawn), rank << 20 | series)
+            claim_id, jobsd.further_id(%(drawn)s::bigint, rank << 20 | series)
         ) AS in_claim,
         CASE
             WHEN held = 0 THEN series
@@ -253,7 +251,7 @@ in_use AS MATERIALIZED (
     UNION ALL
     SELECT
         place_met, 1, key, NULL, NULL,
-        jobsd.further_id((SELECT id FROM drawn), place_met << 20 | 1), 1, ARRAY[job_id]
+        jobsd.further_id(%(drawn)s::bigint, place_met << 20 | 1), 1, ARRAY[job_id]
     FROM alone
     WHERE is_startable AND (SELECT is_all FROM fit)
 ), made AS (
