@@ -65,14 +65,43 @@ def test_many_durations_at_once_count_like_each_alone(durations_s: list[float]) 
     assert together.durations()[1] == pytest.approx(alone.durations()[1], abs=1e-6)
 
 
+@given(st.lists(st.tuples(st.floats(0, 1e7), st.floats(0, 1e7)), max_size=20))
+def test_runs_that_are_counted_one_by_one_count_like_many(
+    durations_s: list[tuple[float, float]],
+) -> None:
+    together, alone = row(), row()
+    for wait_s, run_s in durations_s:
+        alone.count_run("finished", wait_s, run_s)
+
+    together.count("finished", len(durations_s))
+    together.observe(
+        waits_s=[wait_s for wait_s, _ in durations_s],
+        runs_s=[run_s for _, run_s in durations_s],
+    )
+
+    assert alone.outcome("finished") == together.outcome("finished")
+    assert alone.waits()[0] == together.waits()[0]
+    assert alone.durations()[0] == together.durations()[0]
+    assert alone.waits()[1] == pytest.approx(together.waits()[1], abs=1e-6)
+    assert alone.durations()[1] == pytest.approx(together.durations()[1], abs=1e-6)
+
+
+def test_a_run_that_snoozed_has_no_outcome(counters: QueueCounters) -> None:
+    counters.count_run("snoozed", 0.0, 2.0)
+
+    assert not any(counters.outcome(name) for name in OUTCOMES)
+    assert counters.durations()[1] == 2.0
+
+
 @pytest.mark.parametrize("wait_s", [6.4e10, float("inf")])
 def test_a_wait_of_two_thousand_years_breaks_nothing(
     counters: QueueCounters, wait_s: float
 ) -> None:
     for _ in range(3):
         counters.observe(waits_s=[wait_s], runs_s=[0])
+    counters.count_run("finished", wait_s, 0)
 
-    assert counters.waits()[0][-1] == 3
+    assert counters.waits()[0][-1] == 4
     assert counters.waits()[1] == pytest.approx(2**63 / 1e9)
 
 

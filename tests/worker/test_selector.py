@@ -4,11 +4,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 
 from jobsd.jobs import ready
+from jobsd.jobs.claimed_job import claimed_job
 from jobsd.jobs.client import enqueue_many
 from jobsd.jobs.definition import job
 from jobsd.jobs.limits import Limit
@@ -19,7 +20,7 @@ from jobsd.worker.claiming import selector as selectors
 from jobsd.worker.claiming.cursor import ClaimCursor
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from jobsd.database.connection import Session
 
@@ -91,6 +92,111 @@ def test_of_many_queues_a_claim_reads_the_first_ones_and_others_once_these_are_e
     driven.until(lambda: len(_ran) == 120)
 
     assert _ran == sorted(names * 2)
+
+
+class Long:
+    """A worker's long list of queues, of which each claim searches four."""
+
+    names: ClassVar = [f"mail_{number:03}" for number in range(9)]
+
+    def __init__(self, session: Session, patterns: tuple[str, ...]) -> None:
+        enqueue_many(note_choice.using(queue=name).with_args(name) for name in self.names)
+        self.selector = selectors.QueueSelector(Selection(patterns), session)
+
+    def searched(self) -> list[str]:
+        """Return the queues that a claim searches now."""
+        _, places = self.selector.search(ClaimCursor(), [], registered=False)
+        names: list[str] = places["names"]
+        return names
+
+    def pass_to(self, name: str) -> None:
+        """Let a full claim have brought a job of this queue as its last."""
+        job = claimed_job((1, 2, "note", "[]", name, 0, 1, 0.0, None, 0, 2, None, None))
+        self.selector.pass_to(job)
+
+
+@pytest.fixture
+def long(
+    session: Session, default_client: object, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Long]:
+    assert default_client is not None
+    monkeypatch.setattr(selectors, "REACH", 4)
+    monkeypatch.setattr(selectors, "SURVEY_S", 60)
+    return lambda *patterns: Long(session, patterns)
+
+
+def test_of_many_queues_those_before_the_last_job_of_a_full_claim_are_searched_no_more(
+    long: Callable[..., Long],
+) -> None:
+    queues = long("mail*")
+    assert queues.searched() == queues.names[:4]
+
+    queues.pass_to("mail_002")
+    assert queues.searched() == queues.names[2:6]
+    queues.pass_to("mail_005")
+    assert queues.searched() == queues.names[5:9]
+
+    assert queues.selector.widen()
+    assert queues.searched() == queues.names[:4]
+
+
+def test_queues_that_were_passed_are_searched_again_when_there_may_be_jobs(
+    long: Callable[..., Long],
+) -> None:
+    def survey(queues: Long) -> None:
+        queues.selector.request_survey()
+
+    def hear(queues: Long) -> None:
+        queues.selector.add("mail_000")
+
+    def sweep(queues: Long) -> None:
+        queues.selector.begin_anew()
+
+    for happens in (survey, hear, sweep):
+        queues = long("mail*")
+        queues.searched()
+        queues.pass_to("mail_003")
+        assert queues.searched() == queues.names[3:7]
+
+        happens(queues)
+
+        assert queues.searched() == queues.names[:4]
+
+
+def test_a_sweep_searches_queues_that_were_passed(
+    make_worker: MakeWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(selectors, "SURVEY_S", 60)
+    driven = make_worker(queues=("mail*",))
+    note_choice.using(queue="mail_0").enqueue(0)
+    driven.until(lambda: _ran == [0])
+    claiming = driven.worker._claiming
+    claiming.selector._begin, claiming.selector._survey_due = 1, False
+
+    claiming.ways.request_sweep()
+    claiming.ways.both.cursor._sweep_allowed_at = 0.0
+    request = claiming.request(claiming.aim(), 0.0, driven.worker._process_id)
+
+    assert request.sweep
+    assert claiming.selector._begin == 0
+
+
+def test_a_queue_that_a_worker_has_by_its_name_is_searched_by_each_claim(
+    long: Callable[..., Long],
+) -> None:
+    queues = long("mail_001", "mail*")
+    queues.searched()
+
+    queues.pass_to("mail_003")
+    assert queues.searched() == ["mail_001", *queues.names[3:7]]
+    queues.pass_to("mail_001")
+    assert queues.searched() == ["mail_001", *queues.names[3:7]]
+
+    names = [f"other_{number}" for number in range(9)]
+    named = long(*names)
+    assert named.searched() == names[:4]
+    named.pass_to("other_3")
+    assert named.searched() == names[:4]
 
 
 def test_limited_jobs_of_a_further_queue_do_not_come_before_others(

@@ -126,6 +126,8 @@ class Claiming:
         """Return the request of a claim."""
         way = self.ways[aim.kind]
         sweep = way.begin(self._ledger.returns)
+        if sweep:
+            self.selector.begin_anew()
         search = self._search(aim, way)
         return ClaimRequest(
             *(aim.limit, asked_at, process_id, *search), kind=aim.kind, sweep=sweep
@@ -207,6 +209,8 @@ class Claiming:
         reached = result.positions(named=self.selector.by_names)
         way.cursor.advance(reached, sweep=request.sweep, took_s=result.took_s)
         self.selector.note_cost(result.took_s)
+        if len(result.jobs) == request.limit:
+            self.selector.pass_to(result.jobs[-1])
         if self._asynchronous.is_active:
             named = not self.selector.selection.everything
             self.ways.advance_alone(result.positions(named=named))

@@ -1,5 +1,6 @@
 """From which queues a worker claims, and by which statement."""
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -36,8 +37,9 @@ class QueueSelector:
     most urgent of all is claimed.
 
     A new queue becomes known by a notification, as long as the worker is registered as idle.
-    While it is not, a survey is believed for a quarter of a second. Each statement itself
-    passes over paused queues; a survey only finds the quicker one.
+    While it is not, a survey is believed for a quarter of a second: for so long a queue that a
+    claim has emptied is taken for empty, too, if the list is long. Each statement itself passes
+    over paused queues; a survey only finds the quicker one.
     """
 
     def __init__(self, selection: Selection, session: Session) -> None:
@@ -49,9 +51,9 @@ class QueueSelector:
         self._complete = True
         self._survey_due = selection.has_prefixes and not selection.everything
         self._each = False
-        self._reach = REACH
+        self._reach, self._begin = REACH, 0
         self.is_cut = False
-        """Whether the last search left out queues at the end of the list."""
+        """Whether the last search left out queues of the list."""
 
     @property
     def by_names(self) -> bool:
@@ -94,8 +96,8 @@ class QueueSelector:
         if not lanes and few and len(queues) == 1 and not self._each:
             return _of_few(cursor, queues[0])
         if not lanes:
-            if len(queues) > self._reach and not self.selection.everything:
-                self.is_cut, queues = True, queues[: self._reach]
+            if len(queues) > REACH and not self.selection.everything:
+                queues = self._part(queues)
             return self._statement, cursor.segments(queues)
         if self.by_names:
             # In the order of the list: all jobs of a queue may lie in lanes.
@@ -117,11 +119,33 @@ class QueueSelector:
             queues = [*known]
         return cursor.segments_with(queues, lanes, ranked=not everything)
 
+    def _part(self, queues: list[str | None]) -> list[str | None]:
+        """Return the queues of a long list to search now: named ones, and the next others."""
+        begin, end = self._begin, self._begin + self._reach
+        self.is_cut = begin > 0 or end < len(queues)
+        named = [queue for queue in queues[:begin] if queue in self.selection.patterns]
+        return [*named, *queues[begin:end]]
+
+    def pass_to(self, job: ClaimedJob) -> None:
+        """Take note that a claim has brought all it asked for, and this job as the last.
+
+        Of a long list of queues that were found by a survey, those before the job's are taken
+        for empty until the next one.
+        """
+        if self.is_cut and self.selection.has_prefixes:
+            with contextlib.suppress(ValueError):
+                self._begin = self._names.index(job.queue_name, self._begin)
+
+    def begin_anew(self) -> None:
+        """Begin at the first queue of the list: there may be jobs again."""
+        self._begin = 0
+
     def widen(self) -> bool:
         """Reach further along the list; return whether the last search left out any queue."""
         cut, self.is_cut = self.is_cut, False
-        if cut:
+        if cut and self._begin == 0:
             self._reach *= WIDER
+        self._begin = 0
         return cut
 
     @property
@@ -140,6 +164,7 @@ class QueueSelector:
             return False
         if not self._is_fixed and queue not in self._names:
             self._names = self.selection.resolve([*self._names, queue])
+        self._begin = 0
         return True
 
     def note_cost(self, took_s: float) -> None:
@@ -166,7 +191,7 @@ class QueueSelector:
 
     def _survey(self) -> None:
         began = monotonic()
-        self._survey_due, self._reach = False, REACH
+        self._survey_due, self._reach, self._begin = False, REACH, 0
         everything = self.selection.everything
         if everything and not ready.paused_many(self._session):
             # The names are not needed, and to find them walks over what was claimed of each.

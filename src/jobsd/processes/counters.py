@@ -26,6 +26,7 @@ BUCKETS_S = (0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 60.0, 300.0, 1800.0)
 QUEUE_WORDS = 40
 _WORD_MAX = 2**63 - 1
 _HISTOGRAM_WORDS = len(BUCKETS_S) + 2  # one for +Inf, one for the sum in nanoseconds
+_SUM = len(BUCKETS_S) + 1
 _RUN_AT = len(OUTCOMES)
 _WAIT_AT = _RUN_AT + _HISTOGRAM_WORDS
 _EVENTS_AT = _WAIT_AT + _HISTOGRAM_WORDS
@@ -56,7 +57,7 @@ class Counts(Generic[Words]):
         return self._histogram(_WAIT_AT)
 
     def _histogram(self, at: int) -> tuple[list[int], float]:
-        end = at + len(BUCKETS_S) + 1
+        end = at + _SUM
         return list(self.words[at:end]), self.words[end] / 1e9
 
 
@@ -105,6 +106,15 @@ class QueueCounters(Counts["memoryview[int]"]):
         """Add to one of OUTCOMES or EVENTS."""
         self.words[_AT[outcome]] += jobs
 
+    def count_run(self, outcome: str, wait_s: float, run_s: float) -> None:
+        """Add a run: its outcome, unless it snoozed, its wait until it began, and its time."""
+        words = self.words
+        if outcome in _AT:
+            words[_AT[outcome]] += 1
+        for at, seconds in ((_WAIT_AT, wait_s), (_RUN_AT, run_s)):
+            words[at + bisect_left(BUCKETS_S, seconds)] += 1
+            _add_s(words, at + _SUM, seconds)
+
     def observe(
         self,
         *,
@@ -131,7 +141,13 @@ def _observe(rows: list[memoryview[int]], at: int, seconds: list[float]) -> None
         for words in rows:
             words[at + bucket] += upto - counted
         counted = upto
-    # A job that was due in the year 1 has waited for longer than a word can hold.
-    added = int(min(sum(seconds) * 1e9, _WORD_MAX))
     for words in rows:
-        words[at + len(BUCKETS_S) + 1] = min(words[at + len(BUCKETS_S) + 1] + added, _WORD_MAX)
+        _add_s(words, at + _SUM, sum(seconds))
+
+
+def _add_s(words: memoryview[int], at: int, seconds: float) -> None:
+    """Add to a sum. A job that was due in the year 1 has waited for longer than it can hold."""
+    try:
+        words[at] += int(seconds * 1e9)
+    except (OverflowError, ValueError):
+        words[at] = _WORD_MAX

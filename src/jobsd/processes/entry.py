@@ -24,7 +24,7 @@ from jobsd.clock import monotonic_ns
 from .claim_mark import MARK_AT, MARK_WORDS
 from .counters import FAILURES, QUEUE_WORDS, QueueCounters
 from .hard_limits import LIMITS_END, HardLimits
-from .queue_names import CLASSES_MAX, ERRORS_MAX, QUEUES_MAX, Names
+from .queue_names import CLASSES_MAX, ERRORS_MAX, OTHER, OTHERS, QUEUES_MAX, Names
 from .running_jobs import ENDED, ENDINGS_AT, JOBS_AT
 from .web_requests import REQUESTS, index_of
 from .words import Text, Word
@@ -68,12 +68,13 @@ _PASSING = (
 class ScoreboardEntry(HardLimits):
     """One process's part of the scoreboard."""
 
-    __slots__ = ("_class_names", "_error_names", "_names", "index")
+    __slots__ = ("_class_names", "_error_names", "_met", "_names", "index")
 
     def __init__(self, words: memoryview[int], index: int, names: Names) -> None:
         self.words = words
         self.index = index
         self._names, self._class_names, self._error_names = names
+        self._met: dict[str, QueueCounters] = {}
 
     # Written by the process itself.
 
@@ -240,9 +241,15 @@ class ScoreboardEntry(HardLimits):
 
         Called by the process itself.
         """
+        if (met := self._met.get(name)) is not None:
+            return met
         number = self._names.number(name)
-        self.words[_QUEUES] = max(self.words[_QUEUES], number + 1)
-        return self._counters(number)
+        # Of those beyond there may be any number, and all are counted together.
+        name = OTHERS if number == OTHER else name
+        if name not in self._met:
+            self.words[_QUEUES] = max(self.words[_QUEUES], number + 1)
+            self._met[name] = self._counters(number)
+        return self._met[name]
 
     def queues(self) -> Iterator[QueueCounters]:
         """Yield the counters of the queues of which something was counted here.

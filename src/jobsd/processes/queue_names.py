@@ -46,6 +46,8 @@ class QueueNames:
         key = name.encode()[: _NAME_WORDS * 8]
         if (known := self._numbers.get(key)) is not None:
             return known
+        if len(self._numbers) == self._most:
+            return OTHER
         self._read()
         if key not in self._numbers and len(self._numbers) < self._most:
             self._add(key)
