@@ -197,7 +197,7 @@ def test_claims_are_not_read_back_while_one_is_unanswered(
     _then_enqueue(driven, "next")
     monkeypatch.setattr(driven.worker._claiming, "finish", finish_in_doubt)
     note.enqueue("last")
-    driven.until(lambda: "last" in noted)
+    driven.until(lambda: driven.worker._ahead.sent is not None)
     assert driven.worker._reconcile_at == 0.0
 
     # It would be taken for one of which nobody knows, and its job would be released.
