@@ -11,6 +11,7 @@ from jobsd import clock, errors
 from jobsd.configuration.load import Examined
 from jobsd.configuration.load import examine as examine_configuration
 from jobsd.configuration.options import Options
+from jobsd.database import session_settings
 from jobsd.database.connection import (
     OUTAGES,
     Session,
@@ -20,6 +21,7 @@ from jobsd.database.connection import (
     redact,
 )
 from jobsd.database.migrate import refuse_foreign, version
+from jobsd.database.statements import quote_identifier
 from jobsd.database.steps import latest_version, oldest_supported
 from jobsd.heartbeat.log import HeartbeatLogs
 from jobsd.jobs import lanes
@@ -86,6 +88,7 @@ def examine(project: Project) -> Iterator[Finding]:
         yield _version(session)
         yield _clock(session)
         yield _connections(session)
+        yield settings(session)
         yield _wake_ups(session, project)
         schema = _schema(session)
         yield schema
@@ -166,6 +169,24 @@ def _connections(session: Session) -> Finding:
     if used > available * _FULL:
         level = "FAIL" if used > available * _OVERFULL else "WARN"
     return Finding(level, "connections", message)
+
+
+def settings(session: Session) -> Finding:
+    """Say which settings of the server stay in force although ours differ.
+
+    A session makes its own settings. Behind a pooler its statements carry those that they can.
+    """
+    names = list(session_settings.NEEDED)
+    found = dict(session.fetch(STATEMENTS["settings"], {"names": names}))
+    missing = session_settings.missing(found)
+    if not missing:
+        return Finding("OK", "settings", "statements have the settings that they need")
+    role = quote_identifier(session.connection.info.user)
+    message = [
+        f"{name} is {found[name]!r} for each statement: `ALTER ROLE {role} SET {name} = '{to}'`"
+        for name, to in missing.items()
+    ]
+    return Finding("FAIL", "settings", "; ".join(message))
 
 
 def _wake_ups(session: Session, project: Project) -> Finding:

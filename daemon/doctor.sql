@@ -16,6 +16,10 @@ SELECT
 FROM pg_stat_activity
 WHERE backend_type = 'client backend';
 
+-- settings: return these settings, as they are for this statement.
+SELECT name, current_setting(name)
+FROM unnest(%(names)s::text[]) AS name;
+
 -- paused: list the paused queues that have ready jobs, those with the most jobs first; a count
 -- stops at `most`.
 SELECT pause.queue_name, pause.reason, pause.created_by, pause.created_at, waiting.jobs

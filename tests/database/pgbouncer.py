@@ -79,8 +79,8 @@ def _as_whom(host: str) -> list[str]:
 def _configure(folder: Path, parts: dict[str, Any], port: int) -> Path:
     folder.chmod(0o755)
     server = " ".join(f"{k}={v}" for k, v in parts.items() if k in {"host", "port", "user"})
-    # As docs/guide/pgbouncer.md says.
-    server += " connect_query='SET jit = off'"
+    # The server's own default, which the embedded one doesn't have.
+    server += " connect_query='SET jit = on'"
     settings = folder / "pgbouncer.ini"
     settings.write_text(
         f"[databases]\n{parts['dbname']} = {server}\n[pgbouncer]\n"

@@ -184,8 +184,52 @@ def test_behind_a_transaction_pooler_nothing_is_listened_for_prepared_or_set(
         assert rows == [[(1,)]] * 20
         assert (session.listening, session.fileno()) == (False, None)
         assert session.connection.prepare_threshold is None
-        kept = session.fetch(Statement("kept", "SHOW enable_seqscan"))
-        assert kept == [("on",)]
+        with psycopg.connect(url, autocommit=True, prepare_threshold=None) as another:
+            assert another.execute(_IN_FORCE.text.encode()).fetchone() == ("on", "on", "0")
+
+
+_IN_FORCE = Statement(
+    "in_force",
+    "SELECT current_setting('jit'), current_setting('enable_seqscan'),"
+    " current_setting('lock_timeout')",
+)
+
+
+def test_behind_a_transaction_pooler_each_statement_carries_its_settings(
+    target: Target,
+) -> None:
+    with (
+        pgbouncer(target.url) as url,
+        contextlib.closing(Session(Target(url), "pooled", deadline_s=5)) as session,
+    ):
+        ways = [
+            session.fetch(_IN_FORCE),
+            *session.fetch_together([(_PING, {}), (_IN_FORCE, {})])[1:],
+            session.fetch_prepared(_IN_FORCE, {}),
+            session.send_bound(session.bind(_IN_FORCE, {}))(),
+        ]
+
+        assert ways == [[("off", "off", "4s")]] * 4
+
+
+def test_behind_a_transaction_pooler_one_that_fails_does_not_spoil_the_next(
+    target: Target,
+) -> None:
+    wrong: dict[str, str | int] = {"a": "four", "b": 2, "c": ""}
+    with (
+        pgbouncer(target.url) as url,
+        contextlib.closing(Session(Target(url), "pooled")) as session,
+    ):
+        answer = session.send_bound(session.bind(_SUM, wrong))
+        assert session.fetch(_PING) == [(1,)]
+        for fail in (
+            answer,
+            lambda: session.fetch(_SUM, wrong),
+            lambda: session.fetch_prepared(_SUM, wrong),
+        ):
+            with pytest.raises(psycopg.errors.InvalidTextRepresentation):
+                fail()
+            assert session.fetch_prepared(_IN_FORCE, {})[0][:2] == ("off", "off")
 
 
 @pytest.mark.parametrize("pooled", [False, True])

@@ -172,12 +172,15 @@ class Session:
         parameters: Mapping[str, Any] | Sequence[Any] | None = None,
     ) -> list[tuple[Any, ...]]:
         """Run one statement and return its rows: one round trip, one commit."""
-        cursor = self._execute(self.connection.cursor(), statement, parameters)
+        connection = self.reconnect()
+        if connection.carried is not None:
+            return self.fetch_together([(statement, parameters)])[0]
+        cursor = self._execute(connection.cursor(), statement, parameters)
         return cursor.fetchall() if cursor.description else []
 
     def fetch_together(
         self,
-        statements: Sequence[tuple[Statement, Mapping[str, Any]]],
+        statements: Sequence[tuple[Statement, Mapping[str, Any] | Sequence[Any] | None]],
         sent: Callable[[], None] | None = None,
     ) -> list[list[tuple[Any, ...]]]:
         """Run several statements in one round trip and one transaction; return each one's rows.
@@ -185,8 +188,10 @@ class Session:
         Each sees what the ones before it have done. When one fails, none has done anything.
         `sent` is called while the server works on them, before we wait for it.
         """
-        connection = self.connection
+        connection = self.reconnect()
         with _pipeline(connection):
+            if connection.carried is not None:
+                connection.execute(connection.carried)
             cursors = [
                 self._execute(connection.cursor(), statement, parameters)
                 for statement, parameters in statements
@@ -238,7 +243,11 @@ class Session:
         connection = open_connection(self.target.url, self.name, self.deadline_s)
         try:
             pooled = _is_pooled(connection, plan_once=self._plan_once)
-            connection.prepare_threshold = None if pooled else 0
+            if pooled:
+                connection.prepare_threshold = None
+                connection.carried = session_settings.carrying_query(self.deadline_s)
+            else:
+                connection.prepare_threshold = 0
             if steps.works_with_older():
                 _ask_version(connection, self.target.schema)
             self._listener.open(connection, pooled=pooled)

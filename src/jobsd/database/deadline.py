@@ -66,6 +66,8 @@ class DeadlineConnection(psycopg.Connection[tuple[Any, ...]]):
     """A connection in autocommit mode whose statements take at most `deadline_s`."""
 
     deadline_s = STATEMENT_TIMEOUT_S
+    carried: bytes | None = None
+    """The query that is sent before each statement, in its transaction, behind a pooler."""
     _names: dict[bytes, bytes] | None = None
     _named = 0
     _readers: dict[bytes, Any] | None = None
@@ -87,22 +89,25 @@ class DeadlineConnection(psycopg.Connection[tuple[Any, ...]]):
     def send_prepared(self, text: bytes, values: Sequence[bytes | None]) -> None:
         """Send such a statement; nothing else may be sent before its answer is received."""
         refuse_nul(values)
-        if self.prepare_threshold is None:
-            self.pgconn.send_query_params(text, values)
-        else:
+        if self.carried is None:
             self.pgconn.send_query_prepared(self._prepare(text), values)
+            return
+        self.pgconn.enter_pipeline_mode()
+        self.pgconn.send_query_params(self.carried, ())
+        self.pgconn.send_query_params(text, values)
+        self.pgconn.pipeline_sync()
 
     def receive_prepared(
         self, text: bytes, values: Sequence[bytes | None]
     ) -> list[tuple[Any, ...]]:
         """Wait for the answer to what was sent, and return its rows."""
         try:
-            result = self._result()
+            result = self._result() if self.carried is None else self._last_of_two()
         except errors.InvalidSqlStatementName:
             # Other code on this connection may deallocate our statements. It is sent again
             # only where it stood alone, so that nothing was done.
             alone = self.pgconn.transaction_status == TransactionStatus.IDLE
-            if self.prepare_threshold is None or not alone:
+            if self.carried is not None or not alone:
                 raise
             self._names = self._readers = None
             self.send_prepared(text, values)
@@ -159,6 +164,14 @@ class DeadlineConnection(psycopg.Connection[tuple[Any, ...]]):
             raise errors.error_from_result(result)
         return result
 
+    def _last_of_two(self) -> PGresult:
+        first, last = self.wait(_receive_two(self.pgconn))
+        self.pgconn.exit_pipeline_mode()
+        for result in (first, last):
+            if result.status not in SUCCESS:
+                raise errors.error_from_result(result)
+        return last
+
     def wait(self, gen: PQGen[T], interval: float = 0.0, timeout: float | None = None) -> T:
         """Run the generator's waits, together for at most `deadline_s` seconds.
 
@@ -168,6 +181,8 @@ class DeadlineConnection(psycopg.Connection[tuple[Any, ...]]):
         end = monotonic() + self.deadline_s
         until = end - self.deadline_s * CANCEL_SHARE
         poller = select.poll()
+        result: T | None = None
+        cancelled = False
         try:
             wanted = next(gen)
             while True:
@@ -181,18 +196,20 @@ class DeadlineConnection(psycopg.Connection[tuple[Any, ...]]):
                 else:
                     self._abandon()
         except StopIteration as stop:
-            result: T = stop.value
+            result = stop.value
+            cancelled = is_cancelled(result)
         except BaseException as error:
             # Otherwise the garbage collector closes it, and prints what that raises.
             with contextlib.suppress(psycopg.Error, RuntimeError):
                 gen.close()
-            if until == end and isinstance(error, errors.QueryCanceled):
-                self._abandon(cancelled=True)
-            raise
-        # Only here: the end of a pipeline raises what came first, and that is no StopIteration.
+            cancelled = until == end and isinstance(error, errors.QueryCanceled)
+            if not cancelled:
+                raise
+        # Only here: the end of a pipeline raises what came first, and that is neither a
+        # StopIteration nor what the server says of a statement that it has cancelled.
         if until == end:
-            self._abandon(cancelled=is_cancelled(result))
-        return result
+            self._abandon(cancelled=cancelled)
+        return cast("T", result)
 
     def _request_cancel(self, within_s: float) -> None:
         """Ask the server, over a connection for this alone, to cancel the statement.
@@ -221,6 +238,14 @@ class DeadlineConnection(psycopg.Connection[tuple[Any, ...]]):
             finally:
                 shared.detach()
         raise given_up(self.deadline_s, cancelled=cancelled)
+
+
+def _receive_two(pgconn: pq.abc.PGconn) -> PQGen[list[PGresult]]:
+    """Send what is left of a pipeline of two statements; return their results."""
+    results: list[PGresult] = yield from generators.execute(pgconn)
+    results += yield from generators.fetch_many(pgconn)
+    yield from generators.fetch_many(pgconn)  # the end of the pipeline
+    return results
 
 
 def refuse_nul(values: Sequence[bytes | None]) -> None:

@@ -1,4 +1,8 @@
-"""The settings of each of our sessions, asynchronous or not, except through a pooler."""
+"""The settings of our sessions, asynchronous or not.
+
+Through a pooler nothing can be set on a session: there each statement of a session that is not
+asynchronous carries those that it can, for its own transaction.
+"""
 
 from collections.abc import Mapping
 
@@ -18,15 +22,17 @@ _PLANS: tuple[str, ...] = (
 # Defaults of a role or a database with which our statements don't work: the guarantees need
 # to see what was committed while a lock was waited for, psycopg parses timestamps in this
 # form only, and a NULL in an array must not be read as a text.
-# And the end of a statement that we have abandoned: the server cancels it once it sees that
-# our end is gone, and a wait for a lock even before our deadline, so that we know of it.
-_SETTINGS = {
-    "client_connection_check_interval": "2s",
+_DEFAULTS = {
     "default_transaction_isolation": "read committed",
     "datestyle": "ISO",
     "array_nulls": "on",
 }
+NEEDED = {"jit": "off"} | _DEFAULTS
+"""How the settings begin without which our statements don't work, or take seconds."""
 
+# The end of a statement that we have abandoned: the server cancels it once it sees that our
+# end is gone, and a wait for a lock even before our deadline, so that we know of it.
+_SETTINGS = {"client_connection_check_interval": "2s"} | _DEFAULTS
 
 LOCK_SHARE = 0.8
 """The part of a deadline for which a statement waits for a lock."""
@@ -53,3 +59,24 @@ def setting_query(wanted: Mapping[str, str]) -> bytes:
     """
     pairs = ", ".join(f"set_config('{name}', '{to}', false)" for name, to in wanted.items())
     return f"SELECT CASE WHEN pg_backend_pid() = %s THEN ARRAY[{pairs}] END".encode()
+
+
+def missing(session_has: Mapping[str, str]) -> dict[str, str]:
+    """Return those of the `NEEDED` settings that a session does not have, as they should be."""
+    return {
+        name: wanted
+        for name, wanted in NEEDED.items()
+        if not session_has[name].startswith(wanted)
+    }
+
+
+def carrying_query(deadline_s: float) -> bytes:
+    """Return the query that makes settings for the transaction that it is sent in.
+
+    Without them the server may compile a claim, which takes it seconds, and each time again:
+    behind a pooler no statement is prepared.
+    """
+    wanted = settings(deadline_s)
+    carried = (*_PLANS, "lock_timeout", "array_nulls")
+    pairs = ", ".join(f"set_config('{name}', '{wanted[name]}', true)" for name in carried)
+    return f"SELECT {pairs}".encode()
