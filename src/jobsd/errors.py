@@ -212,11 +212,11 @@ class CompletionError(Error):
 
 
 class ResultError(Error):
-    """The result of a job of this `class_name` can't be kept."""
+    """The result of a job can't be kept, or can't be read; `class_name` says of which one."""
 
-    def __init__(self, class_name: str, why: str) -> None:
+    def __init__(self, class_name: str, why: str, *, verb: str = "kept") -> None:
         self.class_name = class_name
-        super().__init__(f"the result of {class_name} can't be kept: {why}")
+        super().__init__(f"the result of {class_name} can't be {verb}: {why}")
 
 
 class JobFailedError(Error):

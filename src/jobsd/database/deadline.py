@@ -62,6 +62,10 @@ OUTAGES = (
 )
 
 
+class DeadlineError(psycopg.OperationalError):
+    """A statement has taken longer than its deadline."""
+
+
 class DeadlineConnection(psycopg.Connection[tuple[Any, ...]]):
     """A connection in autocommit mode whose statements take at most `deadline_s`."""
 
@@ -263,7 +267,7 @@ def given_up(deadline_s: float, *, cancelled: bool = False) -> psycopg.Error:
     message = f"the server has not answered for {deadline_s:g} s; connection given up"
     if cancelled:
         return errors.QueryCanceled(f"{message}, nothing was done")
-    return psycopg.OperationalError(message)
+    return DeadlineError(message)
 
 
 def _cancel(connection: DeadlineConnection, within_s: float) -> None:

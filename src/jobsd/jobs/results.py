@@ -5,10 +5,11 @@ registered as waiting. A result outlives the row of its job; dispatchers delete 
 is over.
 """
 
-from collections.abc import Collection
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from jobsd.database.connection import Session, Statements
+from jobsd.database.connection import Row, Session, Statements
+from jobsd.database.portions import IDS_MAX
 from jobsd.errors import ArgumentError, ResultError
 
 from . import arguments
@@ -23,14 +24,15 @@ class End(NamedTuple):
     """How a job has ended: finished, failed or discarded; None: it has not.
 
     One that is not there is "gone". `kept` says that there is a result, whose JSON text is
-    `result`.
+    `result`; `unread`, that neither this nor the error could be read in time.
     """
 
     id: int
     state: str | None
-    kept: bool
-    result: str | None
-    error: dict[str, Any] | None
+    kept: bool = False
+    result: str | None = None
+    error: dict[str, Any] | None = None
+    unread: bool = False
 
     @property
     def value(self) -> Any:  # noqa: ANN401 - the author's own
@@ -51,9 +53,24 @@ def dump(class_name: str, value: object) -> str:
         raise ResultError(class_name, why) from None
 
 
-def ends(session: Session, ids: Collection[int]) -> list[End]:
-    """Say how some jobs have ended."""
-    return [End(*row) for row in session.fetch(STATEMENTS["ends"], {"ids": list(ids)})]
+def ends(session: Session, ids: Sequence[int]) -> list[End]:
+    """Say how some jobs have ended; `unread` are those of which `values` knows more."""
+    rows: list[Row] = []
+    for at in range(0, len(ids), IDS_MAX):
+        rows += session.fetch(STATEMENTS["ends"], {"ids": ids[at : at + IDS_MAX]})
+    return [End(job_id, state, unread=more) for job_id, state, more in rows]
+
+
+def values(session: Session, ids: Sequence[int], most: int) -> dict[int, dict[str, Any]]:
+    """Return the fields of `End` that were left out, of the first of these jobs.
+
+    They come to `most` bytes, or are of one job.
+    """
+    rows = session.fetch(STATEMENTS["values"], {"ids": ids, "most": most})
+    return {
+        job_id: {"kept": kept, "result": result, "error": error}
+        for job_id, kept, result, error in rows
+    }
 
 
 def value(text: str | None) -> Any:  # noqa: ANN401 - the author's own

@@ -51,9 +51,9 @@ ON CONFLICT (job_id, waiter) DO NOTHING;
 DELETE FROM jobsd.waiters
 WHERE waiter = %(waiter)s AND job_id = ANY (%(ids)s::bigint[]);
 
--- ends: return how some jobs have ended, with their results: NULL if a job has not ended,
--- 'gone' if it does not exist. If a job has not ended and has a result, that is one of an
--- earlier run.
+-- ends: return how some jobs have ended, and whether `values` has a result or an error of theirs:
+-- NULL if a job has not ended, 'gone' if it does not exist. If a job has not ended and has a
+-- result, that is one of an earlier run.
 SELECT
     wanted.id,
     CASE
@@ -61,14 +61,42 @@ SELECT
         WHEN failed.job_id IS NOT NULL THEN 'failed'
         WHEN job.id IS NULL THEN coalesce(kept.state, 'gone')
     END,
-    kept.job_id IS NOT NULL,
-    kept.result::text,
-    failed.error
+    kept.job_id IS NOT NULL OR failed.job_id IS NOT NULL
 FROM unnest(%(ids)s::bigint[]) AS wanted (id)
 LEFT JOIN jobsd.jobs AS job ON job.id = wanted.id
 LEFT JOIN jobsd.failed_executions AS failed ON failed.job_id = wanted.id
 LEFT JOIN jobsd.results AS kept
     ON kept.job_id = wanted.id AND kept.expires_at > now();
+
+-- values: return results and errors of jobs that have ended, in the order of the ids, until they
+-- come to `most` bytes: of the first job always. What does not fit in is not read to its end.
+WITH RECURSIVE given AS (
+    SELECT
+        0 AS place, 0::bigint AS size, NULL::bigint AS id, false AS kept, NULL::text AS result,
+        NULL::text AS error
+    UNION ALL
+    SELECT given.place + 1, given.size + sized.size, found.id, found.kept, found.result, found.error
+    FROM given
+    CROSS JOIN LATERAL (
+        SELECT
+            wanted.id, kept.job_id IS NOT NULL AS kept, kept.result::text AS result,
+            failed.error::text AS error
+        FROM (SELECT (%(ids)s::bigint[])[given.place + 1] AS id) AS wanted
+        LEFT JOIN jobsd.failed_executions AS failed ON failed.job_id = wanted.id
+        LEFT JOIN jobsd.results AS kept
+            ON kept.job_id = wanted.id AND kept.expires_at > now()
+        OFFSET 0 -- or each text would be made three times
+    ) AS found
+    CROSS JOIN LATERAL (
+        SELECT
+            coalesce(octet_length(found.result), 0) + coalesce(octet_length(found.error), 0) AS size
+    ) AS sized
+    WHERE given.place < cardinality(%(ids)s::bigint[])
+        AND (given.place = 0 OR given.size + sized.size <= %(most)s::bigint)
+)
+SELECT id, kept, result, error::jsonb
+FROM given
+WHERE place > 0;
 
 -- clear: delete some results whose time is over, and notes of waits that are a day old.
 WITH old AS (

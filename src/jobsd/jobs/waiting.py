@@ -2,8 +2,9 @@
 
 The thread begins with the first wait and ends some time after the last. It registers what is
 waited for, so that workers notify it of those jobs that keep their results; all others, and
-what no worker ends (a crash, a discard by hand), it finds by asking. It reconnects for as long
-as anybody waits: only the end of this process ends a wait before its time.
+what no worker ends (a crash, a discard by hand), it finds by asking. It asks for states first,
+and then for results and errors, some MiB at a time. It reconnects for as long as anybody waits:
+only the end of this process ends a wait before its time.
 """
 
 import asyncio
@@ -21,11 +22,13 @@ import psycopg
 
 from jobsd.clock import monotonic
 from jobsd.database.connection import OUTAGES, Session, Target
-from jobsd.errors import Error, JobDiscardedError, JobFailedError, NotFoundError
+from jobsd.database.portions import IDS_MAX, LATE_MAX
+from jobsd.errors import Error, JobDiscardedError, JobFailedError, NotFoundError, ResultError
 from jobsd.instruments.bound_job import running_job
 
 from . import client, draft, registry, stand_in, time_limits
 from .results import STATEMENTS, End, ends
+from .unread import Unread
 
 POLL_MIN_S, POLL_MAX_S = 0.02, 1.0
 """How often it is asked how jobs have ended of which nobody tells: at first, and later."""
@@ -49,6 +52,7 @@ class Waiting:
         self._seen: set[int] = set()
         self._due: dict[int, tuple[float, float]] = {}
         """When it is to be asked for each job, and how long after that again."""
+        self._unread = Unread()
         self._waiter = secrets.randbits(62)
         self._reader, self._writer = os.pipe()
         os.set_blocking(self._reader, False)
@@ -102,9 +106,11 @@ class Waiting:
                 self._register(session)
                 asked = self._asked(named)
                 self._settle(ends(session, asked) if asked else [])
+                for end in self._unread.read(session, self._waits):
+                    self._report(end)
                 if named := set(session.notifications()):
                     continue
-                rest_s = self._rest_s()
+                rest_s = 0.0 if self._unread else self._rest_s()
             except OUTAGES:
                 session.close()
                 self._forget()
@@ -146,9 +152,10 @@ class Waiting:
             old, self._old = self._old - self._waits.keys(), set()
         try:
             for name, ids in (("register", new), ("deregister", old)):
-                if ids:
-                    parameters = {"ids": sorted(ids), "waiter": self._waiter}
-                    session.fetch(STATEMENTS[name], parameters)
+                ordered = sorted(ids)
+                for at in range(0, len(ordered), IDS_MAX):
+                    some = ordered[at : at + IDS_MAX]
+                    session.fetch(STATEMENTS[name], {"ids": some, "waiter": self._waiter})
         except BaseException:
             with self._lock:
                 self._new |= new & self._waits.keys()
@@ -161,16 +168,21 @@ class Waiting:
             if end.state is None:
                 self._seen.add(end.id)
                 continue
-            with self._lock:
-                futures = self._waits.pop(end.id, [])
-                self._old.add(end.id)
-            known = end.state != "gone" or end.id in self._seen
-            self._seen.discard(end.id)
-            for future in futures:
-                if known:
-                    _set(future, end)
-                else:
-                    _set(future, NotFoundError(_MISSING.format(end.id)))
+            if end.unread:
+                self._unread.add(end)
+                self._due.pop(end.id, None)
+            else:
+                self._report(end)
+
+    def _report(self, end: End) -> None:
+        """Tell those who wait for a job how it has ended."""
+        with self._lock:
+            futures = self._waits.pop(end.id, [])
+            self._old.add(end.id)
+        known = end.state != "gone" or end.id in self._seen
+        self._seen.discard(end.id)
+        for future in futures:
+            _set(future, end if known else NotFoundError(_MISSING.format(end.id)))
 
     def _fail(self, error: BaseException) -> None:
         with self._lock:
@@ -265,12 +277,16 @@ def value_of(end: End) -> Any:  # noqa: ANN401 - the author's own
     Raises:
         JobFailedError: when it has failed.
         JobDiscardedError: when it was discarded.
+        ResultError: when its result can't be read in time.
         Error: when its result is not kept, or no longer.
     """
     if end.state == "failed":
         raise JobFailedError(end.id, end.error or {})
     if end.state == "discarded":
         raise JobDiscardedError(end.id)
+    if end.unread:
+        why = f"each of {LATE_MAX} statements that asked for it alone took too long"
+        raise ResultError(f"job {end.id}", why, verb="read")
     if not end.kept:
         raise Error(f"the result of job {end.id} is not kept, or no longer: see result_ttl")
     return end.value

@@ -1,0 +1,59 @@
+"""How much one statement carries of what may be large: results, errors, logs.
+
+A statement that takes longer than its deadline is sent again. If it were as large each time, it
+would be sent for ever over a slow line, and what waits behind it would never be. So values are
+sent in portions of at most 4 MiB, of half as much after each deadline, and at last one by one.
+"""
+
+from collections.abc import Iterable
+
+from psycopg import errors
+
+from .deadline import DeadlineError
+
+BYTES_MAX = 4 * 2**20
+"""What one statement carries at most; one value alone may be larger."""
+ONE_BY_ONE = 2**20
+"""Below this, values are sent one by one: each may be as large (`arguments.SIZE_MAX`)."""
+IDS_MAX = 10_000
+"""Numbers in one array of a statement: at most 200 kB."""
+LATE_MAX = 3
+"""A value that was alone in its statement is given up after this many deadlines."""
+QUICK = 0.25
+"""The part of its deadline within which a statement could have carried twice as much."""
+
+
+class Portion:
+    """How many bytes the next statement may carry."""
+
+    def __init__(self) -> None:
+        self.most = BYTES_MAX
+
+    @property
+    def is_one(self) -> bool:
+        """Whether values are sent one by one."""
+        return self.most < ONE_BY_ONE
+
+    def fitting(self, sizes: Iterable[int]) -> int:
+        """Return how many of these values go into the next statement: the first one always."""
+        count = total = 0
+        for size in sizes:
+            total += size
+            if count and (self.is_one or total > self.most):
+                break
+            count += 1
+        return count
+
+    def was_answered(self, took_s: float, deadline_s: float) -> None:
+        """Take note of how long a statement took."""
+        if took_s < QUICK * deadline_s:
+            self.most = min(BYTES_MAX, self.most * 2)
+
+    def was_late(self) -> None:
+        """Take note that a statement has passed its deadline."""
+        self.most = max(1, self.most // 2)
+
+
+def is_late(error: BaseException) -> bool:
+    """Return whether a statement failed since it took too long."""
+    return isinstance(error, DeadlineError | errors.QueryCanceled)
