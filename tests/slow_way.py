@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import threading
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,10 @@ PIECE = 16 * 1024
 
 
 class SlowWay(Relay):
-    """Passes on what goes between programs and a server at a bounded rate."""
+    """Passes on what goes between programs and a server at a bounded rate.
+
+    What was not passed on when its sender closes is lost.
+    """
 
     def __init__(self, url: str, rate: float) -> None:
         self.rate = rate
@@ -42,7 +46,7 @@ class SlowWay(Relay):
             up = to is link.server
             for at in range(0, len(data), PIECE):
                 piece = sift(link, data[at : at + PIECE])
-                if piece is None:
+                if piece is None or (len(data) > PIECE and _has_closed(source)):
                     return None
                 self._wait(len(piece), up=up)
                 to.sendall(piece)
@@ -55,6 +59,12 @@ class SlowWay(Relay):
             now = monotonic()
             self._free_at[up] = free_at = max(now, self._free_at[up]) + size / self.rate
         self._closed.wait(max(0.0, free_at - now))
+
+
+def _has_closed(end: socket.socket) -> bool:
+    poller = select.poll()
+    poller.register(end, select.POLLRDHUP)
+    return bool(poller.poll(0))
 
 
 def slowed(target: Target, rate: float) -> AbstractContextManager[tuple[SlowWay, Target]]:

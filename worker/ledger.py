@@ -12,14 +12,18 @@ from operator import attrgetter
 
 from jobsd.clock import monotonic
 from jobsd.database.connection import Session
+from jobsd.database.portions import BYTES_MAX
 from jobsd.jobs.claimed_job import ClaimedJob
 from jobsd.jobs.claims import Ended, InClaim, own
 from jobsd.performing.perform import SUCCESS, Run
 
-from .recording import Recording
+from .recording import Recording, RunPortions, size_of
 
 Claims = dict[int, set[int]]
 """Claims with the ids of their jobs."""
+
+BACKLOG_BYTES_MAX = 16 * BYTES_MAX
+"""With more results and errors than this, which wait to be recorded, nothing is claimed."""
 
 _expires_at = attrgetter("expires_at")
 
@@ -39,6 +43,9 @@ class Ledger:
         self._keys: dict[int, str] = {}
         self._left: set[int] = set()
         self._runs: list[Run] = []
+        self._behind: list[Run] = []
+        """What is recorded by a later statement than the one that was made last."""
+        self._portions = RunPortions()
         self._unstarted: list[ClaimedJob] = []
         self._locked_runs: list[Run] = []
         self._locked_unstarted: list[ClaimedJob] = []
@@ -250,24 +257,48 @@ class Ledger:
         return job.job_id in self._claims.get(job.claim_id, ()) and job not in self.locked
 
     def recording(self) -> Recording:
-        """Return what records all unrecorded outcomes, without doing it."""
+        """Return what records the first unrecorded outcomes, without doing it.
+
+        These are all of them, unless their results and errors are too large for one statement.
+        """
         if not self.has_unrecorded:
             return self.nothing
+        runs, self._behind = self._portions.split(self._runs)
         back = [
             _given_back(job, parks=job.claim_id not in self._keys and self._parks(job))
             for job in self._unstarted
         ]
         return Recording(
-            *(self._claims, self._keys, self._runs, self._unstarted, back, self.process),
+            *(self._claims, self._keys, runs, self._unstarted, back, self.process),
             keep=self.keep,
         )
+
+    @property
+    def backlog(self) -> int:
+        """How many outcomes wait for a later statement."""
+        return len(self._behind)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the results and errors of these are so large that no more may come."""
+        return sum(map(size_of, self._behind)) > BACKLOG_BYTES_MAX
+
+    def was_answered(self, recording: Recording, took_s: float, deadline_s: float) -> None:
+        """Take note of how long the statements of a recording took."""
+        self._portions.was_answered(recording, took_s, deadline_s)
+
+    def was_late(self, recording: Recording) -> None:
+        """Take note that a recording has passed its deadline: the next one is smaller."""
+        if (found := self._portions.was_late(recording)) is not None:
+            late, instead = found
+            self._runs = [*(run for run in self._runs if run is not late), instead]
 
     def forget(self, recording: Recording, recorded: set[int], concluded: set[int]) -> bool:
         """Forget the outcomes that were written, since their claims were whole.
 
         `recorded` and `concluded` are the claims that let their successes, and their
-        other outcomes, be written. The rest waits for `reconcile`; returns whether there is
-        none.
+        other outcomes, be written. What was not written waits for `reconcile`; returns whether
+        all was.
         """
         if not recording:
             return True
@@ -276,9 +307,9 @@ class Ledger:
         whole = (
             recorded >= recording.success_ids.keys() and concluded >= recording.other_ids.keys()
         )
-        self._runs = [] if whole else self._held(self._runs)
+        self._runs = [*self._behind] if whole else self._held(self._runs)
         self._unstarted = [] if whole else [job for job in self._unstarted if self.holds(job)]
-        return not self.has_unrecorded
+        return whole
 
     def reconcile(self, session: Session, process_id: int) -> tuple[list[Ended], Claims]:
         """Read our claims back; return what to release, and our claims that are gone.

@@ -1,12 +1,16 @@
-"""The parameters of the statements that record outcomes."""
+"""The parameters of the statements that record outcomes, and how many of these they carry."""
 
+import json
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from itertools import pairwise
 from operator import attrgetter
 from typing import Any
 
 from jobsd.clock import monotonic
+from jobsd.database.portions import BYTES_MAX, LATE_MAX, Portion
 from jobsd.database.statements import Statement
+from jobsd.errors import ResultError
 from jobsd.jobs import limits, results
 from jobsd.jobs.claimed_job import ClaimedJob
 from jobsd.jobs.claims import (
@@ -19,7 +23,8 @@ from jobsd.jobs.claims import (
     record_statement,
     text_array,
 )
-from jobsd.performing.perform import SUCCESS, Run
+from jobsd.jobs.policy import Verdict
+from jobsd.performing.perform import SUCCESS, Outcome, Run, described
 
 _job_id = attrgetter("job.id")
 
@@ -158,6 +163,80 @@ class Recording:
         by_claim = (*self.success_ids.items(), *self.other_ids.items())
         ours = {InClaim(job, claim) for claim, jobs in by_claim for job in jobs}
         return ours | {InClaim(each.job_id, each.claim_id) for each in more}
+
+
+class RunPortions:
+    """Decides which outcomes are recorded together: results and errors may be large."""
+
+    def __init__(self) -> None:
+        self._portion = Portion()
+        self._late: dict[InClaim, int] = {}
+        """How many deadlines have passed for a value that was alone in its statement."""
+
+    def split(self, runs: list[Run]) -> tuple[list[Run], list[Run]]:
+        """Return what the next statement records, and what those behind it do."""
+        if all(run.outcome is SUCCESS for run in runs):
+            return runs, []
+        count = self._portion.fitting(map(self._size, runs))
+        return runs[:count], runs[count:]
+
+    def was_answered(self, recording: Recording, took_s: float, deadline_s: float) -> None:
+        """Take note of how long it took to record these."""
+        if size := sum(map(size_of, recording.others)):
+            self._portion.was_answered(size, took_s, deadline_s)
+        if self._late:
+            for run in recording.others:
+                self._late.pop(_in_claim(run), None)
+
+    def was_late(self, recording: Recording) -> tuple[Run, Run] | None:
+        """Record less by the next statement.
+
+        Return the outcome whose value was alone in this one, and what becomes of it: it goes
+        behind all others, and is given up in the end.
+        """
+        valued = [run for run in recording.others if size_of(run)]
+        if valued:
+            self._portion.was_late(sum(map(size_of, valued)))
+        if len(valued) != 1:
+            return None
+        (run,) = valued
+        late = self._late.pop(_in_claim(run), 0) + 1
+        if late >= LATE_MAX:
+            return run, _without_value(run)
+        self._late[_in_claim(run)] = late
+        return run, run
+
+    def _size(self, run: Run) -> int:
+        # One that was late goes alone again.
+        return BYTES_MAX if _in_claim(run) in self._late else size_of(run)
+
+
+def size_of(run: Run) -> int:
+    """Return how many bytes the result and the error of an outcome take."""
+    return _bytes(run.outcome.result) + _bytes(run.outcome.error)
+
+
+def _bytes(text: str | None) -> int:
+    if not text:
+        return 0
+    return len(text) if text.isascii() else len(text.encode())
+
+
+def _without_value(run: Run) -> Run:
+    """Return what is recorded instead: a failure for a result, the type alone for an error."""
+    why = f"each of {LATE_MAX} statements that stored it alone took too long"
+    outcome = run.outcome
+    if outcome.result is not None:
+        error = ResultError(run.job.class_name, why)
+        outcome = Outcome(Verdict("failed"), exception=error, ttl_s=outcome.ttl_s)
+        return run._replace(outcome=described(outcome))
+    facts = json.loads(outcome.error or "{}")
+    text = json.dumps({"type": facts.get("type"), "message": f"({why})", "stack": ""})
+    return run._replace(outcome=replace(outcome, error=text))
+
+
+def _in_claim(run: Run) -> InClaim:
+    return InClaim(run.job.id, run.job.claim_id)
 
 
 def _by_claim(jobs: Iterable[ClaimedJob]) -> dict[int, list[int]]:

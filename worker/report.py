@@ -289,8 +289,9 @@ class UncertainOutcomes:
 
     def _add(self, what: Run | ClaimedJob, ended: Ended, process_id: int) -> None:
         job = _job_of(what)
-        sent, _ = self._uncertain.setdefault((job.claim_id, job.id), ([], what))
+        sent, _ = self._uncertain.get((job.claim_id, job.id), ([], what))
         sent.append(Sent(ended, job.attempts + 1, process_id))
+        self._uncertain[job.claim_id, job.id] = sent, what
 
 
 def _job_of(what: Run | ClaimedJob) -> ClaimedJob:

@@ -21,7 +21,8 @@ from typing import Any
 from psycopg.errors import LockNotAvailable
 
 from jobsd.clock import monotonic
-from jobsd.database.connection import Bound, Row, Session, Statement
+from jobsd.database.connection import OUTAGES, Bound, Row, Session, Statement
+from jobsd.database.portions import is_late
 from jobsd.database.session_settings import LOCK_SHARE
 from jobsd.jobs import claims, ready, registry
 from jobsd.jobs.claimed_job import ClaimedJob, claimed_job
@@ -182,7 +183,12 @@ class Turns:
             self._write_again()
             self._check_s, self._check_at = CHECK_MIN_S, monotonic() + CHECK_MIN_S
             return None
+        except OUTAGES as error:
+            if is_late(error):
+                self._ledger.was_late(recording)
+            raise
         self._patient = False
+        self._ledger.was_answered(recording, result.took_s, self._session.deadline_s)
         return result
 
     def prepare(self, request: ClaimRequest) -> Bound:
@@ -217,11 +223,11 @@ class Turns:
         """Return how many more jobs may be claimed for threads, or for the loop.
 
         The arguments say how many jobs of that kind, and of both kinds, were posted and not
-        collected. Jobs with locked rows may be of either kind, and the scoreboard entry must
-        remember all of them.
+        collected. Jobs with locked rows, and those that are recorded by a later statement, may
+        be of either kind, and the scoreboard entry must remember all of them.
         """
-        if locked := len(self._ledger.locked):
-            return LOCKED_MAX - of_all - locked
+        if waiting := len(self._ledger.locked) + self._ledger.backlog:
+            return 0 if self._ledger.is_full else LOCKED_MAX - of_all - waiting
         return CLAIMED_MAX - of_kind
 
     def _write_again(self) -> None:

@@ -14,7 +14,7 @@ from .deadline import DeadlineError
 BYTES_MAX = 4 * 2**20
 """What one statement carries at most; one value alone may be larger."""
 ONE_BY_ONE = 2**20
-"""Below this, values are sent one by one: each may be as large (`arguments.SIZE_MAX`)."""
+"""Below this, values are sent one by one: one may be as large (`arguments.SIZE_MAX`)."""
 IDS_MAX = 10_000
 """Numbers in one array of a statement: at most 200 kB."""
 LATE_MAX = 3
@@ -35,23 +35,24 @@ class Portion:
         return self.most < ONE_BY_ONE
 
     def fitting(self, sizes: Iterable[int]) -> int:
-        """Return how many of these values go into the next statement: the first one always."""
+        """Return how many go into the next statement: the first value, and what has no size."""
         count = total = 0
         for size in sizes:
-            total += size
-            if count and (self.is_one or total > self.most):
+            if total and size and (self.is_one or total + size > self.most):
                 break
+            total += size
             count += 1
         return count
 
-    def was_answered(self, took_s: float, deadline_s: float) -> None:
-        """Take note of how long a statement took."""
-        if took_s < QUICK * deadline_s:
+    def was_answered(self, size: int, took_s: float, deadline_s: float) -> None:
+        """Take note of how long a statement took that carried so many bytes."""
+        if took_s < QUICK * deadline_s and (self.is_one or size >= self.most // 2):
             self.most = min(BYTES_MAX, self.most * 2)
 
-    def was_late(self) -> None:
-        """Take note that a statement has passed its deadline."""
-        self.most = max(1, self.most // 2)
+    def was_late(self, size: int | None = None) -> None:
+        """Take note that a statement has passed its deadline that carried so many bytes."""
+        sent = self.most if size is None else min(size, self.most)
+        self.most = max(ONE_BY_ONE // 2, sent // 2)
 
 
 def is_late(error: BaseException) -> bool:

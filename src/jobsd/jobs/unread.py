@@ -50,7 +50,8 @@ class Unread:
             if is_late(error):
                 self._note_late(ids)
             raise
-        self._portion.was_answered(monotonic() - began, session.deadline_s)
+        size = sum(len(fields["result"] or "") for fields in found.values())
+        self._portion.was_answered(size, monotonic() - began, session.deadline_s)
         for job_id, fields in found.items():
             self._done.append(self._ends.pop(job_id)._replace(unread=False, **fields))
 
