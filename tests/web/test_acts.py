@@ -151,6 +151,27 @@ def test_a_queue_is_paused_resumed_and_cleared(browser: Browser, session: Sessio
     assert [row[2] for row in _acts(session)] == ["clear", "resume", "pause"]
 
 
+def test_a_nul_in_a_field_is_left_out(browser: Browser, session: Session) -> None:
+    got = browser.post("/queues/mail/pause", reason="down\0 again")
+
+    [pause] = queues.paused(session=session)
+    assert (got.status, pause.reason) == (303, "down again")
+
+
+@pytest.mark.parametrize(("name", "written"), [("../x", "..%2Fx"), ("a b#c", "a%20b%23c")])
+def test_the_name_of_a_queue_leads_nowhere_else(
+    browser: Browser, session: Session, name: str, written: str
+) -> None:
+    # A browser resolves `/queues/../x/pause` before it asks.
+    enqueue(name)
+
+    page = browser.get("/queues").text
+
+    assert f'action="/queues/{written}/pause"' in page
+    browser.post(f"/queues/{name}/pause")
+    assert [pause.queue_name for pause in queues.paused(session=session)] == [name]
+
+
 def test_programs_act_with_their_token(
     target: Target, session: Session, default_client: object
 ) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from dashboard.asking import Browser, made
+from dashboard.asking import Browser, basic, made
 from jobs.placed import enqueue, fail
 from jobsd.configuration.users import User
 from jobsd.jobs import queues
@@ -115,6 +115,42 @@ def test_no_act_is_done_for_another_site(
         assert (path, got.status) == (path, 403)
         assert "must come from a page of this dashboard" in got.text
     assert _state(rows) == before
+
+
+def _admit(_environ: object) -> str:
+    return "admin"
+
+
+@pytest.mark.parametrize("site", [{}, {"Sec-Fetch-Site": "cross-site"}], ids=str)
+@pytest.mark.parametrize("way", ["a password", "a proxy's header", "the program's own"])
+def test_another_site_does_nothing_by_the_login_of_a_visitor(
+    target: Target, rows: Rows, things: int, way: str, site: dict[str, str]
+) -> None:
+    boss = User("boss", "admin", password="correct horse", token="b0ss")
+    settings: dict[str, dict[str, Any]] = {
+        "a password": {"users": (boss,)},
+        "a proxy's header": {
+            "users": (boss,),
+            "trusted_header": "X-Remote-User",
+            "trusted_proxies": ("127.0.0.1",),
+        },
+        "the program's own": {"authorize": _admit},
+    }
+    login = {
+        "a password": basic("boss", "correct horse"),
+        "a proxy's header": {"X-Remote-User": "boss"},
+        "the program's own": {},
+    }[way]
+    browser = Browser(made(target, open_role=None, **settings[way]))
+    before = _state(rows)
+
+    refused = browser.ask("POST", f"/jobs/{things}/retry", {**login, **site}, FIELDS)
+    unchanged = _state(rows)
+    own = {**login, "Sec-Fetch-Site": "same-origin"}
+    done = browser.ask("POST", f"/jobs/{things}/retry", own, FIELDS)
+
+    assert "must come from a page of this dashboard" in refused.text
+    assert (refused.status, unchanged, done.status) == (403, before, 303)
 
 
 def test_no_act_is_done_by_looking(target: Target, rows: Rows, things: int) -> None:
