@@ -7,6 +7,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from psycopg import conninfo
 
 from jobs.ways import attributes_of, behind, note
 from jobsd.errors import AfterCommitError, EnqueueError
@@ -211,3 +212,23 @@ def test_transactions_that_are_managed_by_hand_can_not_be_waited_for(connection:
         transaction.set_autocommit(True)
 
     assert isinstance(caught.value.__cause__, transaction.TransactionManagementError)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "elsewhere"),
+    [
+        ("port", "1", True),
+        ("host", "db.example", True),
+        ("dbname", "nothing", True),
+        ("user", "somebody", False),
+    ],
+)
+def test_a_queue_is_elsewhere_that_is_on_another_server_or_in_another_database(
+    name: str, value: str, connection: Any, *, elsewhere: bool
+) -> None:
+    from jobsd.django import queue
+
+    here = queue.url_of(connection)
+    client.configure(conninfo.make_conninfo(here, **{name: value}))
+
+    assert queue.is_elsewhere() == elsewhere

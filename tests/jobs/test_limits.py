@@ -343,3 +343,22 @@ def test_texts_are_written_as_an_array_that_the_server_reads(
     stored = session.connection.execute("SELECT %s::text[]", (text_array(texts),)).fetchone()
 
     assert stored == (texts,)
+
+
+@pytest.mark.parametrize(("limit", "stored"), [(3, False), (4, True)])
+def test_each_job_of_a_series_counts_for_those_that_may_not_wait(
+    session: Session, limit: int, *, stored: bool
+) -> None:
+    # A worker has taken three jobs of the key along in one claim, which holds one slot.
+    session.connection.execute(
+        "INSERT INTO jobsd.claims (process_id, job_ids, concurrency_key)"
+        " VALUES (1, '{1,2,3}', 'k')"
+    )
+
+    (found,) = session.connection.execute(
+        "SELECT jobsd.enqueue('x', concurrency_key => 'k', concurrency_limit => %s,"
+        " on_conflict => 'discard') IS NOT NULL",
+        (limit,),
+    ).fetchall()
+
+    assert found == (stored,)

@@ -104,6 +104,22 @@ def test_an_age_ends_the_walk(
     assert found.complete
 
 
+def test_one_old_job_among_young_ones_does_not_end_the_walk(
+    session: Session, history: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Of a transaction that began long before it was committed.
+    monkeypatch.setattr(listing, "PAGE", 50)
+    session.connection.execute(
+        "UPDATE jobsd.jobs SET created_at = created_at - interval '1 day' WHERE id = %s",
+        (history[-3],),
+    )
+
+    found = _ids(session, Filter(since_s=100.5 * 60), 1000)
+
+    assert found == [each for each in history[:-101:-1] if each != history[-3]]
+    assert list(listing.ids(session, Filter(since_s=100.5 * 60))) == found[::-1]
+
+
 def test_an_age_beyond_all_time_means_all(session: Session, history: list[int]) -> None:
     assert len(_ids(session, Filter(since_s=1e18), 1000)) == len(history)
 

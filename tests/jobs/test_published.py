@@ -1,5 +1,7 @@
 """What is enqueued in SQL is as the definition says that a worker has published."""
 
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 import json
@@ -176,16 +178,47 @@ def test_a_key_that_sql_can_not_compute_is_asked_for(
     assert rows(f"SELECT jobsd.enqueue({call}, {key} => 'k') > 0") == [True]
 
 
-def test_the_newest_wins_and_nothing_is_written_twice(rows: Rows, session: Session) -> None:
-    (before,) = rows("SELECT published_at FROM jobsd.definitions WHERE class_name = 'p.plain'")
-    published.publish(session, registry.definitions())
-    assert rows("SELECT published_at FROM jobsd.definitions WHERE class_name = 'p.plain'") == [
-        before
-    ]
+def test_the_same_is_not_published_again(rows: Rows, session: Session) -> None:
+    published_at = "SELECT published_at FROM jobsd.definitions WHERE class_name = 'p.plain'"
+    before = rows(published_at)
 
-    rows("UPDATE jobsd.definitions SET queue_name = 'old'")
+    published.publish(session, registry.definitions())
+
+    assert rows(published_at) == before
+
+
+NEW = {
+    "queue_name": "letters",
+    "priority": 9,
+    "max_attempts": 5,
+    "retries_crash": False,
+    "expires_in_s": 60.0,
+    "timeout_s": 8.0,
+    "kill_after_s": 7.0,
+    "result_ttl_s": 6.0,
+    "asynchronous": True,
+    "positional": ["m"],
+    "concurrency": {"function": True},
+    "uniqueness": {"function": True},
+}
+
+
+@pytest.mark.parametrize("column", NEW)
+def test_what_is_new_of_a_definition_is_published_whichever_it_is(
+    column: str, rows: Rows, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = published._record(plain.definition)
+    changed = {**before, column: NEW[column]}
+
+    def record(_definition: object) -> dict[str, Any]:
+        return changed
+
+    monkeypatch.setattr(published, "_record", record)
+
     published.publish(session, [plain.definition])
 
-    assert rows("SELECT queue_name FROM jobsd.definitions WHERE class_name = 'p.plain'") == [
-        "mail"
-    ]
+    known = column.removesuffix("_s")
+    value = f"extract(epoch FROM {known})::float8" if column.endswith("_s") else known
+    read = f"SELECT {value} FROM jobsd.definitions WHERE class_name = 'p.plain'"
+    assert before.get(column) != NEW[column]
+    assert rows(read) == [NEW[column]]

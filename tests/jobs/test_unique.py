@@ -152,7 +152,11 @@ def test_within_counts_whatever_has_become_of_it(session: Session, rows: Rows) -
     assert (hourly.enqueue(1).id, hourly.enqueue(1).state) == (first, "duplicate")
 
     rows("UPDATE jobsd.unique_jobs SET ends_at = now() RETURNING 1")
-    assert hourly.enqueue(1).state == "ready"
+    second = hourly.enqueue(1)
+    assert second.state == "ready"
+    # It begins a period of its own.
+    assert (hourly.enqueue(1).id, hourly.enqueue(1).state) == (second.id, "duplicate")
+    assert rows("SELECT ends_at > now() + interval '50 min' FROM jobsd.unique_jobs") == [True]
 
 
 def test_to_raise_says_which_job_has_the_key(rows: Rows) -> None:

@@ -61,6 +61,16 @@ def shielded() -> None:
 
 
 @job
+async def ashielded() -> None:
+    with current_job().shield():
+        noted.append("begun")
+        while not current_job().cancelled:  # noqa: ASYNC110 - nothing else tells
+            await asyncio.sleep(0.001)
+        noted.append("kept whole")
+    noted.append("went on")
+
+
+@job
 def succeed_all_the_same() -> None:
     try:
         noted.append("begun")
@@ -154,9 +164,12 @@ def test_a_coroutine_is_cancelled(make_worker: MakeWorker, rows: Rows) -> None:
     assert noted == ["rests", True]
 
 
-def test_a_shield_is_kept_and_the_job_knows_before(make_worker: MakeWorker, rows: Rows) -> None:
-    worker = make_worker()
-    job_id = id_of(shielded.enqueue())
+@pytest.mark.parametrize("made", [shielded, ashielded])
+def test_a_shield_is_kept_and_the_job_knows_before(
+    made: Any, make_worker: MakeWorker, rows: Rows
+) -> None:
+    worker = make_worker(coroutines=2)
+    job_id = id_of(made.enqueue())
     worker.until(lambda: noted)
 
     cancel(job_id)
