@@ -95,6 +95,10 @@ def test_the_monitor_is_replaced_when_its_database_thread_stands_still(start: St
     hung = tree.wait_event("process.hung", kind="monitor")
     assert ATTEMPT_S < watch.of(hung["stalled_s"]) < ATTEMPT_S + 4
     tree.wait_event("process.replaced", kind="monitor", reason="hung")
+    # Its successor stays: the last poll was another one's.
+    (successor,) = tree.pids("monitor")
+    wait_until(lambda: [row for row in tree.state() if row.get("pid") == successor])
+    assert len(tree.events("process.hung")) == 1
 
 
 def test_nobody_is_judged_after_the_whole_tree_stood_still(start: Start) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING
 
+import psycopg
 import pytest
 
 from harness.job_rows import assert_only_job_is, claim, make_jobs, places
@@ -19,7 +20,7 @@ from jobsd.supervisor.recovery.peers import PeerProcess
 from jobsd.supervisor.recovery.recovery import Recovery
 
 if TYPE_CHECKING:
-    from jobsd.database.connection import Session
+    from jobsd.database.connection import Session, Target
 
 
 def test_a_claim_that_is_committed_after_the_recovery_was_never_started(
@@ -92,6 +93,62 @@ def test_one_that_was_just_given_a_claim_of_its_own_has_run(session: Session) ->
     recover(session, known)
 
     assert places(session) == {job: "failed", other: "ready"}
+
+
+def test_a_cancelled_job_that_gets_a_claim_of_its_own_stays_cancelled(
+    session: Session,
+) -> None:
+    job, other = make_jobs(session, 2)
+    row_id = registry.register(
+        session, kind="worker", name="worker-dead", supervisor_id=0, metadata={}
+    )
+    claim_id = claim(session, row_id, [job, other])
+    session.connection.execute(
+        "UPDATE jobsd.claims SET cancelled = %(ids)s, forced = %(ids)s", {"ids": [job]}
+    )
+    session.connection.execute("UPDATE jobsd.jobs SET max_attempts = 3, retries_crash = true")
+    moves = {"job_id": job, "claim_id": claim_id}
+
+    ((own,),) = session.fetch(completion.STATEMENTS["isolate"], moves)
+    marks = session.connection.execute(
+        "SELECT cancelled, forced FROM jobsd.claims WHERE id = %s", (own,)
+    ).fetchall()
+    recover(session, DeadProcess(row_id, "worker-dead", {}, running=[InClaim(job, own)]))
+
+    assert marks == [([job], [job])]
+    assert session.connection.execute(
+        "SELECT outcome, reason FROM jobsd.jobs WHERE id = %s", (job,)
+    ).fetchall() == [("discarded", "cancelled")]
+    assert places(session)[other] == "ready"
+
+
+@pytest.mark.parametrize("retries", [True, False])
+def test_a_crash_that_is_retried_wakes_the_dispatchers(
+    session: Session, target: Target, *, retries: bool
+) -> None:
+    (job,) = make_jobs(session, 1)
+    row_id = registry.register(
+        session, kind="worker", name="worker-dead", supervisor_id=0, metadata={}
+    )
+    sleeper = registry.register(
+        session, kind="dispatcher", name="dispatcher-asleep", supervisor_id=0, metadata={}
+    )
+    claim(session, row_id, [job])
+    session.connection.execute(
+        "UPDATE jobsd.jobs SET max_attempts = 3, retries_crash = %s", (retries,)
+    )
+    session.connection.execute(
+        "INSERT INTO jobsd.sleepers (process_id, kind) VALUES (%s, 'dispatcher')", (sleeper,)
+    )
+    with psycopg.connect(target.url, autocommit=True) as dispatcher:
+        dispatcher.execute('LISTEN """jobsd"".due"')
+
+        recover(session, DeadProcess(row_id, "worker-dead", {}, threads=1))
+
+        sent = dispatcher.notifies(timeout=5 if retries else 0.1, stop_after=1)
+        heard = [each.payload for each in sent]
+    assert places(session) == {job: "scheduled" if retries else "failed"}
+    assert heard == ["due"] * retries
 
 
 def test_where_nothing_is_known_the_first_jobs_of_each_kind_have_run(session: Session) -> None:
