@@ -234,6 +234,13 @@ def test_health_gives_the_first_heartbeat_of_a_task_its_time(
     beat(session, "1 minute", task=None)
     assert run.json("health")["judged_by"] == "time since the start"
 
+    session.connection.execute(
+        "UPDATE jobsd.processes SET created_at = now() - interval '11 minutes'"
+    )
+    registry.register(session, kind="supervisor", name="s2", supervisor_id=0, metadata={})
+    # A daemon that has just started does not excuse one that has had its time.
+    assert run.json("health", status=1)["judged_by"] == "heartbeat"
+
     beat(session, "8 minutes")
     assert run.json("health")["judged_by"] == "heartbeat"
 

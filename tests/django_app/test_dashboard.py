@@ -58,6 +58,16 @@ looks = User.objects.create_user("looks", is_staff=True)
 acts = User.objects.create_user("acts", is_staff=True)
 acts.user_permissions.add(Permission.objects.get(codename="operate_dashboard"))
 other = User.objects.create_user("other")
+left = User.objects.create_user("left", is_staff=True)
+
+def of_who_left():
+    # As with a backend that lets inactive users in.
+    from django.test import RequestFactory
+    from jobsd.django.dashboard import dashboard
+
+    request = RequestFactory().get("/admin/jobs/")
+    request.user, left.is_active = left, False
+    return dashboard(request, "").status_code
 
 def client(user, kind=Client):
     made = kind(enforce_csrf_checks=True)
@@ -87,6 +97,7 @@ seen = {
     "style": client(looks).get(style).status_code,
     "nobody": client(None).get(one).headers["Location"],
     "other": client(other).get(one).status_code,
+    "left": of_who_left(),
     "checks": discard(looks).status_code,
     "cross": discard(acts, "cross-site").status_code,
     "admin only": clear(acts).status_code,
@@ -120,8 +131,8 @@ def test_staff_see_the_dashboard_and_do_what_they_may(
     assert "No changes detected" in unchanged
     assert (seen["pages"], seen["astray"], seen["style"]) == ([200] * 3, [], 200)
     assert seen["nobody"].startswith("/admin/login/?next=/admin/jobs/jobs/")
-    refused = ("other", "checks", "cross", "admin only")
-    assert [seen[name] for name in refused] == [403] * 4
+    refused = ("other", "left", "checks", "cross", "admin only")
+    assert [seen[name] for name in refused] == [403] * 5
     assert "?done=" in seen["acts"]
     assert (seen["boss"], seen["async"]) == (303, 200)
     assert {"acts", "boss"} <= set(str(seen["audit"]).split("'"))

@@ -94,6 +94,18 @@ def test_a_job_that_a_view_performs_shares_its_context() -> None:
         assert _reported.perform_now() == ("shop", True)
 
 
+def test_a_job_leaves_the_context_of_another_application() -> None:
+    Jobs(Flask("shop"))
+    other = Flask("other")
+
+    with other.app_context():
+        g.asked = True
+        performed = _reported.perform_now()
+        after = current_app.name
+
+    assert (performed, after) == (("shop", False), "other")
+
+
 def test_the_end_of_a_job_tears_its_context_down_with_its_error() -> None:
     app = Flask("shop")
     Jobs(app)
@@ -144,6 +156,11 @@ def test_applications_that_are_made_again_surround_a_job_once() -> None:
         (
             {"SQLALCHEMY_DATABASE_URI": "postgresql://a/a"},
             {"QUEUE_DATABASE_URL": "postgresql://e/e"},
+            "host=e dbname=e",
+        ),
+        (
+            {"SQLALCHEMY_DATABASE_URI": "postgresql://a/a"},
+            {"DATABASE_URL": "postgresql://e/e"},
             "host=e dbname=e",
         ),
         (
