@@ -214,10 +214,15 @@ def test_a_state_that_can_not_be_meant_is_refused(
     ids=" ".join,
 )
 def test_what_can_not_be_meant_ends_with_2(
-    verb: str, arguments: list[str], capsys: pytest.CaptureFixture[str]
+    verb: str,
+    arguments: list[str],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from jobsd.daemon import cli
 
+    # What is meant all the same finds no database, and starts none here.
+    monkeypatch.setenv("DATABASE_URL", "postgresql://127.0.0.1:1/nothing")
     status = cli.run([verb, *arguments])
 
     reported = capsys.readouterr()

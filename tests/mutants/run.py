@@ -127,7 +127,9 @@ def _end_what_is_left(ours: list[psutil.Process]) -> None:
     for child in left:
         with contextlib.suppress(psutil.NoSuchProcess):
             for process in (*child.children(recursive=True), child):
-                process.kill()
+                # The end of one may end others: a server ends its sessions itself.
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
     psutil.wait_procs(left)
 
 
