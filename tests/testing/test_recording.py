@@ -318,7 +318,7 @@ def test_a_bulk_that_fails_leaves_nothing(jobs: MemoryQueue) -> None:
     with pytest.raises(KeyError):
         enqueue_many(drafts())
 
-    assert len(jobs) == 0
+    assert (len(jobs), perform_enqueued()) == (0, [])
     assert once.enqueue(1).state == "ready"
 
 

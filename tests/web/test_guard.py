@@ -111,6 +111,42 @@ def test_a_header_counts_from_a_trusted_proxy_only(target: Target) -> None:
     assert asked("10.0.0.0/8").status == 401
 
 
+@pytest.mark.parametrize(("name", "role"), [("ann", "viewer"), ("bot", "operator")])
+def test_a_user_whom_a_proxy_names_has_the_role_of_the_configuration(
+    target: Target, name: str, role: str
+) -> None:
+    given = {"trusted_header": "X-Remote-User", "trusted_proxies": ("127.0.0.1/8",)}
+
+    got = _guarded(target, **given).get("/", **{"X-Remote-User": name})
+
+    assert f"{name}, {role}" in got.text
+
+
+@pytest.mark.parametrize("address", ["", "unix:", "10.0.0.1"])
+def test_a_request_without_the_address_of_a_trusted_proxy_is_of_nobody(
+    target: Target, address: str
+) -> None:
+    application = made(
+        target,
+        open_role=None,
+        users=(ANN,),
+        trusted_header="X-Remote-User",
+        trusted_proxies=("127.0.0.0/8",),
+    )
+
+    def asked(environ: dict[str, Any], start_response: Any) -> Any:
+        return application({**environ, "REMOTE_ADDR": address}, start_response)
+
+    assert Browser(asked).get("/", **{"X-Remote-User": "ann"}).status == 401
+
+
+def test_a_password_may_have_colons(target: Target) -> None:
+    colons = User("ann", "viewer", password="a:b:c", token=None)
+    browser = _guarded(target, users=(colons,))
+
+    assert browser.get("/", **basic("ann", "a:b:c")).status == 200
+
+
 def test_the_variables_make_one_admin() -> None:
     made_of = {"JOBSD_WEB_PASSWORD": "p", "JOBSD_WEB_TOKEN": "t", "JOBSD_WEB_USER": "root"}
 
