@@ -256,4 +256,4 @@ def kept_logs() -> Iterator[None]:
     KEPT.keep(4096)
     yield
     KEPT.keep(None)
-    KEPT.take()
+    KEPT.forget()

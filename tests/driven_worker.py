@@ -124,6 +124,7 @@ def make_worker(
     for driven in made:
         driven.worker.stop()
         driven.worker.disconnect()
+        driven.worker._progress.end_logs()
         # Else its threads stay, and with them its pipes: thousands of tests share this process.
         driven.worker._pool.take_back()
         driven.worker._pool.close()

@@ -5,23 +5,32 @@ from __future__ import annotations
 import io
 import logging
 import os
+import re
 
 import pytest
 
+from jobsd.instruments import kept as kept_module
 from jobsd.instruments import logs, redaction
 from jobsd.instruments.kept import KEPT, TRIES_MAX, Kept, KeptLog
 from jobsd.instruments.lean_structlog import structlog
 from jobsd.instruments.printed import Copied
 from jobsd.jobs.current import CurrentJob, running
 
+MOST = 4 * 2**20
 JOB = CurrentJob(7, 2, "mail", "app.send")
 
 pytestmark = pytest.mark.usefixtures("kept_logs")
 
 
+def _text(log: KeptLog) -> str:
+    return "\n".join(piece.text for piece in log.pieces())
+
+
 def _texts() -> list[str]:
     """Return the lines that were kept, without their times."""
-    lines = "\n".join(KEPT.take().values()).split("\n")
+    pieces, _ = KEPT.take(MOST)
+    KEPT.settle(pieces, [])
+    lines = "\n".join(piece.text for piece in pieces).split("\n")
     return [line[24:] if line.startswith("2") else line for line in lines]
 
 
@@ -41,8 +50,9 @@ def test_what_a_job_logs_and_prints_is_kept_with_its_attempt() -> None:
         logging.getLogger("app").warning("of no job")
     finally:
         logs.reset()
-    (log,) = kept = KEPT.take()
-    text = kept[log]
+    pieces, _ = KEPT.take(MOST)
+    (log,) = {piece.log for piece in pieces}
+    text = _text(log)
 
     assert (log.job_id, log.attempt) == (7, 2)
     assert 'WARNING app.mail: 3 letters to="a b"' in text
@@ -110,7 +120,7 @@ def test_first_and_last_lines_of_much_stay() -> None:
     for number in range(10_000):
         log.add(f"line {number}")
     log.add("é" * 5000)
-    text = log.text()
+    text = _text(log)
 
     assert len(text.encode()) < 1100
     assert text.startswith("line 0\nline 1\n")
@@ -124,7 +134,7 @@ def test_of_a_huge_line_the_beginning_stays_whatever_comes_after_it() -> None:
     log.add("x" * 1_000_000)
     log.add("end")
 
-    assert log.text() == "\n".join(["begin", "x" * 125 + "…", "end"])
+    assert _text(log) == "\n".join(["begin", "x" * 125 + "…", "end"])
 
 
 def test_jobs_without_it_have_none() -> None:
@@ -141,8 +151,9 @@ def test_a_log_that_can_not_be_written_is_given_up_in_the_end() -> None:
     kept.begin(JOB)
     kept.say("held", JOB.id)
     for _ in range(TRIES_MAX):
-        assert kept
-        kept.put_back(kept.take())
+        pieces, _ = kept.take(MOST)
+        assert pieces
+        kept.put_back({piece.log for piece in pieces})
 
     assert not kept
 
@@ -155,3 +166,71 @@ def test_the_stream_that_is_copied_stays_as_it_is() -> None:
 
     assert stream.getvalue() == copied.getvalue() == "one\ntwo\n"
     assert lines == ["one", "two"]
+
+
+def test_what_is_stored_is_not_stored_again() -> None:
+    with running(JOB):
+        KEPT.say("one")
+        assert _texts() == ["one"]
+        KEPT.say("two")
+        KEPT.say("three")
+
+        assert _texts() == ["two", "three"]
+    assert not KEPT
+
+
+def test_pieces_of_the_last_lines_are_removed_once_there_are_more() -> None:
+    log = KeptLog(1, 1, 1000)
+    stored: dict[int, str] = {}
+    for number in range(1000):
+        log.add(f"line {number}")
+        if number % 7 == 0:
+            for piece in log.pieces():
+                stored[piece.number] = piece.text
+                log.was_written(piece)
+            for old in log.removed:
+                del stored[old]
+            log.removed.clear()
+
+    lines = "\n".join(stored[number] for number in sorted(stored)).split("\n")
+    (gap,) = (at for at, line in enumerate(lines) if "left out" in line)
+    first, last = lines[:gap], lines[gap + 1 :]
+    left_out = 995 - len(first) - len(last)
+    assert lines[gap] == f"… {left_out} lines left out …"
+    assert first == [f"line {number}" for number in range(len(first))]
+    assert last == [f"line {number}" for number in range(995 - len(last), 995)]
+    assert sum(len(line) + 1 for line in first) > 480
+    assert 400 < sum(len(line) + 1 for line in last) <= 500
+
+
+def test_one_statement_stores_no_more_than_its_portion() -> None:
+    kept = Kept()
+    kept.keep(2**20)
+    kept.begin(JOB)
+    for _ in range(60):
+        kept.say("x" * 10_000, JOB.id)
+
+    pieces, _ = kept.take(200_000)
+    least, _ = kept.take(1)
+
+    assert 100_000 < sum(len(piece.text) for piece in pieces) <= 200_000
+    assert least == pieces[:1]
+
+
+def test_what_a_slow_database_has_not_stored_is_bounded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(kept_module, "UNWRITTEN_MAX", 10_000)
+    kept = Kept()
+    kept.keep(2**20)
+    kept.begin(JOB)
+    for _ in range(1000):
+        kept.say("x" * 100, JOB.id)
+    pieces, _ = kept.take(MOST)
+    kept.settle(pieces, [])
+    kept.say("behind", JOB.id)
+    more, _ = kept.take(MOST)
+
+    assert 9_000 < sum(len(piece.text) for piece in pieces) < 11_000
+    assert re.fullmatch(r"… 9\d\d lines left out …", pieces[-1].text)
+    assert more[-1].text.endswith("behind")

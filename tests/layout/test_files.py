@@ -28,7 +28,6 @@ REASONS = {
     "src/jobsd/instruments/line_handler.py": "imports logging",
     "src/jobsd/instruments/log_file.py": "one fact of a file: how processes share it",
     "src/jobsd/jobs/blocking.py": "warns once in a program: has the state of that",
-    "src/jobsd/jobs/kept_logs.py": "the table of that name, and its statements",
     "src/jobsd/operations/next_runs.py": "has a cache of its own",
     "src/jobsd/processes/web_requests.py": "the pages of the dashboard, which are counted",
 }

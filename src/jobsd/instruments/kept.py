@@ -1,20 +1,46 @@
 """Collects what running jobs print and log, for `keep_log`.
 
 Each attempt that runs has a log of its own, found by the job that its thread or task is in. Of
-one that says much, its first lines and its last stay. The control thread takes what has
-changed, and writes it once a second at most.
+one that says much, its first lines and its last stay. A log is stored in pieces, each of them
+once. Only the row that counts the lines that were left out is written again, and the
+oldest pieces of the last lines are removed.
 """
 
+import itertools
 import threading
 from collections import deque
-from collections.abc import Callable, Collection, Mapping
-from datetime import UTC, datetime
-from typing import Any
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any, NamedTuple
 
 from . import bound_job, error_facts, layouts, redaction
 
 TRIES_MAX = 5
-"""So often a log is written anew whose job somebody holds locked, or has removed."""
+"""So often a log is written again whose job somebody holds locked, or has removed."""
+UNWRITTEN_MAX = 32 * 2**20
+"""With more bytes than this, which a slow database has not stored yet, lines are left out."""
+REMOVED_MAX = 1000
+"""Pieces that are removed at once."""
+PIECES = 8
+"""A piece is at most this part of the first lines, or of the last ones."""
+
+
+@dataclass(slots=True)
+class _Lines:
+    """Some lines of a log that are stored together, or were."""
+
+    number: int
+    lines: list[str] = field(default_factory=list[str])
+    size: int = 0
+    count: int = 0
+    is_sent: bool = False
+
+    def add(self, line: str, size: int) -> None:
+        self.lines.append(line)
+        self.size += size
+        self.count += 1
 
 
 class KeptLog:
@@ -26,11 +52,19 @@ class KeptLog:
         self.began = datetime.now(UTC)
         self.depth = 0
         self.tries = 0
+        self.removed: list[int] = []
+        """The numbers of pieces that were sent to be stored, and are to be removed."""
+        self.unwritten = 0
+        """How many bytes of it are not known to be stored."""
         self._half = most // 2
-        self._first: list[str] = []
-        self._last: deque[tuple[str, int]] = deque()
-        self._sizes = [0, 0]
-        self._left_out = 0
+        self._numbers = itertools.count()
+        self._first: deque[_Lines] = deque()
+        self._first_size = 0
+        self._last: deque[_Lines] = deque()
+        self._last_size = 0
+        self._gap: int | None = None
+        """The number of the row that says how many lines were left out, once the last begin."""
+        self._left_out = self._left_out_stored = 0
 
     def add(self, line: str) -> None:
         """Add a line; one that is too long is cut, so that lines after it leave some of it."""
@@ -38,20 +72,91 @@ class KeptLog:
         if len(line) > self._half // 4:
             line = line[: self._half // 4] + "…"
         size = len(line.encode("utf-8", "backslashreplace")) + 1
-        if not self._last and self._sizes[0] + size <= self._half:
-            self._first.append(line)
-            self._sizes[0] += size
+        if self._gap is None and self._first_size + size <= self._half:
+            self._append(self._first, line, size)
+            self._first_size += size
             return
-        self._last.append((line, size))
-        self._sizes[1] += size
-        while self._sizes[1] > self._half and len(self._last) > 1:
-            self._sizes[1] -= self._last.popleft()[1]
-            self._left_out += 1
+        self._begin_last()
+        self._append(self._last, line, size)
+        self._last_size += size
+        while self._last_size > self._half and len(self._last) > 1:
+            oldest = self._last.popleft()
+            self._last_size -= oldest.size
+            self._left_out += oldest.count
+            self.unwritten -= oldest.size if oldest.lines else 0
+            if oldest.is_sent:
+                self.removed.append(oldest.number)
 
-    def text(self) -> str:
-        """Return the lines, and between first and last ones how many were left out."""
-        gap = [f"… {self._left_out} lines left out …"] if self._left_out else []
-        return "\n".join([*self._first, *gap, *(line for line, _ in self._last)])
+    def leave_out(self) -> None:
+        """Count a line that is not kept."""
+        self._begin_last()
+        self._left_out += 1
+
+    def _begin_last(self) -> None:
+        if self._gap is None:
+            self._gap = next(self._numbers)
+
+    def _append(self, to: deque[_Lines], line: str, size: int) -> None:
+        if not to or to[-1].is_sent or to[-1].size + size > self._half // PIECES:
+            to.append(_Lines(next(self._numbers)))
+        to[-1].add(line, size)
+        self.unwritten += size
+
+    @property
+    def has_more(self) -> bool:
+        """Whether any of it is to be stored."""
+        return bool(self.removed or self._left_out != self._left_out_stored or self.unwritten)
+
+    def pieces(self) -> Iterator["Piece"]:
+        """Yield what is to be stored, in its order; what was yielded gets no more lines."""
+        for each in (*self._first, None, *self._last):
+            if each is None:
+                if self._gap is not None and self._left_out != self._left_out_stored:
+                    text = f"… {self._left_out} lines left out …"
+                    yield Piece(self, self._gap, text, self._left_out)
+            elif each.lines:
+                each.is_sent = True
+                yield Piece(self, each.number, "\n".join(each.lines))
+
+    def was_written(self, piece: "Piece") -> None:
+        """Take note that a piece is stored: its lines are not kept here any more."""
+        self.tries = 0
+        if piece.number == self._gap:
+            self._left_out_stored = piece.left_out
+            return
+        for each in (*self._first, *self._last):
+            if each.number == piece.number and each.lines:
+                each.lines = []
+                self.unwritten -= each.size
+        while self._first and not self._first[0].lines:
+            self._first.popleft()
+
+    def give_up(self) -> None:
+        """Store nothing more of what was said until now."""
+        self._first.clear()
+        self._last.clear()
+        self.removed.clear()
+        self._last_size = self.unwritten = 0
+        self._left_out_stored = self._left_out
+
+
+class Piece(NamedTuple):
+    """Some lines of a log, or how many were left out: what one row has, known by its number."""
+
+    log: KeptLog
+    number: int
+    text: str
+    left_out: int = 0
+
+    @property
+    def at(self) -> datetime:
+        """The moment that stands for its number in the row."""
+        return moment(self.log, self.number)
+
+
+def moment(log: KeptLog, number: int) -> datetime:
+    """Return the moment by which a row of a log is known: they are in the order of the text."""
+    return log.began + timedelta(microseconds=number)
 
 
 class Kept:
@@ -63,7 +168,7 @@ class Kept:
         self._lock = threading.Lock()
         self._open: dict[tuple[int, int], KeptLog] = {}
         self._unwritten: dict[KeptLog, None] = {}
-        self._wake: Callable[[], None] = lambda: None
+        self._size = 0
 
     def __bool__(self) -> bool:
         """Say whether something was not written yet."""
@@ -72,10 +177,6 @@ class Kept:
     def keep(self, most: int | None) -> None:
         """Keep so many bytes of each attempt from now on; None: nothing."""
         self.most = most or 0
-
-    def wake_by(self, wake: Callable[[], None]) -> None:
-        """Say how the thread that writes is woken."""
-        self._wake = wake
 
     def begin(self, job: bound_job.Bound) -> None:
         """Take note that a job begins here; one that is performed within it belongs to it."""
@@ -106,11 +207,13 @@ class Kept:
             log = self._find(job_id)
             if log is None:
                 return
-            log.add(line)
-            first = not self._unwritten
+            before = log.unwritten
+            if self._size < UNWRITTEN_MAX:
+                log.add(line)
+            else:
+                log.leave_out()
+            self._size += log.unwritten - before
             self._unwritten[log] = None
-        if first:
-            self._wake()
 
     def say_facts(self, level: str, logger: str, record: Mapping[str, Any]) -> None:
         """Add what it has logged."""
@@ -122,19 +225,61 @@ class Kept:
         error_facts.normalize_error(facts)
         self.say(f"{level.upper()} {logger}: {layouts.sentence(event, facts)}")
 
-    def take(self) -> dict[KeptLog, str]:
-        """Return the logs that have changed since the last call."""
+    def take(self, most: int) -> tuple[list[Piece], list[tuple[KeptLog, int]]]:
+        """Return what is to be stored next, and what is to be removed, by log and number.
+
+        The pieces come to `most` bytes at most, or are one.
+        """
+        pieces: list[Piece] = []
+        removed: list[tuple[KeptLog, int]] = []
+        size = 0
         with self._lock:
-            logs, self._unwritten = self._unwritten, {}
-            return {log: log.text() for log in logs}
+            for log in self._unwritten:
+                removed += [
+                    (log, number) for number in log.removed[: REMOVED_MAX - len(removed)]
+                ]
+                for piece in log.pieces():
+                    size += len(piece.text.encode("utf-8", "backslashreplace"))
+                    if pieces and size > most:
+                        return pieces, removed
+                    pieces.append(piece)
+        return pieces, removed
+
+    def settle(
+        self, written: Collection[Piece], removed: Collection[tuple[KeptLog, int]]
+    ) -> None:
+        """Take note of what was stored, and what was removed."""
+        with self._lock:
+            for piece in written:
+                self._change(piece.log, partial(KeptLog.was_written, piece=piece))
+            for log, number in removed:
+                if number in log.removed:
+                    log.removed.remove(number)
+            for log in {*(piece.log for piece in written), *(log for log, _ in removed)}:
+                if not log.has_more:
+                    self._unwritten.pop(log, None)
 
     def put_back(self, logs: Collection[KeptLog]) -> None:
-        """Leave logs that could not be written for the next call, but for hopeless ones."""
+        """Take note that logs could not be stored: they are tried again, `TRIES_MAX` times."""
         with self._lock:
             for log in logs:
                 log.tries += 1
+                self._unwritten.pop(log, None)
                 if log.tries < TRIES_MAX:
                     self._unwritten[log] = None
+                else:
+                    self._change(log, KeptLog.give_up)
+
+    def forget(self) -> None:
+        """Drop what is not stored."""
+        with self._lock:
+            self._unwritten.clear()
+            self._size = 0
+
+    def _change(self, log: KeptLog, change: Callable[[KeptLog], None]) -> None:
+        before = log.unwritten
+        change(log)
+        self._size += log.unwritten - before
 
     def _find(self, job_id: int | None) -> KeptLog | None:
         if job_id is not None:

@@ -53,16 +53,21 @@ ORDER BY ended_at, attempt
 LIMIT 1000;
 
 -- logs: list what the last attempts of a job have printed and logged, where that is kept, the first
--- attempt first.
-SELECT attempt, process, started_at, log
-FROM (
-    SELECT attempt, process, started_at, ended_at, log
-    FROM jobsd.attempts
-    WHERE job_id = %(id)s AND log IS NOT NULL
-    ORDER BY ended_at DESC, attempt DESC
-    LIMIT %(limit)s
-) AS last
-ORDER BY ended_at, attempt;
+-- attempt first. Each has it in pieces.
+SELECT attempt, process, started_at, string_agg(log, E'\n' ORDER BY ended_at)
+FROM jobsd.attempts
+WHERE job_id = %(id)s
+    AND log IS NOT NULL
+    AND (attempt, started_at) IN (
+        SELECT attempt, started_at
+        FROM jobsd.attempts
+        WHERE job_id = %(id)s AND log IS NOT NULL
+        GROUP BY attempt, started_at
+        ORDER BY started_at DESC, attempt DESC
+        LIMIT %(limit)s
+    )
+GROUP BY attempt, process, started_at
+ORDER BY started_at, attempt;
 
 -- kept: read what a job has returned, and which process has performed it then.
 SELECT result::text, process

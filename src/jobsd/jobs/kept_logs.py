@@ -1,31 +1,42 @@
-"""Writes what jobs print and log beside their attempts, where that is kept.
+"""Stores what jobs print and log beside their attempts, where that is kept.
 
 A log is deleted with its job. It is not fenced otherwise: even if a process was declared dead,
 its log of its own attempt is true.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 
 from jobsd.database.connection import Session, Statements
-from jobsd.instruments.kept import KeptLog
+from jobsd.instruments.kept import KeptLog, Piece, moment
 from jobsd.text import storable
 
 STATEMENTS = Statements("jobsd.jobs", "kept_logs.sql")
 
 
-def write(session: Session, process: str, logs: Mapping[KeptLog, str]) -> list[KeptLog]:
-    """Write logs; return those that were not written: their jobs are locked or gone."""
+def write(
+    session: Session,
+    process: str,
+    pieces: Sequence[Piece],
+    removed: Sequence[tuple[KeptLog, int]],
+) -> set[int]:
+    """Store pieces of logs and remove others, of the jobs that are returned.
+
+    Others are locked or gone.
+    """
     parameters = {
         "process": process,
-        "job_ids": [log.job_id for log in logs],
-        "attempts": [log.attempt for log in logs],
-        "began": [log.began for log in logs],
-        "logs": [storable(text) for text in logs.values()],
+        "job_ids": [piece.log.job_id for piece in pieces],
+        "attempts": [piece.log.attempt for piece in pieces],
+        "began": [piece.log.began for piece in pieces],
+        "moments": [piece.at for piece in pieces],
+        "texts": [storable(piece.text) for piece in pieces],
+        "old_ids": [log.job_id for log, _ in removed],
+        "old_attempts": [log.attempt for log, _ in removed],
+        "old_moments": [moment(log, number) for log, number in removed],
     }
-    written = set(session.fetch(STATEMENTS["write"], parameters))
-    return [log for log in logs if (log.job_id, log.attempt) not in written]
+    return {job_id for (job_id,) in session.fetch(STATEMENTS["write"], parameters)}
 
 
 def sweep(session: Session, job_ids: Iterable[int]) -> None:
-    """Delete logs that were written while their jobs were deleted."""
+    """Delete logs that were stored while their jobs were deleted."""
     session.fetch(STATEMENTS["sweep"], {"job_ids": list(job_ids)})

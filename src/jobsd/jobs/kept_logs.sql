@@ -1,25 +1,39 @@
--- write: write what some attempts have said until now. Returns the jobs of which it was written: one
--- that is gone has no log, and one that is being removed is locked.
+-- write: store pieces of what some attempts have said, one a row, and remove old ones. Returns the
+-- jobs of which it was done: one that is gone has no log, and one that is being removed is locked.
+-- What was stored before is stored again only where its answer was lost; the row that says how many
+-- lines were left out is changed.
 WITH said AS (
-    SELECT job_id, attempt, began, log
+    SELECT job_id, attempt, began, moment, text
     FROM unnest(
         %(job_ids)s::bigint[], %(attempts)s::integer[], %(began)s::timestamptz[],
-        %(logs)s::text[]
-    ) AS said (job_id, attempt, began, log)
+        %(moments)s::timestamptz[], %(texts)s::text[]
+    ) AS said (job_id, attempt, began, moment, text)
 ), free AS MATERIALIZED (
     SELECT id
     FROM jobsd.jobs
-    WHERE id = ANY (%(job_ids)s::bigint[])
+    WHERE id = ANY (%(job_ids)s::bigint[] || %(old_ids)s::bigint[])
     ORDER BY id
     FOR KEY SHARE SKIP LOCKED
+), removed AS (
+    DELETE FROM jobsd.attempts AS known
+    USING unnest(
+        %(old_ids)s::bigint[], %(old_attempts)s::integer[], %(old_moments)s::timestamptz[]
+    ) AS old (job_id, attempt, moment)
+    WHERE known.job_id = old.job_id
+        AND known.attempt = old.attempt
+        AND known.ended_at = old.moment
+        AND known.error IS NULL
+        AND old.job_id IN (SELECT id FROM free)
+), stored AS (
+    INSERT INTO jobsd.attempts AS known (job_id, attempt, process, started_at, ended_at, log)
+    SELECT job_id, attempt, %(process)s, began, moment, text
+    FROM said
+    WHERE job_id IN (SELECT id FROM free)
+    ORDER BY job_id, attempt, moment
+    ON CONFLICT (job_id, attempt, ended_at) DO UPDATE SET log = excluded.log
 )
-INSERT INTO jobsd.attempts AS known (job_id, attempt, process, started_at, ended_at, log)
-SELECT job_id, attempt, %(process)s, began, began, log
-FROM said
-WHERE job_id IN (SELECT id FROM free)
-ORDER BY job_id, attempt, began
-ON CONFLICT (job_id, attempt, ended_at) DO UPDATE SET log = excluded.log
-RETURNING job_id, attempt;
+SELECT id
+FROM free;
 
 -- sweep: remove the logs of jobs that are gone. Whoever removed them has waited for the lock of
 -- `write`, with a snapshot in which there was no log yet.

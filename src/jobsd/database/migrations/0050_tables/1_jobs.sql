@@ -185,10 +185,10 @@ CREATE TABLE jobsd.attempts (
     process text,
     started_at timestamptz,
     ended_at timestamptz NOT NULL,
-    -- NULL in a row that keeps the log of an attempt: it bears the moment of the attempt's start as
-    -- its end, too. So it goes with the job's attempts.
+    -- NULL in a row that keeps a piece of the log of an attempt: its end is the attempt's start and
+    -- as many microseconds as there are pieces before it. So it goes with the job's attempts.
     error jsonb,
-    -- What an attempt has printed and logged, where that is kept.
+    -- A piece of what an attempt has printed and logged, where that is kept.
     log text,
     PRIMARY KEY (job_id, attempt, ended_at)
 );
