@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 from typing import TYPE_CHECKING
 
+import psycopg
 import pytest
 
 from jobsd.errors import RefusedError
@@ -62,3 +63,20 @@ def test_a_user_without_a_name_has_a_question_mark(
     monkeypatch.setattr(getpass, "getuser", getuser)
 
     assert audit.whoever().startswith("?@")
+
+
+def _cut_off(session: Session, act: str) -> None:
+    with audit.acting(session, act, "task beat"):
+        raise psycopg.OperationalError("the connection is lost")
+
+
+@pytest.mark.parametrize(("act", "safe"), [("run", False), ("enable", True)])
+def test_an_outage_says_whether_the_act_may_be_repeated(
+    session: Session, act: str, *, safe: bool
+) -> None:
+    with pytest.raises(psycopg.OperationalError) as raised:
+        _cut_off(session, act)
+
+    (note,) = raised.value.__notes__
+    assert ("safe to repeat" in note) == safe
+    assert ("look for it before you repeat this" in note) == (not safe)

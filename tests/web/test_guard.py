@@ -94,6 +94,17 @@ def _always(role: str | None) -> Callable[[object], str | None]:
     return authorize
 
 
+def test_the_audit_names_the_user_of_the_program(target: Target) -> None:
+    application = made(target, open_role=None, authorize=_always("operator"))
+
+    def asked(environ: dict[str, Any], start_response: Any) -> Any:
+        return application({**environ, "REMOTE_USER": "carol"}, start_response)
+
+    Browser(asked).post("/queues/mail/pause")
+
+    assert Browser(asked).get("/api/v1/audit").json()[0]["actor"] == "carol"
+
+
 @pytest.mark.parametrize(("role", "status"), [(None, 403), ("viewer", 200), ("king", 500)])
 def test_authorize_decides_when_mounted(target: Target, role: str | None, status: int) -> None:
     browser = _guarded(target, users=(), authorize=_always(role))

@@ -1,0 +1,92 @@
+"""What is hidden is hidden wherever it stands, and nothing else is lost."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from jobsd.jobs.inspect import FILTERED
+from jobsd.operations import jobs, processes
+from jobsd.operations.shown_arguments import ShownArguments
+from jobsd.processes import registry
+from jobsd.processes.registry import ProcessRow
+
+
+@pytest.mark.parametrize(
+    ("names", "given", "shown"),
+    [
+        (["user"], [1, 2, 3], [1, FILTERED, FILTERED]),
+        (["user", "*token"], [1, 2, 3], [1, FILTERED, FILTERED]),
+        (["token", "*rest"], [1, 2, 3], [FILTERED, 2, 3]),
+        (["user"], [{"token": 1, "n": 2}], [{"token": FILTERED, "n": 2}]),
+        (["user"], [[{"token": 1}]], [[{"token": FILTERED}]]),
+        (None, [1, {"$keywords": {"n": 2}}], [FILTERED, {"$keywords": {"n": 2}}]),
+    ],
+)
+def test_arguments_are_hidden_by_name_and_none_is_left_out(
+    names: list[str] | None, given: list[Any], shown: list[Any]
+) -> None:
+    assert ShownArguments(["token"], lambda _: names).of("x", given) == shown
+
+
+def test_a_command_hides_what_stands_deeper_too() -> None:
+    hides = ShownArguments(["token"], lambda _: None)
+
+    shown = hides.command("app.sync(7, token='x', options={'token': 'y', 'size': 2})")
+
+    assert shown is not None
+    assert "'x'" not in shown
+    assert "'y'" not in shown
+    assert "'size': 2" in shown
+
+
+def _examined(state: str, reason: str | None = None, *errors: dict[str, Any]) -> jobs.Examined:
+    found = SimpleNamespace(job=SimpleNamespace(state=state), reason=reason)
+    attempts: Any = [SimpleNamespace(error=error) for error in errors]
+    return jobs.Examined(cast("Any", found), attempts, [])
+
+
+def test_a_job_that_has_succeeded_has_no_error() -> None:
+    error = {"type": "ValueError", "message": "no"}
+
+    assert _examined("finished", None, error).error is None
+    assert _examined("failed", None, {}, error).error == error
+
+
+@pytest.mark.parametrize(
+    ("reason", "errors", "said"),
+    [
+        ("expired", [], "expired"),
+        ("cancelled", [{"type": "Cancelled", "message": ""}], "cancelled"),
+        (None, [], "by hand"),
+        (None, [{"type": "ValueError", "message": "no"}], "ValueError: no"),
+    ],
+)
+def test_a_discarded_job_says_why(
+    reason: str | None, errors: list[dict[str, Any]], said: str
+) -> None:
+    assert _examined("discarded", reason, *errors).reason == said
+
+
+def _row(metadata: dict[str, Any], age_s: float = 0.0) -> ProcessRow:
+    now = datetime.now(UTC)
+    return ProcessRow(1, "worker", "w", os.getpid(), "h", None, age_s, now, metadata)
+
+
+def test_a_process_whose_id_another_one_has_got_is_gone() -> None:
+    own = dict(registry.identity(os.getpid()))
+
+    assert processes.life(_row({**own}), 60) == "alive"
+    assert processes.life(_row({**own, "started": "1"}), 60) == "gone"
+    assert processes.life(_row({**own, "started": "1", "boot": "other"}), 60) == "alive"
+
+
+@pytest.mark.parametrize(("age_s", "life"), [(100, "alive"), (200, "silent")])
+def test_a_process_is_judged_by_the_longer_threshold(age_s: float, life: str) -> None:
+    theirs = {"heartbeat_interval": 30, "process_alive_threshold": 150, "hang_timeout": 90}
+
+    assert processes.life(_row({"boot": "other", **theirs}, age_s), 60) == life
