@@ -269,11 +269,13 @@ def test_only_kinds_that_are_not_configured_is_a_fault(project: Project) -> None
 
 
 def test_paths_are_those_of_the_project(project: Project) -> None:
-    project.write("etc/q.yml", "supervisor: {pidfile: run/jobsd.pid}")
+    text = "supervisor: {pidfile: run/jobsd.pid}\nlogs: {file: log/jobsd.log}\n"
+    project.write("etc/q.yml", text)
 
     options = project.load(Flags(config="etc/q.yml"))
 
     assert options.supervisor.pidfile == project.root / "run/jobsd.pid"
+    assert options.logs.file == project.root / "log/jobsd.log"
 
 
 def test_the_project_is_the_working_directory_when_that_is_configured(project: Project) -> None:

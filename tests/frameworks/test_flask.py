@@ -11,6 +11,7 @@ import psycopg
 import pytest
 from flask import Flask, current_app, g
 from psycopg import conninfo
+from sqlalchemy.engine import make_url
 
 from docs.pages import blocks, guide
 from harness.tree import ENDS_WITH_US
@@ -172,6 +173,11 @@ def test_applications_that_are_made_again_surround_a_job_once() -> None:
             "host=q dbname=q",
         ),
         (
+            {"SQLALCHEMY_DATABASE_URI": make_url("postgresql+psycopg://u:p@a/a")},
+            {},
+            "host=a dbname=a user=u password=p",
+        ),
+        (
             {"SQLALCHEMY_DATABASE_URI": "sqlite://"},
             {"DATABASE_URL": "postgresql://e/e"},
             "host=e dbname=e",
@@ -179,7 +185,7 @@ def test_applications_that_are_made_again_surround_a_job_once() -> None:
     ],
 )
 def test_the_queue_is_where_the_application_says(
-    configured: dict[str, str],
+    configured: dict[str, object],
     environ: dict[str, str],
     found: str,
     monkeypatch: pytest.MonkeyPatch,

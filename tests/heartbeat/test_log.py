@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from jobsd.errors import Error
-from jobsd.heartbeat.log import HeartbeatLog, HeartbeatLogs, clear, health_status
+from jobsd.heartbeat.log import (
+    ROWS_MAX,
+    HeartbeatLog,
+    HeartbeatLogs,
+    clear,
+    health_status,
+)
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session
@@ -60,6 +66,11 @@ def test_recent_can_be_limited_after_the_call(beat: Beat) -> None:
         beat(minutes)
 
     assert _all_minutes_ago(HeartbeatLog.recent().limit(2)) == [0, 1]
+
+
+@pytest.mark.parametrize(("asked", "rows"), [(-1, 0), (7, 7), (10**9, ROWS_MAX)])
+def test_whatever_is_asked_for_a_query_has_a_bound(asked: int, rows: int) -> None:
+    assert HeartbeatLogs().limit(asked).rows_max == rows
 
 
 def test_recent_takes_limit_time_and_host_together(beat: Beat) -> None:

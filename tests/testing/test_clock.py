@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jobsd import Error
+from jobsd import Error, retry
 from jobsd.testing import PlannedInstant, assert_enqueued, clock, perform_enqueued
 
-from .shop import call, flaky, inside, latest, once, ran, rare, soon, welcome
+from .shop import brief, call, flaky, inside, latest, once, ran, rare, soon, welcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -139,6 +139,19 @@ def test_a_retry_that_comes_too_late_is_discarded(plain: VirtualClock) -> None:
     (job,) = plain.jobs
     assert (job.state, job.attempts) == ("discarded", 2)
     assert job.ended_at == SATURDAY + timedelta(minutes=10)
+
+
+def test_a_failed_job_that_is_retried_has_all_its_time_again(plain: VirtualClock) -> None:
+    brief.enqueue()
+    plain.advance("1m", raises=False)
+    (job,) = plain.jobs
+    failed = job.state
+    plain.advance("1h")
+
+    retry(job.id)
+    plain.advance("1m")
+
+    assert (failed, job.state) == ("failed", "finished")
 
 
 def test_a_day_of_the_shipped_tasks_runs_at_once(jobs_clock: VirtualClock) -> None:
