@@ -2,7 +2,8 @@
 
 Each gets a claim of its own when it asks for it. Once it has returned, the tables say what has
 become of its transaction: committed, then the job has finished, whatever it raised afterwards;
-rolled back, then its attempt has failed; still open, then it is asked again later.
+rolled back, then its attempt has failed; still open, then it is asked again later. Only behind
+that its claim goes, and the slot that it may hold.
 """
 
 import json
@@ -45,7 +46,7 @@ class Completions:
         self._pool = asynchronous.pool
         self._entry = context.entry
         self._ended: list[Run] = []
-        self._freed: list[str] = []
+        self._freed: list[int] = []
         self._again_at = 0.0
         completion.REQUESTS.wake_by(context.nap.wake)
 
@@ -71,7 +72,8 @@ class Completions:
         if self._ended and monotonic() >= self._again_at:
             self._settle()
         if self._freed:
-            limits.hand_over(self._session, self._freed)
+            parameters = {"claim_ids": self._freed}
+            limits.unblocked(self._session.fetch(completion.STATEMENTS["free"], parameters))
             # Only now: a statement whose answer is lost is sent again.
             self._freed = []
 
@@ -138,11 +140,10 @@ class Completions:
         self._ledger.give_back(run.job for run in undone if run.outcome.drained)
 
     def _finish(self, runs: Iterable[Run]) -> None:
-        """Report jobs that are recorded, and note the slots that they had."""
+        """Report jobs that are recorded, and note that their claims can go."""
         for run in runs:
-            key = self._ledger.settle(run.job.claim_id)
+            self._ledger.settle(run.job.claim_id)
+            self._freed.append(run.job.claim_id)
             self._report.ended([run._replace(outcome=SUCCESS)])
             if not run.outcome.returned and run.outcome.error is not None:
                 emit("job.raised", **facts_of(run.job), error=json.loads(run.outcome.error))
-            if key is not None:
-                self._freed.append(key)

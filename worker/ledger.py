@@ -111,13 +111,13 @@ class Ledger:
         """Return the claim of a job that runs: the one that it was moved to, if it was."""
         return self._moved.get(job, job.claim_id)
 
-    def settle(self, claim_id: int) -> str | None:
-        """Forget a claim that is recorded; return the key of its slot if it had one."""
+    def settle(self, claim_id: int) -> None:
+        """Forget a claim that is recorded."""
         self._claims.pop(claim_id, None)
         self.completing.discard(claim_id)
         if self._moved:
             self._moved = {job: new for job, new in self._moved.items() if new != claim_id}
-        return self._keys.pop(claim_id, None)
+        self._keys.pop(claim_id, None)
 
     @property
     def size(self) -> int:
@@ -318,12 +318,15 @@ class Ledger:
         is released, and so is what a claim of ours holds beyond what we know of (a job
         that was deleted, an outcome that the database has lost). But one that has a job of
         ours out of another claim was asked for by this job. Jobs that we miss were
-        recorded, or taken away: they are dropped.
+        recorded, or taken away: they are dropped. One that has completed itself is ours
+        until its function has returned.
         """
         rows = own(session, process_id)
         stored = {claim_id: set(row.job_ids) for claim_id, row in rows.items()}
-        for claim_id, (job_ids, origin) in rows.items():
-            if origin and claim_id not in self._claims and self.ids_of(origin) >= {*job_ids}:
+        for claim_id, (job_ids, origin, completed) in rows.items():
+            if completed is not None:
+                stored[claim_id] |= {completed} if claim_id in self.completing else set()
+            elif origin and claim_id not in self._claims and self.ids_of(origin) >= {*job_ids}:
                 self.isolate(job_ids[0], origin, claim_id)
         unknown = [
             Ended(claim_id, job_id, "released")
@@ -332,13 +335,11 @@ class Ledger:
             if job_id not in self._claims.get(claim_id, ())
             and InClaim(job_id, claim_id) not in self.locked
         ]
-        # What completes is alone in its claim: one of several was taken away.
-        known = stored.keys() | {id_ for id_ in self.completing if self.size_of(id_) == 1}
-        gone = {id_: held for id_, held in self._claims.items() if id_ not in known}
+        gone = {id_: held for id_, held in self._claims.items() if id_ not in stored}
         self._claims = {
             claim_id: held
-            for claim_id in self._claims.keys() & known
-            if (held := self._claims[claim_id] & stored.get(claim_id, self._claims[claim_id]))
+            for claim_id in self._claims.keys() & stored.keys()
+            if (held := self._claims[claim_id] & stored[claim_id])
         }
         self._keys = {id_: key for id_, key in self._keys.items() if id_ in self._claims}
         self._moved = {job: id_ for job, id_ in self._moved.items() if id_ in self._claims}

@@ -30,7 +30,8 @@ FOR UPDATE SKIP LOCKED;
 -- the job, but it prevents a delete. A cancelled job is discarded, unless it had finished. If a
 -- job was moved to a claim of its own, the dead process may have known only the claim before.
 -- Of a claim that holds a slot, only the first job counts as running, because its jobs run one
--- after the other. The slots are freed with the claims: the caller hands over in the next
+-- after the other. A job that has completed itself has ended: of it only the claim is removed. The
+-- slots are freed with the claims: the caller hands over in the next
 -- statement, for the keys in the last row. That row leaves out keys whose jobs go back as ready
 -- ones.
 WITH claim AS (
@@ -145,7 +146,7 @@ WITH claim AS (
 ), gone AS (
     DELETE FROM jobsd.claims
     WHERE id IN (SELECT id FROM claim) AND id NOT IN (SELECT claim_id FROM waiting)
-    RETURNING concurrency_key
+    RETURNING concurrency_key, completed
 ), shrunk AS (
     UPDATE jobsd.claims AS claim
     SET job_ids = waiting.job_ids
@@ -163,6 +164,10 @@ WITH claim AS (
 ), forgotten AS (
     DELETE FROM jobsd.attempts
     WHERE job_id = ANY (ARRAY(SELECT id FROM erased)) AND NOT %(keep)s
+), left_over AS (
+    DELETE FROM jobsd.attempts AS attempt
+    WHERE job_id = ANY (ARRAY(SELECT completed FROM gone WHERE completed IS NOT NULL))
+        AND NOT EXISTS (SELECT FROM jobsd.jobs WHERE id = attempt.job_id)
 ), job AS (
     UPDATE jobsd.jobs AS job
     SET attempts = job.attempts + (given.ended_as NOT IN ('snoozed', 'released'))::integer,

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from chaos.grounds import Database
 
 # One statement, so one snapshot: each job is in one place, what is claimed of limited jobs is
-# claimed with a slot of its key, no key has more slots than its limit, and of no key of unique
+# claimed with a slot of its key, a claim without jobs is marked as completed, no key has more
+# slots than its limit (also those of jobs that have completed themselves), of no key of unique
 # jobs there are two: that have not ended, or (until they are started) that were never claimed.
 CHECK = """
 WITH place AS (
@@ -34,11 +35,13 @@ SELECT
     ARRAY(SELECT id FROM jobsd.jobs WHERE id NOT IN (SELECT job_id FROM place)),
     ARRAY(SELECT job_id FROM place WHERE job_id NOT IN (SELECT id FROM jobsd.jobs)),
     ARRAY(SELECT id FROM jobsd.claims
-        WHERE concurrency_key IS NOT NULL AND (slot IS NULL OR cardinality(job_ids) = 0)),
+        WHERE (concurrency_key IS NOT NULL AND slot IS NULL)
+            OR (cardinality(job_ids) = 0) <> (completed IS NOT NULL)),
     ARRAY(SELECT job_id FROM held JOIN jobsd.jobs ON id = job_id
         WHERE concurrency_key IS DISTINCT FROM key),
     ARRAY(SELECT claim.concurrency_key
-        FROM jobsd.claims AS claim JOIN jobsd.jobs AS job ON job.id = claim.job_ids[1]
+        FROM jobsd.claims AS claim
+        JOIN jobsd.jobs AS job ON job.id = coalesce(claim.completed, claim.job_ids[1])
         WHERE claim.concurrency_key IS NOT NULL
         GROUP BY claim.concurrency_key HAVING count(*) > min(job.concurrency_limit)),
     ARRAY(SELECT unique_key FROM jobsd.jobs

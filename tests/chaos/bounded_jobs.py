@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 
 import psycopg
 
-from chaos.jobs import ATTEMPTS, die_or_hold, fail, key_of, reported, work
-from jobsd import Unique, current_job, job
+from chaos.jobs import ATTEMPTS, LIMITS, die_or_hold, fail, key_of, reported, work
+from jobsd import Limit, Unique, current_job, job
 from jobsd.jobs.policy import constant
 
 TIMEOUT_S, KILL_AFTER_S = 0.2, 0.4
+SEALED = {"chaos.sealed", "chaos.sealed_alone"}
+"""The classes that end in a transaction of their own."""
 TIMED = {"chaos.hasty"}
 """The classes that have a time limit."""
 UNIQUE = {"chaos.once": 1}
@@ -76,3 +79,21 @@ def sealed(n: int, seconds: float, how: str) -> None:
         connection.execute("INSERT INTO chaos.effects VALUES (%s)", (n,))
         work(n, seconds, how)
         current_job().complete(connection=connection)
+
+
+@job(
+    name="chaos.sealed_alone",
+    max_attempts=ATTEMPTS,
+    backoff=constant(0.1),
+    limits_concurrency=Limit(to=LIMITS["chaos.sealed_alone"], key=key_of, duration=1),
+)
+def sealed_alone(n: int, seconds: float, how: str, key: str) -> None:
+    """End in the transaction of what it leaves, and go on in its slot."""
+    with reported(n, how, f"chaos.sealed_alone/{key}"):
+        with psycopg.connect(
+            os.environ["DATABASE_URL"], application_name="chaos job", connect_timeout=3
+        ) as connection:
+            connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+            with current_job().completing(connection=connection):
+                connection.execute("INSERT INTO chaos.effects VALUES (%s)", (n,))
+        time.sleep(seconds)

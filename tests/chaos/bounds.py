@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
-from chaos.bounded_jobs import TIMED, UNIQUE
+from chaos.bounded_jobs import SEALED, TIMED, UNIQUE
 from chaos.excuses import Excuses
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def effects(evidence: Evidence) -> Iterator[str]:
     times = Counter(evidence.effects)
     yield from (f"number {n}: {many} times" for n, many in times.items() if many > 1)
     for job in evidence.jobs:
-        if job.class_name == "chaos.sealed" and job.outcome != "erased":
+        if job.class_name in SEALED and job.outcome != "erased":
             finished = job.outcome == "finished"
             if finished is not (job.n in times):
                 yield f"{job}: effects {not finished}"

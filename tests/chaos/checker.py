@@ -23,6 +23,7 @@ from chaos.answers import (
     logged_wrongly,
     replaced_wrongly,
 )
+from chaos.bounded_jobs import SEALED
 from chaos.bounds import begun_late, effects, overlaps, two_of_one_key, unlawful_ends
 from chaos.excuses import Excuses
 
@@ -160,6 +161,8 @@ def _recorded_wrongly(evidence: Evidence) -> Iterator[str]:
 
 def _wanted(job: StoredJob) -> set[str | None]:
     """Return how a job's last run may have ended; nothing when that can't be said."""
+    if job.class_name == "chaos.sealed_alone" and job.outcome in {"finished", "erased"}:
+        return set()  # it goes on behind its commit, and may be killed there
     if job.outcome == "finished":
         return {"NoneType"}
     if job.outcome == "discarded":
@@ -167,7 +170,7 @@ def _wanted(job: StoredJob) -> set[str | None]:
     if job.outcome == "erased":
         return {"NoneType", "Discard"}
     # One that has a transaction of its own may fail behind its work, when that is committed.
-    said = job.error not in CRASHES | STRIKES and job.class_name != "chaos.sealed"
+    said = job.error not in CRASHES | STRIKES and job.class_name not in SEALED
     return {job.error} if job.error is not None and said else set()
 
 

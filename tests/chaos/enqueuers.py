@@ -187,7 +187,10 @@ class _Enqueuer:
         else:
             either = jobs.picky if strict else jobs.alone
             limited = dice.choice(
-                [jobs.alone, jobs.alone, jobs.three, either, novel_jobs.novel_alone]
+                [
+                    *(jobs.alone, jobs.alone, jobs.three, either, novel_jobs.novel_alone),
+                    bounded_jobs.sealed_alone,
+                ]
             )
             drafted = limited.with_args(n, seconds, how, f"k{dice.randrange(6)}")
         drafted.priority = dice.choice([0, 0, 0, -1, 1])

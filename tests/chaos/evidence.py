@@ -190,7 +190,7 @@ def gather(database: Database, evidence: Evidence) -> None:
     evidence.slots = [
         (row[0], row[1])
         for row in ask(
-            "SELECT concurrency_key, job_ids[1] FROM jobsd.claims"
+            "SELECT concurrency_key, coalesce(completed, job_ids[1]) FROM jobsd.claims"
             " WHERE concurrency_key IS NOT NULL"
         )
     ]

@@ -24,7 +24,10 @@ ATTEMPTS = 3
 """Of the jobs that are tried again."""
 STEP_S = 0.05
 """How long a job sleeps at most at once."""
-LIMITS = {"chaos.alone": 1, "chaos.three": 3, "chaos.picky": 1, "chaos.novel_alone": 1}
+LIMITS = {
+    "chaos.alone": 1, "chaos.three": 3, "chaos.picky": 1, "chaos.novel_alone": 1,
+    "chaos.sealed_alone": 1,
+}  # fmt: skip
 
 
 @dataclass(slots=True)

@@ -81,10 +81,14 @@ def text_array(texts: Collection[str]) -> str:
 
 
 class StoredClaim(NamedTuple):
-    """A row of `claims`: its jobs, and the claim that its one job was moved out of, if any."""
+    """A row of `claims`: its jobs, and the claim that its one job was moved out of, if any.
+
+    `completed` is the job that it is left with once this has recorded its own end.
+    """
 
     job_ids: list[int]
     moved_from: int | None
+    completed: int | None
 
 
 def own(session: Session, process_id: int) -> dict[int, StoredClaim]:

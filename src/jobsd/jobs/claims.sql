@@ -347,7 +347,7 @@ SELECT
     );
 
 -- own: read back the claims of one process.
-SELECT id, job_ids, moved_from
+SELECT id, job_ids, moved_from, completed
 FROM jobsd.claims
 WHERE process_id = %(process_id)s
 ORDER BY id

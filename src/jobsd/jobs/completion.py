@@ -2,22 +2,28 @@
 
 The job's thread asks the control thread for a claim of its own, since a claim is of many jobs
 and the author's transaction may stay open for long: no turn of the worker may wait for it. Then
-the thread deletes that claim, and records the success, through the author's connection. What
-became of that transaction, the control thread finds out once the job has returned.
+the thread records the success, and marks that claim, through the author's connection. What
+became of that transaction, the control thread finds out once the job has returned. Only then it
+removes the claim: with it goes the slot that the function has used until its end.
+
+A transaction that keeps one snapshot (REPEATABLE READ, SERIALIZABLE) must not be older than the
+claim that it changes. So `completing` asks for the claim before the first statement.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jobsd import clock, errors, late
 from jobsd.database.statements import Statements
 
 from . import client, connections, interrupts, registry, results
-from .drivers import Driver, PsycopgDriver, driver_of
+from .driver_errors import said_by, sqlstate
+from .drivers import Driver, Rows, driver_of
 
 if TYPE_CHECKING:
     from .current import CurrentJob
@@ -26,6 +32,16 @@ STATEMENTS = Statements("jobsd.jobs", "completion.sql")
 
 ISOLATED_WITHIN_S = 30.0
 """How long a job waits for its own claim: as long as an outage may last that it can bear."""
+
+_SNAPSHOTS = ("repeatable read", "serializable")
+_TOO_OLD = (
+    "the snapshot of its transaction is older than the job's own claim: repeat the transaction,"
+    " or open `with current_job().completing(connection=...):` before its first statement"
+)
+_NOT_SERIALIZABLE = "40001"
+_UNKNOWN_NAMES = ("3F", "42")
+_UNKNOWN_SETTING = "42704"
+_LOST = ("08", "57")
 
 
 class Isolated(NamedTuple):
@@ -101,49 +117,150 @@ REQUESTS = Requests()
 
 @late.dataclass(slots=True)
 class Begun:
-    """A completion that was begun: by which claim, and whether the job is shielded since."""
+    """A completion that was begun: in which claim, and how far it has come.
+
+    Once `complete` was called, the row of the claim tells how the job has ended. `shielded`
+    says that nothing strikes the job since; `opened` that a block of `completing` is open.
+    """
 
     claim_id: int
+    calls: int = 0
     shielded: bool = False
+    opened: bool = False
 
 
 BEGUN: dict[int, Begun] = {}
 """By the ids of the jobs that run; empty nearly always."""
 
 
+def is_opened(job_id: int) -> bool:
+    """Return whether a block of `completing` is open: then the worker leaves the job's row.
+
+    A transaction whose snapshot is older than a change of that row could not change it.
+    """
+    begun = BEGUN.get(job_id)
+    return begun is not None and begun.opened
+
+
+def take_called(job_id: int) -> Begun | None:
+    """Forget what a job has begun that has ended; return it if it has called `complete`."""
+    begun = BEGUN.pop(job_id, None)
+    return begun if begun is not None and begun.calls else None
+
+
 def complete(job: CurrentJob, connection: object, result: object) -> None:
     """Record the success of the job that runs, through the connection of its effects.
 
     Raises:
-        CompletionError: when that can't be.
+        CompletionError: when that can't be. Then nothing is recorded, and it may be called
+            again, in another transaction.
     """
     if not job.id or not job.claim_id:
         return  # in `perform_now`, and in the test kit, its return is its end
-    if job.id in BEGUN:
-        raise errors.CompletionError(job.id, "complete() was already called")
     definition = registry.get(job.class_name)
     ttl_s = definition.result_ttl_s
     text = None if ttl_s is None else results.dump(job.class_name, result)
-    driver = driver_of(connection, client.schema_of_tables())
-    if isinstance(driver, PsycopgDriver):
-        connections.begin(driver.connection)
-    here = interrupts.find_here()
+    driver = _driver(job.id, connection)
+    begun = BEGUN.setdefault(job.id, Begun(job.claim_id))
+    here = None if begun.shielded else interrupts.find_here()
     if here is not None:
         here.shield()
     try:
         isolated = REQUESTS.isolate(job.id, job.claim_id)
-        BEGUN[job.id] = begun = Begun(isolated.claim_id)
-        _write(driver, job.id, isolated, text, ttl_s)
+        begun.claim_id = isolated.claim_id
+        if begun.calls:
+            _require_unended(driver, job.id, begun)
+        begun.calls += 1
+        try:
+            _write(driver, job.id, isolated, text, ttl_s, opened=begun.opened)
+        except BaseException as error:
+            begun.calls -= _is_refused(error)
+            raise
     except BaseException:
+        _forget_unless_called(job.id, begun)
         if here is not None:
             here.unshield()
         raise
     # Nothing strikes the job any more, until it has returned.
-    begun.shielded = here is not None
+    begun.shielded = begun.shielded or here is not None
 
 
-def _write(
-    driver: Driver, job_id: int, isolated: Isolated, result: str | None, ttl_s: float | None
+@contextmanager
+def completing(job: CurrentJob, connection: object, result: object) -> Generator[None]:
+    """Complete the job at the end of the block, in the transaction that is open at its start.
+
+    The job gets its claim before that transaction has taken a snapshot, so that the snapshot
+    sees it, however the transaction is isolated.
+
+    Raises:
+        CompletionError: as `complete`; and when no transaction is open, or another one is open
+            at the end of the block.
+    """
+    if not job.id or not job.claim_id:
+        yield
+        return
+    driver = _driver(job.id, connection)
+    begun = BEGUN.setdefault(job.id, Begun(job.claim_id))
+    if begun.opened:
+        raise errors.CompletionError(job.id, "a block of completing() is open already")
+    calls = begun.calls
+    # Invariant: first this. What the worker writes of the job it has written when it answers.
+    begun.opened = True
+    try:
+        begun.claim_id = REQUESTS.isolate(job.id, job.claim_id).claim_id
+        _open(driver, job.id)
+        yield
+        if begun.calls == calls:
+            complete(job, connection, result)
+    finally:
+        begun.opened = False
+        _forget_unless_called(job.id, begun)
+
+
+def _forget_unless_called(job_id: int, begun: Begun) -> None:
+    if not (begun.calls or begun.opened):
+        BEGUN.pop(job_id, None)
+
+
+def _driver(job_id: int, connection: object) -> Driver:
+    try:
+        return driver_of(connection, client.schema_of_tables())
+    except errors.EnqueueError as error:
+        why = connections.refusal(connection, error.__cause__ or error)
+        raise errors.CompletionError(job_id, why) from error.__cause__
+
+
+def _open(driver: Driver, job_id: int) -> None:
+    marked: Rows
+    _fetch(driver, job_id, "open", {})
+    try:
+        marked = _fetch(driver, job_id, "opened", {})
+    except errors.CompletionError as error:
+        if _state(error) != _UNKNOWN_SETTING:
+            raise
+        marked = ()
+    if not marked or marked[0][0] != "open":
+        raise errors.CompletionError(
+            job_id,
+            "the connection commits each statement by itself: open completing() within a"
+            " transaction",
+        )
+
+
+def _require_unended(driver: Driver, job_id: int, begun: Begun) -> None:
+    parameters = {"claim_id": begun.claim_id, "job_id": job_id}
+    if not _fetch(driver, job_id, "unended", parameters):
+        raise errors.CompletionError(job_id, "complete() was already called")
+
+
+def _write(  # noqa: PLR0913 - what is written, and whither
+    driver: Driver,
+    job_id: int,
+    isolated: Isolated,
+    result: str | None,
+    ttl_s: float | None,
+    *,
+    opened: bool,
 ) -> None:
     parameters = {
         "claim_id": isolated.claim_id,
@@ -152,17 +269,42 @@ def _write(
         "keep": isolated.keep,
         "result": result,
         "ttl_s": ttl_s,
+        "opened": opened,
     }
-    try:
-        ((found, _),) = driver.fetch(STATEMENTS["complete"], parameters)
-    except Exception as error:
-        message = (str(error).splitlines() or [type(error).__name__])[0]
-        raise errors.CompletionError(
-            job_id, f"{message}; check that it is the queue's database"
-        ) from error
-    if not found:
-        raise errors.CompletionError(
-            job_id,
+    ((found, isolation, in_opened, _),) = _fetch(driver, job_id, "complete", parameters)
+    if found:
+        return
+    if opened and not in_opened:
+        why = "the transaction in which completing() was opened has ended"
+    elif isolation in _SNAPSHOTS:
+        why = _TOO_OLD
+    else:
+        why = (
             "the connection leads to another database than the queue's, or another process has"
-            " recovered the job",
+            " recovered the job"
         )
+    raise errors.CompletionError(job_id, why)
+
+
+def _fetch(driver: Driver, job_id: int, name: str, parameters: dict[str, Any]) -> Rows:
+    try:
+        return driver.fetch(STATEMENTS[name], parameters)
+    except Exception as error:
+        why = (said_by(error).splitlines() or [type(error).__name__])[0]
+        state = sqlstate(error) or ""
+        if state == _NOT_SERIALIZABLE:
+            why = _TOO_OLD
+        elif state.startswith(_UNKNOWN_NAMES) and state != _UNKNOWN_SETTING:
+            why = f"{why}; check that it is the queue's database"
+        raise errors.CompletionError(job_id, why) from error
+
+
+def _state(error: BaseException) -> str | None:
+    return None if error.__cause__ is None else sqlstate(error.__cause__)
+
+
+def _is_refused(error: BaseException) -> bool:
+    """Return whether nothing was written: else the answer may be lost of what is committed."""
+    if not isinstance(error, errors.CompletionError):
+        return False
+    return error.__cause__ is None or (_state(error) or "08")[:2] not in _LOST

@@ -17,13 +17,28 @@ SELECT process_id, ARRAY[%(job_id)s::bigint], cancelled, forced, %(claim_id)s
 FROM rest
 RETURNING id;
 
--- complete: record that a job has succeeded, in the author's transaction, fenced by its claim.
--- If this frees a slot, the worker hands it over after the commit. It waits for no lock except
--- that of a process that takes the claim away. Returns whether the claim was there.
+-- open: mark the author's transaction, and see whether there is one: outside of any, nothing is set.
+-- Neither statement takes a snapshot. The mark goes with the transaction.
+SET LOCAL jobsd_job.completing = 'open';
+
+-- opened: read the mark.
+SHOW jobsd_job.completing;
+
+-- complete: record that a job has succeeded, in the author's transaction, fenced by its claim and,
+-- where one was opened for that, by its transaction. The claim's row stays, marked, and with it the
+-- slot that it may hold: the worker frees both once the function has returned. It waits for no lock
+-- except that of a process that takes the claim away. Returns whether the claim was there, how the
+-- transaction is isolated, and whether it is the one that was opened.
 WITH ours AS (
-    DELETE FROM jobsd.claims AS claim
-    WHERE claim.id = %(claim_id)s::bigint AND claim.job_ids = ARRAY[%(job_id)s::bigint]
-    RETURNING claim.id, claim.process_id
+    UPDATE jobsd.claims
+    SET job_ids = '{}', completed = %(job_id)s::bigint
+    WHERE id = %(claim_id)s::bigint
+        AND job_ids = ARRAY[%(job_id)s::bigint]
+        AND (
+            NOT %(opened)s::boolean
+            OR current_setting('jobsd_job.completing', true) IS NOT DISTINCT FROM 'open'
+        )
+    RETURNING id, process_id
 ), finished AS (
     UPDATE jobsd.jobs
     SET attempts = attempts + 1,
@@ -34,11 +49,6 @@ WITH ours AS (
 ), erased AS (
     DELETE FROM jobsd.jobs
     WHERE id = %(job_id)s::bigint AND NOT %(keep)s::boolean AND EXISTS (SELECT FROM ours)
-), forgotten AS (
-    DELETE FROM jobsd.attempts
-    WHERE job_id = %(job_id)s::bigint
-        AND NOT %(keep)s::boolean
-        AND EXISTS (SELECT FROM ours)
 ), kept AS (
     INSERT INTO jobsd.results (job_id, state, result, expires_at, process)
     SELECT
@@ -53,26 +63,36 @@ WITH ours AS (
 )
 SELECT
     (SELECT count(*) FROM ours),
+    current_setting('transaction_isolation'),
+    current_setting('jobsd_job.completing', true) IS NOT DISTINCT FROM 'open',
     (
         SELECT count(pg_notify('jobsd.done', waiter.job_id::text))
         FROM jobsd.waiters AS waiter
         WHERE waiter.job_id = %(job_id)s::bigint AND EXISTS (SELECT FROM ours)
     );
 
+-- unended: say whether a job that has been completed before can be completed again, since that
+-- was rolled back. Waits for nobody: the transaction before may be open in the same thread.
+SELECT id
+FROM jobsd.claims
+WHERE id = %(claim_id)s::bigint AND job_ids = ARRAY[%(job_id)s::bigint]
+FOR NO KEY UPDATE SKIP LOCKED;
+
 -- completed: return the outcome of transactions that recorded the ends of jobs: committed,
 -- rolled back, still open; or lost, if another process has taken the job, which may have
 -- finished since in another attempt. It waits for no lock.
 WITH free AS (
-    SELECT id
+    SELECT id, completed
     FROM jobsd.claims
     WHERE id = ANY (%(claim_ids)s::bigint[])
     ORDER BY id
-    FOR UPDATE SKIP LOCKED
+    FOR NO KEY UPDATE SKIP LOCKED
 )
 SELECT
     given.claim_id,
     CASE
-        WHEN given.claim_id IN (SELECT id FROM free) THEN 'rolled back'
+        WHEN free.completed IS NOT NULL THEN 'committed'
+        WHEN free.id IS NOT NULL THEN 'rolled back'
         WHEN EXISTS (SELECT FROM jobsd.claims AS claim WHERE claim.id = given.claim_id)
             THEN 'open'
         WHEN job.id IS NULL OR (job.outcome = 'finished' AND job.attempts = given.attempt)
@@ -81,4 +101,26 @@ SELECT
     END
 FROM unnest(%(claim_ids)s::bigint[], %(job_ids)s::bigint[], %(attempts)s::integer[])
     AS given (claim_id, job_id, attempt)
+LEFT JOIN free ON free.id = given.claim_id
 LEFT JOIN jobsd.jobs AS job ON job.id = given.job_id;
+
+-- free: remove the claims of jobs that have completed themselves and returned, hand their slots
+-- over, and tell those who began to wait for them after `complete`. (The function hands over by
+-- statements of its own, which see what was blocked until the claims were locked.) What was
+-- written about attempts of erased jobs goes, too.
+WITH gone AS (
+    DELETE FROM jobsd.claims
+    WHERE id = ANY (%(claim_ids)s::bigint[]) AND completed IS NOT NULL
+    RETURNING completed, concurrency_key
+), forgotten AS (
+    DELETE FROM jobsd.attempts AS attempt
+    WHERE job_id = ANY (ARRAY(SELECT completed FROM gone))
+        AND NOT EXISTS (SELECT FROM jobsd.jobs WHERE id = attempt.job_id)
+)
+SELECT
+    (SELECT coalesce(jobsd.hand_over(array_agg(concurrency_key)), 0) FROM gone),
+    (
+        SELECT count(pg_notify('jobsd.done', waiter.job_id::text))
+        FROM jobsd.waiters AS waiter
+        WHERE waiter.job_id = ANY (ARRAY(SELECT completed FROM gone))
+    );

@@ -79,10 +79,13 @@ def ask(question: Callable[[Any], Any], given: object) -> Any:  # noqa: ANN401 -
     try:
         return question(given)
     except Exception as error:
-        message = " ".join(str(error).split()) or type(error).__name__
-        raise EnqueueError(
-            f"the job was not enqueued: {name_of(given)} refuses its connection: {message}",
-        ) from error
+        raise EnqueueError(f"the job was not enqueued: {refusal(given, error)}") from error
+
+
+def refusal(given: object, error: BaseException) -> str:
+    """Say that a library's object refuses its connection, and why."""
+    message = " ".join(str(error).split()) or type(error).__name__
+    return f"{name_of(given)} refuses its connection: {message}"
 
 
 def is_asynchronous(given: object) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import field
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -104,11 +105,29 @@ class CurrentJob(NamedTuple):
 
         Raises:
             CompletionError: when that is impossible: the connection leads to another database,
-                or the job was recovered by another process.
+                the job was recovered by another process, or the snapshot of the transaction is
+                too old (see `completing`). The transaction may be repeated.
         """
         from . import completion  # noqa: PLC0415 - it needs us
 
         completion.complete(self, connection, result)
+
+    def completing(
+        self, *, connection: object, result: object = None
+    ) -> AbstractContextManager[None]:
+        """Return a block at the end of which the job completes, as by `complete`.
+
+        Open it before the first statement of the transaction: so it works at REPEATABLE READ
+        and SERIALIZABLE, too. It does not commit. If the block raises, nothing is recorded. If
+        `complete` was called in the block, its end does nothing more.
+
+        Raises:
+            CompletionError: as `complete`, when the block is opened or at its end; also if no
+                transaction is open, or if it has ended within the block.
+        """
+        from . import completion  # noqa: PLC0415 - it needs us
+
+        return completion.completing(self, connection, result)
 
     def shield(self) -> Shield:
         """Return a block that is not interrupted: an interrupt waits for its end."""

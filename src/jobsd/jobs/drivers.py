@@ -116,7 +116,8 @@ class PsycopgDriver:
         """Run one statement and return its rows."""
         given = parameters if statement.has_placeholders else None
         cursor = PlainCursor(self.connection)
-        return cursor.execute(statement.render(self.schema), given).fetchall()
+        cursor.execute(statement.render(self.schema), given)
+        return cursor.fetchall() if cursor.description else ()
 
     def copy(self, statement: Statement, pieces: Iterator[str]) -> None:
         """Run a COPY of each piece; the next one is drawn while the server stores it.

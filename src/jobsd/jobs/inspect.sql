@@ -117,9 +117,9 @@ FROM (
 ) AS counted;
 
 -- holders: list the jobs that hold the slots of a key: the first of each series, which runs.
-SELECT job_ids[1] AS job_id, 'claimed'
+SELECT coalesce(completed, job_ids[1]) AS job_id, 'claimed'
 FROM (
-    SELECT job_ids
+    SELECT job_ids, completed
     FROM jobsd.claims
     WHERE concurrency_key = %(key)s
     ORDER BY slot

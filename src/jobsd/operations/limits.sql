@@ -20,9 +20,9 @@ WITH RECURSIVE waiting AS (
     ) AS following
     WHERE waiting.turn < %(keys)s
 ), held AS MATERIALIZED (
-    SELECT concurrency_key AS key, job_ids[1] AS job_id, created_at AS since
+    SELECT concurrency_key AS key, coalesce(completed, job_ids[1]) AS job_id, created_at AS since
     FROM (
-        SELECT concurrency_key, slot, job_ids, created_at
+        SELECT concurrency_key, slot, job_ids, completed, created_at
         FROM jobsd.claims
         WHERE concurrency_key IS NOT NULL
         ORDER BY concurrency_key, slot

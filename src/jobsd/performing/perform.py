@@ -12,7 +12,7 @@ from jobsd.instruments.events import emit, is_subscribed
 from jobsd.jobs import arguments, around, registry, results
 from jobsd.jobs.claimed_job import ClaimedJob
 from jobsd.jobs.claims import InClaim
-from jobsd.jobs.completion import BEGUN
+from jobsd.jobs.completion import BEGUN, Begun, take_called
 from jobsd.jobs.current import begin, end, running
 from jobsd.jobs.interrupts import Interruptible
 from jobsd.jobs.policy import Discard, Ending, Policy, Verdict, drawn_wait_s, judge
@@ -112,25 +112,26 @@ def perform(job: ClaimedJob, thread: Interruptible) -> Outcome:
         if thread.grace_s is not None:
             thread.unlimit()
         return _completing(job, _failed(job, error, policy, limit_s), thread)
-    if BEGUN and job.id in BEGUN:
-        return _uncompleted(job, policy, thread)
+    if BEGUN and (begun := take_called(job.id)):
+        return _uncompleted(job, policy, thread, begun)
     return SUCCESS if definition.result_ttl_s is None else _kept(definition, result)
 
 
 def _completing(job: ClaimedJob, outcome: Outcome, seat: Interruptible) -> Outcome:
     """Say which claim tells whether a job has finished all the same."""
-    begun = BEGUN.pop(job.id, None) if BEGUN else None
+    begun = take_called(job.id) if BEGUN else None
     if begun is None:
         return outcome
     seat.shields -= begun.shielded
     return replace(outcome, completes=begun.claim_id)
 
 
-def _uncompleted(job: ClaimedJob, policy: Policy, seat: Interruptible) -> Outcome:
+def _uncompleted(job: ClaimedJob, policy: Policy, seat: Interruptible, begun: Begun) -> Outcome:
     """Return what becomes of a job that has recorded its end itself, if that was undone."""
     why = "it has returned, and the transaction of complete() was rolled back"
     outcome = _failed(job, CompletionError(job.id, why), policy, None)
-    return replace(_completing(job, outcome, seat), returned=True)
+    seat.shields -= begun.shielded
+    return replace(outcome, completes=begun.claim_id, returned=True)
 
 
 def _kept(definition: Definition, result: object) -> Outcome:
@@ -175,8 +176,8 @@ async def perform_coroutine(
         outcome = _completing(job, failure, seat)
     else:
         outcome = SUCCESS
-        if BEGUN and job.id in BEGUN:
-            outcome = _uncompleted(job, policy, seat)
+        if BEGUN and (begun := take_called(job.id)):
+            outcome = _uncompleted(job, policy, seat, begun)
         elif definition.result_ttl_s is not None:
             outcome = _kept(definition, result)
     if seat.grace_s is not None:

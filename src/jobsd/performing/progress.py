@@ -11,6 +11,7 @@ from jobsd.clock import monotonic
 from jobsd.database.connection import OUTAGES, Session
 from jobsd.instruments.kept import KEPT
 from jobsd.jobs import progress
+from jobsd.jobs.completion import is_opened
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,9 +61,13 @@ class ProgressWriter:
         return min(rest_s, max(0.0, self._due - monotonic()))
 
     def _write(self, process_id: int) -> None:
-        said = progress.SAID.take()
+        taken = progress.SAID.take()
+        later = {job_id: text for job_id, text in taken.items() if is_opened(job_id)}
+        progress.SAID.put_back(later)
+        said = {job_id: text for job_id, text in taken.items() if job_id not in later}
         try:
-            progress.write(self._session, process_id, said)
+            if said:
+                progress.write(self._session, process_id, said)
         except OUTAGES:
             progress.SAID.put_back(said)
             raise

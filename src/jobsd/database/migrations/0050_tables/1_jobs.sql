@@ -210,7 +210,7 @@ RETURN (hashint8extended(number, drawn) & 4503599627370495) | 4503599627370496;
 
 -- One row for each batch that a process has claimed and not recorded in full.
 -- Invariant: `job_ids` lists exactly those that are not recorded yet, in the order in
--- which they start; the row goes with its last id.
+-- which they start; the row goes with its last id. There is one exception: see `completed`.
 CREATE TABLE jobsd.claims (
     id bigint PRIMARY KEY DEFAULT jobsd.random_id(),
     process_id bigint NOT NULL,
@@ -225,7 +225,11 @@ CREATE TABLE jobsd.claims (
     -- A job that gets a claim of its own says from which it comes. Its process learns of the new
     -- claim a moment after that is committed: when it dies before, all that it has left said of
     -- the job is said of the claim before.
-    moved_from bigint
+    moved_from bigint,
+    -- The job that has recorded its own end, in a transaction of its author: `job_ids` is empty
+    -- then. The row, and the slot that it may hold, stay until the function has returned, or a
+    -- recovery removes them.
+    completed bigint
 )
 WITH (
     fillfactor = 50,

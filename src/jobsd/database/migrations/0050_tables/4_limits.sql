@@ -137,7 +137,7 @@ BEGIN
             LIMIT at_most
         ) AS waiting
     ) + (
-        SELECT coalesce(sum(cardinality(job_ids)), 0)
+        SELECT coalesce(sum(cardinality(job_ids) + (completed IS NOT NULL)::integer), 0)
         FROM jobsd.claims
         WHERE concurrency_key = wanted
     );
