@@ -7,6 +7,7 @@ and the scheduler, after it: HUP brings new code, and nothing of it is in the su
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 from collections.abc import Callable
@@ -28,6 +29,7 @@ from jobsd.jobs import client, registry, time_limits
 from jobsd.processes import lifecycle_hooks, process, recycling
 from jobsd.processes.context import Context
 from jobsd.processes.hook_line import HookLine
+from jobsd.processes.outcome_journal import journal_folder
 from jobsd.processes.scoreboard import Scoreboard
 from jobsd.recurring import command_job
 from jobsd.scheduler.scheduler import Scheduler
@@ -212,7 +214,13 @@ class Assembly:
 
         return start
 
+    @property
+    def journals(self) -> Path:
+        """The folder of the journals of this database."""
+        return journal_folder(self.options.root, os.environ, self.database.target)
+
     def _begin(self, kind: str, context: Context) -> None:
+        context.journals = self.journals
         self._log(kind, context.name, context.entry.count_dropped_lines)
         if kind in lifecycle_hooks.WITH_MODULES and context.scoreboard.hook_line is not None:
             context.scoreboard.hook_line.end_forwarding()

@@ -28,6 +28,7 @@ from jobsd.errors import ConfigurationError
 from jobsd.instruments import logs
 from jobsd.instruments.events import emit
 from jobsd.processes import outage
+from jobsd.processes.outcome_journal import journal_paths
 from jobsd.processes.registry import new_name
 from jobsd.processes.scoreboard import Scoreboard
 from jobsd.supervisor import children, requests, signals
@@ -164,6 +165,7 @@ def _supervisor(
             emit("configuration.warning", warning=warning)
         return fresh.specs(scoreboard)
 
+    scoreboard.journals_unread = bool(journal_paths(assembly.journals))
     readiness = Readiness(environ)
     return Supervisor(
         assembly.specs(scoreboard),

@@ -19,6 +19,8 @@ from jobsd.processes.entry import UP, ScoreboardEntry
 from .stack_dump import StackDump
 
 EXIT_CONFIGURATION = 78
+EXIT_OUTCOMES_LOST = 74
+"""Of a tree that could neither record outcomes at its end nor keep them in journals."""
 STABLE_S = 2.0
 FIRST_S = 0.25
 LONGEST_S = 30.0

@@ -123,6 +123,8 @@ class Supervisor:
         freeze()
         began = monotonic()
         self._supervise()
+        if any(entry.outcomes_lost for entry in self._scoreboard.dead()):
+            self._exit_status = self._exit_status or children.EXIT_OUTCOMES_LOST
         emit(
             self._scoreboard,
             "supervisor.stopped",

@@ -64,6 +64,11 @@ class Completions:
             self._ledger.completing.discard(claim_id)
         return others
 
+    @property
+    def undecided(self) -> list[Run]:
+        """The runs whose outcomes count only if their transactions were rolled back."""
+        return [run for run in self._ended if not run.outcome.drained]
+
     def step(self) -> None:
         """Answer who asks for a claim, and find out what has become of transactions."""
         if completion.REQUESTS:

@@ -183,6 +183,16 @@ class Ledger:
         self._sort()
 
     @property
+    def job_ids(self) -> set[int]:
+        """All jobs that are claimed and unrecorded."""
+        return set[int]().union(*self._claims.values())
+
+    @property
+    def runs(self) -> list[Run]:
+        """All outcomes that are not recorded."""
+        return [*self._locked_runs, *self._runs]
+
+    @property
     def locked_runs(self) -> list[Run]:
         """The outcomes that wait for a locked row."""
         return self._locked_runs

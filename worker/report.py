@@ -175,13 +175,13 @@ class Report:
             if outcome in FAILURES:
                 self._entry.count_failure(str(error["type"]), outcome)
         if outcome == "discarded" and run.outcome.exception is not None:
-            facts["reason"] = CANCELLED if cancelled else _reason(run.outcome.exception)
+            facts["reason"] = CANCELLED if cancelled else discard_reason(run.outcome.exception)
         if run.outcome.verdict.wait_s and not cancelled:
             facts["retry_in"] = round(run.outcome.verdict.wait_s, 3)
         emit(_EVENTS[outcome], **facts)
 
 
-def _reason(error: BaseException) -> str:
+def discard_reason(error: BaseException) -> str:
     """Return why a job was discarded: in its own words, or by which error."""
     facts = json.loads(stored_error(error))
     message = str(facts["message"])

@@ -28,7 +28,7 @@ from jobsd.performing.pool import FRESH, TRUST_S, Pool
 from jobsd.performing.progress import ProgressWriter
 from jobsd.processes.database_loop import DatabaseLoop
 
-from .asynchronous import Asynchronous
+from .asynchronous import Aim, Asynchronous
 from .cancels import Cancels, end_if_alone
 from .claiming.claiming import Claiming
 from .claiming.known_classes import KnownClasses
@@ -36,9 +36,10 @@ from .claiming.marks import ClaimMarks
 from .claiming.polling import PATIENCE_S, POLL_MAX_S
 from .claiming.selector import QueueSelector
 from .completions import Completions
-from .ledger import Ledger
+from .keeping import Keeping
+from .ledger import Claims, Ledger
 from .report import Report, UncertainOutcomes
-from .turn import Turns
+from .turn import ClaimRequest, TurnResult, Turns
 
 if TYPE_CHECKING:
     from jobsd.configuration.options import JobsOptions, WorkerOptions
@@ -48,9 +49,6 @@ if TYPE_CHECKING:
     from jobsd.performing.pool import Rank
     from jobsd.processes.context import Context
 
-    from .asynchronous import Aim
-    from .ledger import Claims
-    from .turn import ClaimRequest, TurnResult
 
 FLUSH_S = 0.01
 """An outcome waits at most this long to be recorded together with others."""
@@ -90,6 +88,7 @@ class Worker(DatabaseLoop):
         self._asynchronous = Asynchronous(options, context, self._pool, trust_s, self._turns)
         made = self._ledger, self._report, self._asynchronous
         self._completions = Completions(session, context, *made)
+        self._keeping = Keeping(context, self._ledger, self._completions, self._collect_posted)
         self._claiming = Claiming(
             *(session, options, known_classes, selector, self._ledger),
             *(self._pool, self._report, self._turns, self._asynchronous),
@@ -113,8 +112,11 @@ class Worker(DatabaseLoop):
 
     def connect(self) -> None:
         """Register, and reconcile what a broken connection has left uncertain."""
+        if self._stopping:
+            self._keeping.keep()
         began, before = monotonic(), self._process_id
         super().connect()
+        self._keeping.discard()
         # Another process may have declared us dead, and recovered what we had claimed.
         lost = None if before in {0, self._process_id} else self._ledger.abandon()
         self._registered_at = began
@@ -324,8 +326,7 @@ class Worker(DatabaseLoop):
         self._listen()
         self._asynchronous.show_busy(self._context.entry)
         rest_s = self._claiming.clear(self._idle_s())
-        rest_s = self._completions.bound(self._progress.bound(rest_s))
-        rest_s = self._cancels.bound(rest_s)
+        rest_s = self._cancels.bound(self._completions.bound(self._progress.bound(rest_s)))
         nothing_ends = self._may_wait or not self._ledger.has_claims
         if rest_s and nothing_ends and not self._asynchronous.uncollected:
             self._ahead.prepare(self._process_id, self._fresh_until)
@@ -333,14 +334,13 @@ class Worker(DatabaseLoop):
 
     @property
     def _claims_nothing(self) -> bool:
-        return self._stopping or self._context.quiet
+        unread = self._context.scoreboard.journals_unread
+        return bool(self._stopping or self._context.quiet or unread)
 
     def _aim(self) -> Aim | None:
         """Return what there is room for now, if there is any."""
-        if self._claims_nothing:
-            return None
-        aim = self._claiming.aim()
-        return aim if aim.limit > 0 else None
+        aim = None if self._claims_nothing else self._claiming.aim()
+        return aim if aim is not None and aim.limit > 0 else None
 
     @property
     def _claims_alone(self) -> bool:

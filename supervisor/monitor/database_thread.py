@@ -26,6 +26,7 @@ from jobsd.processes.context import Context
 from jobsd.processes.nap import Nap
 from jobsd.processes.outage import Outage
 from jobsd.processes.process import REST_MAX_S
+from jobsd.processes.scoreboard import FREE
 from jobsd.supervisor.hang_detection import round_max_s
 from jobsd.supervisor.recovery.peers import PeerProcess, Peers
 from jobsd.supervisor.recovery.recovery import REMEMBERED_MAX, Recovery
@@ -84,12 +85,12 @@ class DatabaseThread:
         self._own = context.entry
         # The supervisor replaces us when no attempt has ended for a third of the threshold.
         deadline_s = min(DEADLINE_S, supervision.process_alive_threshold_s / 6)
-        self._session = _session(target, f"jobsd {context.name}", deadline_s)
+        self._session = session = _session(target, f"jobsd {context.name}", deadline_s)
         self._interval_s = supervision.heartbeat_interval_s
         self._idle_s = min(REST_MAX_S, round_max_s(supervision.process_alive_threshold_s) / 2)
         keep = options.jobs.preserve_finished_jobs
         self._membership = Membership(context, self._session, metadata)
-        self._recovery = Recovery(self._session, context.entry, keep_finished=keep)
+        self._recovery = Recovery(session, self._own, context.journals, keep_finished=keep)
         supervisor_pid = self._scoreboard.supervisor_pid
         supervisor = supervisor_pid, registry.start_time(supervisor_pid)
         threshold_s = supervision.process_alive_threshold_s
@@ -145,6 +146,9 @@ class DatabaseThread:
         self._recovery.report_committed()
         dead = self._scoreboard.dead()
         recovered = [self._progress(self._recovery.recover(entry)) for entry in dead]
+        if self._scoreboard.journals_unread:
+            self._recover_journals()
+            self._scoreboard.journals_unread = 0
         left = self._recover_vanished() or not all(recovered)
         if dead:
             self._due = min(self._due, monotonic() + SECOND_SURVEY_S)
@@ -207,6 +211,11 @@ class DatabaseThread:
 
     # Recovery; each returns whether something is left for the next poll.
 
+    def _recover_journals(self) -> bool:
+        used = [entry for entry in self._scoreboard.used() if entry.state != FREE]
+        recovered = self._recovery.recover_journals([entry.name for entry in used])
+        return not self._progress(recovered)
+
     def _recover_vanished(self) -> bool:
         left = False
         for peer in self._peers.vanished():
@@ -240,7 +249,8 @@ class DatabaseThread:
         others = [each for each in seen.others if not self._membership.has(each)]
         self._remember_threads(others)
         self._peers.see(others, now)
-        left = self._recover_vanished()
+        left = self._recover_journals()
+        left = self._recover_vanished() or left
         left = self._prune() or left
         self._settle_orphans(seen, now)
         sooner_s = SECOND_SURVEY_S if soon else max(RETRY_S, self._peers.due_in_s(now))

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from jobsd.clock import monotonic, monotonic_ns
@@ -120,7 +121,7 @@ def _peer_process(row: list[Any]) -> PeerProcess:
     row_id, kind, name, pid, hostname, heartbeat = row[:6]
     boot, namespace, started, supervisor_started = (row[at] or "" for at in (6, 7, 8, 10))
     supervisor_pid, threads, coroutines = _number(row[9]), _number(row[11]), _number(row[12])
-    said = dict(zip(NAMES, row[13:], strict=True))
+    said = dict(zip(NAMES, row[14:], strict=True))
     return PeerProcess(
         row_id,
         kind,
@@ -135,6 +136,7 @@ def _peer_process(row: list[Any]) -> PeerProcess:
         thresholds_of({"started": started, **said}),
         (supervisor_pid, supervisor_started) if supervisor_pid and supervisor_started else None,
         coroutines,
+        Path(row[13]) if row[13] else None,
     )
 
 

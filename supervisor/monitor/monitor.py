@@ -27,6 +27,7 @@ from jobsd.processes.entry import UP
 from jobsd.processes.lifecycle_hooks import LifecycleHooks
 from jobsd.processes.process import ORPHAN_S, REST_MAX_S
 from jobsd.processes.title import set_title
+from jobsd.supervisor.recovery.recovery import keep_dead
 
 from . import http, tree_figures
 from .database_thread import DatabaseThread
@@ -102,6 +103,9 @@ class Monitor:
         orphaned = self._is_orphan()
         self._hooks.stop()
         tree_ends = orphaned or bool(self._scoreboard.stopping)
+        if not orphaned and tree_ends and self._context.journals is not None:
+            # Before the database is asked, which may take longer than there is time.
+            keep_dead(self._scoreboard, self._context.journals)
         self._database_thread.finish(tree_ends=tree_ends, orphaned=orphaned)
         if orphaned:
             self._end_the_others(monotonic() + ALONE_AT_MOST_S)

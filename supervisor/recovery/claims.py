@@ -90,6 +90,8 @@ class RecoveredJob:
     error: dict[str, Any] | None = None
     reason: str | None = None
     """Why it was discarded, where it was cancelled."""
+    duration: float | None = None
+    """For how many seconds it ran, where that is known."""
 
 
 def recover(session: Session, dead: DeadProcess) -> Recovered:

@@ -89,6 +89,13 @@ def vanished_error(peer: PeerProcess) -> dict[str, Any]:
     )
 
 
+def stopped_error(process: str) -> dict[str, Any]:
+    """Return the error of a job that ran in a process that has left a journal."""
+    return _error(
+        errors.ProcessExitError, f"worker {process} has ended while the database was away"
+    )
+
+
 def pruned_error(peer: PeerProcess, still_s: float) -> dict[str, Any]:
     """Return the error of a job of a process whose heartbeat has stopped."""
     return _error(

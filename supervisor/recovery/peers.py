@@ -20,6 +20,7 @@ so the time begins again for all.
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 from jobsd.machine import process_stat
 from jobsd.processes import registry
@@ -50,6 +51,13 @@ class PeerProcess:
     thresholds: Thresholds | None = None
     supervisor: tuple[int, str] | None = None
     coroutines: int = 0
+    journals: Path | None = None
+    """The folder of its journal, on its own host."""
+
+    @property
+    def is_of_this_boot(self) -> bool:
+        """Whether it ran on this machine since that was started, in whichever container."""
+        return self.boot == registry.identity(os.getpid())["boot"]
 
 
 @dataclass(slots=True)

@@ -7,18 +7,32 @@ poll, and the row with it.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
+
+from psycopg import errors
 
 from jobsd.database.commits import Commits
 from jobsd.database.connection import Session
+from jobsd.database.portions import Portion
 from jobsd.instruments.events import emit
 from jobsd.jobs.policy import Ending
 from jobsd.processes import counters, registry
 from jobsd.processes.entry import ScoreboardEntry
+from jobsd.processes.outcome_journal import (
+    Contents,
+    JournalInUseError,
+    journal_path,
+    journal_paths,
+    read_journal,
+)
+from jobsd.processes.scoreboard import Scoreboard
 
 from . import exit_errors, peers
 from .claims import STATEMENTS, DeadProcess, Recovered, RecoveredJob, SeenHeartbeat, recover
+from .journals import Settled, dead_process, keep_left, settle
 
 REMEMBERED_MAX = 1000
 THREADS_UNKNOWN = 3
@@ -43,9 +57,18 @@ class Recovery:
     """
 
     def __init__(
-        self, session: Session, entry: ScoreboardEntry, *, keep_finished: bool
+        self,
+        session: Session,
+        entry: ScoreboardEntry,
+        journals: Path | None = None,
+        *,
+        keep_finished: bool,
     ) -> None:
+        """Recover with the journals of a folder, if any are kept."""
         self._session = session
+        self._journals = journals
+        self._refused: set[Path] = set()
+        self._portion = Portion()
         self._entry = entry
         self._keep_finished = keep_finished
         # The processes that are dead for certain: if a claim of theirs is committed only now,
@@ -62,18 +85,16 @@ class Recovery:
         """
         # It may have died between the writing of its row and the noting of its id.
         row_id = entry.row_id or (0 if orphaned else registry.find(self._session, entry.name))
-        error = exit_errors.orphan_error(entry) if orphaned else exit_errors.exit_error(entry)
+        dead = dead_worker(entry, row_id, orphaned=orphaned, keep=self._keep_finished)
 
         def report(recovered: Recovered) -> None:
             if recovered.complete:
-                self._report(entry, row_id, error["message"], _counts(recovered))
+                self._report(entry, row_id, dead.error["message"], _counts(recovered))
 
         # A process that was reported is settled: only the answer to that was lost.
         if entry.name not in self._reported:
             if row_id and entry.kind == "worker":
-                release = not orphaned and exit_errors.was_asked(entry)
-                dead = self._dead_worker(entry, row_id, error, release=release)
-                if not self._settle(dead, report).complete:
+                if not self._settle_kept(dead, report, self._journals, known=True).complete:
                     return False
             else:
                 if row_id:
@@ -104,7 +125,7 @@ class Recovery:
             if recovered.gone:
                 self._remember(peer.id)
 
-        return self._settle(dead, report).complete
+        return self._settle_kept(dead, report, peer.journals).complete
 
     def prune(self, peer: peers.PeerProcess, still_s: float) -> bool:
         """Recover a peer whose heartbeat has stopped; if it lives, it finds its row gone.
@@ -127,7 +148,8 @@ class Recovery:
                 still = round(still_s, 3)
                 emit("process.pruned", **_other(peer), duration=still, **_counts(recovered))
 
-        recovered = self._settle(dead, report)
+        journals = peer.journals if peer.is_of_this_boot else None
+        recovered = self._settle_kept(dead, report, journals)
         return recovered.complete or recovered.alive
 
     def take_claims(self, process_id: int, ran: tuple[int, int] | None) -> None:
@@ -149,6 +171,43 @@ class Recovery:
 
         self._settle(dead, report)
 
+    def recover_journals(self, ours: Collection[str]) -> bool:
+        """Recover the processes whose journals lie here, except those of our tree.
+
+        Return False to be called again.
+        """
+        paths = [path for path in journal_paths(self._journals) if path.stem not in ours]
+        recovered = [self._recover_journal(path) for path in paths]
+        return all(recovered)
+
+    def _recover_journal(self, path: Path) -> bool:
+        try:
+            contents = read_journal(path)
+        except JournalInUseError:
+            return True
+        if contents is None:
+            self._refuse(path)
+            return True
+        error = exit_errors.stopped_error(contents.process)
+        dead = dead_process(contents, error, keep=self._keep_finished)
+
+        def report(recovered: Recovered) -> None:
+            counts = _counts(recovered)
+            if recovered.complete:
+                self._remember(dead.process_id)
+            if recovered.gone or any(counts.values()):
+                emit("process.recovered", process=dead.process, reason="stopped", **counts)
+
+        return self._settle(dead, report, contents).complete
+
+    def _refuse(self, path: Path) -> None:
+        """Report once that a file is no journal of ours."""
+        if path in self._refused or not path.exists():
+            return
+        self._refused.add(path)
+        warning = f"{path} is not read: it is no file of this user's that only it can read"
+        emit("configuration.warning", warning=warning)
+
     def report_committed(self) -> None:
         """Report recoveries that turn out to be committed, though their answers were lost."""
         self._commits.emit_committed()
@@ -156,21 +215,6 @@ class Recovery:
     def is_dead(self, process_id: int) -> bool:
         """Return whether we have recovered this process and know that it is dead."""
         return process_id in self._dead
-
-    def _dead_worker(
-        self, entry: ScoreboardEntry, row_id: int, error: dict[str, Any], *, release: bool
-    ) -> DeadProcess:
-        return DeadProcess(
-            row_id,
-            entry.name,
-            error,
-            running=entry.running(),
-            ages_s=entry.ages_s(),
-            succeeded=entry.succeeded(),
-            endings=_endings(entry),
-            release=release,
-            keep=self._keep_finished,
-        )
 
     def _report(
         self, entry: ScoreboardEntry, row_id: int, why: str, counts: dict[str, int]
@@ -182,18 +226,51 @@ class Recovery:
         if any(counts.values()) or not exit_errors.was_asked(entry):
             emit("process.recovered", **_child(entry), reason=entry.reason, cause=why, **counts)
 
-    def _settle(self, dead: DeadProcess, report: Callable[[Recovered], None]) -> Recovered:
+    def _settle_kept(
+        self,
+        dead: DeadProcess,
+        report: Callable[[Recovered], None],
+        folder: Path | None,
+        *,
+        known: bool = False,
+    ) -> Recovered:
+        """Settle a process that may have left a journal; `known`: what ran in it is known."""
+        try:
+            contents = folder and read_journal(journal_path(folder, dead.process))
+        except JournalInUseError:
+            return Recovered(complete=False)
+        if contents and not known:
+            kept = dead_process(contents, dead.error, keep=self._keep_finished)
+            dead = replace(kept, process_id=dead.process_id, seen=dead.seen)
+        return self._settle(dead, report, contents or None)
+
+    def _settle_outcomes(self, contents: Contents) -> Settled:
+        keep = self._keep_finished
+        return settle(self._session, contents, self._portion, keep=keep)
+
+    def _settle(
+        self,
+        dead: DeadProcess,
+        report: Callable[[Recovered], None],
+        contents: Contents | None = None,
+    ) -> Recovered:
         """Settle the claims of a process, and remove its row with the last of them.
 
-        Both are one transaction. Its events are emitted once it is committed: first those of
-        the jobs, then what `report` emits.
+        Both are one transaction, after that of what its journal says. Its events are emitted
+        once it is committed: first those of the jobs, then what `report` emits.
         """
+        try:
+            kept = contents and self._settle_outcomes(contents)
+        except errors.LockNotAvailable:
+            return Recovered(complete=False)
         with self._commits.commit() as commit:
             recovered = recover(self._session, dead)
             if recovered.complete:
                 recovered.gone = registry.remove(self._session, dead.process_id)
 
             def emit_all() -> None:
+                if kept and recovered.complete and kept.delete():
+                    kept.add_to(recovered)
                 for outcome, event in _EVENTS.items():
                     jobs: list[RecoveredJob] = getattr(recovered, outcome)
                     for job in jobs:
@@ -226,6 +303,45 @@ class Recovery:
             self._dead.popitem(last=False)
 
 
+def keep_dead(scoreboard: Scoreboard, folder: Path) -> None:
+    """Write down what is known of the dead workers of a tree that ends, and report what can't.
+
+    This asks no database. What is recovered after all deletes its journal.
+    """
+    for entry in scoreboard.dead():
+        if entry.kind != "worker" or not entry.row_id:
+            continue
+        dead = dead_worker(entry, entry.row_id, orphaned=False, keep=True)
+        error = keep_left(folder, dead)
+        if error is None or journal_path(folder, dead.process).exists():
+            continue
+        if not (entry.outcomes_lost or scoreboard.database_answers):
+            lost = {"finished": dead.succeeded, "released": dead.running}
+            ids = {outcome: [each.job_id for each in jobs] for outcome, jobs in lost.items()}
+            for ending in dead.endings:
+                ids.setdefault(ending.outcome, []).append(ending.job_id)
+            emit("outcomes.lost", process=dead.process, outcomes=ids, error=error)
+        entry.outcomes_lost = 1
+
+
+def dead_worker(
+    entry: ScoreboardEntry, row_id: int, *, orphaned: bool, keep: bool
+) -> DeadProcess:
+    """Return what a scoreboard entry knows of its dead worker."""
+    error = exit_errors.orphan_error(entry) if orphaned else exit_errors.exit_error(entry)
+    return DeadProcess(
+        row_id,
+        entry.name,
+        error,
+        running=entry.running(),
+        ages_s=entry.ages_s(),
+        succeeded=entry.succeeded(),
+        endings=_endings(entry),
+        release=not orphaned and exit_errors.was_asked(entry),
+        keep=keep,
+    )
+
+
 def _endings(entry: ScoreboardEntry) -> list[Ending]:
     """Return what jobs are to become: those that had ended, and those that were overdue."""
     overdue = [
@@ -256,6 +372,8 @@ def _job_facts(job: RecoveredJob, outcome: str) -> dict[str, Any]:
     more: dict[str, Any] = {} if job.error is None else {"error": job.error}
     if job.reason is not None:
         more["reason"] = job.reason
+    if job.duration is not None:
+        more["duration"] = job.duration
     return {
         "job_id": job.id,
         "class_name": job.class_name,

@@ -57,7 +57,13 @@ def page(events: Iterable[Event] = EVENTS.values()) -> str:
 
 def _section(event: Event) -> str:
     kind = event.name.partition(".")[0]
-    together = {"jobs": "job", "claims": "job", "slots": "job", "queue": "job"}
+    together = {
+        "jobs": "job",
+        "claims": "job",
+        "outcomes": "job",
+        "slots": "job",
+        "queue": "job",
+    }
     together |= {"signal": "supervisor", "thread": "hook"}
     together |= {"tree": "web_server", "sources": "web_server"}
     together |= {"embedded": "database", "schema": "database", "web": "http", "audit": "http"}

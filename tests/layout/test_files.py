@@ -11,7 +11,7 @@ from layout.modules import imports, module_of, sources
 
 _IMPORTS = (ast.Import, ast.ImportFrom)
 
-WORKER_FILES_MAX = 8
+WORKER_FILES_MAX = 9
 """Without `claiming`, which is a room of its own."""
 
 SMALL_LINES = 40
@@ -33,7 +33,7 @@ REASONS = {
 }
 
 
-def test_a_worker_is_eight_files() -> None:
+def test_a_worker_is_nine_files() -> None:
     found = [name for name in sources() if name.startswith("worker/") and name.count("/") == 1]
 
     assert 0 < len(found) - 1 <= WORKER_FILES_MAX, "more than the files beside __init__.py"

@@ -58,4 +58,4 @@ def monitored(tree: PlayedTree, listener: socket.socket) -> PlayedTree:
 @pytest.fixture
 def reported(recorder: EventRecorder) -> Emitted:
     """What is reported of jobs and processes."""
-    return recorder.events("job.", "process.", "claims.")
+    return recorder.events("job.", "process.", "claims.", "outcomes.")

@@ -157,6 +157,9 @@ queue.resumed info A paused queue was resumed. [queue_name]
 queue.cleared info All ready jobs of a queue were discarded. [queue_name size]
 claims.lost warning Outcomes were not recorded, because their claims had been taken away. \
 [claims]
+outcomes.lost error How jobs had ended is lost: the database was away while their process \
+ended, and its journal could not be written; or another process had recovered them before the \
+journal was read. [process outcomes error]
 claims.recovered warning Orphaned claims were settled: their process has no row. \
 [process_id $recovered]
 

@@ -1,6 +1,7 @@
 """What a process is given by the supervisor that starts it."""
 
 from dataclasses import field
+from pathlib import Path
 from typing import Any
 
 from jobsd import late
@@ -24,6 +25,8 @@ class Context:
     nap: Nap = field(default_factory=Nap)
     metadata: dict[str, Any] = field(default_factory=dict[str, Any])
     """What the process's row says of it, once it has registered."""
+    journals: Path | None = None
+    """The folder of the journals of this host, by which outcomes outlive the tree."""
     stopping: bool = False
     quiet: bool = False
     """Whether it takes nothing new, as somebody has asked for; a worker then claims no job."""

@@ -54,14 +54,15 @@ _STATE, _PID, _STARTED, _TICK, _ROW, _KIND, _STATUS, _DIED, _REASON = range(9)
 _ROW_LOST, _BUSY, _THREADS, _DROPPED, _, _RSS, _GENERATION, _UP_SINCE = range(9, 17)
 _RECYCLING, _HOOKS_DONE, _LEAVING, _DATABASE_DOWN = range(17, 21)
 _WORKING, _HEARTBEAT, _QUEUES, _NUMBER = range(21, 25)
-_BUSY_COROUTINES, _COROUTINES_MOST, _CLASSES = 26, 27, 28
+_BUSY_COROUTINES, _COROUTINES_MOST, _CLASSES, _OUTCOMES_LOST = 26, 27, 28, 29
 _NAME_AT, _NAME_WORDS = 32, 16
 _ERRORS, _PRUNES, _CLAIMS_LOST, _SERVED = range(48, 52)
 # Words about one process: cleared for the next one.
 _PASSING = (
     *(_PID, _ROW, _STATUS, _DIED, _REASON, _ROW_LOST, _BUSY, _THREADS, _RSS, _UP_SINCE),
     *(_RECYCLING, _HOOKS_DONE, _LEAVING, _DATABASE_DOWN, _WORKING, _HEARTBEAT),
-    *(_BUSY_COROUTINES, _COROUTINES_MOST, *range(MARK_AT, MARK_AT + MARK_WORDS)),
+    *(_BUSY_COROUTINES, _COROUTINES_MOST, _OUTCOMES_LOST),
+    *range(MARK_AT, MARK_AT + MARK_WORDS),
 )
 
 
@@ -103,6 +104,9 @@ class ScoreboardEntry(HardLimits):
 
     claims_lost = Word(_CLAIMS_LOST)
     """Claims that were taken away before their outcomes were recorded; never reset."""
+    outcomes_lost = Word(_OUTCOMES_LOST)
+    """1 while the process has outcomes that it can neither record nor keep in its journal. The
+    monitor says the same of a dead one."""
     prunes = Word(_PRUNES)
     """Processes of other trees that were pruned from here; never reset."""
 

@@ -32,6 +32,9 @@ from .title import set_title
 REST_MAX_S = 5.0
 """Every loop polls at least this often, also when nothing wakes it."""
 
+UNREAD_REST_MAX_S = 0.1
+"""The same while the monitor has journals to read, before which nothing is claimed."""
+
 ORPHAN_S = 0.7
 """How long a process may live on after its supervisor, to record what has ended."""
 
@@ -138,7 +141,8 @@ def _nap(loop: Loop, context: Context, rest_s: float) -> None:
     if context.stopping and loop.stopped:
         return
     sockets = [fd for fd in (loop.socket(), context.lifeline) if fd is not None]
-    context.nap.take(min(rest_s, REST_MAX_S), sockets)
+    rest_max_s = UNREAD_REST_MAX_S if context.scoreboard.journals_unread else REST_MAX_S
+    context.nap.take(min(rest_s, rest_max_s), sockets)
     if _is_orphan(context):
         _follow_supervisor(context)
 

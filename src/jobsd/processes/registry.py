@@ -115,6 +115,8 @@ def remove(session: Session, row_id: int) -> bool:
 def enter(session: Session, context: Context, kind: str, metadata: dict[str, Any]) -> int:
     """Register this process below its supervisor, note it in its entry, return the row's id."""
     context.metadata = {**metadata, "number": context.entry.number}
+    if context.journals is not None and kind == "worker":
+        context.metadata["journals"] = str(context.journals)
     row_id = register(
         session,
         kind=kind,

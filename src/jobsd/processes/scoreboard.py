@@ -81,6 +81,9 @@ class Scoreboard:
     outage_ns = Word(14)
     """The holder of the announcement lock: how long those that are over have lasted."""
 
+    journals_unread = Word(15)
+    """Supervisor: 1 from the start if there are journals; monitor: 0 once it has read them. No
+    worker claims anything before."""
     reload_failed = Word(20)
     """Supervisor: 1 when the last reload was refused or has failed."""
 

@@ -1,0 +1,6 @@
+-- held: lock the claims that outcomes of a journal name, and return what they still hold.
+SELECT id, job_ids, concurrency_key
+FROM jobsd.claims
+WHERE id = ANY (%(claim_ids)s::bigint[])
+ORDER BY id
+FOR UPDATE;
