@@ -2,8 +2,8 @@
 -- many seconds the next one is, whether any jobs are blocked, and in how many seconds the next one
 -- expires. They become ready; their positions
 -- are new: behind what workers have already passed. Whether a limited one may not wait is decided
--- by the worker that meets it; one that was begun before is not discarded any more. Rows that
--- another dispatcher has locked are its business;
+-- by the worker that meets it; one that was begun or set aside before is not discarded any more.
+-- Rows that another dispatcher has locked are its business;
 -- one that somebody has just changed has a place that we do not see yet, and stays until
 -- the next time.
 WITH due AS (
@@ -35,6 +35,7 @@ WITH due AS (
         gone.job_id, gone.priority, gone.queue_name, gone.concurrency_key,
         job.concurrency_limit,
         job.on_conflict = 'discard' AND job.attempts = 0 AND job.started_at IS NULL
+            AND job.set_aside_at IS NULL
     FROM gone
     JOIN jobsd.jobs AS job ON job.id = gone.job_id
     WHERE gone.concurrency_key IS NOT NULL

@@ -13,6 +13,7 @@ from jobsd.configuration.options import JobsOptions, WorkerOptions
 from jobsd.database.connection import Target
 from jobsd.jobs import client
 from jobsd.jobs.client import Client
+from jobsd.performing import set_aside
 from jobsd.performing.pool import TRUST_S
 from jobsd.processes.context import Context
 from jobsd.processes.scoreboard import Scoreboard
@@ -121,6 +122,7 @@ def make_worker(
         return made[-1]
 
     yield make
+    set_aside.be_patient(0)
     for driven in made:
         driven.worker.stop()
         driven.worker.disconnect()

@@ -45,6 +45,7 @@ class Report:
     def __init__(self, entry: ScoreboardEntry, slow_after_s: float | None = None) -> None:
         self._entry = entry
         self._slow_after_s = slow_after_s
+        self._misfits: set[str] = set()
         self.draining = False
 
     def claimed(self, claim_id: int, jobs: list[ClaimedJob]) -> None:
@@ -78,7 +79,8 @@ class Report:
         self._finished([run for run in runs if run.outcome.exception is None])
         if self._slow_after_s is not None:
             for run in runs:
-                self._slow(run, self._slow_after_s)
+                if run.outcome.verdict.outcome != "set_aside":
+                    self._slow(run, self._slow_after_s)
 
     def _slow(self, run: Run, limit_s: float) -> None:
         """Report a job that started late or ran for long, as the operator has chosen."""
@@ -140,8 +142,18 @@ class Report:
         for name, done in _grouped(runs, attrgetter("job.class_name")):
             _count_runs(self._entry.job_class(name), outcome, done)
 
-    def _expired(self, job: ClaimedJob) -> None:
+    def _set_aside(self, run: Run) -> None:
+        """Emit a job whose arguments do not fit; the first of a class is warned of."""
+        job, misfit = run.job, str(run.outcome.exception)
+        if job.class_name not in self._misfits:
+            self._misfits.add(job.class_name)
+            names = {"class_name": job.class_name, "queue_name": job.queue_name}
+            emit("job.unfit", **names, reason=misfit)
+        emit("job.set_aside", **_facts(job), retry_in=run.outcome.verdict.wait_s)
+
+    def _expired(self, run: Run) -> None:
         """Count and emit a job that was too old to begin."""
+        job = run.job
         self._entry.queue(job.queue_name).count("expired")
         for counters in (
             self._entry.queue(job.queue_name),
@@ -159,8 +171,9 @@ class Report:
 
     def _ended(self, run: Run, *, cancelled: bool) -> None:
         outcome = run.outcome.verdict.outcome
-        if outcome == "expired":
-            self._cancelled(run.job) if cancelled else self._expired(run.job)
+        if not run.outcome.begun:
+            unbegun = self._expired if outcome == "expired" else self._set_aside
+            self._cancelled(run.job) if cancelled else unbegun(run)
             return
         outcome = "discarded" if cancelled else outcome
         self._count(outcome, [run])

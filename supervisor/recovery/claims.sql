@@ -184,7 +184,8 @@ WITH claim AS (
                 THEN now() + make_interval(secs => given.wait_s)
             ELSE job.scheduled_at
         END,
-        unique_until = nullif(job.unique_until, 'started')
+        unique_until = nullif(job.unique_until, 'started'),
+        set_aside_at = NULL
     FROM given
     LEFT JOIN started ON started.job_id = given.job_id
     WHERE job.id = given.job_id

@@ -25,6 +25,16 @@ from jobsd import job
 def known(n):
     ledger(os.environ["DEPLOY"], "known", n)
 """
+OLD_CHANGED = """
+@job(max_attempts=2)
+def changed(n):
+    ledger(os.environ["DEPLOY"], "changed", n)
+"""
+NEW_CHANGED = """
+@job(max_attempts=2)
+def changed(n, *, mood):
+    ledger(os.environ["DEPLOY"], "changed", n)
+"""
 NEW = f"""{OLD}
 @job
 def novel(n="each second"):
@@ -57,7 +67,8 @@ def deploy(tmp_path: Path, empty_database: str) -> Callable[[str], Project]:
             DEPLOY=name,
             JOBSD_ENV="production",
         )
-        project.write("trial_jobs.py", NEW if name == "new" else OLD)
+        code = NEW + NEW_CHANGED if name == "new" else OLD + OLD_CHANGED
+        project.write("trial_jobs.py", code)
         project.write("config/queue.yml", "import: [trial_jobs]\n")
         if name == "new":
             project.write("config/recurring.yml", EACH_SECOND)
@@ -109,6 +120,33 @@ def test_jobs_of_a_new_class_wait_through_a_deploy_and_its_rollback(
     assert not ran("old novel")
     assert "knows class 'trial_jobs.novel'" in shown.stdout
     assert "ready jobs of 'trial_jobs.novel' in queue 'default'" in doctor
+
+
+@pytest.mark.failure(
+    "In a rolling deploy, and when it is rolled back, each worker meets jobs whose arguments"
+    " only the other deploy takes.",
+    "No attempt is spent: each job is set aside until a worker of its own deploy takes it.",
+)
+def test_jobs_of_a_changed_signature_wait_for_their_own_deploy(
+    deploy: Callable[[str], Project], query: Query, ran: Callable[[str], list[str]]
+) -> None:
+    old, new = deploy("old"), deploy("new")
+    of_each = 40
+    set_aside = "SELECT count(*) > 0 FROM jobsd.jobs WHERE set_aside_at IS NOT NULL"
+    with old.start("--only", "worker,dispatcher") as before:
+        before.wait_event("supervisor.ready")
+        with new.start("--only", "worker") as after:
+            after.wait_event("supervisor.ready")
+            for n in range(of_each):
+                enqueue(query, "changed", n)
+                of_new = f'{{"n": {n}, "mood": "glad"}}'
+                query(f"SELECT jobsd.enqueue('trial_jobs.changed', '{of_new}', 'default')")
+            wait_until(lambda: not query(OPEN), 60, after.reported)
+
+    assert query(set_aside) == [(True,)]
+    assert query("SELECT job_id FROM jobsd.attempts") == []
+    assert query("SELECT DISTINCT attempts, outcome FROM jobsd.jobs") == [(1, "finished")]
+    assert (len(ran("old changed")), len(ran("new changed"))) == (of_each, of_each)
 
 
 def test_two_deploys_beside_each_other_share_the_work_and_move_no_job_to_and_fro(

@@ -10,8 +10,9 @@ import psycopg
 import pytest
 
 from harness.event_recorder import Emitted, EventRecorder, names
-from jobsd.jobs.client import enqueue_many
+from jobsd.jobs.client import enqueue, enqueue_many
 from jobsd.jobs.definition import job
+from jobsd.jobs.draft import Draft
 from jobsd.jobs.limits import Limit
 from jobsd.jobs.policy import Discard, Retry, Snooze
 from jobsd.supervisor.recovery.claims import recover
@@ -122,6 +123,22 @@ def test_an_outcome_whose_answer_was_lost_is_emitted_once(
     outcome = name.removeprefix("job.")
     assert counted(driven) == ({outcome: 1} if outcome != "snoozed" else {})
     assert sum(driven.context.entry.queue("default").durations()[0]) == 1
+
+
+def test_so_is_that_its_arguments_did_not_fit(
+    way: tuple[LostAnswers, Target], make_worker: MakeWorker, recorder: EventRecorder
+) -> None:
+    lossy, target = way
+    driven = make_worker(threads=1, target=target, unknown_class_after_s=600)
+    told = recorder.events("job.set_aside")
+    enqueue(Draft("tests.worker.test_lost_answers.end_limited", "default", 0, "[1]"))
+    _claim(driven)
+
+    lose(driven, lossy)
+    driven.worker.connect()
+    until_emitted(driven, told)
+
+    assert len(told) == 1
 
 
 @pytest.mark.parametrize("keep", [True, False])

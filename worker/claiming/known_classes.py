@@ -4,7 +4,8 @@ A job whose class it has not imported is released untouched, into the lane of it
 (`jobs/lanes`): another worker, of a newer or older deploy, may know it. Only where no living
 worker has known the class for long enough it is run here all the same, to fail as what it is.
 Each such claim asks the database for that again, since a worker that has just begun may know
-the class.
+the class. A job whose class is known, but whose arguments do not fit, is set aside by whoever
+performs it (`performing/set_aside.py`), for no longer than that.
 
 The lanes of our queues are surveyed when a notification says that a job was put into one;
 every five seconds while they have jobs, or when no notification can come; else hardly ever.
@@ -26,6 +27,7 @@ from jobsd.jobs import lanes, published, registry
 from jobsd.jobs.claimed_job import ClaimedJob
 from jobsd.jobs.lanes import Lane
 from jobsd.jobs.selection import Selection
+from jobsd.performing import set_aside
 
 from .cursor import ClaimCursor, Gap, GapClearing
 
@@ -52,6 +54,7 @@ class KnownClasses:
         self._session = session
         self._selection = selection
         self._unknown_after_s = jobs.unknown_class_after_s
+        set_aside.be_patient(jobs.unknown_class_after_s)
         self.row_id = 0
         self._published = 0
         self._survey_at = 0.0

@@ -124,6 +124,8 @@ retry_in]
 job.discarded info A job was discarded: by its definition, by a conflict, because it expired \
 or was cancelled. [$job duration error reason concurrency_key]
 job.snoozed debug A job asked to run again later. [$job duration retry_in]
+job.set_aside debug A job whose arguments do not fit its function here was scheduled anew, \
+without an attempt. [$job retry_in]
 job.raised error A job raised an exception after it had recorded its own end: it stays \
 finished. \
 [$job error]
@@ -140,6 +142,8 @@ cancel. \
 job.output info A job or a module has logged a text that equals the name of an event. [message]
 job.unknown warning The class of a job was not imported here: the jobs of this class wait for \
 a worker that knows it. [class_name queue_name]
+job.unfit warning The arguments of a job do not fit its function here: such jobs of \
+this class are set aside for a worker of another deploy. [class_name queue_name reason]
 jobs.counted info The jobs of the tree in one minute; 95 % of them waited no longer than \
 `wait_p95` and ran no longer than `run_p95`. A minute without jobs is left out. \
 [started finished failed retried discarded released wait_p95 run_p95 seconds]

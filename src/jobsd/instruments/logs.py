@@ -43,7 +43,7 @@ __all__ = [
 ]
 
 BY = {1: "stdout", 2: "stderr"}
-LIFECYCLE = ("job.enqueued", "job.started", "job.finished", "job.snoozed")
+LIFECYCLE = ("job.enqueued", "job.started", "job.finished", "job.snoozed", "job.set_aside")
 """The events of a single job that are below level info."""
 
 

@@ -29,6 +29,8 @@ class ClaimedJob(NamedTuple):
     """JSON text of what it was given on its way."""
     expires_at: float | None = None
     """When it is not begun any more (by our `monotonic`); None: never."""
+    set_aside_s: float | None = None
+    """How long ago it was set aside first, as its arguments did not fit; None: it was not."""
 
     @property
     def attempt(self) -> int:

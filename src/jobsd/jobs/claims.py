@@ -31,8 +31,9 @@ class InClaim(NamedTuple):
 class Ended:
     """What became of one claimed job.
 
-    `outcome` is finished, failed, retried, discarded, expired, snoozed, released or parked (put
-    into the lane of its class, at its `position`); `started_s` and `ended_s` are ages in
+    `outcome` is finished, failed, retried, discarded, expired, snoozed, set_aside (its
+    arguments did not fit), released or parked (put into the lane of its class, at its
+    `position`); `started_s` and `ended_s` are ages in
     seconds when it is written; `error` is JSON text or None.
     """
 

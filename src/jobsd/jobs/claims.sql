@@ -136,7 +136,7 @@ unused AS (SELECT)
 SELECT NULL::bigint, 0, (SELECT string_agg(id::text, ',') FROM fenced);
 
 -- conclude: record what became of jobs that did not just succeed (failed, retried,
--- discarded, expired, snoozed, released, parked). Fenced like successes, by the ids themselves. Only a released job keeps its place in the queue, which is its
+-- discarded, expired, snoozed, set aside, released, parked). Fenced like successes, by the ids themselves. Only a released job keeps its place in the queue, which is its
 -- id, and a parked one, which is given, in the lane of its class. A limited job waits for a slot
 -- anew: it is blocked as long as the claim that it leaves holds its key's. Whoever sends this hands
 -- over the slots of claims that go, in the next statement.
@@ -190,8 +190,8 @@ WITH bounded AS MATERIALIZED (
     SELECT
         claim_id, job_id, wait_s, started_s, ended_s, error, position, is_cancelled, freed_key,
         CASE WHEN is_cancelled THEN 'discarded' ELSE outcome END AS outcome,
-        outcome NOT IN ('expired', 'released', 'parked') AS has_run,
-        outcome NOT IN ('expired', 'snoozed', 'released', 'parked') AS is_attempt
+        outcome NOT IN ('expired', 'set_aside', 'released', 'parked') AS has_run,
+        outcome NOT IN ('expired', 'snoozed', 'set_aside', 'released', 'parked') AS is_attempt
     FROM (
         SELECT
             sent.*,
@@ -234,13 +234,18 @@ WITH bounded AS MATERIALIZED (
             ELSE job.reason
         END,
         scheduled_at = CASE
-            WHEN given.outcome IN ('retried', 'snoozed')
+            WHEN given.outcome IN ('retried', 'snoozed', 'set_aside')
                 THEN now() + make_interval(secs => given.wait_s)
             ELSE job.scheduled_at
         END,
         unique_until = CASE
-            WHEN job.unique_until = 'started' AND given.outcome <> 'parked' THEN NULL
+            WHEN job.unique_until = 'started' AND given.outcome NOT IN ('set_aside', 'parked')
+                THEN NULL
             ELSE job.unique_until
+        END,
+        set_aside_at = CASE
+            WHEN given.outcome = 'set_aside' THEN coalesce(job.set_aside_at, now())
+            WHEN NOT given.has_run THEN job.set_aside_at
         END
     FROM given
     WHERE job.id = given.job_id
@@ -271,7 +276,7 @@ WITH bounded AS MATERIALIZED (
     )
     SELECT id, scheduled_at, priority, queue_name, concurrency_key
     FROM job
-    WHERE outcome IN ('retried', 'snoozed') AND wait_s > 0
+    WHERE outcome IN ('retried', 'snoozed', 'set_aside') AND wait_s > 0
     ON CONFLICT (job_id) DO NOTHING -- put there by somebody's hand
 ), ready AS (
     INSERT INTO jobsd.ready_executions (job_id, position, priority, queue_name)
@@ -335,7 +340,7 @@ SELECT
                     ELSE 'limited ' || queue_name
                 END AS payload
             FROM job
-            WHERE outcome IN ('released', 'retried', 'snoozed', 'parked')
+            WHERE outcome IN ('released', 'retried', 'snoozed', 'set_aside', 'parked')
         ) AS woken
         -- A worker that doesn't sleep would not look into a lane by itself for minutes.
         WHERE payload LIKE 'lane %%' OR EXISTS (SELECT FROM jobsd.sleepers)

@@ -52,14 +52,15 @@ claim AS (
         job.concurrency_key, taken.priority, taken.position, job.context::text,
         CASE WHEN job.expires_in IS NOT NULL THEN
             %(asked_at)s + jobsd.expires_in_s(taken.job_id)
-        END
+        END,
+        date_part('epoch', now() - job.set_aside_at)
     FROM taken
     LEFT JOIN LATERAL (
         -- OFFSET 0: else a plan that was made on an empty table reads all jobs. And each column
         -- that is named here is set up three times.
         SELECT
             class_name, arguments, queue_name, attempts, max_attempts, scheduled_at, created_at,
-            concurrency_key, context, expires_in
+            concurrency_key, context, expires_in, set_aside_at
         FROM jobsd.jobs
         WHERE id = taken.job_id
         OFFSET 0

@@ -239,7 +239,7 @@ first AS (
 -- found by one search of the index: one for each would be a tenth of the server's work.
 SELECT
     claim_id, size, recorded, walked, places, steps, NULL::integer, NULL::float8,
-    NULL::text, NULL::integer, NULL::bigint, NULL::text, NULL::float8
+    NULL::text, NULL::integer, NULL::bigint, NULL::text, NULL::float8, NULL::float8
 FROM answered
 CROSS JOIN first
 UNION ALL
@@ -264,7 +264,8 @@ UNION ALL
             SELECT %(asked_at)s + date_part('epoch', expiration.expires_at - now())
             FROM jobsd.expirations AS expiration
             WHERE expiration.job_id = job.id
-        ) END
+        ) END,
+        date_part('epoch', now() - job.set_aside_at)
     FROM jobsd.jobs AS job
     WHERE job.id = ANY (ARRAY(SELECT job_id FROM held))
     ORDER BY job.id

@@ -1,8 +1,8 @@
 -- recorded: return which of these outcomes are in the tables as this process has sent them. An
 -- attempt has the name of the process. An attempt and a success have the duration to the
 -- microsecond, while a process that recovers the job knows at most the start. A snooze has its
--- pause. If no trace is left (the row of the job is deleted, or the job was released), then no
--- other process has settled it as long as the row of this process exists: that row is removed
+-- pause. If no trace is left (the row of the job is deleted, or the job was released or set
+-- aside), then no other process has settled it as long as the row of this process exists: that row is removed
 -- when others settle its claims. Also returns which jobs ended in another way than was sent,
 -- because they were cancelled.
 SELECT
@@ -19,7 +19,7 @@ FROM unnest(
 )
 LEFT JOIN jobsd.jobs AS job ON job.id = given.job_id
 WHERE CASE
-    WHEN given.outcome = 'released'
+    WHEN given.outcome IN ('released', 'set_aside')
         OR (job.id IS NULL AND NOT %(keep)s)
         OR (job.reason = 'cancelled' AND given.outcome = 'snoozed')
         THEN EXISTS (SELECT FROM jobsd.processes AS process WHERE process.id = given.process_id)

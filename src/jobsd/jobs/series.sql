@@ -146,7 +146,8 @@ in_use AS MATERIALIZED (
         id, class_name, queue_name, attempts, max_attempts, concurrency_key, priority,
         coalesce(scheduled_at, created_at) AS due_at,
         arguments, pg_column_size(arguments) AS weight,
-        context, expires_in IS NOT NULL AS expires, coalesce(concurrency_limit, 1)::bigint AS most,
+        context, set_aside_at, expires_in IS NOT NULL AS expires,
+        coalesce(concurrency_limit, 1)::bigint AS most,
         (jobsd.lane_of(class_name) IN (SELECT lane FROM known)) IS TRUE
             AND (%(everything)s::boolean OR jobsd.serves(%(queues)s::text[], queue_name)) AS is_ours
     FROM jobsd.jobs

@@ -118,7 +118,7 @@ SELECT
         FROM held
     ),
     NULL::integer, NULL::integer, NULL::float8, NULL::text, NULL::integer,
-    NULL::bigint, NULL::text, NULL::float8
+    NULL::bigint, NULL::text, NULL::float8, NULL::float8
 UNION ALL
 SELECT
     NULL::bigint,
@@ -137,6 +137,7 @@ SELECT
         SELECT %(asked_at)s::float8 + extract(epoch FROM expiration.expires_at - now())::float8
         FROM jobsd.expirations AS expiration
         WHERE expiration.job_id = found.id
-    ) END
+    ) END,
+    date_part('epoch', now() - found.set_aside_at)
 FROM found
 WHERE (id IN (SELECT unnest(job_ids) FROM held)) IS TRUE;

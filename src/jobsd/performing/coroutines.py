@@ -354,7 +354,7 @@ class Coroutines:
         """Return what becomes of a job that is no plain success, and whether it goes back."""
         if outcome.completes is not None:
             job = job._replace(claim_id=outcome.completes)
-        if outcome.verdict.outcome == "expired":
+        if not outcome.begun:
             return job, outcome, False
         if outcome.exception is None:
             if outcome.ttl_s is not None:

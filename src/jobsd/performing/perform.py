@@ -20,6 +20,7 @@ from jobsd.jobs.registry import Definition
 from jobsd.jobs.time_limits import DEFAULT, kill_after_s, timeout_s
 from jobsd.text import error_message, error_stack, error_type, storable
 
+from . import set_aside
 from .calls import call
 from .interrupter import SEAT, as_interrupt, in_thread, interrupt_later
 
@@ -54,6 +55,11 @@ class Outcome:
     """Whether such a job has returned."""
     drained: bool = False
     """Whether such a job was cancelled by a drain: it goes back if its end was undone."""
+
+    @property
+    def begun(self) -> bool:
+        """Whether any line of the job has run."""
+        return self.verdict.outcome not in {"expired", "set_aside"}
 
 
 SUCCESS = Outcome(Verdict("finished"))
@@ -94,6 +100,7 @@ def perform(job: ClaimedJob, thread: Interruptible) -> Outcome:
         definition = registry.get(job.class_name)
         policy = definition.policy
         args, kwargs = arguments.load(job.arguments)
+        set_aside.check(job, definition, args, kwargs)
         begin(job)
         try:
             if is_subscribed("debug"):
@@ -158,6 +165,7 @@ async def perform_coroutine(
         definition = registry.get(job.class_name)
         policy = definition.policy
         args, kwargs = arguments.load(job.arguments)
+        set_aside.check(job, definition, args, kwargs)
         SEAT.set(seat)
         with running(job):
             if is_subscribed("debug"):
@@ -256,6 +264,8 @@ def limit_blocking(seat: Interruptible, job: ClaimedJob, stood_s: float) -> None
 def _failed(
     job: ClaimedJob, error: BaseException, policy: Policy, limit_s: float | None
 ) -> Outcome:
+    if isinstance(error, set_aside.MisfitError):
+        return Outcome(Verdict("set_aside", set_aside.WAIT_S), exception=error)
     if isinstance(error, TimeLimitExceeded) and error.limit_s is None:
         error.say_limit(limit_s)
     failure = _failure(error, policy, job.attempts + 1, job.max_attempts)
@@ -284,7 +294,7 @@ def _failure(error: BaseException, policy: Policy, attempt: int, attempts_max: i
 
 def described(outcome: Outcome) -> Outcome:
     """Return the outcome with what is to be stored of its exception; never raises."""
-    if outcome.exception is None or outcome.verdict.outcome == "snoozed":
+    if outcome.exception is None or outcome.verdict.outcome in {"snoozed", "set_aside"}:
         return outcome
     return replace(outcome, error=stored_error(outcome.exception))
 

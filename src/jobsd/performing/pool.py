@@ -209,7 +209,7 @@ class Pool:
             for job, outcome, *_ in runs:
                 if outcome.exception is None:
                     self._entry.ended(remembered_id(job, outcome), job.claim_id)
-                elif outcome.verdict.outcome != "expired":
+                elif outcome.begun:
                     self._entry.ended_as(ending(job, outcome))
 
     def close(self) -> None:
@@ -386,7 +386,9 @@ class Pool:
             self._wake()
 
     def _end_badly(self, number: int, job: ClaimedJob, outcome: Outcome, hand: Hand) -> Outcome:
-        if not hand.on_board:
+        if not outcome.begun:
+            hand.on_board = True  # If this process dies now, the job goes back untouched.
+        elif not hand.on_board:
             how = ending(job, outcome)
             with self.lock:
                 self._entry.ended_as(how)

@@ -37,7 +37,10 @@ CREATE TABLE jobsd.jobs (
     expires_in interval,
     -- Why a job was discarded, in one word: expired, conflict, cancelled; NULL where its error
     -- says so, or a human has done it.
-    reason text
+    reason text,
+    -- Since when a worker has met arguments that its code does not take; NULL for most, and once
+    -- an attempt was recorded.
+    set_aside_at timestamptz
 )
 -- A finish changes no indexed column and needs room on the page for a heap-only update. The
 -- row grows by its times and its outcome, and all of a page may be finished by one statement:
