@@ -130,15 +130,15 @@ def test_so_is_that_its_arguments_did_not_fit(
 ) -> None:
     lossy, target = way
     driven = make_worker(threads=1, target=target, unknown_class_after_s=600)
-    told = recorder.events("job.set_aside")
+    emitted = recorder.events("job.set_aside")
     enqueue(Draft("tests.worker.test_lost_answers.end_limited", "default", 0, "[1]"))
     _claim(driven)
 
     lose(driven, lossy)
     driven.worker.connect()
-    until_emitted(driven, told)
+    until_emitted(driven, emitted)
 
-    assert len(told) == 1
+    assert len(emitted) == 1
 
 
 @pytest.mark.parametrize("keep", [True, False])

@@ -198,7 +198,7 @@ def test_its_unique_key_still_counts_until_it_starts(
     assert greet_once.enqueue().id != first.id
 
 
-def test_it_is_told_as_set_aside_and_its_class_once(
+def test_its_event_says_that_it_is_set_aside_and_warns_of_its_class_once(
     make_worker: MakeWorker, count: Count, recorder: EventRecorder
 ) -> None:
     emitted = recorder.events("job.")
@@ -208,8 +208,8 @@ def test_it_is_told_as_set_aside_and_its_class_once(
     worker.until(lambda: count("scheduled_executions") == 3)
     worker.until(worker.at_rest)
 
-    told = [(name, facts["class_name"]) for name, facts in emitted if name != "job.enqueued"]
-    assert sorted(told) == sorted(
+    named = [(name, facts["class_name"]) for name, facts in emitted if name != "job.enqueued"]
+    assert sorted(named) == sorted(
         [("job.unfit", "aside.greet"), *[("job.set_aside", "aside.greet")] * 3]
     )
     facts = [facts for name, facts in emitted if name == "job.set_aside"]

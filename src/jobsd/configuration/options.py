@@ -263,7 +263,7 @@ class JobsOptions:
         *(
             duration(0.0),
             "10m",
-            "Fail a job of unknown class or signature after this; in development, test: at once.",
+            "Fail a job that no code has taken for this long; in development, test: at once.",
         ),
         default_when_trying="0",
     )
