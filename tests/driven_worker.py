@@ -22,6 +22,7 @@ from waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from jobsd.database.connection import Session
 
@@ -106,6 +107,7 @@ def make_worker(
         assert entry is not None
         entry.take("worker", name)
         context = Context(scoreboard, entry, name)
+        context.journals = cast("Path | None", options.pop("journals", None))
         # One step at a time: the round that claims a job does not collect it as well.
         monkeypatch.setattr(context.nap, "yield_gil", lambda: False)
         worker = Worker(

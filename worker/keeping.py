@@ -131,6 +131,7 @@ def kept_outcome(run: Run) -> KeptOutcome:
         outcome.result,
         outcome.ttl_s,
         discard_reason(exception) if discarded and exception is not None else None,
+        completes=outcome.completes is not None,
     )
 
 

@@ -15,7 +15,7 @@ import time
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import psycopg
 from psycopg import errors
@@ -49,6 +49,7 @@ _STATES = {
 }
 _SUPERSEDED = "another process had recovered their claims before"
 Key = tuple[int, int]
+How = Literal["recorded", "cancelled", "completed"]
 
 
 @dataclass(slots=True)
@@ -82,7 +83,7 @@ def settle(session: Session, contents: Contents, portion: Portion, *, keep: bool
     Raises:
         psycopg.errors.LockNotAvailable: when a row is locked; the next call continues.
     """
-    ours: dict[Key, bool] = {}
+    ours: dict[Key, How] = {}
     settled = Settled(contents.path)
     for batch in _batches(contents.outcomes, portion):
         try:
@@ -97,12 +98,13 @@ def settle(session: Session, contents: Contents, portion: Portion, *, keep: bool
     others = [each for each in contents.outcomes if _key(each) not in ours]
     if others:
         sent = [_sent(each, contents.process_id) for each in others]
-        ours |= recorded(session, sent, contents.process, keep=keep)
+        found = recorded(session, sent, contents.process, keep=keep)
+        ours |= {key: "cancelled" if stopped else "recorded" for key, stopped in found.items()}
     for each in contents.outcomes:
         if _key(each) in ours:
-            outcome, job = _recovered(each, is_cancelled=ours[_key(each)])
+            outcome, job = _recovered(each, ours[_key(each)])
             settled.jobs.setdefault(outcome, []).append(job)
-        else:
+        elif not each.completes:
             settled.lost.setdefault(each.outcome, []).append(each.job_id)
     return settled
 
@@ -123,20 +125,24 @@ def _size(kept: KeptOutcome) -> int:
 
 def _record(
     session: Session, process: str, batch: Sequence[KeptOutcome], *, keep: bool
-) -> dict[Key, bool]:
-    """Record outcomes in one transaction; return those of ours, and which were cancelled."""
+) -> dict[Key, How]:
+    """Record outcomes in one transaction; return those of ours, and how they have become so."""
     with session.connection.transaction():
         session.fetch(RECOVERY["bounded"])
         claim_ids = sorted({each.claim_id for each in batch})
         rows = session.fetch(STATEMENTS["held"], {"claim_ids": claim_ids})
-        held = {claim_id: (set(job_ids), key) for claim_id, job_ids, key in rows}
+        held = {claim_id: (set(job_ids), key) for claim_id, job_ids, key, _ in rows}
+        completed = {(claim_id, job_id) for claim_id, *_, job_id in rows}
+        ours: dict[Key, How] = {
+            _key(each): "completed" for each in batch if _key(each) in completed
+        }
         mine = [
             each
             for each in batch
             if each.claim_id in held and each.job_id in held[each.claim_id][0]
         ]
         if not mine:
-            return {}
+            return ours
         _keep_results(session, process, mine)
         parameters = claims.conclusion(map(_ended, mine), process, keep=keep)
         ((_, stopped, *_),) = session.fetch(claims.STATEMENTS["conclude"], parameters)
@@ -148,7 +154,9 @@ def _record(
         ]
         limits.hand_over(session, [key for key in freed if key is not None])
     cancelled = {(claim_id, job_id) for job_id, claim_id in stopped}
-    return {_key(each): _key(each) in cancelled for each in mine}
+    for each in mine:
+        ours[_key(each)] = "cancelled" if _key(each) in cancelled else "recorded"
+    return ours
 
 
 def _keep_results(session: Session, process: str, batch: Collection[KeptOutcome]) -> None:
@@ -190,13 +198,16 @@ def _key(kept: KeptOutcome) -> Key:
     return kept.claim_id, kept.job_id
 
 
-def _recovered(kept: KeptOutcome, *, is_cancelled: bool) -> tuple[str, RecoveredJob]:
+def _recovered(kept: KeptOutcome, how: How) -> tuple[str, RecoveredJob]:
     """Return what a job has become, and the job as it is reported."""
     outcome, reason = kept.outcome, kept.reason
     if outcome == "expired":
         outcome, reason = "discarded", "expired"
-    if is_cancelled:
+    if how == "cancelled":
         outcome, reason = "discarded", "cancelled"
+    if how == "completed":
+        kept = kept._replace(error=None)
+        outcome, reason = "finished", None
     # A snooze is no attempt: it is reported with the number that the attempt was to have.
     attempt = kept.attempt - (outcome == "snoozed")
     error = None if kept.error is None else json.loads(kept.error)

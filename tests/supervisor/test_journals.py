@@ -256,6 +256,29 @@ def test_a_cancelled_job_is_discarded_unless_it_had_finished(
     assert reasons == ["cancelled", "cancelled"]
 
 
+@pytest.mark.parametrize(("committed", "end"), [(True, "job.finished"), (False, "job.failed")])
+def test_a_job_that_completes_itself_has_the_outcome_of_its_transaction(
+    session: Session, tmp_path: Path, reported: Emitted, *, committed: bool, end: str
+) -> None:
+    gone = Gone(session, tmp_path, "failed")
+    job_id = gone.jobs[0]
+    gone.write(gone.kept[0]._replace(completes=True))
+    session.connection.execute("UPDATE jobsd.claims SET job_ids = %s", ([job_id],))
+    if committed:
+        session.connection.execute(
+            "UPDATE jobsd.claims SET job_ids = '{}', completed = %s", (job_id,)
+        )
+        session.connection.execute(
+            "UPDATE jobsd.jobs SET outcome = 'finished' WHERE id = %s", (job_id,)
+        )
+
+    gone.recovery().recover_journals([])
+
+    assert places(session) == {job_id: end.removeprefix("job.")}
+    assert (ends(reported), lost(reported)) == ([(end, job_id)], [])
+    assert session.connection.execute("SELECT FROM jobsd.claims").fetchall() == []
+
+
 def test_a_journal_without_its_beginning_still_has_its_outcomes(
     session: Session, tmp_path: Path
 ) -> None:

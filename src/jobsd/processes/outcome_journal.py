@@ -57,6 +57,8 @@ class KeptOutcome(NamedTuple):
     result: str | None = None
     ttl_s: float | None = None
     reason: str | None = None
+    completes: bool = False
+    """Whether it counts only if the transaction of `complete()` was rolled back."""
 
 
 @late.dataclass(frozen=True, slots=True)
