@@ -16,10 +16,12 @@ import psycopg
 
 from jobsd import clock, errors
 from jobsd.database.connection import Session
+from jobsd.database.portions import cut
 from jobsd.instruments.events import emit
 from jobsd.processes.process import WAITED_OUT
 from jobsd.recurring import runs
 from jobsd.recurring.runs import PlannedRun, StoredRun
+from jobsd.text import byte_size
 
 from .timetable import DueRun
 
@@ -49,12 +51,14 @@ class RunEnqueuer:
         """What we have stored and emitted in an outage. If it is met as taken, we took it."""
 
     def enqueue(self, due: Iterable[DueRun]) -> list[PlannedRun]:
-        """Store the runs together; return those whose tasks have changed in the meantime."""
+        """Store the runs, as many together as one statement may carry.
+
+        Returns those whose tasks have changed in the meantime.
+        """
         self.emit_unheard()
         planned = [run for each in due if (run := _planned(each))]
-        if not planned:
-            return []
-        return [each.run for each in self._store(planned) if each.outcome == "changed"]
+        stored = self._store_groups([[*group] for group in cut(planned, _size)])
+        return [each.run for each in stored if each.outcome == "changed"]
 
     def emit_unheard(self) -> None:
         """Emit the runs that were stored by attempts whose answers were lost."""
@@ -77,15 +81,15 @@ class RunEnqueuer:
             if len(planned) == 1:
                 _emit_failure(planned[0].task.key, planned[0].run_at, error)
                 return []
-            return self._store_each(planned)
+            return self._store_groups([[run] for run in planned])
         self._emit(stored)
         return stored
 
-    def _store_each(self, planned: list[PlannedRun]) -> list[StoredRun]:
+    def _store_groups(self, groups: list[list[PlannedRun]]) -> list[StoredRun]:
         stored: list[StoredRun] = []
         try:
-            for run in planned:
-                stored += self._store([run])
+            for group in groups:
+                stored += self._store(group)
         except WAITED_OUT:
             self._remember_emitted(stored)
             raise
@@ -113,6 +117,10 @@ def _planned(due: DueRun) -> PlannedRun | None:
     except errors.Error as error:
         _emit_failure(due.task.key, due.run_at, error)
         return None
+
+
+def _size(run: PlannedRun) -> int:
+    return 0 if run.draft is None else byte_size(run.draft.arguments)
 
 
 def _instant(run: PlannedRun) -> tuple[str, datetime]:

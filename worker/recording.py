@@ -25,6 +25,7 @@ from jobsd.jobs.claims import (
 )
 from jobsd.jobs.policy import Verdict
 from jobsd.performing.perform import SUCCESS, Outcome, Run, described
+from jobsd.text import byte_size
 
 _job_id = attrgetter("job.id")
 
@@ -213,13 +214,7 @@ class RunPortions:
 
 def size_of(run: Run) -> int:
     """Return how many bytes the result and the error of an outcome take."""
-    return _bytes(run.outcome.result) + _bytes(run.outcome.error)
-
-
-def _bytes(text: str | None) -> int:
-    if not text:
-        return 0
-    return len(text) if text.isascii() else len(text.encode())
+    return byte_size(run.outcome.result or "") + byte_size(run.outcome.error or "")
 
 
 def _without_value(run: Run) -> Run:

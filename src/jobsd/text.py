@@ -43,6 +43,11 @@ def is_storable(text: str) -> bool:
     return True
 
 
+def byte_size(text: str) -> int:
+    """Return how many bytes a text takes in the database."""
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+
+
 def is_seen(text: str) -> bool:
     """Return whether all of a text can be seen and stored: a name or a key may hold it."""
     # The former is soon known, and what it calls printable is no more than that.

@@ -6,7 +6,7 @@ import pytest
 from psycopg import OperationalError, errors
 
 from jobsd.database.deadline import DeadlineError
-from jobsd.database.portions import BYTES_MAX, Portion, is_late
+from jobsd.database.portions import BYTES_MAX, Portion, cut, is_late
 
 MIB = 2**20
 
@@ -74,3 +74,15 @@ def test_it_grows_again_once_statements_of_its_size_are_quick() -> None:
 )
 def test_only_a_deadline_is_late(error: Exception, *, late: bool) -> None:
     assert is_late(error) is late
+
+
+def test_values_are_cut_into_groups_that_lose_none() -> None:
+    sizes = [3 * MIB, MIB, 0, 1, 9 * MIB, 0, 2 * MIB]
+
+    assert [[*group] for group in cut(sizes, int)] == [
+        [3 * MIB, MIB, 0],
+        [1],
+        [9 * MIB, 0],
+        [2 * MIB],
+    ]
+    assert [*cut([], int)] == []

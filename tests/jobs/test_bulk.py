@@ -237,3 +237,41 @@ def test_a_server_that_is_lost_before_has_stored_nothing(
 
     assert caught.value.known
     assert stored() == []
+
+
+@pytest.mark.parametrize("copies", [True, False])
+def test_a_statement_stores_no_more_than_4_mib(session: Session, *, copies: bool) -> None:
+    sizes: list[int] = []
+
+    class Noting(PsycopgDriver):
+        def copy(self, statement: Statement, pieces: Iterator[str]) -> None:
+            sizes.append(0)
+            super().copy(statement, map(self._noted, pieces))
+
+        def _noted(self, piece: str) -> str:
+            sizes[-1] += len(piece.encode())
+            return piece
+
+        def fetch(self, statement: Statement, parameters: Parameters) -> Rows:
+            if statement.name == "insert":
+                sizes.append(len(str(parameters["jobs"]).encode()))
+                self.connection.execute(statement.render(self.schema), parameters)
+                return ()
+            return super().fetch(statement, parameters)
+
+    drafts = [replace(note.with_args(n), arguments=f'["{"é" * 300_000}"]') for n in range(20)]
+    bulk = Bulk(iter(drafts), "jobsd", owned=False)
+    with session.connection.transaction():
+        take(bulk.steps(copies=copies), Noting(session.connection, "jobsd"))
+
+    assert len(sizes) == 4
+    assert max(sizes) < 4 * 2**20
+    assert bulk.stored.stored == 20
+
+
+@pytest.mark.usefixtures("default_client")
+def test_what_is_no_job_is_refused_wherever_it_stands() -> None:
+    drafts: Any = [note.with_args(1), 5]
+
+    with pytest.raises(EnqueueError, match="5 is not a job with arguments"):
+        enqueue_many(drafts)

@@ -339,7 +339,7 @@ def test_a_list_of_rows_has_the_columns_of_a_copy() -> None:
 
 
 def test_long_lists_of_rows_are_divided(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jobsd.jobs.bulk_rows.LETTERS_MAX", 40)
+    monkeypatch.setattr("jobsd.jobs.bulk_rows.BYTES_MAX", 40)
     lines = ["[1]\ta\\tb\n", "[2]\t\\N\n", "[3]\t\\\\N\n"]
 
     assert list(as_json(lines, ("arguments", "queue_name"))) == [

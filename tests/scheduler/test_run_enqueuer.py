@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.event_recorder import Emitted, names
+from jobsd.database import portions
 from jobsd.database.connection import Session
 from jobsd.errors import UnknownJobError
 from waiting import Stopwatch, Took
@@ -81,6 +82,20 @@ def test_queue_priority_and_arguments_of_the_task_win(
 
     (row,) = rows("SELECT queue_name, priority, arguments FROM jobsd.jobs ORDER BY id LIMIT 1")
     assert row == ("urgent", -1, [1, "two", {"$keywords": {"three": 3}}])
+
+
+def test_runs_with_large_arguments_are_stored_by_several_statements(
+    make_scheduler: MakeScheduler, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(portions, "BYTES_MAX", 5000)
+    made = [task(f"task-{number}", args=("x" * 3000,)) for number in range(4)]
+
+    make_scheduler(*made).hurry()
+
+    # What one statement stores has one time.
+    (times,) = rows("SELECT count(DISTINCT created_at) FROM jobsd.recurring_executions")
+    assert times >= 4
+    assert rows("SELECT DISTINCT length(arguments #>> '{0}') FROM jobsd.jobs") == [3000]
 
 
 @pytest.mark.behaviour(82)

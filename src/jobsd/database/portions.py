@@ -5,7 +5,8 @@ would be sent for ever over a slow line, and what waits behind it would never be
 sent in portions of at most 4 MiB, of half as much after each deadline, and at last one by one.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeVar
 
 from psycopg import errors
 
@@ -21,6 +22,9 @@ LATE_MAX = 3
 """A value that was alone in its statement is given up after this many deadlines."""
 QUICK = 0.25
 """The part of its deadline within which a statement could have carried twice as much."""
+
+
+T = TypeVar("T")
 
 
 class Portion:
@@ -53,6 +57,15 @@ class Portion:
         """Take note that a statement has passed its deadline that carried so many bytes."""
         sent = self.most if size is None else min(size, self.most)
         self.most = max(ONE_BY_ONE // 2, sent // 2)
+
+
+def cut(values: Sequence[T], size: Callable[[T], int]) -> Iterator[Sequence[T]]:
+    """Yield the values in groups, each of which one statement carries."""
+    at = 0
+    while at < len(values):
+        count = Portion().fitting(map(size, values[at:]))
+        yield values[at : at + count]
+        at += count
 
 
 def is_late(error: BaseException) -> bool:

@@ -17,12 +17,13 @@ from typing import Any, overload
 import psycopg
 
 from jobsd.clock import monotonic
+from jobsd.database.portions import cut
 from jobsd.database.statements import Statements
-from jobsd.errors import EnqueueError
 from jobsd.instruments.events import emit
+from jobsd.text import byte_size
 
 from . import limits, submission
-from .bulk_rows import as_json
+from .bulk_rows import Batches, as_json
 from .draft import Draft, EnqueuedJob
 from .drivers import Driver, PsycopgDriver
 from .enqueue import refusal, refused, report_duplicate, request
@@ -34,7 +35,7 @@ Connection = psycopg.Connection[Any]
 STATEMENTS = Statements("jobsd.jobs", "bulk.sql")
 
 BATCH = 2000
-"""Jobs that are stored by one COPY, and held in memory at most."""
+"""Jobs that are stored by one COPY, and held in memory at most: fewer of more than 4 MiB."""
 PIECE, FIRST_PIECE = 250, 50
 """Rows of one COPY: of fewer there are more, and each waits for a distant server's answer. The
 first one has few, since until then the server has nothing to do."""
@@ -172,7 +173,7 @@ class Bulk:
     def __init__(self, jobs: Iterator[Draft], schema: str, *, owned: bool) -> None:
         self.stored = EnqueuedJobs()
         self._schema = schema
-        self._jobs = jobs
+        self._batches = Batches(jobs, BATCH)
         self._owned = owned
         self._payloads: set[str] = set()
         self._kinds: dict[tuple[Any, ...], str] = {}
@@ -189,13 +190,13 @@ class Bulk:
     def steps(self, *, copies: bool = True) -> Steps[None]:
         """Store all batches, then wake all who may sleep: once for each queue, at a commit."""
         if (yield from submission.is_needed(self._schema)):
-            while batch := list(islice(self._jobs, BATCH)):
+            while batch := list(self._batches.draw()):
                 yield from self._submit(batch)
             return
         while (yield from self._store(copies=copies)):
             pass
-        if self._payloads:
-            parameters = {"payloads": sorted(self._payloads), "always": not self._owned}
+        for payloads in cut(sorted(self._payloads), byte_size):
+            parameters = {"payloads": payloads, "always": not self._owned}
             yield Ask(STATEMENTS["wake"], parameters)
 
     def report(self) -> EnqueuedJobs:
@@ -210,7 +211,7 @@ class Bulk:
 
     def _store(self, *, copies: bool) -> Steps[bool]:
         """Store the next batch; return whether there may be another one."""
-        drawn = islice(self._jobs, BATCH)
+        drawn = self._batches.draw()
         if (first := next(drawn, None)) is None:
             return False
         batch: Iterable[Draft] = chain((first,), drawn)
@@ -241,13 +242,11 @@ class Bulk:
             yield from self._admit(ids, states)
         self._report_duplicates(ids, states)
         self.stored.add(ids, states)
-        return self._is_full()
+        return self._batches.is_full
 
     def _submit(self, batch: list[Draft]) -> Steps[None]:
         """Store a batch as a role that may not write to the tables."""
-        rows = (
-            submission.row(request(checked(job), always=not self._owned)[1]) for job in batch
-        )
+        rows = (submission.row(request(job, always=not self._owned)[1]) for job in batch)
         answers: list[Sequence[Any]] = []
         for ask in submission.requests(rows):
             answers += yield ask
@@ -255,10 +254,6 @@ class Bulk:
             if state == "duplicate" and job.unique and job.unique.unique_conflict == "raise":
                 report_duplicate(job, job.unique, job_id)
             self.stored.add([job_id or 0], bytearray([_STATES.index(state)]))
-
-    def _is_full(self) -> bool:
-        """Return whether the batch has all that it may have, so that more may follow."""
-        return self._drawn == BATCH
 
     def _admit(self, ids: list[int], states: bytearray) -> Steps[None]:
         """Drop those of the batch's jobs that may not wait and would have to.
@@ -308,7 +303,6 @@ class Bulk:
                 report_duplicate(job, unique, ids[turn])
 
     def _line(self, job: Draft) -> str:
-        checked(job)
         kind = (
             job.queue_name, job.class_name, job.priority, job.max_attempts, job.retries_crash
         )  # fmt: skip
@@ -343,17 +337,6 @@ class Bulk:
         if moment_s <= now_s:
             return _NULL
         return datetime.fromtimestamp(moment_s, UTC).isoformat()
-
-
-def checked(job: Draft) -> Draft:
-    """Return what was given when it is a draft.
-
-    Raises:
-        EnqueueError: when it is anything else.
-    """
-    if not isinstance(job, Draft):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise EnqueueError(f"{job!r} is not a job with arguments: write job.with_args(…)")
-    return job
 
 
 def _pieces(lines: Iterator[str]) -> Iterator[str]:

@@ -1,28 +1,76 @@
-"""The rows of a bulk as JSON, for drivers without a common interface to COPY."""
+"""The batches of a bulk, and their rows as JSON for drivers that have no COPY in common."""
 
 import json
 import re
 from collections.abc import Iterable, Iterator
 
-LETTERS_MAX = 4_000_000
-"""Of one list: it is a parameter, which is held in memory several times on both sides."""
+from jobsd.database.portions import BYTES_MAX
+from jobsd.errors import EnqueueError
+from jobsd.text import byte_size
+
+from .draft import Draft
 
 _OF_JSON = ("arguments", "context")
 _ESCAPE = re.compile(r"\\(.)")
 _ESCAPED = {"t": "\t", "n": "\n", "r": "\r"}
 
 
+class Batches:
+    """Cuts the jobs of a bulk into batches, each of which is stored by one statement.
+
+    A batch has `most` jobs at most, and 4 MiB of arguments, or one job.
+    """
+
+    def __init__(self, jobs: Iterator[Draft], most: int) -> None:
+        self._jobs = jobs
+        self._most = most
+        self._held: list[Draft] = []
+        """The job that did not fit into the batch before."""
+        self.is_full = False
+        """Whether the last batch has all that it may have, so that more may follow."""
+
+    def draw(self) -> Iterator[Draft]:
+        """Yield the jobs of the next batch.
+
+        Raises:
+            EnqueueError: where one is no job.
+        """
+        self.is_full = False
+        size = 0
+        for count in range(self._most):
+            job = self._held.pop() if self._held else next(self._jobs, None)
+            if job is None:
+                return
+            size += byte_size(checked(job).arguments)
+            if count and size > BYTES_MAX:
+                self._held.append(job)
+                break
+            yield job
+        self.is_full = True
+
+
+def checked(job: Draft) -> Draft:
+    """Return what was given when it is a draft.
+
+    Raises:
+        EnqueueError: when it is anything else.
+    """
+    if not isinstance(job, Draft):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise EnqueueError(f"{job!r} is not a job with arguments: write job.with_args(…)")
+    return job
+
+
 def as_json(lines: Iterable[str], columns: tuple[str, ...]) -> Iterator[str]:
     """Return lists of the rows that the lines hold; some columns are JSON themselves."""
     rows: list[str] = []
-    letters = 0
+    size = 0
     for line in lines:
         row = _row(line.removesuffix("\n").split("\t"), columns)
-        if rows and letters + len(row) > LETTERS_MAX:
+        if rows and size + byte_size(row) > BYTES_MAX:
             yield f"[{','.join(rows)}]"
-            rows, letters = [], 0
+            rows, size = [], 0
         rows.append(row)
-        letters += len(row)
+        size += byte_size(row) + 1
     if rows:
         yield f"[{','.join(rows)}]"
 

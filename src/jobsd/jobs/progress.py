@@ -11,6 +11,7 @@ import json
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from jobsd.clock import utc_now
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 STATEMENTS = Statements("jobsd.jobs", "progress.sql")
 
+TAKEN_MAX = 500
+"""Jobs whose reports one statement writes: each has 7 kB at most."""
 NOTE_MAX = 500
 """Characters of a note that are kept."""
 
@@ -53,9 +56,11 @@ class Said:
             self._wake()
 
     def take(self) -> dict[int, str]:
-        """Return the last report of each job since the last call."""
+        """Return the last reports since the last call, of `TAKEN_MAX` jobs at most."""
         with self._lock:
-            texts, self._texts = self._texts, {}
+            texts = dict(islice(self._texts.items(), TAKEN_MAX))
+            for job_id in texts:
+                del self._texts[job_id]
         return texts
 
     def put_back(self, texts: Mapping[int, str]) -> None:

@@ -12,15 +12,14 @@ from typing import Any
 
 from psycopg import errors
 
+from jobsd.database.portions import BYTES_MAX
 from jobsd.database.statements import Statement, Statements, as_text
+from jobsd.text import byte_size
 
 from .driver_errors import sqlstate
 from .steps import Ask, Steps
 
 STATEMENTS = Statements("jobsd.jobs", "submission.sql")
-
-LETTERS_MAX = 4_000_000
-"""Of one list of jobs, as for other drivers."""
 
 _submits: dict[str, bool] = {}
 
@@ -67,12 +66,12 @@ def row(parameters: Mapping[str, Any]) -> str:
 def requests(rows: Iterable[str]) -> Iterable[Ask]:
     """Return what submits many jobs, as few statements as memory bears."""
     taken: list[str] = []
-    letters = 0
+    size = 0
     for each in rows:
-        if taken and letters + len(each) > LETTERS_MAX:
+        if taken and size + byte_size(each) > BYTES_MAX:
             yield Ask(STATEMENTS["submit"], {"jobs": f"[{','.join(taken)}]"})
-            taken, letters = [], 0
+            taken, size = [], 0
         taken.append(each)
-        letters += len(each)
+        size += byte_size(each) + 1
     if taken:
         yield Ask(STATEMENTS["submit"], {"jobs": f"[{','.join(taken)}]"})

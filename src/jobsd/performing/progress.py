@@ -44,7 +44,7 @@ class ProgressWriter:
 
     def finish(self, process_id: int) -> None:
         """Write what is left, at the very end."""
-        if progress.SAID:
+        while progress.SAID:
             self._write(process_id)
         self.end_logs()
 
