@@ -53,6 +53,7 @@ BOUNDS = {
     "jobs/claims.singles": CLAIMED,
     "jobs/completion.complete": "one result: 1 MiB",
     "jobs/completion.completed": CLAIMED,
+    "jobs/completion.free": CLAIMED,
     "jobs/discards.discard": BATCH,
     "jobs/enqueue.at_once": JOB,
     "jobs/enqueue.decided": JOB,
@@ -121,6 +122,7 @@ BOUNDS = {
     "supervisor/emptiness.is_left": "the queues of a configuration",
     "supervisor/forced.forced": PROCESSES,
     "supervisor/history.add": QUEUES,
+    "supervisor/journals.held": "the claims of one portion of a journal",
     "supervisor/monitor.leave": PROCESSES,
     "supervisor/monitor.survey": PROCESSES,
 }
