@@ -19,6 +19,7 @@ from jobsd.processes.database_loop import DatabaseLoop
 from jobsd.processes.idle_registration import IdleRegistration
 from jobsd.processes.process import REST_MAX_S
 
+from .due_cursor import DueCursor, Place
 from .lost_walk import LostWalk
 from .maintenance import Expiry, Maintenance
 
@@ -50,6 +51,7 @@ class Dispatcher(DatabaseLoop):
         self._maintenance = Maintenance(self._session, options)
         self._lost_walk = LostWalk(self._commits)
         keep = jobs.preserve_finished_jobs
+        self._cursor = DueCursor()
         self._expiry = Expiry(self._commits, context.entry, keep=keep)
 
     def metadata(self) -> dict[str, Any]:
@@ -71,6 +73,7 @@ class Dispatcher(DatabaseLoop):
     def disconnect(self) -> None:
         """Drop the connection; what an outage broke off is done again."""
         super().disconnect()
+        self._cursor.reset()
         self._maintenance.restart()
         self._expiry.restart()
         self._lost_walk.break_off()
@@ -106,6 +109,8 @@ class Dispatcher(DatabaseLoop):
         for payload in payloads:
             if payload.partition(" ")[0] == "limits":
                 self._maintenance.check_now()
+        if payloads:
+            self._cursor.ask()
         return bool(payloads)
 
     def _register_idle(self) -> None:
@@ -113,10 +118,18 @@ class Dispatcher(DatabaseLoop):
         if self._idle.register(self._process_id):
             # A notification that was sent before has not reached us.
             self._maintenance.check_now()
+            self._cursor.ask()
 
     def _dispatch(self) -> _Batch:
-        parameters = {"limit": self._options.batch_size}
-        ((size, _, *rest),) = self._session.fetch(STATEMENTS["dispatch"], parameters)
+        if not self._session.listening:
+            self._cursor.ask()
+        after = self._cursor.begin()
+        parameters = {"limit": self._options.batch_size, **after.parameters()}
+        ((size, _, *rest, at, priority, job_id, passed),) = self._session.fetch(
+            STATEMENTS["dispatch"], parameters
+        )
+        last = None if at is None else Place(at, priority, job_id)
+        self._cursor.end(last, passed=passed)
         if size and is_subscribed("debug"):
             emit("jobs.dispatched", size=size)
         return _Batch(size, *rest)

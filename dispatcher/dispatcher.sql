@@ -7,12 +7,19 @@
 -- one that somebody has just changed has a place that we do not see yet, and stays until
 -- the next time.
 WITH due AS (
-    SELECT ctid AS place
+    SELECT ctid AS place, scheduled_at, priority, job_id
     FROM jobsd.scheduled_executions
     WHERE scheduled_at <= now()
+        AND (scheduled_at, priority, job_id)
+            > (%(after_at)s::timestamptz, %(after_priority)s::integer, %(after_job_id)s::bigint)
     ORDER BY scheduled_at, priority, job_id
     LIMIT %(limit)s
     FOR UPDATE SKIP LOCKED
+), last AS (
+    SELECT scheduled_at, priority, job_id
+    FROM due
+    ORDER BY scheduled_at DESC, priority DESC, job_id DESC
+    LIMIT 1
 ), gone AS (
     DELETE FROM jobsd.scheduled_executions
     WHERE ctid = ANY (ARRAY(SELECT place FROM due))
@@ -63,4 +70,17 @@ SELECT
     (
         SELECT extract(epoch FROM min(expires_at) - clock_timestamp())::float8
         FROM jobsd.expirations
+    ),
+    (SELECT scheduled_at::text FROM last),
+    (SELECT priority FROM last),
+    (SELECT job_id FROM last),
+    -- Whether any before the last one stays, since somebody has locked it.
+    EXISTS (
+        SELECT
+        FROM jobsd.scheduled_executions
+        WHERE (scheduled_at, priority, job_id)
+                > (%(after_at)s::timestamptz, %(after_priority)s::integer, %(after_job_id)s::bigint)
+            AND (scheduled_at, priority, job_id)
+                < (SELECT scheduled_at, priority, job_id FROM last)
+            AND (ctid IN (SELECT place FROM due)) IS NOT TRUE
     );

@@ -14,6 +14,7 @@ import psycopg
 import pytest
 
 from jobsd.dispatcher import dispatcher
+from jobsd.dispatcher.due_cursor import HEAD
 from jobsd.jobs import claims, enqueue, inspect, listing, ready, series
 from jobsd.worker.claiming.cursor import ClaimCursor
 
@@ -125,7 +126,7 @@ _HOT: dict[str, tuple[Statement, dict[str, Any]]] = {
         claims.STATEMENTS["conclude"],
         claims.conclusion([claims.Ended(1, 1, "failed", error="{}")], "p", keep=True),
     ),
-    "dispatch": (dispatcher.STATEMENTS["dispatch"], {"limit": 500}),
+    "dispatch": (dispatcher.STATEMENTS["dispatch"], {"limit": 500, **HEAD.parameters()}),
     "claim from each": (ready.turn(None, ready.CLAIM_EACH), _SOME),
     "limited from all": (series.CLAIM_ANY, {**_ANY, **_SERIES}),
     "limited from some": (series.CLAIM_NAMED, {**_SOME, **_SERIES}),

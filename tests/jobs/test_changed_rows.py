@@ -11,6 +11,7 @@ import pytest
 from harness.job_rows import assert_job_is, assert_only_job_is, places
 from jobs import placed
 from jobsd.database.statements import Statements
+from jobsd.dispatcher.due_cursor import HEAD
 from jobsd.jobs import claims, discards, failed, queues, ready
 from jobsd.supervisor.recovery.claims import DeadProcess, recover
 
@@ -120,7 +121,7 @@ def test_a_job_whose_scheduled_row_is_changed_is_not_dispatched_twice(
     changing("UPDATE jobsd.scheduled_executions SET priority = 1 - priority")
 
     while _one(session, "SELECT count(*) FROM jobsd.scheduled_executions"):
-        session.fetch(DISPATCH, {"limit": 100})
+        session.fetch(DISPATCH, {"limit": 100, **HEAD.parameters()})
         # What is in both tables now would run once more.
         session.connection.execute("DELETE FROM jobsd.ready_executions")
 
@@ -148,7 +149,7 @@ def test_a_job_that_somebody_has_made_ready_too_stops_no_dispatcher(session: Ses
         "INSERT INTO jobsd.ready_executions SELECT id, id, 0, 'q' FROM jobsd.jobs LIMIT 10"
     )
 
-    session.fetch(DISPATCH, {"limit": JOBS})
+    session.fetch(DISPATCH, {"limit": JOBS, **HEAD.parameters()})
 
     assert _one(session, "SELECT count(*) FROM jobsd.ready_executions") == JOBS
 
@@ -191,7 +192,7 @@ def test_a_limited_job_that_somebody_has_blocked_too_stops_no_dispatcher(
     session.connection.execute("UPDATE jobsd.scheduled_executions SET scheduled_at = now()")
     _put(session, "blocked_executions", job_id)
 
-    session.fetch(DISPATCH, {"limit": 10})
+    session.fetch(DISPATCH, {"limit": 10, **HEAD.parameters()})
 
     assert_only_job_is(session, job_id, "ready")
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jobsd.database.statements import Statements
+from jobsd.dispatcher.due_cursor import HEAD
 from jobsd.jobs.client import enqueue
 from jobsd.jobs.definition import job
 from jobsd.jobs.draft import Draft
@@ -82,7 +83,7 @@ def _fit(session: Session, arguments: str = '["a"]') -> None:
 
 def _make_due(session: Session) -> None:
     session.connection.execute("UPDATE jobsd.scheduled_executions SET scheduled_at = now()")
-    session.fetch(DISPATCH, {"limit": 100})
+    session.fetch(DISPATCH, {"limit": 100, **HEAD.parameters()})
 
 
 @pytest.mark.failure(
