@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -57,6 +58,31 @@ def test_many_threads_share_few_connections(
     lent = {each.connection.info.backend_pid for each in pool._idle}
     # A backend goes a moment after its client.
     wait_until(lambda: _backends(session) - before <= lent, 60)
+
+
+@pytest.mark.failure(
+    "Ten threads call `enqueue_many`, and what each draws its jobs from enqueues by itself",
+    "All are stored: the inner enqueue has a second connection, and waits for no other thread",
+)
+def test_what_a_bulk_is_drawn_from_may_enqueue_in_all_threads_at_once(
+    pool: Client, stored: Stored
+) -> None:
+    at_once = threading.Barrier(pool.size_max, timeout=30)
+
+    def draw(number: int) -> Iterator[Draft]:
+        yield note.with_args(number)
+        at_once.wait()
+        note.enqueue(100 + number)
+        yield note.with_args(number)
+
+    with ThreadPoolExecutor(pool.size_max) as threads:
+        numbers = range(pool.size_max)
+        # Before, each waited for a connection for half a minute, and then failed.
+        list(threads.map(lambda number: enqueue_many(draw(number)), numbers, timeout=20))
+
+    assert sorted(stored()) == sorted([*numbers, *numbers, *(100 + each for each in numbers)])
+    assert pool._permits.qsize() == pool.size_max
+    assert pool._lent == {}
 
 
 def test_connections_that_the_server_ended_are_made_anew_for_all_threads(
@@ -263,12 +289,22 @@ def test_a_pool_that_is_exhausted_says_so(
     pool: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(client, "_WAIT_S", 0.05)
-    with contextlib.ExitStack() as lent:
-        for _ in range(3):
-            lent.enter_context(pool.session())
+    all_lent = threading.Barrier(4, timeout=30)
+    refused = threading.Barrier(4, timeout=30)
 
+    def hold() -> None:
+        with pool.session():
+            all_lent.wait()
+            refused.wait()
+
+    with ThreadPoolExecutor(3) as threads:
+        holding = [threads.submit(hold) for _ in range(3)]
+        all_lent.wait()
         with pytest.raises(DatabaseUnreachableError, match="all 3 connections"):
             note.enqueue(1)
+        refused.wait()
+        for each in holding:
+            each.result()
 
 
 def test_a_connection_that_comes_back_to_a_pool_that_was_replaced_is_closed(

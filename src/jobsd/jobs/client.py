@@ -74,6 +74,7 @@ class Client:
         self._permits: SimpleQueue[None] = SimpleQueue()
         for _ in range(self.size_max):
             self._permits.put(None)
+        self._lent: dict[int, int] = {}
         # Last: another thread that sees this must not find the parent's connections.
         self._pid = os.getpid()
 
@@ -90,20 +91,33 @@ class Client:
         """Lend a session, for `session` to do so when it is entered."""
         if self._pid != os.getpid():
             self._leave_to_parent()
-        try:
-            self._permits.get(timeout=_WAIT_S)
-        except Empty:
-            raise DatabaseUnreachableError(
-                f"all {self.size_max} connections of this process have been in use"
-                f" for {_WAIT_S:g} s",
-            ) from None
+        thread = threading.get_ident()
+        self._permit(thread)
         try:
             return self._take()
         except BaseException:
-            self._permits.put(None)
+            self._release(thread)
             raise
 
-    def take_back(self, session: Session, lent_to: int) -> None:
+    def _permit(self, thread: int) -> None:
+        # A thread that has one may have more: what its `enqueue_many` draws from may enqueue.
+        if not (lent := self._lent.get(thread, 0)):
+            try:
+                self._permits.get(timeout=_WAIT_S)
+            except Empty:
+                raise DatabaseUnreachableError(
+                    f"all {self.size_max} connections of this process have been in use"
+                    f" for {_WAIT_S:g} s",
+                ) from None
+        self._lent[thread] = lent + 1
+
+    def _release(self, thread: int) -> None:
+        self._lent[thread] -= 1
+        if not self._lent[thread]:
+            del self._lent[thread]
+            self._permits.put(None)
+
+    def take_back(self, session: Session, lent_to: int, thread: int) -> None:
         """Take back a session that was lent to this process, or to its parent before a fork."""
         if lent_to != os.getpid():
             _inherited.append(session)
@@ -116,7 +130,7 @@ class Client:
             else:
                 session.close()
         finally:
-            self._permits.put(None)
+            self._release(thread)
 
     def close(self) -> None:
         """Close the idle connections now, and the others when they are returned."""
@@ -161,20 +175,20 @@ class Client:
 class Loan:
     """A session that is lent to the one thread that enters this."""
 
-    __slots__ = ("_client", "_lent_to", "_session")
+    __slots__ = ("_client", "_lent_to", "_session", "_thread")
 
     def __init__(self, client: Client) -> None:
         self._client = client
 
     def __enter__(self) -> Session:
-        self._lent_to = os.getpid()
+        self._lent_to, self._thread = os.getpid(), threading.get_ident()
         self._session = self._client.lend()
         return self._session
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         if error is not None and self._lent_to == os.getpid():
             self._part_with_what_is_spent(error.__cause__ or error)
-        self._client.take_back(self._session, self._lent_to)
+        self._client.take_back(self._session, self._lent_to, self._thread)
         if isinstance(error, errors.UndefinedTable | errors.InvalidSchemaName):
             schema = self._client.target.schema
             reported = f"the tables in schema {schema!r} are missing: run `db migrate`"

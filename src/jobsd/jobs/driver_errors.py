@@ -2,6 +2,9 @@
 
 from typing import Any, cast
 
+_LOST = {"OperationalError", "InterfaceError", "DeadlineError"}
+"""The last one is ours."""
+
 
 def sqlstate(error: BaseException) -> str | None:
     """Return PostgreSQL's code of an error, or None where the server has said nothing."""
@@ -17,8 +20,7 @@ def is_lost(error: BaseException) -> bool:
     origin = _origin(error)
     if (code := sqlstate(origin)) is not None:
         return code.startswith("08")
-    named = type(origin).__name__ in {"OperationalError", "InterfaceError"}
-    return named or isinstance(origin, OSError)
+    return type(origin).__name__ in _LOST or isinstance(origin, OSError)
 
 
 def said_by(error: BaseException) -> str:
