@@ -9,8 +9,10 @@ import pytest
 
 from dashboard.asking import Browser, made
 from jobs.placed import claim, enqueue, fail
+from jobsd.errors import RefusedError
 from jobsd.jobs import inspect
 from jobsd.operations import bulk
+from jobsd.web.bulk import RUNNING_MAX
 from waiting import wait_until
 
 if TYPE_CHECKING:
@@ -131,6 +133,33 @@ def test_without_seeing_the_number_nothing_is_done(browser: Browser, rows: Rows)
     assert browser.post("/bulk", act="discard", q="state:ready").status == 409
     assert browser.post("/bulk", act="move", q="state:ready", upto="9" * 12).status == 400
     assert rows("SELECT * FROM jobsd.audit") == []
+
+
+def test_a_move_that_names_no_place_is_refused_before_it_begins(
+    browser: Browser, rows: Rows
+) -> None:
+    enqueue()
+
+    got = browser.post("/bulk", act="move", q="state:ready", upto="9")
+
+    assert got.status == 400
+    assert rows("SELECT * FROM jobsd.audit") == []
+
+
+def test_acts_that_can_not_begin_keep_no_place(
+    browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fields = {"act": "discard", "q": "state:ready", "upto": "9"}
+    with monkeypatch.context() as patch:
+        patch.setattr("jobsd.web.bulk.audit.begin", _refuse)
+        refused = {browser.post("/bulk", **fields).status for _ in range(RUNNING_MAX + 1)}
+
+    assert refused == {409}
+    assert browser.post("/bulk", **fields).status == 303
+
+
+def _refuse(*_: object, **__: object) -> None:
+    raise RefusedError("not now")
 
 
 @pytest.mark.parametrize(("role", "act"), [("viewer", "retry"), ("operator", "move")])

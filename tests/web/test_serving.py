@@ -299,6 +299,25 @@ def test_without_users_it_is_for_this_machine_alone(
     assert not caught or "JOBSD_WEB_PASSWORD" in caught.value.faults[0].hint
 
 
+@pytest.mark.parametrize(
+    ("web", "refused"),
+    [
+        ("{trusted_header: X-User, trusted_proxies: [10.0.0.1]}", False),
+        ("{trusted_header: X-User}", True),
+        ("{trusted_proxies: [10.0.0.1]}", True),
+    ],
+)
+def test_users_of_a_proxy_need_both_its_header_and_its_address(
+    tmp_path: Path, web: str, *, refused: bool
+) -> None:
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config/queue.yml").write_text(f"web: {web}\n", encoding="utf-8")
+    options = load(tmp_path, {}, Flags())
+
+    with pytest.raises(ConfigurationError) if refused else contextlib.nullcontext():
+        require_web(options, {}, "0.0.0.0:9393")
+
+
 def test_the_users_of_the_file_are_read_and_their_faults_are_named(tmp_path: Path) -> None:
     file = tmp_path / "config/queue.yml"
     file.parent.mkdir()
