@@ -101,7 +101,7 @@ def test_what_can_be_retried_is_and_the_rest_is_reported(
 
 @pytest.mark.parametrize("verb", ["retry", "discard"])
 def test_a_job_that_there_is_not_ends_with_5(run: Commands, verb: str) -> None:
-    done = run(verb, "4711")
+    done = run(verb, "4711", "4711")
 
     assert (done.returncode, done.stdout) == (5, "")
     assert done.stderr == "error: there is no job 4711\n"
