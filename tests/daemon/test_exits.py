@@ -98,7 +98,7 @@ def test_the_audit_names_each_filter() -> None:
 
 
 @pytest.mark.parametrize("done", [3, 5])
-def test_jobs_that_had_moved_on_are_told_of(
+def test_jobs_that_had_moved_on_are_reported(
     done: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     progress = Progress("retried", 5)
@@ -110,7 +110,7 @@ def test_jobs_that_had_moved_on_are_told_of(
     assert result.document == {"retried": done, "skipped": 5 - done}
 
 
-def test_files_that_vanish_while_they_are_looked_at_are_left_out(
+def test_files_that_vanish_during_a_search_are_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from jobsd.daemon import source_watch

@@ -38,7 +38,7 @@ def test_an_answer_to_head_has_the_headers_and_no_body(browser: Browser) -> None
 
 
 @pytest.mark.parametrize("path", ["/queues", "/api/v1/queues"])
-def test_whoever_is_refused_is_told_how_to_come_in(target: Target, path: str) -> None:
+def test_a_refusal_says_how_to_come_in(target: Target, path: str) -> None:
     got = Browser(made(target, open_role=None, users=(ANN,))).get(path)
 
     assert got.status == 401

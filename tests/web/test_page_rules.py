@@ -121,7 +121,7 @@ def _queue(name: str, *, ready: int = 0, paused: bool = False) -> dict[str, Any]
 
 
 @pytest.mark.parametrize(
-    ("queues", "life", "running", "told"),
+    ("queues", "life", "running", "level"),
     [
         ([], "alive", True, "good"),
         ([_queue("mail", paused=True)], "alive", True, "warning"),
@@ -132,7 +132,7 @@ def _queue(name: str, *, ready: int = 0, paused: bool = False) -> dict[str, Any]
     ],
 )
 def test_the_overview_says_what_is_wrong(
-    queues: list[dict[str, Any]], life: str, told: str, *, running: bool
+    queues: list[dict[str, Any]], life: str, level: str, *, running: bool
 ) -> None:
     worker = {
         "kind": "worker",
@@ -142,7 +142,7 @@ def test_the_overview_says_what_is_wrong(
         "metadata": {"queues": "mail"},
     }
 
-    assert pages._health(Overview(running, [worker], queues, [], [], None))[0] == told
+    assert pages._health(Overview(running, [worker], queues, [], [], None))[0] == level
 
 
 @pytest.mark.parametrize("span", ["hour", "month"])

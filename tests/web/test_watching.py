@@ -37,7 +37,7 @@ def _first(stream: Iterator[bytes], wanted: bytes) -> bool:
         return pool.submit(lambda: wanted in stream).result(20)
 
 
-def test_what_a_stream_was_told_before_a_server_took_it_is_sent() -> None:
+def test_what_was_reported_to_a_stream_before_a_server_took_it_is_sent() -> None:
     stream, sent = Stream(_ignore), list[bytes]()
     stream.report(frozenset({"jobs"}))
 
@@ -58,7 +58,7 @@ def test_a_stream_that_has_ended_before_a_server_took_it_ends_there() -> None:
     assert (sent, left) == ([b""], [stream])
 
 
-def test_each_stream_that_begins_is_told_everything_once(target: Target) -> None:
+def test_everything_is_reported_once_to_each_stream_that_begins(target: Target) -> None:
     watching = Watching(lambda: target)
     with contextlib.closing(watching):
         assert _first(watching.enter(), ALL)
@@ -120,7 +120,7 @@ class _Admitted:
 
 
 def _admit(open_ones: list[Any], host: str, monkeypatch: pytest.MonkeyPatch) -> bytes:
-    """Return what a new connection is told; nothing where it is admitted."""
+    """Return what a new connection is answered; nothing where it is admitted."""
     monkeypatch.setattr(channels, "Channel", _Admitted)
     server = SimpleNamespace(active_channels=dict(enumerate(open_ones)))
     connection: Any = _Refused()
@@ -154,7 +154,7 @@ def test_connections_are_bounded_by_address_and_in_all(
 ) -> None:
     open_ones = [_channel(each, 0.0, request=object()) for each in hosts]
 
-    told = _admit(open_ones, host, monkeypatch)
+    answered = _admit(open_ones, host, monkeypatch)
 
-    assert (told == b"") == admitted
-    assert admitted or b"Retry-After: 5" in told
+    assert (answered == b"") == admitted
+    assert admitted or b"Retry-After: 5" in answered
