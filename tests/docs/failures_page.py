@@ -84,7 +84,7 @@ THEMES = (
         "system/test_long_jobs")),
     Theme("The database", ("outages", "database", "embedded", "system/test_outages",
         "docs/test_async", "supervisor/test_monitor_outages")),
-    Theme("Jobs that misbehave", ("worker", "jobs", "dispatcher", "system")),
+    Theme("Jobs that misbehave", ("worker", "performing", "jobs", "dispatcher", "system")),
     Theme("Recurring tasks and clocks", ("failures/test_clocks", "scheduler", "recurring",
         "heartbeat")),
     Theme("Machines and containers", ("hosts", "failures/test_containers", "failures")),

@@ -27,6 +27,8 @@ from jobsd.jobs.interrupts import NEVER, Interrupt, Interruptible
 if TYPE_CHECKING:
     from jobsd.processes.hard_limits import HardLimit
 
+    from .strikes import Strike
+
 
 SEAT: ContextVar[Interruptible | None] = ContextVar("jobsd_seat", default=None)
 """The job that a task is a part of: tasks that it has made have it from its context."""
@@ -100,7 +102,7 @@ class Interrupter:
         self._begun = False
         self._lock = threading.Lock()
         # Known to its own thread alone.
-        self._open: dict[Interruptible, tuple[Interrupt, float]] = {}
+        self._open: dict[Interruptible, Strike] = {}
         self._over: dict[Interruptible, object] = {}
 
     def expect(self, limit_s: float, due: float) -> None:
@@ -145,14 +147,16 @@ class Interrupter:
             except Empty:
                 request = None
             if request is _END:
+                for strike in self._open.values():
+                    strike.end()
                 return
             if request is not None:
                 self._take(request)
             now = monotonic()
             for thread in self.threads:
                 self._check_limit(thread, now)
-            for thread, (interrupt, _) in [*self._open.items()]:
-                self._try(thread, interrupt)
+            for strike in [*self._open.values()]:
+                self._try(strike)
 
     def _rest_s(self) -> float | None:
         """Return for how long nothing is to be done, None: until somebody asks."""
@@ -166,14 +170,14 @@ class Interrupter:
             next_at = now + self._shortest_s
         self._armed = False
         if self._open:
-            since = max(began for _, began in self._open.values())
+            since = max(strike.began for strike in self._open.values())
             next_at = min(next_at, now + AGAIN_S[now - since > SOON_S])
         self.next_at = next_at
         return None if next_at == NEVER else max(0.0, next_at - now)
 
     def _take(self, request: Interrupt) -> None:
         for thread in self.threads:
-            if thread.job is request.job and thread not in self._open:
+            if thread.job is request.job:
                 self._want(thread, request)
 
     def _check_limit(self, thread: Interruptible, now: float) -> None:
@@ -182,32 +186,33 @@ class Interrupter:
         if job is None or thread.due > now or self._over.get(thread) is job:
             return
         self._over[thread] = job
-        if thread not in self._open:
-            self._want(thread, Interrupt(job, TimeLimitExceeded))
+        self._want(thread, Interrupt(job, TimeLimitExceeded))
 
     def _want(self, thread: Interruptible, interrupt: Interrupt) -> None:
         # Here, since most processes interrupt nothing.
-        from .strikes import deliver_behind_line  # noqa: PLC0415
+        from .strikes import Strike, deliver_behind_line  # noqa: PLC0415
 
+        before = self._open.get(thread)
+        if before is not None:
+            if before.interrupt.job is interrupt.job:
+                return
+            # That of a job that has ended, which we have not seen yet.
+            self._try(before)
         call_behind_lines(deliver_behind_line)
         thread.interrupt = interrupt
-        self._open[thread] = interrupt, monotonic()
+        self._open[thread] = Strike(thread, interrupt)
 
-    def _try(self, thread: Interruptible, interrupt: Interrupt) -> None:
-        if thread.job is not interrupt.job:
-            del self._open[thread]
-            return
-        # As above.
-        from .strikes import strike  # noqa: PLC0415
-
-        thread.interrupt = interrupt
-        if thread.sent is not interrupt:
-            thread.sent = interrupt
-            if not strike(thread, interrupt):
-                thread.sent = None
+    def _try(self, strike: Strike) -> None:
+        thread, interrupt = strike.thread, strike.interrupt
+        if not strike.has_come and thread.job is interrupt.job:
+            thread.interrupt = interrupt
+            strike.attempt()
+            if not strike.has_come:
                 return
+        strike.end()
         del self._open[thread]
-        emit_interrupted(interrupt)
+        if strike.has_come:
+            emit_interrupted(interrupt)
 
 
 _END = Interrupt(None, BaseException)

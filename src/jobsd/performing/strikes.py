@@ -16,13 +16,12 @@ from operator import attrgetter, call, eq, is_, itemgetter
 from types import FrameType
 from typing import Any
 
+from jobsd.clock import monotonic
 from jobsd.jobs.interrupts import Interrupt, Interruptible, find_here
 
 from .calls import CODE
-
-_OURS = ("jobsd", "logging")
-_THROUGH = ("jobsd.jobs.around", "jobsd.jobs.definition", "jobsd.jobs.enqueueable")
-"""Modules of ours that call the author's code."""
+from .frames import is_open
+from .raising import NEEDED, RAISING, in_call, turns
 
 _WRITERS = {
     __name__,
@@ -39,11 +38,62 @@ _frames = sys._current_frames  # noqa: SLF001  # pyright: ignore[reportPrivateUs
 _state = attrgetter("job", "shields")
 
 
-def strike(thread: Interruptible, interrupt: Interrupt) -> bool:
-    """Raise the exception in the job unless its thread runs other code; return whether."""
-    frame = _frames().get(thread.thread_id)
-    if frame is None or not _is_open(frame):
-        return False
+_STANDS_LOOKS = 150
+"""Looks at a thread that has not moved until it counts as one that waits in C: about a second.
+One that waits for the interpreter among busy ones was seen at one place 50 times."""
+
+
+class Strike:
+    """One interrupt that is to be raised in the job of a thread, in one or more tries."""
+
+    def __init__(self, thread: Interruptible, interrupt: Interrupt) -> None:
+        self.thread, self.interrupt = thread, interrupt
+        self.began = monotonic()
+        self._stood_at: tuple[int, int] = (0, 0)
+        self._stood = 0
+
+    @property
+    def has_come(self) -> bool:
+        """Whether the interrupt was sent, or raised by the thread itself."""
+        return self.thread.sent is self.interrupt
+
+    def attempt(self) -> None:
+        """Raise it unless the thread runs other code than the author's."""
+        thread = self.thread
+        frame = _frames().get(thread.thread_id)
+        if frame is None or thread.shields or not is_open(frame):
+            self.end()
+        elif not NEEDED:
+            self._send(frame)
+        elif not self._stands(frame):
+            if not RAISING.watch(thread, frame):
+                self._send(frame)
+        else:
+            # Others that run the same code are not to be held up for long.
+            self.end()
+            if in_call(frame):
+                self._send(frame)
+
+    def end(self) -> None:
+        """Let the thread run on without being watched."""
+        if NEEDED:
+            RAISING.leave(self.thread)
+
+    def _stands(self, frame: FrameType) -> bool:
+        at = id(frame), frame.f_lasti
+        self._stood = self._stood + 1 if at == self._stood_at else 0
+        self._stood_at = at
+        return self._stood >= _STANDS_LOOKS and not turns(frame)
+
+    def _send(self, frame: FrameType) -> None:
+        # Invariant: first this, so that the thread does not raise it by itself as well.
+        self.thread.sent = self.interrupt
+        if not _sent(self.thread, self.interrupt, frame):
+            self.thread.sent = None
+
+
+def _sent(thread: Interruptible, interrupt: Interrupt, frame: FrameType) -> bool:
+    """Send the exception to a thread that still is in this frame; return whether it is."""
     meant = map(partial(eq, (interrupt.job, 0)), map(_state, (thread,)))
     here = map(partial(is_, frame), map(itemgetter(thread.thread_id), map(call, (_frames,))))
     what = compress([(thread.thread_id, interrupt.kind)], meant)
@@ -63,7 +113,7 @@ def deliver_behind_line() -> None:
     if found is None or found.interrupt is None:
         return
     frame = _writer()
-    if frame is not None and _is_open(frame):
+    if frame is not None and is_open(frame):
         found.deliver()
 
 
@@ -83,17 +133,3 @@ def _writer() -> FrameType | None:
             writer = frame.f_back
         frame = frame.f_back
     return writer
-
-
-def _is_open(frame: FrameType) -> bool:
-    """Return whether a thread that is in this frame runs the author's code only."""
-    found: FrameType | None = frame
-    while found is not None and found.f_code is not CODE:
-        if _is_ours(found) and (found is frame or found.f_globals["__name__"] not in _THROUGH):
-            return False
-        found = found.f_back
-    return found is not None
-
-
-def _is_ours(frame: FrameType) -> bool:
-    return str(frame.f_globals.get("__name__")).partition(".")[0] in _OURS
