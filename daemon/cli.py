@@ -106,8 +106,9 @@ _EXAMPLES = """\
 
 STATUS = (
     "Exit status: 0 done, 1 the thing asked about failed, 2 usage, 3 not running,"
-    " 4 database unreachable, 5 not found, 6 refused, 70 unexpected error, 75 another"
-    " supervisor runs, 78 configuration, 130 interrupted. --debug shows tracebacks."
+    " 4 database unreachable, 5 not found, 6 refused, 70 unexpected error, 74 outcomes lost at"
+    " a stop, 75 another supervisor runs, 78 configuration, 130 interrupted. --debug shows"
+    " tracebacks."
 )
 
 

@@ -17,6 +17,8 @@ IMAGE = "registry.example/app:latest"
 PORT = 9394
 USER = 10001
 """The user of the image: a number, because Kubernetes can't look up a name."""
+STATE = "/var/lib/jobsd"
+"""The folder of journals in the image; a volume there lets them outlive the container."""
 STOP_BESIDE_S = 5
 """How long an end takes, in addition to the drain."""
 
@@ -57,10 +59,11 @@ def compose(options: Options) -> str:
         "restart": "unless-stopped",
         "read_only": True,
         "tmpfs": ["/tmp"],  # noqa: S108 - a path in the container
+        "volumes": [f"state:{STATE}"],
         "stop_grace_period": f"{_stop_s(options)}s",
     }
     migrate = {**common, "command": ["db", "migrate"], "restart": "on-failure"}
-    return _dumped({"services": {"migrate": migrate, "jobs": daemon}})
+    return _dumped({"services": {"migrate": migrate, "jobs": daemon}, "volumes": {"state": {}}})
 
 
 _FROM_OUTSIDE = {"DATABASE_URL": "${DATABASE_URL:?the URL of the database}"}
@@ -127,7 +130,7 @@ _POD: dict[str, Any] = {
         "runAsUser": USER,
         "seccompProfile": {"type": "RuntimeDefault"},
     },
-    "volumes": [{"name": "tmp", "emptyDir": {}}],
+    "volumes": [{"name": "tmp", "emptyDir": {}}, {"name": "state", "emptyDir": {}}],
 }
 
 
@@ -144,7 +147,10 @@ def _container(options: Options, *arguments: str) -> dict[str, Any]:
             "readOnlyRootFilesystem": True,
             "capabilities": {"drop": ["ALL"]},
         },
-        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108 - as above
+        "volumeMounts": [
+            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - as above
+            {"name": "state", "mountPath": STATE},
+        ],
     }
 
 
@@ -164,6 +170,7 @@ def _environment(options: Options) -> dict[str, str]:
         "JOBSD_ENV": environment,
         "JOBSD_EMBEDDED": "0",
         "JOBSD_METRICS_BIND": f"0.0.0.0:{PORT}",
+        "STATE_DIRECTORY": STATE,
     }
 
 

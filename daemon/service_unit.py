@@ -44,10 +44,9 @@ def unit(options: Options, environ: Mapping[str, str]) -> str:
         "WorkingDirectory": f"WorkingDirectory={_text(root)}",
         "ProtectSystem": f"ProtectSystem=strict\nReadWritePaths={_word(f'-{root}/storage')}",
         **_walls(root),
-        # These settings concern the folders of the package.
+        # The package has folders of its own.
         "Documentation": "",
-        "StateDirectory": "",
-        "StateDirectoryMode": "",
+        "StateDirectory": f"StateDirectory={_name(root)}",
     }
     for name, value in _variables(options, root, environ):
         changes[f"Environment={name}"] = f"Environment={_word(f'{name}={value}')}"
@@ -67,12 +66,16 @@ def _changed(text: str, changes: Mapping[str, str]) -> Iterator[str]:
 
 
 def _head(root: Path, user: str) -> Iterator[str]:
-    name = f"jobsd-{re.sub(r'[^A-Za-z0-9_.-]', '-', root.name)}"
+    name = _name(root)
     yield f"# For /etc/systemd/system/{name}.service; then:"
     yield f"#   systemctl daemon-reload && systemctl enable --now {name}"
     if user == _USER:
         yield f"# The user {_USER} must be able to read the project and Python. To create it:"
         yield f"#   useradd --system --shell /usr/sbin/nologin {_USER}"
+
+
+def _name(root: Path) -> str:
+    return f"jobsd-{re.sub(r'[^A-Za-z0-9_.-]', '-', root.name)}"
 
 
 def _variables(

@@ -130,6 +130,9 @@ def test_a_unit_has_all_of_the_shipped_one_but_what_is_about_its_paths(tmp_path:
         *("ProtectHome", "PrivateTmp"),
     }
     assert f"ReadWritePaths=-{tmp_path}/storage" in lines
+    # For the journals: `storage` can't be made there.
+    assert _value(lines, "StateDirectory") == f"jobsd-{tmp_path.name}"
+    assert _value(lines, "StateDirectoryMode") == "0750"
 
 
 def test_a_unit_runs_as_the_owner_of_the_project(tmp_path: Path) -> None:

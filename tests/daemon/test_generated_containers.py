@@ -31,6 +31,7 @@ def test_compose_migrates_first_and_gives_a_drain_its_time(run: Commands) -> Non
     assert daemon["depends_on"] == {"migrate": {"condition": "service_completed_successfully"}}
     assert daemon["stop_grace_period"] == "95s"
     assert daemon["environment"]["JOBSD_ENV"] == "production"
+    assert f"state:{daemon['environment']['STATE_DIRECTORY']}" in daemon["volumes"]
 
 
 def test_kubernetes_gets_a_migration_and_a_daemon_that_is_asked_and_drained(
@@ -54,7 +55,12 @@ def test_kubernetes_gets_a_migration_and_a_daemon_that_is_asked_and_drained(
         each: daemon[f"{each}Probe"]["httpGet"]["path"] for each in ("liveness", "readiness")
     }
     assert paths == {"liveness": "/livez", "readiness": "/readyz"}
-    assert "0.0.0.0:9394" in {each.get("value") for each in daemon["env"]}
+    environment = {each["name"]: each.get("value") for each in daemon["env"]}
+    assert environment["JOBSD_METRICS_BIND"] == "0.0.0.0:9394"
+    # The root file system can't be written, and the journals of a stop must be.
+    mounted = {each["mountPath"]: each["name"] for each in daemon["volumeMounts"]}
+    assert mounted[environment["STATE_DIRECTORY"]] == "state"
+    assert {"name": "state", "emptyDir": {}} in pod["volumes"]
     assert (
         deployment["spec"]["selector"]["matchLabels"]
         == (deployment["spec"]["template"]["metadata"]["labels"])

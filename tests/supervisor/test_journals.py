@@ -229,10 +229,11 @@ def test_a_slot_goes_on_with_the_outcome(session: Session, tmp_path: Path) -> No
     )
     session.connection.execute(
         "INSERT INTO jobsd.blocked_executions"
-        " (job_id, priority, queue_name, concurrency_key, concurrency_limit)"
-        " VALUES (%s, 0, 'default', 'key', 1)",
+        " (job_id, position, priority, queue_name, concurrency_key, concurrency_limit)"
+        " VALUES (%s, NULL, 0, 'default', 'key', 1)",
         (gone.jobs[1],),
     )
+    assert places(session)[gone.jobs[1]] == "blocked"
 
     gone.recovery().recover_journals([])
 
