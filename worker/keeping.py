@@ -132,6 +132,7 @@ def kept_outcome(run: Run) -> KeptOutcome:
         outcome.ttl_s,
         discard_reason(exception) if discarded and exception is not None else None,
         completes=outcome.completes is not None,
+        created_us=job.created_us,
     )
 
 

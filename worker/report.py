@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterable
 from operator import attrgetter
 from typing import Any
 
+from jobsd.clock import moment_of
 from jobsd.database.commits import Commits
 from jobsd.database.connection import Session
 from jobsd.errors import TimeLimitExceeded
@@ -123,6 +124,7 @@ class Report:
                     "job.finished",
                     **_facts(run.job),
                     duration=round(run.ended - run.started, 6),
+                    created_at=_created_at(run.job),
                 )
 
     def _count(self, outcome: str, runs: list[Run]) -> None:
@@ -228,6 +230,10 @@ def _count_runs(
         runs_s=[ended - started for _, _, started, ended in runs],
         also=also,
     )
+
+
+def _created_at(job: ClaimedJob) -> str | None:
+    return None if job.created_us is None else moment_of(job.created_us).isoformat()
 
 
 def _facts(job: ClaimedJob) -> dict[str, Any]:

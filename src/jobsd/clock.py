@@ -24,6 +24,20 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def moment_of(microseconds: int) -> datetime:
+    """Return the moment that lies so many microseconds behind the beginning of 1970."""
+    return _EPOCH + timedelta(microseconds=microseconds)
+
+
+def microseconds_of(moment: datetime) -> int:
+    """Return how many microseconds behind the beginning of 1970 an aware moment lies."""
+    return (moment - _EPOCH) // _MICROSECOND
+
+
 def parse_duration(value: object) -> float:
     """Return the seconds that a number, a `timedelta`, or words such as "1h30m" mean.
 

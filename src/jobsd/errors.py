@@ -83,6 +83,20 @@ class NotFoundError(Error):
     """There is no such job, task, queue or process. Exit status 5."""
 
 
+class JobNotFoundError(NotFoundError):
+    """The job that was waited for (`id`) is not there, or another job has its id by now."""
+
+    def __init__(self, job_id: int, *, other: bool = False) -> None:
+        self.id = job_id
+        super().__init__(
+            f"job {job_id} is another job than the one that was enqueued: the database has gone"
+            " back in time, and has given its id again"
+            if other
+            else f"there is no job {job_id}: its transaction is still open or was rolled back,"
+            " or it has ended and was not kept"
+        )
+
+
 class RefusedError(Error):
     """The request was refused; the message has the reason. Exit status 6."""
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 from psycopg import errors
@@ -92,6 +93,7 @@ class RecoveredJob:
     """Why it was discarded, where it was cancelled."""
     duration: float | None = None
     """For how many seconds it ran, where that is known."""
+    created_at: datetime | None = None
 
 
 def recover(session: Session, dead: DeadProcess) -> Recovered:
@@ -153,10 +155,14 @@ def _endings(dead: DeadProcess) -> dict[str, Any]:
 
 def _recovered(rows: list[tuple[Any, ...]]) -> Recovered:
     recovered = Recovered()
-    for job_id, class_name, queue, attempt, outcome, error, reason, _, left, freed, _ in rows:
+    for row in rows:
+        job_id, name, queue, attempt, outcome, error, reason, _, left, freed, _, created_at = (
+            row
+        )
         if outcome is None:
             recovered.complete, recovered.freed = not left, freed
         else:
             jobs: list[RecoveredJob] = getattr(recovered, outcome)
-            jobs.append(RecoveredJob(job_id, class_name, queue, attempt, error, reason))
+            job = RecoveredJob(job_id, name, queue, attempt, error, reason)
+            jobs.append(replace(job, created_at=created_at))
     return recovered

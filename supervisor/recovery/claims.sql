@@ -159,7 +159,8 @@ WITH claim AS (
         AND given.verdict IN ('finished', 'discarded')
         AND NOT %(keep)s
     RETURNING
-        job.id, job.class_name, job.queue_name, job.attempts + 1 AS attempts, given.verdict,
+        job.id, job.class_name, job.queue_name, job.attempts + 1 AS attempts, job.created_at,
+        given.verdict,
         CASE WHEN given.is_cancelled THEN 'cancelled' END AS reason
 ), forgotten AS (
     DELETE FROM jobsd.attempts
@@ -192,7 +193,7 @@ WITH claim AS (
         AND given.verdict <> 'released'
         AND (given.verdict NOT IN ('finished', 'discarded') OR %(keep)s)
     RETURNING
-        job.id, job.class_name, job.queue_name, job.priority, job.attempts,
+        job.id, job.class_name, job.queue_name, job.priority, job.attempts, job.created_at,
         job.scheduled_at, job.concurrency_key, given.verdict, job.reason,
         CASE WHEN given.ended_as = 'crashed' THEN started.started_at END AS began_at,
         job.attempts + (given.ended_as IN ('snoozed', 'released') AND given.is_cancelled)::integer
@@ -292,13 +293,13 @@ WITH claim AS (
 )
 SELECT
     id, class_name, queue_name, attempt, outcome, error, reason, (SELECT count(*) FROM woken),
-    false, NULL::text[], NULL::bigint
+    false, NULL::text[], NULL::bigint, created_at
 FROM job
 UNION ALL
-SELECT id, class_name, queue_name, attempts, verdict, NULL, reason, 0, false, NULL, NULL
+SELECT id, class_name, queue_name, attempts, verdict, NULL, reason, 0, false, NULL, NULL, created_at
 FROM erased
 UNION ALL
-SELECT id, class_name, queue_name, attempts, 'released', NULL, NULL, 0, false, NULL, NULL
+SELECT id, class_name, queue_name, attempts, 'released', NULL, NULL, 0, false, NULL, NULL, NULL
 FROM released
 UNION ALL
 -- One more row says whether claims are left because something was locked, and for which keys to
@@ -316,10 +317,12 @@ SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, EXISTS (SELECT FROM waiting)
         WHERE NOT is_free AND position IS NOT NULL
     )
 ), (
-    SELECT CASE WHEN count(*) > 0 THEN jobsd.keep_ends(array_agg(id), array_agg(class_name)) END
+    SELECT CASE WHEN count(*) > 0 THEN jobsd.keep_ends(
+        array_agg(id), array_agg(class_name), array_agg(created_at)
+    ) END
     FROM erased
     WHERE verdict = 'discarded'
-);
+), NULL;
 
 -- settled: return whether a process has no claims left.
 SELECT NOT EXISTS (SELECT FROM jobsd.claims WHERE process_id = %(process_id)s);

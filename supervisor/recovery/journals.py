@@ -20,6 +20,7 @@ from typing import Any, Literal
 import psycopg
 from psycopg import errors
 
+from jobsd.clock import moment_of
 from jobsd.database.connection import Session, Statements
 from jobsd.database.portions import Portion, is_late
 from jobsd.instruments.events import emit
@@ -212,7 +213,8 @@ def _recovered(kept: KeptOutcome, how: How) -> tuple[str, RecoveredJob]:
     attempt = kept.attempt - (outcome == "snoozed")
     error = None if kept.error is None else json.loads(kept.error)
     job = RecoveredJob(kept.job_id, kept.class_name, kept.queue_name, attempt, error, reason)
-    return outcome, replace(job, duration=round(kept.ran_s, 6))
+    created_at = None if kept.created_us is None else moment_of(kept.created_us)
+    return outcome, replace(job, duration=round(kept.ran_s, 6), created_at=created_at)
 
 
 # What a scoreboard knows.

@@ -9,6 +9,7 @@ poll, and the row with it.
 from collections import OrderedDict
 from collections.abc import Callable, Collection
 from dataclasses import replace
+from datetime import UTC
 from pathlib import Path
 from typing import Any
 
@@ -374,6 +375,8 @@ def _job_facts(job: RecoveredJob, outcome: str) -> dict[str, Any]:
         more["reason"] = job.reason
     if job.duration is not None:
         more["duration"] = job.duration
+    if outcome == "finished" and job.created_at is not None:
+        more["created_at"] = job.created_at.astimezone(UTC).isoformat()
     return {
         "job_id": job.id,
         "class_name": job.class_name,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from unittest.mock import ANY
@@ -13,6 +14,7 @@ import pytest
 from jobsd import (
     Error,
     JobFailedError,
+    JobNotFoundError,
     RecurringTask,
     aenqueue_many,
     current_job,
@@ -337,6 +339,17 @@ def test_handles_report_what_has_become_of_a_job(jobs: MemoryQueue) -> None:
     bad.class_name = None
     with pytest.raises(JobFailedError, match="no value"):
         bad.result()
+
+
+def test_handles_have_the_moment_of_their_jobs_and_know_them_by_it(jobs: MemoryQueue) -> None:
+    one, many = urgent.enqueue(), enqueue_many([urgent.with_args()])
+    perform_enqueued()
+
+    assert [one.created_at, many[0].created_at] == [each.enqueued_at for each in jobs]
+    assert many[0].wait() == "finished"
+    assert one.created_at is not None
+    with pytest.raises(JobNotFoundError):
+        replace(one, created_at=one.created_at - timedelta(days=1)).wait()
 
 
 def test_what_the_kit_lacks_raises(jobs: MemoryQueue) -> None:

@@ -111,7 +111,7 @@ class Long:
 
     def pass_to(self, name: str) -> None:
         """Let a full claim have brought a job of this queue as its last."""
-        job = claimed_job((1, 2, "note", "[]", name, 0, 1, 0.0, None, 0, 2, None, None))
+        job = claimed_job((1, 2, "note", "[]", name, 0, 1, 0.0, None, 0, 2, None, None, None))
         self.selector.pass_to(job)
 
 

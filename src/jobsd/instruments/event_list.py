@@ -103,7 +103,7 @@ web.failed error A page of the dashboard could not be made. [path error]
 configuration.warning warning Something in the configuration is probably a mistake. [warning]
 
 job.enqueued debug A job was enqueued: ready or scheduled. \
-[job_id class_name queue_name state]
+[job_id class_name queue_name state created_at]
 job.duplicate debug A job with the same unique key exists, so nothing was enqueued. \
 [job_id class_name queue_name unique_key]
 job.replaced debug A waiting job got the arguments and options of a second enqueue with its \
@@ -117,7 +117,7 @@ jobs.unblocked debug Slots are free, so the first jobs of their keys became read
 jobs.dispatched debug Scheduled jobs were due and became ready. [size]
 jobs.claimed debug A worker has claimed a batch of jobs. [size claim_id job_ids]
 job.started debug A job begins to run. [$job]
-job.finished debug A job has succeeded. [$job duration]
+job.finished debug A job has succeeded. [$job duration created_at]
 job.failed error A job has failed and is not retried. [$job duration error]
 job.retried warning An attempt has failed, and the job will be retried. [$job duration error \
 retry_in]

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import re
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import chain, islice
 from typing import Any, overload
 
 import psycopg
 
-from jobsd.clock import monotonic
+from jobsd.clock import moment_of, monotonic
 from jobsd.database.portions import cut
 from jobsd.database.statements import Statements
 from jobsd.instruments.events import emit
@@ -65,9 +65,15 @@ class EnqueuedJobs(Sequence[EnqueuedJob]):
     def __init__(self) -> None:
         self._ids = array("q")
         self._states = bytearray()
+        self.created_us: int | None = None
+        # When others were created that are there in the place of duplicates, by place.
+        self._others_us: dict[int, int | None] = {}
 
-    def add(self, ids: Iterable[int], states: bytearray) -> None:
-        """Append jobs."""
+    def add(
+        self, ids: Iterable[int], states: bytearray, others_us: Mapping[int, int | None]
+    ) -> None:
+        """Append jobs; `others_us` has when those were created that were there before."""
+        self._others_us |= {len(self._ids) + place: us for place, us in others_us.items()}
         self._ids.extend(ids)
         self._states.extend(states)
 
@@ -93,7 +99,11 @@ class EnqueuedJobs(Sequence[EnqueuedJob]):
         if isinstance(index, slice):
             return [self[at] for at in range(*index.indices(len(self)))]
         state = self._states[index]
-        return EnqueuedJob(None if state == _DISCARDED else self._ids[index], _STATES[state])
+        if state == _DISCARDED:
+            return EnqueuedJob(None, _STATES[state])
+        created_us = self._others_us.get(index % len(self), self.created_us)
+        created_at = None if created_us is None else moment_of(created_us)
+        return EnqueuedJob(self._ids[index], _STATES[state], created_at=created_at)
 
     def __repr__(self) -> str:
         return f"<{len(self)} enqueued jobs>"
@@ -184,8 +194,10 @@ class Bulk:
         self._impatient: set[str] = set()
         # Of the batch: the unique jobs, by their places in it.
         self._unique: dict[int, tuple[Draft, Uniqueness]] = {}
+        # Of the batch: when those were created that are told instead, by their places in it.
+        self._others_us: dict[int, int | None] = {}
         self._drawn = 0
-        self._clock_ahead_s = 0.0
+        self._clock_ahead_s, self._created = 0.0, ""
 
     def steps(self, *, copies: bool = True) -> Steps[None]:
         """Store all batches, then wake all who may sleep: once for each queue, at a commit."""
@@ -217,8 +229,11 @@ class Bulk:
         batch: Iterable[Draft] = chain((first,), drawn)
         if not self._owned:
             batch = list(batch)
-        after, now_s = (yield Ask(STATEMENTS["begin"]))[0]
+        after, now_s, created_us = (yield Ask(STATEMENTS["begin"]))[0]
         self._clock_ahead_s = now_s - monotonic()
+        self.stored.created_us = created_us
+        self._created = moment_of(created_us).isoformat()
+        self._others_us.clear()
         self._keys.clear()
         self._impatient.clear()
         self._unique.clear()
@@ -241,7 +256,7 @@ class Bulk:
         if self._impatient:
             yield from self._admit(ids, states)
         self._report_duplicates(ids, states)
-        self.stored.add(ids, states)
+        self.stored.add(ids, states, self._others_us)
         return self._batches.is_full
 
     def _submit(self, batch: list[Draft]) -> Steps[None]:
@@ -250,10 +265,10 @@ class Bulk:
         answers: list[Sequence[Any]] = []
         for ask in submission.requests(rows):
             answers += yield ask
-        for job, (job_id, state, _) in zip(batch, answers, strict=True):
+        for job, (job_id, state, _, created_us) in zip(batch, answers, strict=True):
             if state == "duplicate" and job.unique and job.unique.unique_conflict == "raise":
                 report_duplicate(job, job.unique, job_id)
-            self.stored.add([job_id or 0], bytearray([_STATES.index(state)]))
+            self.stored.add([job_id or 0], bytearray([code_of(state)]), {0: created_us})
 
     def _admit(self, ids: list[int], states: bytearray) -> Steps[None]:
         """Drop those of the batch's jobs that may not wait and would have to.
@@ -277,7 +292,7 @@ class Bulk:
     def _store_twin(self, turn: int, ids: list[int], states: bytearray) -> Steps[None]:
         """Store a job that is no duplicate after all: the one before it was dropped."""
         statement, parameters = request(self._unique[turn][0], always=not self._owned)
-        ((job_id, state, _),) = yield Ask(statement, parameters)
+        ((job_id, state, _, self._others_us[turn]),) = yield Ask(statement, parameters)
         ids[turn], states[turn] = job_id or 0, code_of(state)
 
     def _admit_unique(self, ids: list[int], states: bytearray) -> Steps[None]:
@@ -285,9 +300,10 @@ class Bulk:
         wanted = {ids[turn]: turn for turn in self._unique}
         found = admission(wanted, [unique for _, unique in self._unique.values()])
         found |= {"always": not self._owned, "hastily": False}
-        for job_id, present, replaced in (yield Ask(STATEMENTS["admit_unique"], found)):
+        rows = yield Ask(STATEMENTS["admit_unique"], found)
+        for job_id, present, replaced, created_us in rows:
             turn = wanted[job_id]
-            ids[turn] = present
+            ids[turn], self._others_us[turn] = present, created_us
             if replaced:
                 continue
             states[turn] = _DUPLICATE
@@ -325,6 +341,7 @@ class Bulk:
             if job.unique is not None:
                 self._unique[self._drawn] = job, job.unique
         self._drawn += 1
+        rest = f"{rest}\t{self._created}"
         return f"{_field(job.arguments)}\t{head}\t{due}\t{limited}\t{context}\t{rest}\n"
 
     def _due(self, job: Draft) -> str:

@@ -1,14 +1,15 @@
 -- begin: take an id, after which the ids of the batch will come, and read the clock by which waits
--- -- are measured.
+-- are measured, and the moment at which all jobs of this transaction are created.
 SELECT
     nextval('jobsd.jobs_id_seq'),
-    extract(epoch FROM clock_timestamp())::float8;
+    extract(epoch FROM clock_timestamp())::float8,
+    (date_part('epoch', now()) * 1000000)::bigint;
 
 -- copy: store the jobs of a batch; they get their ids in this order.
 COPY jobsd.jobs (
     arguments, queue_name, class_name, priority, max_attempts, retries_crash, scheduled_at,
     concurrency_key, concurrency_limit, concurrency_duration, on_conflict, context, unique_key,
-    unique_until, expires_in
+    unique_until, expires_in, created_at
 )
 FROM STDIN;
 
@@ -17,12 +18,12 @@ FROM STDIN;
 INSERT INTO jobsd.jobs (
     arguments, queue_name, class_name, priority, max_attempts, retries_crash, scheduled_at,
     concurrency_key, concurrency_limit, concurrency_duration, on_conflict, context, unique_key,
-    unique_until, expires_in
+    unique_until, expires_in, created_at
 )
 SELECT
     arguments, queue_name, class_name, priority, max_attempts, retries_crash, scheduled_at,
     concurrency_key, concurrency_limit, concurrency_duration, on_conflict, context, unique_key,
-    unique_until, expires_in
+    unique_until, expires_in, created_at
 FROM json_populate_recordset(NULL::jobsd.jobs, %(jobs)s::json) WITH ORDINALITY
 ORDER BY ordinality;
 
@@ -106,7 +107,7 @@ SELECT jobsd.admit(%(keys)s::text[]);
 
 -- admit_unique: decide about the unique ones of the jobs that were just stored: says which were
 -- dropped, for which others, and which of those were replaced.
-SELECT job_id, present, replaced
+SELECT job_id, present, replaced, (date_part('epoch', created) * 1000000)::bigint
 FROM jobsd.admit_unique(
     %(ids)s::bigint[], %(unique_key)s::text[], %(unique_until)s::text[],
     %(unique_within_s)s::float8[], %(unique_conflict)s::text[], %(unique_max_wait_s)s::float8[],

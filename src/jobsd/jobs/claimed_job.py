@@ -31,6 +31,8 @@ class ClaimedJob(NamedTuple):
     """When it is not begun any more (by our `monotonic`); None: never."""
     set_aside_s: float | None = None
     """How long ago it was set aside first, as its arguments did not fit; None: it was not."""
+    created_us: int | None = None
+    """When it was created, in microseconds since 1970: with its id, what it is known by."""
 
     @property
     def attempt(self) -> int:

@@ -1,19 +1,18 @@
 -- nothing: begin a turn in which no success is to be recorded.
 WITH fenced AS (
-    SELECT NULL::bigint AS id
-    WHERE false
+    SELECT NULL::bigint AS id WHERE false
 );
 
--- record: begin a turn by recording plain successes, fenced by their claims. A claim row
--- only ever loses ids; so as long as it has as many as its worker believes, it is whole.
--- (Comparing the ids themselves, `@>`, is quadratic.) A claim loses what has ended in it, and
--- not what has the same id and ended in another: that one may be fenced out. The condition is
--- checked again on the newest version of a row that someone else has just changed. A row that
--- somebody holds locked is waited for for `lock_wait`: said here, since what is said once stays
--- for others behind a pooler, and read before the first row is locked. Whoever sends this hands
--- over the slots that go with the claims, in the statement behind.
--- All jobs are found by one search of the index, in the order of their ids; the times of each
--- stand in arrays of the same order, in which its place is found by halving.
+-- record: begin a turn by recording plain successes, fenced by their claims. A claim row only ever
+-- loses ids; so as long as it has as many as its worker believes, it is whole. (Comparing the ids
+-- themselves, `@>`, is quadratic.) A claim loses what has ended in it, and not what has the same
+-- id and ended in another: that one may be fenced out. The condition is checked again on the
+-- newest version of a row that someone else has just changed. A row that somebody holds locked is
+-- waited for for `lock_wait`: said here, since what is said once stays for others behind a pooler,
+-- and read before the first row is locked. Whoever sends this hands over the slots that go with
+-- the claims, in the statement behind. All jobs are found by one search of the index, in the order
+-- of their ids; the times of each stand in arrays of the same order, in which its place is found
+-- by halving.
 WITH bounded AS MATERIALIZED (
     SELECT set_config('lock_timeout', %(lock_wait)s, true)
 ), done AS (
@@ -57,9 +56,7 @@ shrunk AS (
 );
 
 -- whole: go on where no job remains of any claim.
-fenced AS (
-    SELECT id FROM emptied
-);
+fenced AS (SELECT id FROM emptied);
 
 -- succeed: find the jobs of the claims that let them be recorded.
 success AS MATERIALIZED (
@@ -135,15 +132,15 @@ WITH bounded AS MATERIALIZED (
 unused AS (SELECT)
 SELECT NULL::bigint, 0, (SELECT string_agg(id::text, ',') FROM fenced);
 
--- conclude: record what became of jobs that did not just succeed (failed, retried,
--- discarded, expired, snoozed, set aside, released, parked). Fenced like successes, by the ids themselves. Only a released job keeps its place in the queue, which is its
--- id, and a parked one, which is given, in the lane of its class. A limited job waits for a slot
--- anew: it is blocked as long as the claim that it leaves holds its key's. Whoever sends this hands
--- over the slots of claims that go, in the next statement.
--- A lock is waited for as by `record`.
--- A job that was cancelled meanwhile is discarded, whatever it was to become but finished: its claim
--- says so, in the newest version of its row. Says of which jobs that is so. Where one was to be
--- released as the last of its slot, it hands over here: else who releases does not.
+-- conclude: record what became of jobs that did not just succeed (failed, retried, discarded,
+-- expired, snoozed, set aside, released, parked). Fenced like successes, by the ids themselves.
+-- Only a released job keeps its place in the queue, which is its id, and a parked one, which is
+-- given, in the lane of its class. A limited job waits for a slot anew: it is blocked as long as
+-- the claim that it leaves holds its key's. Whoever sends this hands over the slots of claims that
+-- go, in the next statement. A lock is waited for as by `record`. A job that was cancelled
+-- meanwhile is discarded, whatever it was to become but finished: its claim says so, in the newest
+-- version of its row. Says of which jobs that is so. Where one was to be released as the last of
+-- its slot, it hands over here: else who releases does not.
 WITH bounded AS MATERIALIZED (
     SELECT set_config('lock_timeout', %(lock_wait)s, true)
 ), sent AS (
@@ -209,7 +206,7 @@ WITH bounded AS MATERIALIZED (
     WHERE job.id = given.job_id
         AND given.outcome IN ('finished', 'discarded', 'expired')
         AND NOT %(keep)s
-    RETURNING job.id, job.class_name, given.outcome
+    RETURNING job.id, job.class_name, job.created_at, given.outcome
 ), forgotten AS (
     DELETE FROM jobsd.attempts
     WHERE job_id = ANY (ARRAY(SELECT id FROM erased)) AND NOT %(keep)s
@@ -346,9 +343,10 @@ SELECT
         WHERE payload LIKE 'lane %%' OR EXISTS (SELECT FROM jobsd.sleepers)
     ),
     (
-        SELECT CASE WHEN count(*) > 0 THEN jobsd.keep_ends(array_agg(id), array_agg(class_name)) END
+        SELECT jobsd.keep_ends(array_agg(id), array_agg(class_name), array_agg(created_at))
         FROM erased
         WHERE outcome <> 'finished'
+        HAVING count(*) > 0
     );
 
 -- own: read back the claims of one process.

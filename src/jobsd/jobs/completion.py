@@ -19,7 +19,7 @@ from dataclasses import field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jobsd import clock, errors, late
-from jobsd.database.statements import Statements
+from jobsd.database.statements import Statement, Statements
 
 from . import client, connections, interrupts, registry, results
 from .driver_errors import said_by, sqlstate
@@ -38,6 +38,12 @@ _TOO_OLD = (
     "the snapshot of its transaction is older than the job's own claim: repeat the transaction,"
     " or open `with current_job().completing(connection=...):` before its first statement"
 )
+_OPEN, _OPENED = (
+    Statement("open", "SET LOCAL jobsd_job.completing = 'open'"),
+    Statement("opened", "SHOW jobsd_job.completing"),
+)
+"""They mark the author's transaction, and read that: outside of any nothing is marked. The mark
+goes with the transaction. Neither takes a snapshot, as a SELECT would."""
 _NOT_SERIALIZABLE = "40001"
 _UNKNOWN_NAMES = ("3F", "42")
 _UNKNOWN_SETTING = "42704"
@@ -232,9 +238,9 @@ def _driver(job_id: int, connection: object) -> Driver:
 
 def _open(driver: Driver, job_id: int) -> None:
     marked: Rows
-    _fetch(driver, job_id, "open", {})
+    _fetch(driver, job_id, _OPEN, {})
     try:
-        marked = _fetch(driver, job_id, "opened", {})
+        marked = _fetch(driver, job_id, _OPENED, {})
     except errors.CompletionError as error:
         if _state(error) != _UNKNOWN_SETTING:
             raise
@@ -249,7 +255,7 @@ def _open(driver: Driver, job_id: int) -> None:
 
 def _require_unended(driver: Driver, job_id: int, begun: Begun) -> None:
     parameters = {"claim_id": begun.claim_id, "job_id": job_id}
-    if not _fetch(driver, job_id, "unended", parameters):
+    if not _fetch(driver, job_id, STATEMENTS["unended"], parameters):
         raise errors.CompletionError(job_id, "complete() was already called")
 
 
@@ -271,7 +277,9 @@ def _write(  # noqa: PLR0913 - what is written, and whither
         "ttl_s": ttl_s,
         "opened": opened,
     }
-    ((found, isolation, in_opened, _),) = _fetch(driver, job_id, "complete", parameters)
+    ((found, isolation, in_opened, _),) = _fetch(
+        driver, job_id, STATEMENTS["complete"], parameters
+    )
     if found:
         return
     if opened and not in_opened:
@@ -286,9 +294,11 @@ def _write(  # noqa: PLR0913 - what is written, and whither
     raise errors.CompletionError(job_id, why)
 
 
-def _fetch(driver: Driver, job_id: int, name: str, parameters: dict[str, Any]) -> Rows:
+def _fetch(
+    driver: Driver, job_id: int, statement: Statement, parameters: dict[str, Any]
+) -> Rows:
     try:
-        return driver.fetch(STATEMENTS[name], parameters)
+        return driver.fetch(statement, parameters)
     except Exception as error:
         why = (said_by(error).splitlines() or [type(error).__name__])[0]
         state = sqlstate(error) or ""

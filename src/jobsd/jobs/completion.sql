@@ -17,13 +17,6 @@ SELECT process_id, ARRAY[%(job_id)s::bigint], cancelled, forced, %(claim_id)s
 FROM rest
 RETURNING id;
 
--- open: mark the author's transaction, and see whether there is one: outside of any, nothing is set.
--- Neither statement takes a snapshot. The mark goes with the transaction.
-SET LOCAL jobsd_job.completing = 'open';
-
--- opened: read the mark.
-SHOW jobsd_job.completing;
-
 -- complete: record that a job has succeeded, in the author's transaction, fenced by its claim and,
 -- where one was opened for that, by its transaction. The claim's row stays, marked, and with it the
 -- slot that it may hold: the worker frees both once the function has returned. It waits for no lock
@@ -50,16 +43,17 @@ WITH ours AS (
     DELETE FROM jobsd.jobs
     WHERE id = %(job_id)s::bigint AND NOT %(keep)s::boolean AND EXISTS (SELECT FROM ours)
 ), kept AS (
-    INSERT INTO jobsd.results (job_id, state, result, expires_at, process)
+    INSERT INTO jobsd.results (job_id, state, result, expires_at, process, created_at)
     SELECT
         %(job_id)s::bigint, 'finished', %(result)s::jsonb,
         clock_timestamp() + make_interval(secs => %(ttl_s)s::float8),
-        (SELECT name FROM jobsd.processes WHERE id = ours.process_id)
+        (SELECT name FROM jobsd.processes WHERE id = ours.process_id),
+        (SELECT created_at FROM jobsd.jobs WHERE id = %(job_id)s::bigint)
     FROM ours
     WHERE %(ttl_s)s::float8 IS NOT NULL
     ON CONFLICT (job_id) DO UPDATE
         SET state = excluded.state, result = excluded.result, expires_at = excluded.expires_at,
-            process = excluded.process
+            process = excluded.process, created_at = excluded.created_at
 )
 SELECT
     (SELECT count(*) FROM ours),

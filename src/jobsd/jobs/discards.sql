@@ -69,7 +69,7 @@ WITH scheduled AS (
 ), erased AS (
     DELETE FROM jobsd.jobs
     WHERE id = ANY (ARRAY(SELECT job_id FROM gone)) AND NOT %(keep)s
-    RETURNING id, class_name
+    RETURNING id, class_name, created_at
 ), attempt AS (
     DELETE FROM jobsd.attempts
     WHERE job_id = ANY (ARRAY(SELECT job_id FROM gone)) AND NOT %(keep)s
@@ -77,7 +77,9 @@ WITH scheduled AS (
 SELECT
     job_id, state, key,
     (
-        SELECT CASE WHEN count(*) > 0 THEN jobsd.keep_ends(array_agg(id), array_agg(class_name)) END
+        SELECT CASE WHEN count(*) > 0 THEN jobsd.keep_ends(
+            array_agg(id), array_agg(class_name), array_agg(created_at)
+        ) END
         FROM erased
     )
 FROM gone

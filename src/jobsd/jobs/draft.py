@@ -165,6 +165,11 @@ class EnqueuedJob:
     state: str
     class_name: str | None = field(default=None, repr=False, compare=False)
     """As far as is known: not in a job of `enqueue_many`."""
+    created_at: datetime | None = field(default=None, repr=False, compare=False)
+    """When the job with this id was created, by the server's clock; None without an id.
+
+    A database that has gone back in time gives ids again: so the job is known by both.
+    """
 
     def wait(self, timeout: Timeout = None) -> str:
         """Wait until the job has ended; return its state: finished, failed or discarded.
@@ -174,7 +179,8 @@ class EnqueuedJob:
 
         Raises:
             TimeoutError: when it has not ended in time.
-            NotFoundError: when it is not there: its transaction is still open, for example.
+            JobNotFoundError: when it is not there: its transaction is still open, for example;
+                or another job has its id by now.
             Error: when it was not stored.
         """
         # Here, since few programs wait.
@@ -190,7 +196,8 @@ class EnqueuedJob:
             JobFailedError: when it has failed.
             JobDiscardedError: when it was discarded.
             TimeoutError: when it has not ended in time.
-            Error: when it keeps no result, or is not there.
+            JobNotFoundError: when it is not there, or another job has its id by now.
+            Error: when it keeps no result.
         """
         from . import waiting  # noqa: PLC0415
 

@@ -11,6 +11,7 @@ from typing import Any
 import psycopg
 from psycopg import errors
 
+from jobsd.clock import moment_of
 from jobsd.database.connection import Session, Statement, Statements
 from jobsd.database.grants import REMEDY
 from jobsd.errors import DuplicateError, EnqueueError, Error
@@ -125,8 +126,7 @@ def _enqueue_alone(session: Session, job: Draft) -> EnqueuedJob:
             return reported(job, row)
     except (psycopg.Error, UnicodeEncodeError) as error:
         raise refusal(error, doubtful=True) from error
-    _report(job, first[0][0], "ready")
-    return EnqueuedJob(first[0][0], "ready", job.class_name)
+    return reported(job, (first[0][0], "ready", False, first[0][-1]))
 
 
 def _is_decided(job: Draft) -> bool:
@@ -163,25 +163,22 @@ def request(job: Draft, *, always: bool) -> tuple[Statement, dict[str, Any]]:
 
 
 def reported(job: Draft, row: Sequence[Any]) -> EnqueuedJob:
-    """Return what a statement of `request` has answered, and emit it."""
-    if job.unique is not None:
-        return _reported_unique(job, job.unique, *row[:3])
+    """Return what a statement of `request` has answered, and emit it.
+
+    The last column is when the job was created, in microseconds since 1970.
+    """
+    job_id = row[0]
+    created_at = None if job_id is None or row[-1] is None else moment_of(row[-1])
     state = row[1] if isinstance(row[1], str) else "scheduled" if row[1] else "ready"
-    _report(job, row[0], state)
-    return EnqueuedJob(row[0], state, job.class_name)
-
-
-def _reported_unique(
-    job: Draft, unique: Uniqueness, job_id: int | None, state: str, replaced: object
-) -> EnqueuedJob:
-    if state == "duplicate":
-        report_duplicate(job, unique, job_id or 0)
-    elif replaced:
+    enqueued = EnqueuedJob(job_id, state, job.class_name, created_at)
+    if job.unique is not None and state == "duplicate":
+        report_duplicate(job, job.unique, job_id or 0)
+    elif job.unique is not None and row[2]:
         facts = {"job_id": job_id, "class_name": job.class_name, "queue_name": job.queue_name}
         emit("job.replaced", **facts, state=state)
     else:
-        _report(job, job_id, state)
-    return EnqueuedJob(job_id, state, job.class_name)
+        _report(job, enqueued)
+    return enqueued
 
 
 def report_duplicate(job: Draft, unique: Uniqueness, present: int) -> None:
@@ -196,14 +193,20 @@ def report_duplicate(job: Draft, unique: Uniqueness, present: int) -> None:
     emit("job.duplicate", **facts, unique_key=unique.unique_key)
 
 
-def _report(job: Draft, job_id: int | None, state: str) -> None:
+def _report(job: Draft, enqueued: EnqueuedJob) -> None:
     """Tell that a job was stored, or was not because of a conflict; committed or not."""
-    facts = {"job_id": job_id, "class_name": job.class_name, "queue_name": job.queue_name}
+    facts = {
+        "job_id": enqueued.id,
+        "class_name": job.class_name,
+        "queue_name": job.queue_name,
+    }
     key = job.limited.key if job.limited is not None else None
-    if job_id is None:
+    if enqueued.id is None:
         emit("job.discarded", **facts, concurrency_key=key, reason="conflict")
         return
-    emit("job.enqueued", **facts, state=state)
+    created_at = enqueued.created_at
+    text = None if created_at is None else created_at.isoformat()
+    emit("job.enqueued", **facts, state=enqueued.state, created_at=text)
 
 
 @contextmanager

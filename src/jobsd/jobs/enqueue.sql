@@ -19,7 +19,8 @@ RETURNING
     CASE
         WHEN %(always)s::boolean OR EXISTS (SELECT FROM jobsd.sleepers WHERE kind = 'worker')
             THEN pg_notify('jobsd.wake', 'ready ' || queue_name)
-    END;
+    END,
+    (date_part('epoch', now()) * 1000000)::bigint;
 
 -- later: store one job for a later time. If that time is over, the job is ready, and was due at
 -- most a hundred years ago, because not every program can read earlier times. A dispatcher
@@ -66,7 +67,8 @@ SELECT
             SELECT FROM jobsd.sleepers WHERE kind = 'worker'
         ))
             THEN pg_notify('jobsd.wake', 'ready ' || queue_name)
-    END
+    END,
+    (date_part('epoch', now()) * 1000000)::bigint
 FROM job;
 
 -- limited: store one job with a limit that may run now or wait. It is ready, in the order of
@@ -93,11 +95,12 @@ RETURNING
     CASE
         WHEN %(always)s::boolean OR EXISTS (SELECT FROM jobsd.sleepers WHERE kind = 'worker')
             THEN pg_notify('jobsd.wake', 'limited ' || queue_name)
-    END;
+    END,
+    (date_part('epoch', now()) * 1000000)::bigint;
 
 -- decided: store one job whose state has to be decided first: it may have to be dropped, or it
 -- is for later and has a limit, or it may expire.
-SELECT job_id, state
+SELECT job_id, state, (date_part('epoch', now()) * 1000000)::bigint
 FROM jobsd.store(
     %(queue_name)s, %(class_name)s, %(arguments)s::jsonb, %(priority)s::integer,
     %(max_attempts)s::integer, %(retries_crash)s::boolean,
@@ -143,10 +146,11 @@ RETURNING
     CASE
         WHEN EXISTS (SELECT FROM jobsd.sleepers WHERE kind = 'worker')
             THEN pg_notify('jobsd.wake', 'ready ' || queue_name)
-    END;
+    END,
+    (date_part('epoch', now()) * 1000000)::bigint;
 
 -- unique: store one unique job, or return the existing job with its key.
-SELECT job_id, state, replaced
+SELECT job_id, state, replaced, (date_part('epoch', created) * 1000000)::bigint
 FROM jobsd.store_unique(
     %(queue_name)s, %(class_name)s, %(arguments)s::jsonb, %(priority)s::integer,
     %(max_attempts)s::integer, %(retries_crash)s::boolean,

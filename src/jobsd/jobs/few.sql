@@ -53,7 +53,8 @@ claim AS (
         CASE WHEN job.expires_in IS NOT NULL THEN
             %(asked_at)s + jobsd.expires_in_s(taken.job_id)
         END,
-        date_part('epoch', now() - job.set_aside_at)
+        date_part('epoch', now() - job.set_aside_at),
+        (date_part('epoch', job.created_at) * 1000000)::bigint
     FROM taken
     LEFT JOIN LATERAL (
         -- OFFSET 0: else a plan that was made on an empty table reads all jobs. And each column

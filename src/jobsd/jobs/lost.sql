@@ -102,7 +102,7 @@ WITH kept AS (
 ), erased AS (
     DELETE FROM jobsd.jobs
     WHERE id = ANY (%(ids)s::bigint[]) AND NOT %(keep)s
-    RETURNING id, class_name
+    RETURNING id, class_name, created_at
 ), attempt AS (
     DELETE FROM jobsd.attempts
     WHERE job_id = ANY (%(ids)s::bigint[]) AND NOT %(keep)s
@@ -110,7 +110,9 @@ WITH kept AS (
 SELECT
     lost.id,
     (
-        SELECT CASE WHEN count(*) > 0 THEN jobsd.keep_ends(array_agg(id), array_agg(class_name)) END
+        SELECT CASE WHEN count(*) > 0 THEN jobsd.keep_ends(
+            array_agg(id), array_agg(class_name), array_agg(created_at)
+        ) END
         FROM erased
     )
 FROM unnest(%(ids)s::bigint[]) AS lost (id)

@@ -101,6 +101,7 @@ def _enqueue(jobs: Sequence[Pending], put: Put) -> None:
         raise AfterCommitError(drafts, str(error), doubt=doubt) from error
     for job, one in zip(jobs, done, strict=True):
         job.handle.id, job.handle.state = one.id, one.state
+        job.handle.created_at = one.created_at
 
 
 def _drafts(jobs: Sequence[Pending]) -> list[Draft]:

@@ -168,7 +168,7 @@ WITH common AS (
 ), erased AS (
     DELETE FROM jobsd.jobs
     WHERE id = ANY (ARRAY(SELECT job_id FROM taken)) AND NOT %(keep)s
-    RETURNING id, class_name
+    RETURNING id, class_name, created_at
 ), attempt AS (
     DELETE FROM jobsd.attempts
     WHERE job_id = ANY (ARRAY(SELECT job_id FROM taken)) AND NOT %(keep)s
@@ -179,6 +179,8 @@ SELECT
     (SELECT count(*) FROM taken),
     ARRAY(SELECT concurrency_key FROM left_limited),
     (
-        SELECT CASE WHEN count(*) > 0 THEN jobsd.keep_ends(array_agg(id), array_agg(class_name)) END
+        SELECT CASE WHEN count(*) > 0 THEN jobsd.keep_ends(
+            array_agg(id), array_agg(class_name), array_agg(created_at)
+        ) END
         FROM erased
     );

@@ -239,7 +239,7 @@ first AS (
 -- found by one search of the index: one for each would be a tenth of the server's work.
 SELECT
     claim_id, size, recorded, walked, places, steps, NULL::integer, NULL::float8,
-    NULL::text, NULL::integer, NULL::bigint, NULL::text, NULL::float8, NULL::float8
+    NULL::text, NULL::integer, NULL::bigint, NULL::text, NULL::float8, NULL::float8, NULL::bigint
 FROM answered
 CROSS JOIN first
 UNION ALL
@@ -265,7 +265,8 @@ UNION ALL
             FROM jobsd.expirations AS expiration
             WHERE expiration.job_id = job.id
         ) END,
-        date_part('epoch', now() - job.set_aside_at)
+        date_part('epoch', now() - job.set_aside_at),
+        (date_part('epoch', job.created_at) * 1000000)::bigint
     FROM jobsd.jobs AS job
     WHERE job.id = ANY (ARRAY(SELECT job_id FROM held))
     ORDER BY job.id

@@ -24,7 +24,8 @@ class End(NamedTuple):
     """How a job has ended: finished, failed or discarded; None: it has not.
 
     One that is not there is "gone". `kept` says that there is a result, whose JSON text is
-    `result`; `unread`, that neither this nor the error could be read in time.
+    `result`; `unread`, that neither this nor the error could be read in time. `created_us`
+    tells when the job was created that has the id now, in microseconds since 1970.
     """
 
     id: int
@@ -33,6 +34,7 @@ class End(NamedTuple):
     result: str | None = None
     error: dict[str, Any] | None = None
     unread: bool = False
+    created_us: int | None = None
 
     @property
     def value(self) -> Any:  # noqa: ANN401 - the author's own
@@ -58,7 +60,10 @@ def ends(session: Session, ids: Sequence[int]) -> list[End]:
     rows: list[Row] = []
     for at in range(0, len(ids), IDS_MAX):
         rows += session.fetch(STATEMENTS["ends"], {"ids": ids[at : at + IDS_MAX]})
-    return [End(job_id, state, unread=more) for job_id, state, more in rows]
+    return [
+        End(job_id, state, unread=more, created_us=created_us)
+        for job_id, state, more, created_us in rows
+    ]
 
 
 def values(session: Session, ids: Sequence[int], most: int) -> dict[int, dict[str, Any]]:

@@ -29,13 +29,15 @@ WITH bounded AS MATERIALIZED (
     FROM ended
     JOIN held ON held.id = ended.claim_id AND ended.job_id = ANY (held.job_ids)
 ), kept AS (
-    INSERT INTO jobsd.results (job_id, state, result, expires_at, process)
-    SELECT job_id, state, result::jsonb, now() + make_interval(secs => ttl_s), %(process)s
+    INSERT INTO jobsd.results (job_id, state, result, expires_at, process, created_at)
+    SELECT
+        job_id, state, result::jsonb, now() + make_interval(secs => ttl_s), %(process)s,
+        (SELECT created_at FROM jobsd.jobs WHERE id = ours.job_id)
     FROM ours
     WHERE state IN ('finished', 'discarded')
     ON CONFLICT (job_id) DO UPDATE
         SET state = excluded.state, result = excluded.result, expires_at = excluded.expires_at,
-            process = excluded.process
+            process = excluded.process, created_at = excluded.created_at
 )
 SELECT count(pg_notify('jobsd.done', ours.job_id::text))
 FROM ours
@@ -53,7 +55,9 @@ WHERE waiter = %(waiter)s AND job_id = ANY (%(ids)s::bigint[]);
 
 -- ends: return how some jobs have ended, and whether `values` has a result or an error of theirs:
 -- NULL if a job has not ended, 'gone' if it does not exist. If a job has not ended and has a
--- result, that is one of an earlier run.
+-- result, that is one of an earlier run. The last column is when the job was created that has the
+-- id now, in microseconds since 1970: a result of an earlier one, before the database went back in
+-- time, is not its own.
 SELECT
     wanted.id,
     CASE
@@ -61,12 +65,15 @@ SELECT
         WHEN failed.job_id IS NOT NULL THEN 'failed'
         WHEN job.id IS NULL THEN coalesce(kept.state, 'gone')
     END,
-    kept.job_id IS NOT NULL OR failed.job_id IS NOT NULL
+    kept.job_id IS NOT NULL OR failed.job_id IS NOT NULL,
+    (date_part('epoch', coalesce(job.created_at, kept.created_at)) * 1000000)::bigint
 FROM unnest(%(ids)s::bigint[]) AS wanted (id)
 LEFT JOIN jobsd.jobs AS job ON job.id = wanted.id
 LEFT JOIN jobsd.failed_executions AS failed ON failed.job_id = wanted.id
 LEFT JOIN jobsd.results AS kept
-    ON kept.job_id = wanted.id AND kept.expires_at > now();
+    ON kept.job_id = wanted.id
+        AND kept.expires_at > now()
+        AND (job.id IS NULL OR kept.created_at = job.created_at);
 
 -- values: return results and errors of jobs that have ended, in the order of the ids, until they
 -- come to `most` bytes: of the first job always. What does not fit in is not read to its end.
@@ -84,7 +91,14 @@ WITH RECURSIVE given AS (
         FROM (SELECT (%(ids)s::bigint[])[given.place + 1] AS id) AS wanted
         LEFT JOIN jobsd.failed_executions AS failed ON failed.job_id = wanted.id
         LEFT JOIN jobsd.results AS kept
-            ON kept.job_id = wanted.id AND kept.expires_at > now()
+            ON kept.job_id = wanted.id
+                AND kept.expires_at > now()
+                AND NOT EXISTS (
+                    SELECT
+                    FROM jobsd.jobs AS job
+                    WHERE job.id = kept.job_id
+                        AND (job.created_at = kept.created_at) IS NOT TRUE
+                )
         OFFSET 0 -- or each text would be made three times
     ) AS found
     CROSS JOIN LATERAL (

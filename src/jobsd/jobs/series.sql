@@ -144,7 +144,7 @@ in_use AS MATERIALIZED (
     -- By one search of the index: one for each would be a tenth of the server's work.
     SELECT
         id, class_name, queue_name, attempts, max_attempts, concurrency_key, priority,
-        coalesce(scheduled_at, created_at) AS due_at,
+        coalesce(scheduled_at, created_at) AS due_at, created_at,
         arguments, pg_column_size(arguments) AS weight,
         context, set_aside_at, expires_in IS NOT NULL AS expires,
         coalesce(concurrency_limit, 1)::bigint AS most,

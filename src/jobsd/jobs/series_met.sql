@@ -60,7 +60,7 @@ guard AS MATERIALIZED (
 ), erased AS (
     DELETE FROM jobsd.jobs
     WHERE id = ANY (ARRAY(SELECT job_id FROM dropped)) AND NOT %(keep)s::boolean
-    RETURNING id, class_name
+    RETURNING id, class_name, created_at
 )
 SELECT
     NULL::bigint,
@@ -89,7 +89,9 @@ SELECT
         'dropped', (SELECT json_agg(job_id) FROM dropped),
         'kept', (
             SELECT
-                CASE WHEN count(*) > 0 THEN jobsd.keep_ends(array_agg(id), array_agg(class_name)) END
+                CASE WHEN count(*) > 0 THEN jobsd.keep_ends(
+                    array_agg(id), array_agg(class_name), array_agg(created_at)
+                ) END
             FROM erased
         ),
         'unknown', (
@@ -118,7 +120,7 @@ SELECT
         FROM held
     ),
     NULL::integer, NULL::integer, NULL::float8, NULL::text, NULL::integer,
-    NULL::bigint, NULL::text, NULL::float8, NULL::float8
+    NULL::bigint, NULL::text, NULL::float8, NULL::float8, NULL::bigint
 UNION ALL
 SELECT
     NULL::bigint,
@@ -138,6 +140,7 @@ SELECT
         FROM jobsd.expirations AS expiration
         WHERE expiration.job_id = found.id
     ) END,
-    date_part('epoch', now() - found.set_aside_at)
+    date_part('epoch', now() - found.set_aside_at),
+    (date_part('epoch', found.created_at) * 1000000)::bigint
 FROM found
 WHERE (id IN (SELECT unnest(job_ids) FROM held)) IS TRUE;

@@ -6,6 +6,6 @@ SELECT
     );
 
 -- submit: enqueue jobs as a role that may do nothing else, a list of them. Says of each its id, its
--- state, and whether another one was replaced.
-SELECT job_id, state, replaced
+-- state, whether another one was replaced, and when it was created (in microseconds since 1970).
+SELECT job_id, state, replaced, (date_part('epoch', created) * 1000000)::bigint
 FROM jobsd.submit(%(jobs)s::jsonb);

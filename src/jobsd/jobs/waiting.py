@@ -20,10 +20,10 @@ from typing import Any
 
 import psycopg
 
-from jobsd.clock import monotonic
+from jobsd.clock import microseconds_of, monotonic
 from jobsd.database.connection import OUTAGES, Session, Target
 from jobsd.database.portions import IDS_MAX, LATE_MAX
-from jobsd.errors import Error, JobDiscardedError, JobFailedError, NotFoundError, ResultError
+from jobsd.errors import Error, JobDiscardedError, JobFailedError, JobNotFoundError, ResultError
 from jobsd.instruments.bound_job import running_job
 
 from . import client, draft, registry, stand_in, time_limits
@@ -39,6 +39,18 @@ END_S = 2.0
 """How long the end of the program waits for the connection to be closed."""
 
 
+class Wait(Future[End]):
+    """A wait for the end of a job: of the one that was created then, if that is known."""
+
+    def __init__(self, created_us: int | None) -> None:
+        super().__init__()
+        self.created_us = created_us
+
+    def means(self, end: End) -> bool:
+        """Return whether this is about the job that is waited for, and no other with its id."""
+        return None in {self.created_us, end.created_us} or self.created_us == end.created_us
+
+
 class Waiting:
     """All waits of this process for jobs of one database."""
 
@@ -46,7 +58,7 @@ class Waiting:
         self.target = target
         self.pid = os.getpid()
         self._lock = threading.Lock()
-        self._waits: dict[int, list[Future[End]]] = {}
+        self._waits: dict[int, list[Wait]] = {}
         self._new: set[int] = set()
         self._old: set[int] = set()
         self._seen: set[int] = set()
@@ -60,9 +72,9 @@ class Waiting:
         self._thread: threading.Thread | None = None
         self._ending = False
 
-    def add(self, job_id: int) -> Future[End]:
+    def add(self, job_id: int, created_us: int | None = None) -> Wait:
         """Wait for the end of a job: the future is done when it has ended."""
-        future: Future[End] = Future()
+        future = Wait(created_us)
         with self._lock:
             self._waits.setdefault(job_id, []).append(future)
             self._new.add(job_id)
@@ -74,7 +86,7 @@ class Waiting:
         self._wake()
         return future
 
-    def remove(self, job_id: int, future: Future[End]) -> None:
+    def remove(self, job_id: int, future: Wait) -> None:
         """Wait for it no longer."""
         with self._lock:
             left = self._waits.get(job_id, [])
@@ -165,6 +177,7 @@ class Waiting:
 
     def _settle(self, found: list[End]) -> None:
         for end in found:
+            self._turn_away(end)
             if end.state is None:
                 self._seen.add(end.id)
                 continue
@@ -174,15 +187,29 @@ class Waiting:
             else:
                 self._report(end)
 
+    def _turn_away(self, end: End) -> None:
+        """Tell those who wait for an earlier job of its id that it is not there any more."""
+        with self._lock:
+            waits = self._waits.get(end.id, [])
+            others = [each for each in waits if not each.means(end)]
+            if others and len(others) == len(waits):
+                del self._waits[end.id]
+                self._old.add(end.id)
+            elif others:
+                self._waits[end.id] = [each for each in waits if each not in others]
+        for each in others:
+            _set(each, JobNotFoundError(end.id, other=True))
+
     def _report(self, end: End) -> None:
         """Tell those who wait for a job how it has ended."""
+        self._turn_away(end)
         with self._lock:
             futures = self._waits.pop(end.id, [])
             self._old.add(end.id)
         known = end.state != "gone" or end.id in self._seen
         self._seen.discard(end.id)
         for future in futures:
-            _set(future, end if known else NotFoundError(_MISSING.format(end.id)))
+            _set(future, end if known else JobNotFoundError(end.id))
 
     def _fail(self, error: BaseException) -> None:
         with self._lock:
@@ -215,10 +242,6 @@ class Waiting:
             os.read(self._reader, 4096)
 
 
-_MISSING = (
-    "there is no job {}: its transaction is still open or was rolled back, or it has ended and"
-    " was not kept"
-)
 _waiting: dict[Target, Waiting] = {}
 _lock = threading.Lock()
 
@@ -228,14 +251,15 @@ def wait(handle: draft.EnqueuedJob, timeout: draft.Timeout) -> End:
 
     Raises:
         TimeoutError: when it has not in time.
-        NotFoundError: when it is not there.
+        JobNotFoundError: when it is not there, or another job has its id by now.
         Error: when it was not stored, or not yet.
     """
     job_id, seconds = _checked(handle, timeout)
+    created_us = _created_us(handle)
     if stand_in.active is not None:
-        return stand_in.active.end_of(job_id)
+        return _meant(stand_in.active.end_of(job_id), created_us)
     waiting = _for_target()
-    future = waiting.add(job_id)
+    future = waiting.add(job_id, created_us)
     try:
         return future.result(seconds)
     except TimeoutError:
@@ -247,16 +271,27 @@ def wait(handle: draft.EnqueuedJob, timeout: draft.Timeout) -> End:
 async def await_(handle: draft.EnqueuedJob, timeout: draft.Timeout) -> End:  # noqa: ASYNC109 - of our own
     """Return how a job has ended, once it has; without a thread of the caller's."""
     job_id, seconds = _checked(handle, timeout)
+    created_us = _created_us(handle)
     if stand_in.active is not None:
-        return stand_in.active.end_of(job_id)
+        return _meant(stand_in.active.end_of(job_id), created_us)
     waiting = _for_target()
-    future = waiting.add(job_id)
+    future = waiting.add(job_id, created_us)
     try:
         return await asyncio.wait_for(asyncio.wrap_future(future), seconds)
     except TimeoutError:
         raise TimeoutError(f"job {job_id} has not ended within {seconds:g} s") from None
     finally:
         waiting.remove(job_id, future)
+
+
+def _created_us(handle: draft.EnqueuedJob) -> int | None:
+    return None if handle.created_at is None else microseconds_of(handle.created_at)
+
+
+def _meant(end: End, created_us: int | None) -> End:
+    if not Wait(created_us).means(end):
+        raise JobNotFoundError(end.id, other=True)
+    return end
 
 
 def require_result(handle: draft.EnqueuedJob) -> None:

@@ -59,6 +59,8 @@ class KeptOutcome(NamedTuple):
     reason: str | None = None
     completes: bool = False
     """Whether it counts only if the transaction of `complete()` was rolled back."""
+    created_us: int | None = None
+    """When the job was created, in microseconds since 1970."""
 
 
 @late.dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from jobsd import errors, late
+from jobsd.clock import moment_of
 from jobsd.database.connection import Session, Statement, Statements
 from jobsd.jobs import bulk, registry
 from jobsd.jobs.draft import Draft, EnqueuedJob, Options, draft
@@ -200,7 +201,10 @@ def run_now(session: Session, task: StoredTask) -> EnqueuedJob:
     if stored.job_id is None:
         why = _REFUSALS.get(stored.outcome, stored.outcome)
         raise errors.RefusedError(f"{task.key!r} was not enqueued: {why}")
-    return EnqueuedJob(stored.job_id, "ready")
+    # It may have ended, and be deleted, by now.
+    created = session.fetch(STATEMENTS["created"], {"job_id": stored.job_id})
+    created_at = moment_of(created[0][0]) if created else None
+    return EnqueuedJob(stored.job_id, "ready", created_at=created_at)
 
 
 def history(session: Session, key: str, limit: int = 20) -> list[RecurringRun]:

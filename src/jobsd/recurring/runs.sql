@@ -232,3 +232,8 @@ RETURNING 1;
 
 -- now: read the clock by which runs are planned.
 SELECT now();
+
+-- created: say when the job of a run was created, in microseconds since 1970.
+SELECT (date_part('epoch', created_at) * 1000000)::bigint
+FROM jobsd.jobs
+WHERE id = %(job_id)s;

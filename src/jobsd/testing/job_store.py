@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
 from operator import attrgetter
 
-from jobsd.clock import utc_now
+from jobsd.clock import microseconds_of, utc_now
 from jobsd.errors import Error
 from jobsd.jobs.bulk import EnqueuedJobs, code_of
 from jobsd.jobs.draft import Draft, EnqueuedJob
@@ -76,7 +76,9 @@ class JobStore:
             try:
                 for drafted in jobs:
                     one = self._store(drafted)
-                    enqueued.add([one.id or 0], bytearray([code_of(one.state)]))
+                    at = one.created_at
+                    others_us = {0: None if at is None else microseconds_of(at)}
+                    enqueued.add([one.id or 0], bytearray([code_of(one.state)]), others_us)
             except BaseException:
                 for job in self.enqueued[before:]:
                     self._open.remove(job)
@@ -101,7 +103,9 @@ class JobStore:
                 f"job {job_id} is {job.state}, and nothing performs it in the meantime"
             )
         error = running.described(job.error) if job.state == "failed" else None
-        return End(job_id, job.state, job.written is not None, job.written, error)
+        kept = job.written is not None
+        created_us = microseconds_of(job.enqueued_at)
+        return End(job_id, job.state, kept, job.written, error, created_us=created_us)
 
     # What a test asks for.
 
@@ -217,7 +221,7 @@ class JobStore:
             present = self.unique.holder(drafted.unique)
             if present is not None and not self._may_replace(drafted, present):
                 report_duplicate(drafted, drafted.unique, present.id)
-                return EnqueuedJob(present.id, "duplicate", drafted.class_name)
+                return _handle(present, "duplicate", drafted.class_name)
             if present is not None:
                 return self._replace(drafted, present)
         due = self._due(drafted)
@@ -229,7 +233,7 @@ class JobStore:
         self.enqueued.append(job)
         self.unique.take(job)
         self._place(job)
-        return EnqueuedJob(job.id, job.state, job.class_name)
+        return _handle(job, job.state)
 
     @staticmethod
     def _may_replace(drafted: Draft, present: RecordedJob) -> bool:
@@ -244,7 +248,7 @@ class JobStore:
         present.draft, present.scheduled_at = drafted, due
         self._let_expire(present)
         self._place(present)
-        return EnqueuedJob(present.id, present.state, present.class_name)
+        return _handle(present, present.state)
 
     def _let_expire(self, job: RecordedJob) -> None:
         within_s, now = job.draft.expires_in_s, self._now()
@@ -354,6 +358,10 @@ class JobStore:
             self._open.put(job)
         else:
             self._make_ready(job)
+
+
+def _handle(job: RecordedJob, state: str, name: str | None = None) -> EnqueuedJob:
+    return EnqueuedJob(job.id, state, name or job.class_name, job.enqueued_at)
 
 
 def raise_failures(performed: Iterable[RecordedJob]) -> None:

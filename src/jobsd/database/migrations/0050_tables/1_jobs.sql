@@ -313,7 +313,9 @@ CREATE TABLE jobsd.results (
     result jsonb,
     expires_at timestamptz NOT NULL,
     -- Which process has performed the job.
-    process text
+    process text,
+    -- When the job was created. A database that has gone back in time gives its id again.
+    created_at timestamptz
 )
 WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
 -- Serves the deletion of those whose time is over.

@@ -173,7 +173,7 @@ END
 $$;
 
 -- Store a unique job, or say which one is there already: 'duplicate', or where it is now that it
--- was replaced. Whoever holds the key in a transaction that is open is waited for, two seconds.
+-- was replaced; and when that one was created. Whoever holds the key in a transaction that is open is waited for, two seconds.
 CREATE FUNCTION jobsd.store_unique(
     queue_name text, class_name text, arguments jsonb, priority integer, max_attempts integer,
     retries_crash boolean, due timestamptz, key text, most integer, duration interval,
@@ -181,7 +181,7 @@ CREATE FUNCTION jobsd.store_unique(
     unique_key text, unique_until text, unique_within interval, unique_conflict text,
     unique_max_wait interval,
     expires_in interval DEFAULT NULL,
-    OUT job_id bigint, OUT state text, OUT replaced boolean
+    OUT job_id bigint, OUT state text, OUT replaced boolean, OUT created timestamptz
 )
 LANGUAGE plpgsql
 SET lock_timeout = '2s'
@@ -204,11 +204,13 @@ BEGIN
             most, duration, on_conflict, always, context, fresh, unique_key, unique_until,
             expires_in
         ) AS stored;
+        created := now();
         IF job_id IS NULL THEN
             DELETE FROM jobsd.unique_jobs AS held WHERE held.key = unique_key;
         END IF;
         RETURN;
     END IF;
+    created := (SELECT job.created_at FROM jobsd.jobs AS job WHERE job.id = store_unique.job_id);
     state := 'duplicate';
     IF unique_conflict = 'replace' AND jobsd.hold_waiting(job_id) THEN
         replaced := true;
@@ -233,7 +235,7 @@ $$;
 CREATE FUNCTION jobsd.admit_unique(
     ids bigint[], keys text[], untils text[], withins_s float8[], conflicts text[],
     max_waits_s float8[], always boolean, hastily boolean DEFAULT false
-) RETURNS TABLE (job_id bigint, present bigint, replaced boolean)
+) RETURNS TABLE (job_id bigint, present bigint, replaced boolean, created timestamptz)
 LANGUAGE plpgsql
 SET lock_timeout = '2s'
 SET enable_seqscan = off
@@ -280,6 +282,7 @@ BEGIN
             END;
         END IF;
         job_id := given.id;
+        created := (SELECT stored.created_at FROM jobsd.jobs AS stored WHERE stored.id = present);
         dropped := dropped || job_id;
         IF replaced THEN
             SELECT * INTO job FROM jobsd.jobs AS stored WHERE stored.id = given.id;

@@ -33,7 +33,8 @@ $$;
 
 -- Keep the ends of jobs that were discarded and go with their rows, for whoever waits for them: as
 -- long as their classes keep results. A worker has kept the ends that it has seen itself.
-CREATE FUNCTION jobsd.keep_ends(ids bigint[], classes text[]) RETURNS bigint
+CREATE FUNCTION jobsd.keep_ends(ids bigint[], classes text[], created timestamptz[])
+RETURNS bigint
 LANGUAGE plpgsql
 SET enable_seqscan = off
 SET jit = off
@@ -42,16 +43,17 @@ AS $$
 DECLARE
     kept bigint;
 BEGIN
-    INSERT INTO jobsd.results (job_id, state, expires_at)
-    SELECT each.id, 'discarded', now() + known.result_ttl
-    FROM unnest(ids, classes) AS each (id, class_name)
+    INSERT INTO jobsd.results (job_id, state, expires_at, created_at)
+    SELECT each.id, 'discarded', now() + known.result_ttl, each.created_at
+    FROM unnest(ids, classes, created) AS each (id, class_name, created_at)
     JOIN jobsd.definitions AS known ON known.class_name = each.class_name
     WHERE known.result_ttl IS NOT NULL
     ORDER BY each.id
     ON CONFLICT (job_id) DO UPDATE
         SET state = excluded.state, result = NULL, expires_at = excluded.expires_at,
-            process = NULL
-        WHERE results.state <> excluded.state;
+            process = NULL, created_at = excluded.created_at
+        WHERE (results.state, results.created_at)
+            IS DISTINCT FROM (excluded.state, excluded.created_at);
     GET DIAGNOSTICS kept = ROW_COUNT;
     RETURN kept;
 END

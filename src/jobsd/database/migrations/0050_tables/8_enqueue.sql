@@ -3,7 +3,7 @@
 -- Roles that may enqueue and nothing else.
 --
 -- Such a role has no right to any table. It calls `submit`, which runs as the owner of the tables,
--- trusts nothing that it is given, and tells nothing but the ids of jobs.
+-- trusts nothing that it is given, and tells nothing but the ids of jobs, and when they were created.
 
 -- A job as such a role gives it, by the names of what it says.
 CREATE TYPE jobsd.submitted AS (
@@ -165,7 +165,7 @@ $$;
 -- Invariant: no parameter and no name decides what is looked up: the search_path is fixed, and all
 -- that is called is written with its schema.
 CREATE FUNCTION jobsd.submit(jobs jsonb)
-RETURNS TABLE (job_id bigint, state text, replaced boolean)
+RETURNS TABLE (job_id bigint, state text, replaced boolean, created timestamptz)
 LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -181,7 +181,7 @@ BEGIN
     IF NOT jsonb_path_exists(
         jobs, 'strict $[*] ? (@.unique_key != null || @.on_conflict == "discard")'
     ) THEN
-        RETURN QUERY SELECT stored.*, false FROM jobsd.store_together(jobs) AS stored;
+        RETURN QUERY SELECT stored.*, false, now() FROM jobsd.store_together(jobs) AS stored;
         RETURN;
     END IF;
     FOR given IN
@@ -195,6 +195,7 @@ BEGIN
             given.wait_until, clock_timestamp() + make_interval(secs => given.wait_s)
         );
         replaced := false;
+        created := now();
         IF given.unique_key IS NULL THEN
             SELECT stored.job_id, stored.state
             INTO job_id, state
@@ -210,8 +211,8 @@ BEGIN
         holder := CASE
             WHEN given.unique_conflict = 'replace' THEN jobsd.hold_unique(given.unique_key)
         END;
-        SELECT stored.job_id, stored.state, stored.replaced
-        INTO job_id, state, replaced
+        SELECT stored.job_id, stored.state, stored.replaced, stored.created
+        INTO job_id, state, replaced, created
         FROM jobsd.store_unique(
             given.queue_name, given.class_name, given.arguments::jsonb, given.priority,
             given.max_attempts, coalesce(given.retries_crash, false), due, given.key,

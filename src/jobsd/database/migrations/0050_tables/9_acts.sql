@@ -88,6 +88,7 @@ DECLARE
     had text;
     key text;
     class text;
+    created timestamptz;
 BEGIN
     had := CASE
         WHEN EXISTS (
@@ -127,8 +128,10 @@ BEGIN
         UPDATE jobsd.jobs SET finished_at = now(), outcome = 'discarded' WHERE id = job_id;
     ELSE
         DELETE FROM jobsd.attempts AS attempt WHERE attempt.job_id = discard.job_id;
-        DELETE FROM jobsd.jobs WHERE id = job_id RETURNING class_name INTO class;
-        PERFORM jobsd.keep_ends(ARRAY[job_id], ARRAY[class]);
+        DELETE FROM jobsd.jobs
+        WHERE id = job_id
+        RETURNING class_name, created_at INTO class, created;
+        PERFORM jobsd.keep_ends(ARRAY[job_id], ARRAY[class], ARRAY[created]);
     END IF;
     IF key IS NOT NULL THEN
         PERFORM jobsd.hand_over(ARRAY[key]);
@@ -197,6 +200,7 @@ DECLARE
     keys text[];
     erased_ids bigint[];
     classes text[];
+    created timestamptz[];
     running bigint[];
 BEGIN
     WITH scheduled AS (
@@ -254,18 +258,20 @@ BEGIN
     ), erased AS (
         DELETE FROM jobsd.jobs
         WHERE id = ANY (ARRAY(SELECT job_id FROM gone)) AND NOT keep
-        RETURNING id, class_name
+        RETURNING id, class_name, created_at
     ), attempt AS (
         DELETE FROM jobsd.attempts
         WHERE job_id = ANY (ARRAY(SELECT job_id FROM gone)) AND NOT keep
     )
     SELECT
         array_agg(job_id), array_agg(state), array_agg(key),
-        (SELECT array_agg(id ORDER BY id) FROM erased), (SELECT array_agg(class_name ORDER BY id) FROM erased)
-    INTO ids, states, keys, erased_ids, classes
+        (SELECT array_agg(id ORDER BY id) FROM erased),
+        (SELECT array_agg(class_name ORDER BY id) FROM erased),
+        (SELECT array_agg(created_at ORDER BY id) FROM erased)
+    INTO ids, states, keys, erased_ids, classes, created
     FROM gone;
     IF erased_ids IS NOT NULL THEN
-        PERFORM jobsd.keep_ends(erased_ids, classes);
+        PERFORM jobsd.keep_ends(erased_ids, classes, created);
     END IF;
 
     WITH held AS (
