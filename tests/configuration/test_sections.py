@@ -273,3 +273,13 @@ def test_of_several_merged_mappings_the_first_counts(project: Project) -> None:
     """)
 
     assert [(w.threads, w.processes) for w in project.load().workers][2] == (4, 6)
+
+
+def test_a_warning_shows_no_password(project: Project) -> None:
+    project.queue("production: {workers: [{threads: 1}]}")
+    project.environ["JOBSD_ENV"] = "postgresql://ann:pa55word@db/q"
+
+    (warning,) = (each for each in project.load().warnings if "has sections" in each)
+
+    assert "none for postgresql://ann:" in warning
+    assert "pa55word" not in warning
