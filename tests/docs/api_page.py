@@ -68,7 +68,7 @@ CHAPTERS = {
         "Error AfterCommitError ArgumentError ArgumentGoneError"
         " Cancelled CompletionError ConfigurationError DatabaseUnreachableError"
         " DuplicateError EmbeddedServerError EnqueueError"
-        " JobDiscardedError JobFailedError LimitError"
+        " JobDiscardedError JobFailedError JobNotFoundError LimitError"
         " NotFoundError ProcessError ProcessExitError ProcessMissingError"
         " ProcessPrunedError RefusedError ResultError SchemaError ThreadError"
         " TimeLimitExceeded UniqueError UnknownJobError"
