@@ -1,8 +1,8 @@
-"""Finds queues from which no worker takes, and finished jobs that no task clears.
+"""Finds queues from which no worker takes, and rows that are never deleted.
 
-Queues that no worker takes from, where jobs wait without end; and finished jobs that no
-task clears, which stay for ever. A task of the user's own may clear them under another name,
-and so may cron: the sentences leave that open.
+Queues that no worker takes from, where jobs wait without end; finished jobs that no task
+clears, and rows that no dispatcher does, which stay for ever. A task of the user's own may
+clear them under another name, and so may cron, or another host: the sentences leave that open.
 """
 
 from __future__ import annotations
@@ -50,6 +50,17 @@ def kept_history(options: Options) -> Iterator[str]:
         yield (
             "finished jobs are never deleted: no task of the file clears them (with"
             f" {CLEARING_COMMAND}); a task that was added at run time, or of another host, may"
+        )
+
+
+def kept_rows(options: Options) -> Iterator[str]:
+    """Yield a warning when dispatchers run here, and none deletes what is no longer needed."""
+    if options.dispatchers and not any(
+        each.concurrency_maintenance for each in options.dispatchers
+    ):
+        yield (
+            "results, keys of limits and of unique jobs, expirations and notes of waits are"
+            " never deleted: no dispatcher has concurrency_maintenance; one of another host may"
         )
 
 

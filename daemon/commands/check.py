@@ -60,7 +60,8 @@ def _examine(project: Project) -> tuple[tuple[Fault, ...], tuple[str, ...]]:
     imported = import_check.check_imports(options)
     if faults or imported.faults:
         return (*faults, *imported.faults), options.warnings
-    return (), (*options.warnings, *imported.warnings, *unattended.kept_history(options))
+    kept = (*unattended.kept_history(options), *unattended.kept_rows(options))
+    return (), (*options.warnings, *imported.warnings, *kept)
 
 
 def _knows_modules(faults: Iterable[Fault], config: str, imports: Sequence[str]) -> bool:

@@ -283,6 +283,28 @@ def test_doctor_and_check_warn_where_history_is_never_cleared(
     assert (_found(run, "history")[0], len(odd)) == (level, int(level == "WARN"))
 
 
+@pytest.mark.parametrize(
+    ("dispatchers", "warned"),
+    [
+        ("[{concurrency_maintenance: false}]", True),
+        ("[{concurrency_maintenance: false}, {polling_interval: 2}]", False),
+    ],
+    ids=["off everywhere", "on in one"],
+)
+def test_check_warns_where_no_dispatcher_deletes_old_rows(
+    run: Commands, dispatchers: str, *, warned: bool
+) -> None:
+    run.project.write("config/queue.yml", f"dispatchers: {dispatchers}\n")
+
+    odd = [
+        reported
+        for reported in run.json("check")["warnings"]
+        if "no dispatcher has concurrency_maintenance" in reported
+    ]
+
+    assert len(odd) == int(warned)
+
+
 def test_a_task_of_the_table_clears_history_too(run: Commands, session: Session) -> None:
     run("recurring", "add", "tidy", "--class", "DailyCleanupJob", "--schedule", "every day")
     session.connection.execute(

@@ -169,3 +169,24 @@ def test_clearing_is_done_at_the_interval_and_can_be_switched_off(
     assert table.rows("SELECT key FROM jobsd.discard_keys") == [("old",)]
 
     wait_until(lambda: not table.rows("SELECT key FROM jobsd.discard_keys"), between=often.poll)
+
+
+def test_without_maintenance_anywhere_nothing_is_ever_deleted(make: Make, table: Table) -> None:
+    never, _ = make(maintenance=False)
+    table.rows(
+        "INSERT INTO jobsd.results (job_id, state, expires_at)"
+        " VALUES (1, 'finished', now() - interval '1 d') RETURNING 1"
+    )
+    table.rows(
+        "INSERT INTO jobsd.waiters (job_id, waiter, created_at)"
+        " VALUES (1, 1, now() - interval '2 d') RETURNING 1"
+    )
+
+    _turn(never)
+    kept = [table.rows(f"SELECT job_id FROM jobsd.{name}") for name in ("results", "waiters")]
+    once, _ = make()
+
+    # `check` warns of it.
+    assert kept == [[(1,)], [(1,)]]
+    wait_until(lambda: not table.rows("SELECT job_id FROM jobsd.waiters"), between=once.poll)
+    assert table.rows("SELECT job_id FROM jobsd.results") == []
