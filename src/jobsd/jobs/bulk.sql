@@ -115,9 +115,7 @@ FROM jobsd.admit_unique(
 );
 
 -- forget_unique: let these keys go, of jobs that were dropped behind.
-DELETE FROM jobsd.unique_jobs
-WHERE key = ANY (%(keys)s::text[]) AND job_id = ANY (%(ids)s::bigint[])
-RETURNING job_id;
+SELECT jobsd.give_back_unique(%(keys)s::text[], %(ids)s::bigint[]);
 
 -- wake: wake those who sleep, after many jobs were stored: `always` in the transaction of a
 -- caller.

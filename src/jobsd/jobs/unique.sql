@@ -1,9 +1,9 @@
 -- forget: look at the next keys, and delete those whose job has ended or no longer exists, or
 -- whose time is over. Returns the last key that was looked at, and how many were deleted. One
 -- that was just taken again is another job's: it stays. So does that of a failed job, which may
--- be retried.
+-- be retried, and that of one that came behind a job that still waits.
 WITH seen AS MATERIALIZED (
-    SELECT key, job_id, until, ends_at
+    SELECT key, job_id, until, ends_at, before_id
     FROM jobsd.unique_jobs
     WHERE key > %(after)s
     ORDER BY key
@@ -17,6 +17,12 @@ WITH seen AS MATERIALIZED (
         WHEN job.id IS NULL OR job.outcome IS NOT NULL THEN true
         ELSE seen.until = 'started' AND job.unique_until IS NULL
     END
+        AND (seen.before_id IS NULL OR NOT EXISTS (
+            SELECT FROM jobsd.jobs AS before
+            WHERE before.id = seen.before_id
+                AND before.outcome IS NULL
+                AND before.unique_until = 'started'
+        ))
 ), gone AS (
     DELETE FROM jobsd.unique_jobs
     WHERE ctid = ANY (ARRAY(

@@ -26,8 +26,12 @@ WITH (
 -- Let the first waiting jobs of some keys be met again, one for each time that a key is named: its
 -- slots were given back by the statement before. Their places are new, behind what workers have
 -- passed already. Where the first ones are of paused queues, so are the first of the others. Jobs
--- that somebody has locked are passed over: he is claiming them, or hands over himself.
-CREATE FUNCTION jobsd.hand_over(keys text[]) RETURNS bigint
+-- that somebody has locked are passed over: he is claiming them, or hands over himself. `always`
+-- notifies also when no worker seems to sleep, in a transaction that may stay open. Jobs that this
+-- transaction has just made ready, `met` anyway, are left out.
+CREATE FUNCTION jobsd.hand_over(
+    keys text[], always boolean DEFAULT false, met bigint[] DEFAULT '{}'
+) RETURNS bigint
 LANGUAGE plpgsql
 SET enable_seqscan = off
 SET jit = off
@@ -51,6 +55,7 @@ BEGIN
                 SELECT job_id
                 FROM jobsd.blocked_executions
                 WHERE concurrency_key = freed.key
+                    AND job_id <> ALL (met)
                 ORDER BY priority, job_id
                 LIMIT freed.slots
                 FOR UPDATE SKIP LOCKED
@@ -61,6 +66,7 @@ BEGIN
                 SELECT job_id
                 FROM jobsd.blocked_executions
                 WHERE concurrency_key = freed.key
+                    AND job_id <> ALL (met)
                     AND EXISTS (SELECT FROM jobsd.pauses)
                     AND queue_name <> ALL (ARRAY(SELECT queue_name FROM jobsd.pauses))
                 ORDER BY priority, job_id
@@ -77,7 +83,7 @@ BEGIN
     ), woken AS (
         SELECT pg_notify('jobsd.wake', 'limited ' || queue_name)
         FROM (SELECT DISTINCT queue_name FROM ready) AS queues
-        WHERE EXISTS (SELECT FROM jobsd.sleepers WHERE kind = 'worker')
+        WHERE always OR EXISTS (SELECT FROM jobsd.sleepers WHERE kind = 'worker')
     )
     SELECT (SELECT count(*) FROM ready) + 0 * (SELECT count(*) FROM woken)
     INTO handed;

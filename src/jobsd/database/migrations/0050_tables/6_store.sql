@@ -103,14 +103,17 @@ $$;
 
 -- Give a job that waits, and was not claimed yet, all that another one says: arguments, queue,
 -- priority, time, limit. It is due at most `max_wait` after it was enqueued. One that was ready
--- keeps its place in the line.
+-- keeps its place in the line. `freed` is a key of which others may have waited behind it: whoever
+-- calls this hands over to them when he waits for nothing more, since that locks jobs for which
+-- others may wait.
 CREATE FUNCTION jobsd.replace_waiting(
     wanted bigint,
     queue_name text, class_name text, arguments jsonb, priority integer, max_attempts integer,
     retries_crash boolean, due timestamptz, key text, most integer, duration interval,
     on_conflict text, context jsonb, max_wait interval, always boolean,
-    expires_in interval DEFAULT NULL
-) RETURNS text
+    expires_in interval DEFAULT NULL,
+    OUT state text, OUT freed text
+)
 LANGUAGE plpgsql
 SET enable_seqscan = off
 SET jit = off
@@ -119,9 +122,12 @@ AS $$
 #variable_conflict use_variable
 DECLARE
     place bigint;
-    latest timestamptz := (SELECT created_at + max_wait FROM jobsd.jobs WHERE id = wanted);
+    old jobsd.jobs;
+    latest timestamptz;
     gone_key text;
 BEGIN
+    SELECT * INTO old FROM jobsd.jobs WHERE id = wanted;
+    latest := old.created_at + max_wait;
     IF due > latest THEN
         due := latest;
     END IF;
@@ -159,21 +165,23 @@ BEGIN
     ELSE
         PERFORM jobsd.let_expire(wanted, greatest(due, clock_timestamp()) + expires_in);
     END IF;
-    IF gone_key IS NOT NULL AND place IS NOT NULL THEN
-        -- Others of its key may wait behind it, and it may be of another key, queue or priority
-        -- now, or be due later.
-        PERFORM jobsd.hand_over(ARRAY[gone_key]);
-    END IF;
-    RETURN jobsd.place(
+    state := jobsd.place(
         wanted, coalesce(place, nextval('jobsd.jobs_id_seq')),
         queue_name, priority, due, key, most,
         key IS NOT NULL AND on_conflict = 'discard', always
     );
+    -- Those behind it are met with it where it stands as before.
+    IF place IS NOT NULL AND (
+        state, key, queue_name, priority
+    ) IS DISTINCT FROM ('ready', gone_key, old.queue_name, old.priority) THEN
+        freed := gone_key;
+    END IF;
 END
 $$;
 
 -- Store a unique job, or say which one is there already: 'duplicate', or where it is now that it
--- was replaced; and when that one was created. Whoever holds the key in a transaction that is open is waited for, two seconds.
+-- was replaced (`replaced_class` is the class that it was of); and when that one was created. Whoever
+-- holds the key in a transaction that is open is waited for, two seconds.
 CREATE FUNCTION jobsd.store_unique(
     queue_name text, class_name text, arguments jsonb, priority integer, max_attempts integer,
     retries_crash boolean, due timestamptz, key text, most integer, duration interval,
@@ -181,7 +189,8 @@ CREATE FUNCTION jobsd.store_unique(
     unique_key text, unique_until text, unique_within interval, unique_conflict text,
     unique_max_wait interval,
     expires_in interval DEFAULT NULL,
-    OUT job_id bigint, OUT state text, OUT replaced boolean, OUT created timestamptz
+    OUT job_id bigint, OUT state text, OUT replaced boolean, OUT created timestamptz,
+    OUT replaced_class text
 )
 LANGUAGE plpgsql
 SET lock_timeout = '2s'
@@ -189,13 +198,12 @@ AS $$
 #variable_conflict use_variable
 DECLARE
     fresh bigint := nextval('jobsd.jobs_id_seq');
+    freed text;
 BEGIN
     replaced := false;
-    IF unique_conflict = 'replace' THEN
-        -- Before the job that waits is held: of two who hold it, neither could replace it.
-        PERFORM FROM jobsd.unique_jobs AS held WHERE held.key = unique_key FOR UPDATE;
-    END IF;
-    job_id := jobsd.take_unique(unique_key, fresh, unique_until, unique_within);
+    job_id := jobsd.take_unique(
+        unique_key, fresh, unique_until, unique_within, unique_conflict = 'replace'
+    );
     IF job_id IS NULL THEN
         SELECT stored.job_id, stored.state
         INTO job_id, state
@@ -206,24 +214,28 @@ BEGIN
         ) AS stored;
         created := now();
         IF job_id IS NULL THEN
-            DELETE FROM jobsd.unique_jobs AS held WHERE held.key = unique_key;
+            PERFORM jobsd.give_back_unique(ARRAY[unique_key], ARRAY[fresh]);
         END IF;
         RETURN;
     END IF;
     created := (SELECT job.created_at FROM jobsd.jobs AS job WHERE job.id = store_unique.job_id);
     state := 'duplicate';
-    IF unique_conflict = 'replace' AND jobsd.hold_waiting(job_id) THEN
+    IF jobsd.is_due(job_id) IS NULL THEN
+        RETURN; -- It counts longer than until it is started, and is not held.
+    END IF;
+    IF unique_conflict = 'replace' THEN
         replaced := true;
-        state := jobsd.replace_waiting(
+        replaced_class := (SELECT job.class_name FROM jobsd.jobs AS job WHERE job.id = job_id);
+        SELECT given.state, given.freed
+        INTO state, freed
+        FROM jobsd.replace_waiting(
             job_id, queue_name, class_name, arguments, priority, max_attempts, retries_crash, due,
             key, most, duration, on_conflict, context, unique_max_wait, always,
             expires_in
-        );
-    ELSIF always AND unique_until = 'started' THEN
-        -- What this transaction holds can be claimed once it has committed.
-        PERFORM pg_notify('jobsd.wake', 'ready ' || job.queue_name)
-        FROM jobsd.jobs AS job
-        WHERE job.id = store_unique.job_id;
+        ) AS given;
+        PERFORM jobsd.hand_over(ARRAY[freed], always, ARRAY[job_id]);
+    ELSE
+        PERFORM jobsd.wake_for_held(job_id);
     END IF;
 END
 $$;
@@ -248,7 +260,9 @@ DECLARE
     job jobsd.jobs;
     dropped bigint[] := '{}';
     elsewhere boolean;
-    handing text[];
+    handing text[] := '{}';
+    given_anew bigint[] := '{}';
+    freed text;
 BEGIN
     IF hastily THEN
         PERFORM set_config('lock_timeout', '20ms', true);
@@ -262,21 +276,18 @@ BEGIN
         replaced := false;
         present := NULL;
         IF NOT hastily THEN
-            IF given.conflict = 'replace' THEN
-                PERFORM FROM jobsd.unique_jobs AS held WHERE held.key = given.key FOR UPDATE;
-            END IF;
             present := jobsd.take_unique(
-                given.key, given.id, given.until, make_interval(secs => given.within_s)
+                given.key, given.id, given.until, make_interval(secs => given.within_s),
+                given.conflict = 'replace'
             );
             CONTINUE WHEN present IS NULL;
-            replaced := given.conflict = 'replace' AND jobsd.hold_waiting(present);
         ELSE
             BEGIN
                 present := jobsd.take_unique(
-                    given.key, given.id, given.until, make_interval(secs => given.within_s)
+                    given.key, given.id, given.until, make_interval(secs => given.within_s),
+                    given.conflict = 'replace'
                 );
                 CONTINUE WHEN present IS NULL;
-                replaced := given.conflict = 'replace' AND jobsd.hold_waiting(present);
             EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
                 -- It is dropped.
             END;
@@ -284,14 +295,24 @@ BEGIN
         job_id := given.id;
         created := (SELECT stored.created_at FROM jobsd.jobs AS stored WHERE stored.id = present);
         dropped := dropped || job_id;
-        IF replaced THEN
+        IF jobsd.is_due(present) IS NULL THEN
+            -- It counts longer than until it is started, and is not held.
+        ELSIF given.conflict = 'replace' THEN
+            replaced := true;
             SELECT * INTO job FROM jobsd.jobs AS stored WHERE stored.id = given.id;
-            PERFORM jobsd.replace_waiting(
-                present, job.queue_name, job.class_name, job.arguments, job.priority,
-                job.max_attempts, job.retries_crash, job.scheduled_at, job.concurrency_key,
-                job.concurrency_limit, job.concurrency_duration, job.on_conflict, job.context,
-                make_interval(secs => given.max_wait_s), always, job.expires_in
+            freed := (
+                SELECT anew.freed
+                FROM jobsd.replace_waiting(
+                    present, job.queue_name, job.class_name, job.arguments, job.priority,
+                    job.max_attempts, job.retries_crash, job.scheduled_at, job.concurrency_key,
+                    job.concurrency_limit, job.concurrency_duration, job.on_conflict, job.context,
+                    make_interval(secs => given.max_wait_s), always, job.expires_in
+                ) AS anew
             );
+            handing := handing || freed;
+            given_anew := given_anew || present;
+        ELSE
+            PERFORM jobsd.wake_for_held(present);
         END IF;
         RETURN NEXT;
     END LOOP;
@@ -303,7 +324,8 @@ BEGIN
             stored.scheduled_at IS NOT NULL OR stored.concurrency_key IS NOT NULL
             OR stored.expires_in IS NOT NULL
         ),
-        array_agg(stored.concurrency_key) FILTER (WHERE stored.concurrency_key IS NOT NULL)
+        handing || array_agg(stored.concurrency_key)
+            FILTER (WHERE stored.concurrency_key IS NOT NULL)
     INTO elsewhere, handing
     FROM jobsd.jobs AS stored
     WHERE stored.id = ANY (dropped);
@@ -329,9 +351,8 @@ BEGIN
         ));
     END IF;
     DELETE FROM jobsd.jobs AS stored WHERE stored.id = ANY (dropped);
-    IF handing IS NOT NULL THEN
-        -- Others of these limits may have come behind what was dropped.
-        PERFORM jobsd.hand_over(handing);
-    END IF;
+    -- Others of these limits may have come behind what was dropped or replaced. Last of all: this
+    -- locks jobs of any unique key, for which others may wait.
+    PERFORM jobsd.hand_over(handing, always, given_anew);
 END
 $$;

@@ -176,7 +176,7 @@ DECLARE
     given jobsd.submitted;
     wrong text;
     due timestamptz;
-    holder text;
+    replaced_class text;
 BEGIN
     IF NOT jsonb_path_exists(
         jobs, 'strict $[*] ? (@.unique_key != null || @.on_conflict == "discard")'
@@ -208,11 +208,9 @@ BEGIN
             RETURN NEXT;
             CONTINUE;
         END IF;
-        holder := CASE
-            WHEN given.unique_conflict = 'replace' THEN jobsd.hold_unique(given.unique_key)
-        END;
-        SELECT stored.job_id, stored.state, stored.replaced, stored.created
-        INTO job_id, state, replaced, created
+        SELECT
+            stored.job_id, stored.state, stored.replaced, stored.created, stored.replaced_class
+        INTO job_id, state, replaced, created, replaced_class
         FROM jobsd.store_unique(
             given.queue_name, given.class_name, given.arguments::jsonb, given.priority,
             given.max_attempts, coalesce(given.retries_crash, false), due, given.key,
@@ -222,7 +220,7 @@ BEGIN
             make_interval(secs => given.unique_max_wait_s),
             make_interval(secs => given.expires_in_s)
         ) AS stored;
-        IF replaced AND holder IS DISTINCT FROM given.class_name THEN
+        IF replaced AND replaced_class IS DISTINCT FROM given.class_name THEN
             RAISE EXCEPTION 'enqueue: job % is of another class: it can''t be replaced', job_id
                 USING ERRCODE = 'insufficient_privilege';
         END IF;
