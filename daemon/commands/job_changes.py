@@ -124,10 +124,11 @@ def discard_all(session: Session, selected: Selected, *, keep: bool) -> Result:
 def _discard_ids(session: Session, ids: Sequence[int], *, keep: bool) -> Result:
     gone = set[int]()
     with operations.audit.acting(session, "discard", job_selection.named_ids(ids)) as act:
-        for done in jobs.discards.batches(session, ids, keep=keep):
+        for done in jobs.discards.batches(session, ids, keep=keep, patient=True):
             gone.update(done.jobs)
         act.add(len(gone))
-    left = explain(session, [each for each in ids if each not in gone], jobs.discards.refusal)
+    why = partial(jobs.discards.refusal, session)
+    left = explain(session, [each for each in ids if each not in gone], why)
     return job_selection.named("discarded", len(gone), {"discarded": len(gone)}, left)
 
 
@@ -182,7 +183,8 @@ def _cancel_ids(session: Session, ids: Sequence[int], *, force: bool, keep: bool
         for each in jobs.cancels.batches(session, ids, force=force, keep=keep):
             done.update(each)
         act.add(len(done))
-    left = explain(session, [each for each in ids if each not in done], jobs.cancels.refusal)
+    why = partial(jobs.cancels.refusal, session)
+    left = explain(session, [each for each in ids if each not in done], why)
     return _became(done, left.facts(), status=left.status)
 
 

@@ -132,9 +132,7 @@ def test_a_number_that_is_no_job_is_not_found(job_id: int) -> None:
         discard(job_id)
 
 
-def test_what_is_just_being_claimed_is_refused_and_not_waited_for(
-    session: Session, target: Target
-) -> None:
+def test_what_is_still_being_claimed_is_refused(session: Session, target: Target) -> None:
     claimed, other = enqueue(), enqueue()
     with psycopg.connect(target.url) as worker:
         worker.execute(

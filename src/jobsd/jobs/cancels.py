@@ -3,7 +3,7 @@
 The request is stored in the claim of a job that runs, and its worker is woken: it interrupts
 the job with `Cancelled`. However the job ends from then on, it is discarded, unless it
 succeeds: whoever records its end, a worker or the recovery of a dead one, reads the claim.
-Nothing here waits for a lock; a job that is just being moved is met again a moment later.
+A job that is just being moved, or that somebody holds locked, is met again for two seconds.
 """
 
 from __future__ import annotations
@@ -19,15 +19,13 @@ from jobsd import clock, errors
 from jobsd.database.connection import Session, Statements
 from jobsd.instruments.events import emit
 
-from . import claims, discards, finding, inspect, listing, lost
+from . import claims, discards, finding, holders, inspect, listing, lost
 from .claims import STATEMENTS as CLAIMS
 
 STATEMENTS = Statements("jobsd.jobs", "cancels.sql")
 
 STATES = ("scheduled", "ready", "blocked", "claimed", "lost")
 """Where a job may be cancelled."""
-AGAIN_S, AGAIN_MAX_S = 0.02, 1.0
-"""How soon a job is met again that is just being moved, and for how long."""
 
 
 class CancelRequest(NamedTuple):
@@ -52,7 +50,7 @@ def cancel(
 
     Raises:
         NotFoundError: when there is no such job.
-        RefusedError: when it has ended.
+        RefusedError: when it has ended, or somebody holds it locked: by whom is said.
         Error: for an invalid id.
     """
     job_id = inspect.check_id(job_id)
@@ -60,7 +58,7 @@ def cancel(
         for done in batches(taken, [job_id], force=force, keep=keep):
             if job_id in done:
                 return done[job_id]
-        raise errors.RefusedError(refusal(inspect.find(taken, job_id)))
+        raise errors.RefusedError(refusal(taken, inspect.find(taken, job_id)))
 
 
 async def acancel(
@@ -132,7 +130,7 @@ def batches(
             for job_id in ids[start : start + discards.BATCH]
             if 0 < job_id <= inspect.ID_MAX
         ]
-        until = clock.monotonic() + AGAIN_MAX_S
+        until = clock.monotonic() + holders.AGAIN_MAX_S
         while left:
             done = _cancel(session, left, force=force, keep=keep)
             if done:
@@ -142,17 +140,17 @@ def batches(
             if clock.monotonic() >= until:
                 break
             if left:
-                time.sleep(AGAIN_S)
+                time.sleep(holders.AGAIN_S)
 
 
-def refusal(found: inspect.Found) -> str:
+def refusal(session: Session, found: inspect.Found) -> str:
     """Say why a job was not cancelled."""
     job = found.job
     if job.state in {"finished", "discarded"}:
         return f"job {job.id} is {job.state} already"
     if job.state == "failed":
         return f"job {job.id} has failed: there is nothing to cancel, but it can be discarded"
-    return f"job {job.id} is just being claimed, or changed by another session"
+    return holders.in_way(session, job.id)
 
 
 def requests(session: Session, process_id: int) -> list[CancelRequest]:

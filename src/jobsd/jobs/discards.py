@@ -1,21 +1,23 @@
 """Discards jobs, in any state but claimed, because a running job can't be called back.
 
 Where a limited job is dropped that comes first of its key, the next one takes its place, also
-when many are dropped at once. Nothing here waits for a lock: what a worker is just claiming
-is left to it.
+when many are dropped at once. Of many jobs those that somebody holds locked are left to him: a
+worker that claims them, or a transaction that was told of a unique one. A job that is named is
+waited for, by looking again.
 """
 
 from __future__ import annotations
 
+import time
 from array import array
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
-from jobsd import errors, late
+from jobsd import clock, errors, late
 from jobsd.database.connection import Session, Statements
 from jobsd.instruments.events import emit
 
-from . import finding, inspect, limits, listing, lost
+from . import finding, holders, inspect, limits, listing, lost
 
 STATEMENTS = Statements("jobsd.jobs", "discards.sql")
 
@@ -34,19 +36,20 @@ class Discarded:
 def discard(job_id: int, *, keep: bool = True, session: Session | None = None) -> str:
     """Discard a job that does not run; return the state that it had.
 
-    Its row stays, as a discarded job; with `keep` false it is deleted.
+    Its row stays, as a discarded job; with `keep` false it is deleted. Whoever holds the job
+    locked is waited for, two seconds.
 
     Raises:
         NotFoundError: when there is no such job.
-        RefusedError: when it runs, or has ended.
+        RefusedError: when it runs, or has ended, or is still held: by whom is said.
         Error: for an invalid id.
     """
     job_id = inspect.check_id(job_id)
     with finding.lent(session) as taken:
-        for done in batches(taken, [job_id], keep=keep):
+        for done in batches(taken, [job_id], keep=keep, patient=True):
             if job_id in done.jobs:
                 return done.jobs[job_id]
-        raise errors.RefusedError(refusal(inspect.find(taken, job_id)))
+        raise errors.RefusedError(refusal(taken, inspect.find(taken, job_id)))
 
 
 def discard_all(  # noqa: PLR0913 - the filters, and a session
@@ -89,13 +92,29 @@ def ids(session: Session, meant: listing.Filter, limit: int | None = None) -> ar
     return found if limit is None else type(found)("q", sorted(found)[-limit:])
 
 
-def batches(session: Session, ids: Sequence[int], *, keep: bool) -> Iterator[Discarded]:
-    """Drop jobs, a transaction for each few hundred; those that run or have ended are left."""
+def batches(
+    session: Session, ids: Sequence[int], *, keep: bool, patient: bool = False
+) -> Iterator[Discarded]:
+    """Drop jobs, a transaction for each few hundred; those that run or have ended are left.
+
+    So are those that somebody holds locked; with `patient` they are met again for a while.
+    """
     for start in range(0, len(ids), BATCH):
-        done = _discard(session, list(ids[start : start + BATCH]), keep=keep)
-        if done.jobs:
-            emit("jobs.discarded", size=len(done.jobs), job_ids=list(done.jobs))
-        yield done
+        left = [each for each in ids[start : start + BATCH] if 0 < each <= inspect.ID_MAX]
+        until = clock.monotonic() + holders.AGAIN_MAX_S
+        held = set(left)
+        while left:
+            done = _discard(session, left, keep=keep)
+            if done.jobs:
+                emit("jobs.discarded", size=len(done.jobs), job_ids=list(done.jobs))
+            yield done
+            if not patient or clock.monotonic() >= until:
+                break
+            # What is not held is met once more: it may have been let go just before.
+            left = [each for each in left if each in held and each not in done.jobs]
+            held = set(holders.held(session, left))
+            if left:
+                time.sleep(holders.AGAIN_S)
 
 
 def expire(session: Session, ids: Sequence[int], *, keep: bool) -> list[int]:
@@ -121,7 +140,7 @@ def check_state(state: str) -> None:
         raise errors.RefusedError(f"{state} jobs can't be discarded: {why}")
 
 
-def refusal(found: inspect.Found) -> str:
+def refusal(session: Session, found: inspect.Found) -> str:
     """Say why a job was not dropped."""
     job = found.job
     match job.state:
@@ -130,7 +149,7 @@ def refusal(found: inspect.Found) -> str:
         case "finished" | "discarded":
             return f"job {job.id} is {job.state} already"
         case _:
-            return f"job {job.id} is just being claimed, or changed by another session"
+            return holders.in_way(session, job.id)
 
 
 def holder(found: inspect.Found) -> str:
@@ -141,11 +160,10 @@ def holder(found: inspect.Found) -> str:
 
 
 def _discard(session: Session, ids: list[int], *, keep: bool) -> Discarded:
-    known = [job_id for job_id in ids if 0 < job_id <= inspect.ID_MAX]
     with session.connection.transaction():
-        parameters = {"ids": known, "keep": keep, "reason": None, "failed": True}
+        parameters = {"ids": ids, "keep": keep, "reason": None, "failed": True}
         rows = session.fetch(STATEMENTS["discard"], parameters)
         done = {row[0]: row[1] for row in rows}
-        found = lost.drop(session, [each for each in known if each not in done], keep=keep)
+        found = lost.drop(session, [each for each in ids if each not in done], keep=keep)
         limits.hand_over(session, [row[2] for row in rows if row[2] is not None])
     return Discarded(done | dict.fromkeys(found, "lost"))

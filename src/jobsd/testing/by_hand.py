@@ -11,7 +11,7 @@ from typing import Any
 
 from jobsd import errors, states
 from jobsd.database.statements import Statement
-from jobsd.jobs import cancels, discards, failed, inspect, listing, lost, queues
+from jobsd.jobs import cancels, discards, failed, holders, inspect, listing, lost, queues
 from jobsd.jobs.queues import Pause
 
 from . import found, job_store, running
@@ -39,6 +39,7 @@ class ByHand:
             failed.STATEMENTS["retake"]: self._retake,
             failed.STATEMENTS["retry"]: self._retry,
             failed.STATEMENTS["taken"]: self._taken,
+            holders.STATEMENTS["held"]: self._nothing,
             inspect.STATEMENTS["find"]: self._find,
             inspect.STATEMENTS["attempts"]: self._attempts,
             lost.SOME: self._none_lost,

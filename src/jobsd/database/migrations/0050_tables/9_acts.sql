@@ -66,17 +66,19 @@ SET jit = off
 AS $$
 DECLARE
     found_in text := (SELECT state FROM jobsd.job_states WHERE id = wanted LIMIT 1);
+    holders text := jobsd.holders_of(wanted);
 BEGIN
     IF NOT EXISTS (SELECT FROM jobsd.jobs WHERE id = wanted) THEN
         RAISE EXCEPTION '%: there is no job %', act, wanted USING ERRCODE = 'no_data_found';
     END IF;
-    RAISE EXCEPTION '%: job % is %', act, wanted, coalesce(found_in, 'just being changed')
+    RAISE EXCEPTION '%: job % is %', act, wanted,
+        coalesce(found_in || ', and held by ' || holders, found_in, 'just being changed')
         USING ERRCODE = 'object_not_in_prerequisite_state';
 END
 $$;
 
 -- Discard a job that waits or has failed, as `bin/jobs discard` does; returns the state that it had.
--- Without `keep` its row goes. What a worker is just claiming is left to it.
+-- Without `keep` its row goes. Whoever holds the job locked is waited for, two seconds.
 CREATE FUNCTION jobsd.discard(job_id bigint, keep boolean DEFAULT true) RETURNS text
 LANGUAGE plpgsql
 SET enable_seqscan = off
@@ -89,33 +91,40 @@ DECLARE
     key text;
     class text;
     created timestamptz;
+    is_held boolean := true;
 BEGIN
-    had := CASE
-        WHEN EXISTS (
-            SELECT FROM jobsd.ready_executions AS place
-            WHERE place.job_id = discard.job_id FOR UPDATE SKIP LOCKED
-        ) OR EXISTS (
-            SELECT FROM jobsd.parked_executions AS place
-            WHERE place.job_id = discard.job_id FOR UPDATE SKIP LOCKED
-        ) THEN 'ready'
-        WHEN EXISTS (
-            SELECT FROM jobsd.scheduled_executions AS place
-            WHERE place.job_id = discard.job_id FOR UPDATE SKIP LOCKED
-        ) THEN 'scheduled'
-        WHEN EXISTS (
-            SELECT FROM jobsd.failed_executions AS place
-            WHERE place.job_id = discard.job_id FOR UPDATE SKIP LOCKED
-        ) THEN 'failed'
-    END;
-    IF had IS NULL THEN
-        SELECT
-            CASE WHEN place.position IS NULL THEN 'blocked' ELSE 'ready' END,
-            CASE WHEN place.position IS NOT NULL THEN place.concurrency_key END
-        INTO had, key
-        FROM jobsd.blocked_executions AS place
-        WHERE place.job_id = discard.job_id
-        FOR UPDATE SKIP LOCKED;
-    END IF;
+    FOR turn IN 1 .. 100 LOOP
+        had := CASE
+            WHEN EXISTS (
+                SELECT FROM jobsd.ready_executions AS place
+                WHERE place.job_id = discard.job_id FOR UPDATE SKIP LOCKED
+            ) OR EXISTS (
+                SELECT FROM jobsd.parked_executions AS place
+                WHERE place.job_id = discard.job_id FOR UPDATE SKIP LOCKED
+            ) THEN 'ready'
+            WHEN EXISTS (
+                SELECT FROM jobsd.scheduled_executions AS place
+                WHERE place.job_id = discard.job_id FOR UPDATE SKIP LOCKED
+            ) THEN 'scheduled'
+            WHEN EXISTS (
+                SELECT FROM jobsd.failed_executions AS place
+                WHERE place.job_id = discard.job_id FOR UPDATE SKIP LOCKED
+            ) THEN 'failed'
+        END;
+        IF had IS NULL THEN
+            SELECT
+                CASE WHEN place.position IS NULL THEN 'blocked' ELSE 'ready' END,
+                CASE WHEN place.position IS NOT NULL THEN place.concurrency_key END
+            INTO had, key
+            FROM jobsd.blocked_executions AS place
+            WHERE place.job_id = discard.job_id
+            FOR UPDATE SKIP LOCKED;
+        END IF;
+        EXIT WHEN had IS NOT NULL OR NOT is_held;
+        -- Once more where it is not: it may have been let go just before.
+        is_held := jobsd.holders_of(job_id) IS NOT NULL;
+        PERFORM pg_sleep(0.02);
+    END LOOP;
     IF had IS NULL THEN
         PERFORM jobsd.refuse('discard', job_id);
     END IF;
@@ -134,7 +143,7 @@ BEGIN
         PERFORM jobsd.keep_ends(ARRAY[job_id], ARRAY[class], ARRAY[created]);
     END IF;
     IF key IS NOT NULL THEN
-        PERFORM jobsd.hand_over(ARRAY[key]);
+        PERFORM jobsd.hand_over(ARRAY[key], true);
     END IF;
     RETURN had;
 END
@@ -313,7 +322,7 @@ BEGIN
     CROSS JOIN LATERAL unnest(noted.job_ids) AS job_id
     WHERE (SELECT count(*) FROM woken) IS NOT NULL;
 
-    PERFORM jobsd.hand_over(keys);
+    PERFORM jobsd.hand_over(keys, true);
     RETURN QUERY
         SELECT each.id, each.state FROM unnest(ids, states) AS each (id, state)
         UNION ALL
@@ -323,7 +332,7 @@ $$;
 
 -- Cancel a job: one that waits is discarded, one that runs is told to stop, and discarded unless it
 -- succeeds all the same; with `force` its process is ended if it does not stop in time. Returns the
--- state that it had. One that is just being moved is met again.
+-- state that it had. One that is just being moved, or is held, is met again for two seconds.
 CREATE FUNCTION jobsd.cancel(job_id bigint, force boolean DEFAULT false) RETURNS text
 LANGUAGE plpgsql
 SET enable_seqscan = off
@@ -334,7 +343,7 @@ AS $$
 DECLARE
     had text;
 BEGIN
-    FOR attempt IN 1 .. 50 LOOP
+    FOR attempt IN 1 .. 100 LOOP
         SELECT each.was INTO had FROM jobsd.cancel_jobs(ARRAY[job_id], force, true) AS each;
         IF FOUND THEN
             RETURN had;

@@ -1,0 +1,47 @@
+-- Name the sessions that hold the row of a job locked that waits or has failed; NULL where there is
+-- none. Such a lock stands in the row alone, as the number of a transaction or of a set of them:
+-- which of the two is not seen, so both are looked for among the sessions that use these tables.
+CREATE FUNCTION jobsd.holders_of(wanted bigint) RETURNS text
+LANGUAGE plpgsql
+SET enable_seqscan = off
+SET jit = off
+AS $$
+DECLARE
+    locked_by xid;
+    lockers xid[];
+BEGIN
+    SELECT place.xmax
+    INTO locked_by
+    FROM (
+        SELECT xmax FROM jobsd.ready_executions WHERE job_id = wanted
+        UNION ALL SELECT xmax FROM jobsd.scheduled_executions WHERE job_id = wanted
+        UNION ALL SELECT xmax FROM jobsd.blocked_executions WHERE job_id = wanted
+        UNION ALL SELECT xmax FROM jobsd.parked_executions WHERE job_id = wanted
+        UNION ALL SELECT xmax FROM jobsd.failed_executions WHERE job_id = wanted
+    ) AS place
+    WHERE place.xmax <> '0'
+    LIMIT 1;
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
+    lockers := ARRAY[locked_by];
+    BEGIN
+        lockers := lockers || ARRAY(
+            SELECT member.xid FROM pg_get_multixact_members(locked_by) AS member
+        );
+    EXCEPTION WHEN internal_error OR invalid_parameter_value THEN
+        -- There is no such set.
+    END;
+    RETURN (
+        SELECT string_agg(DISTINCT format(
+            'session %s (%s, %s)', holder.pid, coalesce(
+                nullif(holder.application_name, ''), 'without an application_name'
+            ), holder.usename
+        ), ', ')
+        FROM pg_locks AS own
+        JOIN pg_stat_activity AS holder ON holder.pid = own.pid
+        WHERE own.transactionid = ANY (lockers) AND own.granted
+            AND holder.datname = current_database()
+    );
+END
+$$;
