@@ -4,11 +4,10 @@ import psycopg
 from psycopg import errors
 
 from jobsd.database import connection, grants
+from jobsd.database.other_build import UNDEFINED
 
 from .program import error, program
 from .statuses import CONFIGURATION, FAILED, REFUSED, UNREACHABLE
-
-_NO_TABLES = (errors.UndefinedTable, errors.InvalidSchemaName, errors.UndefinedColumn)
 
 
 def report_database(fault: psycopg.Error) -> int:
@@ -17,7 +16,7 @@ def report_database(fault: psycopg.Error) -> int:
         # What libpq says of it may be a part of the password.
         error("the URL of the database can't be read")
         return CONFIGURATION
-    if isinstance(fault, _NO_TABLES):
+    if isinstance(fault, UNDEFINED):
         error(
             f"the tables do not fit this version of jobsd: {_first(fault)}",
             f"{program()} db migrate",

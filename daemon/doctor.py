@@ -3,7 +3,6 @@
 import contextlib
 import shlex
 from collections.abc import Iterator
-from dataclasses import asdict
 from datetime import datetime
 from typing import Any, Literal
 
@@ -21,6 +20,7 @@ from jobsd.database.connection import (
     redact,
 )
 from jobsd.database.migrate import refuse_foreign, version
+from jobsd.database.other_build import OtherBuildError
 from jobsd.database.statements import quote_identifier
 from jobsd.database.steps import latest_version, oldest_supported
 from jobsd.heartbeat.log import HeartbeatLogs
@@ -40,6 +40,7 @@ from jobsd.recurring.lateness import SCHEDULER, late_tasks
 
 from .program import program
 from .project import Project
+from .statuses import CONFIGURATION, FAILED
 from .unattended import CLEARING_COMMAND, clearing_tasks, some, waiting
 from .values import counted, length, when
 
@@ -66,10 +67,12 @@ class Finding:
     level: Level
     subject: str
     message: str
+    status: int = FAILED
+    """The exit status of `doctor` when this fails."""
 
     def facts(self) -> dict[str, Any]:
         """Return it for a program."""
-        return asdict(self)
+        return {"level": self.level, "subject": self.subject, "message": self.message}
 
 
 def examine(project: Project) -> Iterator[Finding]:
@@ -137,7 +140,9 @@ def _schema(session: Session) -> Finding:
     name, needed = session.target.schema, latest_version()
     try:
         found = version(session)
-        refuse_foreign(name, found)
+        refuse_foreign(session, found)
+    except OtherBuildError as error:
+        return Finding("FAIL", "schema", str(error), CONFIGURATION)
     except errors.SchemaError as error:
         return Finding("FAIL", "schema", str(error))
     if found < needed:

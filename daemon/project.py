@@ -79,16 +79,22 @@ class Project:
         """The embedded server of the project, whether it is used or not."""
         return configuration.target.embedded_server(self.root, self.environ, _report)
 
-    def target(self, *, makes: bool = False) -> Target:
+    def target(self, *, any_schema: bool = False, makes: bool = False) -> Target:
         """Return the database once it runs; an embedded one has its tables by then.
 
         Raises:
             ConfigurationError: outside of any project, if there is no server and the command
                 does not create one (`makes`).
+            SchemaError: when the tables of an embedded one can't be made as needed, unless
+                `any_schema` is given.
         """
         if not makes:
             configuration.target.require_made(self.database, self.called_in, self.environ)
-        self.database.prepare()
+        try:
+            self.database.prepare()
+        except errors.SchemaError:
+            if not any_schema:
+                raise
         return self.database.target
 
     @contextlib.contextmanager
@@ -99,7 +105,7 @@ class Project:
             DatabaseUnreachableError: within 4 s.
             SchemaError: when the tables are not as needed, unless `any_schema` is given.
         """
-        target = self.target(makes=makes)
+        target = self.target(any_schema=any_schema, makes=makes)
         with contextlib.closing(self._connect(target)) as session:
             if not any_schema:
                 database.migrate.require(session)

@@ -20,7 +20,7 @@ def become_psql(project: Project, arguments: Sequence[str]) -> NoReturn:
         NotFoundError: when there is none on this machine.
     """
     takes_path = _reach(project)
-    url = project.target().url
+    url = project.target(any_schema=True).url
     program = _find(project)
     parameters = conninfo.conninfo_to_dict(url)
     environ = dict(os.environ)
@@ -41,7 +41,7 @@ def _reach(project: Project) -> bool:
     Return whether the way there takes a search path; a transaction pooler refuses one.
     """
     with project.session(any_schema=True):
-        url = project.target().url
+        url = project.target(any_schema=True).url
     try:
         psycopg.connect(url, options=_search_path(project), connect_timeout=3).close()
     except psycopg.Error:

@@ -6,7 +6,7 @@ from dataclasses import asdict
 import click
 
 from jobsd.daemon.output import Column, Result, Table, Value, colored
-from jobsd.daemon.statuses import CONFIGURATION, DONE, FAILED, UNREACHABLE
+from jobsd.daemon.statuses import CONFIGURATION, DONE, UNREACHABLE
 from jobsd.daemon.values import plain
 from jobsd.daemon.verbs import Noun, Project, Verb, chosen_format, on_project
 from jobsd.errors import Fault
@@ -104,12 +104,13 @@ _DOCTOR_COLUMNS = (
 def doctor_command(project: Project) -> Result:
     """Examine configuration, database, processes, jobs and tasks; rate each OK, WARN or FAIL.
 
-    Exit status 1 when anything fails, 4 when the database can't be reached.
+    Exit status 1 when anything fails, 4 when the database can't be reached, 78 when another
+    build of jobsd has made its tables.
     """
     from jobsd.daemon.doctor import examine
 
     findings = list(examine(project))
-    failed = {found.subject for found in findings if found.level == "FAIL"}
+    failed = {found.subject: found.status for found in findings if found.level == "FAIL"}
     rows = [finding.facts() for finding in findings]
-    status = UNREACHABLE if "database" in failed else FAILED if failed else DONE
+    status = UNREACHABLE if "database" in failed else max(failed.values(), default=DONE)
     return Result(rows, (Table(rows, _DOCTOR_COLUMNS, heading=False),), status=status)

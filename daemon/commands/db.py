@@ -50,9 +50,15 @@ def migrate(project: Project, *, dry_run: bool) -> Result:
 @command.command(cls=Verb, examples="db status\ndb status --json")
 @on_project
 def status(project: Project) -> Result:
-    """Show the database and its tables' version; exit status 1 if jobsd can't use them."""
+    """Show the database and its tables' version; exit status 1 if jobsd can't use them.
+
+    Exit status 78 when another build of jobsd has made the tables.
+    """
     with project.session(any_schema=True) as session:
         found = database.migrate.version(session)
+        if found:
+            applied = database.other_build.applied_steps(session)
+            database.other_build.refuse(session.target.schema, applied)
         server = session.connection.info.parameter_status("server_version")
     current = database.steps.latest_version() <= found <= database.steps.newest_supported()
     return facts(
@@ -108,7 +114,7 @@ def url(project: Project) -> Result:
 
     Starts the embedded server if that is the database.
     """
-    target = project.target()
+    target = project.target(any_schema=True)
     embedded = project.database.server is not None
     return Result(
         {"url": target.url, "schema": target.schema, "embedded": embedded},

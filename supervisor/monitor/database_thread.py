@@ -21,6 +21,8 @@ from psycopg import errors
 from jobsd.clock import monotonic, monotonic_ns
 from jobsd.configuration.options import Options
 from jobsd.database.connection import Session, Target
+from jobsd.database.migrate import recognize
+from jobsd.errors import SchemaError
 from jobsd.processes import registry
 from jobsd.processes.context import Context
 from jobsd.processes.nap import Nap
@@ -165,18 +167,18 @@ class DatabaseThread:
         self._note_poll()
         try:
             yield attempt
-        except psycopg.Error as error:
+        except (psycopg.Error, SchemaError) as error:
             attempt.rest_s = self._back_off(error)
         else:
             self._outage.over()
         self._note_poll()
 
-    def _back_off(self, error: psycopg.Error) -> float:
+    def _back_off(self, error: psycopg.Error | SchemaError) -> float:
         """Drop the connection; return how long to wait before the next attempt."""
         self._session.close()
         self._scoreboard.database_up = 0
         self._due = 0.0
-        if isinstance(error, errors.UndefinedTable | errors.InvalidSchemaName):
+        if isinstance(error, errors.UndefinedTable | errors.InvalidSchemaName | SchemaError):
             self._schema.are_gone()
             self._registered = False
         return self._outage.note(error)
@@ -195,7 +197,12 @@ class DatabaseThread:
 
     def _is_registered(self) -> bool:
         """Return whether the tree has its rows; write them once there are tables."""
-        if not self._registered and self._schema.ready(self._note_poll):
+        if not self._schema.ready(self._note_poll):
+            return False
+        if not self._session.connected:
+            recognize(self._session)
+            self._outage.recognized()
+        if not self._registered:
             self._membership.register()
             self._registered = True
             self._context.nap.wake()

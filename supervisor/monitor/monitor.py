@@ -144,6 +144,8 @@ class Monitor:
         up = sum(entry.state == UP for entry in self._scoreboard.living())
         where = f", on {self._bind}" if self._bind else ""
         away = "" if self._scoreboard.database_answers else ", database away"
+        if self._scoreboard.tables_are_foreign:
+            away = ", tables of another build"
         return f"{up} processes up{where}{away}"
 
 

@@ -7,6 +7,7 @@ from psycopg import errors
 
 from jobsd.clock import monotonic
 from jobsd.database import connection, migrate
+from jobsd.database.other_build import OtherBuildError
 from jobsd.errors import SchemaError
 from jobsd.instruments.events import emit
 
@@ -40,6 +41,7 @@ class Schema:
 
         Raises:
             psycopg.OperationalError: when the database can't be reached.
+            OtherBuildError: when another build has made the tables.
         """
         if not self._are_right and monotonic() >= self._again_at:
             self._bring_up_to_date(waiting)
@@ -53,6 +55,9 @@ class Schema:
         try:
             report = _ignore if self._reported else blocked
             applied = _in_thread(lambda: migrate.bring_up(self._target, report), waiting)
+        except OtherBuildError:
+            self._again_at = monotonic() + AGAIN_S
+            raise
         except (SchemaError, errors.LockNotAvailable) as error:
             self._again_at = monotonic() + AGAIN_S
             if not self._reported:

@@ -64,7 +64,7 @@ DRAFTS: list[tuple[FunctionJob[[object], None], dict[str, Any]]] = [
 ]
 """A job of each statement that an enqueue may be."""
 
-LACKS = r"jobs.* does not exist; the tables are missing or old: run `db migrate`"
+LACKS = r"jobs.* does not exist; the tables are missing, or another build's: run `db migrate`"
 
 ROWS = """
 SELECT

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
+from jobsd.database.other_build import OtherBuildError
+from jobsd.errors import SchemaError
 from jobsd.instruments.events import Event, subscribe
 from jobsd.processes.entry import DEAD
 from jobsd.processes.outage import PAUSE_MAX_S, PAUSE_MIN_S, Outage, begin
@@ -252,3 +254,80 @@ def test_what_an_attempt_has_taken_is_not_waited_again(
     now += 3600
     assert worker.note(LOST) == 0.0, "how long all was well is no attempt"
     assert worker.note(LOST) == PAUSE_MIN_S
+
+
+LACKS = psycopg.errors.UndefinedFunction("function f() does not exist\nLINE 1: SELECT f()")
+FOREIGN = OtherBuildError("the tables are of another build")
+SAID = [
+    ("schema.foreign", "function f() does not exist LINE 1: SELECT f()"),
+    ("schema.foreign", "the tables are of another build"),
+]
+
+
+def test_what_the_tables_lack_is_reported_once_after_a_second_try(
+    scoreboard: Scoreboard, reported: Emitted
+) -> None:
+    one, other = _process(scoreboard, "one"), _process(scoreboard, "other")
+
+    assert one.note(LACKS) == 0.0
+    assert reported == []
+    one.recognized()
+    assert one.note(LACKS) == pytest.approx(PAUSE_MAX_S, abs=0.1)
+    # A table may be missed while a process registers, too.
+    assert other.note(LACKS) == 0.0
+    assert other.note(LACKS) == pytest.approx(PAUSE_MAX_S, abs=0.1)
+    for outage in (one, other):
+        outage.over()
+        outage.note(LACKS)
+        outage.recognized()
+
+    assert _errors(reported) == SAID[:1]
+    assert (scoreboard.outages, scoreboard.tables_are_foreign) == (0, False)
+
+
+def test_tables_that_are_missing_are_the_monitors_to_report(
+    scoreboard: Scoreboard, reported: Emitted
+) -> None:
+    one = _process(scoreboard, "one")
+
+    assert one.note(LACKS) == 0.0
+    for _ in range(2):
+        assert one.note(SchemaError("missing")) == pytest.approx(PAUSE_MAX_S, abs=0.1)
+    one.recognized()
+    one.over()
+
+    assert reported == []
+
+
+def test_tables_of_another_build_are_reported_each_time_they_come(
+    scoreboard: Scoreboard, reported: Emitted
+) -> None:
+    one, other = _process(scoreboard, "one"), _process(scoreboard, "other")
+    for _ in range(2):
+        for outage in (one, other, one):
+            assert outage.note(FOREIGN) == pytest.approx(PAUSE_MAX_S, abs=0.1)
+        assert scoreboard.tables_are_foreign
+        for outage in (one, other):
+            outage.recognized()
+            outage.over()
+        assert not scoreboard.tables_are_foreign
+
+    assert _errors(reported) == SAID[1:] * 2
+
+
+def test_an_outage_is_over_when_the_server_answers_with_such_tables(
+    scoreboard: Scoreboard, reported: Emitted
+) -> None:
+    one = _process(scoreboard, "one")
+    _suffer(one)
+    one.note(FOREIGN)
+    _suffer(one)
+    one.note(FOREIGN)
+
+    assert [name for name, _ in reported] == [
+        "database.awaited",
+        "database.available",
+        "schema.foreign",
+        "database.unavailable",
+        "database.available",
+    ]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -13,7 +15,7 @@ from harness.job_rows import assert_only_job_is, make_jobs, process_names
 from harness.played_tree import PlayedTree, tree_on
 from jobsd.clock import monotonic_ns
 from jobsd.database.connection import Session, Target
-from jobsd.database.migrate import version
+from jobsd.database.migrate import migrate, version
 from jobsd.database.steps import latest_version
 from jobsd.processes.entry import DEAD, FREE, UP
 from outages.cluster import Cluster, cluster
@@ -185,6 +187,31 @@ def test_tables_that_we_may_not_make_are_waited_for(empty_database: str) -> None
                 assert monitor.state == UP
         finally:
             connection.execute("DROP ROLE jobsd_nobody")
+
+
+def test_tables_of_another_build_that_a_monitor_finds_are_waited_for(
+    empty_database: str,
+) -> None:
+    target = Target(empty_database)
+    migrate(target)
+    hashes = "UPDATE jobsd.schema_migrations SET statements_hash = reverse(statements_hash)"
+    with contextlib.closing(Session(target, "test")) as session, tree_on(target) as tree:
+        session.connection.execute(hashes.encode())
+        monitor = tree.start_monitor(surveys=False)
+        wait_until(lambda: _events(tree, "schema.foreign"))
+        wait_until(lambda: ", tables of another build" in _title(monitor))
+        assert process_names(session) == set()
+
+        session.connection.execute(hashes.encode())
+        wait_until(lambda: tree.scoreboard.database_up)
+        assert monitor.name in process_names(session)
+        assert len(_events(tree, "schema.foreign")) == 1
+        for event in ("database.unavailable", "schema.outdated"):
+            assert tree.events(event) == []
+
+
+def _title(entry: ScoreboardEntry) -> str:
+    return Path(f"/proc/{entry.pid}/cmdline").read_text(encoding="utf-8")
 
 
 @pytest.mark.failure(

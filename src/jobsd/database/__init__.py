@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from jobsd import late
 
 if TYPE_CHECKING:
-    from . import connection, grants, migrate, steps
+    from . import connection, grants, migrate, other_build, steps
 
-__all__ = ["connection", "grants", "migrate", "steps"]
+__all__ = ["connection", "grants", "migrate", "other_build", "steps"]
 __getattr__ = late.modules(__name__, __all__)

@@ -16,7 +16,7 @@ from psycopg import errors, sql
 
 from jobsd.errors import SchemaError
 
-from . import grants, schema_locks, steps
+from . import grants, other_build, schema_locks, steps
 from .connection import VERSION, Session, Target
 from .schema_locks import Patience
 
@@ -42,20 +42,39 @@ def require(session: Session) -> None:
     """Return when this program can work with the tables: its own, the next, or older ones.
 
     Raises:
-        SchemaError: when the tables are missing, outdated or too new.
+        SchemaError: when the tables are missing, outdated, too new or of another build.
     """
     found = version(session)
-    refuse_foreign(session.target.schema, found)
+    refuse_foreign(session, found)
     if found < steps.oldest_supported():
         raise SchemaError(_outdated(session.target.schema, found))
 
 
-def refuse_foreign(schema: str, found: int) -> None:
-    """Return unless the tables are newer or older than those that this program can know.
+def recognize(session: Session) -> None:
+    """Return when a process that runs already may use the tables: of whatever newer version.
 
     Raises:
-        SchemaError: when they are.
+        SchemaError: when the tables are missing, or older than any that it works with.
+        OtherBuildError: when another build has made them.
     """
+    schema = session.target.schema
+    try:
+        applied = other_build.applied_steps(session)
+    except (errors.UndefinedTable, errors.InvalidSchemaName):
+        applied = {}
+    if (found := max(applied, default=0)) < steps.oldest_supported():
+        raise SchemaError(_outdated(schema, found))
+    other_build.refuse(schema, applied)
+
+
+def refuse_foreign(session: Session, found: int) -> None:
+    """Return unless the tables, of version `found`, are none that this program can know.
+
+    Raises:
+        SchemaError: when they are too old or too new.
+        OtherBuildError: when another build has made them.
+    """
+    schema = session.target.schema
     if 0 < found < steps.first_version():
         message = (
             f"the tables in schema {schema!r} are at version {found}, from before the first"
@@ -71,14 +90,14 @@ def refuse_foreign(schema: str, found: int) -> None:
             f" with versions {known}: install a newer jobsd"
         )
         raise SchemaError(message, remedy="")
+    if found:
+        other_build.refuse(schema, other_build.applied_steps(session))
 
 
 def missing(session: Session) -> list[str]:
     """Return the names of the steps that the tables lack, in order; changes nothing."""
     found = version(session)
-    return [
-        f"{step.version:04d}_{step.name}" for step in steps.migrations() if step.version > found
-    ]
+    return [step.title for step in steps.migrations() if step.version > found]
 
 
 def _ignore(_message: str) -> None:
@@ -93,18 +112,21 @@ def migrate(target: Target, report: Report = _ignore) -> list[str]:
     Raises:
         psycopg.errors.LockNotAvailable: naming the process that held what a step changes when
             we had waited for a minute.
-        SchemaError: when the tables are too new or too old, or they are outdated and this role
-            may not change them, or the database can't hold every text.
+        SchemaError: when the tables are too new, too old or of another build, or they are
+            outdated and this role may not change them, or the database can't hold every text.
         psycopg.OperationalError: when the database can't be reached.
     """
     session = Session(target, "jobsd migrate", deadline_s=600.0)
     try:
         found = version(session)
-        refuse_foreign(target.schema, found)
+        refuse_foreign(session, found)
         if found >= steps.latest_version():
             return []
         _require_unicode(session)
-        return _apply_all(session, found, Patience(report))
+        applied = _apply_all(session, found, Patience(report))
+        # A program of another build may have been at it, too.
+        other_build.refuse(target.schema, other_build.applied_steps(session))
+        return applied
     finally:
         session.close()
 
@@ -142,7 +164,7 @@ def _require_unicode(session: Session) -> None:
 def _apply_all(session: Session, found: int, patience: Patience) -> list[str]:
     try:
         return [
-            f"{step.version:04d}_{step.name}"
+            step.title
             for step in steps.migrations()
             if step.version > found and _apply(session, step, patience)
         ]

@@ -2,9 +2,15 @@
 
 A step is an SQL file, or a folder of them that are applied in the order of their names. No
 driver is needed: `db sql` prints them, and whoever may applies them.
+
+A step that was applied leaves a hash of its statements: tables that another build has made are
+known by it. Comments and blanks don't count, so they may be mended in a step that was applied.
+All else counts, letter by letter.
 """
 
+import re
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
 
 from jobsd import late
@@ -21,6 +27,18 @@ before works with it. What a later one does to the tables, this program can't kn
 
 _STEPS = Path(__file__).with_name("migrations")
 _STEP = late.pattern(r"(\d{4})_(\w+?)(?:\.sql)?")
+# The part that begins first counts: an apostrophe in a comment opens no text. A function's
+# body, between `$$`, is read like what is around it.
+_TOKEN = late.pattern(
+    r"(?:\s|--[^\n]*|/\*(?:[^*]|\*(?!/))*\*/)*"
+    r"([eE]'(?:[^'\\]|\\.|'')*'"
+    r"|'(?:[^']|'')*'"
+    r'|"(?:[^"]|"")*"'
+    r"|\$\$"
+    r"|\w+"
+    r"|\S|\Z)",
+    re.DOTALL,
+)
 
 
 @late.dataclass(frozen=True, slots=True)
@@ -30,6 +48,22 @@ class Migration:
     version: int
     name: str
     text: str
+
+    @property
+    def title(self) -> str:
+        """Its number and its name, as its file has them."""
+        return f"{self.version:04d}_{self.name}"
+
+    @property
+    def hash(self) -> str:
+        """What its row says of its statements, without comments and blanks."""
+        return statements_hash(self.text)
+
+
+@cache
+def statements_hash(text: str) -> str:
+    """Return the hash of some statements: 64 hexadecimal digits."""
+    return sha256("\n".join(filter(None, _TOKEN.findall(text))).encode()).hexdigest()
 
 
 @cache
@@ -92,7 +126,8 @@ def bookkeeping(schema: str) -> str:
         f"CREATE TABLE IF NOT EXISTS {name}.schema_migrations (\n"
         "    version integer PRIMARY KEY,\n"
         "    name text NOT NULL,\n"
-        "    applied_at timestamptz NOT NULL DEFAULT now()\n"
+        "    applied_at timestamptz NOT NULL DEFAULT now(),\n"
+        "    statements_hash text\n"
         ");\n"
     )
 
@@ -101,5 +136,5 @@ def body(step: Migration, schema: str) -> str:
     """Return the statements of a step, and the row that says that it was applied."""
     text = Statement(step.name, step.text).render(schema).decode()
     table = f"{quote_identifier(schema)}.{quote_identifier('schema_migrations')}"
-    row = f"({step.version}, '{step.name}')"
-    return f"{text}\nINSERT INTO {table} (version, name) VALUES {row};\n"
+    row = f"({step.version}, '{step.name}', '{step.hash}')"
+    return f"{text}\nINSERT INTO {table} (version, name, statements_hash) VALUES {row};\n"

@@ -90,6 +90,9 @@ database.reconnected info A broken connection was replaced at once. [error]
 schema.outdated error The tables are missing or older than the program, and can't be made \
 now. \
 [error]
+schema.foreign error The tables were made by another build of jobsd, or lack what a statement \
+names: the tree waits. \
+[error]
 database.migrated info The tables were migrated. [steps]
 database.migration_blocked warning A migration waits for another session's lock. [cause]
 embedded.started info The embedded PostgreSQL was started. [duration after]

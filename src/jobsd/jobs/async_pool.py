@@ -19,7 +19,8 @@ from psycopg import errors
 from jobsd.clock import monotonic
 from jobsd.database.async_connection import AsyncDeadlineConnection, open_async_connection
 from jobsd.database.connection import unreachable
-from jobsd.errors import DatabaseUnreachableError, SchemaError
+from jobsd.database.other_build import UNDEFINED, unlike_tables
+from jobsd.errors import DatabaseUnreachableError
 
 from . import client
 from .courier import Courier
@@ -121,9 +122,8 @@ class Loan:
         if isinstance(cause, errors.ReadOnlySqlTransaction):
             self._pool.close_idle()
         self._pool.take_back(self._connection)
-        if isinstance(error, errors.UndefinedTable | errors.InvalidSchemaName):
-            words = f"the tables in schema {self._schema!r} are missing: run `db migrate`"
-            raise SchemaError(words) from error
+        if isinstance(error, UNDEFINED):
+            raise unlike_tables(self._schema, error) from error
 
 
 _Loops = WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncPool]

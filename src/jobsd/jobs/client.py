@@ -21,13 +21,13 @@ from psycopg import errors
 
 from jobsd.clock import monotonic
 from jobsd.database.connection import Session, Target, unreachable
+from jobsd.database.other_build import UNDEFINED, unlike_tables
 from jobsd.database.url import UrlError, passwords, read_url
 from jobsd.errors import (
     ConfigurationError,
     DatabaseUnreachableError,
     Error,
     Fault,
-    SchemaError,
 )
 from jobsd.instruments import redaction
 
@@ -189,10 +189,8 @@ class Loan:
         if error is not None and self._lent_to == os.getpid():
             self._part_with_what_is_spent(error.__cause__ or error)
         self._client.take_back(self._session, self._lent_to, self._thread)
-        if isinstance(error, errors.UndefinedTable | errors.InvalidSchemaName):
-            schema = self._client.target.schema
-            reported = f"the tables in schema {schema!r} are missing: run `db migrate`"
-            raise SchemaError(reported) from error
+        if isinstance(error, UNDEFINED):
+            raise unlike_tables(self._client.target.schema, error) from error
 
     def _part_with_what_is_spent(self, cause: BaseException) -> None:
         if isinstance(cause, RECYCLE):

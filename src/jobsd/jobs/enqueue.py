@@ -14,6 +14,7 @@ from psycopg import errors
 from jobsd.clock import moment_of
 from jobsd.database.connection import Session, Statement, Statements
 from jobsd.database.grants import REMEDY
+from jobsd.database.other_build import UNDEFINED
 from jobsd.errors import DuplicateError, EnqueueError, Error
 from jobsd.instruments.events import emit
 
@@ -242,8 +243,8 @@ def _reported(error: Exception) -> str:
     said = said_by(error).strip()
     first = said.splitlines()[0] if said else type(error).__name__
     state = sqlstate(error)
-    if state in _SCHEMA_OUTDATED:
-        return f"{first}; the tables are missing or old: run `db migrate`"
+    if state in _UNLIKE_TABLES:
+        return f"{first}; the tables are missing, or another build's: run `db migrate`"
     if state == errors.LockNotAvailable.sqlstate:
         return f"{first}; a transaction that is open holds what it needs, or its unique key"
     if state == errors.InsufficientPrivilege.sqlstate:
@@ -251,11 +252,4 @@ def _reported(error: Exception) -> str:
     return first
 
 
-_SCHEMA_OUTDATED = {
-    kind.sqlstate
-    for kind in (
-        errors.UndefinedTable,
-        errors.InvalidSchemaName,
-        errors.UndefinedFunction,
-    )
-}
+_UNLIKE_TABLES = {kind.sqlstate for kind in UNDEFINED}

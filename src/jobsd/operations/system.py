@@ -44,11 +44,7 @@ def system(session: Session) -> Row:
         "migrations": {
             "version": max(applied, default=0),
             "applied_at": steps[0][2] if steps else None,
-            "pending": [
-                f"{step.version:04d}_{step.name}"
-                for step in migrations()
-                if step.version not in applied
-            ],
+            "pending": [step.title for step in migrations() if step.version not in applied],
         },
         "tables": [dict(zip(_TABLE, row, strict=True)) for row in tables],
         "program": _program(),

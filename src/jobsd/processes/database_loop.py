@@ -8,6 +8,7 @@ from typing import Any
 
 from jobsd.database.commits import Commits
 from jobsd.database.connection import Session
+from jobsd.database.migrate import recognize
 
 from . import registry
 from .context import Context
@@ -31,6 +32,7 @@ class DatabaseLoop:
 
     def connect(self) -> None:
         """Reach the database and register; the row may be a new one after an outage."""
+        recognize(self._session)
         shown = self.metadata()
         if self._context.quiet:
             shown["quiet"] = True

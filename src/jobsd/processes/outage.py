@@ -6,6 +6,11 @@ shows that the server itself is ill: it lacks disk space, memory or connections,
 failed. That it can do the next thing does not show that it is well. All processes of a tree
 have the same outage: the first one reports it for all, and the last one that recovers reports
 its end. A process that dies meanwhile no longer counts.
+
+Tables that are not ours are no outage, since the server answers. A process waits for others,
+and one of them reports for all that another build has made the tables, or what they lack. It is
+told from tables that are not there yet by a second look, after the first error: for those the
+monitor cares, and reports what it can't do.
 """
 
 import psycopg
@@ -13,9 +18,16 @@ from psycopg import errors
 
 from jobsd.clock import monotonic, monotonic_ns
 from jobsd.database.grants import REMEDY
+from jobsd.database.other_build import UNDEFINED, OtherBuildError
+from jobsd.errors import SchemaError
 from jobsd.instruments.events import emit
 
-from .scoreboard import Scoreboard, ScoreboardEntry
+from .scoreboard import (
+    TABLES_LACK_SOMETHING,
+    TABLES_OF_ANOTHER_BUILD,
+    Scoreboard,
+    ScoreboardEntry,
+)
 
 PAUSE_MIN_S = 0.1
 PAUSE_MAX_S = 1.0
@@ -39,6 +51,7 @@ class Outage:
         self._entry = entry
         self._errors = 0
         self._first = ""
+        self._undefined: BaseException | None = None
         self._pause_s = PAUSE_MIN_S
         self._reported = False
         self._ill_at = float("-inf")
@@ -47,11 +60,42 @@ class Outage:
     def note(self, error: BaseException) -> float:
         """Note an error; return the seconds to wait before the next attempt."""
         took_s = max(0.0, monotonic() - self._attempt_at)
-        rest_s = self._pause(error)
+        if isinstance(error, (SchemaError, *UNDEFINED)):
+            rest_s = self._wait_for_tables(error)
+        else:
+            rest_s = self._pause(error)
         if rest_s:
             rest_s = max(PAUSE_MIN_S, rest_s - took_s)
         self._attempt_at = monotonic() + rest_s
         return rest_s
+
+    def _wait_for_tables(self, error: BaseException) -> float:
+        """Note tables that are not ours; return the seconds from one attempt to the next."""
+        first, self._undefined = self._undefined, None
+        if isinstance(error, OtherBuildError):
+            self._report_tables(error, TABLES_OF_ANOTHER_BUILD)
+        elif not isinstance(error, SchemaError):
+            if first is None:
+                self._undefined = error
+                return 0.0
+            self._report_tables(error, TABLES_LACK_SOMETHING)
+        return PAUSE_MAX_S
+
+    def recognized(self) -> None:
+        """Note that the tables are our build's, though a statement may lack something."""
+        if self._undefined is not None:
+            self._report_tables(self._undefined, TABLES_LACK_SOMETHING)
+        elif self._scoreboard.tables_are_foreign:
+            self._scoreboard.tables_foreign = 0
+
+    def _report_tables(self, error: BaseException, found: int) -> None:
+        """Report what was found of the tables, unless that was done."""
+        self._note_answer()
+        with self._scoreboard.announcing():
+            if self._scoreboard.tables_foreign >= found:
+                return
+            self._scoreboard.tables_foreign = found
+        emit("schema.foreign", error=_in_one_line(error))
 
     def _pause(self, error: BaseException) -> float:
         """Note an error; return the seconds from one attempt to the next."""
@@ -74,6 +118,11 @@ class Outage:
 
     def over(self) -> None:
         """Note a success."""
+        self._undefined = None
+        self._note_answer()
+
+    def _note_answer(self) -> None:
+        """Note that the server answers: an outage is over for this process."""
         if self._errors == 1 and not self._reported:
             emit("database.reconnected", error=self._first)
         self._attempt_at = float("inf")

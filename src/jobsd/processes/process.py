@@ -19,6 +19,8 @@ from typing import Protocol
 from psycopg import errors
 
 from jobsd.database.connection import OUTAGES
+from jobsd.database.other_build import UNDEFINED
+from jobsd.errors import SchemaError
 from jobsd.instruments import logs
 from jobsd.instruments.events import emit
 
@@ -49,15 +51,13 @@ _NOT_OURS = (
     signal.SIGTTOU,
 )
 
-# Tables that are not there, older than the program, or not ours to use are waited for like a
+# Tables that are not there, of another program, or not ours to use are waited for like a
 # database that is away: a human has to mend it, or our monitor's migration waits for somebody
 # who holds them, and no successor of ours would fare better.
 WAITED_OUT = (
     *OUTAGES,
-    errors.UndefinedTable,
-    errors.UndefinedColumn,
-    errors.UndefinedFunction,
-    errors.InvalidSchemaName,
+    *UNDEFINED,
+    SchemaError,
     errors.InsufficientPrivilege,
 )
 
@@ -117,6 +117,7 @@ def run(loop: Loop, context: Context, recycle_policy: RecyclePolicy | None = Non
             if not connected:
                 loop.connect()
                 connected = True
+                outage.recognized()
                 hooks.start()
             rest_s = loop.poll()
             context.entry.working = 1

@@ -39,6 +39,9 @@ _RELOADS_AT = 40
 RELOAD_OUTCOMES = ("done", "refused", "failed")
 _RESTARTS_AT = 256
 _ANNOUNCEMENT, _CLAIM = range(2)
+TABLES_LACK_SOMETHING, TABLES_OF_ANOTHER_BUILD = 1, 2
+"""What was reported of the tables. The first comes and goes with statements, so it is reported
+once in the life of a tree; the second again, if our build's were there meanwhile."""
 _TRIES = 50
 """A millisecond each: so long may a process wait for a processor while it holds a lock."""
 
@@ -84,6 +87,10 @@ class Scoreboard:
     journals_unread = Word(15)
     """Supervisor: 1 from the start if there are journals; monitor: 0 once it has read them. No
     worker claims anything before."""
+
+    tables_foreign = Word(16)
+    """The holder of the announcement lock: what was reported of the tables, see above."""
+
     reload_failed = Word(20)
     """Supervisor: 1 when the last reload was refused or has failed."""
 
@@ -122,6 +129,11 @@ class Scoreboard:
     def database_answers(self) -> bool:
         """Whether no process of the tree misses the database; the monitor alone asks seldom."""
         return bool(self.database_up and not self.outage_since_ns)
+
+    @property
+    def tables_are_foreign(self) -> bool:
+        """Whether the tree waits, since another build has made the tables."""
+        return self.tables_foreign == TABLES_OF_ANOTHER_BUILD
 
     @property
     def thresholds(self) -> Thresholds:
