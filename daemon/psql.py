@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 import psycopg
 from psycopg import conninfo
 
+from jobsd.database import names
 from jobsd.errors import EmbeddedServerError, NotFoundError
 
 from .project import Project
@@ -43,7 +44,10 @@ def _reach(project: Project) -> bool:
     with project.session(any_schema=True):
         url = project.target(any_schema=True).url
     try:
-        psycopg.connect(url, options=_search_path(project), connect_timeout=3).close()
+        way = names.resolve(dict(conninfo.conninfo_to_dict(url)))
+        psycopg.connect(
+            **{**way, "options": _search_path(project), "connect_timeout": 3}
+        ).close()
     except psycopg.Error:
         return False
     return True

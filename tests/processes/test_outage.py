@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
+from jobsd.database.names import StillLookingUpError
 from jobsd.database.other_build import OtherBuildError
 from jobsd.errors import SchemaError
 from jobsd.instruments.events import Event, subscribe
@@ -331,3 +332,14 @@ def test_an_outage_is_over_when_the_server_answers_with_such_tables(
         "database.unavailable",
         "database.available",
     ]
+
+
+def test_a_name_that_is_being_resolved_is_no_outage(
+    scoreboard: Scoreboard, reported: Emitted
+) -> None:
+    one = _process(scoreboard, "one")
+
+    assert [one.note(StillLookingUpError("soon")) for _ in range(30)] == [0.0] * 30
+    one.over()
+
+    assert (reported, scoreboard.outages) == ([], 0)

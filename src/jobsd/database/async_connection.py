@@ -20,6 +20,7 @@ from psycopg.pq.abc import PGresult
 
 from jobsd.clock import monotonic
 
+from . import names
 from .connection import UNKNOWN, VERSION, Target
 from .deadline import (
     CANCEL_SHARE,
@@ -261,7 +262,7 @@ async def open_async_connection(target: Target, name: str) -> AsyncDeadlineConne
     """
     parameters = connect_parameters(target.url, name)
     connect = _connect_to_several if are_several(parameters) else _connect
-    connection = await connect(parameters)
+    connection = await connect(await names.resolve_async(parameters))
     connection.deadline_s = target.deadline_s
     connection.schema = target.schema
     try:

@@ -21,7 +21,7 @@ from psycopg import conninfo, errors
 from jobsd import late
 from jobsd.errors import DatabaseUnreachableError
 
-from . import listener, session_settings, steps
+from . import listener, names, session_settings, steps
 from .deadline import (
     OUTAGES,
     STATEMENT_TIMEOUT_S,
@@ -124,6 +124,14 @@ class Session:
         if self._connection is None:
             self._connection = self._open()
         return self._connection
+
+    def require_names(self) -> None:
+        """Return when a connect would not wait for the name of a host.
+
+        Raises:
+            StillLookingUpError: when it would. A loop tries again, and ticks in between.
+        """
+        names.require_settled(self.target.url, self._listener.url)
 
     @property
     def connected(self) -> bool:

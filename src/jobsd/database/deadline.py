@@ -27,6 +27,7 @@ from psycopg.types.json import set_json_loads
 
 from jobsd.clock import monotonic
 
+from . import names
 from .hosts import are_several, awake, heard, note
 
 CONNECT_TIMEOUT_S = 3
@@ -299,9 +300,8 @@ def open_connection(url: str, name: str, deadline_s: float) -> DeadlineConnectio
         psycopg.ProgrammingError: when the URL can't be read.
     """
     parameters = connect_parameters(url, name)
-    connection = (
-        _connect_to_several(parameters) if are_several(parameters) else _connect(parameters)
-    )
+    connect = _connect_to_several if are_several(parameters) else _connect
+    connection = connect(names.resolve(parameters))
     connection.deadline_s = deadline_s
     set_json_loads(_read_json, connection)
     connection.adapters.register_loader("timestamptz", _TimestampLoader)

@@ -57,21 +57,21 @@ def awake(parameters: Parameters) -> Parameters | None:
 def note(parameters: Parameters, took_s: float) -> None:
     """Find out who is silent, after an attempt at all hosts of the parameters."""
     if took_s >= LONG_S:
-        for place in _places(parameters):
+        for place in places(parameters):
             if _is_silent(place):
                 _silent[str(place)] = monotonic()
 
 
 def _with(parameters: Parameters, has: Callable[[Parameters], bool]) -> Parameters | None:
     """Return the parameters with the places alone of which something is true."""
-    places = [place for place in _places(parameters) if has(place)]
-    if not places:
+    chosen = [place for place in places(parameters) if has(place)]
+    if not chosen:
         return None
-    lists = {key: ",".join(place[key] for place in places) for key in places[0]}
+    lists = {key: ",".join(place[key] for place in chosen) for key in chosen[0]}
     return {**parameters, **lists}
 
 
-def _places(parameters: Parameters) -> list[Parameters]:
+def places(parameters: Parameters) -> list[Parameters]:
     """Return the hosts one by one; none where libpq would refuse the lists."""
     lists = {key: str(parameters[key]).split(",") for key in _LISTS if parameters.get(key)}
     count = max(map(len, lists.values()), default=0)

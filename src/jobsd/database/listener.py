@@ -10,6 +10,7 @@ import psycopg
 
 from jobsd.clock import monotonic
 
+from . import names
 from .deadline import OUTAGES, DeadlineConnection, open_connection
 from .statements import quote_identifier
 
@@ -32,7 +33,8 @@ class Listener:
         *,
         wanted: bool,
     ) -> None:
-        self._url = url
+        self.url = url if wanted else None
+        """Where it connects to by itself."""
         self._channel = channel
         self._name = f"{name} wake-ups"
         self._deadline_s = deadline_s
@@ -60,8 +62,8 @@ class Listener:
         """Listen on the queue's new connection, or past the pooler where a URL leads there."""
         if not self._wanted:
             return
-        if self._url is not None:
-            self._reconnect(self._url)
+        if self.url is not None:
+            self._reconnect(self.url)
         elif not pooled:
             self._listen_on(connection)
             self._shared = True
@@ -78,8 +80,8 @@ class Listener:
         """
         if self._connection is not None:
             self._consume(self._connection)
-        elif self._wanted and self._url is not None:
-            self._reconnect(self._url)
+        elif self.url is not None:
+            self._reconnect(self.url, within_s=0.0)
         # The ones that came while a statement ran are here already.
         payloads, self._payloads = self._payloads, []
         return payloads
@@ -92,8 +94,12 @@ class Listener:
                 connection.close()
         self._shared = False
 
-    def _reconnect(self, url: str) -> None:
+    def _reconnect(self, url: str, within_s: float = names.TICK_S) -> None:
         if monotonic() < self._reconnect_at:
+            return
+        try:
+            names.require_settled(url, within_s=within_s)
+        except names.StillLookingUpError:
             return
         try:
             self._listen_on(open_connection(url, self._name, self._deadline_s))

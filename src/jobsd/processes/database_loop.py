@@ -32,6 +32,7 @@ class DatabaseLoop:
 
     def connect(self) -> None:
         """Reach the database and register; the row may be a new one after an outage."""
+        self._session.require_names()
         recognize(self._session)
         shown = self.metadata()
         if self._context.quiet:

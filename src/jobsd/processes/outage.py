@@ -18,6 +18,7 @@ from psycopg import errors
 
 from jobsd.clock import monotonic, monotonic_ns
 from jobsd.database.grants import REMEDY
+from jobsd.database.names import StillLookingUpError
 from jobsd.database.other_build import UNDEFINED, OtherBuildError
 from jobsd.errors import SchemaError
 from jobsd.instruments.events import emit
@@ -59,6 +60,8 @@ class Outage:
 
     def note(self, error: BaseException) -> float:
         """Note an error; return the seconds to wait before the next attempt."""
+        if isinstance(error, StillLookingUpError):
+            return 0.0
         took_s = max(0.0, monotonic() - self._attempt_at)
         if isinstance(error, (SchemaError, *UNDEFINED)):
             rest_s = self._wait_for_tables(error)
