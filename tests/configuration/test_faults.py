@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from configuration.project import SEED, Project
-from jobsd.configuration.faults import render, report
+from jobsd.configuration.faults import Faults, render, report
 from jobsd.configuration.flags import Flags
 from jobsd.configuration.load import examine
+from jobsd.configuration.source import Source, SourceSpan
 from jobsd.errors import Fault
 
 if TYPE_CHECKING:
@@ -156,3 +157,18 @@ def test_any_line_end_and_a_byte_order_mark_are_good(project: Project, end: str)
     (project.root / "config/queue.yml").write_bytes(b"\xef\xbb\xbf" + text.encode())
 
     assert project.fault().source == "config/queue.yml:7:16"
+
+
+def test_a_fault_that_is_found_again_is_no_further_one() -> None:
+    source = Source("queue.yml", "x" * 300)
+    faults = Faults()
+    for at in range(200):
+        faults.add(SourceSpan(source, at, at + 1), "is wrong")
+
+    faults.add(SourceSpan(source, 7, 8), "is wrong")
+    full, found = faults.full, faults.all()
+    faults.add(SourceSpan(source, 250, 251), "is wrong")
+
+    assert (full, len(found)) == (False, 200)
+    assert faults.full
+    assert faults.all()[-1].message == "there are more faults than these 200"

@@ -324,24 +324,6 @@ def test_a_bulk_that_fails_leaves_nothing(jobs: MemoryQueue) -> None:
     assert once.enqueue(1).state == "ready"
 
 
-def test_a_job_that_enqueues_itself_without_end_is_an_error(
-    jobs: MemoryQueue, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("jobsd.testing.job_store.STEPS_MAX", 20)
-
-    def again() -> None:
-        if len(jobs) < 50:
-            inside.append(again)
-            call.enqueue()
-
-    inside.append(again)
-    call.enqueue()
-
-    with pytest.raises(Error, match="20 jobs have run and there are more: is it a loop"):
-        perform_enqueued()
-    assert [job.state for job in jobs].count("finished") == 20
-
-
 def test_handles_report_what_has_become_of_a_job(jobs: MemoryQueue) -> None:
     del jobs
     good, bad = urgent.enqueue(), flaky.enqueue("value", "value", "value")
