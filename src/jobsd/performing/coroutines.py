@@ -79,7 +79,7 @@ class Coroutines:
         self._woken = False
         self._posted = self._low_water = 0
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._draining = self._starting = False
+        self._draining = self._starting = self._closed = False
         # Of the loop's thread.
         self._free = list(range(size - 1, -1, -1))
         self._hard = [entry.hard_limit_of_slot(slot) for slot in range(size)]
@@ -188,6 +188,7 @@ class Coroutines:
 
     def close(self) -> None:
         """Let the loop end, and what runs in it with it."""
+        self._closed = True
         if self._loop is not None and not self._loop.is_closed():
             self._call(self._loop.stop)
 
@@ -266,8 +267,11 @@ class Coroutines:
                 loop.run_forever()
             except BaseException as error:  # noqa: BLE001 - a task of a job's own may exit
                 emit("thread.failed", error=error, thread="job-loop", ours=True)
-            else:
+                continue
+            if self._closed:
                 break
+            stop = RuntimeError("a job has stopped the event loop, which goes on")
+            emit("thread.failed", error=stop, thread="job-loop", ours=True)
         for seat in self.seats():
             seat.task.cancel()
         loop.run_until_complete(loop.shutdown_asyncgens())
