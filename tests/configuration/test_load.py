@@ -20,6 +20,7 @@ from jobsd.configuration.options import (
     SupervisorOptions,
     WorkerOptions,
 )
+from jobsd.configuration.tree_name import tree_of
 
 SHIPPED = Path(__file__).parents[2]
 DAY = 86_400.0
@@ -318,3 +319,17 @@ def test_a_tree_that_is_to_end_has_no_scheduler(project: Project) -> None:
     options = project.load(Flags(until_empty=True, horizon="1h"))
 
     assert (options.schedules, options.tasks, options.horizon_s) == (False, (), 3600.0)
+
+
+@pytest.mark.parametrize(
+    "other", [{"queues": "mail"}, {"pidfile": "other.pid"}, {"only": "worker"}, {}], ids=str
+)
+def test_a_tree_that_is_started_in_another_way_has_another_name(
+    project: Project, other: dict[str, str]
+) -> None:
+    names = {tree_of(project.load(Flags(**given))) for given in ({"queues": "slow"}, other)}
+
+    assert len(names) == 2
+    assert names == {
+        tree_of(project.load(Flags(**each))) for each in (other, {"queues": "slow"})
+    }
