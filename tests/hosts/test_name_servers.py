@@ -158,7 +158,7 @@ def test_a_program_and_a_command_are_refused_in_time(
         answers.unlink()
         environ = {**project.environ, "DATABASE_URL": _url(net)}
         program = (
-            "import sys; sys.path.insert(0, '.')\n"
+            f"import sys; sys.path.insert(0, {str(project.root)!r})\n"
             "import jobsd, asyncio, trial_jobs\n"
             "for enqueue in (trial_jobs.quick.enqueue,"
             " lambda n: asyncio.run(trial_jobs.quick.aenqueue(n))):\n"
