@@ -10,6 +10,7 @@ import pytest
 from jobsd import (
     NotFoundError,
     RefusedError,
+    Unique,
     acancel,
     afind,
     cancel,
@@ -18,6 +19,7 @@ from jobsd import (
     discard,
     discard_all,
     find,
+    job,
     queues,
     retry,
     retry_all,
@@ -119,6 +121,25 @@ def test_jobs_are_discarded_and_retried(jobs: MemoryQueue) -> None:
         ("failed", 3, 6),
         ("discarded", 0, 0),
     ]
+
+
+@job(name="kit.sole", unique=Unique(key="key"))
+def sole(key: int, *, fails: bool) -> None:
+    if fails:
+        raise ValueError(key)
+
+
+def test_a_job_that_is_not_retried_takes_no_key_from_another(jobs: MemoryQueue) -> None:
+    del jobs
+    failed = sole.enqueue(1, fails=True)
+    perform_enqueued(raises=False)
+    second = sole.enqueue(1, fails=False)
+
+    with pytest.raises(RefusedError):
+        retry(failed.id or 0)
+
+    third = sole.enqueue(1, fails=False)
+    assert (second.state, third.id, third.state) == ("ready", second.id, "duplicate")
 
 
 def test_many_are_meant_by_filters(jobs: MemoryQueue) -> None:
