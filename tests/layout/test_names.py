@@ -19,7 +19,7 @@ PAGES = sorted(
     ["ARCHITECTURE.md", "CONTRIBUTING.md"]
     + [f"docs/explanation/{page.name}" for page in (ROOT / "docs/explanation").glob("*.md")]
 )
-MADE = (".venv/", "build/")
+MADE = (".venv/", "build/", "storage/")
 """Where things lie that a clone does not have."""
 
 _FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)

@@ -24,7 +24,7 @@ from jobsd.jobs.current import current_job
 from jobsd.jobs.definition import Job, job
 from jobsd.performing.perform import SUCCESS, Run
 from jobsd.performing.pool import Pool
-from performing.posted import post
+from performing.posted import collect, post
 from waiting import wait_until
 
 if TYPE_CHECKING:
@@ -174,17 +174,6 @@ def heard(recorder: EventRecorder) -> Emitted:
 def claimed(job_id: int, name: str, *args: object) -> ClaimedJob:
     text = json.dumps(list(args))
     return ClaimedJob(1, job_id, name, text, "mail", 0, 2, 0.0, None, 0, job_id)
-
-
-def collect(pool: Pool, count: int) -> list[Run]:
-    runs: list[Run] = []
-
-    def enough() -> bool:
-        runs.extend(pool.collect())
-        return len(runs) >= count
-
-    wait_until(enough)
-    return runs
 
 
 @pytest.mark.parametrize("body", [turn_for_ever, Endless])

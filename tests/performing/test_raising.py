@@ -16,9 +16,9 @@ from jobsd.jobs.claimed_job import ClaimedJob
 from jobsd.jobs.definition import job
 from jobsd.jobs.interrupts import Interruptible
 from jobsd.performing import raising
-from jobsd.performing.perform import SUCCESS, Run
+from jobsd.performing.perform import SUCCESS
 from jobsd.performing.pool import Pool
-from performing.posted import post
+from performing.posted import collect, post
 from waiting import wait_until
 
 if TYPE_CHECKING:
@@ -117,17 +117,6 @@ def pool(entry: ScoreboardEntry) -> Iterator[Pool]:
 def claimed(job_id: int, body: Any) -> ClaimedJob:
     name = body.definition.name
     return ClaimedJob(1, job_id, name, "[]", "mail", 0, 1, 0.0, None, 0, job_id)
-
-
-def collect(pool: Pool, count: int = 1) -> list[Run]:
-    runs: list[Run] = []
-
-    def enough() -> bool:
-        runs.extend(pool.collect())
-        return len(runs) >= count
-
-    wait_until(enough)
-    return runs
 
 
 def tools() -> list[str | None]:

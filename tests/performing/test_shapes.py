@@ -20,14 +20,12 @@ from jobsd.performing import raising
 from jobsd.performing.calls import call
 from jobsd.performing.pool import Pool
 from jobsd.performing.raising import RAISING
-from performing.posted import post
+from performing.posted import collect, post
 from performing.shapes import AROUND, FRAMES, LOOPS, shape
-from waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator
 
-    from jobsd.performing.perform import Run
     from jobsd.processes.entry import ScoreboardEntry
 
 by_events = pytest.mark.skipif(not raising.NEEDED, reason="Python raises it at the right place")
@@ -52,17 +50,6 @@ def pool(entry: ScoreboardEntry) -> Iterator[Pool]:
 
 def claimed(job_id: int, name: str) -> ClaimedJob:
     return ClaimedJob(1, job_id, name, "[]", "mail", 0, 1, 0.0, None, 0, job_id)
-
-
-def collect(pool: Pool, count: int = 1) -> list[Run]:
-    runs: list[Run] = []
-
-    def enough() -> bool:
-        runs.extend(pool.collect())
-        return len(runs) >= count
-
-    wait_until(enough)
-    return runs
 
 
 @pytest.mark.failure(

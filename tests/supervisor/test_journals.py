@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 from harness.job_rows import failure, places, process_names
+from harness.remains import ERROR, RAN_S, Gone, ends, lost
 from jobsd.database import portions
 from jobsd.database.connection import Session
 from jobsd.processes import registry
@@ -21,7 +22,6 @@ from jobsd.supervisor.recovery import recovery as recoveries
 from jobsd.supervisor.recovery.peers import PeerProcess
 from jobsd.supervisor.recovery.recovery import Recovery
 from lost_answers import losing
-from supervisor.left import ERROR, RAN_S, Gone, ends, lost
 
 if TYPE_CHECKING:
     from pathlib import Path

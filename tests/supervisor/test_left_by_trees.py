@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.job_rows import failure, places
+from harness.remains import ERROR, RAN_S, Died, ends, lost
 from jobsd.processes.outcome_journal import Journal, KeptOutcome, journal_path, journal_paths
 from jobsd.processes.scoreboard import Scoreboard
 from jobsd.supervisor.recovery.recovery import Recovery, keep_dead
-from supervisor.left import ERROR, RAN_S, Died, ends, lost
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -108,15 +108,15 @@ WAYS: dict[str, Callable[[str], AbstractContextManager[tuple[object, Run]]]] = {
 }
 
 
-def begin() -> None:
-    """Let the test disturb the job's claim once the transaction has its snapshot."""
-    noted.append("begun")
-    assert gate.wait(60)
-
-
 @job
 def waits_beside() -> None:
     assert gate.wait(60)
+
+
+def begin() -> None:
+    """Let the test disturb the job's claim once the transaction has its snapshot."""
+    noted.append("begun")
+    waits_beside()
 
 
 @job

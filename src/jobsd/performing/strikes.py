@@ -38,7 +38,7 @@ _frames = sys._current_frames  # noqa: SLF001  # pyright: ignore[reportPrivateUs
 _state = attrgetter("job", "shields")
 
 
-_STANDS_LOOKS = 150
+_STUCK_CHECKS = 150
 """Looks at a thread that has not moved until it counts as one that waits in C: about a second.
 One that waits for the interpreter among busy ones was seen at one place 50 times."""
 
@@ -83,7 +83,7 @@ class Strike:
         at = id(frame), frame.f_lasti
         self._stood = self._stood + 1 if at == self._stood_at else 0
         self._stood_at = at
-        return self._stood >= _STANDS_LOOKS and not turns(frame)
+        return self._stood >= _STUCK_CHECKS and not turns(frame)
 
     def _send(self, frame: FrameType) -> None:
         # Invariant: first this, so that the thread does not raise it by itself as well.
