@@ -27,12 +27,7 @@ from jobsd.heartbeat.log import HeartbeatLogs
 from jobsd.jobs import lanes
 from jobsd.jobs import lost as lost_jobs
 from jobsd.late import dataclass
-from jobsd.operations.processes import (
-    has_scheduler,
-    life,
-    unlike_programs,
-    unlike_trees,
-)
+from jobsd.operations.processes import has_scheduler, life, unlike_programs, unlike_trees
 from jobsd.processes import registry
 from jobsd.processes.nap import Nap
 from jobsd.recurring import runs, tasks

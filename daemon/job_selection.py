@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
-from jobsd import clock, errors, jobs, late, states
+from jobsd import clock, errors, job_states, jobs, late
 
 from .output import Result, Value
 from .program import error, note
@@ -103,7 +103,7 @@ def filtered(function: Callable[..., R]) -> Callable[..., R]:
 _OPTIONS = (
     click.option(
         "--state",
-        type=click.Choice(states.STATES, case_sensitive=False),
+        type=click.Choice(job_states.STATES, case_sensitive=False),
         help="Only jobs in this state.",
     ),
     click.option("--queue", type=QUEUE, metavar="NAME", help="Only jobs of this queue."),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
-from jobsd import jobs, operations, states
+from jobsd import job_states, jobs, operations
 from jobsd.daemon import completion
 from jobsd.daemon.job_selection import Filters, filtered
 from jobsd.daemon.output import Column, Result, Table, colored
@@ -40,7 +40,7 @@ class _Search(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # gener
         if not colon:
             found = [each for each in _KEYS if each.startswith(incomplete)]
         elif key == "state":
-            found = [f"state:{each}" for each in states.STATES if each.startswith(begun)]
+            found = [f"state:{each}" for each in job_states.STATES if each.startswith(begun)]
         elif key in {"class", "queue"}:
             found = [f"{key}:{each.value}" for each in completion.names(key, begun)]
         else:

@@ -26,13 +26,7 @@ from jobsd.database.portions import Portion, is_late
 from jobsd.instruments.events import emit
 from jobsd.jobs import claims, limits, policy, results
 from jobsd.jobs.reconciliation import Sent, recorded
-from jobsd.processes.outcome_journal import (
-    Contents,
-    Journal,
-    KeptOutcome,
-    Record,
-    journal_path,
-)
+from jobsd.processes.outcome_journal import Contents, Journal, KeptOutcome, Record, journal_path
 
 from .claims import STATEMENTS as RECOVERY
 from .claims import DeadProcess, Recovered, RecoveredJob

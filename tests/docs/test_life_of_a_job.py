@@ -7,7 +7,7 @@ from itertools import product
 from pathlib import Path
 
 from jobsd.instruments.event_list import EVENTS
-from jobsd.states import STATES
+from jobsd.job_states import STATES
 
 PAGE = (Path(__file__).parents[2] / "docs/explanation/life-of-a-job.md").read_text("utf-8")
 OUTSIDE = "[*]"

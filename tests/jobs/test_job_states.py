@@ -10,9 +10,9 @@ import pytest
 
 from harness.job_rows import assert_job_is, assert_only_job_is, places
 from jobs import placed
+from jobsd.job_states import STATES
 from jobsd.jobs.definition import job
 from jobsd.jobs.unique import Unique
-from jobsd.states import STATES
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session, Target

@@ -8,9 +8,9 @@ import pytest
 
 from jobs.placed import block, claim, enqueue, fail
 from jobsd.errors import Error
+from jobsd.job_states import STATES
 from jobsd.jobs import listing
 from jobsd.jobs.listing import Filter, listed
-from jobsd.states import STATES
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session

@@ -11,7 +11,7 @@ import pytest
 from dashboard import screenshots
 from dashboard.demo import fill
 from jobs.placed import enqueue
-from jobsd.states import STATES
+from jobsd.job_states import STATES
 from jobsd.web.meanings import MEANINGS, text_of
 
 if TYPE_CHECKING:

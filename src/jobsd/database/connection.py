@@ -22,12 +22,7 @@ from jobsd import late
 from jobsd.errors import DatabaseUnreachableError
 
 from . import listener, names, session_settings, steps
-from .deadline import (
-    OUTAGES,
-    STATEMENT_TIMEOUT_S,
-    DeadlineConnection,
-    open_connection,
-)
+from .deadline import OUTAGES, STATEMENT_TIMEOUT_S, DeadlineConnection, open_connection
 from .statements import (
     Bound,
     Plain,

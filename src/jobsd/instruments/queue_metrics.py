@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from jobsd.states import UNFINISHED
+from jobsd.job_states import UNFINISHED
 
 from . import families, figures
 from .families import AnyFamily

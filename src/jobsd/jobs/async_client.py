@@ -20,12 +20,7 @@ from . import client, stand_in, submission
 from .async_drivers import AsyncPsycopgDriver, async_driver_of, take
 from .async_pool import Loan, pool_of
 from .bulk import Bulk, EnqueuedJobs
-from .connections import (
-    PlainAsyncCursor,
-    has_to_begin,
-    is_asynchronous_sqlalchemy,
-    run_sync,
-)
+from .connections import PlainAsyncCursor, has_to_begin, is_asynchronous_sqlalchemy, run_sync
 from .draft import Draft, EnqueuedJob
 from .drivers import commits_itself
 from .enqueue import (

@@ -23,12 +23,7 @@ from jobsd.clock import monotonic
 from jobsd.database.connection import Session, Target, unreachable
 from jobsd.database.other_build import UNDEFINED, unlike_tables
 from jobsd.database.url import UrlError, passwords, read_url
-from jobsd.errors import (
-    ConfigurationError,
-    DatabaseUnreachableError,
-    Error,
-    Fault,
-)
+from jobsd.errors import ConfigurationError, DatabaseUnreachableError, Error, Fault
 from jobsd.instruments import redaction
 
 from . import around, bulk, finding, interrupts, stand_in

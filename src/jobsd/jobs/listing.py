@@ -14,7 +14,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from jobsd import errors, late, states
+from jobsd import errors, job_states, late
 from jobsd.clock import monotonic
 from jobsd.database.connection import Session, Statement, Statements
 from jobsd.text import is_storable
@@ -62,9 +62,9 @@ class Filter:
     words: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.state is not None and self.state not in states.STATES:
+        if self.state is not None and self.state not in job_states.STATES:
             raise errors.Error(
-                f"{self.state!r} is not a state; the states are {', '.join(states.STATES)}"
+                f"{self.state!r} is not a state; the states are {', '.join(job_states.STATES)}"
             )
         if self.queue_name is not None:
             check_queue(self.queue_name)

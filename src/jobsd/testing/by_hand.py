@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from typing import Any
 
-from jobsd import errors, states
+from jobsd import errors, job_states
 from jobsd.database.statements import Statement
 from jobsd.jobs import cancels, discards, failed, holders, inspect, listing, lost, queues
 from jobsd.jobs.queues import Pause
@@ -31,7 +31,9 @@ class ByHand:
 
     def answers(self) -> dict[Statement, Callable[[Given], Rows]]:
         """Return what answers each statement."""
-        ids = {listing.page_query(state, "ids"): self._ids for state in (None, *states.STATES)}
+        ids = {
+            listing.page_query(state, "ids"): self._ids for state in (None, *job_states.STATES)
+        }
         return ids | {
             cancels.STATEMENTS["cancel"]: self._cancel,
             cancels.STATEMENTS["open"]: self._open,
