@@ -22,8 +22,8 @@ from jobsd.configuration.target import Database
 from jobsd.database.connection import Target
 from jobsd.dispatcher.dispatcher import Dispatcher
 from jobsd.errors import ConfigurationError, EmbeddedServerError, Fault
+from jobsd.events.events import emit
 from jobsd.instruments import logs, redaction
-from jobsd.instruments.events import emit
 from jobsd.instruments.kept import KEPT
 from jobsd.jobs import client, registry, time_limits
 from jobsd.processes import lifecycle_hooks, process, recycling

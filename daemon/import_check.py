@@ -18,7 +18,7 @@ from jobsd import late
 from jobsd.configuration.options import Options
 from jobsd.configuration.source import SourceSpan, UnreadableError, read_source
 from jobsd.errors import ArgumentError, Error, Fault
-from jobsd.instruments import hooks
+from jobsd.events import hooks
 from jobsd.jobs import registry
 from jobsd.recurring.command import Command, parse_command
 from jobsd.recurring.command_job import find_function

@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from jobsd.configuration.options import MonitorOptions, Options
 from jobsd.configuration.users import users_of
 from jobsd.errors import ConfigurationError, Fault
-from jobsd.instruments.events import emit
+from jobsd.events.events import emit
 
 from .program import program
 

@@ -20,8 +20,8 @@ from typing import Literal, NamedTuple, Protocol, cast
 
 from jobsd.clock import monotonic
 from jobsd.configuration.options import Options
+from jobsd.events.events import emit
 from jobsd.instruments import logs
-from jobsd.instruments.events import emit
 from jobsd.supervisor.children import Backoff
 
 from .sibling import STOPS, Exit, Sibling

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jobsd.instruments.events import emit
+from jobsd.events.events import emit
 
 if TYPE_CHECKING:
     from .sibling import Exit

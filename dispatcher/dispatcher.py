@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from jobsd.clock import monotonic
 from jobsd.configuration.options import DispatcherOptions, JobsOptions
 from jobsd.database.connection import Session, Statements, Target
-from jobsd.instruments.events import emit, is_subscribed
+from jobsd.events.events import emit, is_subscribed
 from jobsd.processes.context import Context
 from jobsd.processes.database_loop import DatabaseLoop
 from jobsd.processes.idle_registration import IdleRegistration

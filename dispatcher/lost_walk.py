@@ -10,7 +10,7 @@ every finish would have to keep it up.
 from jobsd.clock import monotonic
 from jobsd.database.commits import Commits
 from jobsd.database.statements import Statements
-from jobsd.instruments.events import emit
+from jobsd.events.events import emit
 from jobsd.jobs import lost
 
 STATEMENTS = Statements("jobsd.dispatcher", "lost_walk.sql")

@@ -19,7 +19,7 @@ from jobsd.clock import monotonic
 from jobsd.configuration.options import DispatcherOptions
 from jobsd.database.commits import Commits
 from jobsd.database.connection import Session
-from jobsd.instruments.events import emit
+from jobsd.events.events import emit
 from jobsd.jobs import expirations, limits, results, unique
 from jobsd.processes.entry import ScoreboardEntry
 

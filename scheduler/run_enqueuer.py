@@ -17,7 +17,7 @@ import psycopg
 from jobsd import clock, errors
 from jobsd.database.connection import Session
 from jobsd.database.portions import cut
-from jobsd.instruments.events import emit
+from jobsd.events.events import emit
 from jobsd.processes.process import WAITED_OUT
 from jobsd.recurring import runs
 from jobsd.recurring.runs import PlannedRun, StoredRun

@@ -15,7 +15,7 @@ from typing import Any
 
 from jobsd.clock import monotonic
 from jobsd.database.connection import Session
-from jobsd.instruments.events import emit
+from jobsd.events.events import emit
 from jobsd.recurring.definition import TaskDefinition, columns
 from jobsd.recurring.tasks import STATEMENTS, RecurringTask
 

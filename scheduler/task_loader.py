@@ -9,7 +9,7 @@ from datetime import datetime
 from jobsd.clock import monotonic
 from jobsd.configuration.options import SchedulerOptions
 from jobsd.database.connection import Session, Statements
-from jobsd.instruments.events import emit
+from jobsd.events.events import emit
 from jobsd.processes.process import REST_MAX_S
 from jobsd.recurring.tasks import RecurringTask, load
 from jobsd.schedules import ScheduleError

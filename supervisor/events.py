@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from jobsd.instruments import events
+from jobsd.events import events
 from jobsd.processes.scoreboard import Scoreboard
 
 

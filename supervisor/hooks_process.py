@@ -16,8 +16,8 @@ from collections import deque
 from dataclasses import asdict, dataclass, field
 
 from jobsd import clock, machine
-from jobsd.instruments import events, hooks
-from jobsd.instruments.hooks import Process
+from jobsd.events import events, hooks
+from jobsd.events.hooks import Process
 from jobsd.processes.context import Context
 from jobsd.processes.hook_line import HookLine, Message
 from jobsd.processes.lifecycle_hooks import CALL_S, END_S, POLL_S, START_S

@@ -14,7 +14,7 @@ from psycopg.errors import QueryCanceled
 
 from jobsd import errors
 from jobsd.database.connection import OUTAGES
-from jobsd.instruments.events import emit
+from jobsd.events.events import emit
 from jobsd.operations.shown_arguments import ShownArguments, published_names
 
 from . import acts, assets, streams

@@ -13,7 +13,7 @@ from typing import Any
 
 from jobsd.database.connection import Session, Target
 from jobsd.errors import Error, NotFoundError, RefusedError
-from jobsd.instruments.events import emit
+from jobsd.events.events import emit
 from jobsd.jobs import listing, moves
 from jobsd.operations import audit, bulk
 from jobsd.operations.bulk import BulkAct, How

@@ -19,7 +19,7 @@ import psycopg
 
 from jobsd import clock, errors
 from jobsd.database.connection import OUTAGES, Session, Statements, Target
-from jobsd.instruments.events import emit
+from jobsd.events.events import emit
 
 from .http import RefusedRequest
 from .streams import Stream

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from jobsd.clock import monotonic
 from jobsd.database.connection import Session
-from jobsd.instruments.events import emit
+from jobsd.events.events import emit
 from jobsd.jobs import completion, limits
 from jobsd.jobs.claims import InClaim
 from jobsd.jobs.completion import Request

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 
 from jobsd.clock import monotonic
-from jobsd.instruments.events import emit
+from jobsd.events.events import emit
 from jobsd.performing.perform import Run
 from jobsd.processes.context import Context
 from jobsd.processes.outcome_journal import Journal, KeptOutcome, journal_path

@@ -16,7 +16,7 @@ from jobsd.clock import moment_of
 from jobsd.database.commits import Commits
 from jobsd.database.connection import Session
 from jobsd.errors import TimeLimitExceeded
-from jobsd.instruments.events import emit, is_subscribed
+from jobsd.events.events import emit, is_subscribed
 from jobsd.jobs.claimed_job import ClaimedJob
 from jobsd.jobs.claims import Ended, InClaim
 from jobsd.jobs.lost import find

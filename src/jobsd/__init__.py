@@ -36,10 +36,8 @@ if TYPE_CHECKING:
         UniqueError,
         UnknownJobError,
     )
-    from jobsd.heartbeat.job import HeartbeatJob
-    from jobsd.heartbeat.log import HeartbeatLog, health_status
-    from jobsd.instruments.event_list import Event
-    from jobsd.instruments.hooks import (
+    from jobsd.events.event_list import Event
+    from jobsd.events.hooks import (
         Process,
         on_dispatcher_exit,
         on_dispatcher_start,
@@ -59,6 +57,8 @@ if TYPE_CHECKING:
         on_worker_start,
         on_worker_stop,
     )
+    from jobsd.heartbeat.job import HeartbeatJob
+    from jobsd.heartbeat.log import HeartbeatLog, health_status
     from jobsd.jobs import queues
     from jobsd.jobs.arguments import argument_type
     from jobsd.jobs.around import around_enqueue, around_job

@@ -32,8 +32,8 @@ _NAMES = {
     ),
     "heartbeat.job": "HeartbeatJob",
     "heartbeat.log": "HeartbeatLog health_status",
-    "instruments.event_list": "Event",
-    "instruments.hooks": (
+    "events.event_list": "Event",
+    "events.hooks": (
         "Process on_event on_thread_error on_start on_stop on_exit"
         " on_worker_start on_worker_stop on_worker_exit"
         " on_dispatcher_start on_dispatcher_stop on_dispatcher_exit"

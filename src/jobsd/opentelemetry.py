@@ -17,8 +17,8 @@ from opentelemetry import metrics, propagate, trace
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer, TracerProvider
 
 from jobsd import clock, text
-from jobsd.instruments.hooks import on_exit, on_worker_exit
-from jobsd.instruments.killed_jobs import KilledAttempt, on_killed
+from jobsd.events.hooks import on_exit, on_worker_exit
+from jobsd.events.killed_jobs import KilledAttempt, on_killed
 from jobsd.jobs.around import around_enqueue, around_job
 from jobsd.jobs.current import CurrentJob
 from jobsd.jobs.policy import Discard, Retry, Snooze

@@ -22,7 +22,7 @@ from sentry_sdk.scope import should_send_default_pii
 from sentry_sdk.utils import event_from_exception
 
 from jobsd import clock, errors, text
-from jobsd.instruments import hooks, killed_jobs
+from jobsd.events import hooks, killed_jobs
 from jobsd.jobs import around, registry
 from jobsd.jobs.current import CurrentJob
 from jobsd.jobs.policy import Retry, constant, judge

@@ -10,7 +10,7 @@ import signal
 from jobsd.clock import monotonic
 from jobsd.configuration.options import Options
 from jobsd.database.connection import Session, Statements
-from jobsd.instruments.events import emit
+from jobsd.events.events import emit
 from jobsd.processes.scoreboard import Scoreboard
 
 STATEMENTS = Statements("jobsd.supervisor.monitor", "emptiness.sql")

@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 import psycopg
 
 from jobsd.clock import monotonic
-from jobsd.instruments.events import emit
+from jobsd.events.events import emit
 
 T = TypeVar("T")
 

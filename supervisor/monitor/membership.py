@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from jobsd.database.connection import Session
 from jobsd.database.steps import latest_version
-from jobsd.instruments.events import emit
+from jobsd.events.events import emit
 from jobsd.machine import hostname
 from jobsd.processes import registry
 from jobsd.processes.context import Context

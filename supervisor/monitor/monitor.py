@@ -21,7 +21,7 @@ from pathlib import Path
 from jobsd.clock import monotonic
 from jobsd.configuration.options import Options
 from jobsd.database.connection import Target
-from jobsd.instruments.events import emit
+from jobsd.events.events import emit
 from jobsd.processes.context import Context
 from jobsd.processes.entry import UP
 from jobsd.processes.lifecycle_hooks import LifecycleHooks

@@ -9,7 +9,7 @@ from jobsd.clock import monotonic
 from jobsd.database import connection, migrate
 from jobsd.database.other_build import OtherBuildError
 from jobsd.errors import SchemaError
-from jobsd.instruments.events import emit
+from jobsd.events.events import emit
 
 AGAIN_S = 5.0
 """How often we check for tables that our role may not create."""

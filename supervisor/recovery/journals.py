@@ -23,7 +23,7 @@ from psycopg import errors
 from jobsd.clock import moment_of
 from jobsd.database.connection import Session, Statements
 from jobsd.database.portions import Portion, is_late
-from jobsd.instruments.events import emit
+from jobsd.events.events import emit
 from jobsd.jobs import claims, limits, policy, results
 from jobsd.jobs.reconciliation import Sent, recorded
 from jobsd.processes.outcome_journal import Contents, Journal, KeptOutcome, Record, journal_path

@@ -18,7 +18,7 @@ from psycopg import errors
 from jobsd.database.commits import Commits
 from jobsd.database.connection import Session
 from jobsd.database.portions import Portion
-from jobsd.instruments.events import emit
+from jobsd.events.events import emit
 from jobsd.jobs.policy import Ending
 from jobsd.processes import counters, registry
 from jobsd.processes.entry import ScoreboardEntry

@@ -9,8 +9,8 @@ import pytest
 
 import jobsd
 from docs.pages import blocks
-from jobsd.instruments import hooks
-from jobsd.instruments.hooks import Process
+from jobsd.events import hooks
+from jobsd.events.hooks import Process
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

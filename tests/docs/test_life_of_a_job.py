@@ -6,7 +6,7 @@ import re
 from itertools import product
 from pathlib import Path
 
-from jobsd.instruments.event_list import EVENTS
+from jobsd.events.event_list import EVENTS
 from jobsd.job_states import STATES
 
 PAGE = (Path(__file__).parents[2] / "docs/explanation/life-of-a-job.md").read_text("utf-8")

@@ -13,7 +13,7 @@ import pytest
 from docs.pages import blocks
 from harness.project import Project
 from harness.tree import COMMAND
-from jobsd.instruments.event_list import EVENTS
+from jobsd.events.event_list import EVENTS
 from ports import free_port
 from waiting import wait_until
 

@@ -13,7 +13,7 @@ from docs.pages import GUIDE, HOME
 from jobsd.configuration.options import SECTIONS
 from jobsd.configuration.setting import settings_of
 from jobsd.daemon.cli import commands
-from jobsd.instruments.event_list import EVENTS
+from jobsd.events.event_list import EVENTS
 
 if TYPE_CHECKING:
     from pathlib import Path

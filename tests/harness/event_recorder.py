@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
-from jobsd.instruments.events import EVENTS, subscribe
+from jobsd.events.events import EVENTS, subscribe
 
 Facts = dict[str, Any]
 Emitted = list[tuple[str, Facts]]

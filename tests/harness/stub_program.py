@@ -25,7 +25,7 @@ from jobsd.clock import monotonic_ns
 from jobsd.configuration.options import SupervisorOptions
 from jobsd.daemon.launch import Readiness
 from jobsd.daemon.pidfile import Pidfile
-from jobsd.instruments.events import Event, subscribe
+from jobsd.events.events import Event, subscribe
 from jobsd.processes.process import run
 from jobsd.processes.scoreboard import Scoreboard
 from jobsd.supervisor.children import ChildSpec

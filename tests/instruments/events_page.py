@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jobsd.instruments.event_list import EVENTS, Event
+from jobsd.events.event_list import EVENTS, Event
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 PAGE = Path(__file__).parents[2] / "docs/reference/events.md"
 
 HEAD = """\
-<!-- Made by tests/instruments/events_page.py of src/jobsd/instruments/event_list.py. -->
+<!-- Made by tests/instruments/events_page.py of src/jobsd/events/event_list.py. -->
 
 # Events
 

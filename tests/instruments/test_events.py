@@ -10,8 +10,8 @@ import pytest
 
 import jobsd
 from instruments.events_page import PAGE, page
-from jobsd.instruments import events
-from jobsd.instruments.event_list import EVENTS
+from jobsd.events import events
+from jobsd.events.event_list import EVENTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import pytest
 import structlog
 
+from jobsd.events.event_list import EVENTS
 from jobsd.instruments import logs
 from jobsd.instruments.always import log_always
-from jobsd.instruments.event_list import EVENTS
 from jobsd.instruments.pipes import Pipes
 
 if TYPE_CHECKING:

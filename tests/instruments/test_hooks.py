@@ -10,13 +10,13 @@ import pytest
 import jobsd
 from harness.event_recorder import Emitted, EventRecorder, names
 from jobsd.errors import Error
-from jobsd.instruments import events, hooks
-from jobsd.instruments.hooks import Process
+from jobsd.events import events, hooks
+from jobsd.events.hooks import Process
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from jobsd.instruments.event_list import Event
+    from jobsd.events.event_list import Event
 
 PROCESS = Process("worker", "worker-1", 42, "web-1", 7)
 

@@ -14,9 +14,9 @@ from typing import IO, TYPE_CHECKING, Any
 import pytest
 import structlog
 
+from jobsd.events.bound_job import running_job
+from jobsd.events.events import emit
 from jobsd.instruments import journal, logs, sink
-from jobsd.instruments.bound_job import running_job
-from jobsd.instruments.events import emit
 from waiting import Stopwatch
 
 if TYPE_CHECKING:

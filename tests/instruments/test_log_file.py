@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from jobsd.events.events import emit
 from jobsd.instruments import logs
-from jobsd.instruments.events import emit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from jobsd.instruments.events import emit
+from jobsd.events.events import emit
 from jobsd.jobs.current import CurrentJob, running
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jobsd.instruments.events import emit
+from jobsd.events.events import emit
 from jobsd.instruments.sink import LINE_BYTES, PIPE_LINE_BYTES, Sink, journal_reads
 from waiting import Stopwatch
 

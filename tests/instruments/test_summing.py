@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from jobsd.events.events import emit
 from jobsd.instruments import logs
-from jobsd.instruments.events import emit
 from jobsd.instruments.summing import KINDS_MAX, LINES_MAX
 from waiting import wait_until
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from jobsd.errors import Error
-from jobsd.instruments.bound_job import running_job
+from jobsd.events.bound_job import running_job
 from jobsd.jobs import around, client
 from jobsd.jobs.around import around_enqueue, around_job
 from jobsd.jobs.client import enqueue_many

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jobs.placed import block, enqueue, fail
-from jobsd.instruments import events
+from jobsd.events import events
 from jobsd.jobs import client, discards, failed, queues, retention
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jobsd.instruments.event_list import EVENTS
+from jobsd.events.event_list import EVENTS
 from layout.house import ROOT, files
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import jobsd
-from jobsd.instruments import events, hooks
+from jobsd.events import events, hooks
 from jobsd.processes import lifecycle_hooks
 from jobsd.processes.context import Context
 from jobsd.processes.hook_line import HookLine

@@ -11,7 +11,7 @@ import pytest
 from jobsd.database.names import StillLookingUpError
 from jobsd.database.other_build import OtherBuildError
 from jobsd.errors import SchemaError
-from jobsd.instruments.events import Event, subscribe
+from jobsd.events.events import Event, subscribe
 from jobsd.processes.entry import DEAD
 from jobsd.processes.outage import PAUSE_MAX_S, PAUSE_MIN_S, Outage, begin
 from jobsd.processes.scoreboard import Scoreboard

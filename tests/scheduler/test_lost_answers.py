@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from jobsd.instruments.events import subscribe
+from jobsd.events.events import subscribe
 from jobsd.jobs.limits import Limit
 from jobsd.scheduler import run_enqueuer
 from lost_answers import losing
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from harness.event_recorder import Emitted
     from jobsd.database.connection import Target
-    from jobsd.instruments.events import Event
+    from jobsd.events.events import Event
     from lost_answers import LostAnswers
     from rows import Rows
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from structlog.contextvars import bind_contextvars, get_contextvars
 
-from jobsd.instruments import hooks
-from jobsd.instruments.hooks import on_event
+from jobsd.events import hooks
+from jobsd.events.hooks import on_event
 from jobsd.jobs.arguments import argument_type
 from jobsd.jobs.current import current_job
 from jobsd.jobs.definition import Job, job
@@ -24,7 +24,7 @@ from .bodies import noted
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from jobsd.instruments.event_list import Event
+    from jobsd.events.event_list import Event
 
     from .conftest import MakeWorker
 

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 from jobsd.clock import monotonic
 from jobsd.configuration.options import JobsOptions
 from jobsd.database.connection import Session, Statement
-from jobsd.instruments.events import emit
+from jobsd.events.events import emit
 from jobsd.jobs import lanes, published, registry
 from jobsd.jobs.claimed_job import ClaimedJob
 from jobsd.jobs.lanes import Lane

@@ -25,7 +25,7 @@ from psycopg.errors import UniqueViolation
 from jobsd.clock import monotonic
 from jobsd.database.connection import Session, Statement
 from jobsd.database.statements import Plain
-from jobsd.instruments.events import emit, is_subscribed
+from jobsd.events.events import emit, is_subscribed
 from jobsd.jobs import lanes, series
 from jobsd.jobs.claimed_job import ClaimedJob
 from jobsd.jobs.claims import array, draw_id

@@ -13,7 +13,8 @@ import struct
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
-from .bound_job import bound_job
+from jobsd.events.bound_job import bound_job
+
 from .layouts import shown
 from .redaction import redact
 

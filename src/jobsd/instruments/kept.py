@@ -15,7 +15,9 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, NamedTuple
 
-from . import bound_job, error_facts, layouts, redaction
+from jobsd.events import bound_job, error_facts
+
+from . import layouts, redaction
 
 TRIES_MAX = 5
 """So often a log is written again whose job somebody holds locked, or has removed."""

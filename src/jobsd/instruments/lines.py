@@ -11,11 +11,11 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, Final, cast
 
+from jobsd.events.bound_job import bound_job
+from jobsd.events.error_facts import normalize_error
+from jobsd.events.event_list import EVENTS
 from jobsd.machine import hostname
 
-from .bound_job import bound_job
-from .error_facts import normalize_error
-from .event_list import EVENTS
 from .journal import PRIORITIES
 from .layouts import Facts, shown
 from .redaction import HIDDEN, is_secret, is_suspect, redact, redacted

@@ -19,7 +19,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from . import always, events, layouts, line_ends, line_handler, log_file, summing
+from jobsd.events import events
+
+from . import always, layouts, line_ends, line_handler, log_file, summing
 from .journal import Entries
 from .kept import KEPT
 from .layouts import LEVELS, known_level

@@ -12,8 +12,7 @@ from typing import Any, NamedTuple, cast
 
 from jobsd import late
 from jobsd.clock import monotonic, utc_now
-
-from .event_list import Event
+from jobsd.events.event_list import Event
 
 WriteSum = Callable[[str, dict[str, Any]], None]
 

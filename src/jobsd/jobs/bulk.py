@@ -19,7 +19,7 @@ import psycopg
 from jobsd.clock import moment_of, monotonic
 from jobsd.database.portions import cut
 from jobsd.database.statements import Statements
-from jobsd.instruments.events import emit
+from jobsd.events.events import emit
 from jobsd.text import byte_size
 
 from . import limits, submission

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from jobsd import clock, errors
 from jobsd.database.connection import Session, Statements
-from jobsd.instruments.events import emit
+from jobsd.events.events import emit
 
 from . import claims, discards, finding, holders, inspect, listing, lost
 from .claims import STATEMENTS as CLAIMS

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from jobsd import late
 from jobsd.clock import monotonic, utc_now
 from jobsd.errors import Cancelled
-from jobsd.instruments.bound_job import Bound, running_job
+from jobsd.events.bound_job import Bound, running_job
 from jobsd.instruments.kept import KEPT
 from jobsd.instruments.printed import UNENDED, end_lines
 

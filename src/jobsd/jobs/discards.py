@@ -15,7 +15,7 @@ from datetime import timedelta
 
 from jobsd import clock, errors, late
 from jobsd.database.connection import Session, Statements
-from jobsd.instruments.events import emit
+from jobsd.events.events import emit
 
 from . import finding, holders, inspect, limits, listing, lost
 

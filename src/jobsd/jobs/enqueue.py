@@ -16,7 +16,7 @@ from jobsd.database.connection import Session, Statement, Statements
 from jobsd.database.grants import REMEDY
 from jobsd.database.other_build import UNDEFINED
 from jobsd.errors import DuplicateError, EnqueueError, Error
-from jobsd.instruments.events import emit
+from jobsd.events.events import emit
 
 from . import limits, submission
 from .connections import PlainCursor

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from jobsd import errors, late
-from jobsd.instruments.bound_job import running_job
+from jobsd.events.bound_job import running_job
 
 from .draft import Draft, EnqueuedJob, Options, draft
 from .finding import NOT_GIVEN

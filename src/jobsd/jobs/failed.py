@@ -13,7 +13,7 @@ from datetime import timedelta
 
 from jobsd.database.connection import Session, Statements
 from jobsd.errors import RefusedError
-from jobsd.instruments.events import emit
+from jobsd.events.events import emit
 
 from . import finding, inspect, listing, lost
 

@@ -17,7 +17,7 @@ from jobsd import late
 from jobsd.clock import parse_duration
 from jobsd.database.statements import Statements
 from jobsd.errors import Error, LimitError
-from jobsd.instruments.events import emit, is_subscribed
+from jobsd.events.events import emit, is_subscribed
 
 from . import argument_names, keys, time_limits
 

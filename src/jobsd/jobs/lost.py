@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from jobsd.database.connection import Session, Statements
-from jobsd.instruments.events import emit
+from jobsd.events.events import emit
 
 if TYPE_CHECKING:
     from jobsd.database.commits import Commits

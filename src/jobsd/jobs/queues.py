@@ -12,7 +12,7 @@ from datetime import datetime
 
 from jobsd import errors, late, machine
 from jobsd.database.connection import Session, Statements
-from jobsd.instruments.events import emit
+from jobsd.events.events import emit
 
 from .finding import lent
 from .registry import check_queue

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from jobsd import errors, late
 from jobsd.clock import monotonic
 from jobsd.database.statements import Statements
-from jobsd.instruments.events import emit
+from jobsd.events.events import emit
 
 from .finding import lent
 from .registry import check_class, check_count

@@ -24,7 +24,7 @@ from jobsd.clock import microseconds_of, monotonic
 from jobsd.database.connection import OUTAGES, Session, Target
 from jobsd.database.portions import IDS_MAX, LATE_MAX
 from jobsd.errors import Error, JobDiscardedError, JobFailedError, JobNotFoundError, ResultError
-from jobsd.instruments.bound_job import running_job
+from jobsd.events.bound_job import running_job
 
 from . import client, draft, registry, stand_in, time_limits
 from .results import STATEMENTS, End, ends

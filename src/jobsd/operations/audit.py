@@ -11,7 +11,7 @@ from typing import Any
 
 from jobsd import errors, late, machine
 from jobsd.database.connection import OUTAGES, Session, Statements
-from jobsd.instruments.events import emit
+from jobsd.events.events import emit
 from jobsd.jobs.listing import BEYOND
 
 Row = dict[str, Any]

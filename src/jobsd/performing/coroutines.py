@@ -22,7 +22,7 @@ from dataclasses import replace
 from functools import partial
 
 from jobsd.clock import monotonic
-from jobsd.instruments.events import emit
+from jobsd.events.events import emit
 from jobsd.jobs import interrupts
 from jobsd.jobs.claimed_job import ClaimedJob
 from jobsd.jobs.interrupts import Interrupt, Interruptible

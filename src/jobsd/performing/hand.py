@@ -21,7 +21,7 @@ from typing import Any, Generic, NoReturn, TypeVar, Union
 import psycopg
 
 from jobsd import errors, text
-from jobsd.instruments.events import emit
+from jobsd.events.events import emit
 from jobsd.jobs.claimed_job import ClaimedJob
 from jobsd.jobs.interrupts import Interruptible
 from jobsd.jobs.policy import Verdict

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from jobsd.clock import monotonic
 from jobsd.errors import CompletionError, ProcessExitError, TimeLimitExceeded
-from jobsd.instruments.events import emit, is_subscribed
+from jobsd.events.events import emit, is_subscribed
 from jobsd.jobs import arguments, around, registry, results
 from jobsd.jobs.claimed_job import ClaimedJob
 from jobsd.jobs.claims import InClaim

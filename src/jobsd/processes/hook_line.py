@@ -12,8 +12,8 @@ import select
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
-from jobsd.instruments.error_facts import describe
-from jobsd.instruments.events import Event, subscribe
+from jobsd.events.error_facts import describe
+from jobsd.events.events import Event, subscribe
 
 _LINE_MAX = select.PIPE_BUF
 _TEXT_MAX = 1000

@@ -15,8 +15,8 @@ from collections.abc import Callable
 from dataclasses import asdict
 
 from jobsd import clock, machine
-from jobsd.instruments import hooks
-from jobsd.instruments.hooks import Process
+from jobsd.events import hooks
+from jobsd.events.hooks import Process
 
 from .context import Context
 

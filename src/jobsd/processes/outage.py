@@ -21,7 +21,7 @@ from jobsd.database.grants import REMEDY
 from jobsd.database.names import StillLookingUpError
 from jobsd.database.other_build import UNDEFINED, OtherBuildError
 from jobsd.errors import SchemaError
-from jobsd.instruments.events import emit
+from jobsd.events.events import emit
 
 from .scoreboard import (
     TABLES_LACK_SOMETHING,

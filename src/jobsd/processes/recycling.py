@@ -11,7 +11,7 @@ import resource
 from pathlib import Path
 
 from jobsd.clock import monotonic
-from jobsd.instruments.events import emit
+from jobsd.events.events import emit
 
 from .entry import ScoreboardEntry
 
