@@ -124,7 +124,7 @@ def metrics_command(project: Project, *, openmetrics: bool) -> Result:
     and are left out if it does not answer.
     """
     from jobsd.daemon.tree_metrics import metrics_here
-    from jobsd.instruments.metrics import exposition, plain
+    from jobsd.metrics.metrics import exposition, plain
     from jobsd.operations.gauges import database_figures
 
     with project.session() as session:

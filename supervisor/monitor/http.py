@@ -190,7 +190,7 @@ class Pages:
     def metrics(self, headers: Message) -> Reply:
         """Return the exposition, in the form that the client accepts."""
         # Not loaded before: see `Scraping.answer`.
-        from jobsd.instruments.metrics import accepts_openmetrics  # noqa: PLC0415
+        from jobsd.metrics.metrics import accepts_openmetrics  # noqa: PLC0415
 
         openmetrics = accepts_openmetrics(headers.get("Accept", ""))
         body, kind = self._scraping.answer(openmetrics=openmetrics)

@@ -17,7 +17,7 @@ import psycopg
 
 from jobsd.configuration.options import WorkerOptions
 from jobsd.database.connection import OUTAGES, Session, Target
-from jobsd.instruments.figures import DatabaseFigures
+from jobsd.metrics.figures import DatabaseFigures
 from jobsd.operations.gauges import database_figures
 from jobsd.processes.scoreboard import Scoreboard
 
@@ -128,7 +128,7 @@ class Scraping:
     def answer(self, *, openmetrics: bool = False) -> tuple[bytes, str]:
         """Return the exposition and its content type."""
         # The first scrape loads the library: a tree that is not scraped saves 4 MiB.
-        from jobsd.instruments.metrics import exposition_with  # noqa: PLC0415
+        from jobsd.metrics.metrics import exposition_with  # noqa: PLC0415
 
         self._figures.begin(FIGURES_AGE_S)
         self._figures.asked.wait(ASK_WAIT_S)

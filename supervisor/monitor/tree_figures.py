@@ -15,7 +15,7 @@ from pathlib import Path
 
 from jobsd.clock import monotonic, monotonic_ns
 from jobsd.events.events import emit
-from jobsd.instruments.figures import Durations, TreeFigures
+from jobsd.metrics.figures import Durations, TreeFigures
 from jobsd.processes.counters import BUCKETS_S, FAILURES, OUTCOMES, Sums
 from jobsd.processes.scoreboard import REASONS, TAKEN, UP, Scoreboard, ScoreboardEntry
 

@@ -16,12 +16,12 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from instruments.test_metrics import DATABASE, TREE
-from jobsd.instruments.metrics import exposition
+from jobsd.metrics.metrics import exposition
 
 PAGE = Path(__file__).parents[2] / "docs/reference/metrics.md"
 
 HEAD = """\
-<!-- Made by tests/instruments/metrics_page.py of src/jobsd/instruments/metrics.py. -->
+<!-- Made by tests/instruments/metrics_page.py of src/jobsd/metrics/metrics.py. -->
 
 # Metrics
 

@@ -12,15 +12,9 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.openmetrics import parser as openmetrics_parser
 from prometheus_client.parser import text_string_to_metric_families
 
-from jobsd.instruments import metrics, plain_text
-from jobsd.instruments.figures import (
-    DatabaseFigures,
-    Durations,
-    TableSize,
-    TaskRuns,
-    TreeFigures,
-)
-from jobsd.instruments.metrics import accepts_openmetrics, exposition, exposition_with
+from jobsd.metrics import metrics, plain_text
+from jobsd.metrics.figures import DatabaseFigures, Durations, TableSize, TaskRuns, TreeFigures
+from jobsd.metrics.metrics import accepts_openmetrics, exposition, exposition_with
 
 if TYPE_CHECKING:
     from collections.abc import Callable

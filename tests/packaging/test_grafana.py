@@ -25,7 +25,7 @@ from prometheus_client.openmetrics import parser
 from harness.tree import ENDS_WITH_US
 from instruments.grafana_dashboard import DASHBOARD, ROWS, text
 from instruments.test_metrics import DATABASE, NAMES, TREE
-from jobsd.instruments.metrics import exposition
+from jobsd.metrics.metrics import exposition
 from waiting import wait_until
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ import pytest
 from harness.project import Project
 from harness.tree import ENDS_WITH_US
 from jobsd.heartbeat.log import record
-from jobsd.instruments.metrics import exposition
+from jobsd.metrics.metrics import exposition
 from jobsd.operations.gauges import database_figures
 from jobsd.processes.scoreboard import Scoreboard
 from jobsd.supervisor.monitor.tree_figures import tree_figures

@@ -9,7 +9,7 @@ import pytest
 
 from harness.job_rows import make_jobs
 from jobsd.configuration.options import WorkerOptions
-from jobsd.instruments.figures import DatabaseFigures
+from jobsd.metrics.figures import DatabaseFigures
 from jobsd.operations.gauges import database_figures
 from jobsd.processes.queue_names import OTHERS, QUEUES_MAX
 from jobsd.processes.scoreboard import Scoreboard

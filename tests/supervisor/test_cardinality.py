@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from jobsd.instruments.metrics import exposition
+from jobsd.metrics.metrics import exposition
 from jobsd.operations.gauges import database_figures
 from jobsd.processes.counters import BUCKETS_S
 from jobsd.processes.queue_names import CLASSES_MAX, ERRORS_MAX, OTHERS, QUEUES_MAX

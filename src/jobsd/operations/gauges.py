@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from jobsd.database.connection import Session, Statement, Statements
-from jobsd.instruments.figures import Arrived, DatabaseFigures, TableSize, TaskRuns
 from jobsd.jobs import lanes, lost
+from jobsd.metrics.figures import Arrived, DatabaseFigures, TableSize, TaskRuns
 
 from . import next_runs, queues
 
