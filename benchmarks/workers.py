@@ -11,7 +11,7 @@ import signal
 from typing import TYPE_CHECKING
 
 from jobsd.configuration.options import JobsOptions
-from jobsd.instruments import logs
+from jobsd.logs import logs
 from jobsd.processes.context import Context
 from jobsd.processes.process import listen_to_signals, run
 from jobsd.processes.scoreboard import Scoreboard

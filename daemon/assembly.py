@@ -23,9 +23,9 @@ from jobsd.database.connection import Target
 from jobsd.dispatcher.dispatcher import Dispatcher
 from jobsd.errors import ConfigurationError, EmbeddedServerError, Fault
 from jobsd.events.events import emit
-from jobsd.instruments import logs, redaction
-from jobsd.instruments.kept import KEPT
 from jobsd.jobs import client, registry, time_limits
+from jobsd.logs import logs, redaction
+from jobsd.logs.capture import KEPT
 from jobsd.processes import lifecycle_hooks, process, recycling
 from jobsd.processes.context import Context
 from jobsd.processes.hook_line import HookLine

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from jobsd.configuration.flags import Flags
 from jobsd.configuration.load import examine, load
-from jobsd.instruments import logs
+from jobsd.logs import logs
 
 from . import sibling, source_watch
 from .siblings import Siblings, log_as

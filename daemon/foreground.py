@@ -21,7 +21,7 @@ def run_here(project: Project, read: Callable[[], Callable[[], object]]) -> int:
 
     That is 1 if it raises an exception, which is reported.
     """
-    from jobsd.instruments import logs
+    from jobsd.logs import logs
 
     os.chdir(project.root)
     logs.configure(

@@ -140,7 +140,7 @@ def main(host: int) -> None:
 
 def _keep(host: int, listener: socket.socket) -> None:
     # The first process, which the web server waits for, ends before these are loaded.
-    from jobsd.instruments import logs
+    from jobsd.logs import logs
 
     from .project import Project
     from .sibling import tree

@@ -26,7 +26,7 @@ from jobsd.database.connection import OUTAGES
 from jobsd.database.migrate import bring_up
 from jobsd.errors import ConfigurationError
 from jobsd.events.events import emit
-from jobsd.instruments import logs
+from jobsd.logs import logs
 from jobsd.processes import outage
 from jobsd.processes.outcome_journal import journal_paths
 from jobsd.processes.registry import new_name

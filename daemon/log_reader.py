@@ -15,8 +15,8 @@ from fnmatch import fnmatchcase
 from typing import Any, TextIO, cast
 
 from jobsd import errors, late
-from jobsd.instruments import layouts
-from jobsd.instruments.layouts import LEVELS
+from jobsd.logs import layouts
+from jobsd.logs.layouts import LEVELS
 from jobsd.supervisor.requests import peer, running
 from jobsd.text import one_line
 

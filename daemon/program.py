@@ -32,7 +32,7 @@ def drop_output() -> None:
 
 def note(message: str) -> None:
     """Write to stderr, without passwords and without anything that a terminal would obey."""
-    from jobsd.instruments.redaction import redact
+    from jobsd.logs.redaction import redact
 
     text = printable_lines(redact(message))
     print(text, file=sys.stderr, flush=True)  # noqa: T201 - the one place that does

@@ -21,7 +21,7 @@ from typing import Literal, NamedTuple, Protocol, cast
 from jobsd.clock import monotonic
 from jobsd.configuration.options import Options
 from jobsd.events.events import emit
-from jobsd.instruments import logs
+from jobsd.logs import logs
 from jobsd.supervisor.children import Backoff
 
 from .sibling import STOPS, Exit, Sibling

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from itertools import count
 
 from jobsd.clock import monotonic
-from jobsd.instruments.logs import log_unread_output
+from jobsd.logs.logs import log_unread_output
 from jobsd.processes import lifecycle_hooks, registry
 from jobsd.processes.scoreboard import Scoreboard, ScoreboardEntry
 

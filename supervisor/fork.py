@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NoReturn
 
 from jobsd.events.events import emit
-from jobsd.instruments import logs, pipes
+from jobsd.logs import logs, pipes
 from jobsd.processes.context import Context
 from jobsd.processes.process import listen_to_signals
 from jobsd.processes.scoreboard import Scoreboard, ScoreboardEntry

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from jobsd import clock, errors
 from jobsd.configuration.faults import report
-from jobsd.instruments.redaction import redact
+from jobsd.logs.redaction import redact
 from jobsd.processes.scoreboard import Scoreboard
 
 from .child_table import ChildTable

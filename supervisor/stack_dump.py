@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Iterator
 
-from jobsd.instruments.pipes import Pipes
+from jobsd.logs.pipes import Pipes
 
 READ_MAX = 1 << 20
 _THREAD = re.compile(

@@ -24,9 +24,9 @@ from psycopg import conninfo, sql
 from harness.event_recorder import EventRecorder
 from jobsd.database.connection import Session, Target
 from jobsd.database.migrate import migrate
-from jobsd.instruments.kept import KEPT
 from jobsd.jobs import client
 from jobsd.jobs.client import Client
+from jobsd.logs.capture import KEPT
 from jobsd.processes.context import Context
 from jobsd.processes.scoreboard import Scoreboard
 from jobsd.supervisor.kernel import die_with_parent

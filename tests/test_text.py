@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
-from jobsd.instruments.layouts import in_json
-from jobsd.instruments.lines import Lines
+from jobsd.logs.layouts import in_json
+from jobsd.logs.lines import Lines
 from jobsd.text import CAUSES_MAX, error_stack
 
 if TYPE_CHECKING:

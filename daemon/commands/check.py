@@ -31,7 +31,7 @@ def check_command(
     name. Exit status 0, or 78 when there are faults.
     """
     from jobsd.configuration.faults import report
-    from jobsd.instruments.redaction import redacted
+    from jobsd.logs.redaction import redacted
 
     faults, warnings = _examine(Project(config=config, recurring=recurring, imports=imports))
     # What a module says that can't be imported is in it too.

@@ -47,7 +47,7 @@ def explain(
     With `-` as the phrase, phrases are read from stdin, one per line; --json then prints one
     object per line.
     """
-    from jobsd.instruments.redaction import redact
+    from jobsd.logs.redaction import redact
     from jobsd.schedules import explain as explained
 
     several = phrase == "-"

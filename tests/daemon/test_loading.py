@@ -133,7 +133,7 @@ def test_a_configuration_is_read_without_the_patterns_of_yaml(project: Project) 
 
 
 def test_a_configuration_is_read_without_what_judges_and_logs_jobs(project: Project) -> None:
-    unwanted = ("jobsd.jobs.policy", "jobsd.events.events", "jobsd.instruments.logs")
+    unwanted = ("jobsd.jobs.policy", "jobsd.events.events", "jobsd.logs.logs")
 
     assert _loaded([["config", "show"], ["generate", "procfile"]], unwanted, project) == {}
 

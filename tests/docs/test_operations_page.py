@@ -11,9 +11,9 @@ from docs.pages import blocks, guide
 from harness.project import Project
 from harness.tree import COMMAND
 from jobsd.heartbeat.job import HeartbeatJob
-from jobsd.instruments import logs
 from jobsd.jobs import client
 from jobsd.jobs.client import Client
+from jobsd.logs import logs
 
 if TYPE_CHECKING:
     from collections.abc import Callable

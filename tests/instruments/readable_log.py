@@ -6,7 +6,7 @@ import json
 import os
 from typing import Any
 
-from jobsd.instruments import logs
+from jobsd.logs import logs
 
 
 class Log:

@@ -14,9 +14,9 @@ import pytest
 import structlog
 
 from jobsd.events.event_list import EVENTS
-from jobsd.instruments import logs
-from jobsd.instruments.always import log_always
-from jobsd.instruments.pipes import Pipes
+from jobsd.logs import logs
+from jobsd.logs.always import log_always
+from jobsd.logs.pipes import Pipes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -203,7 +203,7 @@ def test_of_very_much_that_a_dead_process_has_left_the_last_lines_are_logged(
     "What is written to stdout and stderr becomes lines of the log nevertheless.",
 )
 def test_where_pipes_stay_small_there_are_both(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jobsd.instruments.pipes.PIPE_BYTES", 1 << 31)
+    monkeypatch.setattr("jobsd.logs.pipes.PIPE_BYTES", 1 << 31)
 
     with contextlib.closing(Pipes.make()) as pipes:
         assert [pipe.number for pipe in pipes.each] == [1, 2]

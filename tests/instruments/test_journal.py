@@ -16,7 +16,7 @@ import structlog
 
 from jobsd.events.bound_job import running_job
 from jobsd.events.events import emit
-from jobsd.instruments import journal, logs, sink
+from jobsd.logs import journal, logs, sink
 from waiting import Stopwatch
 
 if TYPE_CHECKING:

@@ -9,12 +9,12 @@ import re
 
 import pytest
 
-from jobsd.instruments import kept as kept_module
-from jobsd.instruments import logs, redaction
-from jobsd.instruments.kept import KEPT, TRIES_MAX, Kept, KeptLog
-from jobsd.instruments.lean_structlog import structlog
-from jobsd.instruments.printed import Copied
 from jobsd.jobs.current import CurrentJob, running
+from jobsd.logs import capture as kept_module
+from jobsd.logs import logs, redaction
+from jobsd.logs.capture import KEPT, TRIES_MAX, Kept, KeptLog
+from jobsd.logs.lean_structlog import structlog
+from jobsd.logs.printed import Copied
 
 MOST = 4 * 2**20
 JOB = CurrentJob(7, 2, "mail", "app.send")

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobsd.instruments.layouts import for_people, in_json
-from jobsd.instruments.lines import Lines, encode
-from jobsd.instruments.redaction import redact
+from jobsd.logs.layouts import for_people, in_json
+from jobsd.logs.lines import Lines, encode
+from jobsd.logs.redaction import redact
 
 LIMIT = 4096
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from jobsd.events.events import emit
-from jobsd.instruments import logs
+from jobsd.logs import logs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

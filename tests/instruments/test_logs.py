@@ -247,7 +247,7 @@ def test_without_a_format_a_pipe_gets_json(log: Log) -> None:
 def test_importing_the_logs_sets_nothing_up_and_loads_no_rich() -> None:
     program = (
         "import logging, sys\n"
-        "import jobsd.instruments.logs\n"
+        "import jobsd.logs.logs\n"
         "import structlog\n"
         "assert not logging.getLogger().handlers\n"
         "assert not structlog.is_configured()\n"

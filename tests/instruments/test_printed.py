@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jobsd.instruments import logs
-from jobsd.instruments.printed import LINE_MAX, Printed
 from jobsd.jobs.current import CurrentJob, running
+from jobsd.logs import logs
+from jobsd.logs.printed import LINE_MAX, Printed
 
 if TYPE_CHECKING:
     from instruments.readable_log import Log

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jobsd.events.events import emit
-from jobsd.instruments.sink import LINE_BYTES, PIPE_LINE_BYTES, Sink, journal_reads
+from jobsd.logs.sink import LINE_BYTES, PIPE_LINE_BYTES, Sink, journal_reads
 from waiting import Stopwatch
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def test_once_a_sink_has_blocked_no_line_waits_for_it(
     _fill(log)
     emit("job.released")
     # From now on a line that waits at all waits for as long as the test does.
-    monkeypatch.setattr("jobsd.instruments.sink.WAIT_S", 3600.0)
+    monkeypatch.setattr("jobsd.logs.sink.WAIT_S", 3600.0)
 
     def emit_often() -> None:
         for _ in range(100):
@@ -92,7 +92,7 @@ def test_a_reader_that_is_slow_for_a_moment_loses_nothing(
     log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A moment is what the machine makes of it; how long a line waits was measured above.
-    monkeypatch.setattr("jobsd.instruments.sink.WAIT_S", 20.0)
+    monkeypatch.setattr("jobsd.logs.sink.WAIT_S", 20.0)
     _fill(log)
     texts: list[str] = []
     reader = threading.Timer(0.05, lambda: texts.append(log.text()))

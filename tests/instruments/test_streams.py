@@ -12,7 +12,7 @@ import pytest
 PROGRAM = """
 import ctypes, os, sys
 from jobsd.instruments import logs, pipes
-from jobsd.instruments.pipes import Pipes
+from jobsd.logs.pipes import Pipes
 
 logs.configure("json", "info", kind="worker", name="worker-1")
 logs.take_prints()

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from jobsd.events.events import emit
-from jobsd.instruments import logs
-from jobsd.instruments.summing import KINDS_MAX, LINES_MAX
+from jobsd.logs import logs
+from jobsd.logs.summing import KINDS_MAX, LINES_MAX
 from waiting import wait_until
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @pytest.fixture(autouse=True)
 def _summed(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
     # A second that a busy machine can't end in the middle of a test.
-    monkeypatch.setattr("jobsd.instruments.summing.WINDOW_S", 60.0)
+    monkeypatch.setattr("jobsd.logs.summing.WINDOW_S", 60.0)
     logs.configure("json", "info", kind="worker", name="worker-1", stream=log.writer, sums=True)
 
 
@@ -70,7 +70,7 @@ def test_each_class_and_error_has_its_own_first_lines(log: Log) -> None:
 def test_a_sum_is_logged_though_nothing_follows(
     log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jobsd.instruments.summing.WINDOW_S", 0.05)
+    monkeypatch.setattr("jobsd.logs.summing.WINDOW_S", 0.05)
     lines: list[dict[str, Any]] = []
 
     def reported() -> int:

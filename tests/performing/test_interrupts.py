@@ -16,12 +16,12 @@ import pytest
 
 from jobsd.clock import monotonic
 from jobsd.errors import Error, InterruptError, TimeLimitExceeded
-from jobsd.instruments.line_handler import LineHandler
-from jobsd.instruments.printed import Printed
 from jobsd.jobs import arguments, interrupts, time_limits
 from jobsd.jobs.claimed_job import ClaimedJob
 from jobsd.jobs.current import current_job
 from jobsd.jobs.definition import Job, job
+from jobsd.logs.line_handler import LineHandler
+from jobsd.logs.printed import Printed
 from jobsd.performing.perform import SUCCESS, Run
 from jobsd.performing.pool import Pool
 from performing.posted import collect, post

@@ -15,8 +15,8 @@ from harness.project import Project
 from jobsd.configuration.faults import Mistake
 from jobsd.configuration.kinds import read_database_url
 from jobsd.errors import ConfigurationError
-from jobsd.instruments.redaction import redact
 from jobsd.jobs.client import configure, default_client
+from jobsd.logs.redaction import redact
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from psycopg import conninfo
 
 from jobsd.database.url import passwords, read_url
-from jobsd.instruments.layouts import for_people, in_json
-from jobsd.instruments.lines import Lines
-from jobsd.instruments.redaction import redact, starred
+from jobsd.logs.layouts import for_people, in_json
+from jobsd.logs.lines import Lines
+from jobsd.logs.redaction import redact, starred
 
 if TYPE_CHECKING:
-    from jobsd.instruments.layouts import Facts
+    from jobsd.logs.layouts import Facts
 
 URLS = [
     "postgresql://me:it'sSESAME@db/app",
@@ -169,7 +169,7 @@ a tokens: five, access_token_count=5, X-Token: 7, my.token
 
 def test_what_stands_behind_the_name_of_a_secret_is_hidden_in_every_form() -> None:
     reported = _apart(f"""
-        from jobsd.instruments.redaction import hide_behind
+        from jobsd.logs.redaction import hide_behind
         hide_behind(["token", "api_key"])
         print(*map(redact, {NAMED.strip()!r}.splitlines()), sep="\\n")
         print(*map(redact, {UNNAMED.strip()!r}.splitlines()), sep="\\n")
@@ -194,9 +194,9 @@ def test_who_names_no_secret_has_credentials_of_requests_hidden() -> None:
 
 def test_facts_with_the_name_of_a_secret_are_hidden_but_for_those_of_our_own_events() -> None:
     reported = _apart("""
-        from jobsd.instruments.layouts import in_json
-        from jobsd.instruments.lines import Lines
-        from jobsd.instruments.redaction import hide_behind
+        from jobsd.logs.layouts import in_json
+        from jobsd.logs.lines import Lines
+        from jobsd.logs.redaction import hide_behind
         hide_behind(["token", "message", "level", "queue_name"])
         lines = Lines(in_json, "worker", "w", line_bytes=4096, has_priority=False)
         print(lines.line("info", "paid", "app", {"token": "a", "of": [{"token": {"b": 1}}]}))
@@ -221,7 +221,7 @@ def _apart(program: str) -> list[str]:
         "import json",
         "from urllib.parse import quote",
         "from psycopg import conninfo",
-        "from jobsd.instruments.redaction import redact",
+        "from jobsd.logs.redaction import redact",
     ]
     called = [sys.executable, "-c", "\n".join(imports + lines)]
     done = subprocess.run(called, capture_output=True, text=True, check=True)

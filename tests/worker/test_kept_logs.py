@@ -10,9 +10,9 @@ import psycopg
 import pytest
 
 from jobsd.errors import Error
-from jobsd.instruments.kept import KEPT, KeptLog
 from jobsd.jobs import discards, inspect, kept_logs, retention
 from jobsd.jobs.definition import job
+from jobsd.logs.capture import KEPT, KeptLog
 from waiting import wait_until
 
 from .bodies import gate

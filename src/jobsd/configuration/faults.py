@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from jobsd.errors import Fault
-from jobsd.instruments.redaction import redact
+from jobsd.logs.redaction import redact
 from jobsd.text import closest, one_line
 
 if TYPE_CHECKING:

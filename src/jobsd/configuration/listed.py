@@ -5,7 +5,7 @@ from collections.abc import Mapping as Environment
 from pathlib import Path
 from typing import cast
 
-from jobsd.instruments.redaction import redact
+from jobsd.logs.redaction import redact
 
 from . import document, load, queue_file, sections, setting
 from .faults import Faults

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from jobsd import late
 from jobsd.errors import ConfigurationError, Fault
-from jobsd.instruments.redaction import redact
+from jobsd.logs.redaction import redact
 
 from . import document, queue_file, setting
 from .faults import Faults, quoted

@@ -9,7 +9,7 @@ import re
 from bisect import bisect_left, insort
 
 from jobsd import late
-from jobsd.instruments.redaction import redact, starred
+from jobsd.logs.redaction import redact, starred
 
 # Misspelt ones, too: `pasword`, `databse`.
 _SOUND = r"pas|secret|token|url|dsn|data?b"

@@ -21,7 +21,7 @@ from jobsd import errors, late
 from jobsd.database.connection import OUTAGES, Target
 from jobsd.database.migrate import migrate
 from jobsd.database.url import passwords
-from jobsd.instruments import redaction
+from jobsd.logs import redaction
 
 from . import flags, kinds, load
 from .folder import is_project, project_root

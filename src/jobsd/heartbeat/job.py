@@ -22,8 +22,8 @@ class HeartbeatJob(definition.Job):
     def perform(self) -> None:
         """Write one row to `heartbeat_logs` and one line to the log."""
         # Here, since each command that knows the jobs loads this module.
-        from jobsd.instruments.always import log_always  # noqa: PLC0415
         from jobsd.jobs.current import current_job  # noqa: PLC0415
+        from jobsd.logs.always import log_always  # noqa: PLC0415
         from jobsd.machine import hostname  # noqa: PLC0415
 
         from .log import record  # noqa: PLC0415

@@ -24,7 +24,7 @@ from jobsd.database.connection import Session, Target, unreachable
 from jobsd.database.other_build import UNDEFINED, unlike_tables
 from jobsd.database.url import UrlError, passwords, read_url
 from jobsd.errors import ConfigurationError, DatabaseUnreachableError, Error, Fault
-from jobsd.instruments import redaction
+from jobsd.logs import redaction
 
 from . import around, bulk, finding, interrupts, stand_in
 from . import enqueue as storing

@@ -14,8 +14,8 @@ from jobsd import late
 from jobsd.clock import monotonic, utc_now
 from jobsd.errors import Cancelled
 from jobsd.events.bound_job import Bound, running_job
-from jobsd.instruments.kept import KEPT
-from jobsd.instruments.printed import UNENDED, end_lines
+from jobsd.logs.capture import KEPT
+from jobsd.logs.printed import UNENDED, end_lines
 
 from . import arguments, progress, registry
 from .claimed_job import ClaimedJob

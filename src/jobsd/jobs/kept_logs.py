@@ -7,7 +7,7 @@ its log of its own attempt is true.
 from collections.abc import Iterable, Sequence
 
 from jobsd.database.connection import Session, Statements
-from jobsd.instruments.kept import KeptLog, Piece, moment
+from jobsd.logs.capture import KeptLog, Piece, moment
 from jobsd.text import storable
 
 STATEMENTS = Statements("jobsd.jobs", "kept_logs.sql")

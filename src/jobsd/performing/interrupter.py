@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any
 from jobsd.clock import monotonic
 from jobsd.errors import TimeLimitExceeded
 from jobsd.events.events import emit
-from jobsd.instruments.line_ends import call_behind_lines
 from jobsd.jobs.claimed_job import ClaimedJob
 from jobsd.jobs.interrupts import NEVER, Interrupt, Interruptible
+from jobsd.logs.line_ends import call_behind_lines
 
 if TYPE_CHECKING:
     from jobsd.processes.hard_limits import HardLimit

@@ -25,8 +25,8 @@ from .raising import NEEDED, RAISING, in_call, turns
 
 _WRITERS = {
     __name__,
-    *("jobsd.instruments.line_ends", "jobsd.instruments.line_handler"),
-    *("jobsd.instruments.logs", "jobsd.instruments.printed"),
+    *("jobsd.logs.line_ends", "jobsd.logs.line_handler"),
+    *("jobsd.logs.logs", "jobsd.logs.printed"),
 }
 """Modules of ours that write lines to the log."""
 

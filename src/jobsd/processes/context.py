@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from jobsd import late
-from jobsd.instruments.pipes import Pipes
+from jobsd.logs.pipes import Pipes
 
 from .nap import Nap
 from .scoreboard import Scoreboard, ScoreboardEntry

@@ -22,7 +22,7 @@ from jobsd.database.connection import OUTAGES
 from jobsd.database.other_build import UNDEFINED
 from jobsd.errors import SchemaError
 from jobsd.events.events import emit
-from jobsd.instruments import logs
+from jobsd.logs import logs
 
 from .context import Context
 from .forks import Handler, reset_signals_in_forks

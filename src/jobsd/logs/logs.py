@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from jobsd.events import events
 
 from . import always, layouts, line_ends, line_handler, log_file, summing
+from .capture import KEPT
 from .journal import Entries
-from .kept import KEPT
 from .layouts import LEVELS, known_level
 from .lean_structlog import structlog
 from .lines import NO_JOB, Lines, encode, is_line
