@@ -28,7 +28,8 @@ def read_call(name: str, text: str) -> Call:
         UnknownJobError: when no module that was imported defines it.
         click.UsageError: when the arguments can't be read, or are not the job's.
     """
-    from jobsd.jobs import arguments, registry
+    from jobsd.arguments import arguments
+    from jobsd.jobs import registry
 
     definition = registry.get(name)
     try:

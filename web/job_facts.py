@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from jobsd.jobs.json_kinds import is_list, is_object
+from jobsd.arguments.json_kinds import is_list, is_object
 
 _SHOWN_ELSEWHERE = frozenset(
     {"attempt", "process", "started_at", "ended_at", "type", "message", "stack"}

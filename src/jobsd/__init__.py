@@ -7,6 +7,7 @@ when it is first asked for (`face`).
 TYPE_CHECKING = False  # true for checkers, by its name; `typing` would cost more than all else
 
 if TYPE_CHECKING:
+    from jobsd.arguments.arguments import argument_type
     from jobsd.errors import (
         AfterCommitError,
         ArgumentError,
@@ -60,7 +61,6 @@ if TYPE_CHECKING:
     from jobsd.heartbeat.job import HeartbeatJob
     from jobsd.heartbeat.log import HeartbeatLog, health_status
     from jobsd.jobs import queues
-    from jobsd.jobs.arguments import argument_type
     from jobsd.jobs.around import around_enqueue, around_job
     from jobsd.jobs.bulk import EnqueuedJobs
     from jobsd.jobs.cancels import acancel, cancel, cancel_all

@@ -40,7 +40,7 @@ _NAMES = {
         " on_scheduler_start on_scheduler_stop on_scheduler_exit"
         " on_monitor_start on_monitor_stop on_monitor_exit"
     ),
-    "jobs.arguments": "argument_type",
+    "arguments.arguments": "argument_type",
     "jobs.around": "around_enqueue around_job",
     "jobs.cancels": "acancel cancel cancel_all",
     "jobs.carrying": "carry",

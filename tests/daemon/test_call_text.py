@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 
-from jobsd.jobs import arguments
+from jobsd.arguments import arguments
 from jobsd.operations.shown_arguments import call_text
 
 

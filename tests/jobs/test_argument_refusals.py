@@ -13,8 +13,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from jobsd.arguments.arguments import SIZE_MAX, argument_type, dump, load
 from jobsd.errors import ArgumentError
-from jobsd.jobs.arguments import SIZE_MAX, argument_type, dump, load
 
 
 @argument_type

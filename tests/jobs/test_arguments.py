@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from jobsd.jobs.arguments import argument_type, dump, load
+from jobsd.arguments.arguments import argument_type, dump, load
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session

@@ -9,8 +9,8 @@ import pytest
 from psycopg import errors
 
 import refused
+from jobsd.arguments.keys import UnfitKeyError, encode
 from jobsd.errors import Error
-from jobsd.jobs.keys import UnfitKeyError, encode
 from jobsd.jobs.registry import check_queue
 from rows import fetch
 

@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jobsd.arguments.keys import UnfitKeyError, encode
 from jobsd.errors import LimitError
-from jobsd.jobs.keys import UnfitKeyError, encode
 from jobsd.jobs.limits import Limit
 
 
@@ -216,7 +216,7 @@ def test_no_two_of_all_small_keys_are_one() -> None:
 
 
 def test_a_key_is_the_same_in_every_process() -> None:
-    reported = "from jobsd.jobs.keys import encode; print(encode('g', ('a', 7, ('b',))))"
+    reported = "from jobsd.arguments.keys import encode; print(encode('g', ('a', 7, ('b',))))"
     texts = {
         subprocess.run(
             [sys.executable, "-c", reported],

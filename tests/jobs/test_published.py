@@ -12,7 +12,8 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from jobsd.jobs import arguments, published, registry
+from jobsd.arguments import arguments
+from jobsd.jobs import published, registry
 from jobsd.jobs.definition import job
 from jobsd.jobs.limits import Limit
 from jobsd.jobs.unique import Unique

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobsd.jobs.keys import digest, encode
+from jobsd.arguments.keys import digest, encode
 from jobsd.jobs.shown_keys import shown_key
 
 

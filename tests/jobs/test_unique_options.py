@@ -12,9 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from jobsd.arguments import keys
+from jobsd.arguments.arguments import argument_type
 from jobsd.errors import Error, LimitError, UniqueError
-from jobsd.jobs import keys
-from jobsd.jobs.arguments import argument_type
 from jobsd.jobs.definition import Job, job
 from jobsd.jobs.limits import Limit
 from jobsd.jobs.unique import Unique

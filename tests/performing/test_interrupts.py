@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from jobsd.arguments import arguments
 from jobsd.clock import monotonic
 from jobsd.errors import Error, InterruptError, TimeLimitExceeded
-from jobsd.jobs import arguments, interrupts, time_limits
+from jobsd.jobs import interrupts, time_limits
 from jobsd.jobs.claimed_job import ClaimedJob
 from jobsd.jobs.current import current_job
 from jobsd.jobs.definition import Job, job

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
+from jobsd.arguments.arguments import dump
 from jobsd.configuration.options import SchedulerOptions
 from jobsd.jobs import client
-from jobsd.jobs.arguments import dump
 from jobsd.jobs.client import Client
 from jobsd.jobs.definition import Job
 from jobsd.processes.context import Context

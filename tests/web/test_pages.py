@@ -11,11 +11,11 @@ import psycopg
 import pytest
 
 from jobs.placed import claim, enqueue, fail
+from jobsd.arguments.signature import Signature
 from jobsd.heartbeat.log import record
 from jobsd.jobs import published, queues
 from jobsd.jobs.policy import Policy
 from jobsd.jobs.registry import Definition
-from jobsd.jobs.signature import Signature
 from jobsd.operations.jobs import examine
 from jobsd.operations.shown_arguments import ShownArguments
 from jobsd.processes import registry

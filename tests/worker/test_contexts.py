@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from structlog.contextvars import bind_contextvars, get_contextvars
 
+from jobsd.arguments.arguments import argument_type
 from jobsd.events import hooks
 from jobsd.events.hooks import on_event
-from jobsd.jobs.arguments import argument_type
 from jobsd.jobs.current import current_job
 from jobsd.jobs.definition import Job, job
 from jobsd.jobs.policy import Retry, Snooze

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from functools import partial
 
+from jobsd.arguments.arguments import dump
 from jobsd.errors import ArgumentError, Error
-from jobsd.jobs.arguments import dump
 from jobsd.recurring import definition
 from jobsd.recurring.command import CommandError, parse_command
 from jobsd.schedules import ScheduleError, parse

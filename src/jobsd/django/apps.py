@@ -1,7 +1,8 @@
 """The Django app: what it sets up when Django starts."""
 
 from jobsd import face
-from jobsd.jobs import finding, references, stand_in
+from jobsd.arguments import references
+from jobsd.jobs import finding, stand_in
 from jobsd.jobs.around import around_job
 
 from . import checks, connections, instances, queue, runserver, tables

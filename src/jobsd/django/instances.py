@@ -4,8 +4,8 @@ import json
 from importlib import import_module
 from typing import Any
 
+from jobsd.arguments import arguments
 from jobsd.errors import ArgumentError, ArgumentGoneError
-from jobsd.jobs import arguments
 
 from .library import db, db_models
 

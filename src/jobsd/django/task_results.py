@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from jobsd.jobs import arguments
+from jobsd.arguments import arguments
 
 from .task_library import Status, base
 from .task_library import json as django_json

@@ -14,7 +14,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from jobsd import machine, text
-from jobsd.jobs import client, current, registry, signature, time_limits
+from jobsd.arguments import signature
+from jobsd.jobs import client, current, registry, time_limits
 from jobsd.jobs.draft import Options, draft
 from jobsd.jobs.policy import Policy, constant, exponential, judge
 from jobsd.jobs.registry import Definition

@@ -16,9 +16,9 @@ from functools import partial
 from types import CoroutineType
 from typing import Any, TypeVar
 
+from jobsd.arguments import references
 from jobsd.errors import Error
 
-from . import references
 from .current import CurrentJob, current_job
 from .draft import Draft, EnqueuedJob
 from .registry import Definition

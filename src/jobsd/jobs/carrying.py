@@ -7,9 +7,10 @@ from collections.abc import Generator, Mapping
 from contextvars import ContextVar, copy_context
 from typing import Any
 
+from jobsd.arguments import arguments
 from jobsd.errors import Error
 
-from . import arguments, current
+from . import current
 from .around import around_enqueue, around_job
 
 _VARIABLES = "variables"

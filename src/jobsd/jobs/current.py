@@ -11,13 +11,14 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from jobsd import late
+from jobsd.arguments import arguments
 from jobsd.clock import monotonic, utc_now
 from jobsd.errors import Cancelled
 from jobsd.events.bound_job import Bound, running_job
 from jobsd.logs.capture import KEPT
 from jobsd.logs.printed import UNENDED, end_lines
 
-from . import arguments, progress, registry
+from . import progress, registry
 from .claimed_job import ClaimedJob
 from .interrupts import Shield, find_here
 

@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, overload
 
+from jobsd.arguments.signature import Signature, is_asynchronous
 from jobsd.errors import Error
 from jobsd.text import closest
 
@@ -24,7 +25,6 @@ from .finding import NOT_GIVEN
 from .limits import Limit
 from .policy import FAILURES, Backoff, Policy, exponential
 from .registry import Definition, check_class, check_priority, check_queue, register
-from .signature import Signature, is_asynchronous
 from .time_limits import TimeLimit, read_expiry, read_result_ttl, read_time_limit
 from .unique import Unique
 

@@ -11,10 +11,10 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from jobsd import late
+from jobsd.arguments import arguments
 from jobsd.clock import utc_now
 from jobsd.errors import Error, ProcessExitError
 
-from . import arguments
 from .registry import Definition, check_priority, check_queue, find
 from .time_limits import WAIT_MAX_S, bounded_duration_s, read_expiry
 from .unique import Unique, Uniqueness

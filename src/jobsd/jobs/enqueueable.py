@@ -8,12 +8,12 @@ from datetime import datetime, timedelta
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from jobsd import errors, late
+from jobsd.arguments.signature import Signature
 from jobsd.events.bound_job import running_job
 
 from .draft import Draft, EnqueuedJob, Options, draft
 from .finding import NOT_GIVEN
 from .registry import Definition
-from .signature import Signature
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -9,10 +9,9 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from jobsd.arguments.json_kinds import is_list, is_object
 from jobsd.database.connection import Session, Statements
 from jobsd.errors import Error, NotFoundError
-
-from .json_kinds import is_list, is_object
 
 STATEMENTS = Statements("jobsd.jobs", "inspect.sql")
 

@@ -14,17 +14,17 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jobsd import late
+from jobsd.arguments import keys, names
 from jobsd.clock import parse_duration
 from jobsd.database.statements import Statements
 from jobsd.errors import Error, LimitError
 from jobsd.events.events import emit, is_subscribed
 
-from . import argument_names, keys, time_limits
+from . import time_limits
 
 if TYPE_CHECKING:
+    from jobsd.arguments.signature import Signature
     from jobsd.database.connection import Session
-
-    from .signature import Signature
 
 # Not `Callable[..., Any]`: beside it, checkers know no type for a lambda's parameters.
 KeyFunction = (
@@ -121,9 +121,7 @@ class Limit:
         Raises:
             Error: when a name is not an argument of the job.
         """
-        return replace(
-            self, key=argument_names.resolved("limits_concurrency", self.key, signature)
-        )
+        return replace(self, key=names.resolved("limits_concurrency", self.key, signature))
 
     def of(self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Limited | None:
         """Return the limit of a job of this name with these arguments, or None.

@@ -10,10 +10,11 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+from jobsd.arguments import arguments, keys, names, signature
 from jobsd.database.connection import Session, Statements
 from jobsd.errors import ArgumentError, ProcessExitError
 
-from . import argument_names, arguments, keys, registry, signature, time_limits
+from . import registry, time_limits
 from .registry import Definition
 
 STATEMENTS = Statements("jobsd.jobs", "published.sql")
@@ -80,9 +81,9 @@ def _seconds(seconds: float | None) -> str | None:
 def _key(key: Any, group: str | None, definition: Definition) -> dict[str, Any]:  # noqa: ANN401
     """Return what a key is made of, as far as the database can make it."""
     scope = group or definition.name
-    if isinstance(key, argument_names.NamedArguments):
-        names = {"names": list(key.names), "single": key.single}
-        return {**_parameters(definition.takes), "scope": keys.encode(scope, ""), **names}
+    if isinstance(key, names.NamedArguments):
+        named = {"names": list(key.names), "single": key.single}
+        return {**_parameters(definition.takes), "scope": keys.encode(scope, ""), **named}
     return _FUNCTION if callable(key) else {"fixed": keys.encode(scope, key)}
 
 

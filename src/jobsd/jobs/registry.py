@@ -13,9 +13,10 @@ from jobsd import errors, late
 from jobsd.text import closest, error_stack, is_seen, is_storable
 
 if TYPE_CHECKING:
+    from jobsd.arguments.signature import Signature
+
     from .limits import Limit
     from .policy import Policy
-    from .signature import Signature
     from .time_limits import TimeLimit
     from .unique import Unique
 

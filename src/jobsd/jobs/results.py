@@ -8,11 +8,10 @@ is over.
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from jobsd.arguments import arguments
 from jobsd.database.connection import Row, Session, Statements
 from jobsd.database.portions import IDS_MAX
 from jobsd.errors import ArgumentError, ResultError
-
-from . import arguments
 
 STATEMENTS = Statements("jobsd.jobs", "results.sql")
 

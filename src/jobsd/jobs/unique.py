@@ -13,18 +13,18 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jobsd import late
+from jobsd.arguments import arguments, keys
+from jobsd.arguments.names import by_name, resolved
 from jobsd.database.statements import Statements
 from jobsd.errors import Error, UniqueError
 
-from . import arguments, keys
-from .argument_names import by_name, resolved
 from .time_limits import bounded_duration_s
 
 if TYPE_CHECKING:
+    from jobsd.arguments.signature import Signature
     from jobsd.database.connection import Session
 
     from .limits import Key
-    from .signature import Signature
 
 STATEMENTS = Statements("jobsd.jobs", "unique.sql")
 

@@ -11,10 +11,11 @@ from functools import cache
 from itertools import chain, repeat
 from typing import Any
 
+from jobsd.arguments import encoding
+from jobsd.arguments.json_kinds import is_list, is_object
 from jobsd.database.connection import Session
-from jobsd.jobs import argument_json, inspect
+from jobsd.jobs import inspect
 from jobsd.jobs.inspect import FILTERED, without
-from jobsd.jobs.json_kinds import is_list, is_object
 from jobsd.text import one_line
 
 _BARE = ("$datetime", "$date", "$time", "$decimal", "$uuid", "$float")
@@ -52,7 +53,7 @@ def _written(value: Any) -> str:  # noqa: ANN401 - any JSON
         return f"[{', '.join(map(_written, value))}]"
     if not is_object(value):
         return repr(value)
-    if argument_json.is_tagged(value):
+    if encoding.is_tagged(value):
         ((tag, held),) = value.items()
         return _tagged(tag, held)
     return f"{{{', '.join(f'{key!r}: {_written(held)}' for key, held in value.items())}}}"

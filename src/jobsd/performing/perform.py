@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
 
+from jobsd.arguments import arguments
 from jobsd.clock import monotonic
 from jobsd.errors import CompletionError, ProcessExitError, TimeLimitExceeded
 from jobsd.events.events import emit, is_subscribed
-from jobsd.jobs import arguments, around, registry, results
+from jobsd.jobs import around, registry, results
 from jobsd.jobs.claimed_job import ClaimedJob
 from jobsd.jobs.claims import InClaim
 from jobsd.jobs.completion import BEGUN, Begun, take_called

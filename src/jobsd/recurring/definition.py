@@ -11,8 +11,9 @@ from datetime import datetime
 from typing import Any, cast
 
 from jobsd import late
+from jobsd.arguments import arguments
 from jobsd.errors import Error
-from jobsd.jobs import arguments, registry
+from jobsd.jobs import registry
 from jobsd.jobs.registry import check_class, check_priority, check_queue
 from jobsd.schedules import Schedule, parse
 from jobsd.text import is_storable

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from jobsd.jobs import arguments, registry, results
+from jobsd.arguments import arguments
+from jobsd.jobs import registry, results
 from jobsd.jobs.draft import Draft
 
 ENDED = ("finished", "failed", "discarded")

@@ -103,7 +103,7 @@ AS $$
     HAVING count(*) = 1 AND min(name) LIKE '$%'
 $$;
 
--- One part of a key as text, as jobs/keys.py writes it; NULL for what is no key. A tuple is written
+-- One part of a key as text, as arguments/keys.py writes it; NULL for what is no key. A tuple is written
 -- in brackets, but not where it is the whole key.
 CREATE FUNCTION jobsd.key_text(part jsonb, is_whole boolean DEFAULT false) RETURNS text
 LANGUAGE plpgsql IMMUTABLE
@@ -132,7 +132,7 @@ BEGIN
 END
 $$;
 
--- JSON with what has no order in the one that jobs/keys.py gives it.
+-- JSON with what has no order in the one that arguments/keys.py gives it.
 CREATE FUNCTION jobsd.in_order(value jsonb) RETURNS jsonb
 LANGUAGE plpgsql IMMUTABLE
 AS $$

@@ -17,9 +17,9 @@ from typing import Any
 
 from jobsd.errors import ArgumentError
 
-from .argument_json import AS_THEY_ARE, is_tagged, read, write
-from .argument_types import argument_type
+from .encoding import AS_THEY_ARE, is_tagged, read, write
 from .json_kinds import is_list, is_object
+from .types import argument_type
 
 __all__ = ["SIZE_MAX", "argument_type", "check_size", "dump", "load", "written"]
 

@@ -18,8 +18,8 @@ from jobsd.errors import ArgumentError
 from jobsd.text import is_storable
 
 from . import references
-from .argument_types import name_of, of_name
 from .json_kinds import is_list, is_object
+from .types import name_of, of_name
 
 DEPTH_MAX = 100
 INT_BITS_MAX = 14_000
