@@ -8,8 +8,8 @@ import signal
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from jobsd.acts.retention import batches, with_rests
 from jobsd.database.connection import Session
-from jobsd.jobs.retention import batches, with_rests
 
 from .children import Children
 from .kept import DRAINED, Kept, drain_more

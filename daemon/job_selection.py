@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
-from jobsd import clock, errors, job_states, jobs, late
+from jobsd import acts, clock, errors, job_states, late
 
 from .output import Result, Value
 from .program import error, note
@@ -22,8 +22,8 @@ from .values import counted
 from .verbs import CLASS, DURATION, JOB_ID, LINE, QUEUE, require_consent
 
 if TYPE_CHECKING:
+    from jobsd.acts import inspect
     from jobsd.database.connection import Session
-    from jobsd.jobs import inspect
 
 R = TypeVar("R")
 
@@ -43,10 +43,10 @@ class Filters(NamedTuple):
     limit: int | None
     error_type: str | None = None
 
-    def selected(self) -> jobs.listing.Filter:
+    def selected(self) -> acts.listing.Filter:
         """Return which jobs are selected; those with an error have failed."""
         state = "failed" if self.error and not self.state else self.state
-        return jobs.listing.Filter(
+        return acts.listing.Filter(
             state, self.queue, self.class_name, self.since_s, self.error, self.error_type
         )
 
@@ -224,7 +224,7 @@ def explain(
     session: Session, ids: Iterable[int], refusal: Callable[[inspect.Found], str]
 ) -> Left:
     """Report of each job why it was not changed."""
-    from jobsd.jobs import inspect
+    from jobsd.acts import inspect
 
     left = Left({}, [])
     for job_id in ids:

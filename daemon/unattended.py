@@ -93,7 +93,8 @@ def waiting(session: Session, threshold_s: float) -> list[str]:
 
 def is_unknown_queue(session: Session, options: Options, name: str) -> bool:
     """Return whether nobody names a queue, `*` apart, and no job was in it lately."""
-    from jobsd.jobs import definition, queues
+    from jobsd.acts import queues
+    from jobsd.jobs import definition
     from jobsd.processes import registry as processes
 
     rows = [row for row in processes.processes(session) if row.kind == "worker"]

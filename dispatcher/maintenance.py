@@ -15,12 +15,13 @@ After a check, the dispatcher pauses it for twice as long as it took.
 from collections import Counter
 from collections.abc import Iterator
 
+from jobsd.acts import expirations
 from jobsd.clock import monotonic
 from jobsd.configuration.options import DispatcherOptions
 from jobsd.database.commits import Commits
 from jobsd.database.connection import Session
 from jobsd.events.events import emit
-from jobsd.jobs import expirations, limits, results, unique
+from jobsd.jobs import limits, results, unique
 from jobsd.processes.entry import ScoreboardEntry
 
 CHECK_S = 5.0

@@ -9,9 +9,9 @@ from importlib import import_module
 from typing import Any
 from urllib.parse import quote
 
+from jobsd.acts import cancels, discards, inspect, moves, queues, retries
 from jobsd.database.connection import Session
 from jobsd.errors import NotFoundError, RefusedError
-from jobsd.jobs import cancels, discards, failed, inspect, moves, queues
 from jobsd.operations import audit
 from jobsd.operations.bulk import ACTS as BULK
 from jobsd.operations.bulk import BulkAct, How
@@ -102,7 +102,7 @@ def perform(what: Act, acting: Acting) -> Done:
 def retry_job(acting: Acting, written: audit.Act) -> Done:
     """Retry a failed job."""
     job_id = _id(acting)
-    state = failed.retry(job_id, session=acting.session)
+    state = retries.retry(job_id, session=acting.session)
     written.add(1)
     return Done(
         f"Job {job_id} is {state} again.", f"/jobs/{job_id}", {"id": job_id, "state": state}

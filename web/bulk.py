@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
+from jobsd.acts import listing, moves
 from jobsd.database.connection import Session, Target
 from jobsd.errors import Error, NotFoundError, RefusedError
 from jobsd.events.events import emit
-from jobsd.jobs import listing, moves
 from jobsd.operations import audit, bulk
 from jobsd.operations.bulk import BulkAct, How
 from jobsd.operations.search import read_search

@@ -7,9 +7,9 @@ from http import HTTPStatus
 from typing import Any
 
 from jobsd import clock, machine
+from jobsd.acts import inspect, listing, queues
 from jobsd.heartbeat import log
 from jobsd.heartbeat.log import HeartbeatLogs
-from jobsd.jobs import inspect, listing, queues
 from jobsd.operations import audit, history, overview
 from jobsd.operations import jobs as job_rows
 from jobsd.operations import tasks as task_rows

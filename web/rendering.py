@@ -10,7 +10,7 @@ from urllib.parse import quote
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from jobsd.jobs.shown_keys import shown_key
+from jobsd.acts.shown_keys import shown_key
 from jobsd.operations.overview import COUNTED_MAX
 from jobsd.operations.shown_arguments import call_text
 from jobsd.operations.words import as_json, capped, counted, length, when

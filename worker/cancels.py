@@ -15,10 +15,11 @@ import sys
 import threading
 import traceback
 
+from jobsd.acts import cancels
 from jobsd.clock import monotonic, monotonic_ns
 from jobsd.database.connection import Session
 from jobsd.errors import Cancelled
-from jobsd.jobs import cancels, registry
+from jobsd.jobs import registry
 from jobsd.jobs.claims import InClaim
 from jobsd.jobs.time_limits import kill_after_s
 from jobsd.performing.pool import Pool

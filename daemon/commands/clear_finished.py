@@ -59,7 +59,7 @@ def command(  # noqa: PLR0913 - the options of a command
 
     Failed jobs stay, and so does the history of recurring tasks.
     """
-    from jobsd.jobs.retention import batches, clearable
+    from jobsd.acts.retention import batches, clearable
     from jobsd.operations.audit import noting_lost_answers
 
     keep_s = project.options.jobs.clear_finished_jobs_after_s

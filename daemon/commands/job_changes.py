@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from jobsd import errors, jobs, operations
+from jobsd import acts, errors, operations
 from jobsd.daemon import failure_list, job_selection
 from jobsd.daemon.job_selection import Filters, Progress, Selected, consent, explain, selecting
 from jobsd.daemon.output import Result, Table, Value
@@ -54,7 +54,7 @@ def retry_all(session: Session, selected: Selected) -> Result:
     if state not in {"failed", "lost"}:
         raise errors.RefusedError(f"{state} jobs have not failed: there is nothing to retry")
     lost = state == "lost"
-    ids = jobs.listing.ids(
+    ids = acts.listing.ids(
         session, selected.filters.selected().of(state), selected.filters.limit
     )
     if selected.dry_run:
@@ -62,7 +62,7 @@ def retry_all(session: Session, selected: Selected) -> Result:
     consent("retry", len(ids), state, yes=selected.yes, but=_MAY_RUN if lost else "")
     progress = Progress("retried", len(ids))
     with operations.audit.acting(session, "retry", selected.filters.text()) as act:
-        for done in jobs.failed.batches(session, ids, with_lost=lost):
+        for done in acts.retries.batches(session, ids, with_lost=lost):
             progress.add(len(done))
             act.add(len(done))
     facts = {"retried": progress.count, "ready": progress.count, "blocked": 0}
@@ -71,11 +71,11 @@ def retry_all(session: Session, selected: Selected) -> Result:
 
 def _retry_ids(session: Session, ids: Sequence[int], *, yes: bool) -> Result:
     with operations.audit.acting(session, "retry", job_selection.named_ids(ids)) as act:
-        batches = jobs.failed.batches(session, ids, with_lost=yes)
+        batches = acts.retries.batches(session, ids, with_lost=yes)
         retried = {each for done in batches for each in done}
         act.add(len(retried))
     rest = [each for each in ids if each not in retried]
-    left = explain(session, rest, partial(jobs.failed.refusal, session))
+    left = explain(session, rest, partial(acts.retries.refusal, session))
     facts = {"retried": len(retried), "ready": len(retried), "blocked": 0}
     return job_selection.named("retried", len(retried), facts, left)
 
@@ -109,13 +109,13 @@ def discard_command(project: Project, /, *, selected: Selected) -> Result:
 def discard_all(session: Session, selected: Selected, *, keep: bool) -> Result:
     """Discard all jobs that pass the filters, once somebody has consented."""
     filters = selected.filters.selected()
-    ids = jobs.discards.ids(session, filters, selected.filters.limit)
+    ids = acts.discards.ids(session, filters, selected.filters.limit)
     if selected.dry_run:
         return job_selection.dry_run("discard", ids, filters.state)
     consent("discard", len(ids), filters.state, yes=selected.yes)
     progress = Progress("discarded", len(ids))
     with operations.audit.acting(session, "discard", selected.filters.text()) as act:
-        for done in jobs.discards.batches(session, ids, keep=keep):
+        for done in acts.discards.batches(session, ids, keep=keep):
             progress.add(len(done.jobs))
             act.add(len(done.jobs))
     return job_selection.all_of(progress, {"discarded": progress.count}, "discarded")
@@ -124,10 +124,10 @@ def discard_all(session: Session, selected: Selected, *, keep: bool) -> Result:
 def _discard_ids(session: Session, ids: Sequence[int], *, keep: bool) -> Result:
     gone = set[int]()
     with operations.audit.acting(session, "discard", job_selection.named_ids(ids)) as act:
-        for done in jobs.discards.batches(session, ids, keep=keep, patient=True):
+        for done in acts.discards.batches(session, ids, keep=keep, patient=True):
             gone.update(done.jobs)
         act.add(len(gone))
-    why = partial(jobs.discards.refusal, session)
+    why = partial(acts.discards.refusal, session)
     left = explain(session, [each for each in ids if each not in gone], why)
     return job_selection.named("discarded", len(gone), {"discarded": len(gone)}, left)
 
@@ -163,14 +163,14 @@ def cancel_command(project: Project, /, *, selected: Selected, force: bool) -> R
 
 def _cancel_all(session: Session, selected: Selected, *, force: bool, keep: bool) -> Result:
     filters = selected.filters.selected()
-    ids = jobs.cancels.ids(session, filters, selected.filters.limit)
+    ids = acts.cancels.ids(session, filters, selected.filters.limit)
     if selected.dry_run:
         return job_selection.dry_run("cancel", ids, filters.state)
     consent("cancel", len(ids), filters.state, yes=selected.yes)
     progress = Progress("cancelled", len(ids))
     done: dict[int, str] = {}
     with operations.audit.acting(session, "cancel", selected.filters.text()) as act:
-        for each in jobs.cancels.batches(session, ids, force=force, keep=keep):
+        for each in acts.cancels.batches(session, ids, force=force, keep=keep):
             progress.add(len(each))
             act.add(len(each))
             done.update(each)
@@ -180,10 +180,10 @@ def _cancel_all(session: Session, selected: Selected, *, force: bool, keep: bool
 def _cancel_ids(session: Session, ids: Sequence[int], *, force: bool, keep: bool) -> Result:
     done: dict[int, str] = {}
     with operations.audit.acting(session, "cancel", job_selection.named_ids(ids)) as act:
-        for each in jobs.cancels.batches(session, ids, force=force, keep=keep):
+        for each in acts.cancels.batches(session, ids, force=force, keep=keep):
             done.update(each)
         act.add(len(done))
-    why = partial(jobs.cancels.refusal, session)
+    why = partial(acts.cancels.refusal, session)
     left = explain(session, [each for each in ids if each not in done], why)
     return _became(done, left.facts(), status=left.status)
 

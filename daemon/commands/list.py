@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
-from jobsd import job_states, jobs, operations
+from jobsd import acts, job_states, operations
 from jobsd.daemon import completion
 from jobsd.daemon.job_selection import Filters, filtered
 from jobsd.daemon.output import Column, Result, Table, colored
@@ -19,7 +19,7 @@ from jobsd.daemon.values import brief_moment, number, plain, when
 from jobsd.daemon.verbs import Project, Verb, chosen_format, on_project
 
 if TYPE_CHECKING:
-    from jobsd.jobs.listing import Filter, Listed
+    from jobsd.acts.listing import Filter, Listed
 
 
 _KEYS = ("class:", "queue:", "state:", "error:", "key:", "host:", "before:", "after:", "args.")
@@ -127,7 +127,7 @@ def command(project: Project, *, search: tuple[str, ...], filters: Filters) -> R
     # With an age it is all of that time that is meant.
     within_s = _SEARCH_S if selected.since_s is None else None
     with project.session() as session:
-        found = jobs.listing.listed(session, selected, limit, within_s=within_s)
+        found = acts.listing.listed(session, selected, limit, within_s=within_s)
     rows = operations.jobs.rows(found.jobs, project.shown_arguments)
     _note_how_far(found)
     if chosen_format().as_json:

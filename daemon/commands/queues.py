@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jobsd import errors, jobs, operations
+from jobsd import acts, errors, operations
 from jobsd.daemon.output import Result, Table, Value, done
 from jobsd.daemon.program import note, program
 from jobsd.daemon.queue_list import EMPTY, columns, for_people
@@ -14,8 +14,8 @@ from jobsd.daemon.values import counted
 from jobsd.daemon.verbs import LINE, QUEUE, Noun, Project, Verb, on_project, require_consent
 
 if TYPE_CHECKING:
+    from jobsd.acts.queues import Pausing
     from jobsd.database.connection import Session
-    from jobsd.jobs.queues import Pausing
 
 _EXAMPLES = """
 queues
@@ -58,7 +58,7 @@ def pause(project: Project, name: str, reason: str | None) -> Result:
         project.session() as session,
         operations.audit.acting(session, "pause", f"queue {name}"),
     ):
-        pausing = jobs.queues.pausing(name, reason, session=session)
+        pausing = acts.queues.pausing(name, reason, session=session)
         unknown = pausing.anew and is_unknown_queue(session, project.options, name)
     if unknown:
         _note_unknown(name)
@@ -84,7 +84,7 @@ def resume(project: Project, name: str) -> Result:
         project.session() as session,
         operations.audit.acting(session, "resume", f"queue {name}"),
     ):
-        if not jobs.queues.resume(name, session=session):
+        if not acts.queues.resume(name, session=session):
             raise errors.NotFoundError(f"queue {name!r} is not paused")
     return done(f"queue {name!r} is resumed", {"queue_name": name, "paused": False})
 
@@ -103,7 +103,7 @@ def clear(project: Project, name: str, *, yes: bool, dry_run: bool) -> Result:
 
     with project.session() as session:
         if dry_run:
-            size = jobs.queues.size(name, session=session)
+            size = acts.queues.size(name, session=session)
             sentence = f"would discard {counted(size, 'ready job')} of queue {name!r}"
             facts = {"queue_name": name, "dry_run": True, "jobs": size}
             return Result(facts, (Value(size, sentence),))
@@ -115,14 +115,14 @@ def clear(project: Project, name: str, *, yes: bool, dry_run: bool) -> Result:
 
 
 def _clear(project: Project, session: Session, name: str, *, yes: bool) -> int:
-    size = jobs.queues.size(name, session=session)
+    size = acts.queues.size(name, session=session)
     # What is enqueued from now on was not there to be consented to.
     if not size and not yes:
         return 0
     require_consent(f"discard {counted(size, 'ready job')} of queue {name!r}", yes=yes)
     keep = project.options.jobs.preserve_finished_jobs
     with operations.audit.acting(session, "clear", f"queue {name}") as act:
-        cleared = jobs.queues.clear(name, keep=keep, session=session)
+        cleared = acts.queues.clear(name, keep=keep, session=session)
         act.add(cleared)
     return cleared
 

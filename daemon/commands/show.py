@@ -14,7 +14,7 @@ from jobsd.daemon.values import moment, number, plain
 from jobsd.daemon.verbs import JOB_ID, Project, Verb, chosen_format, on_project
 
 if TYPE_CHECKING:
-    from jobsd.jobs.inspect import Attempt
+    from jobsd.acts.inspect import Attempt
 
 _EXAMPLES = """
 show 4711
@@ -59,7 +59,7 @@ def _for_people(facts: dict[str, Any], discarded: str | None) -> dict[str, Any]:
     }
     rest["attempts"] = Shown(f"{facts['attempts']} of {facts['max_attempts']}")
     if "concurrency_key" in rest:
-        from jobsd.jobs.shown_keys import shown_key
+        from jobsd.acts.shown_keys import shown_key
 
         key = shown_key(rest["concurrency_key"])
         whose = f" of {key.scope}" if key.scope else ""

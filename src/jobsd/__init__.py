@@ -7,6 +7,11 @@ when it is first asked for (`face`).
 TYPE_CHECKING = False  # true for checkers, by its name; `typing` would cost more than all else
 
 if TYPE_CHECKING:
+    from jobsd.acts import queues
+    from jobsd.acts.cancels import acancel, cancel, cancel_all
+    from jobsd.acts.discards import discard, discard_all
+    from jobsd.acts.retention import clear_finished_in_batches
+    from jobsd.acts.retries import retry, retry_all
     from jobsd.arguments.arguments import argument_type
     from jobsd.errors import (
         AfterCommitError,
@@ -60,21 +65,16 @@ if TYPE_CHECKING:
     )
     from jobsd.heartbeat.job import HeartbeatJob
     from jobsd.heartbeat.log import HeartbeatLog, health_status
-    from jobsd.jobs import queues
     from jobsd.jobs.around import around_enqueue, around_job
     from jobsd.jobs.bulk import EnqueuedJobs
-    from jobsd.jobs.cancels import acancel, cancel, cancel_all
     from jobsd.jobs.carrying import carry
     from jobsd.jobs.client import aenqueue_many, configure, enqueue_many
     from jobsd.jobs.current import CurrentJob, current_job, stopping
     from jobsd.jobs.definition import Job, job
-    from jobsd.jobs.discards import discard, discard_all
     from jobsd.jobs.draft import EnqueuedJob
     from jobsd.jobs.enqueueable import FunctionJob
-    from jobsd.jobs.failed import retry, retry_all
     from jobsd.jobs.limits import Limit
     from jobsd.jobs.policy import Discard, Retry, Snooze, constant, exponential
-    from jobsd.jobs.retention import clear_finished_in_batches
     from jobsd.jobs.unique import Unique
     from jobsd.operations.job_info import JobInfo, afind, find
     from jobsd.recurring.tasks import RecurringTask

@@ -42,20 +42,20 @@ _NAMES = {
     ),
     "arguments.arguments": "argument_type",
     "jobs.around": "around_enqueue around_job",
-    "jobs.cancels": "acancel cancel cancel_all",
+    "acts.cancels": "acancel cancel cancel_all",
     "jobs.carrying": "carry",
     "jobs.client": "aenqueue_many configure enqueue_many",
     "jobs.current": "CurrentJob current_job stopping",
     "jobs.definition": "Job job",
     "jobs.bulk": "EnqueuedJobs",
-    "jobs.discards": "discard discard_all",
+    "acts.discards": "discard discard_all",
     "jobs.draft": "EnqueuedJob",
     "jobs.enqueueable": "FunctionJob",
     "jobs.limits": "Limit",
-    "jobs.failed": "retry retry_all",
+    "acts.retries": "retry retry_all",
     "jobs.policy": "Discard Retry Snooze constant exponential",
     "jobs.unique": "Unique",
-    "jobs.retention": "clear_finished_in_batches",
+    "acts.retention": "clear_finished_in_batches",
     "operations.job_info": "JobInfo afind find",
     "recurring.tasks": "RecurringTask",
 }
@@ -70,7 +70,7 @@ def find(name: str) -> object:
         AttributeError: for a name that jobsd does not have.
     """
     if name == "queues":
-        return import_module("jobsd.jobs.queues")
+        return import_module("jobsd.acts.queues")
     if name not in HOMES:
         raise AttributeError(f"module 'jobsd' has no attribute {name!r}")
     found: object = getattr(import_module(f"jobsd.{HOMES[name]}"), name)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import psycopg
 
 from jobsd import Error
-from jobsd.jobs import cancels, discards, failed
+from jobsd.acts import cancels, discards, retries
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,7 +63,7 @@ class Operator:
             return
         if way < 0.75:
             rows = self._ids("failed")
-            act: Callable[[int], object] = failed.retry
+            act: Callable[[int], object] = retries.retry
         else:
             rows = self._ids(dice.choice(["ready", "blocked", "scheduled", "failed"]))
             act = discards.discard

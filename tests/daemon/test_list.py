@@ -175,8 +175,9 @@ def test_list_says_how_far_it_has_searched(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    from jobsd.acts import listing
     from jobsd.daemon import cli
-    from jobsd.jobs import client, listing
+    from jobsd.jobs import client
 
     monkeypatch.setattr(listing, "SEARCH_MAX", 100)
     monkeypatch.setattr(listing, "PAGE", 100)

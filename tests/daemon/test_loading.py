@@ -255,7 +255,7 @@ def test_what_has_ended_is_shown_without_what_finds_reasons(
     assert row is not None
     command = ["show", str(row[0]), "--database-url", project.environ["DATABASE_URL"]]
 
-    assert _loaded([command], ("jobsd.operations.why", "jobsd.jobs.queues"), project) == {}
+    assert _loaded([command], ("jobsd.operations.why", "jobsd.acts.queues"), project) == {}
 
 
 @pytest.mark.parametrize("words", ["list", "show 1", "status", "queues", "ps", "heartbeat"])

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 import refused
+from jobsd.acts import queues
 from jobsd.daemon import cli
-from jobsd.jobs import queues
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from jobs.placed import block, claim, enqueue
-from jobsd.jobs import inspect, lanes, listing, queues
+from jobsd.acts import inspect, listing, queues
+from jobsd.jobs import lanes
 from jobsd.operations.why import why
 from jobsd.processes import registry
 
@@ -108,7 +109,7 @@ def test_others_come_before_it(session: Session) -> None:
 def test_very_many_before_it_are_not_counted_to_the_end(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jobsd.jobs.inspect.AHEAD_MAX", 2)
+    monkeypatch.setattr("jobsd.acts.inspect.AHEAD_MAX", 2)
     _process(session, "worker", queues="*", threads=1)
     job_id = [enqueue() for _ in range(5)][-1]
 

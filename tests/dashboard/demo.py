@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from jobs.placed import claim, enqueue, fail
-from jobsd.jobs import queues
+from jobsd.acts import queues
 from jobsd.operations import audit
 from jobsd.processes import registry
 

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
+from jobsd.acts import inspect, listing
 from jobsd.dispatcher import dispatcher
 from jobsd.dispatcher.due_cursor import HEAD
-from jobsd.jobs import claims, enqueue, inspect, listing, ready, series
+from jobsd.jobs import claims, enqueue, ready, series
 from jobsd.worker.claiming.cursor import ClaimCursor
 
 if TYPE_CHECKING:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from jobsd.acts import listing
 from jobsd.database.statements import Statement, Statements
-from jobsd.jobs import claims, lanes, listing, lost, ready, series
+from jobsd.jobs import claims, lanes, lost, ready, series
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session

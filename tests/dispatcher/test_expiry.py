@@ -10,8 +10,8 @@ import pytest
 
 from harness.job_rows import places
 from jobs import placed
+from jobsd.acts import discards, expirations, queues
 from jobsd.database.connection import Session
-from jobsd.jobs import discards, expirations, queues
 from rows_of_limits import Table
 from rows_of_limits import turn as _turn
 from waiting import wait_until

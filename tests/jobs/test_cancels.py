@@ -11,9 +11,9 @@ import pytest
 
 from harness.job_rows import assert_job_is, places
 from jobs.placed import block, claim, enqueue, fail, in_claims
+from jobsd.acts import cancels
+from jobsd.acts.cancels import CancelRequest, acancel, cancel, cancel_all, requests
 from jobsd.errors import Error, NotFoundError, RefusedError
-from jobsd.jobs import cancels
-from jobsd.jobs.cancels import CancelRequest, acancel, cancel, cancel_all, requests
 from jobsd.operations.job_info import find
 from waiting import wait_until
 
@@ -133,7 +133,7 @@ def test_sql_does_the_same(session: Session, rows: Rows) -> None:
 def test_of_many_each_says_what_became_of_it(
     session: Session, rows: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jobsd.jobs.discards.BATCH", 2)
+    monkeypatch.setattr("jobsd.acts.discards.BATCH", 2)
     jobs = _one_in_each_state(session, rows)
     other = enqueue("other")
 

@@ -10,9 +10,10 @@ import pytest
 
 from harness.job_rows import assert_job_is, assert_only_job_is, places
 from jobs import placed
+from jobsd.acts import discards, queues, retries
 from jobsd.database.statements import Statements
 from jobsd.dispatcher.due_cursor import HEAD
-from jobsd.jobs import claims, discards, failed, queues, ready
+from jobsd.jobs import claims, ready
 from jobsd.supervisor.recovery.claims import DeadProcess, recover
 
 if TYPE_CHECKING:
@@ -180,7 +181,7 @@ def test_a_failed_job_that_somebody_has_put_elsewhere_too_can_be_retried(
     placed.fail(session, job_id)
     _put(session, table, job_id)
 
-    assert failed.retry_all(session=session) == 1
+    assert retries.retry_all(session=session) == 1
 
     assert_only_job_is(session, job_id, "ready")
 

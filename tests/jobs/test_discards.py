@@ -9,9 +9,9 @@ import pytest
 
 from harness.job_rows import assert_job_is, assert_only_job_is, places
 from jobs.placed import block, claim, enqueue, fail
+from jobsd.acts import discards
+from jobsd.acts.discards import discard, discard_all
 from jobsd.errors import Error, NotFoundError, RefusedError
-from jobsd.jobs import discards
-from jobsd.jobs.discards import discard, discard_all
 from jobsd.processes import registry
 
 if TYPE_CHECKING:

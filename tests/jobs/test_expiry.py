@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
+from jobsd.acts import discards, expirations
+from jobsd.acts import retries as failures
 from jobsd.database.commits import Commits
 from jobsd.errors import Error
-from jobsd.jobs import client, discards, expirations
-from jobsd.jobs import failed as failures
+from jobsd.jobs import client
 from jobsd.jobs.client import enqueue_many
 from jobsd.jobs.definition import Job, job
 from jobsd.jobs.limits import Limit

@@ -10,10 +10,10 @@ import pytest
 
 from harness.job_rows import assert_only_job_is, places
 from jobs.placed import claim, enqueue, fail
+from jobsd.acts import retries
+from jobsd.acts.discards import discard
+from jobsd.acts.retries import retry, retry_all
 from jobsd.errors import Error, NotFoundError, RefusedError
-from jobsd.jobs import failed
-from jobsd.jobs.discards import discard
-from jobsd.jobs.failed import retry, retry_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,7 +64,7 @@ def test_a_retried_job_comes_behind_those_that_wait(session: Session) -> None:
 def test_a_retried_job_is_as_old_as_its_retry_to_who_measures_latency(
     session: Session,
 ) -> None:
-    from jobsd.jobs import queues
+    from jobsd.acts import queues
 
     job_id = enqueue()
     fail(session, job_id)
@@ -188,11 +188,11 @@ def test_all_that_is_meant_is_retried_and_nothing_else(session: Session) -> None
 def test_many_are_retried_in_transactions_of_a_bounded_size(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(failed, "BATCH", 2)
+    monkeypatch.setattr(retries, "BATCH", 2)
     jobs = [enqueue() for _ in range(5)]
     fail(session, *jobs)
 
-    sizes = [len(done) for done in failed.batches(session, jobs)]
+    sizes = [len(done) for done in retries.batches(session, jobs)]
 
     assert sizes == [2, 2, 1]
     assert _ready(session) == jobs

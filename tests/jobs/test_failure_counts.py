@@ -12,8 +12,8 @@ import pytest
 
 from driven_worker import make_worker, scoreboard
 from jobs.placed import enqueue, fail
+from jobsd.acts import discards, retries
 from jobsd.database.connection import Session
-from jobsd.jobs import discards, failed
 from jobsd.jobs.definition import job
 from jobsd.operations import failures, queues
 
@@ -80,7 +80,7 @@ class _Histories:
     def away(self) -> None:
         chosen = self.some()
         if self.random.random() < 0.5:
-            list(failed.batches(self.session, chosen))
+            list(retries.batches(self.session, chosen))
         else:
             keep = self.random.random() < 0.5
             list(discards.batches(self.session, chosen, keep=keep))

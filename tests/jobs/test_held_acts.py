@@ -11,8 +11,8 @@ import psycopg
 import pytest
 
 from jobs import placed
+from jobsd.acts import cancels, discards
 from jobsd.errors import RefusedError
-from jobsd.jobs import cancels, discards
 from jobsd.jobs.definition import job
 from jobsd.jobs.limits import Limit
 from jobsd.jobs.unique import Unique

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from jobs.placed import enqueue
+from jobsd.acts import discards, inspect, listing, queues
 from jobsd.database.commits import Commits
-from jobsd.jobs import discards, inspect, lanes, listing, lost, queues
+from jobsd.jobs import lanes, lost
 from jobsd.operations.gauges import database_figures
 from jobsd.operations.queues import asked, by_queue
 from jobsd.processes import registry as processes

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jobs.placed import block, claim, enqueue, fail
+from jobsd.acts import listing
+from jobsd.acts.listing import Filter, listed
 from jobsd.errors import Error
 from jobsd.job_states import STATES
-from jobsd.jobs import listing
-from jobsd.jobs.listing import Filter, listed
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session

@@ -10,11 +10,12 @@ import pytest
 
 from harness.job_rows import assert_only_job_is, places
 from jobs.placed import block, claim, enqueue, fail
+from jobsd.acts import inspect, listing
+from jobsd.acts.discards import discard, discard_all
+from jobsd.acts.retries import retry, retry_all
 from jobsd.database.commits import Commits
 from jobsd.errors import RefusedError
-from jobsd.jobs import inspect, listing, lost
-from jobsd.jobs.discards import discard, discard_all
-from jobsd.jobs.failed import retry, retry_all
+from jobsd.jobs import lost
 from waiting import wait_until
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ import pytest
 
 import refused
 from jobs.placed import block, claim, enqueue, fail
+from jobsd.acts import inspect, moves
 from jobsd.errors import Error
-from jobsd.jobs import inspect, moves
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session

@@ -10,8 +10,8 @@ import pytest
 import refused
 from harness.job_rows import places
 from jobs.placed import block, enqueue, fail
+from jobsd.acts import queues, retries
 from jobsd.errors import Error
-from jobsd.jobs import failed, queues
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session, Target
@@ -144,7 +144,7 @@ def test_clearing_leaves_what_it_has_let_be_met_itself(session: Session) -> None
 def test_clearing_leaves_no_attempts_of_jobs_that_are_not_kept(session: Session) -> None:
     job_id = enqueue()
     fail(session, job_id)
-    failed.retry(job_id)
+    retries.retry(job_id)
 
     queues.clear("mail", keep=False)
 

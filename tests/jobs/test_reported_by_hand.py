@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jobs.placed import block, enqueue, fail
+from jobsd.acts import discards, queues, retention, retries
 from jobsd.events import events
-from jobsd.jobs import client, discards, failed, queues, retention
+from jobsd.jobs import client
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +32,7 @@ def test_a_retry_is_reported_with_the_jobs(reported: Emitted, session: Session) 
     jobs = [enqueue(), enqueue()]
     fail(session, *jobs)
 
-    failed.retry_all()
+    retries.retry_all()
 
     assert reported == [("jobs.retried", {"size": 2, "job_ids": jobs})]
 

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from jobsd.acts import retention
+from jobsd.acts.retention import batches, clear_finished_in_batches
 from jobsd.clock import monotonic, utc_now
 from jobsd.errors import Error
-from jobsd.jobs import client, retention
+from jobsd.jobs import client
 from jobsd.jobs.client import Client
-from jobsd.jobs.retention import batches, clear_finished_in_batches
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jobsd.acts.shown_keys import shown_key
 from jobsd.arguments.keys import digest, encode
-from jobsd.jobs.shown_keys import shown_key
 
 
 class Account:

@@ -10,8 +10,9 @@ import pytest
 
 from harness.event_recorder import EventRecorder, names
 from jobs import placed
+from jobsd.acts import discards, retries
 from jobsd.errors import DuplicateError, RefusedError
-from jobsd.jobs import discards, failed, unique
+from jobsd.jobs import unique
 from jobsd.jobs.claims import STATEMENTS, Ended, conclusion
 from jobsd.jobs.client import enqueue_many
 from jobsd.jobs.definition import job
@@ -296,10 +297,10 @@ def test_a_failed_one_whose_key_is_taken_is_not_retried(session: Session, rows: 
     assert rows(taken) == [second.id]
 
     with pytest.raises(RefusedError, match=f"job {second.id} has its unique key"):
-        failed.retry(first.id or 0, session=session)
-    assert failed.retry_all(session=session) == 0
+        retries.retry(first.id or 0, session=session)
+    assert retries.retry_all(session=session) == 0
     discards.discard(second.id or 0, session=session)
-    assert failed.retry(first.id or 0, session=session) == "ready"
+    assert retries.retry(first.id or 0, session=session) == "ready"
     assert finished.enqueue(1).id == first.id
 
 
@@ -309,7 +310,7 @@ def test_of_several_failed_ones_of_a_key_the_first_is_retried(session: Session) 
         ids.append(finished.enqueue(1).id or 0)
         placed.fail(session, ids[-1])
 
-    assert list(failed.batches(session, ids)) == [[ids[0]]]
+    assert list(retries.batches(session, ids)) == [[ids[0]]]
 
 
 def test_keys_that_no_job_needs_are_forgotten(session: Session, rows: Rows) -> None:

@@ -10,8 +10,9 @@ import psycopg
 import pytest
 
 from jobs import placed
+from jobsd.acts import discards
 from jobsd.errors import DuplicateError
-from jobsd.jobs import discards, unique
+from jobsd.jobs import unique
 from jobsd.jobs.client import enqueue_many
 from jobsd.jobs.definition import job
 from jobsd.jobs.limits import Limit

@@ -10,9 +10,10 @@ import pytest
 
 from harness.job_rows import places
 from jobs import placed
+from jobsd.acts import retries
 from jobsd.database.statements import Statements
 from jobsd.errors import EnqueueError
-from jobsd.jobs import failed, ready
+from jobsd.jobs import ready
 from jobsd.jobs.claims import STATEMENTS, Ended, conclusion, record_statement
 from jobsd.jobs.client import enqueue_many
 from jobsd.jobs.definition import job
@@ -345,7 +346,7 @@ def test_a_retry_and_an_enqueue_of_one_key_are_never_both(
 ) -> None:
     first = finished.enqueue(1).id or 0
     placed.fail(session, first)
-    retry = Statements("jobsd.jobs", "failed.sql")
+    retry = Statements("jobsd.acts", "retries.sql")
     with psycopg.connect(target.url) as mine, ThreadPoolExecutor(1) as pool:
         with session.connection.transaction():
             assert session.fetch(retry["retake"], {"ids": [first]}) == []
@@ -356,6 +357,6 @@ def test_a_retry_and_an_enqueue_of_one_key_are_never_both(
 
         placed.fail(session, first)
         finished.using(connection=mine).enqueue(1)
-        assert list(failed.batches(session, [first])) == [[]]
+        assert list(retries.batches(session, [first])) == [[]]
         mine.commit()
     assert rows("SELECT count(*) FROM jobsd.ready_executions") == [1]

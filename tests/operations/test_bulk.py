@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from jobsd.jobs import listing
+from jobsd.acts import listing
 from jobsd.operations import bulk
 from jobsd.operations.bulk import ACTS, BulkAct, How
 

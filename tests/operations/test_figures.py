@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from jobsd.jobs import inspect
+from jobsd.acts import inspect
 from jobsd.operations import failures, gauges, history, next_runs, overview, queues
 from jobsd.operations.history import SPANS, Done
 from jobsd.operations.words import length

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from jobsd.jobs.listing import Filter
+from jobsd.acts.listing import Filter
 from jobsd.operations.search import read_search
 
 

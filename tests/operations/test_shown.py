@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 
-from jobsd.jobs.inspect import FILTERED
+from jobsd.acts.inspect import FILTERED
 from jobsd.operations import jobs, processes
 from jobsd.operations.shown_arguments import ShownArguments
 from jobsd.processes import registry

@@ -8,7 +8,7 @@ import pytest
 
 from harness.event_recorder import Emitted, names
 from harness.project import Project
-from jobsd.jobs import retention
+from jobsd.acts import retention
 from waiting import wait_until
 
 from .conftest import RUNS, hourly, task

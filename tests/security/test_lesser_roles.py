@@ -13,9 +13,9 @@ import sqlalchemy as sa
 from psycopg import errors
 from sqlalchemy.orm import Session as OrmSession
 
+from jobsd.acts import discards, queues, retries
 from jobsd.database.connection import Session, Target
 from jobsd.errors import DuplicateError, EnqueueError
-from jobsd.jobs import discards, failed, queues
 from jobsd.jobs.client import aenqueue_many, enqueue_many
 from jobsd.operations import audit
 from jobsd.recurring import runs, tasks
@@ -210,9 +210,9 @@ def test_who_operates_does_what_people_do_by_hand(lesser: Roles, rows: Rows) -> 
 
     with contextlib.closing(Session(Target(lesser.urls["operate"]), "jobsd test")) as by:
         with audit.acting(by, "retry", f"job {ids[0]}") as act:
-            assert failed.retry(ids[0], session=by) == "ready"
+            assert retries.retry(ids[0], session=by) == "ready"
             act.add(1)
-        assert failed.retry(unique, session=by) == "ready"
+        assert retries.retry(unique, session=by) == "ready"
         assert discards.discard(ids[1], session=by) == "ready"
         assert discards.discard(ids[2], keep=False, session=by) == "ready"
         queues.pause("mail", session=by)

@@ -14,7 +14,7 @@ import pytest
 from psycopg import conninfo
 
 from harness.project import Project
-from jobsd.jobs.inspect import without
+from jobsd.acts.inspect import without
 from waiting import wait_until
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.monitor_options import make_options
+from jobsd.acts import queues
 from jobsd.configuration.options import WorkerOptions
-from jobsd.jobs import queues
 from jobsd.jobs.definition import job
 from jobsd.jobs.limits import Limit
 from jobsd.processes.scoreboard import Scoreboard

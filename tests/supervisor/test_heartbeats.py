@@ -9,9 +9,9 @@ import pytest
 
 from harness.job_rows import claim, make_jobs
 from harness.played_tree import tree_on
+from jobsd.acts import inspect, listing
+from jobsd.acts.listing import Filter
 from jobsd.clock import monotonic_ns, utc_now
-from jobsd.jobs import inspect, listing
-from jobsd.jobs.listing import Filter
 from jobsd.processes import registry
 from jobsd.supervisor.monitor.heartbeats import Beat, write_heartbeats
 from waiting import Stopwatch, wait_until

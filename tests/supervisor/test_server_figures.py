@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
-from jobsd.jobs import queues
+from jobsd.acts import queues
 from jobsd.operations.gauges import database_figures
 from jobsd.processes.scoreboard import Scoreboard
 from jobsd.supervisor.monitor.tree_figures import tree_figures

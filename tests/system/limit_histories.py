@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
+from jobsd.acts import discards, retries
 from jobsd.clock import monotonic
 from jobsd.database.connection import Session, Target
 from jobsd.dispatcher.maintenance import CHECK_S
 from jobsd.errors import Error
-from jobsd.jobs import bulk, discards, failed
+from jobsd.jobs import bulk
 from jobsd.jobs.draft import Draft
 from jobsd.jobs.limits import Limited
 
@@ -147,7 +148,7 @@ class Driver:
     def retry(self, history: History) -> None:
         for job_id in history.jobs[-4:]:
             with contextlib.suppress(Error):
-                failed.retry(job_id, session=self.session)
+                retries.retry(job_id, session=self.session)
 
     def lose(self, history: History) -> None:
         """Take a job out of the queue behind its back: others may wait behind it."""

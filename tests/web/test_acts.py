@@ -8,8 +8,8 @@ import pytest
 
 from dashboard.asking import Browser, made
 from jobs.placed import claim, enqueue, fail
+from jobsd.acts import queues
 from jobsd.configuration.users import ROLES, User
-from jobsd.jobs import queues
 from jobsd.operations import audit
 from lost_answers import losing
 
@@ -41,7 +41,7 @@ PATHS = {
 
 
 def _state(session: Session, job_id: int) -> str:
-    from jobsd.jobs import inspect
+    from jobsd.acts import inspect
 
     return inspect.find(session, job_id).job.state
 

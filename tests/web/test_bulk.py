@@ -9,8 +9,8 @@ import pytest
 
 from dashboard.asking import Browser, made
 from jobs.placed import claim, enqueue, fail
+from jobsd.acts import inspect
 from jobsd.errors import RefusedError
-from jobsd.jobs import inspect
 from jobsd.operations import bulk
 from jobsd.web.bulk import RUNNING_MAX
 from waiting import wait_until

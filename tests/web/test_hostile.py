@@ -13,8 +13,8 @@ import pytest
 
 from dashboard.asking import Browser, basic, made
 from jobs.placed import enqueue, fail
+from jobsd.acts import queues
 from jobsd.configuration.users import User
-from jobsd.jobs import queues
 from jobsd.operations import audit
 from jobsd.web import acts, routes
 from jobsd.web.guard import Visitor

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from jobs.placed import enqueue
-from jobsd.jobs import inspect
+from jobsd.acts import inspect
 from jobsd.operations import audit
 from jobsd.processes import registry
 from jobsd.processes.process import QUIET

@@ -11,7 +11,7 @@ import pytest
 
 from dashboard.asking import Browser, made
 from jobs.placed import enqueue
-from jobsd.jobs.listing import Filter
+from jobsd.acts.listing import Filter
 from jobsd.operations.overview import Overview
 from jobsd.operations.search import Search
 from jobsd.recurring import tasks

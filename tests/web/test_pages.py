@@ -11,9 +11,10 @@ import psycopg
 import pytest
 
 from jobs.placed import claim, enqueue, fail
+from jobsd.acts import queues
 from jobsd.arguments.signature import Signature
 from jobsd.heartbeat.log import record
-from jobsd.jobs import published, queues
+from jobsd.jobs import published
 from jobsd.jobs.policy import Policy
 from jobsd.jobs.registry import Definition
 from jobsd.operations.jobs import examine

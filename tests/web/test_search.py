@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jobs.placed import enqueue, fail
-from jobsd.jobs.listing import Filter, listed
+from jobsd.acts.listing import Filter, listed
 from jobsd.operations.search import read_search
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from jobsd.acts.cancels import cancel
 from jobsd.clock import monotonic
 from jobsd.errors import Cancelled
-from jobsd.jobs.cancels import cancel
 from jobsd.jobs.current import current_job
 from jobsd.jobs.definition import job
 from jobsd.jobs.limits import Limit

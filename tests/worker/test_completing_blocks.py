@@ -14,9 +14,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session as OrmSession
 
 from jobs.drivers import address
+from jobsd.acts.cancels import cancel
 from jobsd.errors import CompletionError
 from jobsd.jobs import completion
-from jobsd.jobs.cancels import cancel
 from jobsd.jobs.current import current_job
 from jobsd.jobs.definition import job
 from jobsd.jobs.policy import constant

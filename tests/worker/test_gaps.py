@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from jobsd.jobs import lanes, queues
+from jobsd.acts import queues
+from jobsd.jobs import lanes
 from jobsd.jobs.client import enqueue_many
 from jobsd.processes import registry as processes
 from waiting import wait_until

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from jobsd.acts import expirations, queues
+from jobsd.acts.cancels import cancel
+from jobsd.acts.discards import discard
 from jobsd.clock import monotonic
 from jobsd.database.commits import Commits
 from jobsd.errors import JobDiscardedError
-from jobsd.jobs import expirations, lost, published, queues, waiting
-from jobsd.jobs.cancels import cancel
+from jobsd.jobs import lost, published, waiting
 from jobsd.jobs.definition import job
-from jobsd.jobs.discards import discard
 from jobsd.jobs.limits import Limit
 from jobsd.jobs.policy import Discard
 from jobsd.supervisor.recovery.claims import recover

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
+from jobsd.acts import discards, inspect, retention
 from jobsd.errors import Error
-from jobsd.jobs import discards, inspect, kept_logs, retention
+from jobsd.jobs import kept_logs
 from jobsd.jobs.definition import job
 from jobsd.logs.capture import KEPT, KeptLog
 from waiting import wait_until

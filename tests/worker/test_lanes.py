@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
+from jobsd.acts import queues
 from jobsd.database.connection import Session
-from jobsd.jobs import client, lanes, queues, registry
+from jobsd.jobs import client, lanes, registry
 from jobsd.jobs.draft import Draft
 from jobsd.jobs.lanes import lane_of
 from jobsd.jobs.policy import Policy

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from jobs.placed import claim, enqueue, in_claims
-from jobsd.jobs import inspect
+from jobsd.acts import inspect
 from jobsd.jobs.client import enqueue_many
 from jobsd.jobs.definition import job
 from jobsd.jobs.limits import Limit

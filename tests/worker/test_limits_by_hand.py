@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
+from jobsd.acts import discards, queues, retries
 from jobsd.configuration.options import DispatcherOptions
 from jobsd.dispatcher.maintenance import Maintenance
-from jobsd.jobs import discards, failed, queues
 from jobsd.jobs.client import enqueue_many
 from jobsd.jobs.definition import job
 from jobsd.jobs.limits import Limit
@@ -160,7 +160,7 @@ def test_many_hands_at_once_leave_no_job_behind(make_worker: MakeWorker, count: 
         dice = random.Random(seed)  # noqa: S311 - no secret
         for _ in range(10):
             if dice.random() < 0.7:
-                failed.retry_all()
+                retries.retry_all()
             else:
                 discards.discard_all(limit=5)
 

@@ -11,9 +11,9 @@ import psycopg
 import pytest
 from psycopg import conninfo
 
+from jobsd.acts.cancels import cancel
 from jobsd.errors import Cancelled, CompletionError
 from jobsd.jobs import completion
-from jobsd.jobs.cancels import cancel
 from jobsd.jobs.claims import InClaim
 from jobsd.jobs.current import current_job
 from jobsd.jobs.definition import job

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jobsd.jobs import queues
+from jobsd.acts import queues
 from jobsd.jobs.client import enqueue_many
 
 from .bodies import gate, note, noted, wait_for_gate

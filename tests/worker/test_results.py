@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from jobsd.acts import discards
 from jobsd.database.connection import Session
 from jobsd.errors import (
     Error,
@@ -23,7 +24,7 @@ from jobsd.errors import (
     JobFailedError,
     NotFoundError,
 )
-from jobsd.jobs import client, discards, results, waiting
+from jobsd.jobs import client, results, waiting
 from jobsd.jobs.client import enqueue_many
 from jobsd.jobs.definition import Job, job
 from jobsd.jobs.policy import Discard

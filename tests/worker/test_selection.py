@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import Phase as Step
 from hypothesis import strategies as st
 
-from jobsd.jobs import queues
+from jobsd.acts import queues
 from jobsd.jobs.client import enqueue_many
 from jobsd.jobs.definition import job
 

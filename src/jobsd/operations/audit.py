@@ -10,9 +10,9 @@ from collections.abc import Generator
 from typing import Any
 
 from jobsd import errors, late, machine
+from jobsd.acts.listing import BEYOND
 from jobsd.database.connection import OUTAGES, Session, Statements
 from jobsd.events.events import emit
-from jobsd.jobs.listing import BEYOND
 
 Row = dict[str, Any]
 

@@ -7,9 +7,9 @@ are not meant. What has moved on before its turn comes is left alone, and counte
 from collections.abc import Callable, Iterator, Sequence
 
 from jobsd import errors, late
+from jobsd.acts import discards, listing, moves, retries
+from jobsd.acts.listing import Filter
 from jobsd.database.connection import Session
-from jobsd.jobs import discards, failed, listing, moves
-from jobsd.jobs.listing import Filter
 
 from .audit import Act
 
@@ -54,7 +54,7 @@ class Counted:
 
 
 def _retry(session: Session, ids: Sequence[int], _how: How) -> Iterator[int]:
-    return map(len, failed.batches(session, ids))
+    return map(len, retries.batches(session, ids))
 
 
 def _discard(session: Session, ids: Sequence[int], how: How) -> Iterator[int]:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from jobsd.acts import inspect
 from jobsd.database.connection import Session
 from jobsd.errors import NotFoundError
-from jobsd.jobs import client, inspect, results, stand_in
+from jobsd.jobs import client, results, stand_in
 
 from . import jobs
 from .shown_arguments import ShownArguments

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from jobsd import late
+from jobsd.acts import inspect
+from jobsd.acts.inspect import Attempt, Found, JobRow, Kept
 from jobsd.database.connection import Session
-from jobsd.jobs import inspect
-from jobsd.jobs.inspect import Attempt, Found, JobRow, Kept
 
 if TYPE_CHECKING:
     from .shown_arguments import ShownArguments

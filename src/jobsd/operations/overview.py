@@ -5,9 +5,10 @@ from datetime import datetime
 from typing import Any
 
 from jobsd import late
+from jobsd.acts import inspect
 from jobsd.database.connection import Session, Statements
 from jobsd.heartbeat.log import HeartbeatLogs
-from jobsd.jobs import inspect, lost
+from jobsd.jobs import lost
 
 from . import failures, tasks
 from .processes import processes

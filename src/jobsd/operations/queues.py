@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
+from jobsd.acts import queues
 from jobsd.database.connection import Session, Statement, Statements
-from jobsd.jobs import queues, selection
+from jobsd.jobs import selection
 
 Rows = list[tuple[Any, ...]]
 Depths = dict[str, dict[str, int]]

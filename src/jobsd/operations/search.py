@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from jobsd import clock, errors, late
-from jobsd.jobs.listing import Filter
+from jobsd.acts.listing import Filter
 from jobsd.text import is_storable
 
 NAMES = ("class", "queue", "state", "error", "key", "host", "before", "after", "args.NAME")

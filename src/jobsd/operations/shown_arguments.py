@@ -11,11 +11,11 @@ from functools import cache
 from itertools import chain, repeat
 from typing import Any
 
+from jobsd.acts import inspect
+from jobsd.acts.inspect import FILTERED, without
 from jobsd.arguments import encoding
 from jobsd.arguments.json_kinds import is_list, is_object
 from jobsd.database.connection import Session
-from jobsd.jobs import inspect
-from jobsd.jobs.inspect import FILTERED, without
 from jobsd.text import one_line
 
 _BARE = ("$datetime", "$date", "$time", "$decimal", "$uuid", "$float")

@@ -10,11 +10,12 @@ from datetime import UTC
 from typing import Any
 
 from jobsd import clock, late
+from jobsd.acts import inspect, queues
+from jobsd.acts.inspect import Found, Holder
+from jobsd.acts.shown_keys import shown_key
 from jobsd.database.connection import Session
-from jobsd.jobs import inspect, lanes, queues, ready
-from jobsd.jobs.inspect import Found, Holder
+from jobsd.jobs import lanes, ready
 from jobsd.jobs.selection import Selection
-from jobsd.jobs.shown_keys import shown_key
 from jobsd.processes import registry
 from jobsd.processes.registry import ProcessRow
 

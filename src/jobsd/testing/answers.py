@@ -8,10 +8,10 @@ from collections.abc import Callable, Generator, Mapping
 from datetime import datetime, timedelta
 from typing import Any, NoReturn, cast
 
+from jobsd.acts import retention
 from jobsd.database.connection import Session, Statement
 from jobsd.errors import Error
 from jobsd.heartbeat import log as heartbeat_log
-from jobsd.jobs import retention
 from jobsd.recurring import command_job
 
 from . import by_hand, job_store

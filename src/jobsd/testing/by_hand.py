@@ -10,9 +10,10 @@ from datetime import timedelta
 from typing import Any
 
 from jobsd import errors, job_states
+from jobsd.acts import cancels, discards, inspect, listing, queues, retries
+from jobsd.acts.queues import Pause
 from jobsd.database.statements import Statement
-from jobsd.jobs import cancels, discards, failed, holders, inspect, listing, lost, queues
-from jobsd.jobs.queues import Pause
+from jobsd.jobs import holders, lost
 
 from . import found, job_store, running
 from .recorded_job import RecordedJob
@@ -38,9 +39,9 @@ class ByHand:
             cancels.STATEMENTS["cancel"]: self._cancel,
             cancels.STATEMENTS["open"]: self._open,
             discards.STATEMENTS["discard"]: self._discard,
-            failed.STATEMENTS["retake"]: self._retake,
-            failed.STATEMENTS["retry"]: self._retry,
-            failed.STATEMENTS["taken"]: self._taken,
+            retries.STATEMENTS["retake"]: self._retake,
+            retries.STATEMENTS["retry"]: self._retry,
+            retries.STATEMENTS["taken"]: self._taken,
             holders.STATEMENTS["held"]: self._nothing,
             inspect.STATEMENTS["find"]: self._find,
             inspect.STATEMENTS["attempts"]: self._attempts,

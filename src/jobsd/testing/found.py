@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from jobsd import machine
-from jobsd.jobs import inspect, shown_keys
+from jobsd.acts import inspect, shown_keys
 from jobsd.operations import jobs, why
 
 from . import job_store, running

@@ -17,12 +17,12 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
 from operator import attrgetter
 
+from jobsd.acts.queues import Pause
 from jobsd.clock import microseconds_of, utc_now
 from jobsd.errors import Error
 from jobsd.jobs.bulk import EnqueuedJobs, code_of
 from jobsd.jobs.draft import Draft, EnqueuedJob
 from jobsd.jobs.enqueue import report_duplicate
-from jobsd.jobs.queues import Pause
 from jobsd.jobs.results import End
 from jobsd.performing.perform import Outcome
 

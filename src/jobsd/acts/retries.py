@@ -14,10 +14,11 @@ from datetime import timedelta
 from jobsd.database.connection import Session, Statements
 from jobsd.errors import RefusedError
 from jobsd.events.events import emit
+from jobsd.jobs import finding, lost
 
-from . import finding, inspect, listing, lost
+from . import inspect, listing
 
-STATEMENTS = Statements("jobsd.jobs", "failed.sql")
+STATEMENTS = Statements("jobsd.acts", "retries.sql")
 
 BATCH = 500
 

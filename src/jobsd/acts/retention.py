@@ -22,10 +22,9 @@ from jobsd import errors, late
 from jobsd.clock import monotonic
 from jobsd.database.statements import Statements
 from jobsd.events.events import emit
-
-from .finding import lent
-from .registry import check_class, check_count
-from .time_limits import WAIT_MAX_S, duration_s
+from jobsd.jobs.finding import lent
+from jobsd.jobs.registry import check_class, check_count
+from jobsd.jobs.time_limits import WAIT_MAX_S, duration_s
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
 
 Duration = float | str | timedelta
 
-STATEMENTS = Statements("jobsd.jobs", "retention.sql")
+STATEMENTS = Statements("jobsd.acts", "retention.sql")
 
 BATCH_MAX = 100_000
 FULL_WALK_EVERY_S = 86400.0
@@ -171,7 +170,7 @@ def clearable(session: Session, older_than_s: float, class_name: str | None = No
 
 
 def _kept_for_s() -> float:
-    from . import client  # noqa: PLC0415 - it loads the driver
+    from jobsd.jobs import client  # noqa: PLC0415 - it loads the driver
 
     return client.keep_finished_s()
 

@@ -15,7 +15,7 @@ from jobsd.database.connection import Session, Statements
 
 from . import discards
 
-STATEMENTS = Statements("jobsd.jobs", "expirations.sql")
+STATEMENTS = Statements("jobsd.acts", "expirations.sql")
 
 REASON = "expired"
 BATCH = 500

@@ -13,11 +13,10 @@ from datetime import datetime
 from jobsd import errors, late, machine
 from jobsd.database.connection import Session, Statements
 from jobsd.events.events import emit
+from jobsd.jobs.finding import lent
+from jobsd.jobs.registry import check_queue
 
-from .finding import lent
-from .registry import check_queue
-
-STATEMENTS = Statements("jobsd.jobs", "queues.sql")
+STATEMENTS = Statements("jobsd.acts", "queues.sql")
 
 CLEAR_BATCH = 500
 
@@ -126,7 +125,7 @@ def clear(name: str, *, keep: bool = True, session: Session | None = None) -> in
 
 
 def _clear(session: Session, name: str, until: int, *, keep: bool) -> tuple[bool, int]:
-    from . import limits  # noqa: PLC0415 - who reads queues clears none
+    from jobsd.jobs import limits  # noqa: PLC0415 - who reads queues clears none
 
     parameters = {"name": name, "until": until, "keep": keep, "limit": CLEAR_BATCH}
     with session.connection.transaction():

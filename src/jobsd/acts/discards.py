@@ -16,10 +16,11 @@ from datetime import timedelta
 from jobsd import clock, errors, late
 from jobsd.database.connection import Session, Statements
 from jobsd.events.events import emit
+from jobsd.jobs import finding, holders, limits, lost
 
-from . import finding, holders, inspect, limits, listing, lost
+from . import inspect, listing
 
-STATEMENTS = Statements("jobsd.jobs", "discards.sql")
+STATEMENTS = Statements("jobsd.acts", "discards.sql")
 
 BATCH = 500
 STATES = ("scheduled", "ready", "blocked", "failed", "lost")

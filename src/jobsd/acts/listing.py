@@ -17,13 +17,13 @@ from typing import Any, NamedTuple
 from jobsd import errors, job_states, late
 from jobsd.clock import monotonic
 from jobsd.database.connection import Session, Statement, Statements
+from jobsd.jobs.registry import check_class, check_count, check_queue
+from jobsd.jobs.time_limits import WAIT_MAX_S, duration_s
 from jobsd.text import is_storable
 
 from .inspect import JobRow
-from .registry import check_class, check_count, check_queue
-from .time_limits import WAIT_MAX_S, duration_s
 
-STATEMENTS = Statements("jobsd.jobs", "listing.sql")
+STATEMENTS = Statements("jobsd.acts", "listing.sql")
 
 SEARCH_MAX = 100_000
 """So many jobs are read by `listed` when nothing says how old they may be."""

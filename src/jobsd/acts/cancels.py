@@ -18,11 +18,12 @@ from typing import NamedTuple
 from jobsd import clock, errors
 from jobsd.database.connection import Session, Statements
 from jobsd.events.events import emit
+from jobsd.jobs import claims, finding, holders, lost
+from jobsd.jobs.claims import STATEMENTS as CLAIMS
 
-from . import claims, discards, finding, holders, inspect, listing, lost
-from .claims import STATEMENTS as CLAIMS
+from . import discards, inspect, listing
 
-STATEMENTS = Statements("jobsd.jobs", "cancels.sql")
+STATEMENTS = Statements("jobsd.acts", "cancels.sql")
 
 STATES = ("scheduled", "ready", "blocked", "claimed", "lost")
 """Where a job may be cancelled."""

@@ -13,7 +13,7 @@ from jobsd.arguments.json_kinds import is_list, is_object
 from jobsd.database.connection import Session, Statements
 from jobsd.errors import Error, NotFoundError
 
-STATEMENTS = Statements("jobsd.jobs", "inspect.sql")
+STATEMENTS = Statements("jobsd.acts", "inspect.sql")
 
 FILTERED = "[FILTERED]"
 ID_MAX = 2**63 - 1

@@ -7,10 +7,9 @@ from collections.abc import Iterator, Sequence
 
 from jobsd.database.connection import Session, Statements
 from jobsd.errors import Error
+from jobsd.jobs import limits, registry
 
-from . import limits, registry
-
-STATEMENTS = Statements("jobsd.jobs", "moves.sql")
+STATEMENTS = Statements("jobsd.acts", "moves.sql")
 
 BATCH = 500
 STATES = ("scheduled", "ready", "blocked")

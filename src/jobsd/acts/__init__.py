@@ -1,0 +1,14 @@
+"""What operators and programs do with stored jobs: list, cancel, discard, retry, move, clear.
+
+Commands, pages and the Python API call these; the queries behind pages lie in `operations`.
+"""
+
+from typing import TYPE_CHECKING
+
+from jobsd import late
+
+if TYPE_CHECKING:
+    from . import cancels, discards, listing, queues, retries
+
+__all__ = ["cancels", "discards", "listing", "queues", "retries"]
+__getattr__ = late.modules(__name__, __all__)
