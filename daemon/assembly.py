@@ -21,9 +21,10 @@ from jobsd.configuration.options import DispatcherOptions, Options, WorkerOption
 from jobsd.configuration.target import Database
 from jobsd.database.connection import Target
 from jobsd.dispatcher.dispatcher import Dispatcher
+from jobsd.enqueueing import client
 from jobsd.errors import ConfigurationError, EmbeddedServerError, Fault
 from jobsd.events.events import emit
-from jobsd.jobs import client, registry, time_limits
+from jobsd.jobs import registry, time_limits
 from jobsd.logs import logs, redaction
 from jobsd.logs.capture import KEPT
 from jobsd.processes import lifecycle_hooks, process, recycling

@@ -165,7 +165,7 @@ class Project:
 def _let_jobs_use(target: Target) -> None:
     """Let jobs of this process use the same database; a client is made when one needs it."""
     jobs.finding.choose(target)
-    if (client := sys.modules.get("jobsd.jobs.client")) is not None:
+    if (client := sys.modules.get("jobsd.enqueueing.client")) is not None:
         client.configure()
 
 

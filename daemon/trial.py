@@ -13,8 +13,9 @@ from jobsd import clock, late
 from jobsd.configuration.options import JobsOptions, WorkerOptions
 from jobsd.database.connection import Session, Statement, Target
 from jobsd.database.migrate import migrate
+from jobsd.enqueueing import client
 from jobsd.errors import SchemaError
-from jobsd.jobs import client, definition
+from jobsd.jobs import definition
 from jobsd.processes import process
 from jobsd.processes.context import Context
 from jobsd.processes.scoreboard import Scoreboard

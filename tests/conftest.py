@@ -24,8 +24,8 @@ from psycopg import conninfo, sql
 from harness.event_recorder import EventRecorder
 from jobsd.database.connection import Session, Target
 from jobsd.database.migrate import migrate
-from jobsd.jobs import client
-from jobsd.jobs.client import Client
+from jobsd.enqueueing import client
+from jobsd.enqueueing.client import Client
 from jobsd.logs.capture import KEPT
 from jobsd.processes.context import Context
 from jobsd.processes.scoreboard import Scoreboard

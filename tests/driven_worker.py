@@ -11,8 +11,8 @@ import pytest
 from jobsd.clock import monotonic
 from jobsd.configuration.options import JobsOptions, WorkerOptions
 from jobsd.database.connection import Target
-from jobsd.jobs import client
-from jobsd.jobs.client import Client
+from jobsd.enqueueing import client
+from jobsd.enqueueing.client import Client
 from jobsd.performing import set_aside
 from jobsd.performing.pool import TRUST_S
 from jobsd.processes.context import Context

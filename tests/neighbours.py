@@ -59,7 +59,7 @@ def make_next_program(folder: Path) -> str:
 def make_next(made: Path) -> None:
     """Make it of a copy of this program's package."""
     (made / f"database/migrations/{NEXT:04d}_the_next.sql").write_text(_STEP)
-    statements = made / "jobs/enqueue.sql"
+    statements = made / "enqueueing/enqueue.sql"
     text = statements.read_text()
     for old, new in ((_COLUMNS, ", made_by"), (_VALUES, ", 'next'")):
         assert old in text

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from jobsd import machine
 from jobsd.database.statements import Statements
+from jobsd.enqueueing import enqueue
 from jobsd.errors import Error, NotFoundError, RefusedError
 from jobsd.heartbeat.job import HeartbeatJob
-from jobsd.jobs import enqueue, registry
+from jobsd.jobs import registry
 from jobsd.processes import registry as processes
 from jobsd.processes.process import QUIET
 from jobsd.processes.registry import ProcessRow

@@ -11,10 +11,11 @@ from collections.abc import Iterable
 
 from jobsd.clock import monotonic
 from jobsd.database.connection import Session
+from jobsd.enqueueing import completion
+from jobsd.enqueueing.completion import Request
 from jobsd.events.events import emit
-from jobsd.jobs import completion, limits
+from jobsd.jobs import limits
 from jobsd.jobs.claims import InClaim
-from jobsd.jobs.completion import Request
 from jobsd.performing.interrupter import facts_of
 from jobsd.performing.perform import SUCCESS, Run
 from jobsd.processes.context import Context

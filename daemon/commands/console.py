@@ -23,7 +23,7 @@ def command(project: Project) -> None:
     It uses IPython where that is installed. If stdin is not a terminal, it runs the program on
     stdin instead. The database is the one that the other commands use.
     """
-    from jobsd.jobs import client
+    from jobsd.enqueueing import client
 
     sys.path.insert(0, str(project.root))
     with project.session() as session:

@@ -56,7 +56,7 @@ def enqueue_command(  # noqa: PLR0913 - the options of an enqueue
     ARGS-JSON is a list of arguments, or an object with the arguments by name. Exit status 6 if
     the job's concurrency limit is reached and it may not wait.
     """
-    from jobsd.jobs import client
+    from jobsd.enqueueing import client
     from jobsd.jobs.draft import Options, draft
 
     if wait_s is not None and at is not None:

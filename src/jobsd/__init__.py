@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from jobsd.acts.retention import clear_finished_in_batches
     from jobsd.acts.retries import retry, retry_all
     from jobsd.arguments.arguments import argument_type
+    from jobsd.enqueueing.bulk import EnqueuedJobs
+    from jobsd.enqueueing.client import aenqueue_many, configure, enqueue_many
     from jobsd.errors import (
         AfterCommitError,
         ArgumentError,
@@ -66,9 +68,7 @@ if TYPE_CHECKING:
     from jobsd.heartbeat.job import HeartbeatJob
     from jobsd.heartbeat.log import HeartbeatLog, health_status
     from jobsd.jobs.around import around_enqueue, around_job
-    from jobsd.jobs.bulk import EnqueuedJobs
     from jobsd.jobs.carrying import carry
-    from jobsd.jobs.client import aenqueue_many, configure, enqueue_many
     from jobsd.jobs.current import CurrentJob, current_job, stopping
     from jobsd.jobs.definition import Job, job
     from jobsd.jobs.draft import EnqueuedJob

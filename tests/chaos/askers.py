@@ -20,7 +20,7 @@ from jobsd import (
     NotFoundError,
 )
 from jobsd.clock import monotonic
-from jobsd.jobs.client import enqueue
+from jobsd.enqueueing.client import enqueue
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -277,6 +277,6 @@ def _store_by_sql(connection: psycopg.Connection[Any], n: int, drafted: Draft) -
 
 
 def _enqueue(drafted: Draft) -> Any:
-    from jobsd.jobs.client import enqueue
+    from jobsd.enqueueing.client import enqueue
 
     return enqueue(drafted)

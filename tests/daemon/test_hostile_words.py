@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from jobsd.daemon import cli
 from jobsd.daemon.statuses import CRASHED
-from jobsd.jobs import client
+from jobsd.enqueueing import client
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -177,7 +177,7 @@ def test_list_says_how_far_it_has_searched(
 ) -> None:
     from jobsd.acts import listing
     from jobsd.daemon import cli
-    from jobsd.jobs import client
+    from jobsd.enqueueing import client
 
     monkeypatch.setattr(listing, "SEARCH_MAX", 100)
     monkeypatch.setattr(listing, "PAGE", 100)

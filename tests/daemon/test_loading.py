@@ -263,7 +263,7 @@ def test_a_command_that_asks_the_database_loads_nothing_of_the_tree(
     words: str, project: Project
 ) -> None:
     # The driver itself loads asyncio.
-    enqueues = ("jobsd.jobs.client", "jobsd.jobs.definition", "jobsd.jobs.enqueue")
+    enqueues = ("jobsd.enqueueing.client", "jobsd.jobs.definition", "jobsd.enqueueing.enqueue")
     unwanted = (
         "croniter",
         *enqueues,

@@ -37,7 +37,7 @@ def main(url: str) -> None:
     from dashboard.demo import fill
     from jobsd.database.connection import Session, Target
     from jobsd.database.migrate import migrate
-    from jobsd.jobs import client
+    from jobsd.enqueueing import client
 
     target = Target(url)
     migrate(target)

@@ -25,8 +25,8 @@ from jobsd.database.connection import Target
 from jobsd.database.migrate import migrate
 from jobsd.database.schema_locks import changed_tables
 from jobsd.database.steps import Migration, migrations
-from jobsd.jobs import client
-from jobsd.jobs.client import Client
+from jobsd.enqueueing import client
+from jobsd.enqueueing.client import Client
 from jobsd.processes.scoreboard import Scoreboard
 from jobsd.supervisor.monitor import schema
 from jobsd.supervisor.monitor.schema import Schema

@@ -15,9 +15,9 @@ from jobsd.database.migrate import bring_up, migrate, recognize, require
 from jobsd.database.other_build import OtherBuildError, unlike_tables
 from jobsd.database.statements import Statement
 from jobsd.database.steps import AHEAD, ddl, latest_version, migrations, statements_hash
+from jobsd.enqueueing import async_pool
+from jobsd.enqueueing.client import Client
 from jobsd.errors import SchemaError
-from jobsd.jobs import async_pool
-from jobsd.jobs.client import Client
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -14,9 +14,9 @@ import pytest
 from jobs.ways import note
 from jobsd.database.connection import Target
 from jobsd.database.migrate import migrate
+from jobsd.enqueueing import client
+from jobsd.enqueueing.client import Client
 from jobsd.errors import EnqueueError
-from jobsd.jobs import client
-from jobsd.jobs.client import Client
 from waiting import wait_until
 
 if TYPE_CHECKING:

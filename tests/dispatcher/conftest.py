@@ -9,8 +9,8 @@ import pytest
 from jobsd.configuration.options import DispatcherOptions, JobsOptions
 from jobsd.database.connection import Target
 from jobsd.dispatcher.dispatcher import Dispatcher
-from jobsd.jobs import client
-from jobsd.jobs.client import Client
+from jobsd.enqueueing import client
+from jobsd.enqueueing.client import Client
 from jobsd.processes.context import Context
 from jobsd.processes.scoreboard import Scoreboard
 from rows_of_limits import Table

@@ -28,7 +28,7 @@ def test_the_program_of_the_page_prints_what_it_says(
     enqueued = project.python("from page import *\ntenant.set('acme')\ngreet.enqueue(7)\n")
     performed = project.python(
         "from page import *\n"
-        "from jobsd.jobs.client import default_client\n"
+        "from jobsd.enqueueing.client import default_client\n"
         "from jobsd.jobs.current import CurrentJob, running\n"
         "from jobsd.jobs import around, registry\n"
         "with default_client().session() as session:\n"

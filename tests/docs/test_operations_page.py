@@ -10,9 +10,9 @@ import pytest
 from docs.pages import blocks, guide
 from harness.project import Project
 from harness.tree import COMMAND
+from jobsd.enqueueing import client
+from jobsd.enqueueing.client import Client
 from jobsd.heartbeat.job import HeartbeatJob
-from jobsd.jobs import client
-from jobsd.jobs.client import Client
 from jobsd.logs import logs
 
 if TYPE_CHECKING:

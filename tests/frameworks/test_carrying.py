@@ -10,9 +10,9 @@ from uuid import UUID
 import pytest
 import structlog
 
+from jobsd.enqueueing.client import enqueue_many
 from jobsd.errors import ArgumentError, Error
 from jobsd.jobs.carrying import carry
-from jobsd.jobs.client import enqueue_many
 from jobsd.jobs.definition import job
 
 if TYPE_CHECKING:

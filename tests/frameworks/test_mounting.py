@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from jobsd.database.connection import Target
-    from jobsd.jobs.client import Client
+    from jobsd.enqueueing.client import Client
     from jobsd.web.application import Application
 
 AT = "/app/jobs"

@@ -13,7 +13,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 import jobsd.opentelemetry
 from frameworks.reported_jobs import ODD_CONTEXTS, fine, perform_with, says, soon, stumbles
-from jobsd.jobs.client import enqueue_many
+from jobsd.enqueueing.client import enqueue_many
 from jobsd.recurring.tasks import RecurringTask
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from frameworks.reported_jobs import (
     stumbles,
     together,
 )
-from jobsd.jobs.client import enqueue_many
+from jobsd.enqueueing.client import enqueue_many
 from jobsd.recurring.tasks import RecurringTask
 from jobsd.sentry import JobsdIntegration
 

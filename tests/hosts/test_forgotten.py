@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jobsd.jobs.client import QUIET_S
+from jobsd.enqueueing.client import QUIET_S
 from waiting import let_pass
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ import pytest
 from psycopg import conninfo
 
 from jobs.ways import arguments_of
-from jobsd.jobs import client
-from jobsd.jobs.client import Client
+from jobsd.enqueueing import client
+from jobsd.enqueueing.client import Client
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

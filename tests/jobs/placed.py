@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from jobsd.jobs import client
+from jobsd.enqueueing import client
 from jobsd.jobs.claims import InClaim
 from jobsd.jobs.draft import Options, draft
 from jobsd.jobs.limits import Limit

@@ -15,9 +15,9 @@ from sqlalchemy.pool import NullPool
 
 from jobs.cut_off import cut_off_once_it_waits
 from jobs.ways import behind
+from jobsd.enqueueing import client
+from jobsd.enqueueing.client import Client
 from jobsd.errors import AfterCommitError, DatabaseUnreachableError, EnqueueError, Error
-from jobsd.jobs import client
-from jobsd.jobs.client import Client
 
 if TYPE_CHECKING:
     from jobs.ways import Stored

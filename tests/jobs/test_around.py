@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from jobsd.enqueueing import client
+from jobsd.enqueueing.client import enqueue_many
 from jobsd.errors import Error
 from jobsd.events.bound_job import running_job
-from jobsd.jobs import around, client
+from jobsd.jobs import around
 from jobsd.jobs.around import around_enqueue, around_job
-from jobsd.jobs.client import enqueue_many
 from jobsd.jobs.current import CurrentJob, current_job
 from jobsd.jobs.definition import Job, job
 from jobsd.jobs.draft import EnqueuedJob

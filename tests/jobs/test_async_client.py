@@ -19,9 +19,9 @@ from jobs.drivers import address
 from jobs.ways import note
 from jobsd import Job, aenqueue_many, enqueue_many
 from jobsd.database.connection import Target
+from jobsd.enqueueing import async_pool, client
+from jobsd.enqueueing.client import Client
 from jobsd.errors import DatabaseUnreachableError, EnqueueError, Error
-from jobsd.jobs import async_pool, client
-from jobsd.jobs.client import Client
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -208,7 +208,7 @@ def test_a_server_that_cannot_be_reached_is_one_typed_error() -> None:
 
 @pytest.fixture
 def not_warned(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jobsd.jobs.blocking._warned", False)
+    monkeypatch.setattr("jobsd.enqueueing.blocking._warned", False)
 
 
 @pytest.mark.usefixtures("not_warned")

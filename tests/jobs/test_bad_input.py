@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import refused
+from jobsd.enqueueing import client
+from jobsd.enqueueing.client import Client, enqueue_many
 from jobsd.errors import ArgumentError, EnqueueError, Error
-from jobsd.jobs import client
-from jobsd.jobs.client import Client, enqueue_many
 from jobsd.jobs.definition import Job, job
 
 if TYPE_CHECKING:

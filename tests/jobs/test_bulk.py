@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
+from jobsd.enqueueing.bulk import FIRST_PIECE, PIECE, Bulk
+from jobsd.enqueueing.client import enqueue_many
+from jobsd.enqueueing.drivers import PsycopgDriver
+from jobsd.enqueueing.steps import take
 from jobsd.errors import EnqueueError
-from jobsd.jobs.bulk import FIRST_PIECE, PIECE, Bulk
-from jobsd.jobs.client import enqueue_many
 from jobsd.jobs.definition import job
-from jobsd.jobs.drivers import PsycopgDriver
 from jobsd.jobs.limits import Limit
-from jobsd.jobs.steps import take
 from waiting import wait_until
 
 if TYPE_CHECKING:
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from jobs.ways import Stored
     from jobsd.database.connection import Session, Target
     from jobsd.database.statements import Statement
-    from jobsd.jobs.client import Client
+    from jobsd.enqueueing.client import Client
+    from jobsd.enqueueing.drivers import Parameters, Rows
     from jobsd.jobs.draft import Draft
-    from jobsd.jobs.drivers import Parameters, Rows
 
 
 @job(name="bulk_note")

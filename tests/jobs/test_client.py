@@ -17,9 +17,10 @@ from database.firewall import firewall
 from database.pgbouncer import pgbouncer
 from jobs.ways import EITHER_WAY_WITHIN, note
 from jobsd.database.connection import Target
+from jobsd.enqueueing import client
+from jobsd.enqueueing.client import Client, enqueue_many
 from jobsd.errors import DatabaseUnreachableError, EnqueueError, Error
-from jobsd.jobs import client, finding
-from jobsd.jobs.client import Client, enqueue_many
+from jobsd.jobs import finding
 from waiting import Stopwatch, wait_until
 
 if TYPE_CHECKING:

@@ -15,7 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from jobs.ways import note
-from jobsd.jobs import client, finding
+from jobsd.enqueueing import client
+from jobsd.jobs import finding
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from jobs.ways import Stored
     from jobsd.database.connection import Target
-    from jobsd.jobs.client import Client
+    from jobsd.enqueueing.client import Client
 
 
 def _in_child(act: Callable[[], object]) -> int:
@@ -152,7 +153,7 @@ def test_a_child_that_ends_as_programs_do_leaves_its_parents_connection_alone(
         @job(name="forked")
         def forked(value): ...
         forked.enqueue(1)
-        from jobsd.jobs.client import default_client
+        from jobsd.enqueueing.client import default_client
         with default_client().session() as lent:
             backend = lent.connection.info.backend_pid
         if os.fork() == 0:

@@ -17,9 +17,9 @@ from jobs.ways import note
 from jobsd.acts import queues
 from jobsd.database.connection import Target
 from jobsd.database.deadline import CONNECT_TIMEOUT_S
+from jobsd.enqueueing import client
+from jobsd.enqueueing.client import Client, enqueue_many
 from jobsd.errors import DatabaseUnreachableError, EnqueueError
-from jobsd.jobs import client
-from jobsd.jobs.client import Client, enqueue_many
 from jobsd.jobs.definition import job
 from jobsd.jobs.limits import Limit
 from waiting import Stopwatch

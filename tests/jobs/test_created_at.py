@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session as OrmSession
 
 from jobs.drivers import ANY_DRIVER, in_session
 from jobsd.clock import microseconds_of, moment_of, utc_now
-from jobsd.jobs.client import aenqueue_many, enqueue_many
+from jobsd.enqueueing.client import aenqueue_many, enqueue_many
 from jobsd.jobs.definition import job
 from jobsd.jobs.limits import Limit
 from jobsd.jobs.unique import Unique

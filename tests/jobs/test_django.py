@@ -11,8 +11,8 @@ import psycopg
 import pytest
 
 from jobs.ways import EVERY_WAY, behind, note, within
+from jobsd.enqueueing.client import enqueue_many
 from jobsd.errors import EnqueueError, Error
-from jobsd.jobs.client import enqueue_many
 
 if TYPE_CHECKING:
     from jobs.ways import Put, Stored

@@ -10,9 +10,9 @@ import pytest
 from psycopg import conninfo
 
 from jobs.ways import attributes_of, behind, note
+from jobsd.enqueueing import client
+from jobsd.enqueueing.client import Client
 from jobsd.errors import AfterCommitError, EnqueueError
-from jobsd.jobs import client
-from jobsd.jobs.client import Client
 
 if TYPE_CHECKING:
     from jobs.ways import Stored

@@ -14,10 +14,10 @@ from psycopg.rows import dict_row
 from jobs.given import AWAITING, WAITING, async_given, given, psycopg2
 from jobs.ways import within
 from jobsd import Limit, Unique, aenqueue_many, around_enqueue, constant, enqueue_many, job
+from jobsd.enqueueing.bulk import COLUMNS, STATEMENTS
+from jobsd.enqueueing.bulk_rows import as_json
 from jobsd.errors import EnqueueError, Error
 from jobsd.jobs import around
-from jobsd.jobs.bulk import COLUMNS, STATEMENTS
-from jobsd.jobs.bulk_rows import as_json
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator, Iterator
@@ -339,7 +339,7 @@ def test_a_list_of_rows_has_the_columns_of_a_copy() -> None:
 
 
 def test_long_lists_of_rows_are_divided(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jobsd.jobs.bulk_rows.BYTES_MAX", 40)
+    monkeypatch.setattr("jobsd.enqueueing.bulk_rows.BYTES_MAX", 40)
     lines = ["[1]\ta\\tb\n", "[2]\t\\N\n", "[3]\t\\\\N\n"]
 
     assert list(as_json(lines, ("arguments", "queue_name"))) == [

@@ -11,9 +11,9 @@ import psycopg
 import pytest
 from psycopg.rows import DictRow, dict_row
 
+from jobsd.enqueueing import client
+from jobsd.enqueueing.client import enqueue_many
 from jobsd.errors import DatabaseUnreachableError, EnqueueError, Error
-from jobsd.jobs import client
-from jobsd.jobs.client import enqueue_many
 from jobsd.jobs.definition import Job, job
 from rows import fetch
 

@@ -11,9 +11,9 @@ import pytest
 from jobsd.acts import discards, expirations
 from jobsd.acts import retries as failures
 from jobsd.database.commits import Commits
+from jobsd.enqueueing import client
+from jobsd.enqueueing.client import enqueue_many
 from jobsd.errors import Error
-from jobsd.jobs import client
-from jobsd.jobs.client import enqueue_many
 from jobsd.jobs.definition import Job, job
 from jobsd.jobs.limits import Limit
 from jobsd.jobs.unique import Unique

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from jobs import placed
-from jobsd.jobs.client import enqueue_many
+from jobsd.enqueueing.client import enqueue_many
 from jobsd.jobs.definition import job
 from jobsd.jobs.limits import Limit
 from jobsd.jobs.unique import Unique

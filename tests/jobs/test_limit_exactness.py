@@ -11,8 +11,8 @@ import psycopg
 import pytest
 from psycopg import errors
 
+from jobsd.enqueueing.client import enqueue_many
 from jobsd.errors import EnqueueError
-from jobsd.jobs.client import enqueue_many
 from jobsd.jobs.definition import job
 from jobsd.jobs.limits import Limit
 

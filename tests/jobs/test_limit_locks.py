@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from jobsd.jobs import bulk
-from jobsd.jobs.client import enqueue_many
+from jobsd.enqueueing import bulk
+from jobsd.enqueueing.client import enqueue_many
 from jobsd.jobs.definition import job
 from jobsd.jobs.limits import Limit
 from waiting import Stopwatch, wait_until

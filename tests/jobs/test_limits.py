@@ -9,10 +9,11 @@ import psycopg
 import pytest
 from psycopg import errors
 
+from jobsd.enqueueing import bulk, enqueue
+from jobsd.enqueueing.client import enqueue_many
 from jobsd.errors import EnqueueError, LimitError
-from jobsd.jobs import bulk, enqueue, limits
+from jobsd.jobs import limits
 from jobsd.jobs.claims import text_array
-from jobsd.jobs.client import enqueue_many
 from jobsd.jobs.definition import Job, job
 from jobsd.jobs.limits import Limit
 from rows import fetch

@@ -16,8 +16,8 @@ from psycopg.types.string import StrDumperVarchar, TextLoader
 
 from jobs.ways import EITHER_WAY_WITHIN, EVERY_WAY, behind, many_within, note, within
 from jobsd.database.connection import Session as Listening
+from jobsd.enqueueing.client import enqueue_many
 from jobsd.errors import EnqueueError, Error
-from jobsd.jobs.client import enqueue_many
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

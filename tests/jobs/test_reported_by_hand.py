@@ -8,8 +8,8 @@ import pytest
 
 from jobs.placed import block, enqueue, fail
 from jobsd.acts import discards, queues, retention, retries
+from jobsd.enqueueing import client
 from jobsd.events import events
-from jobsd.jobs import client
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,9 +10,9 @@ import pytest
 from jobsd.acts import retention
 from jobsd.acts.retention import batches, clear_finished_in_batches
 from jobsd.clock import monotonic, utc_now
+from jobsd.enqueueing import client
+from jobsd.enqueueing.client import Client
 from jobsd.errors import Error
-from jobsd.jobs import client
-from jobsd.jobs.client import Client
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

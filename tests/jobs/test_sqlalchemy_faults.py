@@ -17,8 +17,8 @@ from sqlalchemy.orm import (
 )
 
 from jobs.ways import EITHER_WAY_WITHIN, behind, within
+from jobsd.enqueueing import client
 from jobsd.errors import AfterCommitError, EnqueueError, Error
-from jobsd.jobs import client
 
 if TYPE_CHECKING:
     from jobs.ways import Put

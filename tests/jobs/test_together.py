@@ -16,11 +16,11 @@ from database.pgbouncer import pgbouncer
 from jobs.ways import note
 from jobsd import Limit, job
 from jobsd.database.connection import Target
+from jobsd.enqueueing import async_pool, client
+from jobsd.enqueueing.async_pool import AsyncPool
+from jobsd.enqueueing.batcher import TOGETHER_MAX
+from jobsd.enqueueing.client import Client
 from jobsd.errors import DatabaseUnreachableError, EnqueueError
-from jobsd.jobs import async_pool, client
-from jobsd.jobs.async_pool import AsyncPool
-from jobsd.jobs.client import Client
-from jobsd.jobs.courier import TOGETHER_MAX
 from waiting import wait_until
 
 if TYPE_CHECKING:

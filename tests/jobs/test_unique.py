@@ -11,10 +11,10 @@ import pytest
 from harness.event_recorder import EventRecorder, names
 from jobs import placed
 from jobsd.acts import discards, retries
+from jobsd.enqueueing.client import enqueue_many
 from jobsd.errors import DuplicateError, RefusedError
 from jobsd.jobs import unique
 from jobsd.jobs.claims import STATEMENTS, Ended, conclusion
-from jobsd.jobs.client import enqueue_many
 from jobsd.jobs.definition import job
 from jobsd.jobs.unique import Unique
 

@@ -9,8 +9,8 @@ import pytest
 
 from jobs import placed
 from jobs.drivers import ANY_DRIVER, in_session
+from jobsd.enqueueing.client import enqueue_many
 from jobsd.errors import DuplicateError
-from jobsd.jobs.client import enqueue_many
 from jobsd.jobs.definition import job
 from jobsd.jobs.limits import Limit
 from jobsd.jobs.unique import Unique

@@ -11,9 +11,9 @@ import pytest
 
 from jobs import placed
 from jobsd.acts import discards
+from jobsd.enqueueing.client import enqueue_many
 from jobsd.errors import DuplicateError
 from jobsd.jobs import unique
-from jobsd.jobs.client import enqueue_many
 from jobsd.jobs.definition import job
 from jobsd.jobs.limits import Limit
 from jobsd.jobs.unique import Unique

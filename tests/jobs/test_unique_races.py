@@ -12,10 +12,10 @@ from harness.job_rows import places
 from jobs import placed
 from jobsd.acts import retries
 from jobsd.database.statements import Statements
+from jobsd.enqueueing.client import enqueue_many
 from jobsd.errors import EnqueueError
 from jobsd.jobs import ready
 from jobsd.jobs.claims import STATEMENTS, Ended, conclusion, record_statement
-from jobsd.jobs.client import enqueue_many
 from jobsd.jobs.definition import job
 from jobsd.jobs.unique import Unique
 from jobsd.worker.claiming.cursor import ClaimCursor

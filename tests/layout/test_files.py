@@ -27,7 +27,7 @@ REASONS = {
     "src/jobsd/logs/lean_structlog.py": "imports structlog in a way of its own",
     "src/jobsd/logs/line_handler.py": "imports logging",
     "src/jobsd/logs/log_file.py": "one fact of a file: how processes share it",
-    "src/jobsd/jobs/blocking.py": "warns once in a program: has the state of that",
+    "src/jobsd/enqueueing/blocking.py": "warns once in a program: has the state of that",
     "src/jobsd/operations/next_runs.py": "has a cache of its own",
     "src/jobsd/processes/web_requests.py": "the pages of the dashboard, which are counted",
 }

@@ -10,8 +10,8 @@ import pytest
 
 from jobsd.arguments.arguments import dump
 from jobsd.configuration.options import SchedulerOptions
-from jobsd.jobs import client
-from jobsd.jobs.client import Client
+from jobsd.enqueueing import client
+from jobsd.enqueueing.client import Client
 from jobsd.jobs.definition import Job
 from jobsd.processes.context import Context
 from jobsd.processes.scoreboard import Scoreboard

@@ -10,7 +10,7 @@ import pytest
 from psycopg import conninfo, sql
 
 from jobsd.database.grants import KINDS, grants
-from jobsd.jobs import client, submission
+from jobsd.enqueueing import client, submission
 from security.lesser import Roles
 
 if TYPE_CHECKING:

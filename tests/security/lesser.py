@@ -9,8 +9,8 @@ from typing import Any
 import psycopg
 
 from jobsd.database.connection import Target
-from jobsd.jobs import client, submission
-from jobsd.jobs.client import Client
+from jobsd.enqueueing import client, submission
+from jobsd.enqueueing.client import Client
 from jobsd.jobs.definition import job
 from jobsd.jobs.limits import Limit
 from jobsd.jobs.unique import Unique

@@ -13,8 +13,8 @@ from jobsd.database.connection import Session, Target
 from jobsd.database.migrate import migrate
 from jobsd.database.statements import Statement
 from jobsd.dispatcher.dispatcher import Dispatcher
-from jobsd.jobs import client
-from jobsd.jobs.client import Client
+from jobsd.enqueueing import client
+from jobsd.enqueueing.client import Client
 from jobsd.jobs.definition import job
 from jobsd.jobs.limits import Limit
 from jobsd.processes.context import Context

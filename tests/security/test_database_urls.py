@@ -14,8 +14,8 @@ from psycopg import conninfo
 from harness.project import Project
 from jobsd.configuration.faults import Mistake
 from jobsd.configuration.kinds import read_database_url
+from jobsd.enqueueing.client import configure, default_client
 from jobsd.errors import ConfigurationError
-from jobsd.jobs.client import configure, default_client
 from jobsd.logs.redaction import redact
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from psycopg import errors
 
-from jobsd.jobs.client import enqueue_many
+from jobsd.enqueueing.client import enqueue_many
 from security.lesser import LATER, NAMES, plain, replaced
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from sqlalchemy.orm import Session as OrmSession
 
 from jobsd.acts import discards, queues, retries
 from jobsd.database.connection import Session, Target
+from jobsd.enqueueing.client import aenqueue_many, enqueue_many
 from jobsd.errors import DuplicateError, EnqueueError
-from jobsd.jobs.client import aenqueue_many, enqueue_many
 from jobsd.operations import audit
 from jobsd.recurring import runs, tasks
 from jobsd.recurring.definition import define

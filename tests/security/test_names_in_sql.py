@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from jobsd.acts import queues
 from jobsd.database.connection import Session, Target
 from jobsd.database.statements import Statement, channel, quote_identifier
+from jobsd.enqueueing import client
 from jobsd.errors import Error
-from jobsd.jobs import client
 from jobsd.jobs.registry import check_queue
 
 from .life import life, note, note_failing, note_limited, ran

@@ -112,7 +112,7 @@ def test_what_stands_beside_a_password_is_reported() -> None:
 
 def test_the_password_in_use_is_hidden_wherever_it_stands() -> None:
     reported = _apart(f"""
-        from jobsd.jobs.client import configure
+        from jobsd.enqueueing.client import configure
         configure(conninfo.make_conninfo("host=db user=me", password={ONLY_LONG!r}))
         print(redact("connect(host='db', secret=" + json.dumps({ONLY_LONG!r})))
         print(redact("said " + {ONLY_LONG!r} + " and " + quote({ONLY_LONG!r}, safe="")))
@@ -123,7 +123,7 @@ def test_the_password_in_use_is_hidden_wherever_it_stands() -> None:
 
 def test_a_password_that_is_a_word_spoils_no_other_text() -> None:
     reported = _apart("""
-        from jobsd.jobs.client import configure
+        from jobsd.enqueueing.client import configure
         configure("postgresql://postgres:postgres@db/app")
         configure("postgresql://me:hunter2@db/app")
         configure("postgresql://app_2024:app_2024@db/app")

@@ -16,9 +16,9 @@ from jobsd.database.connection import Session, Target
 from jobsd.database.grants import grants
 from jobsd.database.migrate import migrate
 from jobsd.database.steps import latest_version
+from jobsd.enqueueing.enqueue import enqueue
 from jobsd.errors import EnqueueError
 from jobsd.jobs.draft import Draft
-from jobsd.jobs.enqueue import enqueue
 from waiting import wait_until
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import pytest
 from harness.job_rows import assert_only_job_is, claim, make_jobs, places
 from jobsd.acts import inspect
 from jobsd.clock import monotonic_ns
-from jobsd.jobs import completion
+from jobsd.enqueueing import completion
 from jobsd.jobs.claims import InClaim
 from jobsd.processes import registry
 from jobsd.processes.scoreboard import Scoreboard

@@ -20,8 +20,8 @@ from jobsd.acts import discards, retries
 from jobsd.clock import monotonic
 from jobsd.database.connection import Session, Target
 from jobsd.dispatcher.maintenance import CHECK_S
+from jobsd.enqueueing import bulk
 from jobsd.errors import Error
-from jobsd.jobs import bulk
 from jobsd.jobs.draft import Draft
 from jobsd.jobs.limits import Limited
 

@@ -13,8 +13,8 @@ import pytest
 from harness.tree import Tree
 from jobsd import job
 from jobsd.configuration.options import JobsOptions, WorkerOptions
-from jobsd.jobs import client
-from jobsd.jobs.client import Client
+from jobsd.enqueueing import client
+from jobsd.enqueueing.client import Client
 from jobsd.processes import process
 from jobsd.processes.context import Context
 from jobsd.processes.scoreboard import Scoreboard

@@ -21,7 +21,7 @@ from jobsd import (
     enqueue_many,
     job,
 )
-from jobsd.jobs import stand_in
+from jobsd.enqueueing import backend
 from jobsd.testing import assert_enqueued, perform_enqueued, recorded, refute_enqueued
 
 from .shop import (
@@ -366,7 +366,7 @@ def test_outside_of_the_kit_nothing_is_changed() -> None:
             welcome.enqueue(1)
         welcome.enqueue(2)
         assert (len(inner), len(outer)) == (1, 1)
-    assert stand_in.active is None
+    assert backend.active is None
 
 
 def test_a_queue_can_be_cleared(jobs: MemoryQueue) -> None:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from jobsd.database.connection import Target
-    from jobsd.jobs.client import Client
+    from jobsd.enqueueing.client import Client
 
 
 @pytest.fixture

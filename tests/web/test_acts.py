@@ -15,7 +15,7 @@ from lost_answers import losing
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session, Target
-    from jobsd.jobs.client import Client
+    from jobsd.enqueueing.client import Client
     from rows import Rows
 
 PATHS = {

@@ -15,7 +15,7 @@ from dashboard.chromium import PROGRAM, chromium, dashboard
 from dashboard.demo import fill
 from jobsd.configuration.users import User
 from jobsd.database.connection import Session
-from jobsd.jobs import client
+from jobsd.enqueueing import client
 from jobsd.operations import audit
 from jobsd.web import routes
 from waiting import wait_until

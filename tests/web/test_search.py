@@ -12,7 +12,7 @@ from jobsd.operations.search import read_search
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session
-    from jobsd.jobs.client import Client
+    from jobsd.enqueueing.client import Client
     from rows import Rows
 
 

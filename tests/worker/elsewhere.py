@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from jobsd.jobs import client
+from jobsd.enqueueing import client
 from jobsd.jobs.draft import Draft
 
 if TYPE_CHECKING:

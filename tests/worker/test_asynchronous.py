@@ -14,7 +14,7 @@ import pytest
 
 from jobsd.acts import queues
 from jobsd.database.connection import Session as Connection
-from jobsd.jobs import client
+from jobsd.enqueueing import client
 from jobsd.jobs.current import current_job
 from jobsd.jobs.definition import job
 from jobsd.jobs.limits import Limit

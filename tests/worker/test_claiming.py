@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jobsd.database.connection import Session as Listening
-from jobsd.jobs.client import enqueue_many
+from jobsd.enqueueing.client import enqueue_many
 
 from .bodies import gate, note, noted, wait_for_gate
 

@@ -19,8 +19,8 @@ from sqlalchemy.orm import Session as OrmSession
 
 from jobs.conftest import _django  # noqa: F401 - a fixture, for Django's settings
 from jobs.drivers import address
+from jobsd.enqueueing import completion
 from jobsd.errors import CompletionError
-from jobsd.jobs import completion
 from jobsd.jobs.current import current_job
 from jobsd.jobs.definition import job
 

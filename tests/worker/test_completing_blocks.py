@@ -15,8 +15,8 @@ from sqlalchemy.orm import Session as OrmSession
 
 from jobs.drivers import address
 from jobsd.acts.cancels import cancel
+from jobsd.enqueueing import completion
 from jobsd.errors import CompletionError
-from jobsd.jobs import completion
 from jobsd.jobs.current import current_job
 from jobsd.jobs.definition import job
 from jobsd.jobs.policy import constant

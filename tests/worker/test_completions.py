@@ -16,8 +16,8 @@ from conftest import drop_database, make_database
 from jobs.conftest import _django  # noqa: F401 - a fixture, for Django's settings
 from jobs.drivers import address
 from jobsd.acts.cancels import cancel
+from jobsd.enqueueing import completion
 from jobsd.errors import CompletionError, RefusedError, TimeLimitExceeded
-from jobsd.jobs import completion
 from jobsd.jobs.current import current_job
 from jobsd.jobs.definition import job
 from jobsd.jobs.limits import Limit

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from jobsd.enqueueing.client import enqueue_many
 from jobsd.jobs.claimed_job import ClaimedJob
-from jobsd.jobs.client import enqueue_many
 from jobsd.performing.perform import SUCCESS, Run
 from jobsd.processes.counters import OUTCOMES
 from jobsd.processes.entry import ScoreboardEntry

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from jobsd.jobs.client import enqueue_many
+from jobsd.enqueueing.client import enqueue_many
 from jobsd.jobs.definition import job
 from jobsd.worker.claiming.cursor import (
     CHEAP_S,

@@ -12,7 +12,7 @@ import pytest
 
 from cut_sessions import HOW, RECOVERS_S, cutting, points
 from harness.event_recorder import Emitted, EventRecorder, names
-from jobsd.jobs.client import enqueue_many
+from jobsd.enqueueing.client import enqueue_many
 from jobsd.jobs.current import current_job
 from jobsd.jobs.definition import job
 from jobsd.jobs.limits import Limit

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 from jobsd.clock import monotonic
+from jobsd.enqueueing.client import enqueue_many
 from jobsd.jobs.claimed_job import ClaimedJob
-from jobsd.jobs.client import enqueue_many
 from jobsd.jobs.definition import job
 from jobsd.jobs.limits import Limit
 from jobsd.performing.pool import Pool

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jobsd.clock import monotonic
+from jobsd.enqueueing.client import enqueue_many
 from jobsd.jobs import ready
 from jobsd.jobs.claimed_job import ClaimedJob
 from jobsd.jobs.claims import draw_id
-from jobsd.jobs.client import enqueue_many
 from jobsd.worker.claiming.cursor import ClaimCursor
 from jobsd.worker.claiming.polling import FEW
 

@@ -11,8 +11,8 @@ import psycopg
 import pytest
 
 from jobsd.acts import queues
+from jobsd.enqueueing.client import enqueue_many
 from jobsd.jobs import lanes
-from jobsd.jobs.client import enqueue_many
 from jobsd.processes import registry as processes
 from waiting import wait_until
 

@@ -14,8 +14,8 @@ import pytest
 
 from harness.job_rows import places
 from jobs.placed import in_claims
+from jobsd.enqueueing.client import enqueue_many
 from jobsd.jobs.claims import LOCK_WAIT, STATEMENTS, Ended, conclusion, record_statement
-from jobsd.jobs.client import enqueue_many
 from jobsd.jobs.definition import job
 from jobsd.jobs.limits import Limit
 from jobsd.supervisor.recovery.claims import recover

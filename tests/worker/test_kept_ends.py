@@ -14,8 +14,9 @@ from jobsd.acts.cancels import cancel
 from jobsd.acts.discards import discard
 from jobsd.clock import monotonic
 from jobsd.database.commits import Commits
+from jobsd.enqueueing import waiting
 from jobsd.errors import JobDiscardedError
-from jobsd.jobs import lost, published, waiting
+from jobsd.jobs import lost, published
 from jobsd.jobs.definition import job
 from jobsd.jobs.limits import Limit
 from jobsd.jobs.policy import Discard

@@ -13,7 +13,8 @@ import pytest
 
 from jobsd.acts import queues
 from jobsd.database.connection import Session
-from jobsd.jobs import client, lanes, registry
+from jobsd.enqueueing import client
+from jobsd.jobs import lanes, registry
 from jobsd.jobs.draft import Draft
 from jobsd.jobs.lanes import lane_of
 from jobsd.jobs.policy import Policy

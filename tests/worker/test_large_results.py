@@ -14,14 +14,15 @@ import pytest
 
 from cut_sessions import work_until
 from jobsd.database.portions import BYTES_MAX
+from jobsd.enqueueing import client, waiting
+from jobsd.enqueueing.client import Client
+from jobsd.enqueueing.unread import Unread
 from jobsd.errors import ResultError
-from jobsd.jobs import client, results, waiting
+from jobsd.jobs import results
 from jobsd.jobs.claimed_job import ClaimedJob
-from jobsd.jobs.client import Client
 from jobsd.jobs.definition import job
 from jobsd.jobs.draft import EnqueuedJob
 from jobsd.jobs.policy import Verdict
-from jobsd.jobs.unread import Unread
 from jobsd.performing.perform import Outcome, Run
 from jobsd.worker.claiming.polling import CLAIMED_MAX
 from jobsd.worker.recording import Recording, RunPortions

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jobsd.jobs import client
+from jobsd.enqueueing import client
 from jobsd.jobs.claims import array
 from jobsd.jobs.definition import job
 from jobsd.jobs.limits import Limit

@@ -8,7 +8,7 @@ import pytest
 
 from jobs.placed import claim, enqueue, in_claims
 from jobsd.acts import inspect
-from jobsd.jobs.client import enqueue_many
+from jobsd.enqueueing.client import enqueue_many
 from jobsd.jobs.definition import job
 from jobsd.jobs.limits import Limit
 from jobsd.jobs.policy import Discard, Retry, Snooze

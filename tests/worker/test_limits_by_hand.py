@@ -13,7 +13,7 @@ import pytest
 from jobsd.acts import discards, queues, retries
 from jobsd.configuration.options import DispatcherOptions
 from jobsd.dispatcher.maintenance import Maintenance
-from jobsd.jobs.client import enqueue_many
+from jobsd.enqueueing.client import enqueue_many
 from jobsd.jobs.definition import job
 from jobsd.jobs.limits import Limit
 

@@ -14,8 +14,8 @@ from psycopg import errors
 
 from database.pgbouncer import pgbouncer
 from jobsd.database.connection import Target
+from jobsd.enqueueing.client import enqueue_many
 from jobsd.jobs import claims
-from jobsd.jobs.client import enqueue_many
 from jobsd.jobs.definition import job
 from jobsd.jobs.limits import Limit
 from jobsd.supervisor.recovery.claims import DeadProcess, recover

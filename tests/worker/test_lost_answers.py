@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from harness.event_recorder import Emitted, EventRecorder, names
-from jobsd.jobs.client import enqueue, enqueue_many
+from jobsd.enqueueing.client import enqueue, enqueue_many
 from jobsd.jobs.definition import job
 from jobsd.jobs.draft import Draft
 from jobsd.jobs.limits import Limit

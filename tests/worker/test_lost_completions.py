@@ -12,8 +12,8 @@ import pytest
 from psycopg import conninfo
 
 from jobsd.acts.cancels import cancel
+from jobsd.enqueueing import completion
 from jobsd.errors import Cancelled, CompletionError
-from jobsd.jobs import completion
 from jobsd.jobs.claims import InClaim
 from jobsd.jobs.current import current_job
 from jobsd.jobs.definition import job

@@ -13,8 +13,8 @@ import pytest
 from harness.job_rows import places
 from jobsd.database.commits import Commits
 from jobsd.database.connection import Session
+from jobsd.enqueueing.client import enqueue_many
 from jobsd.jobs import lost
-from jobsd.jobs.client import enqueue_many
 from jobsd.jobs.current import current_job
 from jobsd.jobs.definition import job
 from jobsd.jobs.limits import Limit

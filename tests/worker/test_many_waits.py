@@ -6,7 +6,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jobsd.jobs import results, waiting
+from jobsd.enqueueing import waiting
+from jobsd.jobs import results
 from jobsd.jobs.definition import job
 from waiting import wait_until
 

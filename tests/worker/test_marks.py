@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jobsd.clock import monotonic
-from jobsd.jobs.client import enqueue_many
+from jobsd.enqueueing.client import enqueue_many
 from jobsd.jobs.definition import job
 from jobsd.processes.claim_mark import ALL_QUEUES, ClaimMark, read_mark, write_mark
 from jobsd.processes.idle_registration import IdleRegistration

@@ -8,7 +8,7 @@ import pytest
 
 from database.pgbouncer import pgbouncer
 from jobsd.database.connection import Target
-from jobsd.jobs.client import enqueue_many
+from jobsd.enqueueing.client import enqueue_many
 from jobsd.jobs.definition import job
 from jobsd.jobs.limits import Limit
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jobsd.acts import queues
-from jobsd.jobs.client import enqueue_many
+from jobsd.enqueueing.client import enqueue_many
 
 from .bodies import gate, note, noted, wait_for_gate
 

@@ -18,14 +18,15 @@ import pytest
 
 from jobsd.acts import discards
 from jobsd.database.connection import Session
+from jobsd.enqueueing import client, waiting
+from jobsd.enqueueing.client import enqueue_many
 from jobsd.errors import (
     Error,
     JobDiscardedError,
     JobFailedError,
     NotFoundError,
 )
-from jobsd.jobs import client, results, waiting
-from jobsd.jobs.client import enqueue_many
+from jobsd.jobs import results
 from jobsd.jobs.definition import Job, job
 from jobsd.jobs.policy import Discard
 from jobsd.operations.job_info import afind, find

@@ -11,7 +11,7 @@ from hypothesis import Phase as Step
 from hypothesis import strategies as st
 
 from jobsd.acts import queues
-from jobsd.jobs.client import enqueue_many
+from jobsd.enqueueing.client import enqueue_many
 from jobsd.jobs.definition import job
 
 if TYPE_CHECKING:

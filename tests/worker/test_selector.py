@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pytest
 
 from jobsd.acts.queues import pause
+from jobsd.enqueueing.client import enqueue_many
 from jobsd.jobs import ready
 from jobsd.jobs.claimed_job import claimed_job
-from jobsd.jobs.client import enqueue_many
 from jobsd.jobs.definition import job
 from jobsd.jobs.limits import Limit
 from jobsd.jobs.selection import Selection

@@ -12,8 +12,8 @@ import pytest
 
 from harness.job_rows import assert_job_is
 from jobsd.clock import monotonic
-from jobsd.jobs import client
-from jobsd.jobs.client import enqueue_many
+from jobsd.enqueueing import client
+from jobsd.enqueueing.client import enqueue_many
 from jobsd.jobs.definition import job
 from jobsd.jobs.limits import Limit
 from jobsd.jobs.policy import Retry

@@ -10,7 +10,7 @@ import pytest
 
 from jobsd.database.statements import Statements
 from jobsd.dispatcher.due_cursor import HEAD
-from jobsd.jobs.client import enqueue
+from jobsd.enqueueing.client import enqueue
 from jobsd.jobs.definition import job
 from jobsd.jobs.draft import Draft
 from jobsd.jobs.limits import Limit

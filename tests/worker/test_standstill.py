@@ -12,9 +12,9 @@ from psycopg import errors
 
 from jobsd.clock import monotonic, monotonic_ns
 from jobsd.database.connection import Session
+from jobsd.enqueueing.client import enqueue_many
 from jobsd.jobs import limits
 from jobsd.jobs.claimed_job import ClaimedJob
-from jobsd.jobs.client import enqueue_many
 from jobsd.performing.pool import Pool
 from jobsd.processes import registry
 from jobsd.supervisor.recovery.claims import SeenHeartbeat, recover

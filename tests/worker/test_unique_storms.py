@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from jobsd.clock import monotonic
-from jobsd.jobs.client import enqueue_many
+from jobsd.enqueueing.client import enqueue_many
 from jobsd.jobs.current import current_job
 from jobsd.jobs.definition import job
 from jobsd.jobs.unique import Unique

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jobsd.jobs import client, lanes
+from jobsd.enqueueing import client
+from jobsd.jobs import lanes
 from jobsd.jobs.draft import Draft
 from jobsd.processes import registry as processes
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jobsd.jobs.client import enqueue, enqueue_many
+from jobsd.enqueueing.client import enqueue, enqueue_many
 from jobsd.jobs.current import current_job
 from jobsd.jobs.definition import job
 from jobsd.jobs.draft import Draft

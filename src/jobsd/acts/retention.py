@@ -170,7 +170,7 @@ def clearable(session: Session, older_than_s: float, class_name: str | None = No
 
 
 def _kept_for_s() -> float:
-    from jobsd.jobs import client  # noqa: PLC0415 - it loads the driver
+    from jobsd.enqueueing import client  # noqa: PLC0415 - it loads the driver
 
     return client.keep_finished_s()
 

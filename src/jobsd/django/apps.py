@@ -2,7 +2,8 @@
 
 from jobsd import face
 from jobsd.arguments import references
-from jobsd.jobs import finding, stand_in
+from jobsd.enqueueing import backend
+from jobsd.jobs import finding
 from jobsd.jobs.around import around_job
 
 from . import checks, connections, instances, queue, runserver, tables
@@ -23,8 +24,8 @@ class JobsConfig(apps.AppConfig):  # type: ignore[misc] # pyright: ignore[report
         # It finds the database as the commands do, until we say otherwise.
         assert face.HOMES  # noqa: S101 - it has been loaded before what follows
         finding.find_target_by(queue.target, lambda: queue.SCHEMA)
-        stand_in.place_by(queue.InTransactions())
-        stand_in.search(queue.connection)
+        backend.place_by(queue.InTransactions())
+        backend.search(queue.connection)
         around_job(connections.as_a_request_does)
         around_job(connections.as_an_asynchronous_request_does)
         references.register(instances.Instances())

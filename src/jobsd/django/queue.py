@@ -18,10 +18,10 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from jobsd.database.connection import Target
 from jobsd.database.url import passwords
+from jobsd.enqueueing import after_commit, bulk, client, django_commit
+from jobsd.enqueueing.awaiting_commit import Pending
 from jobsd.errors import ConfigurationError, Fault
-from jobsd.jobs import after_commit, bulk, client, django_commit
 from jobsd.jobs.draft import Draft, EnqueuedJob
-from jobsd.jobs.pending import Pending
 from jobsd.logs import redaction
 
 from .library import conf, db

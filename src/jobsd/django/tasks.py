@@ -15,7 +15,8 @@ from typing import Any
 
 from jobsd import machine, text
 from jobsd.arguments import signature
-from jobsd.jobs import client, current, registry, time_limits
+from jobsd.enqueueing import client
+from jobsd.jobs import current, registry, time_limits
 from jobsd.jobs.draft import Options, draft
 from jobsd.jobs.policy import Policy, constant, exponential, judge
 from jobsd.jobs.registry import Definition

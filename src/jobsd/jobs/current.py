@@ -109,7 +109,7 @@ class CurrentJob(NamedTuple):
                 the job was recovered by another process, or the snapshot of the transaction is
                 too old (see `completing`). The transaction may be repeated.
         """
-        from . import completion  # noqa: PLC0415 - it needs us
+        from jobsd.enqueueing import completion  # noqa: PLC0415 - it needs us
 
         completion.complete(self, connection, result)
 
@@ -126,7 +126,7 @@ class CurrentJob(NamedTuple):
             CompletionError: as `complete`, when the block is opened or at its end; also if no
                 transaction is open, or if it has ended within the block.
         """
-        from . import completion  # noqa: PLC0415 - it needs us
+        from jobsd.enqueueing import completion  # noqa: PLC0415 - it needs us
 
         return completion.completing(self, connection, result)
 

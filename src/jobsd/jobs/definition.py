@@ -153,7 +153,7 @@ class Job:
     @classmethod
     def enqueue(cls: type[Performs[P, Any]], *args: P.args, **kwargs: P.kwargs) -> EnqueuedJob:
         """Enqueue the job; it is committed when this returns."""
-        from . import client  # noqa: PLC0415 - who defines a job loads no driver
+        from jobsd.enqueueing import client  # noqa: PLC0415 - who defines a job loads no driver
 
         return client.enqueue(_draft(cls, args, kwargs))
 
@@ -162,7 +162,7 @@ class Job:
         cls: type[Performs[P, Any]], *args: P.args, **kwargs: P.kwargs
     ) -> EnqueuedJob:
         """Do what `enqueue` does, without blocking the event loop."""
-        from . import client  # noqa: PLC0415
+        from jobsd.enqueueing import client  # noqa: PLC0415
 
         return await client.aenqueue(_draft(cls, args, kwargs))
 

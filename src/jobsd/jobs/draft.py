@@ -184,7 +184,7 @@ class EnqueuedJob:
             Error: when it was not stored.
         """
         # Here, since few programs wait.
-        from . import waiting  # noqa: PLC0415
+        from jobsd.enqueueing import waiting  # noqa: PLC0415
 
         self.state = str(waiting.wait(self, timeout).state)
         return self.state
@@ -199,14 +199,14 @@ class EnqueuedJob:
             JobNotFoundError: when it is not there, or another job has its id by now.
             Error: when it keeps no result.
         """
-        from . import waiting  # noqa: PLC0415
+        from jobsd.enqueueing import waiting  # noqa: PLC0415
 
         waiting.require_result(self)
         return waiting.value_of(waiting.wait(self, timeout))
 
     async def aresult(self, timeout: Timeout = None) -> Any:  # noqa: ANN401, ASYNC109 - as `result`
         """Do what `result` does, without blocking the event loop."""
-        from . import waiting  # noqa: PLC0415
+        from jobsd.enqueueing import waiting  # noqa: PLC0415
 
         waiting.require_result(self)
         return waiting.value_of(await waiting.await_(self, timeout))

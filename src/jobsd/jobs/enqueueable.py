@@ -51,14 +51,14 @@ class FunctionJob(Generic[P, R_co]):
             EnqueueError: when the database refuses.
             DatabaseUnreachableError: when the database cannot be reached.
         """
-        from . import client  # noqa: PLC0415 - who defines a job loads no driver
+        from jobsd.enqueueing import client  # noqa: PLC0415 - who defines a job loads no driver
 
         self._signature.check(args, kwargs)
         return client.enqueue(draft(self.definition, args, kwargs))
 
     async def aenqueue(self, *args: P.args, **kwargs: P.kwargs) -> EnqueuedJob:
         """Do what `enqueue` does, without blocking the event loop."""
-        from . import client  # noqa: PLC0415
+        from jobsd.enqueueing import client  # noqa: PLC0415
 
         return await client.aenqueue(self.with_args(*args, **kwargs))
 
@@ -115,7 +115,7 @@ class Using(Generic[P]):
             EnqueueError: when the database refuses.
             DatabaseUnreachableError: when the database cannot be reached.
         """
-        from . import after_commit, client  # noqa: PLC0415
+        from jobsd.enqueueing import after_commit, client  # noqa: PLC0415
 
         drafted = self._options.apply(self._draft(*args, **kwargs))
         if self._after_commit is NOT_GIVEN:
@@ -128,7 +128,7 @@ class Using(Generic[P]):
 
         `connection` and `after_commit` are asynchronous ones here.
         """
-        from . import after_commit, client  # noqa: PLC0415
+        from jobsd.enqueueing import after_commit, client  # noqa: PLC0415
 
         drafted = self._options.apply(self._draft(*args, **kwargs))
         if self._after_commit is NOT_GIVEN:

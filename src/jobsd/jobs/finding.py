@@ -38,6 +38,6 @@ def lent(session: Session | None = None) -> contextlib.AbstractContextManager[Se
     """Lend the session that was given, or else one to the database of the program."""
     if session is not None:
         return contextlib.nullcontext(session)
-    from . import client  # noqa: PLC0415 - it loads the driver
+    from jobsd.enqueueing import client  # noqa: PLC0415 - it loads the driver
 
     return client.default_client().session()

@@ -9,8 +9,9 @@ from typing import Any
 
 from jobsd.acts import inspect
 from jobsd.database.connection import Session
+from jobsd.enqueueing import backend, client
 from jobsd.errors import NotFoundError
-from jobsd.jobs import client, results, stand_in
+from jobsd.jobs import results
 
 from . import jobs
 from .shown_arguments import ShownArguments
@@ -61,8 +62,8 @@ def find(job_id: int, *, session: Session | None = None) -> JobInfo | None:
         Error: for what is no id.
     """
     known = inspect.check_id(job_id)
-    if stand_in.active is not None:
-        examined: jobs.Examined | None = stand_in.active.examine(known)
+    if backend.active is not None:
+        examined: jobs.Examined | None = backend.active.examine(known)
         return None if examined is None else _info(examined)
     if session is not None:
         return _find(session, known)

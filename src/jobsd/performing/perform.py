@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 
 from jobsd.arguments import arguments
 from jobsd.clock import monotonic
+from jobsd.enqueueing.completion import BEGUN, Begun, take_called
 from jobsd.errors import CompletionError, ProcessExitError, TimeLimitExceeded
 from jobsd.events.events import emit, is_subscribed
 from jobsd.jobs import around, registry, results
 from jobsd.jobs.claimed_job import ClaimedJob
 from jobsd.jobs.claims import InClaim
-from jobsd.jobs.completion import BEGUN, Begun, take_called
 from jobsd.jobs.current import begin, end, running
 from jobsd.jobs.interrupts import Interruptible
 from jobsd.jobs.policy import Discard, Ending, Policy, Verdict, drawn_wait_s, judge

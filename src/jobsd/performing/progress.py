@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from jobsd.clock import monotonic
 from jobsd.database.connection import OUTAGES, Session
+from jobsd.enqueueing.completion import is_opened
 from jobsd.jobs import progress
-from jobsd.jobs.completion import is_opened
 from jobsd.logs.capture import KEPT
 
 if TYPE_CHECKING:

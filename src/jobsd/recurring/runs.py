@@ -16,7 +16,8 @@ from typing import Any
 from jobsd import errors, late
 from jobsd.clock import moment_of
 from jobsd.database.connection import Session, Statement, Statements
-from jobsd.jobs import bulk, registry
+from jobsd.enqueueing import bulk
+from jobsd.jobs import registry
 from jobsd.jobs.draft import Draft, EnqueuedJob, Options, draft
 
 from .command_job import COMMAND_JOB

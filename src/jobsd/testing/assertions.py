@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 
 from jobsd import clock, errors
-from jobsd.jobs import enqueueable, registry, stand_in
+from jobsd.enqueueing import backend
+from jobsd.jobs import enqueueable, registry
 from jobsd.jobs.definition import Job
 
 from . import job_store, open_jobs
@@ -106,10 +107,10 @@ def _source(connection: object) -> MemoryQueue | StoredQueue:
     """Return where the jobs are: recorded, or in the tables that a connection sees."""
     if connection is not None:
         return StoredQueue(connection)
-    if isinstance(stand_in.active, MemoryQueue):
-        return stand_in.active
-    if stand_in.find_connection is not None:
-        return StoredQueue(stand_in.find_connection())
+    if isinstance(backend.active, MemoryQueue):
+        return backend.active
+    if backend.find_connection is not None:
+        return StoredQueue(backend.find_connection())
     raise errors.Error(
         "nothing records jobs here: use the fixture `jobs`, `jobs_inline` or `jobs_clock`, or"
         " `with jobsd.testing.recorded():`, or give the connection of the test"

@@ -19,10 +19,10 @@ from operator import attrgetter
 
 from jobsd.acts.queues import Pause
 from jobsd.clock import microseconds_of, utc_now
+from jobsd.enqueueing.bulk import EnqueuedJobs, code_of
+from jobsd.enqueueing.enqueue import report_duplicate
 from jobsd.errors import Error
-from jobsd.jobs.bulk import EnqueuedJobs, code_of
 from jobsd.jobs.draft import Draft, EnqueuedJob
-from jobsd.jobs.enqueue import report_duplicate
 from jobsd.jobs.results import End
 from jobsd.performing.perform import Outcome
 

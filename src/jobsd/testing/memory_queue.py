@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import cast
 
-from jobsd.jobs.client import Client
+from jobsd.enqueueing.client import Client
 from jobsd.operations.jobs import Examined
 
 from . import found

@@ -7,7 +7,8 @@ from collections.abc import Generator
 from datetime import datetime
 from pathlib import Path
 
-from jobsd.jobs import policy, stand_in
+from jobsd.enqueueing import backend
+from jobsd.jobs import policy
 
 from .memory_queue import MemoryQueue
 from .virtual_clock import VirtualClock
@@ -47,11 +48,11 @@ def clock(
 
 @contextlib.contextmanager
 def _standing_in(queue: MemoryQueue) -> Generator[MemoryQueue]:
-    before = stand_in.replace(queue)
+    before = backend.replace(queue)
     # A test is to run alike each time: no backoff is lengthened by chance.
     chance = policy.chance_by(lambda: 0.0)
     try:
         yield queue
     finally:
         policy.chance_by(chance)
-        stand_in.replace(before)
+        backend.replace(before)

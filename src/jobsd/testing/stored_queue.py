@@ -14,10 +14,11 @@ from psycopg import pq
 
 from jobsd.clock import utc_now
 from jobsd.database.statements import Statement, Statements
-from jobsd.jobs import claims, client
+from jobsd.enqueueing import client
+from jobsd.enqueueing.drivers import PsycopgDriver, driver_of
+from jobsd.jobs import claims
 from jobsd.jobs.claims import Ended
 from jobsd.jobs.draft import Draft
-from jobsd.jobs.drivers import PsycopgDriver, driver_of
 from jobsd.performing.perform import Outcome, described
 
 from . import running

@@ -6,9 +6,8 @@ from collections.abc import Iterable, Iterator
 
 from jobsd.database.portions import BYTES_MAX
 from jobsd.errors import EnqueueError
+from jobsd.jobs.draft import Draft
 from jobsd.text import byte_size
-
-from .draft import Draft
 
 _OF_JSON = ("arguments", "context")
 _ESCAPE = re.compile(r"\\(.)")

@@ -17,8 +17,11 @@ from typing import Any
 import psycopg
 
 from jobsd.errors import Error
+from jobsd.jobs import around
+from jobsd.jobs.draft import Draft, EnqueuedJob
 
-from . import around, client, django_commit, session_commit
+from . import client, django_commit, session_commit
+from .awaiting_commit import Pending
 from .connections import (
     is_asynchronous_sqlalchemy,
     is_django,
@@ -29,8 +32,6 @@ from .connections import (
     run_sync,
     session_of,
 )
-from .draft import Draft, EnqueuedJob
-from .pending import Pending
 
 _TAKEN = "a SQLAlchemy Session or AsyncSession bound to an engine, or a Django connection"
 

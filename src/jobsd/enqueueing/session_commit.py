@@ -10,10 +10,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from jobsd.errors import Error
+from jobsd.jobs.draft import Draft, EnqueuedJob
 
+from .awaiting_commit import Pending, settle, store
 from .connections import ask, is_sqlalchemy
-from .draft import Draft, EnqueuedJob
-from .pending import Pending, settle, store
 
 INSTEAD = (
     "call enqueue behind the `with` block that commits, or give it as connection=,"

@@ -11,10 +11,10 @@ from typing import Any, Literal
 
 from jobsd import late
 from jobsd.errors import AfterCommitError, EnqueueError, Error
+from jobsd.jobs.draft import Draft, EnqueuedJob
 
 from . import client
 from .connections import ask
-from .draft import Draft, EnqueuedJob
 
 Query = Callable[[str], Any]
 """Sends a statement to the server of the transaction; returns the one value it answers."""

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from typing import Any
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
+from .awaiting_commit import Pending, settle
 from .connections import ask
-from .pending import Pending, settle
 
 _numbers = itertools.count()
 _held: WeakKeyDictionary[Any, WeakValueDictionary[int, _Hook]] = WeakKeyDictionary()

@@ -17,18 +17,19 @@ from jobsd.database.grants import REMEDY
 from jobsd.database.other_build import UNDEFINED
 from jobsd.errors import DuplicateError, EnqueueError, Error
 from jobsd.events.events import emit
+from jobsd.jobs import limits
+from jobsd.jobs.draft import Draft, EnqueuedJob
+from jobsd.jobs.unique import Uniqueness
 
-from . import limits, submission
+from . import submission
 from .connections import PlainCursor
-from .draft import Draft, EnqueuedJob
 from .driver_errors import is_lost, said_by, sqlstate
 from .drivers import Driver, commits_itself
 from .steps import Ask, Steps, take
-from .unique import Uniqueness
 
 Connection = psycopg.Connection[Any]
 
-STATEMENTS = Statements("jobsd.jobs", "enqueue.sql")
+STATEMENTS = Statements("jobsd.enqueueing", "enqueue.sql")
 
 _UNLIMITED = dict.fromkeys(limits.Limited._fields)
 

@@ -23,7 +23,7 @@ from jobsd.database.other_build import UNDEFINED, unlike_tables
 from jobsd.errors import DatabaseUnreachableError
 
 from . import client
-from .courier import Courier
+from .batcher import Courier
 from .idle import ANSWER_S, READ_ONLY
 
 if TYPE_CHECKING:

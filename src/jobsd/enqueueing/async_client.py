@@ -15,13 +15,14 @@ from jobsd.database.async_connection import AsyncDeadlineConnection
 from jobsd.database.deadline import refuse_nul
 from jobsd.database.statements import as_bytes
 from jobsd.errors import EnqueueError
+from jobsd.jobs.draft import Draft, EnqueuedJob
+from jobsd.jobs.finding import NOT_GIVEN
 
-from . import client, stand_in, submission
+from . import backend, client, submission
 from .async_drivers import AsyncPsycopgDriver, async_driver_of, take
 from .async_pool import Loan, pool_of
 from .bulk import Bulk, EnqueuedJobs
 from .connections import PlainAsyncCursor, has_to_begin, is_asynchronous_sqlalchemy, run_sync
-from .draft import Draft, EnqueuedJob
 from .drivers import commits_itself
 from .enqueue import (
     STATEMENTS,
@@ -32,7 +33,6 @@ from .enqueue import (
     request,
     steps_within,
 )
-from .finding import NOT_GIVEN
 from .steps import within_savepoint
 
 _TOGETHER = {STATEMENTS[name] for name in ("at_once", "later", "limited")}
@@ -41,10 +41,10 @@ _TOGETHER = {STATEMENTS[name] for name in ("at_once", "later", "limited")}
 
 async def store(drafted: Draft, connection: object = NOT_GIVEN) -> EnqueuedJob:
     """Store one job: committed when this returns, or as part of `connection`'s transaction."""
-    if stand_in.active is not None:
-        return stand_in.active.enqueue(drafted)
+    if backend.active is not None:
+        return backend.active.enqueue(drafted)
     if connection is NOT_GIVEN:
-        if stand_in.framework is not None and (placed := stand_in.framework.aenqueue(drafted)):
+        if backend.framework is not None and (placed := backend.framework.aenqueue(drafted)):
             return await placed
         answer = await _store_together(drafted)
         if isinstance(answer, tuple):
@@ -127,12 +127,10 @@ async def _store_once(mine: AsyncDeadlineConnection, job: Draft) -> Sequence[Any
 
 async def store_many(jobs: Iterable[Draft], connection: object = NOT_GIVEN) -> EnqueuedJobs:
     """Store many jobs, all or none: committed, or as part of `connection`'s transaction."""
-    if stand_in.active is not None:
-        return stand_in.active.enqueue_many(jobs)
+    if backend.active is not None:
+        return backend.active.enqueue_many(jobs)
     if connection is NOT_GIVEN:
-        if stand_in.framework is not None and (
-            placed := stand_in.framework.aenqueue_many(jobs)
-        ):
+        if backend.framework is not None and (placed := backend.framework.aenqueue_many(jobs)):
             return await placed
         async with Loan(client.default_client()) as mine:
             return await _enqueue_all(mine, client.schema_of_tables(), jobs, owned=True)

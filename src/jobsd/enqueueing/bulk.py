@@ -20,19 +20,20 @@ from jobsd.clock import moment_of, monotonic
 from jobsd.database.portions import cut
 from jobsd.database.statements import Statements
 from jobsd.events.events import emit
+from jobsd.jobs import limits
+from jobsd.jobs.draft import Draft, EnqueuedJob
+from jobsd.jobs.unique import Uniqueness
 from jobsd.text import byte_size
 
-from . import limits, submission
+from . import submission
 from .bulk_rows import Batches, as_json
-from .draft import Draft, EnqueuedJob
 from .drivers import Driver, PsycopgDriver
 from .enqueue import refusal, refused, report_duplicate, request
 from .steps import Ask, Copy, Steps, take, within_savepoint
-from .unique import Uniqueness
 
 Connection = psycopg.Connection[Any]
 
-STATEMENTS = Statements("jobsd.jobs", "bulk.sql")
+STATEMENTS = Statements("jobsd.enqueueing", "bulk.sql")
 
 BATCH = 2000
 """Jobs that are stored by one COPY, and held in memory at most: fewer of more than 4 MiB."""

@@ -24,16 +24,17 @@ from jobsd.database.connection import Session, Target, unreachable
 from jobsd.database.other_build import UNDEFINED, unlike_tables
 from jobsd.database.url import UrlError, passwords, read_url
 from jobsd.errors import ConfigurationError, DatabaseUnreachableError, Error, Fault
+from jobsd.jobs import around, finding, interrupts
+from jobsd.jobs.draft import Draft, EnqueuedJob
+from jobsd.jobs.finding import NOT_GIVEN
 from jobsd.logs import redaction
 
-from . import around, bulk, finding, interrupts, stand_in
+from . import backend, bulk
 from . import enqueue as storing
 from .blocking import warn_of_blocking
 from .bulk import EnqueuedJobs
 from .connections import begin
-from .draft import Draft, EnqueuedJob
 from .drivers import PsycopgDriver, driver_of
-from .finding import NOT_GIVEN
 from .idle import stands, takes_jobs
 
 POOL_MAX = 10
@@ -267,8 +268,8 @@ def default_client() -> Client:
         Error: when nothing says where the database is.
     """
     global _client  # noqa: PLW0603
-    if stand_in.active is not None:
-        standing_in: Client = stand_in.active.client()
+    if backend.active is not None:
+        standing_in: Client = backend.active.client()
         return standing_in
     if _client is not None:
         return _client
@@ -280,7 +281,7 @@ def default_client() -> Client:
                     raise Error("no database is configured: call jobsd.configure(database_url)")
                 target = finding.find_target()
             found = Client(target)
-            if stand_in.framework is not None and stand_in.framework.is_in_test():
+            if backend.framework is not None and backend.framework.is_in_test():
                 # A connection that stays would keep the test's database from being dropped.
                 found.close()
                 return found
@@ -312,12 +313,12 @@ def enqueue(
     """
     if surrounded and around.ENQUEUES:
         return around.enqueue(drafted, lambda job: enqueue(job, connection, surrounded=False))
-    if stand_in.active is not None:
-        return stand_in.active.enqueue(drafted)
+    if backend.active is not None:
+        return backend.active.enqueue(drafted)
     if connection is not NOT_GIVEN:
         return storing.enqueue_within(driver_of(connection, schema_of_tables()), drafted)
-    if stand_in.framework is not None:
-        placed = stand_in.framework.enqueue(drafted, waits=waits)
+    if backend.framework is not None:
+        placed = backend.framework.enqueue(drafted, waits=waits)
         if placed is not None:
             return placed
     if "asyncio" in sys.modules:
@@ -345,16 +346,16 @@ def store_many(
     jobs: Iterable[Draft], connection: object = NOT_GIVEN, *, waits: bool = True
 ) -> EnqueuedJobs:
     """Enqueue many jobs without calling what surrounds enqueues."""
-    if stand_in.active is not None:
-        return stand_in.active.enqueue_many(jobs)
+    if backend.active is not None:
+        return backend.active.enqueue_many(jobs)
     if connection is not NOT_GIVEN:
         driver = driver_of(connection, schema_of_tables())
         if not isinstance(driver, PsycopgDriver):
             return bulk.enqueue_many_within(driver, jobs)
         begin(driver.connection)
         return bulk.enqueue_many(driver.connection, driver.schema, jobs, owned=False)
-    if stand_in.framework is not None:
-        placed = stand_in.framework.enqueue_many(jobs, waits=waits)
+    if backend.framework is not None:
+        placed = backend.framework.enqueue_many(jobs, waits=waits)
         if placed is not None:
             return placed
     if "asyncio" in sys.modules:

@@ -19,7 +19,7 @@ from jobsd.text import byte_size
 from .driver_errors import sqlstate
 from .steps import Ask, Steps
 
-STATEMENTS = Statements("jobsd.jobs", "submission.sql")
+STATEMENTS = Statements("jobsd.enqueueing", "submission.sql")
 
 _submits: dict[str, bool] = {}
 

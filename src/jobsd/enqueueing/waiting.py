@@ -25,9 +25,10 @@ from jobsd.database.connection import OUTAGES, Session, Target
 from jobsd.database.portions import IDS_MAX, LATE_MAX
 from jobsd.errors import Error, JobDiscardedError, JobFailedError, JobNotFoundError, ResultError
 from jobsd.events.bound_job import running_job
+from jobsd.jobs import draft, registry, time_limits
+from jobsd.jobs.results import STATEMENTS, End, ends
 
-from . import client, draft, registry, stand_in, time_limits
-from .results import STATEMENTS, End, ends
+from . import backend, client
 from .unread import Unread
 
 POLL_MIN_S, POLL_MAX_S = 0.02, 1.0
@@ -256,8 +257,8 @@ def wait(handle: draft.EnqueuedJob, timeout: draft.Timeout) -> End:
     """
     job_id, seconds = _checked(handle, timeout)
     created_us = _created_us(handle)
-    if stand_in.active is not None:
-        return _meant(stand_in.active.end_of(job_id), created_us)
+    if backend.active is not None:
+        return _meant(backend.active.end_of(job_id), created_us)
     waiting = _for_target()
     future = waiting.add(job_id, created_us)
     try:
@@ -272,8 +273,8 @@ async def await_(handle: draft.EnqueuedJob, timeout: draft.Timeout) -> End:  # n
     """Return how a job has ended, once it has; without a thread of the caller's."""
     job_id, seconds = _checked(handle, timeout)
     created_us = _created_us(handle)
-    if stand_in.active is not None:
-        return _meant(stand_in.active.end_of(job_id), created_us)
+    if backend.active is not None:
+        return _meant(backend.active.end_of(job_id), created_us)
     waiting = _for_target()
     future = waiting.add(job_id, created_us)
     try:

@@ -7,9 +7,10 @@ open says where an enqueue without one goes (`found`).
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Protocol
 
+from jobsd.jobs.draft import Draft, EnqueuedJob
+from jobsd.jobs.results import End
+
 from .bulk import EnqueuedJobs
-from .draft import Draft, EnqueuedJob
-from .results import End
 
 
 class StandIn(Protocol):

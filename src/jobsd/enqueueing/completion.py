@@ -20,15 +20,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jobsd import clock, errors, late
 from jobsd.database.statements import Statement, Statements
+from jobsd.jobs import interrupts, registry, results
 
-from . import client, connections, interrupts, registry, results
+from . import client, connections
 from .driver_errors import said_by, sqlstate
 from .drivers import Driver, Rows, driver_of
 
 if TYPE_CHECKING:
-    from .current import CurrentJob
+    from jobsd.jobs.current import CurrentJob
 
-STATEMENTS = Statements("jobsd.jobs", "completion.sql")
+STATEMENTS = Statements("jobsd.enqueueing", "completion.sql")
 
 ISOLATED_WITHIN_S = 30.0
 """How long a job waits for its own claim: as long as an outage may last that it can bear."""

@@ -1,0 +1,5 @@
+"""Enqueues: the client, bulk, each driver, asynchronous ones, after a commit; and waits.
+
+The jobs that are enqueued are defined in `jobs`; `complete()` lies here since it shares the
+caller's transaction.
+"""
