@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from jobsd.configuration.options import JobsOptions
     from jobsd.database.connection import Target
     from jobsd.jobs.claimed_job import ClaimedJob
-    from jobsd.jobs.claims import Ended
     from jobsd.performing.pool import Rank
     from jobsd.processes.context import Context
+    from jobsd.states.claims import Ended
     from jobsd.worker.recording import Recording
     from jobsd.worker.turn import ClaimRequest, TurnResult
 

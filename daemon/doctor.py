@@ -24,14 +24,14 @@ from jobsd.database.other_build import OtherBuildError
 from jobsd.database.statements import quote_identifier
 from jobsd.database.steps import latest_version, oldest_supported
 from jobsd.heartbeat.log import HeartbeatLogs
-from jobsd.jobs import lanes
-from jobsd.jobs import lost as lost_jobs
 from jobsd.late import dataclass
 from jobsd.operations.processes import has_scheduler, life, unlike_programs, unlike_trees
 from jobsd.processes import registry
 from jobsd.processes.nap import Nap
 from jobsd.recurring import runs, tasks
 from jobsd.recurring.lateness import SCHEDULER, late_tasks
+from jobsd.states import lost as lost_jobs
+from jobsd.states import parked
 
 from .program import program
 from .project import Project
@@ -307,7 +307,7 @@ def failed_jobs(session: Session) -> Finding:
 
 def _unknown(session: Session) -> Finding:
     """Say of which classes jobs wait that no worker knows, and since when."""
-    rows = lanes.unknown(session)
+    rows = parked.unknown(session)
     if not rows:
         return Finding("OK", "classes", "some worker knows the class of each waiting job")
     message = [

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from jobsd import jobs, operations, recurring
 from jobsd.configuration.options import Options
 from jobsd.jobs.selection import Selection
+from jobsd.states import parked, ready
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session
@@ -85,10 +86,8 @@ def waiting(session: Session, threshold_s: float) -> list[str]:
         if row.kind == "worker" and operations.processes.life(row, threshold_s) == "alive"
     ]
     named = {task.queue_name for task in recurring.tasks.load(session) if task.enabled}
-    parked = {queue for queue, _ in jobs.lanes.survey(session)}
-    return _unserved(
-        {*jobs.ready.survey(session).names, *parked, *filter(None, named)}, workers
-    )
+    by_class = {queue for queue, _ in parked.survey(session)}
+    return _unserved({*ready.survey(session).names, *by_class, *filter(None, named)}, workers)
 
 
 def is_unknown_queue(session: Session, options: Options, name: str) -> bool:

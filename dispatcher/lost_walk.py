@@ -11,7 +11,7 @@ from jobsd.clock import monotonic
 from jobsd.database.commits import Commits
 from jobsd.database.statements import Statements
 from jobsd.events.events import emit
-from jobsd.jobs import lost
+from jobsd.states import lost
 
 STATEMENTS = Statements("jobsd.dispatcher", "lost_walk.sql")
 

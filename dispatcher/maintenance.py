@@ -21,8 +21,9 @@ from jobsd.configuration.options import DispatcherOptions
 from jobsd.database.commits import Commits
 from jobsd.database.connection import Session
 from jobsd.events.events import emit
-from jobsd.jobs import limits, results, unique
+from jobsd.jobs import limits, unique
 from jobsd.processes.entry import ScoreboardEntry
+from jobsd.states import results
 
 CHECK_S = 5.0
 """How often to check while jobs are blocked; without notifications, at `polling_interval`."""

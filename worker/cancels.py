@@ -20,10 +20,10 @@ from jobsd.clock import monotonic, monotonic_ns
 from jobsd.database.connection import Session
 from jobsd.errors import Cancelled
 from jobsd.jobs import registry
-from jobsd.jobs.claims import InClaim
 from jobsd.jobs.time_limits import kill_after_s
 from jobsd.performing.pool import Pool
 from jobsd.processes.entry import ScoreboardEntry
+from jobsd.states.claims import InClaim
 
 from .asynchronous import Asynchronous
 from .ledger import Ledger

@@ -15,10 +15,10 @@ from jobsd.enqueueing import completion
 from jobsd.enqueueing.completion import Request
 from jobsd.events.events import emit
 from jobsd.jobs import limits
-from jobsd.jobs.claims import InClaim
 from jobsd.performing.interrupter import facts_of
 from jobsd.performing.perform import SUCCESS, Run
 from jobsd.processes.context import Context
+from jobsd.states.claims import InClaim
 
 from .asynchronous import Asynchronous
 from .ledger import Ledger

@@ -14,8 +14,8 @@ from jobsd.clock import monotonic
 from jobsd.database.connection import Session
 from jobsd.database.portions import BYTES_MAX
 from jobsd.jobs.claimed_job import ClaimedJob
-from jobsd.jobs.claims import Ended, InClaim, own
 from jobsd.performing.perform import SUCCESS, Run
+from jobsd.states.claims import Ended, InClaim, own
 
 from .recording import Recording, RunPortions, size_of
 

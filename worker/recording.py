@@ -11,9 +11,12 @@ from jobsd.clock import monotonic
 from jobsd.database.portions import BYTES_MAX, LATE_MAX, Portion
 from jobsd.database.statements import Statement
 from jobsd.errors import ResultError
-from jobsd.jobs import limits, results
+from jobsd.jobs import limits
 from jobsd.jobs.claimed_job import ClaimedJob
-from jobsd.jobs.claims import (
+from jobsd.jobs.policy import Verdict
+from jobsd.performing.perform import SUCCESS, Outcome, Run, described
+from jobsd.states import results
+from jobsd.states.claims import (
     LOCK_WAIT,
     STATEMENTS,
     Ended,
@@ -23,8 +26,6 @@ from jobsd.jobs.claims import (
     record_statement,
     text_array,
 )
-from jobsd.jobs.policy import Verdict
-from jobsd.performing.perform import SUCCESS, Outcome, Run, described
 from jobsd.text import byte_size
 
 _job_id = attrgetter("job.id")

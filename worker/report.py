@@ -18,13 +18,13 @@ from jobsd.database.connection import Session
 from jobsd.errors import TimeLimitExceeded
 from jobsd.events.events import emit, is_subscribed
 from jobsd.jobs.claimed_job import ClaimedJob
-from jobsd.jobs.claims import Ended, InClaim
-from jobsd.jobs.lost import find
 from jobsd.jobs.policy import Discard
-from jobsd.jobs.reconciliation import Sent, recorded
 from jobsd.performing.perform import Run, stored_error
 from jobsd.processes.counters import FAILURES, QueueCounters
 from jobsd.processes.entry import ScoreboardEntry
+from jobsd.states.claims import Ended, InClaim
+from jobsd.states.lost import find
+from jobsd.states.reconciliation import Sent, recorded
 
 from .ledger import Claims, Ledger
 from .recording import Recording, ended

@@ -24,13 +24,14 @@ from jobsd.clock import monotonic
 from jobsd.database.connection import OUTAGES, Bound, Row, Session, Statement
 from jobsd.database.portions import is_late
 from jobsd.database.session_settings import LOCK_SHARE
-from jobsd.jobs import claims, ready, registry
+from jobsd.jobs import registry
 from jobsd.jobs.claimed_job import ClaimedJob, claimed_job
-from jobsd.jobs.claims import Ended, InClaim
 from jobsd.jobs.limits import unblocked
 from jobsd.performing.pool import Pool
 from jobsd.processes.entry import ScoreboardEntry
 from jobsd.processes.running_jobs import ENDED_MAX
+from jobsd.states import claims, ready
+from jobsd.states.claims import Ended, InClaim
 
 from .claiming.polling import BYTES_MAX, CLAIMED_MAX, FEW
 from .ledger import Ledger

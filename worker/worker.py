@@ -45,9 +45,9 @@ if TYPE_CHECKING:
     from jobsd.configuration.options import JobsOptions, WorkerOptions
     from jobsd.database.connection import Target
     from jobsd.jobs.claimed_job import ClaimedJob
-    from jobsd.jobs.claims import Ended
     from jobsd.performing.pool import Rank
     from jobsd.processes.context import Context
+    from jobsd.states.claims import Ended
 
 
 FLUSH_S = 0.01

@@ -14,7 +14,8 @@ from typing import Any
 from psycopg import errors
 
 from jobsd.database.connection import Session, Statements
-from jobsd.jobs import claims, limits, policy
+from jobsd.jobs import limits, policy
+from jobsd.states import claims
 
 STATEMENTS = Statements("jobsd.supervisor.recovery", "claims.sql")
 

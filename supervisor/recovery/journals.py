@@ -24,9 +24,10 @@ from jobsd.clock import moment_of
 from jobsd.database.connection import Session, Statements
 from jobsd.database.portions import Portion, is_late
 from jobsd.events.events import emit
-from jobsd.jobs import claims, limits, policy, results
-from jobsd.jobs.reconciliation import Sent, recorded
+from jobsd.jobs import limits, policy
 from jobsd.processes.outcome_journal import Contents, Journal, KeptOutcome, Record, journal_path
+from jobsd.states import claims, results
+from jobsd.states.reconciliation import Sent, recorded
 
 from .claims import STATEMENTS as RECOVERY
 from .claims import DeadProcess, Recovered, RecoveredJob

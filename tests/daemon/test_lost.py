@@ -9,7 +9,7 @@ import pytest
 from harness.job_rows import assert_only_job_is
 from jobs.placed import enqueue
 from jobsd.database.commits import Commits
-from jobsd.jobs import lost
+from jobsd.states import lost
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session

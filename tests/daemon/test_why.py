@@ -8,9 +8,9 @@ import pytest
 
 from jobs.placed import block, claim, enqueue
 from jobsd.acts import inspect, listing, queues
-from jobsd.jobs import lanes
 from jobsd.operations.why import why
 from jobsd.processes import registry
+from jobsd.states import parked
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session
@@ -69,14 +69,14 @@ def test_a_worker_that_is_silent_does_not_count(session: Session) -> None:
 def test_no_worker_that_takes_from_its_queue_knows_its_class(session: Session) -> None:
     workers = [_process(session, "worker", queues=each, threads=1) for each in ("*", "mail")]
     job_id = enqueue()
-    lanes.publish(session, workers[0], ["*"], ["another"])
+    parked.publish(session, workers[0], ["*"], ["another"])
     unsaid = _why(session, job_id)
-    lanes.publish(session, workers[1], ["mail"], [])
+    parked.publish(session, workers[1], ["mail"], [])
     unmet = _why(session, job_id)
     name = inspect.find(session, job_id).job.class_name
-    lanes.unknown_for_s(session, [("mail", lanes.lane_of(name))])
+    parked.unknown_for_s(session, [("mail", parked.lane_of(name))])
     met = _why(session, job_id)
-    lanes.publish(session, workers[1], ["mail"], [lanes.lane_of(name)])
+    parked.publish(session, workers[1], ["mail"], [parked.lane_of(name)])
 
     facts = {"class_name": name, "queue_name": "mail", "since": None}
     assert (unsaid, unmet) == ({}, {"unknown_class": facts})

@@ -17,7 +17,7 @@ from jobsd.acts import inspect, listing
 from jobsd.dispatcher import dispatcher
 from jobsd.dispatcher.due_cursor import HEAD
 from jobsd.enqueueing import enqueue
-from jobsd.jobs import claims, ready, series
+from jobsd.states import claims, ready, series
 from jobsd.worker.claiming.cursor import ClaimCursor
 
 if TYPE_CHECKING:

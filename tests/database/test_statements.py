@@ -11,7 +11,7 @@ import pytest
 
 from jobsd.acts import listing
 from jobsd.database.statements import Statement, Statements
-from jobsd.jobs import claims, lanes, lost, ready, series
+from jobsd.states import claims, lost, parked, ready, series
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session
@@ -76,7 +76,7 @@ def _statements() -> list[Statement]:
                 *ready.OF_FEW,
             )
         ]
-    found += [walk for each in (lanes.SCOUT, lanes.MOVE) for walk in each.values()]
+    found += [walk for each in (parked.SCOUT, parked.MOVE) for walk in each.values()]
     pages = [
         listing.page_query(state, end) for state in (None, "ready") for end in ("rows", "ids")
     ]

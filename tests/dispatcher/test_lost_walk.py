@@ -13,7 +13,7 @@ from jobsd.database.commits import Commits
 from jobsd.database.connection import Session
 from jobsd.dispatcher import lost_walk
 from jobsd.dispatcher.lost_walk import LostWalk
-from jobsd.jobs import lost
+from jobsd.states import lost
 
 if TYPE_CHECKING:
     from harness.event_recorder import EventRecorder

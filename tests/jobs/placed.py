@@ -6,11 +6,11 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from jobsd.enqueueing import client
-from jobsd.jobs.claims import InClaim
 from jobsd.jobs.draft import Options, draft
 from jobsd.jobs.limits import Limit
 from jobsd.jobs.policy import Policy
 from jobsd.jobs.registry import Definition
+from jobsd.states.claims import InClaim
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session

@@ -10,9 +10,9 @@ import psycopg
 import pytest
 
 from jobsd.enqueueing.client import enqueue_many
-from jobsd.jobs import series
 from jobsd.jobs.definition import job
 from jobsd.jobs.limits import Limit
+from jobsd.states import series
 from waiting import wait_until
 
 if TYPE_CHECKING:

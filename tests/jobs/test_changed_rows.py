@@ -13,7 +13,7 @@ from jobs import placed
 from jobsd.acts import discards, queues, retries
 from jobsd.database.statements import Statements
 from jobsd.dispatcher.due_cursor import HEAD
-from jobsd.jobs import claims, ready
+from jobsd.states import claims, ready
 from jobsd.supervisor.recovery.claims import DeadProcess, recover
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ import pytest
 from jobs.placed import enqueue
 from jobsd.acts import discards, inspect, listing, queues
 from jobsd.database.commits import Commits
-from jobsd.jobs import lanes, lost
 from jobsd.operations.gauges import database_figures
 from jobsd.operations.queues import asked, by_queue
 from jobsd.processes import registry as processes
+from jobsd.states import lost, parked
 from waiting import Stopwatch
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def test_figures_count_parked_jobs_as_ready_and_say_which_nobody_knows(
     )
     enqueue()
     name = inspect.find(session, first).job.class_name
-    lanes.unknown_for_s(session, [("mail", lanes.lane_of(name)), ("mail", "without jobs")])
+    parked.unknown_for_s(session, [("mail", parked.lane_of(name)), ("mail", "without jobs")])
     session.connection.execute(
         "UPDATE jobsd.lanes SET unknown_since = now() - interval '1 minute'"
     )
@@ -127,7 +127,7 @@ def test_a_parked_job_can_be_discarded(session: Session) -> None:
     discards.discard(job_id, session=session)
 
     assert inspect.find(session, job_id).job.state == "discarded"
-    assert lanes.survey(session) == []
+    assert parked.survey(session) == []
 
 
 def test_a_parked_job_is_not_lost(session: Session) -> None:
@@ -146,7 +146,7 @@ def test_lanes_are_found_by_queue_and_class(session: Session) -> None:
         ).fetchall()
         session.connection.execute(PARK, ([job_id],))
 
-    assert lanes.survey(session) == [("a", "x"), ("a", "y"), ("b", "x")]
+    assert parked.survey(session) == [("a", "x"), ("a", "y"), ("b", "x")]
 
 
 @pytest.mark.parametrize("name", ["x", "é" * 250, "é" * 251, "\N{GRINNING FACE}" * 1000])
@@ -155,8 +155,8 @@ def test_programs_and_the_server_agree_on_the_lane_of_a_class(
 ) -> None:
     row = session.connection.execute("SELECT jobsd.lane_of(%s)", (name,)).fetchone()
 
-    assert row == (lanes.lane_of(name),)
-    assert len(lanes.lane_of(name).encode()) <= 500
+    assert row == (parked.lane_of(name),)
+    assert len(parked.lane_of(name).encode()) <= 500
 
 
 def test_many_classes_of_many_workers_are_searched_at_once(
@@ -167,11 +167,11 @@ def test_many_classes_of_many_workers_are_searched_at_once(
         worker = processes.register(
             session, kind="worker", name=f"w{number}", supervisor_id=0, metadata={}
         )
-        lanes.publish(session, worker, ["*"], names)
+        parked.publish(session, worker, ["*"], names)
     pairs = [("mail", name) for name in [*names[:50], "unknown"]]
 
     watch = Stopwatch()
-    ages_s = lanes.unknown_for_s(session, pairs)
+    ages_s = parked.unknown_for_s(session, pairs)
 
     assert not watch.over(2.0)
     assert [lane for lane, age_s in ages_s.items() if age_s is not None] == [
@@ -191,6 +191,6 @@ def test_nobody_counts_while_a_worker_that_has_published_nothing_may_know_the_cl
         (queues,),
     )
 
-    aged = lanes.unknown_for_s(session, [("mail", "a.class")])
+    aged = parked.unknown_for_s(session, [("mail", "a.class")])
 
     assert [age is not None for age in aged.values()] == [counts]

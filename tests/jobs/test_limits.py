@@ -13,9 +13,9 @@ from jobsd.enqueueing import bulk, enqueue
 from jobsd.enqueueing.client import enqueue_many
 from jobsd.errors import EnqueueError, LimitError
 from jobsd.jobs import limits
-from jobsd.jobs.claims import text_array
 from jobsd.jobs.definition import Job, job
 from jobsd.jobs.limits import Limit
+from jobsd.states.claims import text_array
 from rows import fetch
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from jobsd.acts.discards import discard, discard_all
 from jobsd.acts.retries import retry, retry_all
 from jobsd.database.commits import Commits
 from jobsd.errors import RefusedError
-from jobsd.jobs import lost
+from jobsd.states import lost
 from waiting import wait_until
 
 if TYPE_CHECKING:

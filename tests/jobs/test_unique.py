@@ -14,9 +14,9 @@ from jobsd.acts import discards, retries
 from jobsd.enqueueing.client import enqueue_many
 from jobsd.errors import DuplicateError, RefusedError
 from jobsd.jobs import unique
-from jobsd.jobs.claims import STATEMENTS, Ended, conclusion
 from jobsd.jobs.definition import job
 from jobsd.jobs.unique import Unique
+from jobsd.states.claims import STATEMENTS, Ended, conclusion
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,10 +14,10 @@ from jobsd.acts import retries
 from jobsd.database.statements import Statements
 from jobsd.enqueueing.client import enqueue_many
 from jobsd.errors import EnqueueError
-from jobsd.jobs import ready
-from jobsd.jobs.claims import STATEMENTS, Ended, conclusion, record_statement
 from jobsd.jobs.definition import job
 from jobsd.jobs.unique import Unique
+from jobsd.states import ready
+from jobsd.states.claims import STATEMENTS, Ended, conclusion, record_statement
 from jobsd.worker.claiming.cursor import ClaimCursor
 from waiting import Stopwatch, wait_until
 

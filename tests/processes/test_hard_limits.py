@@ -7,12 +7,12 @@ from __future__ import annotations
 import pytest
 
 from jobsd.clock import monotonic, monotonic_ns
-from jobsd.jobs.claims import InClaim
 from jobsd.jobs.interrupts import Interruptible, Shield
 from jobsd.jobs.policy import Ending
 from jobsd.processes.hard_limits import Overdue
 from jobsd.processes.running_jobs import RunningJobs
 from jobsd.processes.scoreboard import Scoreboard
+from jobsd.states.claims import InClaim
 
 JOB = InClaim(7, 70)
 RETRY = ("retried", 3.0)

@@ -10,9 +10,9 @@ import pytest
 from harness.job_rows import claim, make_jobs
 from jobsd.clock import monotonic, monotonic_ns
 from jobsd.database.connection import Session
-from jobsd.jobs.claims import InClaim
 from jobsd.processes import registry
 from jobsd.processes.scoreboard import Scoreboard
+from jobsd.states.claims import InClaim
 from jobsd.supervisor.monitor.forced import NOTICE_S, STUCK_S, ForcedCancels
 from waiting import wait_until
 

@@ -12,9 +12,9 @@ from harness.job_rows import assert_only_job_is, claim, make_jobs, places
 from jobsd.acts import inspect
 from jobsd.clock import monotonic_ns
 from jobsd.enqueueing import completion
-from jobsd.jobs.claims import InClaim
 from jobsd.processes import registry
 from jobsd.processes.scoreboard import Scoreboard
+from jobsd.states.claims import InClaim
 from jobsd.supervisor.monitor.heartbeats import Beat, write_heartbeats
 from jobsd.supervisor.recovery.claims import DeadProcess, recover
 from jobsd.supervisor.recovery.peers import PeerProcess

@@ -8,9 +8,9 @@ import psycopg
 import pytest
 
 from harness.job_rows import claim, make_jobs, places
-from jobsd.jobs.claims import InClaim
 from jobsd.jobs.policy import Ending
 from jobsd.processes import registry
+from jobsd.states.claims import InClaim
 from jobsd.supervisor.recovery.claims import DeadProcess, Recovered, recover
 from waiting import Stopwatch
 

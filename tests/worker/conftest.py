@@ -8,8 +8,8 @@ import pytest
 
 from driven_worker import Count, Driven, MakeWorker, count, make_worker, scoreboard
 from jobsd.database.connection import Session
-from jobsd.jobs import lanes
 from jobsd.processes import registry as processes
+from jobsd.states import parked
 
 from .bodies import gate, noted
 from .effects import URL
@@ -66,7 +66,7 @@ def knower(session: Session) -> Knower:
         row = processes.register(
             session, kind="worker", name=name, supervisor_id=0, metadata={}
         )
-        lanes.publish(session, row, queues, {lanes.lane_of(each) for each in classes})
+        parked.publish(session, row, queues, {parked.lane_of(each) for each in classes})
         return row
 
     return live

@@ -22,8 +22,8 @@ from .test_prepared import ALL_DONE
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from jobsd.jobs.claims import Ended
     from jobsd.jobs.enqueueable import FunctionJob
+    from jobsd.states.claims import Ended
     from jobsd.worker.recording import Recording
     from jobsd.worker.turn import ClaimRequest, TurnResult
     from jobsd.worker.worker import Worker

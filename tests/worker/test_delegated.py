@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from jobsd.jobs.claims import Ended
+    from jobsd.states.claims import Ended
     from jobsd.worker.recording import Recording
     from jobsd.worker.turn import ClaimRequest, TurnResult
 

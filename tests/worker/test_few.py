@@ -10,9 +10,9 @@ import pytest
 
 from jobsd.clock import monotonic
 from jobsd.enqueueing.client import enqueue_many
-from jobsd.jobs import ready
 from jobsd.jobs.claimed_job import ClaimedJob
-from jobsd.jobs.claims import draw_id
+from jobsd.states import ready
+from jobsd.states.claims import draw_id
 from jobsd.worker.claiming.cursor import ClaimCursor
 from jobsd.worker.claiming.polling import FEW
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from jobsd.database.connection import Session
     from jobsd.database.statements import Statement
-    from jobsd.jobs.claims import Ended
+    from jobsd.states.claims import Ended
     from jobsd.worker.recording import Recording
     from jobsd.worker.turn import ClaimRequest, TurnResult
 

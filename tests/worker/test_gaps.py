@@ -12,8 +12,8 @@ import pytest
 
 from jobsd.acts import queues
 from jobsd.enqueueing.client import enqueue_many
-from jobsd.jobs import lanes
 from jobsd.processes import registry as processes
+from jobsd.states import parked
 from waiting import wait_until
 
 from .bodies import note, noted
@@ -47,7 +47,7 @@ def _small(monkeypatch: pytest.MonkeyPatch, session: Session) -> None:
     monkeypatch.setattr("jobsd.worker.claiming.known_classes.SCOUTED", 300)
     monkeypatch.setattr("jobsd.worker.claiming.known_classes.MOVED", 70)
     row = processes.register(session, kind="worker", name="other", supervisor_id=0, metadata={})
-    lanes.publish(session, row, ["*"], [GONE])
+    parked.publish(session, row, ["*"], [GONE])
 
 
 def _fill(

@@ -15,9 +15,9 @@ import pytest
 from harness.job_rows import places
 from jobs.placed import in_claims
 from jobsd.enqueueing.client import enqueue_many
-from jobsd.jobs.claims import LOCK_WAIT, STATEMENTS, Ended, conclusion, record_statement
 from jobsd.jobs.definition import job
 from jobsd.jobs.limits import Limit
+from jobsd.states.claims import LOCK_WAIT, STATEMENTS, Ended, conclusion, record_statement
 from jobsd.supervisor.recovery.claims import recover
 from jobsd.worker.claiming.cursor import SWEEP_S
 

@@ -16,10 +16,11 @@ from jobsd.clock import monotonic
 from jobsd.database.commits import Commits
 from jobsd.enqueueing import waiting
 from jobsd.errors import JobDiscardedError
-from jobsd.jobs import lost, published
+from jobsd.jobs import published
 from jobsd.jobs.definition import job
 from jobsd.jobs.limits import Limit
 from jobsd.jobs.policy import Discard
+from jobsd.states import lost
 from jobsd.supervisor.recovery.claims import recover
 from waiting import wait_until
 

@@ -11,9 +11,9 @@ import pytest
 
 from jobsd.acts import discards, inspect, retention
 from jobsd.errors import Error
-from jobsd.jobs import kept_logs
 from jobsd.jobs.definition import job
 from jobsd.logs.capture import KEPT, KeptLog
+from jobsd.states import kept_logs
 from waiting import wait_until
 
 from .bodies import gate

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from jobsd.enqueueing.client import enqueue_many
-from jobsd.jobs import series
 from jobsd.jobs.definition import job
 from jobsd.jobs.limits import Limit
 from jobsd.performing.pool import Pool
+from jobsd.states import series
 from jobsd.worker import turn
 from jobsd.worker.ledger import Ledger
 from jobsd.worker.turn import Turns

@@ -14,11 +14,12 @@ import pytest
 from jobsd.acts import queues
 from jobsd.database.connection import Session
 from jobsd.enqueueing import client
-from jobsd.jobs import lanes, registry
+from jobsd.jobs import registry
 from jobsd.jobs.draft import Draft
-from jobsd.jobs.lanes import lane_of
 from jobsd.jobs.policy import Policy
 from jobsd.jobs.registry import Definition
+from jobsd.states import parked
+from jobsd.states.parked import lane_of
 from waiting import wait_until
 
 from .bodies import gate, note, noted, wait_for_gate
@@ -152,7 +153,7 @@ def test_an_idle_worker_that_knows_a_class_takes_a_job_of_it_that_is_parked(
 
     with session.connection.transaction():
         client.enqueue(waiting, connection=session.connection)
-        session.fetch(lanes.MOVE["walk_any"], walk)
+        session.fetch(parked.MOVE["walk_any"], walk)
     driven.until(lambda: noted == ["parked"])
 
 
@@ -228,7 +229,7 @@ def test_when_the_database_goes_away_before_it_has_judged_the_jobs_go_back(
         raise psycopg.OperationalError("gone")
 
     with monkeypatch.context() as patched:
-        patched.setattr(lanes, "unknown_for_s", cut_off)
+        patched.setattr(parked, "unknown_for_s", cut_off)
         with pytest.raises(psycopg.OperationalError):
             driven.until(lambda: False)
     driven.worker.disconnect()

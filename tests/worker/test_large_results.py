@@ -18,12 +18,12 @@ from jobsd.enqueueing import client, waiting
 from jobsd.enqueueing.client import Client
 from jobsd.enqueueing.unread import Unread
 from jobsd.errors import ResultError
-from jobsd.jobs import results
 from jobsd.jobs.claimed_job import ClaimedJob
 from jobsd.jobs.definition import job
 from jobsd.jobs.draft import EnqueuedJob
 from jobsd.jobs.policy import Verdict
 from jobsd.performing.perform import Outcome, Run
+from jobsd.states import results
 from jobsd.worker.claiming.polling import CLAIMED_MAX
 from jobsd.worker.recording import Recording, RunPortions
 from jobsd.worker.turn import LOCKED_MAX

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jobsd.enqueueing import client
-from jobsd.jobs.claims import array
 from jobsd.jobs.definition import job
 from jobsd.jobs.limits import Limit
-from jobsd.jobs.series import Met, Stretch
+from jobsd.states.claims import array
+from jobsd.states.series import Met, Stretch
 from jobsd.worker.claiming import searches
 
 from .bodies import gate, noted

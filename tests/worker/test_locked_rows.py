@@ -15,9 +15,9 @@ from psycopg import errors
 from database.pgbouncer import pgbouncer
 from jobsd.database.connection import Target
 from jobsd.enqueueing.client import enqueue_many
-from jobsd.jobs import claims
 from jobsd.jobs.definition import job
 from jobsd.jobs.limits import Limit
+from jobsd.states import claims
 from jobsd.supervisor.recovery.claims import DeadProcess, recover
 from jobsd.worker.turn import LOCKED_MAX
 from waiting import Stopwatch
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
 
     from jobsd.database.connection import Session
-    from jobsd.jobs.claims import InClaim
     from jobsd.jobs.draft import EnqueuedJob
+    from jobsd.states.claims import InClaim
 
     from .conftest import Count, Driven, MakeWorker
 

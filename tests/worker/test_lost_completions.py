@@ -14,10 +14,10 @@ from psycopg import conninfo
 from jobsd.acts.cancels import cancel
 from jobsd.enqueueing import completion
 from jobsd.errors import Cancelled, CompletionError
-from jobsd.jobs.claims import InClaim
 from jobsd.jobs.current import current_job
 from jobsd.jobs.definition import job
 from jobsd.jobs.limits import Limit
+from jobsd.states.claims import InClaim
 from lost_answers import losing
 from waiting import wait_until
 

@@ -14,11 +14,11 @@ from harness.job_rows import places
 from jobsd.database.commits import Commits
 from jobsd.database.connection import Session
 from jobsd.enqueueing.client import enqueue_many
-from jobsd.jobs import lost
 from jobsd.jobs.current import current_job
 from jobsd.jobs.definition import job
 from jobsd.jobs.limits import Limit
 from jobsd.jobs.policy import Retry, Snooze
+from jobsd.states import lost
 from lost_answers import losing
 
 from .bodies import gate, noted, wait_for_gate

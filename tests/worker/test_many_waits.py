@@ -7,8 +7,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jobsd.enqueueing import waiting
-from jobsd.jobs import results
 from jobsd.jobs.definition import job
+from jobsd.states import results
 from waiting import wait_until
 
 if TYPE_CHECKING:

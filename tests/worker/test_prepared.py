@@ -12,7 +12,7 @@ import pytest
 
 from jobsd.clock import monotonic
 from jobsd.database.statements import Statement
-from jobsd.jobs import ready
+from jobsd.states import ready
 from jobsd.worker.claiming.cursor import Gap
 from jobsd.worker.claiming.polling import POLL_MAX_S
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from jobsd.database.connection import Row, Session
     from jobsd.database.statements import Bound
-    from jobsd.jobs.claims import Ended
+    from jobsd.states.claims import Ended
     from jobsd.worker.recording import Recording
     from jobsd.worker.turn import ClaimRequest, TurnResult
 

@@ -26,10 +26,10 @@ from jobsd.errors import (
     JobFailedError,
     NotFoundError,
 )
-from jobsd.jobs import results
 from jobsd.jobs.definition import Job, job
 from jobsd.jobs.policy import Discard
 from jobsd.operations.job_info import afind, find
+from jobsd.states import results
 from jobsd.supervisor.recovery.claims import recover
 from waiting import wait_until
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jobsd.errors import JobDiscardedError, JobNotFoundError
-from jobsd.jobs import results
 from jobsd.jobs.definition import job
 from jobsd.jobs.draft import EnqueuedJob
 from jobsd.jobs.policy import Discard
+from jobsd.states import results
 
 from .bodies import gate, noted
 

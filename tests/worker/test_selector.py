@@ -10,11 +10,11 @@ import pytest
 
 from jobsd.acts.queues import pause
 from jobsd.enqueueing.client import enqueue_many
-from jobsd.jobs import ready
 from jobsd.jobs.claimed_job import claimed_job
 from jobsd.jobs.definition import job
 from jobsd.jobs.limits import Limit
 from jobsd.jobs.selection import Selection
+from jobsd.states import ready
 from jobsd.worker.claiming import limited
 from jobsd.worker.claiming import selector as selectors
 from jobsd.worker.claiming.cursor import ClaimCursor

@@ -10,10 +10,10 @@ import pytest
 
 from jobsd.enqueueing.client import enqueue_many
 from jobsd.jobs.claimed_job import ClaimedJob
-from jobsd.jobs.claims import LOCK_WAIT, STATEMENTS, record_statement
 from jobsd.jobs.definition import job
 from jobsd.jobs.limits import Limit
 from jobsd.performing.perform import SUCCESS, Run
+from jobsd.states.claims import LOCK_WAIT, STATEMENTS, record_statement
 from jobsd.worker.recording import Recording
 from waiting import wait_until
 

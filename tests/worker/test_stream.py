@@ -19,8 +19,8 @@ from .bodies import note, noted, wait_for_gate
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from jobsd.jobs.claims import Ended
     from jobsd.jobs.enqueueable import FunctionJob
+    from jobsd.states.claims import Ended
     from jobsd.worker.recording import Recording
     from jobsd.worker.turn import ClaimRequest, TurnResult
 

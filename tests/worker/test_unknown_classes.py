@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jobsd.enqueueing import client
-from jobsd.jobs import lanes
 from jobsd.jobs.draft import Draft
 from jobsd.processes import registry as processes
+from jobsd.states import parked
 
 from .elsewhere import GONE, enqueue, survey, where
 
@@ -104,7 +104,7 @@ def test_a_worker_that_registers_ends_the_count_for_what_it_knows_in_its_queues(
     session: Session, knower: Knower
 ) -> None:
     pairs = [("a", GONE), ("b", GONE), ("a", "other")]
-    lanes.unknown_for_s(session, pairs)
+    parked.unknown_for_s(session, pairs)
 
     knower(GONE, queues=("a",))
     rows = session.connection.execute(
@@ -123,16 +123,16 @@ def test_only_workers_that_take_from_the_queue_count_as_knowing(
 ) -> None:
     knower(GONE, queues=patterns)
 
-    assert lanes.unknown_for_s(session, [("mail", GONE)]) == {("mail", GONE): age_s}
+    assert parked.unknown_for_s(session, [("mail", GONE)]) == {("mail", GONE): age_s}
 
 
 def test_what_a_worker_knows_goes_with_its_row(session: Session, knower: Knower) -> None:
     row = knower(GONE)
-    before = lanes.unknown_for_s(session, [("mail", GONE)])
+    before = parked.unknown_for_s(session, [("mail", GONE)])
 
     processes.deregister(session, row)
 
-    after = lanes.unknown_for_s(session, [("mail", GONE)])
+    after = parked.unknown_for_s(session, [("mail", GONE)])
     assert (before["mail", GONE], after["mail", GONE]) == (None, 0.0)
 
 

@@ -11,10 +11,10 @@ from typing import Any
 from jobsd.clock import monotonic
 from jobsd.configuration.options import WorkerOptions
 from jobsd.database.connection import Session, Statement
-from jobsd.jobs import lanes, ready
-from jobsd.jobs.lanes import Lane
 from jobsd.performing.pool import Pool
 from jobsd.processes.idle_registration import IdleRegistration
+from jobsd.states import parked, ready
+from jobsd.states.parked import Lane
 from jobsd.worker.asynchronous import Aim, Asynchronous
 from jobsd.worker.ledger import Ledger
 from jobsd.worker.report import Report
@@ -163,7 +163,7 @@ class Claiming:
             if not few and not opened:
                 way.cursor.follow(aim.limit)
             return self.selector.search(way.cursor, opened, registered=registered, few=few)
-        kind = lanes.of_kind(aim.kind)
+        kind = parked.of_kind(aim.kind)
         meant: list[Lane] = [lane for lane in opened if lane[1] in kind]
         segments = self.selector.search_kind(way.cursor, meant, registered=registered)
         how = {"kind": sorted(kind), "depth": way.depth(aim.limit)}

@@ -37,8 +37,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from jobsd.clock import monotonic
-from jobsd.jobs.claims import array
-from jobsd.jobs.lanes import Lane
+from jobsd.states.claims import array
+from jobsd.states.parked import Lane
 
 from .marks import ClaimMarks, Flow, Key
 

@@ -23,11 +23,12 @@ from jobsd.clock import monotonic
 from jobsd.configuration.options import JobsOptions
 from jobsd.database.connection import Session, Statement
 from jobsd.events.events import emit
-from jobsd.jobs import lanes, published, registry
+from jobsd.jobs import published, registry
 from jobsd.jobs.claimed_job import ClaimedJob
-from jobsd.jobs.lanes import Lane
 from jobsd.jobs.selection import Selection
 from jobsd.performing import set_aside
+from jobsd.states import parked
+from jobsd.states.parked import Lane
 
 from .cursor import ClaimCursor, Gap, GapClearing
 
@@ -70,8 +71,8 @@ class KnownClasses:
         """Write which classes we know, with our row; the lanes are to be surveyed again."""
         known = registry.known()
         self.row_id, self._published = row_id, len(known)
-        own = {lanes.lane_of(name) for name in known}
-        lanes.publish(self._session, row_id, self._selection.patterns, own)
+        own = {parked.lane_of(name) for name in known}
+        parked.publish(self._session, row_id, self._selection.patterns, own)
         published.publish(self._session, registry.definitions())
         self._survey_at = 0.0
 
@@ -86,8 +87,8 @@ class KnownClasses:
         if now < self._survey_at:
             return False
         self.refresh()
-        found = [lane for lane in lanes.survey(self._session) if self._is_ours(lane)]
-        ours = {lanes.lane_of(name) for name in registry.known()}
+        found = [lane for lane in parked.survey(self._session) if self._is_ours(lane)]
+        ours = {parked.lane_of(name) for name in registry.known()}
         overdue = self._overdue([lane for lane in found if lane[1] not in ours])
         before = set(self.open)
         self.open = [lane for lane in found if lane[1] in ours or lane in overdue]
@@ -135,7 +136,9 @@ class KnownClasses:
         ours to run, so that they fail.
         """
         met = {
-            (queue, lanes.lane_of(name)) for queue, name in jobs if name not in registry.known()
+            (queue, parked.lane_of(name))
+            for queue, name in jobs
+            if name not in registry.known()
         }
         now = monotonic()
         if all(self._waiting.get(lane, 0.0) > now - BELIEVED_S for lane in met):
@@ -146,7 +149,7 @@ class KnownClasses:
     def _overdue(self, met: Iterable[Lane]) -> set[Lane]:
         """Return those lanes whose class no worker has known for long enough."""
         now = monotonic()
-        ages_s = lanes.unknown_for_s(self._session, met) if (met := list(met)) else {}
+        ages_s = parked.unknown_for_s(self._session, met) if (met := list(met)) else {}
         overdue = {
             lane
             for lane, age_s in ages_s.items()
@@ -161,7 +164,7 @@ class KnownClasses:
         unknown = [job.id for job in jobs if job.class_name not in known]
         if not unknown:
             return jobs
-        again = lanes.repeatable(self._session, unknown)
+        again = parked.repeatable(self._session, unknown)
         return [
             job
             if job.class_name in known or job.id in again
@@ -180,7 +183,7 @@ class KnownClasses:
 
 
 def _lane(job: ClaimedJob) -> Lane:
-    return job.queue_name, lanes.lane_of(job.class_name)
+    return job.queue_name, parked.lane_of(job.class_name)
 
 
 class _Walk(NamedTuple):
@@ -217,7 +220,9 @@ class Scout:
         if self._walk is None:
             return
         queue, priority, after = self._walk
-        found, last, goes_on = self._go(lanes.SCOUT, Gap(queue, priority, after, _END), SCOUTED)
+        found, last, goes_on = self._go(
+            parked.SCOUT, Gap(queue, priority, after, _END), SCOUTED
+        )
         end = found - 1 if found is not None else last
         self._walk = _Walk(queue, priority, end) if goes_on else None
         if end is not None and end > after:
@@ -228,7 +233,7 @@ class Scout:
         return self._clearing.work(rest_s)
 
     def _move(self, gap: Gap) -> int | None:
-        last, goes_on, *_ = self._go(lanes.MOVE, gap, MOVED)
+        last, goes_on, *_ = self._go(parked.MOVE, gap, MOVED)
         return last if goes_on else None
 
     def _go(self, by: dict[str, Statement], gap: Gap, limit: int) -> tuple[Any, ...]:

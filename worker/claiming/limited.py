@@ -26,12 +26,12 @@ from jobsd.clock import monotonic
 from jobsd.database.connection import Session, Statement
 from jobsd.database.statements import Plain
 from jobsd.events.events import emit, is_subscribed
-from jobsd.jobs import lanes, series
 from jobsd.jobs.claimed_job import ClaimedJob
-from jobsd.jobs.claims import array, draw_id
-from jobsd.jobs.series import Met
 from jobsd.performing.pool import Pool
 from jobsd.performing.series import Series, Waiting
+from jobsd.states import parked, series
+from jobsd.states.claims import array, draw_id
+from jobsd.states.series import Met
 from jobsd.worker.asynchronous import Aim, Asynchronous
 from jobsd.worker.ledger import Ledger
 from jobsd.worker.report import Report
@@ -242,7 +242,7 @@ class Limited:
         if aim.kind is None:
             return {}
         overdue = set[str]() if aim.kind else self._known_classes.overdue
-        return {"kind": sorted(lanes.of_kind(aim.kind) | overdue)}
+        return {"kind": sorted(parked.of_kind(aim.kind) | overdue)}
 
     @property
     def _is_standing(self) -> bool:

@@ -12,7 +12,7 @@ what comes there later, or is given back, is found by its sweeps.
 from collections.abc import Iterator
 
 from jobsd.clock import monotonic
-from jobsd.jobs.series import Met
+from jobsd.states.series import Met
 
 from .cursor import ClaimCursor, Gap
 from .ways import Kind

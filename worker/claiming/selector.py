@@ -6,10 +6,10 @@ from typing import Any
 
 from jobsd.clock import monotonic
 from jobsd.database.connection import Session, Statement
-from jobsd.jobs import ready
 from jobsd.jobs.claimed_job import ClaimedJob
-from jobsd.jobs.lanes import Lane
 from jobsd.jobs.selection import Selection
+from jobsd.states import ready
+from jobsd.states.parked import Lane
 
 from .cursor import ClaimCursor
 

@@ -18,8 +18,9 @@ from typing import NamedTuple
 from jobsd import clock, errors
 from jobsd.database.connection import Session, Statements
 from jobsd.events.events import emit
-from jobsd.jobs import claims, finding, holders, lost
-from jobsd.jobs.claims import STATEMENTS as CLAIMS
+from jobsd.jobs import finding, holders
+from jobsd.states import claims, lost
+from jobsd.states.claims import STATEMENTS as CLAIMS
 
 from . import discards, inspect, listing
 

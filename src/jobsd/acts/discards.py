@@ -16,7 +16,8 @@ from datetime import timedelta
 from jobsd import clock, errors, late
 from jobsd.database.connection import Session, Statements
 from jobsd.events.events import emit
-from jobsd.jobs import finding, holders, limits, lost
+from jobsd.jobs import finding, holders, limits
+from jobsd.states import lost
 
 from . import inspect, listing
 

@@ -14,7 +14,8 @@ from datetime import timedelta
 from jobsd.database.connection import Session, Statements
 from jobsd.errors import RefusedError
 from jobsd.events.events import emit
-from jobsd.jobs import finding, lost
+from jobsd.jobs import finding
+from jobsd.states import lost
 
 from . import inspect, listing
 

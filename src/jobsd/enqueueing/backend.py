@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Protocol
 
 from jobsd.jobs.draft import Draft, EnqueuedJob
-from jobsd.jobs.results import End
+from jobsd.states.results import End
 
 from .bulk import EnqueuedJobs
 

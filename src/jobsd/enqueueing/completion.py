@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jobsd import clock, errors, late
 from jobsd.database.statements import Statement, Statements
-from jobsd.jobs import interrupts, registry, results
+from jobsd.jobs import interrupts, registry
+from jobsd.states import results
 
 from . import client, connections
 from .driver_errors import said_by, sqlstate

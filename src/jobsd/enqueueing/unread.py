@@ -5,7 +5,7 @@ from collections.abc import Container
 from jobsd.clock import monotonic
 from jobsd.database.connection import OUTAGES, Session
 from jobsd.database.portions import IDS_MAX, LATE_MAX, Portion, is_late
-from jobsd.jobs.results import End, values
+from jobsd.states.results import End, values
 
 
 class Unread:

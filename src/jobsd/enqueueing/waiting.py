@@ -26,7 +26,7 @@ from jobsd.database.portions import IDS_MAX, LATE_MAX
 from jobsd.errors import Error, JobDiscardedError, JobFailedError, JobNotFoundError, ResultError
 from jobsd.events.bound_job import running_job
 from jobsd.jobs import draft, registry, time_limits
-from jobsd.jobs.results import STATEMENTS, End, ends
+from jobsd.states.results import STATEMENTS, End, ends
 
 from . import backend, client
 from .unread import Unread

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from jobsd import late
 
 if TYPE_CHECKING:
-    from . import finding, lanes, ready, registry
+    from . import finding, registry
 
-__all__ = ["finding", "lanes", "ready", "registry"]
+__all__ = ["finding", "registry"]
 __getattr__ = late.modules(__name__, __all__)

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 
 class ClaimedJob(NamedTuple):
-    """The columns of `take` in jobs/ready.sql.
+    """The columns of `take` in states/ready.sql.
 
     A tuple, like the other things that are made for each job: it takes a fifth of the
     time of a frozen dataclass.

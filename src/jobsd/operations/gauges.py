@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from jobsd.database.connection import Session, Statement, Statements
-from jobsd.jobs import lanes, lost
 from jobsd.metrics.figures import Arrived, DatabaseFigures, TableSize, TaskRuns
+from jobsd.states import lost, parked
 
 from . import next_runs, queues
 
@@ -79,7 +79,7 @@ def _read(
         **queues.asked(COUNTED_MAX, together_max=TOGETHER_MAX),
         **{name: (STATEMENTS[name], {}) for name in names},
         "lost": (lost.STATEMENTS["known"], {}),
-        "unknown": (lanes.STATEMENTS["unknown"], {}),
+        "unknown": (parked.STATEMENTS["unknown"], {}),
     }
     if busy_jobs is not None:
         statements = {

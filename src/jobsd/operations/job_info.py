@@ -11,7 +11,7 @@ from jobsd.acts import inspect
 from jobsd.database.connection import Session
 from jobsd.enqueueing import backend, client
 from jobsd.errors import NotFoundError
-from jobsd.jobs import results
+from jobsd.states import results
 
 from . import jobs
 from .shown_arguments import ShownArguments

@@ -8,7 +8,7 @@ from jobsd import late
 from jobsd.acts import inspect
 from jobsd.database.connection import Session, Statements
 from jobsd.heartbeat.log import HeartbeatLogs
-from jobsd.jobs import lost
+from jobsd.states import lost
 
 from . import failures, tasks
 from .processes import processes

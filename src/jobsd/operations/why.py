@@ -14,10 +14,10 @@ from jobsd.acts import inspect, queues
 from jobsd.acts.inspect import Found, Holder
 from jobsd.acts.shown_keys import shown_key
 from jobsd.database.connection import Session
-from jobsd.jobs import lanes, ready
 from jobsd.jobs.selection import Selection
 from jobsd.processes import registry
 from jobsd.processes.registry import ProcessRow
+from jobsd.states import parked, ready
 
 from .processes import life
 from .words import counted, length, when
@@ -208,7 +208,7 @@ def _unknown(case: _Case) -> Iterator[Reason]:
     """Yield a reason when no worker that takes from its queue has imported its class."""
     ids = {worker.id for worker in case.workers}
     name = case.found.job.class_name
-    found = lanes.knowers(case.session, name, case.queue, ids)
+    found = parked.knowers(case.session, name, case.queue, ids)
     # Of one that has not published yet nothing is known.
     if not ids or found.knowing or not found.published >= ids:
         return

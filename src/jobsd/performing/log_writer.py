@@ -11,8 +11,8 @@ import psycopg
 from jobsd.clock import monotonic
 from jobsd.database.connection import OUTAGES, Session, Target
 from jobsd.database.portions import Portion, is_late
-from jobsd.jobs import kept_logs
 from jobsd.logs.capture import KEPT, KeptLog, Piece
+from jobsd.states import kept_logs
 
 EVERY_S = 1.0
 END_S = 5.0

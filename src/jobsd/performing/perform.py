@@ -11,14 +11,15 @@ from jobsd.clock import monotonic
 from jobsd.enqueueing.completion import BEGUN, Begun, take_called
 from jobsd.errors import CompletionError, ProcessExitError, TimeLimitExceeded
 from jobsd.events.events import emit, is_subscribed
-from jobsd.jobs import around, registry, results
+from jobsd.jobs import around, registry
 from jobsd.jobs.claimed_job import ClaimedJob
-from jobsd.jobs.claims import InClaim
 from jobsd.jobs.current import begin, end, running
 from jobsd.jobs.interrupts import Interruptible
 from jobsd.jobs.policy import Discard, Ending, Policy, Verdict, drawn_wait_s, judge
 from jobsd.jobs.registry import Definition
 from jobsd.jobs.time_limits import DEFAULT, kill_after_s, timeout_s
+from jobsd.states import results
+from jobsd.states.claims import InClaim
 from jobsd.text import error_message, error_stack, error_type, storable
 
 from . import set_aside

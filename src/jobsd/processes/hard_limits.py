@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from jobsd.clock import monotonic_ns
-from jobsd.jobs.claims import InClaim
+from jobsd.states.claims import InClaim
 
 from . import running_jobs
 from .words import Text, Word

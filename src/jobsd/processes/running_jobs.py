@@ -16,8 +16,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from jobsd.clock import monotonic_ns
-from jobsd.jobs.claims import InClaim
 from jobsd.jobs.policy import Ending
+from jobsd.states.claims import InClaim
 
 from .words import read_text, write_text
 

@@ -23,8 +23,8 @@ from jobsd.enqueueing.bulk import EnqueuedJobs, code_of
 from jobsd.enqueueing.enqueue import report_duplicate
 from jobsd.errors import Error
 from jobsd.jobs.draft import Draft, EnqueuedJob
-from jobsd.jobs.results import End
 from jobsd.performing.perform import Outcome
+from jobsd.states.results import End
 
 from . import running
 from .open_jobs import ANY, OpenJobs, UniqueKeys, Wanted, key_of

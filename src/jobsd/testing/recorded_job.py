@@ -7,8 +7,9 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from jobsd.arguments import arguments
-from jobsd.jobs import registry, results
+from jobsd.jobs import registry
 from jobsd.jobs.draft import Draft
+from jobsd.states import results
 
 ENDED = ("finished", "failed", "discarded")
 

@@ -16,10 +16,10 @@ from jobsd.clock import utc_now
 from jobsd.database.statements import Statement, Statements
 from jobsd.enqueueing import client
 from jobsd.enqueueing.drivers import PsycopgDriver, driver_of
-from jobsd.jobs import claims
-from jobsd.jobs.claims import Ended
 from jobsd.jobs.draft import Draft
 from jobsd.performing.perform import Outcome, described
+from jobsd.states import claims
+from jobsd.states.claims import Ended
 
 from . import running
 from .open_jobs import ANY, Wanted

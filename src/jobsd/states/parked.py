@@ -16,13 +16,12 @@ from datetime import datetime
 
 from jobsd import late
 from jobsd.database.connection import Session, Statements
-
-from . import registry
+from jobsd.jobs import registry
 
 Lane = tuple[str, str]
 """A queue, and the lane of one class in it."""
 
-STATEMENTS = Statements("jobsd.jobs", "lanes.sql")
+STATEMENTS = Statements("jobsd.states", "parked.sql")
 
 SCOUT, MOVE = (
     {walk: STATEMENTS[walk].with_(STATEMENTS[end]) for walk in ("walk_any", "walk_named")}

@@ -13,7 +13,7 @@ from jobsd.database.connection import Session, Statements
 
 from .claims import Ended
 
-STATEMENTS = Statements("jobsd.jobs", "reconciliation.sql")
+STATEMENTS = Statements("jobsd.states", "reconciliation.sql")
 
 
 class Sent(NamedTuple):

@@ -14,12 +14,11 @@ from typing import Any, NamedTuple
 
 from jobsd import late
 from jobsd.database.statements import Statements
+from jobsd.jobs.claimed_job import ClaimedJob, claimed_job
 
-from .claimed_job import ClaimedJob, claimed_job
-
-STATEMENTS = Statements("jobsd.jobs", "series.sql")
-_MEETING = Statements("jobsd.jobs", "meeting.sql")
-_CLAIM = STATEMENTS["claim"].with_(Statements("jobsd.jobs", "series_met.sql")["report"])
+STATEMENTS = Statements("jobsd.states", "series.sql")
+_MEETING = Statements("jobsd.states", "meeting.sql")
+_CLAIM = STATEMENTS["claim"].with_(Statements("jobsd.states", "series_met.sql")["report"])
 CLAIM_ANY, CLAIM_NAMED = (
     _MEETING[meet].with_(_MEETING["as_they_come"]).with_(_CLAIM)
     for meet in ("meet_any", "meet_named")

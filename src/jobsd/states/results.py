@@ -13,7 +13,7 @@ from jobsd.database.connection import Row, Session, Statements
 from jobsd.database.portions import IDS_MAX
 from jobsd.errors import ArgumentError, ResultError
 
-STATEMENTS = Statements("jobsd.jobs", "results.sql")
+STATEMENTS = Statements("jobsd.states", "results.sql")
 
 BATCH = 10_000
 """So many are deleted by one statement."""

@@ -18,9 +18,9 @@ from . import claims
 if TYPE_CHECKING:
     from jobsd.database.connection import Session
 
-STATEMENTS = Statements("jobsd.jobs", "ready.sql")
-_KINDS = Statements("jobsd.jobs", "kinds.sql")
-_FEW = Statements("jobsd.jobs", "few.sql")
+STATEMENTS = Statements("jobsd.states", "ready.sql")
+_KINDS = Statements("jobsd.states", "kinds.sql")
+_FEW = Statements("jobsd.states", "few.sql")
 _HOLD, _JOBS = STATEMENTS["hold"], STATEMENTS["jobs"]
 _CLAIM = _HOLD.with_(STATEMENTS["head"]).followed_by(_JOBS)
 _TAKE, _TAKE_EITHER = STATEMENTS["take"].with_(_CLAIM), STATEMENTS["take_either"]

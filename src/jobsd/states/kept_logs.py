@@ -10,7 +10,7 @@ from jobsd.database.connection import Session, Statements
 from jobsd.logs.capture import KeptLog, Piece, moment
 from jobsd.text import storable
 
-STATEMENTS = Statements("jobsd.jobs", "kept_logs.sql")
+STATEMENTS = Statements("jobsd.states", "kept_logs.sql")
 
 
 def write(

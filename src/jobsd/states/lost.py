@@ -19,7 +19,7 @@ from jobsd.events.events import emit
 if TYPE_CHECKING:
     from jobsd.database.commits import Commits
 
-STATEMENTS = Statements("jobsd.jobs", "lost.sql")
+STATEMENTS = Statements("jobsd.states", "lost.sql")
 SOME = STATEMENTS["some"].with_(STATEMENTS["lost"])
 _NEXT = STATEMENTS["next"].with_(STATEMENTS["lost"])
 

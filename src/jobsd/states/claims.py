@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from jobsd import late
 from jobsd.database.connection import Session, Statement, Statements
 
-STATEMENTS = Statements("jobsd.jobs", "claims.sql")
+STATEMENTS = Statements("jobsd.states", "claims.sql")
 
 LOCK_WAIT = "500ms"
 """How long outcomes wait for a row that somebody holds locked: others wait behind them."""
