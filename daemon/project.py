@@ -129,7 +129,7 @@ class Project:
         finally:
             gc.enable()  # and so the process ends as Python does: see `cli`
         recurring.command_job.register(self.options.imports)
-        jobs.finding.find_target_by(self.target, lambda: self.options.database.schema)
+        jobs.default_database.find_target_by(self.target, lambda: self.options.database.schema)
 
     @cached_property
     def shown_arguments(self) -> operations.shown_arguments.ShownArguments:
@@ -164,7 +164,7 @@ class Project:
 
 def _let_jobs_use(target: Target) -> None:
     """Let jobs of this process use the same database; a client is made when one needs it."""
-    jobs.finding.choose(target)
+    jobs.default_database.choose(target)
     if (client := sys.modules.get("jobsd.enqueueing.client")) is not None:
         client.configure()
 

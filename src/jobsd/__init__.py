@@ -67,13 +67,13 @@ if TYPE_CHECKING:
     )
     from jobsd.heartbeat.job import HeartbeatJob
     from jobsd.heartbeat.log import HeartbeatLog, health_status
-    from jobsd.jobs.around import around_enqueue, around_job
-    from jobsd.jobs.carrying import carry
+    from jobsd.jobs.context import carry
     from jobsd.jobs.current import CurrentJob, current_job, stopping
     from jobsd.jobs.definition import Job, job
     from jobsd.jobs.draft import EnqueuedJob
     from jobsd.jobs.enqueueable import FunctionJob
     from jobsd.jobs.limits import Limit
+    from jobsd.jobs.middleware import around_enqueue, around_job
     from jobsd.jobs.policy import Discard, Retry, Snooze, constant, exponential
     from jobsd.jobs.unique import Unique
     from jobsd.operations.job_info import JobInfo, afind, find

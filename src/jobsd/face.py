@@ -11,7 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jobsd.jobs.finding import find_target_by
+from jobsd.jobs.default_database import find_target_by
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Target
@@ -41,9 +41,9 @@ _NAMES = {
         " on_monitor_start on_monitor_stop on_monitor_exit"
     ),
     "arguments.arguments": "argument_type",
-    "jobs.around": "around_enqueue around_job",
+    "jobs.middleware": "around_enqueue around_job",
     "acts.cancels": "acancel cancel cancel_all",
-    "jobs.carrying": "carry",
+    "jobs.context": "carry",
     "enqueueing.client": "aenqueue_many configure enqueue_many",
     "jobs.current": "CurrentJob current_job stopping",
     "jobs.definition": "Job job",

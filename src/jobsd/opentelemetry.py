@@ -19,8 +19,8 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer, Trac
 from jobsd import clock, text
 from jobsd.events.hooks import on_exit, on_worker_exit
 from jobsd.events.killed_jobs import KilledAttempt, on_killed
-from jobsd.jobs.around import around_enqueue, around_job
 from jobsd.jobs.current import CurrentJob
+from jobsd.jobs.middleware import around_enqueue, around_job
 from jobsd.jobs.policy import Discard, Retry, Snooze
 
 if TYPE_CHECKING:

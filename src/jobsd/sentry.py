@@ -23,7 +23,7 @@ from sentry_sdk.utils import event_from_exception
 
 from jobsd import clock, errors, text
 from jobsd.events import hooks, killed_jobs
-from jobsd.jobs import around, registry
+from jobsd.jobs import middleware, registry
 from jobsd.jobs.current import CurrentJob
 from jobsd.jobs.policy import Retry, constant, judge
 from jobsd.schedules import parse
@@ -72,8 +72,8 @@ class JobsdIntegration(Integration):
     @staticmethod
     def setup_once() -> None:
         """Surround all jobs and enqueues; called by Sentry, once in a process."""
-        around.around_job(_around_job)
-        around.around_enqueue(_around_enqueue)
+        middleware.around_job(_around_job)
+        middleware.around_enqueue(_around_enqueue)
         hooks.on_worker_exit(_flush)
 
 

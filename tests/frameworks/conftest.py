@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from driven_worker import count, make_worker, scoreboard
-from jobsd.jobs import around, carrying
+from jobsd.jobs import context, middleware
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,6 +18,6 @@ __all__ = ["count", "make_worker", "scoreboard"]
 @pytest.fixture(autouse=True)
 def _surrounded_by_nothing() -> Iterator[None]:
     yield
-    around.JOBS.forget()
-    around.ENQUEUES.forget()
-    carrying.forget()
+    middleware.JOBS.forget()
+    middleware.ENQUEUES.forget()
+    context.forget()

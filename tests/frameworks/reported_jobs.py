@@ -7,7 +7,7 @@ import json
 import logging
 from typing import Any
 
-from jobsd.jobs import around
+from jobsd.jobs import middleware
 from jobsd.jobs.current import CurrentJob, current_job, running
 from jobsd.jobs.definition import job
 from jobsd.jobs.policy import Discard, Retry, Snooze
@@ -65,4 +65,4 @@ def perform_with(context: dict[str, Any]) -> None:
     name = fine.definition.name
     job = CurrentJob(1, 1, "mail", name, given=((1,), {}), carried=json.dumps(context))
     with running(job):
-        around.perform(fine.definition, (1,), {})
+        middleware.perform(fine.definition, (1,), {})

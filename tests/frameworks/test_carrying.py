@@ -12,7 +12,7 @@ import structlog
 
 from jobsd.enqueueing.client import enqueue_many
 from jobsd.errors import ArgumentError, Error
-from jobsd.jobs.carrying import carry
+from jobsd.jobs.context import carry
 from jobsd.jobs.definition import job
 
 if TYPE_CHECKING:

@@ -12,11 +12,11 @@ from jobsd.enqueueing import client
 from jobsd.enqueueing.client import enqueue_many
 from jobsd.errors import Error
 from jobsd.events.bound_job import running_job
-from jobsd.jobs import around
-from jobsd.jobs.around import around_enqueue, around_job
+from jobsd.jobs import middleware
 from jobsd.jobs.current import CurrentJob, current_job
 from jobsd.jobs.definition import Job, job
 from jobsd.jobs.draft import EnqueuedJob
+from jobsd.jobs.middleware import around_enqueue, around_job
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator, Iterator
@@ -34,8 +34,8 @@ tenant: ContextVar[str] = ContextVar("tenant", default="nobody")
 def _nothing_around() -> Iterator[None]:
     reported.clear()
     yield
-    around.JOBS.forget()
-    around.ENQUEUES.forget()
+    middleware.JOBS.forget()
+    middleware.ENQUEUES.forget()
 
 
 @job
@@ -249,7 +249,7 @@ def _trace(job: CurrentJob) -> Surrounding:
     reported.append((yield))
 
 
-around.ENQUEUES.forget()
+middleware.ENQUEUES.forget()
 
 CONTEXTS = "SELECT arguments -> 0, context FROM jobsd.jobs ORDER BY id"
 
@@ -302,7 +302,7 @@ def test_the_error_of_an_enqueue_is_reported_and_can_not_be_lost() -> None:
         raise Error("refused")
 
     with pytest.raises(Error, match="refused") as caught:
-        around.enqueue(pay.with_args(1), refuse)
+        middleware.enqueue(pay.with_args(1), refuse)
 
     assert reported == [caught.value]
 
@@ -319,7 +319,7 @@ def test_an_enqueue_that_is_awaited_is_surrounded_by_both_kinds() -> None:
         return EnqueuedJob(7, "ready")
 
     around_enqueue(_trace)
-    assert asyncio.run(around.aenqueue(pay.with_args(4), store)).id == 7
+    assert asyncio.run(middleware.aenqueue(pay.with_args(4), store)).id == 7
     assert reported[1:] == ['{"by": "loop", "trace": "of 4"}', *[EnqueuedJob(7, "ready")] * 2]
 
 

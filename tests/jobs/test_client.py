@@ -20,7 +20,7 @@ from jobsd.database.connection import Target
 from jobsd.enqueueing import client
 from jobsd.enqueueing.client import Client, enqueue_many
 from jobsd.errors import DatabaseUnreachableError, EnqueueError, Error
-from jobsd.jobs import finding
+from jobsd.jobs import default_database
 from waiting import Stopwatch, wait_until
 
 if TYPE_CHECKING:
@@ -322,8 +322,10 @@ def test_a_connection_that_comes_back_to_a_pool_that_was_replaced_is_closed(
 def test_nothing_that_says_where_the_database_is_is_one_typed_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(finding, "find_target", None)
-    monkeypatch.setattr(finding, "chosen", None)  # by a command that a test has run here
+    monkeypatch.setattr(default_database, "find_target", None)
+    monkeypatch.setattr(
+        default_database, "chosen", None
+    )  # by a command that a test has run here
     client.configure()
 
     with pytest.raises(Error, match="no database is configured"):

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from jobs.ways import note
 from jobsd.enqueueing import client
-from jobsd.jobs import finding
+from jobsd.jobs import default_database
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -104,8 +104,8 @@ def test_a_fork_while_the_database_is_being_found_does_not_stand_still(
         return target
 
     # A command that ran in this process has chosen one.
-    monkeypatch.setattr(finding, "chosen", None)
-    monkeypatch.setattr(finding, "find_target", find)
+    monkeypatch.setattr(default_database, "chosen", None)
+    monkeypatch.setattr(default_database, "find_target", find)
     client.configure()
 
     def child() -> None:

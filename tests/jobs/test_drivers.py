@@ -17,7 +17,7 @@ from jobsd import Limit, Unique, aenqueue_many, around_enqueue, constant, enqueu
 from jobsd.enqueueing.bulk import COLUMNS, STATEMENTS
 from jobsd.enqueueing.bulk_rows import as_json
 from jobsd.errors import EnqueueError, Error
-from jobsd.jobs import around
+from jobsd.jobs import middleware
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator, Iterator
@@ -377,7 +377,7 @@ def tenant() -> Iterator[None]:
     around_enqueue(soon)
     around_enqueue(now)
     yield
-    around.ENQUEUES.forget()
+    middleware.ENQUEUES.forget()
 
 
 @pytest.mark.usefixtures("tenant")

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from jobsd.jobs import around
-from jobsd.jobs.around import around_enqueue, around_job
+from jobsd.jobs import middleware
 from jobsd.jobs.current import CurrentJob, current_job
 from jobsd.jobs.definition import job
 from jobsd.jobs.limits import Limit
+from jobsd.jobs.middleware import around_enqueue, around_job
 
 from .bodies import noted
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 @pytest.fixture(autouse=True)
 def _nothing_around() -> Iterator[None]:
     yield
-    around.JOBS.forget()
-    around.ENQUEUES.forget()
+    middleware.JOBS.forget()
+    middleware.ENQUEUES.forget()
 
 
 @job(max_attempts=2, backoff=lambda _attempt: 0.0)

@@ -13,7 +13,7 @@ from datetime import datetime
 from jobsd import errors, late, machine
 from jobsd.database.connection import Session, Statements
 from jobsd.events.events import emit
-from jobsd.jobs.finding import lent
+from jobsd.jobs.default_database import lent
 from jobsd.jobs.registry import check_queue
 
 STATEMENTS = Statements("jobsd.acts", "queues.sql")

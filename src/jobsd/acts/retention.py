@@ -22,7 +22,7 @@ from jobsd import errors, late
 from jobsd.clock import monotonic
 from jobsd.database.statements import Statements
 from jobsd.events.events import emit
-from jobsd.jobs.finding import lent
+from jobsd.jobs.default_database import lent
 from jobsd.jobs.registry import check_class, check_count
 from jobsd.jobs.time_limits import WAIT_MAX_S, duration_s
 

@@ -3,8 +3,8 @@
 from jobsd import face
 from jobsd.arguments import references
 from jobsd.enqueueing import backend
-from jobsd.jobs import finding
-from jobsd.jobs.around import around_job
+from jobsd.jobs import default_database
+from jobsd.jobs.middleware import around_job
 
 from . import checks, connections, instances, queue, runserver, tables
 from .library import apps, conf, module_loading, signals
@@ -23,7 +23,7 @@ class JobsConfig(apps.AppConfig):  # type: ignore[misc] # pyright: ignore[report
         """Set up all that a project gets without asking for it."""
         # It finds the database as the commands do, until we say otherwise.
         assert face.HOMES  # noqa: S101 - it has been loaded before what follows
-        finding.find_target_by(queue.target, lambda: queue.SCHEMA)
+        default_database.find_target_by(queue.target, lambda: queue.SCHEMA)
         backend.place_by(queue.InTransactions())
         backend.search(queue.connection)
         around_job(connections.as_a_request_does)

@@ -17,7 +17,7 @@ from typing import Any
 import psycopg
 
 from jobsd.errors import Error
-from jobsd.jobs import around
+from jobsd.jobs import middleware
 from jobsd.jobs.draft import Draft, EnqueuedJob
 
 from . import client, django_commit, session_commit
@@ -49,9 +49,9 @@ def enqueue(drafted: Draft, given: object, *, surrounded: bool = True) -> Enqueu
         Error: when `given` does not tell how its transaction ends.
         EnqueueError: when its transaction has failed already.
     """
-    if not surrounded or not around.ENQUEUES:
+    if not surrounded or not middleware.ENQUEUES:
         return _enqueue(drafted, given)
-    return around.enqueue(drafted, lambda job: _enqueue(job, given))
+    return middleware.enqueue(drafted, lambda job: _enqueue(job, given))
 
 
 def _enqueue(drafted: Draft, given: object) -> EnqueuedJob:
@@ -82,9 +82,9 @@ async def aenqueue(drafted: Draft, given: object) -> EnqueuedJob:
         waits: EnqueuedJob | None = await run_sync(given, lambda inner: _pending(job, inner))
         return waits or await async_client.store(job)
 
-    if not around.ENQUEUES:
+    if not middleware.ENQUEUES:
         return await enqueue_soon(drafted)
-    return await around.aenqueue(drafted, enqueue_soon)
+    return await middleware.aenqueue(drafted, enqueue_soon)
 
 
 def _is_driver(given: object) -> bool:

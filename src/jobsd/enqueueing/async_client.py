@@ -15,8 +15,8 @@ from jobsd.database.async_connection import AsyncDeadlineConnection
 from jobsd.database.deadline import refuse_nul
 from jobsd.database.statements import as_bytes
 from jobsd.errors import EnqueueError
+from jobsd.jobs.default_database import NOT_GIVEN
 from jobsd.jobs.draft import Draft, EnqueuedJob
-from jobsd.jobs.finding import NOT_GIVEN
 
 from . import backend, client, submission
 from .async_drivers import AsyncPsycopgDriver, async_driver_of, take

@@ -24,9 +24,9 @@ from jobsd.database.connection import Session, Target, unreachable
 from jobsd.database.other_build import UNDEFINED, unlike_tables
 from jobsd.database.url import UrlError, passwords, read_url
 from jobsd.errors import ConfigurationError, DatabaseUnreachableError, Error, Fault
-from jobsd.jobs import around, finding, interrupts
+from jobsd.jobs import default_database, interrupts, middleware
+from jobsd.jobs.default_database import NOT_GIVEN
 from jobsd.jobs.draft import Draft, EnqueuedJob
-from jobsd.jobs.finding import NOT_GIVEN
 from jobsd.logs import redaction
 
 from . import backend, bulk
@@ -258,7 +258,7 @@ def keep_finished_s() -> float:
 
 def configured_target() -> Target | None:
     """Return the database that was configured, or found already."""
-    return finding.chosen if _client is None else _client.target
+    return default_database.chosen if _client is None else _client.target
 
 
 def default_client() -> Client:
@@ -275,11 +275,11 @@ def default_client() -> Client:
         return _client
     with _lock:
         if _client is None:
-            target = finding.chosen
+            target = default_database.chosen
             if target is None:
-                if finding.find_target is None:
+                if default_database.find_target is None:
                     raise Error("no database is configured: call jobsd.configure(database_url)")
-                target = finding.find_target()
+                target = default_database.find_target()
             found = Client(target)
             if backend.framework is not None and backend.framework.is_in_test():
                 # A connection that stays would keep the test's database from being dropped.
@@ -295,7 +295,9 @@ def schema_of_tables() -> str:
     if (configured := configured_target()) is not None:
         return configured.schema
     if _schema is None:
-        _schema = "jobsd" if finding.find_schema is None else finding.find_schema()
+        _schema = (
+            "jobsd" if default_database.find_schema is None else default_database.find_schema()
+        )
     return _schema
 
 
@@ -311,8 +313,10 @@ def enqueue(
     What the program has put around enqueues is called, unless `surrounded` is false. A job
     that has waited for a commit (`waits` is false) waits for no other one.
     """
-    if surrounded and around.ENQUEUES:
-        return around.enqueue(drafted, lambda job: enqueue(job, connection, surrounded=False))
+    if surrounded and middleware.ENQUEUES:
+        return middleware.enqueue(
+            drafted, lambda job: enqueue(job, connection, surrounded=False)
+        )
     if backend.active is not None:
         return backend.active.enqueue(drafted)
     if connection is not NOT_GIVEN:
@@ -337,8 +341,8 @@ def enqueue_many(jobs: Iterable[Draft], *, connection: object = NOT_GIVEN) -> En
     Raises:
         EnqueueError: when the database refuses.
     """
-    if around.ENQUEUES:
-        jobs = map(around.enqueue_later, jobs)
+    if middleware.ENQUEUES:
+        jobs = map(middleware.enqueue_later, jobs)
     return store_many(jobs, connection)
 
 
@@ -369,9 +373,9 @@ async def aenqueue(drafted: Draft, connection: object = NOT_GIVEN) -> EnqueuedJo
     """Do what `enqueue` does without blocking the running event loop, and without a thread."""
     from . import async_client  # noqa: PLC0415 - most programs need no event loop
 
-    if not around.ENQUEUES:
+    if not middleware.ENQUEUES:
         return await async_client.store(drafted, connection)
-    return await around.aenqueue(drafted, lambda job: async_client.store(job, connection))
+    return await middleware.aenqueue(drafted, lambda job: async_client.store(job, connection))
 
 
 async def aenqueue_many(
@@ -386,6 +390,6 @@ async def aenqueue_many(
     """
     from . import async_client  # noqa: PLC0415
 
-    if around.ENQUEUES:
-        jobs = map(around.enqueue_later, jobs)
+    if middleware.ENQUEUES:
+        jobs = map(middleware.enqueue_later, jobs)
     return await async_client.store_many(jobs, connection)

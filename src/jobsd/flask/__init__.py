@@ -5,7 +5,7 @@ from collections.abc import Generator
 from flask import Flask, current_app, has_app_context
 
 from jobsd import face
-from jobsd.jobs import around, current, finding
+from jobsd.jobs import current, default_database, middleware
 
 from . import command, queue
 
@@ -33,8 +33,8 @@ class Jobs:
         _served[:] = [app]
         # It finds the database as the commands do, until we say otherwise.
         assert face.HOMES  # noqa: S101 - it has been loaded before what follows
-        finding.find_target_by(lambda: queue.target(app), lambda: queue.schema(app))
-        around.around_job(in_application)
+        default_database.find_target_by(lambda: queue.target(app), lambda: queue.schema(app))
+        middleware.around_job(in_application)
 
 
 def in_application(job: current.CurrentJob) -> Generator[None]:

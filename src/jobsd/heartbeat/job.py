@@ -6,7 +6,7 @@ import json
 import os
 from typing import TYPE_CHECKING
 
-from jobsd.jobs import definition, finding
+from jobsd.jobs import default_database, definition
 
 if TYPE_CHECKING:
     from .log import HeartbeatLog
@@ -30,7 +30,7 @@ class HeartbeatJob(definition.Job):
 
         environment = os.environ.get("JOBSD_ENV") or "development"
         job = current_job()
-        with finding.lent() as session:
+        with default_database.lent() as session:
             row = record(session, environment, hostname(), job.id, job.class_name)
         log_always("jobsd.heartbeat", line(row))
 

@@ -1,11 +1,14 @@
-"""Jobs: their definition, and one file for each state they can be in."""
+"""Jobs as programs define them: the definition and its options, the draft, the current job.
+
+Tables of states lie in `states`, enqueues in `enqueueing`, what operators do in `acts`.
+"""
 
 from typing import TYPE_CHECKING
 
 from jobsd import late
 
 if TYPE_CHECKING:
-    from . import finding, registry
+    from . import default_database, registry
 
-__all__ = ["finding", "registry"]
+__all__ = ["default_database", "registry"]
 __getattr__ = late.modules(__name__, __all__)

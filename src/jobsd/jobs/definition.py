@@ -19,9 +19,9 @@ from jobsd.arguments.signature import Signature, is_asynchronous
 from jobsd.errors import Error
 from jobsd.text import closest
 
+from .default_database import NOT_GIVEN
 from .draft import Draft, EnqueuedJob, Options, draft
 from .enqueueable import FunctionJob, P, R, R_co, T, Using, perform_here
-from .finding import NOT_GIVEN
 from .limits import Limit
 from .policy import FAILURES, Backoff, Policy, exponential
 from .registry import Definition, check_class, check_priority, check_queue, register

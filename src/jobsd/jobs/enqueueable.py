@@ -11,8 +11,8 @@ from jobsd import errors, late
 from jobsd.arguments.signature import Signature
 from jobsd.events.bound_job import running_job
 
+from .default_database import NOT_GIVEN
 from .draft import Draft, EnqueuedJob, Options, draft
-from .finding import NOT_GIVEN
 from .registry import Definition
 
 P = ParamSpec("P")
@@ -150,7 +150,7 @@ class Using(Generic[P]):
 def perform_here(definition: Definition, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:  # noqa: ANN401 - the author's own
     """Perform a job without the queue, as a part of the job that runs here if there is one."""
     # Here, since few programs that define jobs perform them.
-    from . import around  # noqa: PLC0415
+    from . import middleware  # noqa: PLC0415
     from .current import CurrentJob, running  # noqa: PLC0415
 
     outer = running_job.get()
@@ -159,4 +159,4 @@ def perform_here(definition: Definition, args: Sequence[Any], kwargs: Mapping[st
             return definition.perform(*args, **kwargs)
     job = CurrentJob(0, 1, definition.queue, definition.name, None, (args, kwargs))
     with running(job):
-        return around.perform(definition, args, kwargs)
+        return middleware.perform(definition, args, kwargs)

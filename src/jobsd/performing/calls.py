@@ -11,10 +11,10 @@ from types import TracebackType
 from typing import Any
 
 from jobsd.errors import InterruptError
-from jobsd.jobs import around, registry
-from jobsd.jobs.around import JOBS
+from jobsd.jobs import middleware, registry
 from jobsd.jobs.claimed_job import ClaimedJob
 from jobsd.jobs.interrupts import NEVER, Interruptible
+from jobsd.jobs.middleware import JOBS
 
 
 def call(
@@ -33,7 +33,7 @@ def call(
     thread.job = job
     try:
         if JOBS.functions:
-            result = around.perform(definition, args, kwargs)
+            result = middleware.perform(definition, args, kwargs)
         else:  # Where nothing surrounds jobs, one call less for each.
             result = definition.perform(*args, **kwargs)
         thread.job, thread.due = None, NEVER
@@ -73,4 +73,4 @@ def _checkpoint() -> None:
 _LOST = object()
 CODE = call.__code__
 """By which its frames are known."""
-_OURS = frozenset((CODE, around.perform.__code__))
+_OURS = frozenset((CODE, middleware.perform.__code__))

@@ -5,7 +5,7 @@ from types import FrameType
 from .calls import CODE
 
 _OURS = ("jobsd", "logging")
-_THROUGH = ("jobsd.jobs.around", "jobsd.jobs.definition", "jobsd.jobs.enqueueable")
+_THROUGH = ("jobsd.jobs.middleware", "jobsd.jobs.definition", "jobsd.jobs.enqueueable")
 """Modules of ours that call the author's code."""
 
 

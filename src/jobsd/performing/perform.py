@@ -11,7 +11,7 @@ from jobsd.clock import monotonic
 from jobsd.enqueueing.completion import BEGUN, Begun, take_called
 from jobsd.errors import CompletionError, ProcessExitError, TimeLimitExceeded
 from jobsd.events.events import emit, is_subscribed
-from jobsd.jobs import around, registry
+from jobsd.jobs import middleware, registry
 from jobsd.jobs.claimed_job import ClaimedJob
 from jobsd.jobs.current import begin, end, running
 from jobsd.jobs.interrupts import Interruptible
@@ -176,7 +176,7 @@ async def perform_coroutine(
             limit_s = timeout_s(definition.time_limit)
             if limit_s is None:
                 seat.job = job
-                result = await around.begin_asynchronous(definition, args, kwargs)
+                result = await middleware.begin_asynchronous(definition, args, kwargs)
             else:
                 result = await _limited(definition, args, kwargs, job, seat, limit_s)
         seat.job = None
@@ -218,7 +218,7 @@ async def _limited(  # noqa: PLR0913, PLR0917 - as above
     seat.job = job
     timer = interrupt_later(seat, job, limit_s)
     try:
-        return await around.begin_asynchronous(definition, args, kwargs)
+        return await middleware.begin_asynchronous(definition, args, kwargs)
     finally:
         timer.cancel()
 

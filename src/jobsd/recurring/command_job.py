@@ -20,7 +20,7 @@ from typing import Any
 from jobsd import late
 from jobsd.database.statements import Statements
 from jobsd.errors import NotFoundError, RefusedError
-from jobsd.jobs import definition, enqueueable, finding
+from jobsd.jobs import default_database, definition, enqueueable
 
 from .command import parse_command
 from .definition import COMMAND_QUEUE
@@ -90,7 +90,7 @@ def register(modules: Iterable[str] = (), commands: Iterable[str] = ()) -> type[
                 NotFoundError: when the task is gone, or nothing has the command's name.
                 RefusedError: when it may not be called here.
             """
-            with finding.lent() as session:
+            with default_database.lent() as session:
                 rows = session.fetch(STATEMENTS["command"], {"key": key})
             if not rows:
                 raise NotFoundError(f"there is no recurring task {key!r} with a command")

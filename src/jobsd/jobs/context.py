@@ -11,7 +11,7 @@ from jobsd.arguments import arguments
 from jobsd.errors import Error
 
 from . import current
-from .around import around_enqueue, around_job
+from .middleware import around_enqueue, around_job
 
 _VARIABLES = "variables"
 _STRUCTLOG = "structlog"
