@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from jobsd.clock import monotonic
 from jobsd.database.connection import Session
-from jobsd.processes.scoreboard import Scoreboard
+from jobsd.scoreboard.scoreboard import Scoreboard
 from jobsd.supervisor.monitor import scraping
 from jobsd.supervisor.monitor.history import History
 from jobsd.supervisor.monitor.scraping import Scraping

@@ -14,7 +14,7 @@ from jobsd.configuration.options import JobsOptions
 from jobsd.logs import logs
 from jobsd.processes.context import Context
 from jobsd.processes.process import listen_to_signals, run
-from jobsd.processes.scoreboard import Scoreboard
+from jobsd.scoreboard.scoreboard import Scoreboard
 from jobsd.supervisor.fork import freeze
 from jobsd.worker.worker import Worker
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from jobsd.configuration.options import WorkerOptions
     from jobsd.database.connection import Target
-    from jobsd.processes.entry import ScoreboardEntry
+    from jobsd.scoreboard.entry import ScoreboardEntry
 
     from .children import Lap
 

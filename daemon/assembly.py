@@ -29,11 +29,11 @@ from jobsd.logs import logs, redaction
 from jobsd.logs.capture import KEPT
 from jobsd.processes import lifecycle_hooks, process, recycling
 from jobsd.processes.context import Context
-from jobsd.processes.hook_line import HookLine
 from jobsd.processes.outcome_journal import journal_folder
-from jobsd.processes.scoreboard import Scoreboard
 from jobsd.recurring import command_job
 from jobsd.scheduler.scheduler import Scheduler
+from jobsd.scoreboard.hook_line import HookLine
+from jobsd.scoreboard.scoreboard import Scoreboard
 from jobsd.supervisor.children import EXIT_CONFIGURATION, ChildSpec
 from jobsd.supervisor.hooks_process import HooksProcess
 from jobsd.supervisor.monitor.monitor import Monitor

@@ -30,7 +30,7 @@ from jobsd.logs import logs
 from jobsd.processes import outage
 from jobsd.processes.outcome_journal import journal_paths
 from jobsd.processes.registry import new_name
-from jobsd.processes.scoreboard import Scoreboard
+from jobsd.scoreboard.scoreboard import Scoreboard
 from jobsd.supervisor import children, requests, signals
 from jobsd.supervisor.monitor.schema import blocked
 from jobsd.supervisor.requests import Requests

@@ -18,7 +18,7 @@ from jobsd.errors import SchemaError
 from jobsd.jobs import definition
 from jobsd.processes import process
 from jobsd.processes.context import Context
-from jobsd.processes.scoreboard import Scoreboard
+from jobsd.scoreboard.scoreboard import Scoreboard
 from jobsd.worker.worker import Worker
 
 _SHOW_EVERY_S = 0.2

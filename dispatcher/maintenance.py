@@ -22,7 +22,7 @@ from jobsd.database.commits import Commits
 from jobsd.database.connection import Session
 from jobsd.events.events import emit
 from jobsd.jobs import limits, unique
-from jobsd.processes.entry import ScoreboardEntry
+from jobsd.scoreboard.entry import ScoreboardEntry
 from jobsd.states import results
 
 CHECK_S = 5.0

@@ -13,7 +13,7 @@ from itertools import count
 from jobsd.clock import monotonic
 from jobsd.logs.logs import log_unread_output
 from jobsd.processes import lifecycle_hooks, registry
-from jobsd.processes.scoreboard import Scoreboard, ScoreboardEntry
+from jobsd.scoreboard.scoreboard import Scoreboard, ScoreboardEntry
 
 from . import oom, overdue_stack, stack_dump
 from .children import Child, ChildExit, ChildProcess, ChildSpec, predecessor

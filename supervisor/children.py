@@ -14,7 +14,7 @@ from typing import Any
 
 from jobsd.clock import monotonic
 from jobsd.processes.context import Context
-from jobsd.processes.entry import UP, ScoreboardEntry
+from jobsd.scoreboard.entry import UP, ScoreboardEntry
 
 from .stack_dump import StackDump
 

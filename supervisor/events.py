@@ -3,7 +3,7 @@
 from typing import Any
 
 from jobsd.events import events
-from jobsd.processes.scoreboard import Scoreboard
+from jobsd.scoreboard.scoreboard import Scoreboard
 
 
 def emit(scoreboard: Scoreboard, event: str, /, **facts: Any) -> None:  # noqa: ANN401

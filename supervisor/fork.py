@@ -26,8 +26,8 @@ from jobsd.events.events import emit
 from jobsd.logs import logs, pipes
 from jobsd.processes.context import Context
 from jobsd.processes.process import listen_to_signals
-from jobsd.processes.scoreboard import Scoreboard, ScoreboardEntry
 from jobsd.processes.title import set_title
+from jobsd.scoreboard.scoreboard import Scoreboard, ScoreboardEntry
 
 from .children import ChildSpec
 from .kernel import die_with_parent

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from jobsd.clock import monotonic, monotonic_ns
 from jobsd.configuration.options import SupervisorOptions
 from jobsd.machine import process_stat
-from jobsd.processes.scoreboard import Scoreboard, ScoreboardEntry
+from jobsd.scoreboard.scoreboard import Scoreboard, ScoreboardEntry
 
 from .children import ChildProcess
 from .events import emit

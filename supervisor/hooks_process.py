@@ -19,9 +19,9 @@ from jobsd import clock, machine
 from jobsd.events import events, hooks
 from jobsd.events.hooks import Process
 from jobsd.processes.context import Context
-from jobsd.processes.hook_line import HookLine, Message
 from jobsd.processes.lifecycle_hooks import CALL_S, END_S, POLL_S, START_S
-from jobsd.processes.scoreboard import Scoreboard
+from jobsd.scoreboard.hook_line import HookLine, Message
+from jobsd.scoreboard.scoreboard import Scoreboard
 
 from .child_table import ChildTable
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from jobsd import clock, errors
 from jobsd.configuration.faults import report
 from jobsd.logs.redaction import redact
-from jobsd.processes.scoreboard import Scoreboard
+from jobsd.scoreboard.scoreboard import Scoreboard
 
 from .child_table import ChildTable
 from .children import EXIT_CONFIGURATION, Child, ChildSpec

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 from jobsd.clock import monotonic
-from jobsd.processes.scoreboard import Scoreboard
 from jobsd.processes.title import set_title
+from jobsd.scoreboard.scoreboard import Scoreboard
 
 from . import child_table, children
 from .events import emit

@@ -13,7 +13,7 @@ All of this takes no longer than the time to drain and one second.
 
 import signal
 
-from jobsd.processes.scoreboard import Scoreboard
+from jobsd.scoreboard.scoreboard import Scoreboard
 
 from .child_table import ChildTable
 from .orphans import Orphans

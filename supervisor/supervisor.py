@@ -22,7 +22,7 @@ from typing import Any
 from jobsd.clock import monotonic, monotonic_ns
 from jobsd.configuration.options import SupervisorOptions
 from jobsd.processes.registry import new_name
-from jobsd.processes.scoreboard import Scoreboard
+from jobsd.scoreboard.scoreboard import Scoreboard
 
 from . import children, hooks_process, kernel, oom, status
 from .child_table import ChildTable

@@ -11,9 +11,9 @@ the scoreboard; what else ran goes back.
 import signal
 
 from jobsd.clock import monotonic_ns
-from jobsd.processes.hard_limits import Overdue
 from jobsd.processes.process import REST_MAX_S
-from jobsd.processes.scoreboard import Scoreboard
+from jobsd.scoreboard.hard_limits import Overdue
+from jobsd.scoreboard.scoreboard import Scoreboard
 
 from . import events, hang_detection
 from .child_table import ChildTable

@@ -28,7 +28,7 @@ from jobsd.enqueueing import client
 from jobsd.enqueueing.client import Client
 from jobsd.logs.capture import KEPT
 from jobsd.processes.context import Context
-from jobsd.processes.scoreboard import Scoreboard
+from jobsd.scoreboard.scoreboard import Scoreboard
 from jobsd.supervisor.kernel import die_with_parent
 from kept import folders, kept_folder, thawed
 from rows import Rows, rows_of
@@ -36,7 +36,7 @@ from rows import Rows, rows_of
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
-    from jobsd.processes.entry import ScoreboardEntry
+    from jobsd.scoreboard.entry import ScoreboardEntry
 
 pytest_plugins = ("broken_reports", "docs.recorder")
 

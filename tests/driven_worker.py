@@ -16,7 +16,7 @@ from jobsd.enqueueing.client import Client
 from jobsd.performing import set_aside
 from jobsd.performing.pool import TRUST_S
 from jobsd.processes.context import Context
-from jobsd.processes.scoreboard import Scoreboard
+from jobsd.scoreboard.scoreboard import Scoreboard
 from jobsd.worker.worker import Worker
 from waiting import wait_until
 

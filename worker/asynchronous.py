@@ -21,7 +21,7 @@ from jobsd.performing.coroutines import BEAT_S, Coroutines
 from jobsd.performing.perform import Run
 from jobsd.performing.pool import Pool
 from jobsd.processes.context import Context
-from jobsd.processes.entry import ScoreboardEntry
+from jobsd.scoreboard.entry import ScoreboardEntry
 
 from .claiming.polling import POLL_MAX_S, PrefetchPolicy
 from .turn import ClaimRequest, Turns

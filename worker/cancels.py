@@ -22,7 +22,7 @@ from jobsd.errors import Cancelled
 from jobsd.jobs import registry
 from jobsd.jobs.time_limits import kill_after_s
 from jobsd.performing.pool import Pool
-from jobsd.processes.entry import ScoreboardEntry
+from jobsd.scoreboard.entry import ScoreboardEntry
 from jobsd.states.claims import InClaim
 
 from .asynchronous import Asynchronous

@@ -20,8 +20,8 @@ from jobsd.events.events import emit, is_subscribed
 from jobsd.jobs.claimed_job import ClaimedJob
 from jobsd.jobs.policy import Discard
 from jobsd.performing.perform import Run, stored_error
-from jobsd.processes.counters import FAILURES, QueueCounters
-from jobsd.processes.entry import ScoreboardEntry
+from jobsd.scoreboard.counters import FAILURES, QueueCounters
+from jobsd.scoreboard.entry import ScoreboardEntry
 from jobsd.states.claims import Ended, InClaim
 from jobsd.states.lost import find
 from jobsd.states.reconciliation import Sent, recorded

@@ -28,8 +28,8 @@ from jobsd.jobs import registry
 from jobsd.jobs.claimed_job import ClaimedJob, claimed_job
 from jobsd.jobs.limits import unblocked
 from jobsd.performing.pool import Pool
-from jobsd.processes.entry import ScoreboardEntry
-from jobsd.processes.running_jobs import ENDED_MAX
+from jobsd.scoreboard.entry import ScoreboardEntry
+from jobsd.scoreboard.running_jobs import ENDED_MAX
 from jobsd.states import claims, ready
 from jobsd.states.claims import Ended, InClaim
 

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from jobsd.clock import monotonic
 from jobsd.database.connection import Session, Statements
 from jobsd.metrics.figures import Arrived, DatabaseFigures
-from jobsd.processes.queue_names import OTHERS
+from jobsd.scoreboard.queue_names import OTHERS
 
 STATEMENTS = Statements("jobsd.supervisor.monitor", "arrivals.sql")
 

@@ -28,7 +28,7 @@ from jobsd.processes.context import Context
 from jobsd.processes.nap import Nap
 from jobsd.processes.outage import Outage
 from jobsd.processes.process import REST_MAX_S
-from jobsd.processes.scoreboard import FREE
+from jobsd.scoreboard.scoreboard import FREE
 from jobsd.supervisor.hang_detection import round_max_s
 from jobsd.supervisor.recovery.peers import PeerProcess, Peers
 from jobsd.supervisor.recovery.recovery import REMEMBERED_MAX, Recovery

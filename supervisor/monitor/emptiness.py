@@ -11,7 +11,7 @@ from jobsd.clock import monotonic
 from jobsd.configuration.options import Options
 from jobsd.database.connection import Session, Statements
 from jobsd.events.events import emit
-from jobsd.processes.scoreboard import Scoreboard
+from jobsd.scoreboard.scoreboard import Scoreboard
 
 STATEMENTS = Statements("jobsd.supervisor.monitor", "emptiness.sql")
 

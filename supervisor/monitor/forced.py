@@ -10,7 +10,7 @@ each second while they have jobs. While all loops of the tree go round, nothing 
 from jobsd.clock import monotonic_ns
 from jobsd.database.connection import Session, Statements
 from jobsd.processes.process import REST_MAX_S
-from jobsd.processes.scoreboard import Scoreboard, ScoreboardEntry
+from jobsd.scoreboard.scoreboard import Scoreboard, ScoreboardEntry
 from jobsd.states.claims import InClaim
 
 STATEMENTS = Statements("jobsd.supervisor.monitor", "forced.sql")

@@ -19,7 +19,7 @@ from jobsd.recurring.definition import TaskDefinition
 from jobsd.schedules import ScheduleError
 
 if TYPE_CHECKING:
-    from jobsd.processes.scoreboard import Scoreboard
+    from jobsd.scoreboard.scoreboard import Scoreboard
 
     from .heartbeats import LastHeartbeat, LastHeartbeats
 
@@ -98,7 +98,7 @@ def healthy(scoreboard: Scoreboard, expected: Expected, seen: LastHeartbeats) ->
 
 
 def _up(scoreboard: Scoreboard) -> Counter[str]:
-    from jobsd.processes.entry import UP  # noqa: PLC0415 - `health` has no scoreboard
+    from jobsd.scoreboard.entry import UP  # noqa: PLC0415 - `health` has no scoreboard
 
     return Counter(entry.kind for entry in scoreboard.living() if entry.state == UP)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from jobsd.clock import monotonic, monotonic_ns
 from jobsd.database.connection import Session, Statements
-from jobsd.processes.thresholds import NAMES, thresholds_of
+from jobsd.scoreboard.thresholds import NAMES, thresholds_of
 from jobsd.supervisor.recovery.peers import PeerProcess
 
 STATEMENTS = Statements("jobsd.supervisor.monitor", "monitor.sql")

@@ -17,9 +17,9 @@ from collections.abc import Mapping
 from jobsd.clock import monotonic
 from jobsd.database.connection import Session, Statements
 from jobsd.operations import failures
-from jobsd.processes.counters import BUCKETS_S
-from jobsd.processes.counters import Sums as Counted
-from jobsd.processes.scoreboard import Scoreboard
+from jobsd.scoreboard.counters import BUCKETS_S
+from jobsd.scoreboard.counters import Sums as Counted
+from jobsd.scoreboard.scoreboard import Scoreboard
 
 Sums = dict[str, list[float]]
 

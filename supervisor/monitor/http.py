@@ -29,7 +29,7 @@ from typing import Any, TypeVar, cast
 from jobsd.configuration.options import Options
 from jobsd.database.connection import Session, Target
 from jobsd.events.events import emit
-from jobsd.processes.scoreboard import Scoreboard
+from jobsd.scoreboard.scoreboard import Scoreboard
 
 from . import freshness, health, heartbeats, scraping
 from .database_thread import DatabaseThread

@@ -8,7 +8,7 @@ from jobsd.events.events import emit
 from jobsd.machine import hostname
 from jobsd.processes import registry
 from jobsd.processes.context import Context
-from jobsd.processes.scoreboard import FREE, TAKEN, UP, Scoreboard, ScoreboardEntry
+from jobsd.scoreboard.scoreboard import FREE, TAKEN, UP, Scoreboard, ScoreboardEntry
 from jobsd.supervisor.recovery.peers import PeerProcess
 
 from .heartbeats import Beat, Survey, leave

@@ -23,10 +23,10 @@ from jobsd.configuration.options import Options
 from jobsd.database.connection import Target
 from jobsd.events.events import emit
 from jobsd.processes.context import Context
-from jobsd.processes.entry import UP
 from jobsd.processes.lifecycle_hooks import LifecycleHooks
 from jobsd.processes.process import ORPHAN_S, REST_MAX_S
 from jobsd.processes.title import set_title
+from jobsd.scoreboard.entry import UP
 from jobsd.supervisor.recovery.recovery import keep_dead
 
 from . import http, tree_figures

@@ -19,7 +19,7 @@ from jobsd.configuration.options import WorkerOptions
 from jobsd.database.connection import OUTAGES, Session, Target
 from jobsd.metrics.figures import DatabaseFigures
 from jobsd.operations.gauges import database_figures
-from jobsd.processes.scoreboard import Scoreboard
+from jobsd.scoreboard.scoreboard import Scoreboard
 
 from . import arrivals, freshness
 from .arrivals import Arrivals

@@ -16,8 +16,8 @@ from pathlib import Path
 from jobsd.clock import monotonic, monotonic_ns
 from jobsd.events.events import emit
 from jobsd.metrics.figures import Durations, TreeFigures
-from jobsd.processes.counters import BUCKETS_S, FAILURES, OUTCOMES, Sums
-from jobsd.processes.scoreboard import REASONS, TAKEN, UP, Scoreboard, ScoreboardEntry
+from jobsd.scoreboard.counters import BUCKETS_S, FAILURES, OUTCOMES, Sums
+from jobsd.scoreboard.scoreboard import REASONS, TAKEN, UP, Scoreboard, ScoreboardEntry
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 

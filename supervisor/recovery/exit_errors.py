@@ -10,8 +10,8 @@ import signal
 from typing import Any
 
 from jobsd import errors
-from jobsd.processes.entry import ScoreboardEntry
-from jobsd.processes.hard_limits import Overdue
+from jobsd.scoreboard.entry import ScoreboardEntry
+from jobsd.scoreboard.hard_limits import Overdue
 
 from .peers import PeerProcess
 

@@ -12,7 +12,7 @@ guess. A tree that does not do it has stalled, and is judged by its heartbeat.
 *Standing still.* Of all other processes only the heartbeat is known. Its value is compared with
 itself, and the time for which it stands is measured by our own monotonic clock: neither the
 server's clock nor another machine's decides anything. How long it must stand is up to its tree
-as well as to ours (`jobsd.processes.thresholds`). The time counts only while our surveys are
+as well as to ours (`jobsd.scoreboard.thresholds`). The time counts only while our surveys are
 regular. After an outage no process could beat, and after we have stalled we could not see it:
 so the time begins again for all.
 """
@@ -24,7 +24,7 @@ from pathlib import Path
 
 from jobsd.machine import process_stat
 from jobsd.processes import registry
-from jobsd.processes.thresholds import Thresholds, dead_after_s
+from jobsd.scoreboard.thresholds import Thresholds, dead_after_s
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,7 @@ from jobsd.database.connection import Session
 from jobsd.database.portions import Portion
 from jobsd.events.events import emit
 from jobsd.jobs.policy import Ending
-from jobsd.processes import counters, registry
-from jobsd.processes.entry import ScoreboardEntry
+from jobsd.processes import registry
 from jobsd.processes.outcome_journal import (
     Contents,
     JournalInUseError,
@@ -29,7 +28,9 @@ from jobsd.processes.outcome_journal import (
     journal_paths,
     read_journal,
 )
-from jobsd.processes.scoreboard import Scoreboard
+from jobsd.scoreboard import counters
+from jobsd.scoreboard.entry import ScoreboardEntry
+from jobsd.scoreboard.scoreboard import Scoreboard
 
 from . import exit_errors, peers
 from .claims import STATEMENTS, DeadProcess, Recovered, RecoveredJob, SeenHeartbeat, recover

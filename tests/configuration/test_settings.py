@@ -17,7 +17,7 @@ from jobsd.configuration.options import (
 )
 from jobsd.configuration.setting import settings_of
 from jobsd.database.connection import Target
-from jobsd.processes.thresholds import DEFAULTS
+from jobsd.scoreboard.thresholds import DEFAULTS
 
 if TYPE_CHECKING:
     from configuration.project import Project

@@ -27,7 +27,7 @@ from jobsd.database.schema_locks import changed_tables
 from jobsd.database.steps import Migration, migrations
 from jobsd.enqueueing import client
 from jobsd.enqueueing.client import Client
-from jobsd.processes.scoreboard import Scoreboard
+from jobsd.scoreboard.scoreboard import Scoreboard
 from jobsd.supervisor.monitor import schema
 from jobsd.supervisor.monitor.schema import Schema
 from waiting import wait_until

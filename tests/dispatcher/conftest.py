@@ -12,7 +12,7 @@ from jobsd.dispatcher.dispatcher import Dispatcher
 from jobsd.enqueueing import client
 from jobsd.enqueueing.client import Client
 from jobsd.processes.context import Context
-from jobsd.processes.scoreboard import Scoreboard
+from jobsd.scoreboard.scoreboard import Scoreboard
 from rows_of_limits import Table
 
 if TYPE_CHECKING:

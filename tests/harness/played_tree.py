@@ -19,9 +19,9 @@ from jobsd.clock import monotonic_ns
 from jobsd.database.connection import Session
 from jobsd.processes import registry
 from jobsd.processes.context import Context
-from jobsd.processes.entry import FREE, UP
 from jobsd.processes.process import listen_to_signals
-from jobsd.processes.scoreboard import Scoreboard
+from jobsd.scoreboard.entry import FREE, UP
+from jobsd.scoreboard.scoreboard import Scoreboard
 from jobsd.supervisor.monitor.monitor import Monitor
 from waiting import wait_until
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from jobsd.configuration.options import Options
     from jobsd.database.connection import Target
     from jobsd.jobs.policy import Ending
-    from jobsd.processes.entry import ScoreboardEntry
+    from jobsd.scoreboard.entry import ScoreboardEntry
 
 
 class PlayedTree(EventLog):

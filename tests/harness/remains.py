@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from harness.job_rows import claim, make_jobs
 from jobsd.processes import registry
 from jobsd.processes.outcome_journal import Journal, KeptOutcome, journal_path
-from jobsd.processes.scoreboard import Scoreboard
+from jobsd.scoreboard.scoreboard import Scoreboard
 from jobsd.states import claims
 from jobsd.states.claims import Ended
 from jobsd.supervisor.recovery.recovery import Recovery

@@ -27,7 +27,7 @@ from jobsd.daemon.launch import Readiness
 from jobsd.daemon.pidfile import Pidfile
 from jobsd.events.events import Event, subscribe
 from jobsd.processes.process import run
-from jobsd.processes.scoreboard import Scoreboard
+from jobsd.scoreboard.scoreboard import Scoreboard
 from jobsd.supervisor.children import ChildSpec
 from jobsd.supervisor.supervisor import Supervisor, SupervisorCallbacks
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from jobsd.processes.context import Context
-    from jobsd.processes.entry import ScoreboardEntry
+    from jobsd.scoreboard.entry import ScoreboardEntry
 
 REST_S = 0.02
 SUPERVISOR_PID = os.getpid()

@@ -29,7 +29,7 @@ REASONS = {
     "src/jobsd/logs/log_file.py": "one fact of a file: how processes share it",
     "src/jobsd/enqueueing/blocking.py": "warns once in a program: has the state of that",
     "src/jobsd/operations/next_runs.py": "has a cache of its own",
-    "src/jobsd/processes/web_requests.py": "the pages of the dashboard, which are counted",
+    "src/jobsd/scoreboard/web_requests.py": "the pages of the dashboard, which are counted",
 }
 
 

@@ -14,7 +14,7 @@ from jobsd.acts import inspect
 from jobsd.operations import failures, gauges, history, next_runs, overview, queues
 from jobsd.operations.history import SPANS, Done
 from jobsd.operations.words import length
-from jobsd.processes.counters import BUCKETS_S
+from jobsd.scoreboard.counters import BUCKETS_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -21,7 +21,7 @@ from harness.tree import ENDS_WITH_US
 from jobsd.heartbeat.log import record
 from jobsd.metrics.metrics import exposition
 from jobsd.operations.gauges import database_figures
-from jobsd.processes.scoreboard import Scoreboard
+from jobsd.scoreboard.scoreboard import Scoreboard
 from jobsd.supervisor.monitor.tree_figures import tree_figures
 from waiting import wait_until
 

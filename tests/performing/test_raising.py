@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
 
-    from jobsd.processes.entry import ScoreboardEntry
+    from jobsd.scoreboard.entry import ScoreboardEntry
 
 by_events = pytest.mark.skipif(not raising.NEEDED, reason="Python raises it at the right place")
 noted: list[object] = []

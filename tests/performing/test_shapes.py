@@ -26,7 +26,7 @@ from performing.shapes import AROUND, FRAMES, LOOPS, shape
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator
 
-    from jobsd.processes.entry import ScoreboardEntry
+    from jobsd.scoreboard.entry import ScoreboardEntry
 
 by_events = pytest.mark.skipif(not raising.NEEDED, reason="Python raises it at the right place")
 noted: list[str] = []

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from jobsd.processes.claim_mark import MARK_AT, ClaimMark, read_mark, write_mark
-from jobsd.processes.scoreboard import Scoreboard
+from jobsd.scoreboard.claim_mark import MARK_AT, ClaimMark, read_mark, write_mark
+from jobsd.scoreboard.scoreboard import Scoreboard
 
 
 def test_a_mark_is_read_as_it_was_written_until_it_is_taken_away() -> None:

@@ -6,14 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobsd.processes.counters import (
-    BUCKETS_S,
-    OUTCOMES,
-    QUEUE_WORDS,
-    QueueCounters,
-)
-from jobsd.processes.queue_names import NAMES_WORDS, QueueNames
-from jobsd.processes.words import read_text, write_text
+from jobsd.scoreboard.counters import BUCKETS_S, OUTCOMES, QUEUE_WORDS, QueueCounters
+from jobsd.scoreboard.queue_names import NAMES_WORDS, QueueNames
+from jobsd.scoreboard.words import read_text, write_text
 
 
 def words(count: int) -> memoryview[int]:

@@ -6,11 +6,11 @@ import pytest
 
 from jobsd.jobs.policy import Ending
 from jobsd.jobs.time_limits import WAIT_MAX_S
-from jobsd.processes import running_jobs
-from jobsd.processes.entry import REASONS, ScoreboardEntry
-from jobsd.processes.queue_names import ERRORS_MAX, OTHERS
-from jobsd.processes.running_jobs import ENDED_MAX
-from jobsd.processes.scoreboard import Scoreboard
+from jobsd.scoreboard import running_jobs
+from jobsd.scoreboard.entry import REASONS, ScoreboardEntry
+from jobsd.scoreboard.queue_names import ERRORS_MAX, OTHERS
+from jobsd.scoreboard.running_jobs import ENDED_MAX
+from jobsd.scoreboard.scoreboard import Scoreboard
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ import pytest
 from jobsd.clock import monotonic, monotonic_ns
 from jobsd.jobs.interrupts import Interruptible, Shield
 from jobsd.jobs.policy import Ending
-from jobsd.processes.hard_limits import Overdue
-from jobsd.processes.running_jobs import RunningJobs
-from jobsd.processes.scoreboard import Scoreboard
+from jobsd.scoreboard.hard_limits import Overdue
+from jobsd.scoreboard.running_jobs import RunningJobs
+from jobsd.scoreboard.scoreboard import Scoreboard
 from jobsd.states.claims import InClaim
 
 JOB = InClaim(7, 70)

@@ -11,9 +11,9 @@ import jobsd
 from jobsd.events import events, hooks
 from jobsd.processes import lifecycle_hooks
 from jobsd.processes.context import Context
-from jobsd.processes.hook_line import HookLine
 from jobsd.processes.process import run
-from jobsd.processes.scoreboard import Scoreboard
+from jobsd.scoreboard.hook_line import HookLine
+from jobsd.scoreboard.scoreboard import Scoreboard
 from waiting import Stopwatch
 
 if TYPE_CHECKING:

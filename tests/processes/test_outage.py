@@ -12,9 +12,9 @@ from jobsd.database.names import StillLookingUpError
 from jobsd.database.other_build import OtherBuildError
 from jobsd.errors import SchemaError
 from jobsd.events.events import Event, subscribe
-from jobsd.processes.entry import DEAD
 from jobsd.processes.outage import PAUSE_MAX_S, PAUSE_MIN_S, Outage, begin
-from jobsd.processes.scoreboard import Scoreboard
+from jobsd.scoreboard.entry import DEAD
+from jobsd.scoreboard.scoreboard import Scoreboard
 
 if TYPE_CHECKING:
     from harness.event_recorder import Emitted, EventRecorder

@@ -11,8 +11,8 @@ import psycopg
 import pytest
 
 from harness.event_recorder import Emitted, EventRecorder, names
-from jobsd.processes.entry import UP
 from jobsd.processes.process import QUIET, listen_to_signals, run
+from jobsd.scoreboard.entry import UP
 from waiting import Stopwatch
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from jobsd.clock import monotonic
-from jobsd.processes.queue_names import OTHER, OTHERS, QUEUES_MAX, QueueNames
-from jobsd.processes.scoreboard import Scoreboard
+from jobsd.scoreboard.queue_names import OTHER, OTHERS, QUEUES_MAX, QueueNames
+from jobsd.scoreboard.scoreboard import Scoreboard
 from jobsd.supervisor.monitor.tree_figures import tree_figures
 
 
@@ -84,7 +84,7 @@ def test_who_is_stopped_while_it_adds_a_name_holds_nobody_up(
     names: QueueNames, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("jobsd.processes.queue_names.write_text", _stop)
+        patch.setattr("jobsd.scoreboard.queue_names.write_text", _stop)
         pid = os.fork()
         if pid == 0:
             names.number("a")

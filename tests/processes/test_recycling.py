@@ -12,7 +12,7 @@ from jobsd.processes.recycling import RecyclePolicy
 
 if TYPE_CHECKING:
     from harness.event_recorder import EventRecorder
-    from jobsd.processes.entry import ScoreboardEntry
+    from jobsd.scoreboard.entry import ScoreboardEntry
 
 
 @pytest.fixture

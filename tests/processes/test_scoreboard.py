@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jobsd.processes import scoreboard as scoreboards
-from jobsd.processes.counters import OUTCOMES
-from jobsd.processes.entry import DEAD, FREE, TAKEN, UP
-from jobsd.processes.queue_names import OTHERS, QUEUES_MAX
-from jobsd.processes.scoreboard import ENTRIES_MAX, Scoreboard
+from jobsd.scoreboard import scoreboard as scoreboards
+from jobsd.scoreboard.counters import OUTCOMES
+from jobsd.scoreboard.entry import DEAD, FREE, TAKEN, UP
+from jobsd.scoreboard.queue_names import OTHERS, QUEUES_MAX
+from jobsd.scoreboard.scoreboard import ENTRIES_MAX, Scoreboard
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -242,7 +242,7 @@ class Holder:
 
 
 def _on_wait(monkeypatch: pytest.MonkeyPatch, act: Callable[[float], None]) -> None:
-    monkeypatch.setattr("jobsd.processes.scoreboard.time.sleep", act)
+    monkeypatch.setattr("jobsd.scoreboard.scoreboard.time.sleep", act)
 
 
 def test_who_is_to_say_how_far_it_claims_waits_for_the_one_that_does(

@@ -10,8 +10,8 @@ from hypothesis import strategies as some
 
 from jobsd.performing.pool import FRESH
 from jobsd.processes import registry
-from jobsd.processes.scoreboard import Scoreboard
-from jobsd.processes.thresholds import DEFAULTS, Thresholds, dead_after_s, thresholds_of
+from jobsd.scoreboard.scoreboard import Scoreboard
+from jobsd.scoreboard.thresholds import DEFAULTS, Thresholds, dead_after_s, thresholds_of
 from jobsd.supervisor.hang_detection import DUMP_S, LATER_S
 from jobsd.supervisor.recovery.peers import Peers
 

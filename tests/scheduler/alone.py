@@ -21,9 +21,9 @@ from jobsd.jobs.definition import Job
 from jobsd.processes import process
 from jobsd.processes.context import Context
 from jobsd.processes.registry import new_name
-from jobsd.processes.scoreboard import Scoreboard
 from jobsd.recurring.definition import TaskDefinition
 from jobsd.scheduler.scheduler import Scheduler
+from jobsd.scoreboard.scoreboard import Scoreboard
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,9 +14,9 @@ from jobsd.enqueueing import client
 from jobsd.enqueueing.client import Client
 from jobsd.jobs.definition import Job
 from jobsd.processes.context import Context
-from jobsd.processes.scoreboard import Scoreboard
 from jobsd.recurring.definition import TaskDefinition, split_arguments
 from jobsd.scheduler.scheduler import Scheduler
+from jobsd.scoreboard.scoreboard import Scoreboard
 from waiting import wait_until
 
 if TYPE_CHECKING:

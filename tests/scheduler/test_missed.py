@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.event_recorder import Emitted, names
-from jobsd.processes.scoreboard import Scoreboard
 from jobsd.recurring import runs
 from jobsd.recurring.runs import PlannedRun
 from jobsd.recurring.tasks import load
+from jobsd.scoreboard.scoreboard import Scoreboard
 
 from .conftest import RUNS, hourly, task
 

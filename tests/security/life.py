@@ -18,7 +18,7 @@ from jobsd.enqueueing.client import Client
 from jobsd.jobs.definition import job
 from jobsd.jobs.limits import Limit
 from jobsd.processes.context import Context
-from jobsd.processes.scoreboard import Scoreboard
+from jobsd.scoreboard.scoreboard import Scoreboard
 from jobsd.worker.worker import Worker
 from waiting import wait_until
 

@@ -11,8 +11,8 @@ from harness.job_rows import make_jobs
 from jobsd.configuration.options import WorkerOptions
 from jobsd.metrics.figures import DatabaseFigures
 from jobsd.operations.gauges import database_figures
-from jobsd.processes.queue_names import OTHERS, QUEUES_MAX
-from jobsd.processes.scoreboard import Scoreboard
+from jobsd.scoreboard.queue_names import OTHERS, QUEUES_MAX
+from jobsd.scoreboard.scoreboard import Scoreboard
 from jobsd.supervisor.monitor import arrivals
 from jobsd.supervisor.monitor.arrivals import Arrivals
 from jobsd.supervisor.monitor.history import History

@@ -10,9 +10,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from jobsd.metrics.metrics import exposition
 from jobsd.operations.gauges import database_figures
-from jobsd.processes.counters import BUCKETS_S
-from jobsd.processes.queue_names import CLASSES_MAX, ERRORS_MAX, OTHERS, QUEUES_MAX
-from jobsd.processes.scoreboard import Scoreboard
+from jobsd.scoreboard.counters import BUCKETS_S
+from jobsd.scoreboard.queue_names import CLASSES_MAX, ERRORS_MAX, OTHERS, QUEUES_MAX
+from jobsd.scoreboard.scoreboard import Scoreboard
 from jobsd.supervisor.monitor.arrivals import Arrivals
 from jobsd.supervisor.monitor.history import History
 from jobsd.supervisor.monitor.tree_figures import tree_figures

@@ -15,13 +15,13 @@ from harness.played_tree import PlayedTree, tree_on
 from jobsd.clock import monotonic
 from jobsd.database.connection import Target
 from jobsd.processes.context import Context
-from jobsd.processes.scoreboard import Scoreboard
+from jobsd.scoreboard.scoreboard import Scoreboard
 from jobsd.supervisor.hang_detection import round_max_s
 from jobsd.supervisor.monitor.database_thread import DatabaseThread
 from waiting import Stopwatch, Took, wait_until
 
 if TYPE_CHECKING:
-    from jobsd.processes.entry import ScoreboardEntry
+    from jobsd.scoreboard.entry import ScoreboardEntry
 
 
 def test_an_attempt_is_not_charged_with_the_rest_before_it() -> None:

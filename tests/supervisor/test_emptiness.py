@@ -12,7 +12,7 @@ from jobsd.acts import queues
 from jobsd.configuration.options import WorkerOptions
 from jobsd.jobs.definition import job
 from jobsd.jobs.limits import Limit
-from jobsd.processes.scoreboard import Scoreboard
+from jobsd.scoreboard.scoreboard import Scoreboard
 from jobsd.supervisor.monitor.emptiness import Emptiness
 
 if TYPE_CHECKING:

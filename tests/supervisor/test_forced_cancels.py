@@ -11,7 +11,7 @@ from harness.job_rows import claim, make_jobs
 from jobsd.clock import monotonic, monotonic_ns
 from jobsd.database.connection import Session
 from jobsd.processes import registry
-from jobsd.processes.scoreboard import Scoreboard
+from jobsd.scoreboard.scoreboard import Scoreboard
 from jobsd.states.claims import InClaim
 from jobsd.supervisor.monitor.forced import NOTICE_S, STUCK_S, ForcedCancels
 from waiting import wait_until

@@ -10,13 +10,13 @@ import pytest
 
 from jobsd.clock import monotonic
 from jobsd.database.connection import Session, Target
-from jobsd.processes.queue_names import CLASSES_MAX, OTHERS
-from jobsd.processes.scoreboard import Scoreboard
+from jobsd.scoreboard.queue_names import CLASSES_MAX, OTHERS
+from jobsd.scoreboard.scoreboard import Scoreboard
 from jobsd.supervisor.monitor import history
 from jobsd.supervisor.monitor.history import History
 
 if TYPE_CHECKING:
-    from jobsd.processes.entry import ScoreboardEntry
+    from jobsd.scoreboard.entry import ScoreboardEntry
     from rows import Rows
 
 

@@ -12,7 +12,7 @@ from harness.monitor_options import beating, make_options, with_dispatcher
 from harness.monitor_pages import facts
 from harness.played_tree import PlayedTree, tree_on
 from jobsd.clock import monotonic_ns
-from jobsd.processes.entry import UP
+from jobsd.scoreboard.entry import UP
 from waiting import wait_until
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from jobsd.database import portions
 from jobsd.database.connection import Session
 from jobsd.processes import registry
 from jobsd.processes.outcome_journal import journal_paths, read_journal
-from jobsd.processes.scoreboard import Scoreboard
+from jobsd.scoreboard.scoreboard import Scoreboard
 from jobsd.supervisor.recovery import journals
 from jobsd.supervisor.recovery import recovery as recoveries
 from jobsd.supervisor.recovery.peers import PeerProcess

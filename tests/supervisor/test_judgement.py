@@ -10,7 +10,7 @@ import pytest
 
 from jobsd.clock import monotonic, monotonic_ns
 from jobsd.configuration.options import SupervisorOptions
-from jobsd.processes.scoreboard import Scoreboard
+from jobsd.scoreboard.scoreboard import Scoreboard
 from jobsd.supervisor.children import Backoff
 from jobsd.supervisor.hang_detection import LATER_S, HangDetection
 from jobsd.supervisor.oom import OomKills

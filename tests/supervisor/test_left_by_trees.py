@@ -10,7 +10,7 @@ import pytest
 from harness.job_rows import failure, places
 from harness.remains import ERROR, RAN_S, Died, ends, lost
 from jobsd.processes.outcome_journal import Journal, KeptOutcome, journal_path, journal_paths
-from jobsd.processes.scoreboard import Scoreboard
+from jobsd.scoreboard.scoreboard import Scoreboard
 from jobsd.supervisor.recovery.recovery import Recovery, keep_dead
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ import pytest
 from harness.job_rows import assert_only_job_is, claim, make_jobs, process_names
 from jobsd.clock import monotonic_ns
 from jobsd.processes import registry
-from jobsd.processes.entry import FREE
-from jobsd.processes.scoreboard import Scoreboard
+from jobsd.scoreboard.entry import FREE
+from jobsd.scoreboard.scoreboard import Scoreboard
 from jobsd.supervisor.monitor.heartbeats import Beat, write_heartbeats
 from jobsd.supervisor.recovery.peers import PeerProcess, Peers
 from jobsd.supervisor.recovery.recovery import Recovery

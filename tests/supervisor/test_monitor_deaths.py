@@ -18,8 +18,8 @@ from harness.job_rows import (
 )
 from harness.played_tree import PlayedTree, tree_on
 from jobsd.processes import registry
-from jobsd.processes.entry import FREE, UP
 from jobsd.processes.process import REST_MAX_S
+from jobsd.scoreboard.entry import FREE, UP
 from waiting import wait_until
 
 if TYPE_CHECKING:

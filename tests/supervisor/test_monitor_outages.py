@@ -17,14 +17,14 @@ from jobsd.clock import monotonic_ns
 from jobsd.database.connection import Session, Target
 from jobsd.database.migrate import migrate, version
 from jobsd.database.steps import latest_version
-from jobsd.processes.entry import DEAD, FREE, UP
+from jobsd.scoreboard.entry import DEAD, FREE, UP
 from outages.cluster import Cluster, cluster
 from waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from jobsd.processes.entry import ScoreboardEntry
+    from jobsd.scoreboard.entry import ScoreboardEntry
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jobsd.processes import registry
-from jobsd.processes.thresholds import DEFAULTS, Thresholds
+from jobsd.scoreboard.thresholds import DEFAULTS, Thresholds
 from jobsd.supervisor.recovery.peers import PeerProcess, Peers, is_gone
 
 if TYPE_CHECKING:

@@ -20,8 +20,8 @@ from harness.job_rows import (
 from harness.monitor_options import make_options
 from harness.played_tree import PlayedTree, tree_on
 from jobsd.processes import registry
-from jobsd.processes.entry import UP
-from jobsd.processes.thresholds import Thresholds
+from jobsd.scoreboard.entry import UP
+from jobsd.scoreboard.thresholds import Thresholds
 from jobsd.supervisor.monitor import database_thread
 from jobsd.supervisor.monitor.heartbeats import Beat, Survey, write_heartbeats
 from waiting import Stopwatch, wait_until

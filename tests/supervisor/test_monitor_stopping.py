@@ -13,7 +13,7 @@ from harness.job_rows import assert_only_job_is, make_jobs, places, process_name
 from harness.monitor_options import make_options
 from harness.played_tree import PlayedTree, tree_on
 from jobsd.database.connection import Target
-from jobsd.processes.entry import FREE, UP
+from jobsd.scoreboard.entry import FREE, UP
 from waiting import wait_until
 
 if TYPE_CHECKING:

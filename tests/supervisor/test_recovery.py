@@ -13,7 +13,7 @@ from jobsd.acts import inspect
 from jobsd.clock import monotonic_ns
 from jobsd.enqueueing import completion
 from jobsd.processes import registry
-from jobsd.processes.scoreboard import Scoreboard
+from jobsd.scoreboard.scoreboard import Scoreboard
 from jobsd.states.claims import InClaim
 from jobsd.supervisor.monitor.heartbeats import Beat, write_heartbeats
 from jobsd.supervisor.recovery.claims import DeadProcess, recover

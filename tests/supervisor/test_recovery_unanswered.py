@@ -13,8 +13,8 @@ from harness.job_rows import claim, make_jobs, places
 from harness.played_tree import tree_on
 from jobsd.database.connection import Session
 from jobsd.processes import registry
-from jobsd.processes.entry import FREE
-from jobsd.processes.scoreboard import Scoreboard
+from jobsd.scoreboard.entry import FREE
+from jobsd.scoreboard.scoreboard import Scoreboard
 from jobsd.supervisor.recovery.peers import PeerProcess
 from jobsd.supervisor.recovery.recovery import Recovery
 from lost_answers import losing

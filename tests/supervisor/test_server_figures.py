@@ -11,7 +11,7 @@ import psycopg
 
 from jobsd.acts import queues
 from jobsd.operations.gauges import database_figures
-from jobsd.processes.scoreboard import Scoreboard
+from jobsd.scoreboard.scoreboard import Scoreboard
 from jobsd.supervisor.monitor.tree_figures import tree_figures
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from harness.stub_tree import StubTree, stub_tree
-from jobsd.processes.scoreboard import Scoreboard
+from jobsd.scoreboard.scoreboard import Scoreboard
 from jobsd.supervisor.status import StatusReport
 from waiting import Stopwatch, wait_until
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from jobsd.processes.scoreboard import Scoreboard
+from jobsd.scoreboard.scoreboard import Scoreboard
 from jobsd.supervisor.monitor import tree_figures
 from jobsd.supervisor.monitor.tree_figures import Summary, quantile
 

@@ -17,7 +17,7 @@ from jobsd.enqueueing import client
 from jobsd.enqueueing.client import Client
 from jobsd.processes import process
 from jobsd.processes.context import Context
-from jobsd.processes.scoreboard import Scoreboard
+from jobsd.scoreboard.scoreboard import Scoreboard
 from jobsd.worker.worker import Worker
 from system import hops
 from system.jobs import enqueue, ledger

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from driven_worker import Driven
     from jobsd.database.connection import Target
-    from jobsd.processes.scoreboard import Scoreboard
+    from jobsd.scoreboard.scoreboard import Scoreboard
     from jobsd.testing import VirtualClock
     from rows import Rows
 

@@ -9,9 +9,9 @@ import pytest
 from jobsd.enqueueing.client import enqueue_many
 from jobsd.jobs.claimed_job import ClaimedJob
 from jobsd.performing.perform import SUCCESS, Run
-from jobsd.processes.counters import OUTCOMES
-from jobsd.processes.entry import ScoreboardEntry
-from jobsd.processes.scoreboard import Scoreboard
+from jobsd.scoreboard.counters import OUTCOMES
+from jobsd.scoreboard.entry import ScoreboardEntry
+from jobsd.scoreboard.scoreboard import Scoreboard
 from jobsd.worker.report import Report
 
 from .bodies import gate, note, noted, wait_for_gate

@@ -25,7 +25,7 @@ from waiting import wait_until
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from jobsd.processes.entry import ScoreboardEntry
+    from jobsd.scoreboard.entry import ScoreboardEntry
 
     from .conftest import Count, MakeWorker
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from harness.event_recorder import EventRecorder
-    from jobsd.processes.scoreboard import Scoreboard
+    from jobsd.scoreboard.scoreboard import Scoreboard
 
     from .conftest import Driven, MakeWorker
 

@@ -10,8 +10,8 @@ import pytest
 from jobsd.clock import monotonic
 from jobsd.enqueueing.client import enqueue_many
 from jobsd.jobs.definition import job
-from jobsd.processes.claim_mark import ALL_QUEUES, ClaimMark, read_mark, write_mark
 from jobsd.processes.idle_registration import IdleRegistration
+from jobsd.scoreboard.claim_mark import ALL_QUEUES, ClaimMark, read_mark, write_mark
 from jobsd.worker.claiming import cursor as cursors
 from jobsd.worker.claiming.cursor import ClaimCursor, Gap
 from jobsd.worker.claiming.marks import ClaimMarks
@@ -20,8 +20,8 @@ from waiting import wait_until
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-    from jobsd.processes.entry import ScoreboardEntry
-    from jobsd.processes.scoreboard import Scoreboard
+    from jobsd.scoreboard.entry import ScoreboardEntry
+    from jobsd.scoreboard.scoreboard import Scoreboard
 
     from .conftest import MakeWorker
 

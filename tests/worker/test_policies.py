@@ -16,7 +16,7 @@ from jobsd.jobs.interrupts import Interruptible
 from jobsd.jobs.limits import Limit
 from jobsd.jobs.policy import Discard, Retry, Snooze, constant
 from jobsd.performing.perform import MESSAGE_MAX, STACK_MAX, perform, stored_error
-from jobsd.processes.scoreboard import Scoreboard
+from jobsd.scoreboard.scoreboard import Scoreboard
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session

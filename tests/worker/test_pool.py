@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from harness.event_recorder import EventRecorder
-    from jobsd.processes.entry import ScoreboardEntry
+    from jobsd.scoreboard.entry import ScoreboardEntry
 
 ran: list[str] = []
 

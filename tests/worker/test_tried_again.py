@@ -14,7 +14,7 @@ from jobsd.jobs.policy import Retry
 from .bodies import noted
 
 if TYPE_CHECKING:
-    from jobsd.processes.entry import ScoreboardEntry
+    from jobsd.scoreboard.entry import ScoreboardEntry
 
     from .conftest import Count, MakeWorker
 

@@ -11,14 +11,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jobsd.processes.claim_mark import ALL_QUEUES, ClaimMark, read_mark, write_mark
-from jobsd.processes.queue_names import OTHER
-from jobsd.processes.scoreboard import TAKEN, UP
+from jobsd.scoreboard.claim_mark import ALL_QUEUES, ClaimMark, read_mark, write_mark
+from jobsd.scoreboard.queue_names import OTHER
+from jobsd.scoreboard.scoreboard import TAKEN, UP
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
-    from jobsd.processes.scoreboard import Scoreboard, ScoreboardEntry
+    from jobsd.scoreboard.scoreboard import Scoreboard, ScoreboardEntry
 
 Flow = tuple[str | None, int]
 """A queue (None: all together) and a priority, of which the jobs of a claim are."""

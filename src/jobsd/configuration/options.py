@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from jobsd import late
 from jobsd.jobs.time_limits import LIMIT_MAX_S, LIMIT_MIN_S
-from jobsd.processes.thresholds import Thresholds
+from jobsd.scoreboard.thresholds import Thresholds
 
 from .folder import QUEUE_FILE, RECURRING_FILE
 from .kinds import (

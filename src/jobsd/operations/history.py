@@ -13,7 +13,7 @@ from typing import Any
 from jobsd import late
 from jobsd.clock import utc_now
 from jobsd.database.connection import Session, Statements
-from jobsd.processes.counters import BUCKETS_S
+from jobsd.scoreboard.counters import BUCKETS_S
 
 Row = dict[str, Any]
 

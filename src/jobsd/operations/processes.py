@@ -10,8 +10,9 @@ from itertools import groupby
 from typing import Any, Literal
 
 from jobsd.database.connection import Session
-from jobsd.processes import registry, thresholds
+from jobsd.processes import registry
 from jobsd.processes.registry import ProcessRow
+from jobsd.scoreboard import thresholds
 
 from .words import counted
 

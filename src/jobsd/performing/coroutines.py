@@ -28,7 +28,7 @@ from jobsd.jobs.claimed_job import ClaimedJob
 from jobsd.jobs.interrupts import Interrupt, Interruptible
 from jobsd.jobs.policy import Verdict
 from jobsd.jobs.time_limits import hang_timeout_s
-from jobsd.processes.entry import ScoreboardEntry
+from jobsd.scoreboard.entry import ScoreboardEntry
 
 from .interrupter import SEAT, facts_of, interrupt_task
 from .perform import (

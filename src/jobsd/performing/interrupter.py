@@ -25,7 +25,7 @@ from jobsd.jobs.interrupts import NEVER, Interrupt, Interruptible
 from jobsd.logs.line_ends import call_behind_lines
 
 if TYPE_CHECKING:
-    from jobsd.processes.hard_limits import HardLimit
+    from jobsd.scoreboard.hard_limits import HardLimit
 
     from .strikes import Strike
 

@@ -17,8 +17,8 @@ from queue import Empty, SimpleQueue
 
 from jobsd.clock import monotonic
 from jobsd.jobs.claimed_job import ClaimedJob
-from jobsd.processes.entry import ScoreboardEntry
 from jobsd.processes.forks import original_mark
+from jobsd.scoreboard.entry import ScoreboardEntry
 
 from .hand import CHECK_S, Begun, Ended, Errand, Hand, Item, check_alive, leave
 from .interrupter import Interrupter

@@ -6,9 +6,9 @@ from typing import Any
 
 from jobsd import late
 from jobsd.logs.pipes import Pipes
+from jobsd.scoreboard.scoreboard import Scoreboard, ScoreboardEntry
 
 from .nap import Nap
-from .scoreboard import Scoreboard, ScoreboardEntry
 
 
 @late.dataclass(slots=True)

@@ -22,8 +22,7 @@ from jobsd.database.names import StillLookingUpError
 from jobsd.database.other_build import UNDEFINED, OtherBuildError
 from jobsd.errors import SchemaError
 from jobsd.events.events import emit
-
-from .scoreboard import (
+from jobsd.scoreboard.scoreboard import (
     TABLES_LACK_SOMETHING,
     TABLES_OF_ANOTHER_BUILD,
     Scoreboard,

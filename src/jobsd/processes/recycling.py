@@ -12,8 +12,7 @@ from pathlib import Path
 
 from jobsd.clock import monotonic
 from jobsd.events.events import emit
-
-from .entry import ScoreboardEntry
+from jobsd.scoreboard.entry import ScoreboardEntry
 
 MEMORY_EVERY_S = 1.0
 """How often the memory is measured: each time reads /proc."""

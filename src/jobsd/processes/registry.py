@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 from jobsd import late
 from jobsd.database.connection import Session, Statements
 from jobsd.machine import hostname, process_stat
-
-from .thresholds import Thresholds
+from jobsd.scoreboard.thresholds import Thresholds
 
 if TYPE_CHECKING:
     from .context import Context
