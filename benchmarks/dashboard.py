@@ -17,7 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from jobsd.clock import monotonic
-from jobsd.daemon.listener import bound
+from jobsd.daemon.tree.listener import bound
 from jobsd.web.application import Application
 from jobsd.web.serving import Serving
 from jobsd.web.settings import LOOPBACK, Settings

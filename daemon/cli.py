@@ -263,7 +263,7 @@ def run(arguments: Sequence[str]) -> int:
     except BaseException as fault:  # noqa: BLE001 - this is where all errors end
         if isinstance(fault, ImportError) and any(part in str(fault) for part in _NO_LIBPQ):
             return _report_no_libpq()
-        from .exits import report
+        from jobsd.daemon.tree.exits import report
 
         return report(fault, debug=debug)
 

@@ -10,6 +10,7 @@ from jobsd import clock, errors
 from jobsd.configuration.load import Examined
 from jobsd.configuration.load import examine as examine_configuration
 from jobsd.configuration.options import Options
+from jobsd.daemon.tree.unattended import CLEARING_COMMAND, clearing_tasks, some, waiting
 from jobsd.database import session_settings
 from jobsd.database.connection import (
     OUTAGES,
@@ -36,7 +37,6 @@ from jobsd.states import parked
 from .program import program
 from .project import Project
 from .statuses import CONFIGURATION, FAILED
-from .unattended import CLEARING_COMMAND, clearing_tasks, some, waiting
 from .values import counted, length, when
 
 Level = Literal["OK", "WARN", "FAIL"]

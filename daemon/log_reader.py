@@ -20,8 +20,9 @@ from jobsd.logs.layouts import LEVELS
 from jobsd.supervisor.requests import peer, running
 from jobsd.text import one_line
 
-from . import supervisor_request, values
+from . import values
 from .project import Project
+from .tree import supervisor_request
 
 POLL_S = 0.2
 _FOR_PEOPLE = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) (\w+) +(.*)")

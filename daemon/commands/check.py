@@ -51,7 +51,7 @@ def check_command(
 
 
 def _examine(project: Project) -> tuple[tuple[Fault, ...], tuple[str, ...]]:
-    from jobsd.daemon import import_check, unattended
+    from jobsd.daemon.tree import import_check, unattended
 
     examined = project.examine()
     faults, options = examined.faults, examined.options

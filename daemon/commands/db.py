@@ -145,7 +145,7 @@ def psql(database_url: str | None, arguments: Iterable[str]) -> None:
 @on_project
 def stop(project: Project) -> Result:
     """Stop the embedded server of this project, whichever process uses it."""
-    from jobsd.daemon.supervisor_request import pids
+    from jobsd.daemon.tree.supervisor_request import pids
 
     stopped = project.embedded.stop()
     sentence = (

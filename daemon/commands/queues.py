@@ -52,7 +52,7 @@ def list_queues(project: Project) -> Result:
 @on_project
 def pause(project: Project, name: str, reason: str | None) -> Result:
     """Make workers on all hosts stop claiming from the queue NAME; running jobs continue."""
-    from jobsd.daemon.unattended import is_unknown_queue
+    from jobsd.daemon.tree.unattended import is_unknown_queue
 
     with (
         project.session() as session,
@@ -99,7 +99,7 @@ def clear(project: Project, name: str, *, yes: bool, dry_run: bool) -> Result:
 
     Exit status 6 when there are any and --yes is missing.
     """
-    from jobsd.daemon.unattended import is_unknown_queue
+    from jobsd.daemon.tree.unattended import is_unknown_queue
 
     with project.session() as session:
         if dry_run:

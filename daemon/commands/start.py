@@ -62,7 +62,7 @@ def start_command(
     reads the files again and replaces the workers one by one; on TERM and INT it stops
     gracefully, on QUIT at once.
     """
-    from jobsd.daemon.launch import launch
+    from jobsd.daemon.tree.launch import launch
 
     if env is not None:
         # The whole tree, jobs included, and each reload find it there.

@@ -123,7 +123,7 @@ def metrics_command(project: Project, *, openmetrics: bool) -> Result:
     Gauges come from the database. Counters come from the monitor of the daemon on this host,
     and are left out if it does not answer.
     """
-    from jobsd.daemon.tree_metrics import metrics_here
+    from jobsd.daemon.tree.tree_metrics import metrics_here
     from jobsd.metrics.metrics import exposition, plain
     from jobsd.operations.gauges import database_figures
 

@@ -28,7 +28,7 @@ def stop_command(pid: int | None, *, now: bool) -> Result:
     database. Exit status 3 when no supervisor runs in this folder; 6 when several do, or when
     systemd runs it.
     """
-    from jobsd.daemon.supervisor_request import stop
+    from jobsd.daemon.tree.supervisor_request import stop
 
     stopped = stop(Project().root, pid, at_once=now)
     sentence = f"the supervisor, process {stopped.pid}, has stopped in {length(stopped.took_s)}"
@@ -56,7 +56,7 @@ def reload_command(pid: int | None) -> Result:
     has faults, which it prints, and nothing has changed; 1 when the reload failed half-way; 3
     when no supervisor runs in this folder, 6 when several do.
     """
-    from jobsd.daemon.supervisor_request import ask
+    from jobsd.daemon.tree.supervisor_request import ask
 
     answer = ask("reload", Project().root, pid)
     lines = [answer.message] if answer.message else []

@@ -37,7 +37,7 @@ def command(project: Project, bind: str) -> int:
     With `web.bind` in queue.yml the daemon serves it instead. On any address but loopback it
     needs users: `web.users`, or JOBSD_WEB_USER with JOBSD_WEB_PASSWORD, or JOBSD_WEB_TOKEN.
     """
-    from jobsd.daemon.listener import bound, require_web
+    from jobsd.daemon.tree.listener import bound, require_web
 
     require_web(project.options, os.environ, bind)
     try:

@@ -14,8 +14,9 @@ import pytest
 
 import refused
 from harness.tree import COMMAND
-from jobsd.daemon import cli, exits, program
-from jobsd.daemon.pidfile import PidfileHeld
+from jobsd.daemon import cli, program
+from jobsd.daemon.tree import exits
+from jobsd.daemon.tree.pidfile import PidfileHeld
 from jobsd.errors import (
     ArgumentError,
     ConfigurationError,

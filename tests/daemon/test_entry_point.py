@@ -71,15 +71,17 @@ def test_who_ignores_interrupts_goes_on_to() -> None:
 def test_once_a_command_has_begun_an_interrupt_is_an_exception() -> None:
     # `check` loads it when it runs; what it has opened may have to be closed.
     what = f"print('begun'); {_SIGNAL}"
-    status, reported, wrong = _interrupted("jobsd.daemon.import_check", what, command="check")
+    status, reported, wrong = _interrupted(
+        "jobsd.daemon.tree.import_check", what, command="check"
+    )
 
     assert (status, reported, wrong.strip()) == (130, "begun\n", "")
 
 
 def test_a_second_interrupt_while_the_first_is_reported_is_the_end() -> None:
     # `check` loads the one when it runs, and the report of its end the other.
-    first = "jobsd.daemon.import_check"
-    what = f"{_SIGNAL}\n        if name == 'jobsd.daemon.exits':\n            {_SIGNAL}"
+    first = "jobsd.daemon.tree.import_check"
+    what = f"{_SIGNAL}\n        if name == 'jobsd.daemon.tree.exits':\n            {_SIGNAL}"
 
     assert _interrupted(first, what, command="check") == (130, "", "\n")
 

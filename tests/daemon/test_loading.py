@@ -175,7 +175,7 @@ def test_defining_a_job_loads_no_driver(project: Project) -> None:
     project.write("config/queue.yml", "import: [late_jobs]\n")
     code = (
         "import json, sys; sys.path.insert(0, '.'); import late_jobs;"
-        " from jobsd.daemon.import_check import check_imports;"
+        " from jobsd.daemon.tree.import_check import check_imports;"
         f" print(json.dumps([each for each in {DRIVERS!r} if each in sys.modules]))"
     )
     done = subprocess.run(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jobsd.daemon.pidfile import Pidfile, PidfileHeld
+from jobsd.daemon.tree.pidfile import Pidfile, PidfileHeld
 from jobsd.errors import ConfigurationError
 from kept import kept_folder
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 HOLD = """
 import sys
 from pathlib import Path
-from jobsd.daemon.pidfile import Pidfile
+from jobsd.daemon.tree.pidfile import Pidfile
 pidfile = Pidfile(Path(sys.argv[1]))
 print("held", flush=True)
 sys.stdin.read()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jobsd.daemon.launch import Readiness
+from jobsd.daemon.tree.launch import Readiness
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jobsd.daemon import cli, supervisor_request
-from jobsd.daemon.supervisor_request import systemd_unit
+from jobsd.daemon import cli
+from jobsd.daemon.tree import supervisor_request
+from jobsd.daemon.tree.supervisor_request import systemd_unit
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,7 +8,7 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 from dashboard.asking import made
-from jobsd.daemon.listener import bound
+from jobsd.daemon.tree.listener import bound
 from jobsd.web.serving import Serving, address_of
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from harness.event_recorder import Emitted, EventRecorder, names
 from jobs.ways import note
 from jobsd.clock import monotonic
 from jobsd.configuration.target import Database
-from jobsd.daemon.launch import LATER, _prepare
+from jobsd.daemon.tree.launch import LATER, _prepare
 from jobsd.database import schema_locks
 from jobsd.database import steps as steps_of_program
 from jobsd.database.connection import Target

@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Any
 
 from jobsd.clock import monotonic_ns
 from jobsd.configuration.options import SupervisorOptions
-from jobsd.daemon.launch import Readiness
-from jobsd.daemon.pidfile import Pidfile
+from jobsd.daemon.tree.launch import Readiness
+from jobsd.daemon.tree.pidfile import Pidfile
 from jobsd.events.events import Event, subscribe
 from jobsd.processes.process import run
 from jobsd.scoreboard.scoreboard import Scoreboard

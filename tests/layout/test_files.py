@@ -18,7 +18,7 @@ SMALL_LINES = 40
 """A file that is shorter, and that only one other imports, needs a reason to be one."""
 REASONS = {
     "daemon/config_list.py": "only `config show` loads the tables of settings",
-    "daemon/database_faults.py": "only an error of the driver loads the driver",
+    "daemon/tree/database_faults.py": "only an error of the driver loads the driver",
     "daemon/entry_point.py": "nothing may be loaded before an interrupt is the end",
     "src/jobsd/database/clients.py": "only an embedded server is asked, and it knows no driver",
     "src/jobsd/django/checks.py": "Django's name",

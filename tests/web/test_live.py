@@ -15,7 +15,7 @@ import pytest
 from dashboard.asking import Browser, made
 from jobs.placed import enqueue
 from jobsd.acts import queues
-from jobsd.daemon.listener import bound
+from jobsd.daemon.tree.listener import bound
 from jobsd.web import create_app, reading, streams
 from jobsd.web.serving import Serving
 from waiting import wait_until

@@ -10,7 +10,7 @@ import pytest
 from dashboard.asking import Browser, made
 from jobs.placed import enqueue
 from jobsd.configuration.users import User
-from jobsd.daemon.listener import bound
+from jobsd.daemon.tree.listener import bound
 from jobsd.web.serving import Serving
 
 if TYPE_CHECKING:

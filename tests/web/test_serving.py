@@ -19,7 +19,7 @@ from dashboard.asking import made
 from harness.project import Project
 from jobsd.configuration.flags import Flags
 from jobsd.configuration.load import load
-from jobsd.daemon.listener import bound, require_web
+from jobsd.daemon.tree.listener import bound, require_web
 from jobsd.errors import ConfigurationError
 from jobsd.web import channels
 from jobsd.web.serving import Serving

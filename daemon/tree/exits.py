@@ -11,11 +11,12 @@ import click
 
 from jobsd import errors
 from jobsd.configuration.faults import report as report_faults
+from jobsd.daemon import statuses
+from jobsd.daemon.program import drop_output, error, note, program, wants_debug
 from jobsd.errors import Error as OurError
 from jobsd.jobs.registry import ModuleError
 
-from . import pidfile, statuses, supervisor_request
-from .program import drop_output, error, note, program, wants_debug
+from . import pidfile, supervisor_request
 
 if TYPE_CHECKING:
     import psycopg

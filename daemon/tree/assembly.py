@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Literal, cast
 from jobsd import late
 from jobsd.configuration.options import DispatcherOptions, Options, WorkerOptions
 from jobsd.configuration.target import Database
+from jobsd.daemon import shipped
 from jobsd.database.connection import Target
 from jobsd.dispatcher.dispatcher import Dispatcher
 from jobsd.enqueueing import client
@@ -39,7 +40,7 @@ from jobsd.supervisor.hooks_process import HooksProcess
 from jobsd.supervisor.monitor.monitor import Monitor
 from jobsd.worker.worker import Worker
 
-from . import import_check, shipped
+from . import import_check
 
 if TYPE_CHECKING:
     from jobsd.embedded import Server

@@ -3,11 +3,10 @@
 import psycopg
 from psycopg import errors
 
+from jobsd.daemon.program import error, program
+from jobsd.daemon.statuses import CONFIGURATION, FAILED, REFUSED, UNREACHABLE
 from jobsd.database import connection, grants
 from jobsd.database.other_build import UNDEFINED
-
-from .program import error, program
-from .statuses import CONFIGURATION, FAILED, REFUSED, UNREACHABLE
 
 
 def report_database(fault: psycopg.Error) -> int:

@@ -22,6 +22,8 @@ from jobsd.clock import monotonic
 from jobsd.configuration.options import Options
 from jobsd.configuration.target import Database, database
 from jobsd.configuration.tree_name import tree_of
+from jobsd.daemon import program
+from jobsd.daemon.statuses import DONE
 from jobsd.database.connection import OUTAGES
 from jobsd.database.migrate import bring_up
 from jobsd.errors import ConfigurationError
@@ -36,10 +38,9 @@ from jobsd.supervisor.monitor.schema import blocked
 from jobsd.supervisor.requests import Requests
 from jobsd.supervisor.supervisor import Supervisor, SupervisorCallbacks
 
-from . import import_check, listener, once, program
+from . import child, import_check, listener
 from .assembly import Assembly, hook_line
 from .pidfile import Pidfile, unusable
-from .statuses import DONE
 
 
 class Readiness:
@@ -128,7 +129,7 @@ def launch(options: Options, environ: Mapping[str, str], read: Callable[[], Opti
         scoreboard.hook_line = hook_line(imported)
         # Taken before the server is started, so that no other supervisor stops it meanwhile.
         share = found.server.hold() if found.server else None
-        status = once.in_child(lambda: _prepare(found, scoreboard))
+        status = child.in_child(lambda: _prepare(found, scoreboard))
         if status not in {DONE, LATER}:
             return status
         status = _supervisor(assembly, environ, scoreboard, pidfile, read).run()
@@ -244,7 +245,7 @@ def _prepare(found: Database, scoreboard: Scoreboard) -> int:
 
 
 def _say_farewell(found: Database) -> None:
-    ended = once.in_child(lambda: _stop_if_last(found), FAREWELL_S)
+    ended = child.in_child(lambda: _stop_if_last(found), FAREWELL_S)
     if ended == 128 + signal.SIGALRM:
         emit("embedded.stopping")
 

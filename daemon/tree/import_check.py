@@ -17,6 +17,7 @@ from dataclasses import asdict
 from jobsd import late
 from jobsd.configuration.options import Options
 from jobsd.configuration.source import SourceSpan, UnreadableError, read_source
+from jobsd.daemon import shipped
 from jobsd.errors import ArgumentError, Error, Fault
 from jobsd.events import hooks
 from jobsd.jobs import registry
@@ -25,7 +26,7 @@ from jobsd.recurring.command_job import find_function
 from jobsd.recurring.definition import TaskDefinition
 from jobsd.text import closest
 
-from . import once, shipped, unattended
+from . import child, unattended
 
 _FRAMES_MAX = 10
 
@@ -55,7 +56,7 @@ def check_imports(options: Options) -> Imported:
             report.flush()
             return 0
 
-        status = once.in_child(work)
+        status = child.in_child(work)
         report.seek(0)
         found = report.read()
     if status != 0 or not found:

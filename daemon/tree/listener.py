@@ -11,10 +11,9 @@ from importlib.util import find_spec
 
 from jobsd.configuration.options import MonitorOptions, Options
 from jobsd.configuration.users import users_of
+from jobsd.daemon.program import program
 from jobsd.errors import ConfigurationError, Fault
 from jobsd.events.events import emit
-
-from .program import program
 
 
 def listeners(
