@@ -17,6 +17,6 @@ def main() -> NoReturn:
     interrupts.are_the_end()
     # A short command leaves nothing to collect, and loads much that would be walked over.
     gc.disable()
-    from .cli import main as run
+    from jobsd.daemon.cli.cli import main as run
 
     run()

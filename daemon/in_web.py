@@ -140,9 +140,9 @@ def main(host: int) -> None:
 
 def _keep(host: int, listener: socket.socket) -> None:
     # The first process, which the web server waits for, ends before these are loaded.
+    from jobsd.daemon.cli.project import Project
     from jobsd.logs import logs
 
-    from .project import Project
     from .sibling import tree
     from .siblings import Siblings, log_as
 

@@ -41,7 +41,7 @@ The database. The flag \\-\\-database\\-url beats them."""
 
 def page() -> str:
     """Return the page."""
-    from .cli import STATUS, commands
+    from jobsd.daemon.cli.cli import STATUS, commands
 
     context = click.Context(commands)
     lines = [_HEAD.format(version=PROGRAM_VERSION)]

@@ -2,8 +2,8 @@
 
 import click
 
-from jobsd.daemon import output, verbs
-from jobsd.daemon.project import Project
+from jobsd.daemon.cli import output, verbs
+from jobsd.daemon.cli.project import Project
 
 _EXAMPLES = """
 bench
@@ -32,7 +32,7 @@ def command(project: Project, jobs: int, threads: int) -> output.Result:
 
     It creates a schema of its own and drops it afterwards; your queue is not touched.
     """
-    from jobsd.daemon.trial import run_trial
+    from jobsd.daemon.cli.bench import run_trial
 
     with project.session(any_schema=True, makes=True) as session:
         result = run_trial(session, jobs, threads)

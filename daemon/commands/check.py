@@ -5,10 +5,10 @@ from dataclasses import asdict
 
 import click
 
-from jobsd.daemon.output import Column, Result, Table, Value, colored
+from jobsd.daemon.cli.output import Column, Result, Table, Value, colored
+from jobsd.daemon.cli.verbs import Noun, Project, Verb, chosen_format, on_project
 from jobsd.daemon.statuses import CONFIGURATION, DONE, UNREACHABLE
 from jobsd.daemon.values import plain
-from jobsd.daemon.verbs import Noun, Project, Verb, chosen_format, on_project
 from jobsd.errors import Fault
 
 _CHECK_EXAMPLES = """
@@ -85,7 +85,7 @@ def show(project: Project) -> Result:
 
     Needs no database; passwords are left out. Exit status 78 when a setting can't be read.
     """
-    from jobsd.daemon.config_list import COLUMNS, settings
+    from jobsd.daemon.cli.config_list import COLUMNS, settings
 
     form = chosen_format()
     rows = list(settings(project, for_people=form.terminal and not form.as_json))
@@ -107,7 +107,7 @@ def doctor_command(project: Project) -> Result:
     Exit status 1 when anything fails, 4 when the database can't be reached, 78 when another
     build of jobsd has made its tables.
     """
-    from jobsd.daemon.doctor import examine
+    from jobsd.daemon.cli.doctor import examine
 
     findings = list(examine(project))
     failed = {found.subject: found.status for found in findings if found.level == "FAIL"}

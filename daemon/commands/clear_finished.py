@@ -5,10 +5,10 @@ import time
 import click
 
 from jobsd.clock import monotonic
-from jobsd.daemon.output import Result, Value
+from jobsd.daemon.cli.output import Result, Value
+from jobsd.daemon.cli.verbs import CLASS, DURATION, Project, Verb, on_project
 from jobsd.daemon.program import note
 from jobsd.daemon.values import counted
-from jobsd.daemon.verbs import CLASS, DURATION, Project, Verb, on_project
 
 _EXAMPLES = """
 clear-finished

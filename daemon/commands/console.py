@@ -5,8 +5,8 @@ from typing import Any
 
 import click
 
+from jobsd.daemon.cli.verbs import Project, Verb, on_project
 from jobsd.daemon.program import note
-from jobsd.daemon.verbs import Project, Verb, on_project
 
 _EXAMPLES = """
 console

@@ -5,10 +5,10 @@ from collections.abc import Iterable
 import click
 
 from jobsd import database
-from jobsd.daemon.output import Result, Value, document, done, facts
+from jobsd.daemon.cli.output import Result, Value, document, done, facts
+from jobsd.daemon.cli.verbs import Noun, Project, Verb, on_project
 from jobsd.daemon.program import note, program
 from jobsd.daemon.statuses import DONE, FAILED
-from jobsd.daemon.verbs import Noun, Project, Verb, on_project
 
 _EXAMPLES = """
 db status
@@ -135,7 +135,7 @@ def psql(database_url: str | None, arguments: Iterable[str]) -> None:
 
     All other options are passed to psql.
     """
-    from jobsd.daemon.psql import become_psql
+    from jobsd.daemon.cli.psql import become_psql
 
     # Without the option -c of the other commands, which is one of psql's.
     become_psql(Project(database_url=database_url), tuple(arguments))

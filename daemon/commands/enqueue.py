@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jobsd.daemon import calls, foreground, statuses
-from jobsd.daemon.output import Result, Value
+from jobsd.daemon import statuses
+from jobsd.daemon.cli import calls, foreground
+from jobsd.daemon.cli.output import Result, Value
+from jobsd.daemon.cli.verbs import DURATION, Project, Verb, args_json, on_project
 from jobsd.daemon.program import error
-from jobsd.daemon.verbs import DURATION, Project, Verb, args_json, on_project
 from jobsd.errors import Error
 
 if TYPE_CHECKING:

@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 import click
 
-from jobsd.daemon import completion
-from jobsd.daemon.output import Result, document
-from jobsd.daemon.verbs import Noun, Project, Verb
+from jobsd.daemon.cli import completion
+from jobsd.daemon.cli.output import Result, document
+from jobsd.daemon.cli.verbs import Noun, Project, Verb
 
 _EXAMPLES = """
 generate procfile > Procfile

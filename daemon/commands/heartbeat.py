@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from jobsd.daemon.output import Column, Result, Table, Value, rows
+from jobsd.daemon.cli.output import Column, Result, Table, Value, rows
+from jobsd.daemon.cli.verbs import DURATION, Noun, Project, Verb, on_project
 from jobsd.daemon.statuses import DONE, FAILED
 from jobsd.daemon.values import brief_moment, json_text
-from jobsd.daemon.verbs import DURATION, Noun, Project, Verb, on_project
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session

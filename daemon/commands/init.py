@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from jobsd import errors, text
-from jobsd.daemon import output, table, values, verbs
+from jobsd.daemon import values
+from jobsd.daemon.cli import output, table, verbs
 from jobsd.daemon.program import note
 
 if TYPE_CHECKING:

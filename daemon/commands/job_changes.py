@@ -10,12 +10,19 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jobsd import acts, errors, operations
-from jobsd.daemon import failure_list, job_selection
-from jobsd.daemon.job_selection import Filters, Progress, Selected, consent, explain, selecting
-from jobsd.daemon.output import Result, Table, Value
+from jobsd.daemon.cli import failure_list, job_selection
+from jobsd.daemon.cli.job_selection import (
+    Filters,
+    Progress,
+    Selected,
+    consent,
+    explain,
+    selecting,
+)
+from jobsd.daemon.cli.output import Result, Table, Value
+from jobsd.daemon.cli.verbs import CLASS, DURATION, LINE, Noun, Project, Verb, on_project
 from jobsd.daemon.program import note, program
 from jobsd.daemon.values import counted
-from jobsd.daemon.verbs import CLASS, DURATION, LINE, Noun, Project, Verb, on_project
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session

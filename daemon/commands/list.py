@@ -11,12 +11,12 @@ import click
 from click.shell_completion import CompletionItem
 
 from jobsd import acts, job_states, operations
-from jobsd.daemon import completion
-from jobsd.daemon.job_selection import Filters, filtered
-from jobsd.daemon.output import Column, Result, Table, colored
+from jobsd.daemon.cli import completion
+from jobsd.daemon.cli.job_selection import Filters, filtered
+from jobsd.daemon.cli.output import Column, Result, Table, colored
+from jobsd.daemon.cli.verbs import Project, Verb, chosen_format, on_project
 from jobsd.daemon.program import note
 from jobsd.daemon.values import brief_moment, number, plain, when
-from jobsd.daemon.verbs import Project, Verb, chosen_format, on_project
 
 if TYPE_CHECKING:
     from jobsd.acts.listing import Filter, Listed

@@ -13,11 +13,11 @@ import click
 
 from jobsd import late, operations
 from jobsd.daemon import values
-from jobsd.daemon.output import Column, Format, Result, Table, print_line
-from jobsd.daemon.verbs import DURATION, JOB_ID, Project, Verb, chosen_format, on_project
+from jobsd.daemon.cli.output import Column, Format, Result, Table, print_line
+from jobsd.daemon.cli.verbs import DURATION, JOB_ID, Project, Verb, chosen_format, on_project
 
 if TYPE_CHECKING:
-    from jobsd.daemon.log_reader import Line
+    from jobsd.daemon.cli.log_reader import Line
 
 
 LINES = 100
@@ -86,7 +86,7 @@ def logs_command(project: Project, /, **options: Any) -> Result:  # noqa: ANN401
     It prints the last 100 lines that match, or with --since all that do. It does not read
     rotated files.
     """
-    from jobsd.daemon.log_reader import Wanted, parse, read_log
+    from jobsd.daemon.cli.log_reader import Wanted, parse, read_log
 
     follow, count = options.pop("follow"), options.pop("count")
     wanted = Wanted(**options)

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import click
 
 from jobsd import acts, errors, operations
-from jobsd.daemon.output import Result, Table, Value, done
+from jobsd.daemon.cli.output import Result, Table, Value, done
+from jobsd.daemon.cli.queue_list import EMPTY, columns, for_people
+from jobsd.daemon.cli.verbs import LINE, QUEUE, Noun, Project, Verb, on_project, require_consent
 from jobsd.daemon.program import note, program
-from jobsd.daemon.queue_list import EMPTY, columns, for_people
 from jobsd.daemon.values import counted
-from jobsd.daemon.verbs import LINE, QUEUE, Noun, Project, Verb, on_project, require_consent
 
 if TYPE_CHECKING:
     from jobsd.acts.queues import Pausing

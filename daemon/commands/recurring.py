@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jobsd import clock, errors, jobs, operations, recurring
-from jobsd.daemon import foreground, program, statuses, task_list
-from jobsd.daemon.output import Facts, Result, Shown, Table, Value, done, rows
+from jobsd.daemon import program, statuses
+from jobsd.daemon.cli import foreground, task_list
+from jobsd.daemon.cli.output import Facts, Result, Shown, Table, Value, done, rows
+from jobsd.daemon.cli.verbs import TASK, Noun, Project, Verb, on_project
 from jobsd.daemon.values import moment as at
-from jobsd.daemon.verbs import TASK, Noun, Project, Verb, on_project
 
 from .recurring_explain import explain
 

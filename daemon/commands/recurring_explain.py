@@ -9,10 +9,11 @@ from typing import Any
 import click
 
 from jobsd import clock, configuration, errors
-from jobsd.daemon import statuses, values, verbs
-from jobsd.daemon.output import Facts, Pairs, Result, Shown
+from jobsd.daemon import statuses, values
+from jobsd.daemon.cli import verbs
+from jobsd.daemon.cli.output import Facts, Pairs, Result, Shown
+from jobsd.daemon.cli.project import Project
 from jobsd.daemon.program import error, program
-from jobsd.daemon.project import Project
 
 _EXAMPLES = """
 recurring explain "every hour at minute 12"

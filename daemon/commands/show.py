@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jobsd import operations
-from jobsd.daemon.output import Facts, Result, Shown, Texts
+from jobsd.daemon.cli.output import Facts, Result, Shown, Texts
+from jobsd.daemon.cli.verbs import JOB_ID, Project, Verb, chosen_format, on_project
 from jobsd.daemon.values import moment, number, plain
-from jobsd.daemon.verbs import JOB_ID, Project, Verb, chosen_format, on_project
 
 if TYPE_CHECKING:
     from jobsd.acts.inspect import Attempt

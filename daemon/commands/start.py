@@ -7,7 +7,7 @@ import click
 
 from jobsd import configuration
 from jobsd.configuration.setting import Setting
-from jobsd.daemon.verbs import WORDS, Project, WithWords
+from jobsd.daemon.cli.verbs import WORDS, Project, WithWords
 
 _START_EXAMPLES = """
 start

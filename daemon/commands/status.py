@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jobsd.daemon import statuses, values
-from jobsd.daemon.output import Column, Result, Table, Value, colored, print_result
-from jobsd.daemon.verbs import DURATION, Project, Verb, chosen_format, on_project
+from jobsd.daemon.cli.output import Column, Result, Table, Value, colored, print_result
+from jobsd.daemon.cli.verbs import DURATION, Project, Verb, chosen_format, on_project
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session
@@ -64,7 +64,7 @@ def status_command(project: Project, every_s: float | None, *, here: bool) -> Re
 def _result(
     project: Project, session: Session, shown: ShownArguments, *, watched: bool, here: bool
 ) -> Result:
-    from jobsd.daemon.status_screen import QUEUED_MAX, Screen, figures
+    from jobsd.daemon.cli.status_screen import QUEUED_MAX, Screen, figures
     from jobsd.operations.overview import overview
 
     threshold_s = project.options.supervisor.process_alive_threshold_s

@@ -2,10 +2,10 @@
 
 import click
 
-from jobsd.daemon.output import Result
+from jobsd.daemon.cli.output import Result
+from jobsd.daemon.cli.verbs import Project, Verb
 from jobsd.daemon.program import program
 from jobsd.daemon.values import length
-from jobsd.daemon.verbs import Project, Verb
 
 _STOP_EXAMPLES = """
 stop

@@ -2,7 +2,7 @@
 
 import click
 
-from jobsd.daemon import output, verbs
+from jobsd.daemon.cli import output, verbs
 from jobsd.machine import PROGRAM_VERSION
 
 

@@ -5,8 +5,8 @@ import os
 import click
 
 from jobsd import configuration, errors
+from jobsd.daemon.cli.verbs import Project, Verb, on_project
 from jobsd.daemon.program import note
-from jobsd.daemon.verbs import Project, Verb, on_project
 
 DEFAULT = "127.0.0.1:9393"
 

@@ -14,7 +14,8 @@ import pytest
 
 import refused
 from harness.tree import COMMAND
-from jobsd.daemon import cli, program
+from jobsd.daemon import program
+from jobsd.daemon.cli import cli
 from jobsd.daemon.tree import exits
 from jobsd.daemon.tree.pidfile import PidfileHeld
 from jobsd.errors import (

@@ -192,10 +192,10 @@ def test_db_psql_becomes_psql_without_the_password_among_its_arguments(
     fake.write_text('#!/bin/sh\necho "$0 $*" "$PGPASSWORD"\n', encoding="utf-8")
     fake.chmod(0o755)
     script = (
-        "import sys, os, jobsd.daemon.psql as p\n"
+        "import sys, os, jobsd.daemon.cli.psql as p\n"
         f"p._find = lambda project: {str(fake)!r}\n"
         "p._reach = lambda project: False\n"
-        "from jobsd.daemon.cli import run\n"
+        "from jobsd.daemon.cli.cli import run\n"
         "sys.exit(run(['db', 'psql', '-c', 'SELECT 1', '--csv']))\n"
     )
 

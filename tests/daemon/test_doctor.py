@@ -12,7 +12,7 @@ import pytest
 from database.pgbouncer import pgbouncer
 from jobs.placed import fail
 from jobsd.acts import queues
-from jobsd.daemon import doctor
+from jobsd.daemon.cli import doctor
 from jobsd.database.connection import Session, Target
 from jobsd.database.migrate import migrate
 from jobsd.database.steps import latest_version, newest_supported

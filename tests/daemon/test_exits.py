@@ -10,8 +10,9 @@ import psycopg
 import pytest
 
 from jobsd import errors
-from jobsd.daemon import job_selection, statuses
-from jobsd.daemon.job_selection import Filters, Left, Progress
+from jobsd.daemon import statuses
+from jobsd.daemon.cli import job_selection
+from jobsd.daemon.cli.job_selection import Filters, Left, Progress
 from jobsd.daemon.tree import exits
 from jobsd.errors import ConfigurationError, Fault
 

@@ -17,7 +17,8 @@ import yaml
 from croniter import croniter
 
 from jobsd.configuration.options import Options
-from jobsd.daemon import completion, orchestration, service_unit
+from jobsd.daemon import orchestration, service_unit
+from jobsd.daemon.cli import completion
 from jobsd.errors import ConfigurationError
 from waiting import wait_until
 

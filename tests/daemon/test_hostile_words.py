@@ -13,7 +13,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from jobsd.daemon import cli
+from jobsd.daemon.cli import cli
 from jobsd.daemon.statuses import CRASHED
 from jobsd.enqueueing import client
 

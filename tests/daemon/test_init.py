@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jobsd.daemon import cli
+from jobsd.daemon.cli import cli
 from jobsd.daemon.found_project import find_project
 from jobsd.daemon.new_project import write_project
 

@@ -248,7 +248,7 @@ def test_a_clear_finished_whose_answer_is_lost_says_that_it_may_have_been_done(
 def test_clear_finished_refuses_what_it_can_not_mean(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from jobsd.daemon import cli
+    from jobsd.daemon.cli import cli
 
     status = cli.run(["clear-finished", *arguments])
 

@@ -176,7 +176,7 @@ def test_list_says_how_far_it_has_searched(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     from jobsd.acts import listing
-    from jobsd.daemon import cli
+    from jobsd.daemon.cli import cli
     from jobsd.enqueueing import client
 
     monkeypatch.setattr(listing, "SEARCH_MAX", 100)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 import pytest
 
-from jobsd.daemon import cli
+from jobsd.daemon.cli import cli
 from jobsd.machine import PROGRAM_VERSION
 from layout.house import ROOT
 

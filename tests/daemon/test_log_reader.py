@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jobsd.daemon import log_reader
-from jobsd.daemon.log_reader import Line, Wanted
+from jobsd.daemon.cli import log_reader
+from jobsd.daemon.cli.log_reader import Line, Wanted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

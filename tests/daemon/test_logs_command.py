@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.tree import COMMAND
-from jobsd.daemon.log_reader import Line, parse
+from jobsd.daemon.cli.log_reader import Line, parse
 
 if TYPE_CHECKING:
     from pathlib import Path

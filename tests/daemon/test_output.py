@@ -10,9 +10,9 @@ from typing import Any
 import click
 import pytest
 
-from jobsd.daemon import output
-from jobsd.daemon.output import Format, Result, Table, rows
-from jobsd.daemon.table import Column
+from jobsd.daemon.cli import output
+from jobsd.daemon.cli.output import Format, Result, Table, rows
+from jobsd.daemon.cli.table import Column
 from jobsd.daemon.values import brief_moment, cells, number
 
 COLUMNS = (

@@ -8,7 +8,7 @@ import pytest
 
 import refused
 from jobsd.acts import queues
-from jobsd.daemon import cli
+from jobsd.daemon.cli import cli
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session

@@ -219,7 +219,7 @@ def test_what_can_not_be_meant_ends_with_2(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from jobsd.daemon import cli
+    from jobsd.daemon.cli import cli
 
     # What is meant all the same finds no database, and starts none here.
     monkeypatch.setenv("DATABASE_URL", "postgresql://127.0.0.1:1/nothing")
@@ -233,7 +233,7 @@ def test_what_can_not_be_meant_ends_with_2(
 def test_progress_is_reported_on_a_terminal_only(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from jobsd.daemon import job_selection
+    from jobsd.daemon.cli import job_selection
 
     monkeypatch.setattr(job_selection, "_REPORT_EVERY_S", 0)
     for terminal in (False, True):
@@ -248,7 +248,7 @@ def test_progress_is_reported_on_a_terminal_only(
 def test_whoever_sits_at_a_terminal_is_asked(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from jobsd.daemon.job_selection import consent
+    from jobsd.daemon.cli.job_selection import consent
     from jobsd.errors import RefusedError
 
     def confirm(what: str, *, err: bool) -> bool:

@@ -14,7 +14,7 @@ import pytest
 
 from harness.tree import COMMAND
 from jobs.placed import fail
-from jobsd.daemon.status_screen import QUEUE_COLUMNS, QUEUED_MAX
+from jobsd.daemon.cli.status_screen import QUEUE_COLUMNS, QUEUED_MAX
 from jobsd.operations.overview import Totals, overview, totals
 from system.rows import register
 from system.terminal import on_a_terminal

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jobsd.daemon import cli
+from jobsd.daemon.cli import cli
 from jobsd.daemon.tree import supervisor_request
 from jobsd.daemon.tree.supervisor_request import systemd_unit
 

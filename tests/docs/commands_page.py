@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jobsd.daemon.cli import commands
+from jobsd.daemon.cli.cli import commands
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,7 +12,7 @@ import pytest
 from docs.pages import GUIDE, HOME
 from jobsd.configuration.options import SECTIONS
 from jobsd.configuration.setting import settings_of
-from jobsd.daemon.cli import commands
+from jobsd.daemon.cli.cli import commands
 from jobsd.events.event_list import EVENTS
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ WORKER_FILES_MAX = 9
 SMALL_LINES = 40
 """A file that is shorter, and that only one other imports, needs a reason to be one."""
 REASONS = {
-    "daemon/config_list.py": "only `config show` loads the tables of settings",
+    "daemon/cli/config_list.py": "only `config show` loads the tables of settings",
     "daemon/tree/database_faults.py": "only an error of the driver loads the driver",
     "daemon/entry_point.py": "nothing may be loaded before an interrupt is the end",
     "src/jobsd/database/clients.py": "only an embedded server is asked, and it knows no driver",

@@ -153,7 +153,7 @@ def main(name: str, path: str, *arguments: str) -> None:
     threading.setprofile(note)
     sys.setprofile(note)
     sys.argv = ["jobsd", *arguments]
-    from jobsd.daemon.cli import main as daemon
+    from jobsd.daemon.cli.cli import main as daemon
 
     daemon()
 

@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from jobsd import late
+from jobsd.daemon.program import program
+from jobsd.daemon.values import brief_moment, cells, counted, human, number, plain, wrapped
 from jobsd.database.connection import Session
 from jobsd.operations import overview, processes
 from jobsd.operations.queues import by_urgency
 
 from . import failure_list, queue_list
 from .output import Column, Format, Table, colored
-from .program import program
-from .values import brief_moment, cells, counted, human, number, plain, wrapped
 
 Row = dict[str, Any]
 

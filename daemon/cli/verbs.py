@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar,
 import click
 
 from jobsd import errors, jobs
+from jobsd.daemon import interrupts
+from jobsd.daemon.program import Helped, program, require_command
 
-from . import interrupts, output
-from .program import Helped, program, require_command
+from . import output
 from .project import Project as Project  # noqa: PLC0414 - what each verb works on
 
 if TYPE_CHECKING:

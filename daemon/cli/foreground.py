@@ -3,8 +3,10 @@
 import os
 from collections.abc import Callable
 
-from . import calls, statuses
-from .program import note, wants_debug
+from jobsd.daemon import statuses
+from jobsd.daemon.program import note, wants_debug
+
+from . import calls
 from .project import Project
 
 

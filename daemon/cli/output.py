@@ -17,12 +17,12 @@ from typing import Literal, Protocol, cast
 import click
 
 from jobsd import late
+from jobsd.daemon.program import note
+from jobsd.daemon.values import cells, human, json_text, plain, printable_lines, wrapped
 from jobsd.text import one_line
 
-from .program import note
 from .table import Column as Column  # noqa: PLC0414 - what each table has
 from .table import Row, for_people, tab_separated
-from .values import cells, human, json_text, plain, printable_lines, wrapped
 
 Pairs = Sequence[tuple[str, object]]
 

@@ -10,7 +10,10 @@ from jobsd import clock, errors
 from jobsd.configuration.load import Examined
 from jobsd.configuration.load import examine as examine_configuration
 from jobsd.configuration.options import Options
+from jobsd.daemon.program import program
+from jobsd.daemon.statuses import CONFIGURATION, FAILED
 from jobsd.daemon.tree.unattended import CLEARING_COMMAND, clearing_tasks, some, waiting
+from jobsd.daemon.values import counted, length, when
 from jobsd.database import session_settings
 from jobsd.database.connection import (
     OUTAGES,
@@ -34,10 +37,7 @@ from jobsd.recurring.lateness import SCHEDULER, late_tasks
 from jobsd.states import lost as lost_jobs
 from jobsd.states import parked
 
-from .program import program
 from .project import Project
-from .statuses import CONFIGURATION, FAILED
-from .values import counted, length, when
 
 Level = Literal["OK", "WARN", "FAIL"]
 
@@ -52,7 +52,7 @@ COUNTED_MAX = 100_000
 _NAMED_MAX = 3
 _WALK_OLD_S = 2 * 86400.0
 
-STATEMENTS = Statements("jobsd.daemon", "doctor.sql")
+STATEMENTS = Statements("jobsd.daemon.cli", "doctor.sql")
 
 
 @dataclass(frozen=True, slots=True)

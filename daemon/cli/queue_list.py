@@ -3,8 +3,9 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from jobsd.daemon.values import human
+
 from .table import Column
-from .values import human
 
 Row = dict[str, Any]
 

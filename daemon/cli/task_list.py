@@ -5,11 +5,11 @@ from collections.abc import Generator, Iterable
 from datetime import timedelta
 from typing import Any
 
+from jobsd.daemon.values import brief_moment, human, number, plain
 from jobsd.errors import NotFoundError
 
 from .project import Project
 from .table import Column
-from .values import brief_moment, human, number, plain
 
 Row = dict[str, Any]
 

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import click
 
 from jobsd import acts, clock, errors, job_states, late
+from jobsd.daemon.program import error, note
+from jobsd.daemon.statuses import DONE, NOT_FOUND, REFUSED
+from jobsd.daemon.values import counted
 
 from .output import Result, Value
-from .program import error, note
-from .statuses import DONE, NOT_FOUND, REFUSED
-from .values import counted
 from .verbs import CLASS, DURATION, JOB_ID, LINE, QUEUE, require_consent
 
 if TYPE_CHECKING:

@@ -44,7 +44,7 @@ def names(kind: str, incomplete: str) -> list[CompletionItem]:
 
         from .project import Project
 
-        statements = Statements("jobsd.daemon", "completion.sql")
+        statements = Statements("jobsd.daemon.cli", "completion.sql")
         with _patience():
             found = list(_read(Project(), statements[kind], Session))
         return [CompletionItem(name) for name in found if name.startswith(incomplete)]

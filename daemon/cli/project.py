@@ -11,8 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from jobsd import configuration, database, errors, jobs, operations, recurring
-
-from . import program, statuses
+from jobsd.daemon import program, statuses
 
 if TYPE_CHECKING:
     from jobsd.configuration.load import Examined
@@ -120,7 +119,7 @@ class Project:
         Raises:
             ModuleError: for one that can't be imported.
         """
-        from .shipped import import_shipped_jobs
+        from jobsd.daemon.shipped import import_shipped_jobs
 
         import_shipped_jobs()
         try:

@@ -1,7 +1,8 @@
 """The groups of failed jobs as a table for people."""
 
+from jobsd.daemon.values import brief_moment, number, plain
+
 from .table import Column
-from .values import brief_moment, number, plain
 
 
 def _unquoted(value: object) -> str:

@@ -14,8 +14,7 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from jobsd import late
-
-from .values import cells, cut, human, plain, wrapped
+from jobsd.daemon.values import cells, cut, human, plain, wrapped
 
 Row = Mapping[str, object]
 

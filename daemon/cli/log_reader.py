@@ -15,14 +15,14 @@ from fnmatch import fnmatchcase
 from typing import Any, TextIO, cast
 
 from jobsd import errors, late
+from jobsd.daemon import values
+from jobsd.daemon.tree import supervisor_request
 from jobsd.logs import layouts
 from jobsd.logs.layouts import LEVELS
 from jobsd.supervisor.requests import peer, running
 from jobsd.text import one_line
 
-from . import values
 from .project import Project
-from .tree import supervisor_request
 
 POLL_S = 0.2
 _FOR_PEOPLE = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) (\w+) +(.*)")

@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 
 from jobsd.configuration import listed
+from jobsd.daemon import values
 
-from . import table, values
+from . import table
 from .project import Project
 
 Row = dict[str, object]

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from . import interrupts
-from .program import Helped, drop_output, error, program, require_command
+from jobsd.daemon import interrupts
+from jobsd.daemon.program import Helped, drop_output, error, program, require_command
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
