@@ -69,7 +69,7 @@ def start_command(
         os.environ["JOBSD_ENV"] = env
     project = Project(**given)
     if reload:
-        from jobsd.daemon.beside import run_beside
+        from jobsd.daemon.web_companion.beside import run_beside
 
         words = [word for word in context.meta[WORDS] if word != "--reload"]
         return run_beside(words, (), project.root, project.flags, reload=True)
@@ -122,7 +122,7 @@ def with_command(
     """
     import shutil
 
-    from jobsd.daemon.beside import run_beside
+    from jobsd.daemon.web_companion.beside import run_beside
 
     words: Sequence[str] = context.meta[_COMMAND]
     if not words:

@@ -65,7 +65,7 @@ def start(host: int, environ: Mapping[str, str] | None = None) -> None:
     """
     if _is_kept(host):
         return
-    command = [sys.executable, "-P", "-m", "jobsd.daemon.in_web", str(host)]
+    command = [sys.executable, "-P", "-m", "jobsd.daemon.web_companion.in_web", str(host)]
     # It forks and ends at once. Whoever reaps it, reaps the status 0.
     with contextlib.suppress(ChildProcessError, subprocess.TimeoutExpired):
         done = subprocess.run(

@@ -115,7 +115,7 @@ def test_jobs_that_had_moved_on_are_reported(
 def test_files_that_vanish_during_a_search_are_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from jobsd.daemon import source_watch
+    from jobsd.daemon.web_companion import source_watch
 
     (tmp_path / "stays.py").touch()
     (tmp_path / "goes.py").symlink_to("nowhere.py")

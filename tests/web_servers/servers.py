@@ -92,7 +92,7 @@ class Server(Tree):
 
     def keepers(self) -> list[psutil.Process]:
         """Return the keepers that run in the project's folder."""
-        return self._running("jobsd.daemon.in_web")
+        return self._running("jobsd.daemon.web_companion.in_web")
 
     def listeners(self) -> set[int]:
         """Return the processes that listen at the server's port."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _RUN = """
 import sys
 from jobsd.instruments import logs
-from jobsd.daemon.sibling import Sibling
+from jobsd.daemon.web_companion.sibling import Sibling
 from jobsd.daemon import siblings
 import os
 logs.configure("json", "debug", kind="with", name="with-1")

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from jobsd import clock, late
+from jobsd.daemon.statuses import DONE
 from jobsd.supervisor.kernel import die_with_parent
-
-from .statuses import DONE
 
 _OF_SYSTEMD = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
 _NOT_STARTED = 127

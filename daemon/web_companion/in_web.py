@@ -1,4 +1,4 @@
-"""`python -m jobsd.daemon.in_web PID`: keeps the tree that runs inside the web server PID.
+"""`python -m jobsd.daemon.web_companion.in_web PID`: keeps a tree inside the web server PID.
 
 The first process takes the socket's name, forks and ends, so that the keeper has no parent that
 could reap it. The keeper then waits until no other web server of this host keeps a tree of this

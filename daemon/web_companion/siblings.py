@@ -20,12 +20,12 @@ from typing import Literal, NamedTuple, Protocol, cast
 
 from jobsd.clock import monotonic
 from jobsd.configuration.options import Options
+from jobsd.daemon.statuses import CONFIGURATION, DONE, HELD, INTERRUPTED
 from jobsd.events.events import emit
 from jobsd.logs import logs
 from jobsd.supervisor.children import Backoff
 
 from .sibling import STOPS, Exit, Sibling
-from .statuses import CONFIGURATION, DONE, HELD, INTERRUPTED
 
 _RECORD_BYTES = 128
 _HEAD = struct.Struct("@Iii")
