@@ -116,26 +116,26 @@ def completions(shell: str) -> Result:
 @command.command(cls=Verb, examples="generate man > jobsd.1")
 def man() -> Result:
     """Write the manual page, made from the help of all commands."""
-    from jobsd.daemon.manual import page
+    from jobsd.daemon.generate.manual import page
 
     return document("man", page())
 
 
 def _made(kind: str) -> Result:
     """Return the file of this kind, made from the project's configuration."""
-    from jobsd.daemon import generate, orchestration, service_unit
+    from jobsd.daemon.generate import orchestration, platforms, service_unit
 
     project = Project()
     makers: dict[str, Callable[[], str]] = {
         "compose": lambda: orchestration.compose(project.options).rstrip(),
-        "crontab": lambda: "\n".join(generate.crontab(project.read_options())),
+        "crontab": lambda: "\n".join(platforms.crontab(project.read_options())),
         "dockerfile": lambda: orchestration.dockerfile(project.options).rstrip(),
-        "dokku": lambda: generate.dokku(project.options),
-        "grafana": lambda: generate.grafana().rstrip(),
-        "kamal": lambda: "\n".join(generate.kamal(project.options)),
+        "dokku": lambda: platforms.dokku(project.options),
+        "grafana": lambda: platforms.grafana().rstrip(),
+        "kamal": lambda: "\n".join(platforms.kamal(project.options)),
         "kubernetes": lambda: orchestration.kubernetes(project.read_options()).rstrip(),
-        "procfile": lambda: "\n".join(generate.procfile(project.options)),
-        "prometheus": lambda: "\n".join(generate.prometheus(project.options)),
+        "procfile": lambda: "\n".join(platforms.procfile(project.options)),
+        "prometheus": lambda: "\n".join(platforms.prometheus(project.options)),
         "systemd": lambda: service_unit.unit(project.options, os.environ),
     }
     return document(kind, makers[kind]())

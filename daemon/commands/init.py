@@ -14,7 +14,7 @@ from jobsd.daemon.cli import output, table, verbs
 from jobsd.daemon.program import note
 
 if TYPE_CHECKING:
-    from jobsd.daemon.found_project import FoundProject
+    from jobsd.daemon.generate.found_project import FoundProject
 
 
 @click.command(cls=verbs.Verb, examples="init\ninit ../shop")
@@ -26,7 +26,7 @@ def command(folder: str) -> output.Result:
     Django, Flask or FastAPI project, or one with a package, the sample job is put beside its
     modules.
     """
-    from jobsd.daemon import found_project, new_project
+    from jobsd.daemon.generate import found_project, new_project
 
     try:
         found = found_project.find_project(Path(folder))
@@ -47,7 +47,7 @@ def command(folder: str) -> output.Result:
 
 def _say(folder: str, found: FoundProject, *, forgotten: bool) -> None:
     """Return what was found, what a person has to do, and the next commands."""
-    from jobsd.daemon.new_project import imports, next_commands
+    from jobsd.daemon.generate.new_project import imports, next_commands
 
     if sentence := found.sentence():
         note(f"found {sentence}")

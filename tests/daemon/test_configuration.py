@@ -13,7 +13,7 @@ import pytest
 
 from harness.tree import COMMAND
 from jobsd.configuration.options import MonitorOptions
-from jobsd.daemon.new_project import write_project
+from jobsd.daemon.generate.new_project import write_project
 from jobsd.daemon.tree.listener import listen
 from jobsd.database.connection import Target
 from jobsd.database.migrate import migrate

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jobsd.daemon.new_project import write_project
+from jobsd.daemon.generate.new_project import write_project
 from layout.house import ROOT
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ import yaml
 from croniter import croniter
 
 from jobsd.configuration.options import Options
-from jobsd.daemon import orchestration, service_unit
 from jobsd.daemon.cli import completion
+from jobsd.daemon.generate import orchestration, service_unit
 from jobsd.errors import ConfigurationError
 from waiting import wait_until
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jobsd.daemon.cli import cli
-from jobsd.daemon.found_project import find_project
-from jobsd.daemon.new_project import write_project
+from jobsd.daemon.generate.found_project import find_project
+from jobsd.daemon.generate.new_project import write_project
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

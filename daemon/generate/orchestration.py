@@ -9,9 +9,8 @@ from typing import Any
 import yaml
 
 from jobsd.configuration.options import TRYING, Options
+from jobsd.daemon.shipped import shipped_text
 from jobsd.machine import PROGRAM_VERSION
-
-from .shipped import shipped_text
 
 IMAGE = "registry.example/app:latest"
 PORT = 9394
@@ -25,7 +24,7 @@ STOP_BESIDE_S = 5
 
 def dockerfile(options: Options) -> str:
     """Return the recipe of an image that has the project, what it asks for, and us."""
-    text = shipped_text("daemon/templates/Dockerfile.template")
+    text = shipped_text("daemon/generate/templates/Dockerfile.template")
     words = {
         "IMAGE": IMAGE,
         "PYTHON": f"{sys.version_info.major}.{sys.version_info.minor}",

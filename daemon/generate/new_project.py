@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 from jobsd.configuration.example import example_queue_file
+from jobsd.daemon.shipped import shipped_text
 
 from .found_project import FoundProject, find_project
-from .shipped import shipped_text
 
 _CONFIGURATION = {"config/queue.yml": 0o644, "config/recurring.yml": 0o644}
 # The job's module has a name that no package bears, so that it shadows nothing.
@@ -57,7 +57,7 @@ def _text(name: str, found: FoundProject) -> str:
     if name == "config/queue.yml":
         return example_queue_file("${JOB_CONCURRENCY:-1}", imports(found))
     template = f"{name.rpartition('/')[2]}.template"
-    text = shipped_text(f"daemon/templates/{template}")
+    text = shipped_text(f"daemon/generate/templates/{template}")
     text = text.replace("@PYTHON@", shlex.quote(sys.executable))
     text = text.replace("@EXPORTS@\n", _exports(found))
     return text.replace(_SAMPLE, sample_module(found))

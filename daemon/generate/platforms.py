@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 
 from jobsd.clock import utc_now
 from jobsd.configuration.options import TRYING, Options
-
-from .shipped import shipped_text
+from jobsd.daemon.shipped import shipped_text
 
 if TYPE_CHECKING:
     from jobsd.recurring.definition import TaskDefinition
