@@ -38,8 +38,7 @@ STATEMENTS = Statements("jobsd.enqueueing", "bulk.sql")
 BATCH = 2000
 """Jobs that are stored by one COPY, and held in memory at most: fewer of more than 4 MiB."""
 PIECE, FIRST_PIECE = 250, 50
-"""Rows of one COPY: of fewer there are more, and each waits for a distant server's answer. The
-first one has few, since until then the server has nothing to do."""
+"""Rows of one COPY, each of which waits for an answer, and of the first COPY of a bulk."""
 
 COLUMNS = tuple(re.findall(r"\w+", STATEMENTS["copy"].text.partition("(")[2].partition(")")[0]))
 """The columns of a line, in their order; what has no COPY gets them as JSON."""
