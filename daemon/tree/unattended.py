@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 from jobsd import jobs, operations, recurring
 from jobsd.configuration.options import Options
 from jobsd.jobs.selection import Selection
-from jobsd.states import parked, ready
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session
@@ -79,6 +78,7 @@ def clearing_tasks(named: Iterable[recurring.definition.TaskDefinition]) -> list
 def waiting(session: Session, threshold_s: float) -> list[str]:
     """Return the queues with ready jobs, or named by tasks, that no live worker takes from."""
     from jobsd.processes import registry as processes
+    from jobsd.states import parked, ready
 
     workers = [
         operations.why.selection(row)

@@ -88,7 +88,9 @@ def test_a_second_interrupt_while_the_first_is_reported_is_the_end() -> None:
 
 def test_an_interrupt_before_the_output_is_written_is_the_end() -> None:
     code = (
-        "import signal, sys; from jobsd.daemon import cli, entry_point\n"
+        "import signal, sys\n"
+        "from jobsd.daemon import entry_point\n"
+        "from jobsd.daemon.cli import cli\n"
         "class Late(type(sys.stdout)):\n"
         "    def write(self, text): self.flush = lambda: signal.raise_signal(signal.SIGINT)\n"
         "sys.stdout = Late(sys.stdout.buffer)\n"

@@ -300,7 +300,7 @@ def test_commands_options_and_names_are_completed(project: Project, run: Command
 
 _DEAF = """
 import time
-from jobsd.daemon import completion
+from jobsd.daemon.cli import completion
 
 class Deaf:
     def __del__(self):

@@ -32,7 +32,7 @@ SELDOM = (
 )
 RECORD = """
 import contextlib, io, json, sys
-from jobsd.daemon import cli
+from jobsd.daemon.cli import cli
 called = []
 for words in json.loads(sys.argv.pop()):
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
@@ -117,7 +117,7 @@ def test_a_configuration_is_read_without_what_is_seldom_needed(project: Project)
 def test_a_configuration_is_read_without_the_patterns_of_yaml(project: Project) -> None:
     project.write("config/queue.yml", "workers: [{threads: 2, polling_interval: 0.5}]\n")
     code = (
-        "import re; from jobsd.daemon import cli; status = cli.run(['config', 'show']);"
+        "import re; from jobsd.daemon.cli import cli; status = cli.run(['config', 'show']);"
         " import yaml; print(status, isinstance(yaml.reader.Reader.NON_PRINTABLE, re.Pattern))"
     )
     done = subprocess.run(
@@ -194,7 +194,7 @@ def test_defining_a_job_loads_no_driver(project: Project) -> None:
 def test_the_end_of_a_short_command_collects_nothing() -> None:
     """Walking over all that was imported took a quarter of what a command takes."""
     code = (
-        "import gc, sys; from jobsd.daemon import cli, entry_point; sys.argv[1:] = ['version'];"
+        "import gc, sys; from jobsd.daemon import entry_point; sys.argv[1:] = ['version'];"
         " gc.callbacks.append(lambda phase, facts: print(phase, facts, file=sys.stderr));"
         " entry_point.main()"
     )

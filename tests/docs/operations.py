@@ -68,7 +68,7 @@ production:
 # Commands one after the other in one process: a process for each would take a minute.
 COMMANDS = """
 import contextlib, io, json, sys
-from jobsd.daemon import cli
+from jobsd.daemon.cli import cli
 for line in sys.stdin:
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):

@@ -30,12 +30,12 @@ def test_the_program_of_the_page_prints_what_it_says(
         "from page import *\n"
         "from jobsd.enqueueing.client import default_client\n"
         "from jobsd.jobs.current import CurrentJob, running\n"
-        "from jobsd.jobs import around, registry\n"
+        "from jobsd.jobs import middleware, registry\n"
         "with default_client().session() as session:\n"
         "    ((args, context),) = session.connection.execute(\n"
         "        'SELECT arguments, context::text FROM jobsd.jobs').fetchall()\n"
         "with running(CurrentJob(1, 1, 'default', 'greet', None, (args, {}), context)):\n"
-        "    around.perform(registry.get('greet'), args, {})\n"
+        "    middleware.perform(registry.get('greet'), args, {})\n"
     )
 
     assert enqueued == "enqueued greet as ready\n"

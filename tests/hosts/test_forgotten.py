@@ -21,7 +21,7 @@ pytestmark = pytest.mark.system
 _PROGRAM = """
 import sys, time
 from jobsd import configure, job
-from jobsd.jobs import client
+from jobsd.enqueueing import client
 
 @job
 def note(n): ...

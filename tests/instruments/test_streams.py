@@ -11,7 +11,7 @@ import pytest
 
 PROGRAM = """
 import ctypes, os, sys
-from jobsd.instruments import logs, pipes
+from jobsd.logs import logs, pipes
 from jobsd.logs.pipes import Pipes
 
 logs.configure("json", "info", kind="worker", name="worker-1")

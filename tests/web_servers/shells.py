@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 _RUN = """
 import sys
-from jobsd.instruments import logs
+from jobsd.logs import logs
 from jobsd.daemon.web_companion.sibling import Sibling
-from jobsd.daemon import siblings
+from jobsd.daemon.web_companion import siblings
 import os
 logs.configure("json", "debug", kind="with", name="with-1")
 tree, web = (Sibling([sys.executable, "-c", text], os.environ) for text in sys.argv[1:])

@@ -18,11 +18,11 @@ from typing import NamedTuple
 from jobsd import clock, errors
 from jobsd.database.connection import Session, Statements
 from jobsd.events.events import emit
-from jobsd.jobs import default_database, holders
+from jobsd.jobs import default_database
 from jobsd.states import claims, lost
 from jobsd.states.claims import STATEMENTS as CLAIMS
 
-from . import discards, inspect, listing
+from . import discards, holders, inspect, listing
 
 STATEMENTS = Statements("jobsd.acts", "cancels.sql")
 

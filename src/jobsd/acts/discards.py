@@ -16,10 +16,10 @@ from datetime import timedelta
 from jobsd import clock, errors, late
 from jobsd.database.connection import Session, Statements
 from jobsd.events.events import emit
-from jobsd.jobs import default_database, holders, limits
+from jobsd.jobs import default_database, limits
 from jobsd.states import lost
 
-from . import inspect, listing
+from . import holders, inspect, listing
 
 STATEMENTS = Statements("jobsd.acts", "discards.sql")
 

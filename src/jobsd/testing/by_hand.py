@@ -10,10 +10,9 @@ from datetime import timedelta
 from typing import Any
 
 from jobsd import errors, job_states
-from jobsd.acts import cancels, discards, inspect, listing, queues, retries
+from jobsd.acts import cancels, discards, holders, inspect, listing, queues, retries
 from jobsd.acts.queues import Pause
 from jobsd.database.statements import Statement
-from jobsd.jobs import holders
 from jobsd.states import lost
 
 from . import found, job_store, running

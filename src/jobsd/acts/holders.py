@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from jobsd.database.connection import Session, Statements
 
-STATEMENTS = Statements("jobsd.jobs", "holders.sql")
+STATEMENTS = Statements("jobsd.acts", "holders.sql")
 
 AGAIN_S, AGAIN_MAX_S = 0.02, 2.0
 """How soon a job is met again that somebody holds, and for how long."""
