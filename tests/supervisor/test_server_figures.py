@@ -13,6 +13,7 @@ from jobsd.acts import queues
 from jobsd.operations.gauges import database_figures
 from jobsd.scoreboard.scoreboard import Scoreboard
 from jobsd.supervisor.monitor.tree_figures import tree_figures
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session, Target
@@ -65,14 +66,26 @@ def test_each_of_our_tables_has_its_size_and_no_other(session: Session) -> None:
 
 
 def test_a_transaction_that_is_open_gets_old(session: Session) -> None:
-    with psycopg.connect(session.target.url) as other:
-        began = "SELECT extract(epoch FROM clock_timestamp() - now())::float8"
-        other.execute("SELECT 1")
+    url = session.target.url
+    with psycopg.connect(url) as oldest, psycopg.connect(url) as younger:
+        _age_s(oldest)
+        wait_until(lambda: _age_s(oldest) > 0.2)
+        younger.execute("SELECT 1")
+        least_s = _age_s(oldest)
         found_s = database_figures(session).oldest_transaction_s
-        row = other.execute(began.encode()).fetchone()
+        most_s = _age_s(oldest)
+    then_s = database_figures(session).oldest_transaction_s
 
+    assert least_s <= found_s <= most_s
+    assert then_s == 0, "both are over"
+
+
+def _age_s(connection: psycopg.Connection) -> float:
+    """Return how old the transaction of a connection is; its statement has just begun."""
+    age = "SELECT extract(epoch FROM clock_timestamp() - now())::float8"
+    row = connection.execute(age.encode()).fetchone()
     assert row is not None
-    assert found_s > 0
+    return float(row[0])
 
 
 def test_the_memory_of_a_living_process_is_known_by_its_number() -> None:
