@@ -35,12 +35,21 @@ class MakeWorker(Protocol):
     def __call__(self, name: str = ..., target: Target = ..., **options: object) -> Driven: ...
 
 
+REST_MAX_S = 0.02
+"""A round rests no longer, whatever the worker asks for: tests would take minutes."""
+
+
 class Driven:
-    """A worker, its context, and rounds of it until something is so."""
+    """A worker, its context, and rounds of it until something is so.
+
+    Each rest is cut short, so nothing that happens tells how long a real worker would have
+    rested: a test of that asserts `asked_rest_s`, the rest that the last poll has asked for.
+    """
 
     def __init__(self, worker: Worker, context: Context) -> None:
         self.worker = worker
         self.context = context
+        self.asked_rest_s = 0.0
         self._rounds = 0
 
     def until(self, condition: Callable[[], object], within_s: float = 30.0) -> None:
@@ -48,10 +57,10 @@ class Driven:
         wait_until(condition, within_s, lambda: str(self._state()), self._take_round)
 
     def _take_round(self) -> None:
-        rest_s = self.worker.poll()
+        self.asked_rest_s = self.worker.poll()
         self._rounds += 1
         sockets = [fd] if (fd := self.worker.socket()) is not None else []
-        self.context.nap.take(min(rest_s, 0.02), sockets)
+        self.context.nap.take(min(self.asked_rest_s, REST_MAX_S), sockets)
 
     def _state(self) -> dict[str, object]:
         """Return where the worker stands: a failure that comes once has to tell it all."""
@@ -70,6 +79,7 @@ class Driven:
             "waiting": worker._pool.waiting,
             "busy": worker._pool.busy,
             "rounds": self._rounds,
+            "asked rest": self.asked_rest_s,
         }
 
     def at_rest(self) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -151,6 +152,25 @@ def test_a_job_that_runs_is_struck_and_discarded(
     assert struck == ["Cancelled"]
     (stack,) = rows("SELECT error ->> 'stack' FROM jobsd.attempts WHERE job_id = %s", job_id)
     assert "in turn" in stack
+
+
+@pytest.mark.parametrize(("wakeups", "looks"), [("off", True), ("auto", False)])
+def test_without_a_listener_a_cancel_is_looked_for_within_a_second(
+    make_worker: MakeWorker, target: Target, rows: Rows, wakeups: str, *, looks: bool
+) -> None:
+    way = replace(target, wakeups=wakeups)
+    # There is room for no further job, so it does not poll for one.
+    worker = make_worker(target=way, threads=1, coroutines=0, prefetch=0)
+    for _again in range(2):
+        noted.clear()
+        job_id = id_of(turn.enqueue())
+        worker.until(lambda: noted)
+
+        worker.until(lambda: worker.asked_rest_s > (0.1 if looks else 1), 10)
+        assert (worker.asked_rest_s < 1) is looks
+
+        cancel(job_id)
+        worker.until(partial(_discarded, rows, job_id))
 
 
 def test_a_coroutine_is_cancelled(make_worker: MakeWorker, rows: Rows) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
+from jobs import placed
 from jobsd.errors import Error
 from jobsd.jobs import progress
 from jobsd.jobs.current import current_job
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from jobsd.database.connection import Session
+    from rows import Rows
 
     from .conftest import Count, MakeWorker
 
@@ -83,6 +85,23 @@ def test_it_is_written_once_a_second_at_most(
     assert writer.bound(30) == 1
 
 
+def test_a_worker_rests_no_longer_than_until_the_next_report_may_be_written(
+    make_worker: MakeWorker, monkeypatch: pytest.MonkeyPatch, count: Count
+) -> None:
+    worker = make_worker(threads=1)
+    running = count_up.enqueue(0).id or 0
+    worker.until(lambda: noted and worker.asked_rest_s > 1)
+    monkeypatch.setattr("jobsd.performing.progress.monotonic", lambda: 1e9)
+    progress.say(running, 1, None, None)
+    worker.until(lambda: count("jobs WHERE progress ->> 'done' = '1'"))
+
+    progress.say(running, 2, None, None)
+    worker.until(lambda: 0 < worker.asked_rest_s <= 1)
+
+    assert progress.SAID, "it is not due"
+    gate.set()
+
+
 @pytest.mark.failure(
     "The connection breaks while the last progress report of a job is written",
     "It is written once the connection is back, unless the job has reported more in the"
@@ -100,15 +119,16 @@ def test_what_could_not_be_written_is_written_later(session: Session) -> None:
     session.close()
 
 
-def test_a_job_of_another_process_is_left_alone(session: Session, count: Count) -> None:
-    session.connection.execute(
-        "INSERT INTO jobsd.jobs (queue_name, class_name) VALUES ('a', 'b')"
-    )
-    row = session.connection.execute("SELECT id FROM jobsd.jobs").fetchone()
-    assert row is not None
-    progress.write(session, 7, {row[0]: '{"done": 1}'})
+@pytest.mark.usefixtures("default_client")
+def test_a_job_of_another_process_is_left_alone(session: Session, rows: Rows) -> None:
+    others, ours = (placed.enqueue() for _ in range(2))
+    placed.claim(session, 8, others)
+    placed.claim(session, 7, ours)
 
-    assert count("jobs WHERE progress IS NOT NULL") == 0
+    progress.write(session, 7, {others: '{"done": 1}', ours: '{"done": 2}'})
+
+    done = "SELECT id, progress ->> 'done' FROM jobsd.jobs ORDER BY id"
+    assert rows(done) == [(others, None), (ours, "2")]
 
 
 def test_jobs_that_say_nothing_have_none(make_worker: MakeWorker, count: Count) -> None:
