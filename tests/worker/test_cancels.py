@@ -154,9 +154,9 @@ def test_a_job_that_runs_is_struck_and_discarded(
     assert "in turn" in stack
 
 
-@pytest.mark.parametrize(("wakeups", "looks"), [("off", True), ("auto", False)])
-def test_without_a_listener_a_cancel_is_looked_for_within_a_second(
-    make_worker: MakeWorker, target: Target, rows: Rows, wakeups: str, *, looks: bool
+@pytest.mark.parametrize(("wakeups", "bounded"), [("off", True), ("auto", False)])
+def test_without_a_listener_a_cancel_is_read_within_a_second(
+    make_worker: MakeWorker, target: Target, rows: Rows, wakeups: str, *, bounded: bool
 ) -> None:
     way = replace(target, wakeups=wakeups)
     # There is room for no further job, so it does not poll for one.
@@ -166,8 +166,8 @@ def test_without_a_listener_a_cancel_is_looked_for_within_a_second(
         job_id = id_of(turn.enqueue())
         worker.until(lambda: noted)
 
-        worker.until(lambda: worker.asked_rest_s > (0.1 if looks else 1), 10)
-        assert (worker.asked_rest_s < 1) is looks
+        worker.until(lambda: worker.asked_rest_s > (0.1 if bounded else 1), 10)
+        assert (worker.asked_rest_s < 1) is bounded
 
         cancel(job_id)
         worker.until(partial(_discarded, rows, job_id))
