@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from jobsd.scoreboard.entry import ScoreboardEntry
 
-pytest_plugins = ("broken_reports", "docs.recorder")
+pytest_plugins = ("broken_reports", "docs.recorder", "timeouts")
 
 # How long an example takes, to make and to try, is the machine's affair.
 _SLOW = (hypothesis.HealthCheck.too_slow,)
