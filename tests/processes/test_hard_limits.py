@@ -138,6 +138,42 @@ def test_in_a_shield_no_time_counts_and_behind_it_the_rest_does(
     assert began + 9 < entry.next_hard_ns / 1e9 <= began + 10
 
 
+def test_in_a_shield_of_another_thread_no_time_counts_and_behind_it_the_rest_does(
+    seat: tuple[Scoreboard, Interruptible],
+) -> None:
+    (entry, *_), limited = seat[0].entries, seat[1]
+    job = limited.job = object()
+    limited.limit_forced(JOB, 10.0, RETRY)
+    limited.shield_abroad(job)
+    limited.shield()
+    limited.unshield()
+
+    assert entry.next_hard_ns == 0
+    began = monotonic()
+    limited.unshield_abroad(job)
+    assert began + 9 < entry.next_hard_ns / 1e9 <= monotonic() + 10
+
+
+def test_a_shield_that_another_thread_keeps_after_the_job_moves_no_time_of_the_next(
+    seat: tuple[Scoreboard, Interruptible],
+) -> None:
+    (entry, *_), limited = seat[0].entries, seat[1]
+    job = limited.job = object()
+    limited.due = monotonic() + 60
+    limited.limit_hard("case", 60.0, 10.0, RETRY)
+    limited.shield_abroad(job)
+    limited.unlimit()
+    assert limited.limit_again("case")
+    limited.job = object()
+    moment = entry.next_hard_ns
+
+    limited.due += 5
+    limited.unshield_abroad(job)
+
+    assert not limited.is_shielded
+    assert entry.next_hard_ns == moment != 0
+
+
 def test_coroutines_have_rows_of_their_own() -> None:
     entry = Scoreboard().entries[0]
     entry.coroutine_started(900, *JOB)

@@ -6,6 +6,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from jobsd.jobs.definition import job
+from jobsd.jobs.policy import constant
 
 if TYPE_CHECKING:
     from jobsd.jobs.draft import EnqueuedJob
@@ -27,6 +28,14 @@ def wait_for_gate(value: object = None) -> None:
     """Note the value and wait until the gate is open."""
     noted.append(value)
     assert gate.wait(60)
+
+
+@job(max_attempts=5, backoff=constant(0))
+def turn() -> None:
+    """Turn in Python for ever, where an interrupt can strike."""
+    noted.append("turns")
+    while True:
+        noted[0] = "turned"
 
 
 def id_of(handle: EnqueuedJob) -> int:

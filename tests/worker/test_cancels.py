@@ -18,12 +18,12 @@ from jobsd.errors import Cancelled
 from jobsd.jobs.current import current_job
 from jobsd.jobs.definition import job
 from jobsd.jobs.limits import Limit
-from jobsd.jobs.policy import Retry, Snooze, constant
+from jobsd.jobs.policy import Retry, Snooze
 from jobsd.supervisor.recovery.claims import recover
 from lost_answers import losing
 from waiting import wait_until
 
-from .bodies import gate, id_of, note, noted, wait_for_gate
+from .bodies import gate, id_of, note, noted, turn, wait_for_gate
 from .dead_processes import dead_process
 
 if TYPE_CHECKING:
@@ -32,13 +32,6 @@ if TYPE_CHECKING:
     from rows import Rows
 
     from .conftest import Count, Driven, MakeWorker
-
-
-@job(max_attempts=5, backoff=constant(0))
-def turn() -> None:
-    noted.append("turns")
-    while True:
-        noted[0] = "turned"
 
 
 @job

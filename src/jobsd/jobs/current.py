@@ -20,7 +20,7 @@ from jobsd.logs.printed import UNENDED, end_lines
 
 from . import progress, registry
 from .claimed_job import ClaimedJob
-from .interrupts import Shield, find_here
+from .interrupts import Shield, interrupt_here
 
 
 @late.dataclass(slots=True)
@@ -79,8 +79,7 @@ class CurrentJob(NamedTuple):
     @property
     def cancelled(self) -> bool:
         """Whether somebody has cancelled the job: `Cancelled` is raised in it, or will be."""
-        found = find_here()
-        interrupt = None if found is None else found.interrupt
+        interrupt = interrupt_here()
         return interrupt is not None and issubclass(interrupt.kind, Cancelled)
 
     def progress(

@@ -1,14 +1,18 @@
 """Interrupts: an exception that is raised in a job which runs, from outside of it.
 
 A job can be reached in the thread that runs it. What it must not be struck in it can shield:
-the interrupt comes at the end of the shield then.
+the interrupt comes at the end of the shield then. Other threads that have the context of the
+job (`asyncio.to_thread`) are never interrupted; they see the interrupt, and can shield the job.
 """
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
+from contextvars import ContextVar
 from typing import Any, NamedTuple
 
 from jobsd.clock import monotonic
+from jobsd.events.bound_job import running_job
 
 NEVER = float("inf")
 
@@ -24,7 +28,8 @@ class Interruptible:
     """What runs one job at a time and can be interrupted in it.
 
     `job`, `due` and `shields` are written by what runs the job, `interrupt` by whoever
-    interrupts it; `sent` by both: the interrupt that has come, or is about to.
+    interrupts it; `sent` by both: the interrupt that has come, or is about to. Shields of
+    other threads are in `_abroad`.
     """
 
     __slots__ = (
@@ -102,7 +107,7 @@ class Interruptible:
         self.grace_s = grace_s
         shielded = None
         # Once more where it has begun or ended a shield meanwhile.
-        while shielded != (now_shielded := bool(self.shields)):
+        while shielded != (now_shielded := self.is_shielded):
             shielded = now_shielded
             at_s = 0.0 if shielded else monotonic() + grace_s
             self.hard.say(0.0, grace_s, verdict, self.thread_id, job, at_s)
@@ -122,27 +127,59 @@ class Interruptible:
     def unlimit(self) -> None:
         """Say that the job has ended."""
         # Invariant: in this order, since an exception may come between the two.
-        self.hard.move(0)
-        self.grace_s = None
+        with _counting:
+            self.hard.move(0)
+            self.grace_s = None
 
     def shield(self) -> None:
         """Begin a shield: in the outermost one no limit counts."""
         self.shields += 1
         if self.shields == 1 and self.grace_s is not None:
-            self.hard.move(0)
+            self._count(self.job)
 
     def unshield(self) -> None:
         """End a shield; what has come meanwhile is raised. The time to end counts from here."""
         self.shields -= 1
         if not self.shields and self.grace_s is not None:
-            self._count_from(monotonic())
+            self._count(self.job)
         self.deliver()
 
-    def _count_from(self, now: float) -> None:
-        grace_s = self.grace_s
-        if grace_s is not None:
+    @property
+    def is_shielded(self) -> bool:
+        """Whether the job that runs is in a shield, in whatever thread."""
+        return bool(self.shields) or (bool(_abroad) and self.job in _abroad)
+
+    def shield_abroad(self, job: object) -> None:
+        """Begin a shield of a job in another thread than the one that runs it."""
+        _abroad.append(job)
+        self._count(job)
+
+    def unshield_abroad(self, job: object) -> None:
+        """End such a shield. A thread is struck soon; a task is cancelled by its loop."""
+        _abroad.remove(job)
+        self._count(job)
+        if (task := self.task) is not None:
+            with suppress(RuntimeError):  # the loop was closed: the process ends
+                task.get_loop().call_soon_threadsafe(self._cancel_task)
+
+    def _cancel_task(self) -> None:
+        interrupt, task = self.interrupt, self.task
+        if interrupt is None or task is None or self.is_shielded or self.sent is interrupt:
+            return
+        if interrupt.job is self.job:
+            self.sent = interrupt
+            task.cancel()
+
+    def _count(self, job: object) -> None:
+        """Say from when the time to end counts, if the job still runs: not in a shield."""
+        with _counting:
+            # Invariant: first this, then the job: it is that of the job, or of none.
+            grace_s = self.grace_s
+            if grace_s is None or self.job is not job:
+                return
+            now = monotonic()
             began = now if self.due == NEVER else max(now, self.due)
-            self.hard.move(began + grace_s)
+            self.hard.move(0 if self.is_shielded else began + grace_s)
 
     def enter(self) -> None:
         """Say that it is this thread."""
@@ -151,31 +188,59 @@ class Interruptible:
 
     def leave(self) -> None:
         """Say that this thread runs no more jobs."""
-        _here.pop(self.thread_id, None)
+        _here.find = None
 
     def deliver(self) -> None:
         """Raise, in the job, the interrupt that is meant for it and has not come yet."""
         interrupt = self.interrupt
-        if interrupt is None or self.shields or self.sent is interrupt:
+        if interrupt is None or self.is_shielded or self.sent is interrupt:
             return
         if interrupt.job is self.job:
             self.sent = interrupt
             raise interrupt.kind
 
 
-_here: dict[int, Callable[[], Interruptible | None]] = {}
-"""What runs jobs in each thread, by the thread's id."""
+_counting = threading.Lock()
+"""Held while the time to end is written, by any thread of the job."""
+
+_abroad: list[object] = []
+"""The jobs that other threads shield than those that run them, once for each shield."""
+
+SEAT: ContextVar[Interruptible | None] = ContextVar("jobsd_seat", default=None)
+"""What runs the job: its tasks, and threads that have its context, know it by this."""
+
+
+class _Here(threading.local):
+    find: Callable[[], Interruptible | None] | None = None
+
+
+_here = _Here()
+"""How a thread finds what runs a job in it. Not by its id: that of an ended one comes again."""
 
 
 def register_here(find: Callable[[], Interruptible | None]) -> None:
     """Say how to find what runs a job that this thread is in."""
-    _here[threading.get_ident()] = find
+    _here.find = find
 
 
 def find_here() -> Interruptible | None:
-    """Return what runs the job that this is called in, None outside of jobs."""
-    find = _here.get(threading.get_ident())
+    """Return what runs a job in this thread, None where an interrupt can't be raised here."""
+    find = _here.find
     return None if find is None else find()
+
+
+def interrupt_here() -> Interrupt | None:
+    """Return what interrupts the job that this is called in, in whatever thread.
+
+    In another thread than the one that runs the job, also once the job has ended by it.
+    """
+    if (here := find_here()) is not None:
+        return here.interrupt
+    if (seat := SEAT.get()) is None:
+        return None
+    job = running_job.get()
+    found = (each for each in (seat.interrupt, seat.sent) if each and each.job is job)
+    return next(found, None)
 
 
 def deliver() -> None:
@@ -183,20 +248,27 @@ def deliver() -> None:
 
     Called at the end of what jobs call often: who does nothing else is always met in there.
     """
-    if _here and (found := find_here()) is not None:
+    if (found := find_here()) is not None:
         found.deliver()
 
 
 class Shield:
     """Keeps interrupts out of a block; what has come meanwhile is raised at its end."""
 
-    __slots__ = ("_found",)
+    __slots__ = ("_abroad", "_found")
 
     def __enter__(self) -> None:
         self._found = find_here()
+        self._abroad = None
         if self._found is not None:
             self._found.shield()
+        elif (seat := SEAT.get()) is not None and (job := running_job.get()) is not None:
+            self._abroad = seat, job
+            seat.shield_abroad(job)
 
     def __exit__(self, *_: object) -> None:
         if self._found is not None:
             self._found.unshield()
+        elif self._abroad is not None:
+            seat, job = self._abroad
+            seat.unshield_abroad(job)

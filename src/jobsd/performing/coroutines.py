@@ -30,7 +30,7 @@ from jobsd.jobs.policy import Verdict
 from jobsd.jobs.time_limits import hang_timeout_s
 from jobsd.scoreboard.entry import ScoreboardEntry
 
-from .interrupter import SEAT, facts_of, interrupt_task
+from .interrupter import facts_of, interrupt_task
 from .perform import (
     SUCCESS,
     Outcome,
@@ -260,7 +260,7 @@ class Coroutines:
     # What the loop's thread runs.
 
     def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
-        interrupts.register_here(SEAT.get)
+        interrupts.register_here(interrupts.SEAT.get)
         self._beat(loop)
         while True:
             try:

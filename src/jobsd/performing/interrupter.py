@@ -13,7 +13,6 @@ from __future__ import annotations
 import threading
 from asyncio import TimerHandle
 from collections.abc import Callable, Iterable
-from contextvars import ContextVar
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
@@ -28,10 +27,6 @@ if TYPE_CHECKING:
     from jobsd.scoreboard.hard_limits import HardLimit
 
     from .strikes import Strike
-
-
-SEAT: ContextVar[Interruptible | None] = ContextVar("jobsd_seat", default=None)
-"""The job that a task is a part of: tasks that it has made have it from its context."""
 
 
 def interrupt_later(seat: Interruptible, job: ClaimedJob, limit_s: float) -> TimerHandle:
@@ -55,7 +50,7 @@ def interrupt_task(seat: Interruptible, interrupt: Interrupt) -> None:
     if seat.job is not interrupt.job or seat.interrupt is not None:
         return
     seat.interrupt = interrupt
-    if not seat.shields:
+    if not seat.is_shielded:
         seat.sent = interrupt
         seat.task.cancel()
     emit_interrupted(interrupt)

@@ -14,7 +14,7 @@ from jobsd.events.events import emit, is_subscribed
 from jobsd.jobs import middleware, registry
 from jobsd.jobs.claimed_job import ClaimedJob
 from jobsd.jobs.current import begin, end, running
-from jobsd.jobs.interrupts import Interruptible
+from jobsd.jobs.interrupts import SEAT, Interruptible
 from jobsd.jobs.policy import Discard, Ending, Policy, Verdict, drawn_wait_s, judge
 from jobsd.jobs.registry import Definition
 from jobsd.jobs.time_limits import DEFAULT, kill_after_s, timeout_s
@@ -24,7 +24,7 @@ from jobsd.text import error_message, error_stack, error_type, storable
 
 from . import set_aside
 from .calls import call
-from .interrupter import SEAT, as_interrupt, in_thread, interrupt_later
+from .interrupter import as_interrupt, in_thread, interrupt_later
 
 MESSAGE_MAX = 10_000
 FRAMES_MAX = 100
@@ -103,6 +103,7 @@ def perform(job: ClaimedJob, thread: Interruptible) -> Outcome:
         policy = definition.policy
         args, kwargs = arguments.load(job.arguments)
         set_aside.check(job, definition, args, kwargs)
+        SEAT.set(thread)
         begin(job)
         try:
             if is_subscribed("debug"):

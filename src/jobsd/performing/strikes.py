@@ -61,7 +61,7 @@ class Strike:
         """Raise it unless the thread runs other code than the author's."""
         thread = self.thread
         frame = _frames().get(thread.thread_id)
-        if frame is None or thread.shields or not is_open(frame):
+        if frame is None or thread.is_shielded or not is_open(frame):
             self.end()
         elif not NEEDED:
             self._send(frame)
