@@ -17,23 +17,23 @@ WHERE id = %(process_id)s
     AND abs(extract(epoch FROM last_heartbeat_at)::float8 - %(heartbeat)s) <= %(within_s)s
 FOR UPDATE SKIP LOCKED;
 
--- recover: take the claims of a process that has ended. Jobs that had ended and were not
--- recorded are recorded now, with their success or their other outcome. Running jobs get a
--- failed attempt, unless they are to be released. Jobs that were only claimed go back
--- untouched. What is known of a job counts only in its claim, because another job may have its
--- id by now. With `threads`, it is not known which jobs ran: as many of the first functions of
--- each claim count as running, and of the first coroutines as many as `coroutines`. Claims that
--- a last statement of the dead process still holds locked are left for the next call. So are
--- jobs if another session holds a row locked that must be changed: they stay in their claim
--- (with `threads` still among its first ones, because no row of a released job is changed). A
--- program that only refers to a job, by a foreign key of its own, does not prevent a change of
--- the job, but it prevents a delete. A cancelled job is discarded, unless it had finished. If a
--- job was moved to a claim of its own, the dead process may have known only the claim before.
--- Of a claim that holds a slot, only the first job counts as running, because its jobs run one
--- after the other. A job that has completed itself has ended: of it only the claim is removed. The
--- slots are freed with the claims: the caller hands over in the next
--- statement, for the keys in the last row. That row leaves out keys whose jobs go back as ready
--- ones.
+-- recover: take the claims of a process that has ended. Jobs that had ended and were not recorded
+-- are recorded now, with their success or their other outcome. Running jobs get a failed attempt,
+-- unless they are to be released. Jobs that were only claimed go back untouched. What is known of a
+-- job counts only in its claim, because another job may have its id by now. With `threads`, it is
+-- not known which jobs ran: as many of the first functions of each claim count as running, and of
+-- the first coroutines as many as `coroutines`. Claims that a last statement of the dead process
+-- still holds locked are left for the next call. So are jobs if another session holds a row locked
+-- that must be changed: they stay in their claim (with `threads` still among its first ones). The
+-- row of a released job is changed only if it was unique until it was claimed: with `threads`, its
+-- whole claim is left, because the places of its jobs say which of them ran. A program that only
+-- refers to a job, by a foreign key of its own, does not prevent a change of the job, but it
+-- prevents a delete. A cancelled job is discarded, unless it had finished. If a job was moved to a
+-- claim of its own, the dead process may have known only the claim before. Of a claim that holds a
+-- slot, only the first job counts as running, because its jobs run one after the other. A job that
+-- has completed itself has ended: of it only the claim is removed. The slots are freed with the
+-- claims: the caller hands over in the next statement, for the keys in the last row. That row
+-- leaves out keys whose jobs go back as ready ones.
 WITH claim AS (
     SELECT id, job_ids, concurrency_key, cancelled, moved_from
     FROM jobsd.claims
@@ -71,7 +71,7 @@ WITH claim AS (
     ORDER BY id
     FOR UPDATE SKIP LOCKED
 ), held AS (
-    SELECT id
+    SELECT id, unique_until
     FROM jobsd.jobs
     WHERE id = ANY (ARRAY(SELECT job_id FROM member))
         AND id NOT IN (SELECT id FROM had UNION ALL SELECT id FROM had_to_erase)
@@ -134,15 +134,22 @@ WITH claim AS (
             ELSE ended_as
         END AS verdict
     FROM seen
-), given AS (
-    SELECT *
+), stays AS (
+    SELECT judged.claim_id, judged.job_id, judged.verdict
     FROM judged
-    WHERE verdict = 'released' OR job_id NOT IN (SELECT id FROM held)
+    JOIN held ON held.id = judged.job_id
+    WHERE judged.verdict <> 'released' OR held.unique_until = 'started'
 ), waiting AS (
     SELECT claim_id, array_agg(job_id ORDER BY turn) AS job_ids
     FROM judged
-    WHERE verdict <> 'released' AND job_id IN (SELECT id FROM held)
+    WHERE (claim_id, job_id) IN (SELECT claim_id, job_id FROM stays)
+        OR %(threads)s > 0
+            AND claim_id IN (SELECT claim_id FROM stays WHERE verdict = 'released')
     GROUP BY claim_id
+), given AS (
+    SELECT *
+    FROM judged
+    WHERE (claim_id, job_id) NOT IN (SELECT claim_id, unnest(job_ids) FROM waiting)
 ), gone AS (
     DELETE FROM jobsd.claims
     WHERE id IN (SELECT id FROM claim) AND id NOT IN (SELECT claim_id FROM waiting)

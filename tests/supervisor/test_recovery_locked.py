@@ -113,6 +113,46 @@ def test_who_is_known_by_its_threads_only_is_judged_as_before(session: Session) 
 
 
 @pytest.mark.failure(
+    "A worker is killed while another session locks the row of a job that was unique until it"
+    " was claimed.",
+    "That job stays claimed until its row is released; then it goes back, and takes no"
+    " duplicates any more",
+)
+@pytest.mark.parametrize("keep", [True, False])
+@pytest.mark.parametrize("threads", [0, 1])
+def test_a_job_that_goes_back_is_never_unique_again(
+    session: Session, threads: int, *, keep: bool
+) -> None:
+    unique = {"unique_key": "k", "unique_until": "started"}
+    (ran, free), (begun,) = make_jobs(session, 2), make_jobs(session, 1, **unique)
+    row_id = _row(session)
+    held = claim(session, row_id, [ran, begun, free])
+    known: dict[str, Any] = {"keep": keep, "threads": threads}
+    if not threads:
+        known["running"] = [InClaim(ran, held)]
+    with psycopg.connect(session.target.url) as holder:
+        holder.execute(_JOB.encode(), ([begun],))
+
+        recovered = _recover(session, row_id, **known)
+
+        assert not recovered.complete
+        assert places(session)[begun] == "claimed"
+        if not threads:
+            assert [job.id for job in recovered.failed] == [ran]
+            assert [job.id for job in recovered.released] == [free]
+
+    recovered = _recover(session, row_id, **known)
+
+    # By its threads alone it is known which one ran while all others stand behind it.
+    assert recovered.complete
+    assert places(session) == {ran: "failed", begun: "ready", free: "ready"}
+    unique_ones = session.connection.execute(
+        "SELECT FROM jobsd.jobs WHERE unique_until IS NOT NULL"
+    )
+    assert unique_ones.fetchall() == []
+
+
+@pytest.mark.failure(
     "Another session holds the claim or the row of a dead process locked",
     "The heartbeats of the monitor that recovers it do not wait for the lock; the recovery is"
     " tried again",
