@@ -3,6 +3,9 @@
 What a platform starts runs in it as process 1, with nothing of this machine but its programs
 and the folders that are given: as with a container, a second command is run beside it, and its
 end is a SIGTERM, with SIGKILL behind it. Needs root and an overlay.
+
+The clone is given as well, for reading, where the room would not have it: below the folder for
+temporary files, or on a file system of its own.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from layout.house import ROOT
 from waiting import wait_until
 
 if TYPE_CHECKING:
@@ -32,8 +36,13 @@ mount -t proc proc "$1/root/proc"
 mount -t tmpfs room "$1/root/tmp"
 mkdir "$1/root/app"
 mount --bind "$2" "$1/root/app"
-if [ -n "$3" ]; then mkdir -p "$1/root$3"; mount --bind "$3" "$1/root$3"; fi
-exec chroot "$1/root" sh -c "cd /app && exec $4"
+if [ ! -e "$1/root$3" ]; then
+    mkdir -p "$1/root$3"
+    mount --bind "$3" "$1/root$3"
+    mount -o remount,bind,ro "$1/root$3"
+fi
+if [ -n "$4" ]; then mkdir -p "$1/root$4"; mount --bind "$4" "$1/root$4"; fi
+exec chroot "$1/root" sh -c "cd /app && exec $5"
 """
 
 
@@ -45,7 +54,7 @@ def why_not() -> str:
         return f"{', '.join(missing)} is not installed"
     with tempfile.TemporaryDirectory() as folder:
         tried = subprocess.run(
-            _words(Path(folder), Path(folder), "", "true"),
+            _words(Path(folder), Path(folder), "", "true", ROOT),
             capture_output=True,
             text=True,
             check=False,
@@ -53,9 +62,10 @@ def why_not() -> str:
     return f"no namespaces or no overlay: {tried.stderr.strip()}" if tried.returncode else ""
 
 
-def _words(room: Path, app: Path, socket: str, command: str) -> list[str]:
+def _words(room: Path, app: Path, socket: str, command: str, clone: Path) -> list[str]:
     wrap = ["unshare", *_SPACES, "--fork", "--kill-child=KILL"]
-    return [*wrap, "sh", "-euc", _BUILD, "sh", str(room), str(app), socket, command]
+    given = [str(room), str(app), str(clone), socket, command]
+    return [*wrap, "sh", "-euc", _BUILD, "sh", *given]
 
 
 class Room:
@@ -127,13 +137,19 @@ def _is_in(process: int) -> bool:
 
 @contextlib.contextmanager
 def room(
-    command: str, app: Path, environ: Mapping[str, str], socket: str = ""
+    command: str,
+    app: Path,
+    environ: Mapping[str, str],
+    socket: str = "",
+    clone: Path = ROOT,
 ) -> Generator[Room]:
     """Run a command in a room; it and the room are gone with the block."""
     with tempfile.TemporaryDirectory(prefix="jobsd-room-") as folder:
         place = Path(folder, "room")
         place.mkdir()
-        made = Room(_words(place, app, socket, command), environ, Path(folder, "printed"))
+        made = Room(
+            _words(place, app, socket, command, clone), environ, Path(folder, "printed")
+        )
         try:
             yield made
         finally:
