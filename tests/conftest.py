@@ -78,7 +78,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--on-server", action="store_true", help=only)
     share = "K/N: of N shares of the files run the one with this number, counted from 0"
     parser.addoption("--share", default="0/1", help=share)
-    rooms = "K ROOM=N,ROOM=N: only of these folders, each in shares of its own"
+    rooms = "K ROOM=N,FILE=1: only of these folders, each in shares of its own; a file: always"
     parser.addoption("--share-of", default="0", help=rooms)
 
 
@@ -93,7 +93,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     def ours(item: pytest.Item) -> bool:
         file = item.location[0]
         drawn = zlib.crc32(file.encode())
-        of_room = shares_of.get((*Path(file).parts, "")[1], 1)
+        of_room = shares_of.get(file) or shares_of.get((*Path(file).parts, "")[1], 1)
         if drawn % shares != number % shares or drawn % of_room != int(lot) % of_room:
             return False
         return not config.getoption("--on-server") or _uses_server(item)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from layout.house import ROOT, bare_environment
+from layout.house import ROOT, bare_environment, tool
 
 _TESTS = "tests/database/test_migrate.py"
 
@@ -69,3 +69,29 @@ def test_the_rooms_of_which_a_share_runs_are_there() -> None:
     assert [room for room in around + trees if not (ROOT / "tests" / room).is_dir()] == []
     assert not {"worker", "jobs", "chaos", *trees} & set(around)
     assert not {"worker", "jobs", "chaos"} & set(trees)
+
+
+@pytest.mark.parametrize("drawn", [0, 1])
+def test_the_tasks_of_django_6_run_whichever_eighth_is_drawn(drawn: int) -> None:
+    text = (ROOT / ".ci/run").read_text()
+    lists = re.findall(r"^(?:around|trees|always)\+?=\(.+\)$", text, re.MULTILINE)
+    suite = re.search(r"^test_the_suite\(\) \{$.*?^\}$", text, re.MULTILINE | re.DOTALL)
+    assert suite is not None
+    shows = [f"lot() {{ echo {drawn}; }}", r"ends_with_us=(printf '%s\n')", "test_the_suite"]
+    program = "\n".join([*lists, suite[0], *shows])
+    words = subprocess.run(
+        ["bash", "-euc", program], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    shares = words[words.index("--share-of") + 1]
+
+    done = subprocess.run(
+        [tool("pytest"), "-q", "--collect-only", "--share-of", shares, "tests/django_app"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    collected = {line.partition("::")[0] for line in done.stdout.splitlines() if "::" in line}
+    assert "tests/django_app/test_tasks.py" in collected
+    assert len(collected) < len([*(ROOT / "tests/django_app").glob("test_*.py")])
