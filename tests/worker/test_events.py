@@ -64,7 +64,8 @@ def test_each_step_of_a_job_that_succeeds_is_an_event(
     # The job's thread may begin before its claim is emitted of.
     assert sorted(order[1:3]) == ["job.started", "jobs.claimed"]
     assert [order[0], *order[3:]] == ["job.enqueued", "job.finished"]
-    assert by_name["job.enqueued"] == {**facts, "state": "ready"}
+    created_at = stored.created_at.isoformat() if stored.created_at else ""
+    assert by_name["job.enqueued"] == {**facts, "state": "ready", "created_at": created_at}
     assert by_name["jobs.claimed"]["job_ids"] == [stored.id]
     assert by_name["job.started"] == {**facts, "attempt": 1}
     assert facts.items() <= by_name["job.finished"].items()

@@ -67,8 +67,7 @@ def test_a_worker_that_ends_keeps_what_has_ended_each_time_it_tries(
     away.tries()
     before = _kept(tmp_path)
     gate.set()
-    away.driven.context.nap.take(10.0)
-    away.tries()
+    wait_until(lambda: away.worker._pool.busy == 0)
     away.tries()
     after = _kept(tmp_path)
 

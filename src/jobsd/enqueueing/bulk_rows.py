@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterable, Iterator
+from itertools import chain, islice
 
 from jobsd.database.portions import BYTES_MAX
 from jobsd.errors import EnqueueError
@@ -36,16 +37,19 @@ class Batches:
         """
         self.is_full = False
         size = 0
-        for count in range(self._most):
-            job = self._held.pop() if self._held else next(self._jobs, None)
-            if job is None:
-                return
+        for count, job in enumerate(islice(chain(self._taken(), self._jobs), self._most)):
             size += byte_size(checked(job).arguments)
             if count and size > BYTES_MAX:
                 self._held.append(job)
-                break
+                self.is_full = True
+                return
             yield job
-        self.is_full = True
+            self.is_full = count + 1 == self._most
+
+    def _taken(self) -> Iterator[Draft]:
+        """Yield the job that was held back, if there is one."""
+        while self._held:
+            yield self._held.pop()
 
 
 def checked(job: Draft) -> Draft:
