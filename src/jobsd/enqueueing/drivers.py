@@ -15,7 +15,7 @@ from psycopg.abc import PQGen
 from psycopg.copy import LibpqWriter
 from psycopg.errors import error_from_result
 from psycopg.generators import fetch_many
-from psycopg.pq import ExecStatus
+from psycopg.pq import ExecStatus, PipelineStatus
 from psycopg.pq.abc import PGconn
 from psycopg.waiting import Wait
 
@@ -117,7 +117,12 @@ class PsycopgDriver:
         given = parameters if statement.has_placeholders else None
         cursor = PlainCursor(self.connection)
         cursor.execute(statement.render(self.schema), given)
-        return cursor.fetchall() if cursor.description else ()
+        # In a pipeline a cursor knows only when it fetches whether there are rows.
+        has_rows = cursor.description is not None or self._is_in_pipeline()
+        return cursor.fetchall() if has_rows else ()
+
+    def _is_in_pipeline(self) -> bool:
+        return self.connection.info.pipeline_status != PipelineStatus.OFF
 
     def copy(self, statement: Statement, pieces: Iterator[str]) -> None:
         """Run a COPY of each piece; the next one is drawn while the server stores it.
