@@ -141,5 +141,10 @@ class Dispatcher(DatabaseLoop):
         rest_s = REST_MAX_S if self._session.listening else self._options.polling_interval_s
         if batch.next_s is not None:
             rest_s = min(rest_s, max(0.001, batch.next_s))
-        next_at = min(self._maintenance.next_at, self._lost_walk.next_at, self._expiry.next_at)
+        next_at = min(
+            self._maintenance.next_at,
+            self._lost_walk.next_at,
+            self._expiry.next_at,
+            self._cursor.next_at,
+        )
         return min(rest_s, max(0.0, next_at - monotonic()))

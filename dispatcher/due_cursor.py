@@ -8,6 +8,7 @@ passed over, and every five seconds at least. A sweep that is costly, because th
 walk over, is made for at most a tenth of the time. Workers search in the same way.
 """
 
+from math import inf
 from typing import NamedTuple
 
 from jobsd.clock import monotonic
@@ -59,6 +60,15 @@ class DueCursor:
         wanted = self._asked or now >= latest
         self._sweeps = wanted and now >= min(self._allowed_at, latest)
         return HEAD if self._sweeps else self._last
+
+    @property
+    def next_at(self) -> float:
+        """When a sweep is due that was asked for and was too costly to be made at once.
+
+        After a sweep that passed over a locked job there is none: its holder notifies.
+        """
+        is_put_off = self._asked and not self._sweeps
+        return min(self._allowed_at, self._swept_at + SWEEP_S) if is_put_off else inf
 
     def end(self, last: Place | None, *, passed: bool) -> None:
         """Take in the last job that a search has found; `passed`: not all before it."""

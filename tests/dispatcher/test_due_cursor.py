@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import contextlib
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -183,6 +184,23 @@ def test_a_costly_sweep_takes_a_tenth_of_the_time_and_comes_within_five_seconds(
     assert _searched(cursor, now) == LAST
     now[0] += 0.2
     assert _searched(cursor, now) == HEAD
+
+
+def test_a_dispatcher_rests_no_longer_than_until_a_sweep_that_was_put_off(
+    now: list[float],
+) -> None:
+    cursor = DueCursor()
+    _searched(cursor, now, took_s=0.102)
+    assert cursor.next_at == inf
+
+    cursor.ask()
+    assert _searched(cursor, now) == LAST
+    assert cursor.next_at == pytest.approx(now[0] + 0.9)
+
+    now[0] = cursor.next_at
+    cursor.begin()
+    cursor.end(None, passed=True)
+    assert cursor.next_at == inf
 
 
 def test_after_an_outage_a_search_begins_at_the_head(
