@@ -118,7 +118,7 @@ def test_what_the_runbook_quotes_is_reported_somewhere() -> None:
     sources = "".join(
         path.read_text(encoding="utf-8")
         for room in ("daemon", "src/jobsd/database", "src/jobsd/operations")
-        for path in (HOME / room).glob("*.py")
+        for path in (HOME / room).rglob("*.py")
     )
     quoted = re.findall(r'(?<![`{:\\[])"([a-z][a-z ]+)"', TABLES)
 

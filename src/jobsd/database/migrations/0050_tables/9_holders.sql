@@ -33,10 +33,11 @@ BEGIN
         -- There is no such set.
     END;
     RETURN (
-        SELECT string_agg(DISTINCT format(
-            'session %s (%s, %s)', holder.pid, coalesce(
+        -- Without format(): its percent signs would be taken for placeholders.
+        SELECT string_agg(DISTINCT concat(
+            'session ', holder.pid, ' (', coalesce(
                 nullif(holder.application_name, ''), 'without an application_name'
-            ), holder.usename
+            ), ', ', holder.usename, ')'
         ), ', ')
         FROM pg_locks AS own
         JOIN pg_stat_activity AS holder ON holder.pid = own.pid
