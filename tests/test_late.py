@@ -304,8 +304,8 @@ def test_no_docstring_is_made_of_the_signature_which_takes_a_millisecond() -> No
 
 def test_a_module_of_a_room_is_loaded_when_it_is_first_used() -> None:
     load = (
-        "import sys; from jobsd import jobs; before = 'jobsd.acts.retries' in sys.modules;"
-        " print(before, jobs.failed.__name__, 'jobsd.acts.retries' in sys.modules)"
+        "import sys; from jobsd import acts; before = 'jobsd.acts.retries' in sys.modules;"
+        " print(before, acts.retries.__name__, 'jobsd.acts.retries' in sys.modules)"
     )
     done = subprocess.run(
         [sys.executable, "-P", "-c", load], check=True, capture_output=True, text=True
