@@ -44,10 +44,9 @@ def _reach(project: Project) -> bool:
     with project.session(any_schema=True):
         url = project.target(any_schema=True).url
     try:
-        way = names.resolve(dict(conninfo.conninfo_to_dict(url)))
-        psycopg.connect(
-            **{**way, "options": _search_path(project), "connect_timeout": 3}
-        ).close()
+        way: dict[str, Any] = names.resolve(dict(conninfo.conninfo_to_dict(url)))
+        way |= {"options": _search_path(project), "connect_timeout": 3}
+        psycopg.connect(**way).close()
     except psycopg.Error:
         return False
     return True

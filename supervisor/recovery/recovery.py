@@ -96,7 +96,7 @@ class Recovery:
         # A process that was reported is settled: only the answer to that was lost.
         if entry.name not in self._reported:
             if row_id and entry.kind == "worker":
-                if not self._settle_kept(dead, report, self._journals, known=True).complete:
+                if not self._settle(dead, report, self._journals, known=True).complete:
                     return False
             else:
                 if row_id:
@@ -127,7 +127,7 @@ class Recovery:
             if recovered.gone:
                 self._remember(peer.id)
 
-        return self._settle_kept(dead, report, peer.journals).complete
+        return self._settle(dead, report, peer.journals).complete
 
     def prune(self, peer: peers.PeerProcess, still_s: float) -> bool:
         """Recover a peer whose heartbeat has stopped; if it lives, it finds its row gone.
@@ -151,7 +151,7 @@ class Recovery:
                 emit("process.pruned", **_other(peer), duration=still, **_counts(recovered))
 
         journals = peer.journals if peer.is_of_this_boot else None
-        recovered = self._settle_kept(dead, report, journals)
+        recovered = self._settle(dead, report, journals)
         return recovered.complete or recovered.alive
 
     def take_claims(self, process_id: int, ran: tuple[int, int] | None) -> None:
@@ -200,7 +200,7 @@ class Recovery:
             if recovered.gone or any(counts.values()):
                 emit("process.recovered", process=dead.process, reason="stopped", **counts)
 
-        return self._settle(dead, report, contents).complete
+        return self._settle(dead, report, self._journals).complete
 
     def _refuse(self, path: Path) -> None:
         """Report once that a file is no journal of ours."""
@@ -228,24 +228,6 @@ class Recovery:
         if any(counts.values()) or not exit_errors.was_asked(entry):
             emit("process.recovered", **_child(entry), reason=entry.reason, cause=why, **counts)
 
-    def _settle_kept(
-        self,
-        dead: DeadProcess,
-        report: Callable[[Recovered], None],
-        folder: Path | None,
-        *,
-        known: bool = False,
-    ) -> Recovered:
-        """Settle a process that may have left a journal; `known`: what ran in it is known."""
-        try:
-            contents = folder and read_journal(journal_path(folder, dead.process))
-        except JournalInUseError:
-            return Recovered(complete=False)
-        if contents and not known:
-            kept = dead_process(contents, dead.error, keep=self._keep_finished)
-            dead = replace(kept, process_id=dead.process_id, seen=dead.seen)
-        return self._settle(dead, report, contents or None)
-
     def _settle_outcomes(self, contents: Contents) -> Settled:
         keep = self._keep_finished
         return settle(self._session, contents, self._portion, keep=keep)
@@ -254,17 +236,24 @@ class Recovery:
         self,
         dead: DeadProcess,
         report: Callable[[Recovered], None],
-        contents: Contents | None = None,
+        journals: Path | None = None,
+        *,
+        known: bool = False,
     ) -> Recovered:
         """Settle the claims of a process, and remove its row with the last of them.
 
-        Both are one transaction, after that of what its journal says. Its events are emitted
-        once it is committed: first those of the jobs, then what `report` emits.
+        Both are one transaction, after that of what its journal says, if it has left one in
+        this folder; `known`: what ran in it is known without. Events are emitted once the
+        transaction is committed: first those of the jobs, then what `report` emits.
         """
         try:
+            contents = journals and read_journal(journal_path(journals, dead.process))
             kept = contents and self._settle_outcomes(contents)
-        except errors.LockNotAvailable:
+        except (JournalInUseError, errors.LockNotAvailable):
             return Recovered(complete=False)
+        if contents and not known:
+            of_journal = dead_process(contents, dead.error, keep=self._keep_finished)
+            dead = replace(of_journal, process_id=dead.process_id, seen=dead.seen)
         with self._commits.commit() as commit:
             recovered = recover(self._session, dead)
             if recovered.complete:

@@ -79,7 +79,7 @@ def test_what_a_bulk_is_drawn_from_may_enqueue_in_all_threads_at_once(
     with ThreadPoolExecutor(pool.size_max) as threads:
         numbers = range(pool.size_max)
         # Before, each waited for a connection for half a minute, and then failed.
-        list(threads.map(lambda number: enqueue_many(draw(number)), numbers, timeout=20))
+        list(threads.map(enqueue_many, map(draw, numbers), timeout=20))
 
     expected = [*numbers, *numbers, *(100 + each for each in numbers)]
     assert sorted(map(str, stored())) == sorted(map(str, expected))

@@ -57,7 +57,7 @@ ACTS: dict[str, Callable[[int, Target], object]] = {
     "discard in SQL": _in_sql("discard"),
 }
 EVERY_ACT = pytest.mark.parametrize("act", ACTS.values(), ids=list(ACTS))
-PLACES = {
+PLACES: dict[str, tuple[Any, dict[str, str]]] = {
     "ready": (plain, {}),
     "scheduled": (plain, {"wait": "1h"}),
     "blocked": (limited, {}),
@@ -73,12 +73,16 @@ def hold(target: Target) -> Iterator[Callable[..., tuple[int, psycopg.Connection
             made: Any = plain, callers: int = 1, **how: Any
         ) -> tuple[int, psycopg.Connection[Any]]:
             first = made.using(**how).enqueue(1)
-            for _ in range(callers):
-                mine = psycopg.connect(target.url, application_name="web of the shop")
-                holder = stack.enter_context(mine)
+            holders = [
+                stack.enter_context(
+                    psycopg.connect(target.url, application_name="web of the shop")
+                )
+                for _ in range(callers)
+            ]
+            for holder in holders:
                 answer = made.using(connection=holder, **how).enqueue(1)
                 assert answer.id == first.id
-            return first.id, holder
+            return first.id, holders[-1]
 
         yield begin
 

@@ -15,7 +15,7 @@ from harness.remains import ERROR, RAN_S, Gone, ends, lost
 from jobsd.database import portions
 from jobsd.database.connection import Session
 from jobsd.processes import registry
-from jobsd.processes.outcome_journal import journal_paths, read_journal
+from jobsd.processes.outcome_journal import journal_paths
 from jobsd.scoreboard.scoreboard import Scoreboard
 from jobsd.supervisor.recovery import journals
 from jobsd.supervisor.recovery import recovery as recoveries
@@ -161,19 +161,20 @@ def test_nothing_is_settled_while_a_row_is_locked(
     assert len(ends(reported)) == 2
 
 
-def test_a_monitor_that_reads_a_journal_twice_emits_it_once(
-    session: Session, tmp_path: Path, reported: Emitted
+def test_a_journal_that_two_monitors_read_is_emitted_once(
+    session: Session, tmp_path: Path, reported: Emitted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gone = Gone(session, tmp_path, "finished")
-    contents = read_journal(gone.path)
-    assert contents is not None
-    error = {"type": "ProcessExitError", "message": "", "stack": ""}
-    dead = journals.dead_process(contents, error, keep=True)
-    gone.recovery().recover_journals([])
+    first, second = gone.recovery(), gone.recovery()
 
-    recovered = gone.recovery()._settle(dead, lambda _: None, contents)
+    def settle_behind_the_first(*arguments: Any, **options: Any) -> journals.Settled:
+        monkeypatch.undo()
+        assert first.recover_journals([])
+        return journals.settle(*arguments, **options)
 
-    assert recovered.complete
+    monkeypatch.setattr(recoveries, "settle", settle_behind_the_first)
+
+    assert second.recover_journals([])
     assert len(ends(reported)) == 2
 
 
