@@ -1,0 +1,78 @@
+"""Prose names its subjects: each room has few of the turns that layout.dialect counts."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import pytest
+
+from layout import dialect
+
+RATE_MAX = 4.0
+"""Turns per 1,000 words. The sources of well-read projects have 0.7 to 2.2."""
+NOT_YET = {
+    "acts": 39.5,
+    "web": 37.8,
+    "performing": 37.3,
+    "operations": 36.3,
+    "comments of SQL": 33.7,
+    "names of tests": 33.5,
+    "flask": 33.3,
+    "states": 32.8,
+    "worker": 30.5,
+    "enqueueing": 29.4,
+    "testing": 29.4,
+    "jobs": 28.1,
+    "arguments": 27.6,
+    "dispatcher": 26.7,
+    "logs": 25.2,
+    "database": 23.1,
+    "daemon": 22.9,
+    "single files": 20.9,
+    "recurring": 20.5,
+    "django": 20.0,
+    "scheduler": 17.6,
+    "metrics": 17.3,
+    "processes": 17.2,
+    "supervisor": 17.2,
+    "schedules": 16.9,
+    "embedded": 15.5,
+    "scoreboard": 15.0,
+    "events": 14.9,
+    "configuration": 11.0,
+    "heartbeat": 6.3,
+}
+"""Rooms above it, and the bound that holds until their prose is rewritten."""
+
+counts = cache(dialect.count)
+
+
+@pytest.mark.parametrize("room", sorted(dialect.count()))
+def test_a_room_names_its_subjects(room: str) -> None:
+    rate, bound = counts()[room].rate, NOT_YET.get(room, RATE_MAX)
+
+    found = "\n".join(counts()[room].found[-20:])
+    assert rate <= bound, (
+        f"{rate:.1f} turns per 1,000 words in {room}, at most {bound}:\n{found}"
+    )
+
+
+def test_a_room_that_is_rewritten_has_the_common_bound() -> None:
+    rewritten = {room for room in NOT_YET if counts()[room].rate <= RATE_MAX}
+
+    assert rewritten == set()
+
+
+@pytest.mark.parametrize(
+    ("text", "turns"),
+    [
+        ("Return what is due.", 1),
+        ("Return due jobs, and what they wait for.", 1),
+        ("Whoever waits is told anew.", 3),
+        ("A signal such as TERM, so long as the worker runs", 0),
+        ("So many of those that wait", 2),
+        ("Return the jobs of a queue.", 0),
+    ],
+)
+def test_a_turn_is_counted(text: str, turns: int) -> None:
+    assert sum(len(turn.findall(text)) for turn in dialect.PATTERNS.values()) == turns
