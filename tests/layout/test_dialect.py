@@ -14,7 +14,6 @@ NOT_YET = {
     "acts": 39.5,
     "web": 37.8,
     "performing": 37.3,
-    "operations": 36.3,
     "comments of SQL": 33.7,
     "names of tests": 33.5,
     "flask": 33.3,

@@ -1,8 +1,8 @@
-"""What there is to know of a queue: one definition for commands, pages and JSON.
+"""Reads queues for commands, pages and JSON: one definition for all three.
 
-Each module reads one thing in a session that its caller has opened, and returns rows: what
-`--json` of a command prints, a page of the dashboard shows, and `/api/v1` answers. How that
-looks on a terminal is the business of `daemon`, how in a browser that of `web`.
+Each module reads one subject in a session that its caller has opened, and returns rows:
+`--json` of a command prints them, a page of the dashboard shows them, `/api/v1` answers with
+them. `daemon` lays them out for a terminal, `web` for a browser.
 """
 
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""The audit: a row for each act by hand, by a command or on the dashboard.
+"""The audit: a row for each act of a person, by a command or on the dashboard.
 
 The row is written before the act and completed after it, so an interrupted act can be
 recognised. If an act is refused, its row is deleted.
@@ -31,7 +31,7 @@ _MAYBE_ENQUEUED = (
 
 @late.dataclass(slots=True)
 class Act:
-    """An act that is under way, and how many jobs it has changed."""
+    """An act under way, and the number of jobs that it has changed."""
 
     session: Session
     id: int
@@ -39,12 +39,12 @@ class Act:
     jobs: int = 0
 
     def add(self, jobs: int, skipped: int = 0) -> None:
-        """Note that more jobs were changed or skipped, so that others see the progress."""
+        """Record that more jobs were changed or skipped, so that others see the progress."""
         self.jobs += jobs
         self._go_on(jobs, skipped, ended=False)
 
     def end(self) -> None:
-        """Note that it is done."""
+        """Record the end of the act."""
         self._go_on(0, 0, ended=True)
         emit("audit.recorded", **self.facts, jobs=self.jobs)
 
@@ -62,7 +62,7 @@ def begin(  # noqa: PLR0913 - the columns of a row
     via: str = "dashboard",
     wanted: int | None = None,
 ) -> Act:
-    """Write down that an act begins; the caller ends it."""
+    """Record the beginning of an act; the caller ends it."""
     facts = {
         "actor": actor or whoever(),
         "via": via,
@@ -77,7 +77,7 @@ def begin(  # noqa: PLR0913 - the columns of a row
 def acting(
     session: Session, act: str, target: str, *, actor: str | None = None, via: str = "command"
 ) -> Generator[Act]:
-    """Write down an act while it is done; `actor` is USER@HOST by default."""
+    """Record an act while it is done; `actor` is USER@HOST by default."""
     under_way = begin(session, act, target, actor=actor, via=via)
     try:
         with noting_lost_answers(_MAYBE_ENQUEUED if act == "run" else _MAYBE_DONE):
@@ -91,7 +91,7 @@ def acting(
 
 @contextlib.contextmanager
 def noting_lost_answers(what_to_do: str = _MAYBE_DONE) -> Generator[None]:
-    """Add to an outage what to do about it: perhaps nothing but the answer was lost."""
+    """Add advice to an outage: perhaps the act was done, and only its answer was lost."""
     try:
         yield
     except OUTAGES as fault:
@@ -100,7 +100,7 @@ def noting_lost_answers(what_to_do: str = _MAYBE_DONE) -> Generator[None]:
 
 
 def rows(session: Session, limit: int = 50, before: int = BEYOND) -> list[Row]:
-    """Return what was done, the latest first."""
+    """Return the acts, the latest first."""
     found = session.fetch(STATEMENTS["rows"], {"limit": limit, "before": before})
     return [dict(zip(_NAMES, row, strict=True)) for row in found]
 
@@ -112,12 +112,12 @@ def find(session: Session, row_id: int) -> Row | None:
 
 
 def _storable(text: str) -> str:
-    """Return a text that a table can hold: what a person types may hold other characters."""
+    """Return a text without the characters that a table can't hold; people type them."""
     return text.replace("\0", "").encode(errors="replace").decode()
 
 
 def whoever() -> str:
-    """Return who runs this process: USER@HOST."""
+    """Return the user of this process: USER@HOST."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):  # a user id without a name, as containers have

@@ -1,7 +1,7 @@
-"""Acts on many jobs: they are counted first, and then exactly these are changed.
+"""Acts on many jobs: they are counted first, and then exactly the counted ones are changed.
 
-Who looked at the count saw jobs up to some id. Those that pass the filter and have come since
-are not meant. What has moved on before its turn comes is left alone, and counted as skipped.
+The count includes jobs up to some id; later jobs are left alone, even if they pass the filter.
+A job that has changed its state before the act reaches it is counted as skipped.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -14,13 +14,13 @@ from jobsd.database.connection import Session
 from .audit import Act
 
 COUNTED_MAX = 10_000
-"""Up to here a count is exact."""
+"""Counts up to this number are exact."""
 STEP = 500
 
 
 @late.dataclass(frozen=True, slots=True)
 class How:
-    """What an act is done with: whether discarded jobs stay, and where jobs are moved."""
+    """The parameters of an act: whether discarded jobs stay, and where jobs are moved."""
 
     keep: bool = True
     queue: str | None = None
@@ -32,7 +32,7 @@ Do = Callable[["Session", Sequence[int], How], Iterator[int]]
 
 @late.dataclass(frozen=True, slots=True)
 class BulkAct:
-    """An act on many jobs: in which states they may be, the role that it needs."""
+    """An act on many jobs: the states in which it is possible, and the role that it needs."""
 
     name: str
     states: tuple[str, ...]
@@ -42,14 +42,14 @@ class BulkAct:
 
 @late.dataclass(frozen=True, slots=True)
 class Counted:
-    """How many jobs are meant, COUNTED_MAX and one more for all beyond, and the highest id."""
+    """The number of selected jobs, at most COUNTED_MAX + 1, and their highest id."""
 
     jobs: int
     upto: int
 
     @property
     def exact(self) -> bool:
-        """Whether it is the number."""
+        """Whether the number is exact."""
         return self.jobs <= COUNTED_MAX
 
 
@@ -81,10 +81,10 @@ ACTS = {
 
 
 def count(session: Session, act: BulkAct, meant: Filter) -> Counted:
-    """Count the jobs that an act would be done to.
+    """Count the jobs that an act would change.
 
     Raises:
-        RefusedError: when it can't be done to jobs in the state that is meant.
+        RefusedError: if the act is impossible in the selected state.
     """
     jobs, upto = 0, 0
     for part in _parts(act, meant):
@@ -92,7 +92,7 @@ def count(session: Session, act: BulkAct, meant: Filter) -> Counted:
             jobs += len(page)
             upto = max(upto, *page) if page else upto
             if jobs > COUNTED_MAX:
-                # The highest ids come first, in each state.
+                # In each state the highest ids come first.
                 break
     return Counted(min(jobs, COUNTED_MAX + 1), upto)
 
@@ -100,10 +100,10 @@ def count(session: Session, act: BulkAct, meant: Filter) -> Counted:
 def perform(  # noqa: PLR0913, PLR0917 - who does what to which, and how
     session: Session, act: BulkAct, meant: Filter, upto: int, how: How, written: Act
 ) -> None:
-    """Do it to the jobs up to an id, some hundreds at a time, and write down how far it is."""
+    """Change the jobs up to an id, some hundreds at a time, and record the progress."""
     for part in _parts(act, meant):
         for page in listing.id_pages(session, part, before=upto + 1):
-            # The oldest first, as their order is.
+            # The oldest first, in the order in which they run.
             ids = page[::-1]
             for start in range(0, len(ids), STEP):
                 chosen = ids[start : start + STEP]

@@ -1,8 +1,8 @@
-"""The failed jobs by their class and the type of their error, as they were counted.
+"""The failed jobs, counted by class and type of error.
 
 Failed jobs are counted when they fail, and when they are retried or discarded: a trigger
-appends a row for each kind of error, which says how many have come or gone. The sum of these
-rows is exact at every moment. Once a minute a tree whose jobs have failed folds them.
+appends a row for each kind of error, with the number of jobs that were added or removed. The
+sum of these rows is exact at every moment. Once a minute a tree with failed jobs folds them.
 """
 
 from collections.abc import Iterable
@@ -15,9 +15,9 @@ Row = dict[str, Any]
 STATEMENTS = Statements("jobsd.operations", "failures.sql")
 
 COUNTED_MAX = 10_000
-"""Rows of counts that are looked at: those that came last, so that the answer comes soon."""
+"""The newest rows of counts that are read, so that the answer comes soon."""
 MESSAGES = 5
-"""The most frequent messages of a group that are named."""
+"""The number of messages of a group that are listed, the most frequent ones."""
 _FOLDS = 100
 
 _NAMES = (
@@ -27,9 +27,9 @@ _NAMES = (
 
 
 def groups(session: Session) -> list[Row]:
-    """Return the groups, that with the latest failure first.
+    """Return the groups, the one with the latest failure first.
 
-    In a pattern of `messages`, * stands for what is another one each time.
+    In a pattern of `messages`, * stands for the part that differs from job to job.
     """
     parameters = {"most": COUNTED_MAX, "messages": 4 * MESSAGES}
     found = session.fetch(STATEMENTS["groups"], parameters)
@@ -38,14 +38,14 @@ def groups(session: Session) -> list[Row]:
 
 
 def fold(session: Session) -> None:
-    """Put the rows of each group that has changed into one."""
+    """Merge the rows of each group that has changed."""
     for _ in range(_FOLDS):
         if session.fetch(STATEMENTS["fold"], {"most": COUNTED_MAX})[0][0] < COUNTED_MAX:
             return
 
 
 def _of_all_queues(messages: Iterable[Row]) -> list[Row]:
-    """Return the messages, each once for all queues, the most frequent one first."""
+    """Return the messages, each once for all queues, the most frequent first."""
     found: dict[str, Row] = {}
     for each in messages:
         known = found.setdefault(each["pattern"], {**each, "jobs": 0})

@@ -15,10 +15,11 @@ Rows = list[tuple[Any, ...]]
 STATEMENTS = Statements("jobsd.operations", "gauges.sql")
 
 COUNTED_MAX = 1_000_000
-"""Jobs of one queue that are counted at most, where there are very many."""
+"""The maximum that is counted of one queue's jobs, if there are too many for one pass."""
 TOGETHER_MAX = 3_000_000
-"""Ready jobs that are counted in one pass, which nothing bounds but their number: it takes the
-server up to half a second on one core, and less on two."""
+"""The maximum of ready jobs that are counted in one pass. Only their number bounds the pass: it
+takes the server up to half a second on one core, and less on two.
+"""
 _NAMES = (
     *("processes", "tasks", "server"),
     *("pauses", "dispatch", "tables", "oldest_transaction", "arrivals"),
@@ -32,10 +33,10 @@ def database_figures(
     run_times: bool = False,
     asked: Callable[[], None] | None = None,
 ) -> DatabaseFigures:
-    """Return the figures as they are now: one round trip, one transaction.
+    """Return the current figures: one round trip, one transaction.
 
-    `busy_jobs` are those that threads of a tree run: the database knows their queues. With
-    them all is read as of one moment; after an error the session is to be closed. `asked` is
+    `busy_jobs` are the jobs that threads of a tree perform: the database knows their queues.
+    All figures are read as of one moment; after an error the session must be closed. `asked` is
     called before the answer is waited for.
     """
     read = _read(session, busy_jobs, run_times=run_times, asked=asked)
@@ -106,7 +107,7 @@ def _runs(  # noqa: PLR0913, PLR0917 - a row
 
 
 def _unknown(rows: Rows) -> tuple[dict[str, int], dict[str, float]]:
-    """Return how many jobs of unknown classes wait in a queue, and for how long."""
+    """Return the number of waiting jobs of unknown classes in each queue, and their age."""
     unknown_jobs: Counter[str] = Counter()
     unknown_for_s: dict[str, float] = {}
     for queue, _, jobs, _, age_s in rows:

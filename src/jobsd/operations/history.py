@@ -1,7 +1,7 @@
-"""What jobs have done over time: counts, failures, waits and run times, by time and by class.
+"""The history of jobs: counts, failures, waits and run times, by time and by class.
 
-The history is what trees add up once a minute. So percentiles come from the buckets of the
-metrics: the bucket is the right one, and the value within it is interpolated.
+Trees add up the history once a minute. Percentiles come from the buckets of the metrics: the
+bucket is the right one, and the value within it is interpolated.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ STATEMENTS = Statements("jobsd.operations", "history.sql")
 
 @late.dataclass(frozen=True, slots=True)
 class Span:
-    """A time that can be shown: its length, the length of its steps, and their table."""
+    """A time span that can be shown: its length, the length of its steps, and their table."""
 
     name: str
     words: str
@@ -40,7 +40,7 @@ SPANS = (
 
 @late.dataclass(frozen=True, slots=True)
 class Done:
-    """What was done in a span or step; times are in seconds, or None if nothing ran."""
+    """The attempts of a span or step; times are in seconds, or None if no job ran."""
 
     finished: int = 0
     failed: int = 0
@@ -54,7 +54,7 @@ class Done:
 
     @property
     def attempts(self) -> int:
-        """How many attempts have ended."""
+        """The number of attempts that have ended."""
         return self.finished + self.failed + self.retried + self.discarded
 
     @property
@@ -69,12 +69,12 @@ def span_named(name: str) -> Span:
 
 
 def finished_by_queue(session: Session, span: Span) -> dict[str, int]:
-    """Return how many jobs of each queue were finished in a span of minutes."""
+    """Return the number of finished jobs of each queue in a span of minutes."""
     return dict(session.fetch(STATEMENTS["queues"], {"span_s": span.span_s}))
 
 
 def steps(session: Session, span: Span, name: str | None = None) -> list[tuple[datetime, Done]]:
-    """Return each step of a span with what was done in it, of one queue (or class) or all."""
+    """Return each step of a span with its attempts, of one queue, one class, or all."""
     parameters = {"step_s": span.step_s, "span_s": span.span_s, "name": name}
     found = {
         row[0]: _done(*row[1:]) for row in session.fetch(STATEMENTS[span.table], parameters)
@@ -88,7 +88,7 @@ def steps(session: Session, span: Span, name: str | None = None) -> list[tuple[d
 
 
 def classes(session: Session, span: Span) -> list[tuple[str, Done]]:
-    """Return what was done by each class in the hours of a span, by failures, most first."""
+    """Return the attempts of each class in the hours of a span, the most failures first."""
     rows = session.fetch(STATEMENTS["classes"], {"span_s": span.span_s})
     return [(row[0], _done(*row[1:])) for row in rows]
 
@@ -106,7 +106,7 @@ def document(
 
 
 def percentile(counts: Sequence[int], share: float) -> float | None:
-    """Return the time that was enough for a share of all, or None if there were none."""
+    """Return the time within which this share of the jobs stayed; None without jobs."""
     wanted, below = share * sum(counts), 0
     bounds = pairwise((0.0, *BUCKETS_S))
     for count, (least, most) in zip(counts, bounds, strict=False):
@@ -127,7 +127,7 @@ def _done(  # noqa: PLR0913, PLR0917 - the columns of the statements
     runs: list[int],
 ) -> Done:
     del wait_s
-    # Rows of a version that had fewer buckets have no counts in the others.
+    # Rows of a version with fewer buckets have no counts in the others.
     waits, runs = [count or 0 for count in waits], [count or 0 for count in runs]
     ran = sum(runs)
     return Done(

@@ -1,4 +1,4 @@
-"""One job as a program sees it: what `show --json` prints, as attributes."""
+"""One job for programs: the fields of `show --json` as attributes."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from . import jobs
 from .shown_arguments import ShownArguments
 
 ALIVE_S = 60.0
-"""After so long without a heartbeat a process counts as dead here, for `why`."""
+"""After this many seconds without a heartbeat a process counts as dead here, for `why`."""
 
 _UNFILTERED = ShownArguments((), lambda _: None)
-"""A program has the arguments anyway."""
+"""Nothing is redacted: the program can read the arguments anyway."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobInfo:
-    """What is known of a job. `arguments` are as they are stored, `result` is what it returned.
+    """A job. `arguments` are as they are stored, `result` is its return value.
 
     `error` is that of its last attempt (`type`, `message`, `stack`), `errors` are those of all.
-    `why` says why it is not running: it is empty when it runs or has ended. `reason` is the
-    first word of it; of a discarded job: "expired", "conflict", its error, or "by hand".
-    `details` has what only some jobs have: limits, when it expires, and the process that has
-    claimed it, or has performed it where its result is kept.
+    `why` gives the reasons why it is not running: it is empty when it runs or has ended.
+    `reason` is the first word of `why`; of a discarded job: "expired", "conflict", its error,
+    or "by hand". `details` has the fields of some jobs only: limits, the time of expiry, and
+    the process that has claimed it, or has performed it if its result is kept.
     """
 
     id: int
@@ -56,10 +56,10 @@ class JobInfo:
 
 
 def find(job_id: int, *, session: Session | None = None) -> JobInfo | None:
-    """Return what is known of a job; None when no job has this id.
+    """Return a job; None when no job has this id.
 
     Raises:
-        Error: for what is no id.
+        Error: for an invalid id.
     """
     known = inspect.check_id(job_id)
     if backend.active is not None:
@@ -72,7 +72,7 @@ def find(job_id: int, *, session: Session | None = None) -> JobInfo | None:
 
 
 async def afind(job_id: int) -> JobInfo | None:
-    """Do what `find` does in a thread, without blocking the event loop."""
+    """Call `find` in a thread, without blocking the event loop."""
     return await asyncio.to_thread(find, job_id)
 
 

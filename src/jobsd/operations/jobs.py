@@ -1,4 +1,4 @@
-"""Reads jobs to show them: one job with its attempts and why it does not run, or a list."""
+"""Reads jobs to show them: one job with its attempts and why it is not running, or a list."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ class Examined:
     attempts: list[Attempt]
     why: list[Reason]
     kept: Kept | None = None
-    """What it has returned, and in which process, where that is kept."""
+    """Its return value and the process that performed it, if the job keeps results."""
 
     @property
     def error(self) -> dict[str, Any] | None:
-        """What went wrong in its last attempt; None where nothing did."""
+        """The error of its last attempt, if that failed."""
         done = self.found.job.state == "finished"
         return self.attempts[-1].error if self.attempts and not done else None
 
     @property
     def reason(self) -> str | None:
-        """Why it is not running, in the first word of `why`; why it was discarded."""
+        """The first word of `why`, or the reason why it was discarded."""
         if self.found.job.state != "discarded":
             return self.why[0].reason if self.why else None
         if self.found.reason is not None or self.error is None:
@@ -49,18 +49,18 @@ class Examined:
 
     @property
     def result(self) -> str | None:
-        """JSON text of what it has returned, where that is kept."""
+        """JSON text of its return value, if the job keeps results."""
         return None if self.kept is None else self.kept.text
 
     def facts(self, shown: ShownArguments) -> Row:
-        """Return what there is to know of the job itself."""
+        """Return the fields of the job itself."""
         facts = job_facts(self.found, shown)
         if self.kept is not None and self.kept.process is not None:
             facts["process"] = self.kept.process
         return facts
 
     def document(self, facts: Row) -> Row:
-        """Return everything for programs; `facts` are those of the job."""
+        """Return all fields for programs; `facts` are those of the job."""
         return {
             **facts,
             "errors": [attempt_facts(attempt) for attempt in self.attempts],
@@ -73,23 +73,23 @@ class Examined:
 
 
 def examine(session: Session, job_id: int, threshold_s: float) -> Examined:
-    """Read all that is known of one job.
+    """Return one job with its attempts and reasons.
 
     Raises:
-        NotFoundError: when there is none of this id.
+        NotFoundError: when no job has this id.
     """
     found = inspect.find(session, job_id)
     attempts = inspect.attempts(session, job_id)
     if found.job.state in _ENDED:
         return Examined(found, attempts, [], inspect.kept(session, job_id))
-    # What has ended needs no reasons: neither what they load, nor what they ask for.
+    # An ended job has no reasons; skip their imports and queries.
     from .why import why  # noqa: PLC0415
 
     return Examined(found, attempts, why(session, found, threshold_s))
 
 
 def logs(session: Session, job_id: int, limit: int = 100) -> list[Row]:
-    """Return what its last attempts have printed and logged, where that is kept."""
+    """Return the lines that its last attempts have printed and logged, if they are kept."""
     return [log._asdict() for log in inspect.logs(session, job_id, limit)]
 
 
@@ -102,7 +102,7 @@ def rows(jobs: Iterable[JobRow], shown: ShownArguments) -> list[Row]:
 
 
 def job_facts(found: Found, shown: ShownArguments) -> Row:
-    """Return what there is to know of one job, but its errors."""
+    """Return the fields of one job, without its errors."""
     job = found.job
     return {
         "id": job.id,
@@ -122,7 +122,7 @@ def job_facts(found: Found, shown: ShownArguments) -> Row:
 
 
 def _more(found: Found) -> dict[str, Any]:
-    """Return what only some have: limits, an expiry, and who has claimed it since when."""
+    """Return the fields of some jobs only: limits, expiry, the claiming process and time."""
     more: dict[str, Any] = {}
     if found.concurrency_key is not None:
         more |= {

@@ -1,4 +1,4 @@
-"""The keys of concurrency limits that are in use: which are full, who holds them, who waits."""
+"""The keys of concurrency limits in use: full keys, their holders, their waiting jobs."""
 
 from typing import Any
 
@@ -9,16 +9,16 @@ Row = dict[str, Any]
 STATEMENTS = Statements("jobsd.operations", "limits.sql")
 
 KEYS_MAX = 500
-"""So many keys are listed at most."""
+"""The maximum of keys that are listed."""
 WAITING_MAX = 1_000
-"""So many waiting jobs of a key are counted at most, and one more."""
+"""The maximum that is counted of a key's waiting jobs; one more means "or more"."""
 _HOLDERS = 10
 
 
 def limit_rows(session: Session) -> list[Row]:
-    """Return a row for each key, that for which most jobs wait first.
+    """Return a row for each key, the one with the most waiting jobs first.
 
-    `limit` is that of the job which comes first; `holders` are ids, the first ten of `held`.
+    `limit` is that of the key's first job; `holders` are ids, the first ten of `held`.
     """
     parameters = {"keys": KEYS_MAX, "most": WAITING_MAX + 1}
     return [_row(*row) for row in session.fetch(STATEMENTS["keys"], parameters)]

@@ -1,4 +1,4 @@
-"""Computes when recurring tasks run next, and again once that time has come."""
+"""Computes the next runs of recurring tasks, and again once that time has come."""
 
 from datetime import datetime
 
@@ -11,7 +11,7 @@ _known: dict[tuple[str, str, str], datetime | None] = {}
 
 
 def next_run(key: str, schedule: str, time_zone: str) -> float | None:
-    """Return when a task is to run next (seconds since the epoch); None: never."""
+    """Return the next run of a task in seconds since the epoch, or None if it never runs."""
     now = utc_now()
     plan = key, schedule, time_zone
     following = _known.get(plan, now)

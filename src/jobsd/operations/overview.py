@@ -1,4 +1,4 @@
-"""What `status` has found out about everything, at one moment."""
+"""The facts that `status` prints, as of one moment."""
 
 from dataclasses import asdict
 from datetime import datetime
@@ -27,10 +27,10 @@ _FAILURES = 5
 
 @late.dataclass(frozen=True, slots=True)
 class Totals:
-    """How many jobs are in each state, up to COUNTED_MAX and one more.
+    """The number of jobs in each state, at most COUNTED_MAX + 1.
 
-    Jobs that have ended are counted among the newest ones, and the oldest ones where those
-    wait; `all_seen`: there are no others.
+    Ended jobs are counted among the newest jobs, and among the oldest if most of the newest
+    still wait; `all_seen`: there are no others.
     """
 
     scheduled: int
@@ -47,7 +47,7 @@ class Totals:
     def shown(self, state: str) -> str:
         """Return the number of a state as people read it.
 
-        "10,000+" and "3+" are at least so many; "not counted" are those of which none was seen.
+        "10,000+" and "3+" are lower bounds; in a state that is "not counted" no job was seen.
         """
         jobs: int = getattr(self, state)
         if self.all_seen or jobs > COUNTED_MAX or state not in _ENDED:
@@ -57,7 +57,7 @@ class Totals:
 
 @late.dataclass(frozen=True, slots=True)
 class Threads:
-    """The threads of all living workers, and how many of them have a job."""
+    """The threads of all living workers, and the number of busy ones."""
 
     busy: int
     all: int
@@ -75,27 +75,27 @@ class Overview:
     last_heartbeat: datetime | None
 
     def document(self) -> dict[str, Any]:
-        """Return it for programs."""
+        """Return the fields for programs."""
         return asdict(self)
 
     @property
     def alive(self) -> list[Row]:
-        """The processes that live."""
+        """The living processes."""
         return [row for row in self.processes if row["life"] == "alive"]
 
     @property
     def has_scheduler(self) -> bool:
-        """Whether a scheduler lives, without which no task runs."""
+        """Whether a scheduler lives; without one no task runs."""
         return any(row["kind"] == "scheduler" for row in self.alive)
 
 
 def overview(
     session: Session, threshold_s: float, most: int = COUNTED_MAX + 1, *, here: bool = False
 ) -> Overview:
-    """Read everything once; `running` is whether a supervisor lives, on whichever host.
+    """Read everything once; `running` is whether a supervisor lives, on any host.
 
     Of each state of a queue at most `most` jobs are counted. With `here` only the processes of
-    this machine count, or of this container.
+    this machine, or of this container, count.
     """
     rows = processes(session, threshold_s, here=here)
     planned = [row for row in tasks.task_rows(session) if row["next_run"] is not None]
@@ -116,8 +116,7 @@ def totals(
 ) -> Totals:
     """Count the jobs of each state, at a bounded cost.
 
-    Retries are counted among the next `scheduled` jobs, those that have ended among the
-    `newest`.
+    Retries are counted among the next `scheduled` jobs, ended jobs among the `newest`.
     """
     bounds = {"most": COUNTED_MAX + 1, "scheduled": scheduled, "newest": newest}
     (counts,) = session.fetch(STATEMENTS["totals"], bounds)
@@ -126,7 +125,7 @@ def totals(
 
 
 def threads(session: Session, alive: list[Row]) -> Threads:
-    """Count the threads of the living workers, and those that their claims keep busy."""
+    """Count the threads of the living workers, and the threads that their claims keep busy."""
     claimed = inspect.claimed(session)
     workers = {
         row["id"]: int(row["metadata"].get("threads") or 1)

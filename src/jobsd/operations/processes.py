@@ -1,6 +1,6 @@
 """The processes of all trees on the database, as rows, and whether they are alive.
 
-That is judged as far as this host can know.
+Life is judged as far as this host can know.
 """
 
 import os
@@ -22,10 +22,10 @@ _GROUPS_MAX = 3
 
 
 def life(row: ProcessRow, threshold_s: float) -> Life:
-    """Return "alive"; "silent" when its heartbeat stands still; "gone" when it has ended.
+    """Return "alive"; "silent" when its heartbeat is overdue; "gone" when it has ended.
 
-    A process of a tree with other settings is silent once these have it so, too.
-    Only of processes of our own boot and namespace can be known that they have ended.
+    For a process of a tree with other settings, its own threshold must have passed, too. Only
+    for processes of our own boot and namespace can this host know that they have ended.
     """
     if is_of_here(row.metadata) and registry.start_time(row.pid) != row.metadata.get("started"):
         return "gone"
@@ -42,13 +42,13 @@ def has_scheduler(session: Session, threshold_s: float) -> bool:
 
 
 def is_of_here(metadata: Mapping[str, object]) -> bool:
-    """Return whether a row is of a process of this boot and namespace: of this container."""
+    """Return whether a row is of a process of this boot and namespace (this container)."""
     here = registry.identity(os.getpid())
     return all(metadata.get(key) == here[key] for key in ("boot", "namespace"))
 
 
 def unlike_trees(rows: Iterable[ProcessRow]) -> str:
-    """Say which trees have other settings by which a process is judged; "" when none has."""
+    """Name the trees with other settings for judging processes; "" if none has."""
     said = sorted(
         (str(thresholds.thresholds_in(row.metadata) or ""), f"{row.hostname} (pid {row.pid})")
         for row in rows
@@ -67,9 +67,9 @@ def unlike_trees(rows: Iterable[ProcessRow]) -> str:
 
 
 def unlike_programs(rows: Iterable[ProcessRow]) -> str:
-    """Say which hosts run programs for which version of the tables; "" when all are alike.
+    """Name the hosts whose programs expect another version of the tables; "" if all are alike.
 
-    A program from before these rows says nothing, and is not judged.
+    A program from before these rows has no version in them, and is not judged.
     """
     said = sorted(
         (version, f"{row.hostname} (pid {row.pid})")
@@ -94,8 +94,8 @@ _IDENTITY = ("boot", "namespace", "started", "supervisor")
 def processes(session: Session, threshold_s: float, *, here: bool = False) -> list[Row]:
     """Return the processes table; `life` is alive, silent or gone.
 
-    A process is silent when it has had no heartbeat for `threshold_s`. With `here` only those
-    of this machine, or of this container, are returned.
+    A process is silent when it has had no heartbeat for `threshold_s`. With `here` only the
+    processes of this machine, or of this container, are returned.
     """
     return [
         {
@@ -116,7 +116,7 @@ def processes(session: Session, threshold_s: float, *, here: bool = False) -> li
 
 
 def trees(rows: Sequence[Row]) -> list[Row]:
-    """Return a row for each tree that has a living process: where it is, and what it has."""
+    """Return a row for each tree with a living process: its host, and its processes."""
     supervisors = {row["id"]: row for row in rows if row["kind"] == "supervisor"}
     found: dict[int, list[Row]] = {key: [] for key in supervisors}
     for row in rows:
@@ -147,6 +147,6 @@ def _tree(supervisor: Row | None, members: Sequence[Row]) -> Row:
 
 
 def _shown(row: ProcessRow) -> dict[str, object]:
-    """Return what a row says of its process; what is the same in a tree, of its first only."""
+    """Return the columns of a process's row; columns of the tree only for its first process."""
     hidden = _IDENTITY if row.kind == "supervisor" else (*_IDENTITY, *thresholds.NAMES)
     return {key: value for key, value in row.metadata.items() if key not in hidden}

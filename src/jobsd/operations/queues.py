@@ -1,4 +1,4 @@
-"""The queues as rows: how many jobs each has in which state, how old, whether paused."""
+"""The queues as rows: the number and age of their jobs in each state, and their pauses."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ STATEMENTS = Statements("jobsd.operations", "depths.sql")
 
 
 def depths(session: Session, most: int) -> tuple[Depths, dict[str, float]]:
-    """Return how many jobs each queue has in each state, counted up to `most`, and their ages.
+    """Return the number of jobs of each queue in each state, up to `most`, and their ages.
 
     The ages are those of the oldest ready job of each queue, in seconds.
     """
@@ -32,7 +32,7 @@ def asked(
     """Return the statements whose rows `by_queue` takes, by their names.
 
     Fewer ready jobs than `together_max` are counted in one pass, on several cores if the server
-    likes to: for whoever wants all of them and soon. Else a queue is counted up to `most`.
+    chooses to: this is the fastest way to count all. Otherwise a queue is counted up to `most`.
     """
     limits = {"most": most, "together_max": together_max}
     wanted = {"ready": limits, "elsewhere": {"most": most}}
@@ -44,7 +44,7 @@ def asked(
 
 
 def by_queue(read: Mapping[str, Rows]) -> tuple[Depths, dict[str, float]]:
-    """Return the jobs by queue and state, and for how long a queue's oldest claim is held."""
+    """Return the jobs by queue and state, and the age of the oldest claim of each queue."""
     found: defaultdict[str, dict[str, int]] = defaultdict(dict)
     claim_ages_s: dict[str, float] = {}
     for queue, state, count, age_s in read["elsewhere"]:
@@ -57,7 +57,7 @@ def by_queue(read: Mapping[str, Rows]) -> tuple[Depths, dict[str, float]]:
         if count is None:
             uncounted.add(queue)
     for queue, count in read.get("together", ()):
-        # Only so many names are listed; and between the two statements the server may have
+        # The list of names is bounded; and between the two statements the server may have
         # learned that there are more jobs, or fewer.
         if queue in uncounted:
             found[queue]["ready"] += count
@@ -68,11 +68,13 @@ Row = dict[str, Any]
 
 
 COUNTED_MAX = 100_000
-"""Jobs of one state of a queue that are counted; a million would take longer than all else."""
+"""The maximum that is counted of a queue's jobs in one state; a million would take longer than
+all other reads.
+"""
 
 
 def queue_rows(session: Session, most: int = COUNTED_MAX) -> list[Row]:
-    """Return the queues that have jobs which have not ended, or are paused, by name.
+    """Return the queues with unended jobs, and paused ones, by name.
 
     Of each state of a queue at most `most` jobs are counted.
     """
@@ -94,7 +96,7 @@ def queue_rows(session: Session, most: int = COUNTED_MAX) -> list[Row]:
 
 
 def by_urgency(rows: Sequence[Row]) -> list[Row]:
-    """Return the queues that somebody should see first: the longest, then the oldest."""
+    """Return the most urgent queues first: the longest, then the oldest."""
     return sorted(
         rows,
         key=lambda row: (
@@ -107,7 +109,7 @@ def by_urgency(rows: Sequence[Row]) -> list[Row]:
 
 
 def takers(rows: Sequence[Row], processes: Sequence[Row]) -> dict[str, int]:
-    """Return how many living workers that are not quiet take jobs of each queue."""
+    """Return the number of living workers, without quiet ones, that claim from each queue."""
     selections = [
         selection.Selection(tuple(str(process["metadata"].get("queues", "*")).split(",")))
         for process in processes

@@ -1,8 +1,8 @@
 """The search language: `class:app.mail.* state:failed after:2h args.user_id:5 timeout`.
 
-Words with a known name before a colon narrow one thing; any other word is sought in class,
-queue and error. A value with spaces stands in double quotes. What is not understood is
-reported, and narrows nothing.
+A word with a known name before a colon is a filter; any other word is sought in class, queue
+and error. A value with spaces is put into double quotes. An invalid filter is reported, and not
+applied.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ from jobsd.text import is_storable
 
 NAMES = ("class", "queue", "state", "error", "key", "host", "before", "after", "args.NAME")
 SEEN_MAX = 100_000
-"""So many of the newest jobs are searched; who asks says that there may be others."""
+"""The number of the newest jobs that are searched; the caller reports that older ones exist."""
 _WORDS_MAX = 20
 _PART = re.compile(
     r'(?:(?P<name>[a-z]+(?:\.[^\s:"]+)?):)?(?:"(?P<quoted>[^"]*)"?|(?P<bare>\S+))'
@@ -27,14 +27,14 @@ _PART = re.compile(
 
 @late.dataclass(frozen=True, slots=True)
 class Search:
-    """What was asked for, and what of it was not understood."""
+    """The filters and words of a search, and the problems in its text."""
 
     meant: Filter
     problems: tuple[str, ...] = ()
 
 
 def read_search(text: str, hidden: Collection[str] = ()) -> Search:
-    """Return what a text asks for; arguments with `hidden` names can't be sought."""
+    """Parse a search; arguments with `hidden` names can't be sought."""
     found: dict[str, Any] = {}
     words: list[str] = []
     problems: list[str] = []
@@ -80,7 +80,7 @@ def _narrowed(name: str, value: str, hidden: Collection[str]) -> dict[str, Any]:
 
 
 def _age_s(value: str) -> float:
-    """Return how long ago a moment is, which is written as such or as a time of ISO 8601."""
+    """Return the age of a moment, given as an age or as a time of ISO 8601."""
     with contextlib.suppress(ValueError, OverflowError):
         return clock.parse_duration(value)
     try:
@@ -95,13 +95,13 @@ def _age_s(value: str) -> float:
 
 
 def _arguments(name: str, value: str, hidden: Collection[str]) -> tuple[str, ...]:
-    """Return what the arguments must contain, as JSON: one of these."""
+    """Return JSON texts, one of which the arguments must contain."""
     if name in hidden:
         raise errors.Error(
             f"args.{name}: is never shown (jobs.filter_arguments), so it can't be searched"
         )
     found = [_containing(name, value)]
-    # No number of JSON: `NaN`, and one that is too large.
+    # Not a number of JSON: `NaN`, or one that is too large.
     with contextlib.suppress(ValueError, RecursionError):
         found.append(_containing(name, json.loads(value)))
     return tuple(found)
@@ -109,7 +109,7 @@ def _arguments(name: str, value: str, hidden: Collection[str]) -> tuple[str, ...
 
 def _containing(name: str, value: Any) -> str:  # noqa: ANN401 - any JSON
     text = json.dumps([{"$keywords": {name: value}}], allow_nan=False, ensure_ascii=False)
-    # A NUL is escaped; a backslash before that is one of the text.
+    # A NUL is escaped; an escaped backslash before it is a backslash of the text.
     if not is_storable(text) or r"\u0000" in text.replace(r"\\", ""):
         raise ValueError(f"args.{name}: {value!r} can't be in a job: PostgreSQL can't store it")
     return text

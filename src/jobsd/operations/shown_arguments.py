@@ -1,8 +1,8 @@
-"""Arguments as they may be shown: without what `jobs.filter_arguments` names.
+"""Arguments as they may be shown: without those that `jobs.filter_arguments` names.
 
-A keyword argument says its name itself. That of a positional one stands in the job's
-signature: commands import the project's modules for it, and a dashboard reads what the workers
-have published. Where that is not known, every positional argument is hidden: one too many is
+A keyword argument carries its name. The name of a positional one is in the job's signature:
+commands import the project's modules for it, and a dashboard reads what the workers have
+published. If the signature is unknown, every positional argument is hidden: one too many is
 better than one too few.
 """
 
@@ -33,7 +33,7 @@ def call_text(class_name: str, arguments: Any) -> str:  # noqa: ANN401 - any JSO
     elif is_object(arguments):
         positional, keywords = [], arguments
     else:
-        # The arguments are longer than what was read of them.
+        # The arguments are longer than the part that was read.
         positional = [Ellipsis]
     written = [*map(_written, positional), *_named(keywords)]
     text = f"{class_name.rpartition('.')[2]}({', '.join(written)})"
@@ -83,10 +83,10 @@ Positional = Callable[[str], Sequence[str] | None]
 
 
 class ShownArguments:
-    """Hides what a project wants hidden; without any such wish it imports nothing.
+    """Redacts arguments that a project hides; if it hides none, nothing is imported.
 
-    `positional` returns the names of what a class takes by position, the last with a star
-    where it takes any number; None where they are not known.
+    `positional` returns the names of a class's positional parameters, the last with a star if
+    it takes any number; None if they are unknown.
     """
 
     def __init__(self, names: Iterable[str], positional: Positional) -> None:
@@ -98,7 +98,7 @@ class ShownArguments:
         if not self.names:
             return arguments
         if isinstance(arguments, str):
-            # They are more than can be read: what they hold is not known.
+            # Too long to be read, so the names in it are unknown.
             return FILTERED
         if not is_list(arguments):
             return without(arguments, self.names)
@@ -123,7 +123,7 @@ class ShownArguments:
             call = parse_command(text)
         except CommandError:
             return FILTERED
-        # What its positional arguments are called only the worker knows, which imports it.
+        # Only the worker, which imports the class, knows the names of its positional arguments.
         values = [FILTERED for _ in call.args]
         values += [
             f"{key}={FILTERED if key in self.names else repr(without(value, self.names))}"
@@ -132,7 +132,7 @@ class ShownArguments:
         return f"{call.target}({', '.join(values)})"
 
     def task(self, row: dict[str, Any]) -> dict[str, Any]:
-        """Return what is known of a recurring task as it may be shown."""
+        """Return a recurring task as it may be shown."""
         arguments = self.of(row["class_name"], row["arguments"])
         shown = {**row, "arguments": arguments, "command": self.command(row["command"])}
         if "activates" in row:
@@ -140,7 +140,7 @@ class ShownArguments:
         return shown
 
     def _parameters(self, class_name: str | None) -> Iterable[str | None]:
-        """Return the names of a job's positional arguments, as many as it may be given."""
+        """Return the names of a job's positional parameters, as many as it may be given."""
         names = self._positional(class_name or "")
         if not names:
             return repeat(None)
@@ -150,7 +150,7 @@ class ShownArguments:
 
 
 def published_names(session: Session) -> Positional:
-    """Return a reader of what the workers have published; it reads all at its first use."""
+    """Return a reader of the published signatures; it reads all at its first use."""
 
     @cache
     def read() -> dict[str, list[str]]:

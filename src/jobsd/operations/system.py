@@ -57,7 +57,7 @@ def _program() -> Row:
         "python": platform.python_version(),
         "platform": platform.platform(terse=True),
         "packages": {
-            # Of ours, what runs: what is installed may have changed since.
+            # For jobsd the version that runs: the installed one may have changed since.
             "jobsd": machine.PROGRAM_VERSION,
             **{each: found for each in _PACKAGES if (found := _version(each))},
         },

@@ -1,4 +1,4 @@
-"""Recurring tasks as rows: the list, the history, and why one was late."""
+"""Recurring tasks as rows: the list, the history, and the cause of a late run."""
 
 from __future__ import annotations
 
@@ -56,14 +56,14 @@ def task_row(task: RecurringTask, now: datetime) -> Row:
 
 
 def listed(session: Session) -> list[Row]:
-    """Return the tasks in the order of their next runs; those that never run come last."""
+    """Return the tasks in the order of their next runs; tasks that never run come last."""
     now = utc_now()
     found = [_listed(task, now) for task in tasks.load(session)]
     return sorted(found, key=lambda row: (row["next"] is None, row["next"] or now, row["key"]))
 
 
 def history_row(task: RecurringTask | None, run: RecurringRun, now: datetime) -> Row:
-    """Return a planned run with the parts that it took, and what made it late."""
+    """Return a planned run with its delay, split by its causes."""
     row = {**asdict(run), "late_s": run.late_s, "late": timedelta(seconds=run.late_s)}
     if task is None:
         return {**row, "waited_s": None, "ran_s": None, "cause": None}
@@ -83,7 +83,7 @@ def why_late(
     now: datetime,
     threshold_s: float,
 ) -> Row | None:
-    """Return the cause when a task is late now, or was in its last run; else None."""
+    """Return why a task is late now, or was in its last run; None if it is not."""
     if since := overdue_since(task, last, now):
         runs = has_scheduler(session, threshold_s)
         why = "although a scheduler is running" if runs else "because no scheduler is running"
@@ -128,7 +128,7 @@ def _zone(task: RecurringTask) -> tzinfo:
 
 
 def _zone_name(task: RecurringTask) -> str:
-    """Return the zone that counts: the schedule may name another than the task."""
+    """Return the zone in effect: the schedule may name another than the task."""
     try:
         return task.plan.time_zone
     except ScheduleError:

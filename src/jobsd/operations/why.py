@@ -1,7 +1,7 @@
 """Explains why a job is not running: every reason that the tables show.
 
-A job that has ended, or that a living process has claimed, has none, but that it is to stop. A
-ready job without one is about to be claimed.
+An ended job has none; a job that a living process has claimed has at most the request to stop.
+A ready job without a reason is about to be claimed.
 """
 
 from collections.abc import Iterator
@@ -27,20 +27,20 @@ _HOLDERS_NAMED = 10
 
 @late.dataclass(frozen=True, slots=True)
 class Reason:
-    """One reason: its name for programs, a sentence for people, what it depends on."""
+    """One reason: its name for programs, a sentence for people, its parameters."""
 
     reason: str
     sentence: str
     details: dict[str, Any] = field(default_factory=dict[str, Any])
 
     def facts(self) -> dict[str, Any]:
-        """Return what a program gets."""
+        """Return the reason for programs."""
         return {"reason": self.reason, **self.details}
 
 
 @late.dataclass(frozen=True, slots=True)
 class _Case:
-    """A job, all processes of the table, and those of them that live."""
+    """A job, all processes of the table, and the living ones."""
 
     session: Session
     found: Found
@@ -57,7 +57,7 @@ class _Case:
 
     @property
     def workers(self) -> list[ProcessRow]:
-        """The living workers that take from the job's queue, and are not quiet."""
+        """The living workers that claim from the job's queue, without quiet ones."""
         return [
             row
             for row in self.alive
@@ -68,7 +68,7 @@ class _Case:
 
 
 def why(session: Session, found: Found, threshold_s: float) -> list[Reason]:
-    """Return all reasons that hold, the first in a job's way first."""
+    """Return all reasons that hold, in the order in which they block the job."""
     rows = registry.processes(session)
     alive = [row for row in rows if life(row, threshold_s) == "alive"]
     case = _Case(session, found, rows, alive)
@@ -92,7 +92,7 @@ def why(session: Session, found: Found, threshold_s: float) -> list[Reason]:
 
 
 def selection(worker: ProcessRow) -> Selection:
-    """Return the queues that a worker takes from, as its row says."""
+    """Return the queues that a worker claims from, according to its row."""
     return Selection(tuple(str(worker.metadata.get("queues", "*")).split(",")))
 
 
@@ -110,7 +110,7 @@ def _scheduled(case: _Case) -> Iterator[Reason]:
 
 
 def _limit(case: _Case) -> Iterator[Reason]:
-    """Yield what a scheduled job would meet, were it due now."""
+    """Yield why a scheduled job would be blocked if it were due now."""
     key, limit = case.found.concurrency_key, case.found.concurrency_limit
     if key is None or limit is None:
         return
@@ -124,7 +124,7 @@ def _limit(case: _Case) -> Iterator[Reason]:
 
 
 def _held(case: _Case) -> Iterator[Reason]:
-    """Tell what a ready job waits for that its key has no slot for, or others before it."""
+    """Yield why a limited job waits: a full key, or jobs ahead of it."""
     key = case.found.concurrency_key
     if key is None or not inspect.waits_for_slot(case.session, case.found):
         return
@@ -183,7 +183,7 @@ def _claimed(case: _Case) -> Iterator[Reason]:
 
 
 def _queue(case: _Case) -> Iterator[Reason]:
-    """Yield what keeps all jobs of its queue from being claimed."""
+    """Yield what keeps all jobs of the queue from being claimed."""
     for pause in queues.paused(session=case.session):
         if pause.queue_name == case.queue:
             because = f": {pause.reason}" if pause.reason else ""
@@ -205,11 +205,11 @@ def _queue(case: _Case) -> Iterator[Reason]:
 
 
 def _unknown(case: _Case) -> Iterator[Reason]:
-    """Yield a reason when no worker that takes from its queue has imported its class."""
+    """Yield a reason when no worker that claims from its queue has imported its class."""
     ids = {worker.id for worker in case.workers}
     name = case.found.job.class_name
     found = parked.knowers(case.session, name, case.queue, ids)
-    # Of one that has not published yet nothing is known.
+    # A worker that has not published yet may know the class.
     if not ids or found.knowing or not found.published >= ids:
         return
     since = found.unknown_since
@@ -223,7 +223,7 @@ def _unknown(case: _Case) -> Iterator[Reason]:
 
 
 def _in_line(case: _Case) -> Iterator[Reason]:
-    """Yield what comes before a ready job."""
+    """Yield the jobs ahead of a ready job."""
     if ahead := inspect.ahead(case.session, case.found):
         come = "comes" if ahead == 1 else "come"
         yield Reason(
@@ -258,7 +258,7 @@ def _count(ahead: int) -> dict[str, Any]:
 
 
 def _elsewhere(case: _Case) -> int:
-    """Return how many jobs of other queues come first, for the worker that has the fewest."""
+    """Return the number of jobs ahead in other queues, for the worker with the fewest."""
     selections = {selection(worker) for worker in case.workers}
     counts = [
         inspect.elsewhere(case.session, case.found, _before(case, each)) for each in selections

@@ -8,22 +8,22 @@ _UNITS = ((86400, "d"), (3600, "h"), (60, "m"))
 
 
 def when(value: datetime) -> str:
-    """Return how far away a moment is, as people say it."""
+    """Return the distance of a moment, as people say it."""
     away_s = (value - utc_now()).total_seconds()
     return f"in {length(away_s)}" if away_s > 0 else f"{length(-away_s)} ago"
 
 
 def counted(count: int, noun: str, plural: str = "", *, most: int | None = None) -> str:
-    """Return a number of things as people say it; `plural` where an s does not do.
+    """Return a number with its noun; `plural` if an s is not enough.
 
-    Beyond `most` they were not counted.
+    Beyond `most` the things were not counted.
     """
     number = f"{count:,}" if most is None else capped(count, most)
     return f"{number} {noun if count == 1 else plural or f'{noun}s'}"
 
 
 def capped(count: int, most: int) -> str:
-    """Return a count that was not counted beyond `most`: "10,000+"."""
+    """Return a count that stops at `most`: "10,000+"."""
     return f"{most:,}+" if count > most else f"{count:,}"
 
 
@@ -45,7 +45,7 @@ def length(seconds: float) -> str:
 
 
 def as_json(value: object) -> object:
-    """Return what stands in JSON for a value that JSON does not have."""
+    """Return the form in JSON of a value that JSON does not have."""
     match value:
         case datetime():
             return value.astimezone(UTC).isoformat()
