@@ -242,9 +242,8 @@ class Recovery:
     ) -> Recovered:
         """Settle the claims of a process, and remove its row with the last of them.
 
-        Both are one transaction, after that of what its journal says, if it has left one in
-        this folder; `known`: what ran in it is known without. Events are emitted once the
-        transaction is committed: first those of the jobs, then what `report` emits.
+        Both are one transaction; the outcomes of its journal in this folder are recorded
+        before. `known`: the caller knows its running jobs. Events follow the commit.
         """
         try:
             contents = journals and read_journal(journal_path(journals, dead.process))
