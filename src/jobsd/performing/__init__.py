@@ -1,1 +1,1 @@
-"""The threads that run jobs, and what becomes of a job that has run."""
+"""The threads that run jobs, and the outcomes of jobs that have run."""

@@ -1,9 +1,9 @@
-"""Calls the user's function so that only it, and no code of ours, can be interrupted.
+"""Calls the user's function so that an interrupt can hit only that function, not our code.
 
 If another thread sends an exception, Python raises it at the end of the call that this thread
-is in, or at its next call. So it may come when the author's code has ended. Invariant: between
-that end and `_checkpoint`, nothing is called here, and an exception that comes there was meant
-for the job that has ended.
+is in, or at its next call. So it may come after the user's code has ended. Invariant: between
+that end and `_checkpoint`, nothing is called here, and an exception raised there was sent to
+the job that has ended.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,17 +24,17 @@ def call(
     args: Sequence[Any],
     kwargs: Mapping[str, Any],
 ) -> Any:  # noqa: ANN401 - the author's own
-    """Perform the job and return its result; what is raised in it from outside passes too.
+    """Perform the job and return its result; also raise an exception sent from outside.
 
-    An exception that comes too late, when the function has returned, is dropped: the job has
-    succeeded. It has not if its result is needed and was lost by this.
+    If the exception comes after the function has returned, it is dropped: the job has
+    succeeded. The job fails if its result is needed and the exception has lost it.
     """
     result: Any = _LOST
     thread.job = job
     try:
         if JOBS.functions:
             result = middleware.perform(definition, args, kwargs)
-        else:  # Where nothing surrounds jobs, one call less for each.
+        else:  # Without middleware: saves one call per job.
             result = definition.perform(*args, **kwargs)
         thread.job, thread.due = None, NEVER
     except BaseException as error:
@@ -60,17 +60,17 @@ def call(
 
 
 def _is_late(trace: TracebackType | None) -> bool:
-    """Return whether an exception came in no code of the author's: that has ended."""
+    """Return whether an exception was raised outside the user's code, which has ended."""
     while trace is not None and trace.tb_frame.f_code in _OURS:
         trace = trace.tb_next
     return trace is None
 
 
 def _checkpoint() -> None:
-    """Let an exception that was sent to this thread come: this is the last place for it."""
+    """Let a pending exception of this thread be raised: this is its last chance."""
 
 
 _LOST = object()
 CODE = call.__code__
-"""By which its frames are known."""
+"""Identifies frames of `call`."""
 _OURS = frozenset((CODE, middleware.perform.__code__))

@@ -1,12 +1,12 @@
-"""The event loop that runs asynchronous jobs: all that a process has, in one thread.
+"""The event loop that runs asynchronous jobs: one per process, in a thread of its own.
 
 Loop and thread begin with the first job. Jobs go in by `post` and come out by `collect`, as
 with the pool of threads. The loop never waits for the database. Each job is a task in a context
-of its own; what jobs share (clients, engines) lives as long as the loop.
+of its own; objects that jobs share (clients, engines) live as long as the loop.
 
-A job that blocks the loop holds up all the others. The loop says each half a second that it
-lives, and `check_loop` says where it stands when it has not; after `hang_timeout` the process
-has to go, as for a job that is over its time limit.
+A job that blocks the loop holds up all other jobs. The loop sends a heartbeat every half
+second; when heartbeats stop, `check_loop` reports the loop's stack. After `hang_timeout` the
+process must exit, as it does for a job that has exceeded its time limit.
 """
 
 import asyncio
@@ -47,16 +47,16 @@ from .series import Waiting, sift
 
 BEAT_S = 0.5
 BLOCKED_S = 1.0
-"""After so long the job that blocks the loop is named."""
+"""The job that blocks the loop is reported after this time."""
 _FRAMES_MAX = 30
 SOON_S = 0.02
-"""How long tasks have that were cancelled, until those that never began are ended."""
+"""Time that cancelled tasks get before `_end_unbegun` ends jobs that never began."""
 
 
 class Coroutines:
     """At most `size` asynchronous jobs at once; one control thread posts and collects.
 
-    `lock` guards the scoreboard entry's ring, which the threads of the pool write to as well.
+    `lock` guards the ring of the scoreboard entry; the threads of the pool write to it as well.
     """
 
     def __init__(
@@ -80,17 +80,17 @@ class Coroutines:
         self._posted = self._low_water = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._draining = self._starting = self._closed = False
-        # Of the loop's thread.
+        # Used only by the loop's thread.
         self._free = list(range(size - 1, -1, -1))
         self._hard = [entry.hard_limit_of_slot(slot) for slot in range(size)]
         self._running: dict[int, tuple[ClaimedJob, float, Interruptible]] = {}
         self._beaten_at = 0.0
         self._reported_at = self._ended_at = 0.0
 
-    # What the control thread calls.
+    # Called by the control thread.
 
     def post(self, jobs: Iterable[ClaimedJob], asked_at: float, low_water: int) -> None:
-        """Hand jobs over that were claimed then; wake us when no more than so many wait."""
+        """Add jobs claimed at `asked_at`; wake the control thread at `low_water` jobs."""
         waiting = [(job, asked_at) for job in jobs]
         self._low_water = low_water
         self._posted += len(waiting)
@@ -109,14 +109,14 @@ class Coroutines:
         return runs
 
     def take_returned(self) -> list[ClaimedJob]:
-        """Return the jobs that were cancelled since the process drains: they are released."""
+        """Return the jobs that were cancelled by a drain: they are released."""
         with self._lock:
             returned, self._returned = self._returned, []
         self._posted -= len(returned)
         return returned
 
     def take_back(self, keep: int = 0) -> list[ClaimedJob]:
-        """Return the jobs that were not started, but for the first `keep`."""
+        """Return the jobs that were not started, except the first `keep`."""
         back: list[ClaimedJob] = []
         while len(self._todo) > keep:
             try:
@@ -127,7 +127,7 @@ class Coroutines:
         return back
 
     def take_out(self, meant: Collection[tuple[int, int]]) -> list[ClaimedJob]:
-        """Return those of some jobs that were not started, nor will be: by id and claim."""
+        """Remove the given jobs, by id and claim, if they were not started; return them."""
         out: list[ClaimedJob] = []
         waiting: list[Waiting] = []
         with contextlib.suppress(IndexError):
@@ -136,13 +136,13 @@ class Coroutines:
         left = sift(reversed(waiting), meant, out)
         self._todo.extend(left)
         if left:
-            # The loop may have looked for more meanwhile.
+            # The loop may have found the queue empty meanwhile.
             self._call(self._start)
         self._posted -= len(out)
         return out
 
     def verify(self, holds: Callable[[ClaimedJob], bool], asked_at: float) -> None:
-        """Drop the jobs that were not started and that `holds` denies: they are not ours."""
+        """Drop waiting jobs for which `holds` returns False: they are no longer ours."""
         with self._lock:
             doubted, self._doubted = self._doubted, []
         jobs = [*doubted, *reversed(self.take_back())]
@@ -159,16 +159,16 @@ class Coroutines:
         return False
 
     def seats(self) -> list[Interruptible]:
-        """Return what runs the jobs."""
+        """Return the `Interruptible` of each running job."""
         return [seat for _, _, seat in [*self._running.values()]]
 
     def drain(self, within_s: float) -> None:
-        """Cancel, so much later, what still runs then: it goes back without an attempt."""
+        """After `within_s`, cancel jobs that still run, releasing them without an attempt."""
         if self._loop is not None:
             self._call(partial(self._loop.call_later, within_s, self._cancel_all))
 
     def check_loop(self) -> None:
-        """Tell where the loop stands once it has stood for long; after very long, end it."""
+        """Report the stack of a loop that is blocked; after `hang_timeout`, end the process."""
         stood_s = monotonic() - self._beaten_at
         if not self._running or stood_s < BEAT_S + BLOCKED_S:
             return
@@ -187,43 +187,43 @@ class Coroutines:
                 limit_blocking(seat, job, stood_s)
 
     def close(self) -> None:
-        """Let the loop end, and what runs in it with it."""
+        """Stop the loop and the jobs that run in it."""
         self._closed = True
         if self._loop is not None and not self._loop.is_closed():
             self._call(self._loop.stop)
 
     @property
     def doubts(self) -> bool:
-        """Whether jobs wait until the claims have been read back."""
+        """Whether jobs wait for the check of their claims."""
         return bool(self._doubted)
 
     @property
     def waiting(self) -> int:
-        """How many jobs are in hand and not started."""
+        """The number of jobs in hand that have not started."""
         return len(self._todo) + len(self._doubted)
 
     @property
     def in_hand(self) -> int:
-        """How many jobs have not ended."""
+        """The number of jobs that have not ended."""
         return self._posted - len(self._runs) - len(self._returned)
 
     @property
     def uncollected(self) -> int:
-        """How many jobs were posted and not collected."""
+        """The number of jobs posted and not yet collected."""
         return self._posted
 
     @property
     def flows(self) -> bool:
-        """Whether more jobs wait than those of which we are told when they have ended."""
+        """Whether more jobs wait than `low_water`, at which we are woken."""
         return len(self._todo) > self._low_water
 
     @property
     def busy(self) -> int:
-        """How many jobs run."""
+        """The number of running jobs."""
         return len(self._running)
 
     def started_at(self, job_id: int) -> float | None:
-        """Return when a job was started that runs here (monotonic)."""
+        """Return when a job that runs here was started (monotonic)."""
         running = list(self._running.values())
         return next((at for job, at, _ in running if job.id == job_id), None)
 
@@ -236,11 +236,12 @@ class Coroutines:
 
     def _call(self, what: Callable[[], object]) -> None:
         if self._loop is None:
-            # Here, since most processes run no coroutine.
+            # Imported here, since most processes run no coroutine.
             import asyncio  # noqa: PLC0415
 
-            # What is there now stays. Each of hundreds of coroutines lives through some
-            # collections: to look through all else in these took a fifth of a job's time.
+            # Exempt existing objects from collection. Each of hundreds of coroutines lives
+            # through several collections: scanning all other objects took a fifth of a job's
+            # time.
             gc.freeze()
             self._loop = asyncio.new_event_loop()
             self._thread = threading.Thread(
@@ -250,14 +251,14 @@ class Coroutines:
         self._loop.call_soon_threadsafe(what)
 
     def _blocking(self) -> Interruptible | None:
-        """Return what the loop's thread is in, None between two jobs."""
+        """Return the job that the loop's thread is in, None between two jobs."""
         import asyncio  # noqa: PLC0415
 
         current = asyncio.current_task(self._loop)
         found = (seat for seat in self.seats() if current and seat.task is current)
         return next(found, None)
 
-    # What the loop's thread runs.
+    # Called by the loop's thread.
 
     def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
         interrupts.register_here(interrupts.SEAT.get)
@@ -283,8 +284,8 @@ class Coroutines:
         loop.call_later(BEAT_S, self._beat, loop)
 
     def _start(self) -> None:
-        """Start what waits, as far as there is room."""
-        # Here, as everywhere.
+        """Start waiting jobs while slots are free."""
+        # Imported late, as in `_call`.
         from asyncio import Task  # noqa: PLC0415
 
         self._starting = False
@@ -307,16 +308,17 @@ class Coroutines:
             self._entry.coroutine_started(slot, job.id, job.claim_id)
             perform = perform_coroutine if job.expires_at is None else perform_in_time
             begun = perform(job, seat, slot, end)
-            # With a name: to make one up, as "Task-7", takes a tenth as long as all the rest.
+            # Given a name: generating one, such as "Task-7", takes a tenth of the time of all
+            # the rest.
             seat.task = Task(begun, loop=loop, context=Context(), name=job.class_name)
 
     def _end_unbegun(self) -> None:
-        """End the jobs whose tasks were cancelled before they began: they end nothing.
+        """End the jobs whose tasks were cancelled before they began: they report no end.
 
-        Looked for now and then: to be called at the end of each task took as long as to
-        start it.
+        Checked at each heartbeat: a callback at the end of each task took as long as starting
+        it.
         """
-        # Here, as everywhere.
+        # Imported late, as in `_call`.
         import asyncio  # noqa: PLC0415
 
         for slot, (_, _, seat) in [*self._running.items()]:
@@ -328,7 +330,7 @@ class Coroutines:
 
     def _end(self, slot: int, outcome: Outcome) -> None:
         job, started, seat = self._running.pop(slot)
-        # The task has a context, that has the seat: no cycle is to be left.
+        # Break the cycle: the task has a context, and the context has the seat.
         seat.task = None
         ended, returned = monotonic(), False
         if outcome is not SUCCESS:
@@ -348,14 +350,14 @@ class Coroutines:
         if wake:
             self._wake()
         if not self._starting and self._todo and self._loop is not None:
-            # Once for all that end in this iteration of the loop.
+            # One call for all jobs that end in this iteration of the loop.
             self._starting = True
             self._loop.call_soon(self._start)
 
     def _decided(
         self, slot: int, job: ClaimedJob, outcome: Outcome
     ) -> tuple[ClaimedJob, Outcome, bool]:
-        """Return what becomes of a job that is no plain success, and whether it goes back."""
+        """Return the outcome of a job without plain success, and whether it is released."""
         if outcome.completes is not None:
             job = job._replace(claim_id=outcome.completes)
         if not outcome.begun:
@@ -368,7 +370,7 @@ class Coroutines:
             return job, self._end_badly(job, outcome), False
         if outcome.completes is None:
             return job, outcome, True
-        # Nothing of it is noted: if this process dies now, it goes back as well.
+        # Nothing is noted of it: if this process dies now, the job is released as well.
         return job, replace(described(outcome), drained=True), False
 
     def _end_badly(self, job: ClaimedJob, outcome: Outcome) -> Outcome:
@@ -390,4 +392,4 @@ def _is_cancelled(outcome: Outcome) -> bool:
 
 
 def _no_timer(_: float, __: float) -> None:
-    """Take a limit in: timers of the loop see to it."""
+    """Ignore the limit: a timer of the loop enforces it."""

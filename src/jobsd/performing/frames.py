@@ -1,4 +1,4 @@
-"""Whose code a thread is in: only in the author's may an interrupt be raised."""
+"""Decides whose code a thread is in: an interrupt may be raised only in the user's code."""
 
 from types import FrameType
 
@@ -6,11 +6,11 @@ from .calls import CODE
 
 _OURS = ("jobsd", "logging")
 _THROUGH = ("jobsd.jobs.middleware", "jobsd.jobs.definition", "jobsd.jobs.enqueueable")
-"""Modules of ours that call the author's code."""
+"""Modules of ours that call the user's code."""
 
 
 def is_open(frame: FrameType) -> bool:
-    """Return whether a thread that is in this frame runs the author's code only."""
+    """Return whether a thread that is in this frame runs the user's code only."""
     found: FrameType | None = frame
     while found is not None and found.f_code is not CODE:
         if is_ours(found) and (found is frame or found.f_globals["__name__"] not in _THROUGH):
@@ -25,7 +25,7 @@ def is_ours(frame: FrameType) -> bool:
 
 
 def authors_frames(frame: FrameType) -> list[FrameType]:
-    """Return the frames of the author's code, from this one up to the call of the job."""
+    """Return the frames of the user's code, from this one up to the call of the job."""
     frames: list[FrameType] = []
     found: FrameType | None = frame
     while found is not None and found.f_code is not CODE:

@@ -1,10 +1,11 @@
-"""Records which job a thread of the pool has, and how far it has come with it.
+"""Records which job a thread of the pool has, and how far the thread has come with it.
 
-Anybody may raise an exception in a thread of ours (libraries for timeouts do, and some come
-too late: their job has ended). Python raises it at the end of the call that the thread is
-in, or of its next; so does a trace or profile that a job has left behind. Such a stray must
-neither lose a job nor run one twice: all that is done between two jobs can be begun anew,
-from what the hand says. Where it can't, the hand is adrift meanwhile, and the thread ends.
+Any code may raise an exception in a thread of ours (libraries for timeouts do, and some raise
+it too late, when their job has ended). Python raises it at the end of the call that the thread
+is in, or of its next call. A trace or profile function that a job has left behind acts alike.
+An asynchronous exception must neither lose a job nor run it twice: every step between two jobs
+can be repeated, given the state of the hand. During a step that can't be repeated the hand is
+`adrift`, and an exception ends the thread.
 """
 
 import os
@@ -30,10 +31,10 @@ from .perform import FRAMES_MAX, Outcome, perform
 from .series import Series, Waiting
 
 STRAYS_MAX = 3
-"""So many with no job between them are no strays: the thread can't work."""
+"""After three asynchronous exceptions without a job in between, the thread counts as broken."""
 
 CHECK_S = 1.0
-"""How often it is checked whether the threads live."""
+"""Interval of the check that the threads live."""
 
 _Thing = TypeVar("_Thing")
 Begun = TypeVar("Begun")
@@ -43,11 +44,11 @@ _FIRST = methodcaller("popleft")
 
 
 Item = Union[Waiting, Series, "Errand[Any, Any]", None]
-"""What a thread takes from the queue; None is its end."""
+"""An item of the thread's queue; None ends the thread."""
 
 
 class ThreadDiedError(errors.Error):
-    """A thread that runs jobs has ended; the log tells by which error."""
+    """A thread that runs jobs has ended; the log has the error."""
 
     def __init__(self, thread: str) -> None:
         self.thread = thread
@@ -55,7 +56,7 @@ class ThreadDiedError(errors.Error):
 
 
 class Hand:
-    """One job at most, from the queue to where it is passed on."""
+    """Holds at most one job, from the queue until the job is passed on."""
 
     __slots__ = (
         *("adrift", "on_board", "outcome", "series", "started", "stray", "strays"),
@@ -66,22 +67,22 @@ class Hand:
         self.thread = thread
         self.taken: deque[Item] = deque()
         self.series: Series | None = None
-        """Where the next job comes from, until it has none."""
+        """Supplies the next jobs, until it is empty."""
         self.started = 0.0
         self.outcome: Outcome | None = None
-        """What became of the job, once it has run."""
+        """The outcome of the job, once it has run."""
         self.on_board = False
-        """Whether the scoreboard entry says that it has ended."""
+        """Whether the scoreboard entry has the end of the job."""
         self.adrift = False
-        """Whether nobody could tell, after an exception, how far we have come."""
+        """Whether an exception would leave it unknown how far the job has come."""
         self.stray: BaseException | None = None
         self.strays = 0
 
     def take(self, queue: SimpleQueue[Item], *, wait: bool) -> bool:
-        """Take what comes next, if there is any or once there is; return whether we have it.
+        """Take the next item, if there is one or when it comes; return whether we have it.
 
-        Invariant: from the queue into the hand by one call. Between two, what the first has
-        returned could be lost.
+        Invariant: one call moves the item from the queue into the hand. With two calls, an
+        exception between them would lose the item.
         """
         try:
             self.taken.extend(map(queue.get, _ONCE_THERE if wait else _IF_ANY))
@@ -90,7 +91,7 @@ class Hand:
         return True
 
     def follow(self, series: Series, lock: Lock) -> None:
-        """Take the next job of the series, by one call, too; where there is none, close it."""
+        """Take the next job of the series, also by one call; close an empty series."""
         try:
             self.taken.extend(map(_FIRST, (series.waiting,)))
         except IndexError:
@@ -102,8 +103,8 @@ class Hand:
     def run(self, job: ClaimedJob) -> Outcome:
         """Run the job, once, in a context of its own.
 
-        One that is empty: what a job sets of variables of its context, the decimal context
-        and structlog's among them, no other finds.
+        The context is empty: no other job sees the context variables that a job sets, including
+        the decimal context and that of structlog.
         """
         self.adrift = True
         try:
@@ -117,7 +118,7 @@ class Hand:
         return outcome
 
     def pass_on(self, what: _Thing, to: list[_Thing]) -> None:
-        """Give the job away, under the lock that guards the list; the hand is empty then."""
+        """Append the job to a list, under the lock that guards it, and empty the hand."""
         self.adrift = True
         to.append(what)
         del self.taken[0]
@@ -127,12 +128,12 @@ class Hand:
         self.adrift = False
 
     def report_stray(self) -> None:
-        """Tell of the exception that came where no job was."""
+        """Emit an event for an exception that came between two jobs."""
         error, self.stray = self.stray, None
         emit("thread.failed", error=error, thread=threading.current_thread().name, ours=True)
 
     def survives(self, stray: BaseException) -> bool:
-        """Return whether the thread can go on after this exception, and take note of it."""
+        """Record the exception; return whether the thread can go on after it."""
         if self.adrift or self.strays == STRAYS_MAX:
             return False
         self.strays += 1
@@ -141,11 +142,12 @@ class Hand:
 
 
 class Errand(Generic[Begun, Ended]):
-    """What a thread does for the control thread, which waits until it is done.
+    """Work that a thread does for the control thread, which waits until it is done.
 
-    `begin` speaks to the database. If a stray interrupts it, nobody knows whether its statement
-    was done: the answer is then the same error as after an outage. `finish` takes in what it
-    has brought. If a stray interrupts this, the thread ends.
+    `begin` talks to the database. If an asynchronous exception interrupts it, it is unknown
+    whether its statement was executed: the control thread gets the same error as after an
+    outage. `finish` processes the result. If an asynchronous exception interrupts it, the
+    thread ends.
     """
 
     __slots__ = ("_answer", "_begin", "_begun", "_finish")
@@ -155,7 +157,7 @@ class Errand(Generic[Begun, Ended]):
         self._answer: SimpleQueue[Ended | psycopg.Error | OSError] = SimpleQueue()
 
     def run(self, hand: Hand) -> None:
-        """Do it in the thread that calls. May be called anew wherever it was interrupted."""
+        """Do the work in the calling thread. May be called again after an interruption."""
         begun, self._begun = self._begun, True
         lost = psycopg.OperationalError("a stray exception has interrupted a statement")
         if begun:
@@ -175,7 +177,7 @@ class Errand(Generic[Begun, Ended]):
         self._answer.put(result)
 
     def wait(self, check_threads: Callable[[], None]) -> Ended:
-        """Return what has come of it, or raise what came instead."""
+        """Return the result, or raise the error of `begin`."""
         while True:
             try:
                 answer = self._answer.get(timeout=CHECK_S)
@@ -188,16 +190,16 @@ class Errand(Generic[Begun, Ended]):
 
 
 def check_alive(threads: Iterable[Thread]) -> None:
-    """Raise an error when one of the threads has ended."""
+    """Raise an error if one of the threads has ended."""
     for thread in threads:
         if not thread.is_alive():
             raise ThreadDiedError(thread.name)
 
 
 def leave(outcome: Outcome) -> NoReturn:
-    """End a process that a job has forked and let come back from the job.
+    """End a process that a job has forked and that has returned from the job.
 
-    It is a copy of the worker, with the jobs that the worker has in hand: they are not its.
+    It is a copy of the worker and of the worker's jobs, but does not own them.
     """
     error = outcome.exception
     status = int(error is not None)

@@ -1,11 +1,12 @@
-"""The thread that interrupts jobs: those whose time is over, and those that are to be stopped.
+"""The thread that interrupts jobs: because of their time limit, or because they are stopped.
 
-It begins with the first job that has a limit, or is to be stopped. A job with a limit only says
-when its time is over: a thread that is asleep until then need not be woken for it.
+The thread begins with the first job that has a limit or is stopped. A job with a limit only
+stores its due time: a thread that sleeps until then need not be woken.
 
-It looks at the stack of the job's thread, and strikes only where that is in the author's code:
-not where it has called code of ours, or `logging`, which may hold a lock. Else it tries again.
-A job that prints or logs all the time is interrupted behind a line (`deliver_behind_line`).
+The thread inspects the stack of the job's thread, and raises the interrupt only in the user's
+code: not in code of ours that the user's code has called, nor in `logging`, which may hold a
+lock. Otherwise it tries again. A job that constantly prints or logs is interrupted after a line
+(`deliver_behind_line`).
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
 
 
 def interrupt_later(seat: Interruptible, job: ClaimedJob, limit_s: float) -> TimerHandle:
-    """Interrupt a job of the loop that runs here once its time is over."""
-    # Whoever runs a task has it.
+    """Interrupt a job of the running loop when its time limit ends."""
+    # A process that runs a task has imported it already.
     import asyncio  # noqa: PLC0415
 
     over = Interrupt(job, TimeLimitExceeded)
@@ -39,14 +40,14 @@ def interrupt_later(seat: Interruptible, job: ClaimedJob, limit_s: float) -> Tim
 
 
 async def in_thread(function: Callable[..., None], *arguments: object) -> None:
-    """Call a function that is not to hold up the loop, in the context of the job."""
+    """Call a function that must not block the loop, in the context of the job."""
     import asyncio  # noqa: PLC0415
 
     await asyncio.to_thread(function, *arguments)
 
 
 def interrupt_task(seat: Interruptible, interrupt: Interrupt) -> None:
-    """Cancel the task of a job; in a shield, the interrupt comes at its end."""
+    """Cancel the task of a job; within a shield, the interrupt comes at the shield's end."""
     if seat.job is not interrupt.job or seat.interrupt is not None:
         return
     seat.interrupt = interrupt
@@ -57,20 +58,20 @@ def interrupt_task(seat: Interruptible, interrupt: Interrupt) -> None:
 
 
 def as_interrupt(error: BaseException, seat: Interruptible) -> BaseException:
-    """Return what has cancelled the job, with its stack; else the error itself."""
+    """Return the interrupt that cancelled the job, with its stack, or the error itself."""
     if seat.interrupt is None or type(error).__name__ != "CancelledError":
         return error
     return seat.interrupt.kind().with_traceback(error.__traceback__)
 
 
 def emit_interrupted(interrupt: Interrupt) -> None:
-    """Tell that a job was interrupted, and by what."""
+    """Emit that a job was interrupted, with the reason."""
     facts = facts_of(interrupt.job)
     emit("job.interrupted", **facts, reason=interrupt.kind.__name__)
 
 
 def facts_of(job: ClaimedJob) -> dict[str, Any]:
-    """Return what events tell of a job."""
+    """Return a job's fields for events."""
     return {
         "job_id": job.id,
         "class_name": job.class_name,
@@ -80,28 +81,28 @@ def facts_of(job: ClaimedJob) -> dict[str, Any]:
 
 
 AGAIN_S = (0.001, 0.01)
-"""How long to wait after a moment at which a job could not be struck: at first, and later."""
+"""Seconds until the next try, when a job could not be interrupted: at first, and later."""
 SOON_S = 0.1
 
 
 class Interrupter:
-    """Interrupts the jobs of some threads."""
+    """Interrupts the jobs of a set of threads."""
 
     def __init__(self, hard_limits: Iterable[HardLimit | None]) -> None:
         self.threads = [Interruptible(self.expect, each) for each in hard_limits]
         self.next_at = NEVER
-        """When it looks by itself: a job whose time is over earlier wakes it (monotonic)."""
+        """When the thread next checks by itself (monotonic); a job due earlier wakes it."""
         self._requests: SimpleQueue[Interrupt | None] = SimpleQueue()
         self._shortest_s = NEVER
         self._armed = False
         self._begun = False
         self._lock = threading.Lock()
-        # Known to its own thread alone.
+        # Used only by this thread.
         self._open: dict[Interruptible, Strike] = {}
         self._over: dict[Interruptible, object] = {}
 
     def expect(self, limit_s: float, due: float) -> None:
-        """Look at the time at which a job is due that begins now; called by its thread."""
+        """Note the due time of a job that begins now; called by the job's thread."""
         self._armed = True
         if limit_s < self._shortest_s:  # noqa: PLR1730 - a third of the time of `min`
             self._shortest_s = limit_s
@@ -112,7 +113,7 @@ class Interrupter:
                 self._begin()
 
     def interrupt(self, job_id: int, kind: type[BaseException]) -> bool:
-        """Raise an exception in the job as soon as may be; return whether it runs here."""
+        """Raise an exception in the job as soon as possible; return whether it runs here."""
         for each in self.threads:
             job = each.job
             if job is not None and job.id == job_id:
@@ -122,11 +123,11 @@ class Interrupter:
         return False
 
     def seats(self) -> list[Interruptible]:
-        """Return what runs the jobs."""
+        """Return the `Interruptible` of each thread."""
         return self.threads
 
     def end(self) -> None:
-        """Let the thread end, if it has begun."""
+        """End the thread, if it has begun."""
         self._requests.put(_END)
 
     def _begin(self) -> None:
@@ -154,14 +155,14 @@ class Interrupter:
                 self._try(strike)
 
     def _rest_s(self) -> float | None:
-        """Return for how long nothing is to be done, None: until somebody asks."""
-        # From here on whoever is due earlier wakes us, also before we have looked at him.
+        """Return the time until the next check; None: until a request comes."""
+        # From here on each job due earlier wakes us, even if its thread was not checked yet.
         self.next_at = NEVER
         now = monotonic()
         dues = [t.due for t in self.threads if t.job is None or self._over.get(t) is not t.job]
         next_at = min(dues, default=NEVER)
         if next_at == NEVER and self._armed:
-            # Between two jobs: the next one's time can't be over before that.
+            # Between two jobs: the time limit of the next one can't end before that.
             next_at = now + self._shortest_s
         self._armed = False
         if self._open:
@@ -176,7 +177,7 @@ class Interrupter:
                 self._want(thread, request)
 
     def _check_limit(self, thread: Interruptible, now: float) -> None:
-        # Invariant: first the job, then its due: that of a later one is later.
+        # Invariant: read the job first, then its due time: a later job has a later one.
         job = thread.job
         if job is None or thread.due > now or self._over.get(thread) is job:
             return
@@ -184,14 +185,14 @@ class Interrupter:
         self._want(thread, Interrupt(job, TimeLimitExceeded))
 
     def _want(self, thread: Interruptible, interrupt: Interrupt) -> None:
-        # Here, since most processes interrupt nothing.
+        # Imported here, since most processes interrupt nothing.
         from .strikes import Strike, deliver_behind_line  # noqa: PLC0415
 
         before = self._open.get(thread)
         if before is not None:
             if before.interrupt.job is interrupt.job:
                 return
-            # That of a job that has ended, which we have not seen yet.
+            # The strike of a job that has ended, unnoticed so far.
             self._try(before)
         call_behind_lines(deliver_behind_line)
         thread.interrupt = interrupt

@@ -1,7 +1,7 @@
-"""Stores what the jobs of a worker print and log, where that is kept.
+"""Stores the output and the log lines of a worker's jobs, if logs are kept.
 
-In a thread and over a connection of its own: however much there is, and however slow the
-database, no claim and no outcome waits for it. It stores one portion a second.
+Works in a thread and over a connection of its own: no claim and no outcome waits for it,
+however many lines there are and however slow the database is. It stores one portion a second.
 """
 
 import threading
@@ -16,11 +16,11 @@ from jobsd.states import kept_logs
 
 EVERY_S = 1.0
 END_S = 5.0
-"""How long the end of a process waits for the last lines to be stored."""
+"""Time that the exit of a process waits until the last lines are stored."""
 
 
 class LogWriter:
-    """The thread of one worker that stores logs, from the first line on."""
+    """The thread of one worker that stores logs; begins with the first line."""
 
     def __init__(self, target: Target, name: str) -> None:
         self._session = Session(target, f"jobsd {name} logs")
@@ -33,7 +33,7 @@ class LogWriter:
         self._thread.start()
 
     def end(self) -> None:
-        """Store what is left, within `END_S`, and end."""
+        """Store the remaining lines within `END_S`, then end."""
         self._ending.set()
         self._thread.join(END_S)
 
@@ -47,7 +47,7 @@ class LogWriter:
         self._session.close()
 
     def _store(self) -> bool:
-        """Store a portion; return whether the database has done so."""
+        """Store a portion; return whether the database has stored it."""
         pieces: list[Piece] = []
         began = monotonic()
         try:
@@ -69,7 +69,7 @@ class LogWriter:
         return True
 
     def _note_failure(self, error: psycopg.Error, pieces: list[Piece]) -> None:
-        """Store less the next time, and give up in the end what is never stored."""
+        """Halve the next portion; after repeated failures, drop its lines."""
         hopeless: set[KeptLog] = set()
         if is_late(error):
             self._portion.was_late(_size(pieces) or None)

@@ -1,4 +1,4 @@
-"""Runs one job in the thread that called, and decides what becomes of it."""
+"""Runs one job in the calling thread, and decides its outcome."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -29,7 +29,7 @@ from .interrupter import as_interrupt, in_thread, interrupt_later
 MESSAGE_MAX = 10_000
 FRAMES_MAX = 100
 STACK_MAX = 50_000
-"""Characters of an error that are kept: enough to understand it, whatever it says."""
+"""Maximum characters of a stored stack: enough to understand any error."""
 
 TYPE_MAX = 500
 
@@ -39,24 +39,26 @@ _UNTOLD = '{"type": "Exception", "message": "<the error can not be described>", 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a job that has run.
+    """The outcome of a job that has run.
 
-    `error` is what is stored of the exception, JSON text, once it is `described`.
+    `error` is the stored form of the exception as JSON text; `described` sets it.
     """
 
     verdict: Verdict
     error: str | None = None
     exception: BaseException | None = None
     result: str | None = None
-    """JSON text of what the job has returned, where that is kept."""
+    """JSON text of the job's return value, if results are kept."""
     ttl_s: float | None = None
-    """For how long it is kept; None: the job keeps no result."""
+    """Retention of the result in seconds; None: the job keeps no result."""
     completes: int | None = None
-    """The claim of a job that has recorded its end itself: this counts if that was undone."""
+    """The claim of a job that called `complete()`: this outcome counts if that was rolled back.
+    """
     returned: bool = False
-    """Whether such a job has returned."""
+    """Whether a job that called `complete()` has returned."""
     drained: bool = False
-    """Whether such a job was cancelled by a drain: it goes back if its end was undone."""
+    """Whether a drain cancelled a job that called `complete()`: it is released if that was
+    rolled back."""
 
     @property
     def begun(self) -> bool:
@@ -68,14 +70,14 @@ SUCCESS = Outcome(Verdict("finished"))
 
 
 def expired(job: ClaimedJob) -> Outcome:
-    """Return what becomes of a job that was claimed in time and can't be begun in time."""
+    """Return the outcome of a job that has expired between its claim and its start."""
     known = registry.find(job.class_name)
     ttl_s = None if known is None else known.result_ttl_s
     return Outcome(Verdict("expired"), exception=Discard("expired"), ttl_s=ttl_s)
 
 
 class Run(NamedTuple):
-    """One job that has ended, with the times of its start and its end (monotonic)."""
+    """A job that has ended, with the times of its start and its end (monotonic)."""
 
     job: ClaimedJob
     outcome: Outcome
@@ -87,15 +89,15 @@ made_run: Callable[[tuple[ClaimedJob, Outcome, float, float]], Run] = partial(
     tuple.__new__,  # pyright: ignore[reportUnknownMemberType] - of any type
     Run,
 )
-"""Make a run from its fields: in half of the time."""
+"""Make a run from its fields, in half the time of the constructor."""
 
 _CASES_MAX = 1000
 _outcomes: dict[tuple[int, int, int], tuple[Policy, str]] = {}
-"""What becomes of a job whose process has to be ended, by its policy and attempt."""
+"""Outcomes of jobs whose process has to be ended, by policy and attempt."""
 
 
 def perform(job: ClaimedJob, thread: Interruptible) -> Outcome:
-    """Run the job and return what becomes of it; never raises, whatever the job does."""
+    """Run the job and return its outcome; never raises, whatever the job does."""
     policy = _NO_POLICY
     limit_s = None
     try:
@@ -128,7 +130,7 @@ def perform(job: ClaimedJob, thread: Interruptible) -> Outcome:
 
 
 def _completing(job: ClaimedJob, outcome: Outcome, seat: Interruptible) -> Outcome:
-    """Say which claim tells whether a job has finished all the same."""
+    """Add the claim that shows whether `complete()` was committed."""
     begun = take_called(job.id) if BEGUN else None
     if begun is None:
         return outcome
@@ -137,7 +139,7 @@ def _completing(job: ClaimedJob, outcome: Outcome, seat: Interruptible) -> Outco
 
 
 def _uncompleted(job: ClaimedJob, policy: Policy, seat: Interruptible, begun: Begun) -> Outcome:
-    """Return what becomes of a job that has recorded its end itself, if that was undone."""
+    """Return the outcome of a job that returned, in case its `complete()` was rolled back."""
     why = "it has returned, and the transaction of complete() was rolled back"
     outcome = _failed(job, CompletionError(job.id, why), policy, None)
     seat.shields -= begun.shielded
@@ -145,7 +147,7 @@ def _uncompleted(job: ClaimedJob, policy: Policy, seat: Interruptible, begun: Be
 
 
 def _kept(definition: Definition, result: object) -> Outcome:
-    """Return the success with its result; one that can't be kept fails the job for good."""
+    """Return the success with its result; fail the job for good if that can't be kept."""
     ttl_s = definition.result_ttl_s
     try:
         text = results.dump(definition.name, result)
@@ -157,9 +159,9 @@ def _kept(definition: Definition, result: object) -> Outcome:
 async def perform_coroutine(
     job: ClaimedJob, seat: Interruptible, slot: int, ended: Callable[[int, Outcome], None]
 ) -> None:
-    """Run an asynchronous job as a task of the loop that runs here; never raises, either.
+    """Run an asynchronous job as a task of the running loop; never raises.
 
-    `ended` is called with its slot and with what becomes of it: to await one that returns it
+    Calls `ended` with the slot and the outcome: awaiting a coroutine that returns the outcome
     would cost as much as a small job.
     """
     policy = _NO_POLICY
@@ -172,7 +174,7 @@ async def perform_coroutine(
         SEAT.set(seat)
         with running(job):
             if is_subscribed("debug"):
-                # Whoever hears of it may run a loop of his own, or wait.
+                # A subscriber may run a loop of its own, or block.
                 await in_thread(_emit_started, job)
             limit_s = timeout_s(definition.time_limit)
             if limit_s is None:
@@ -199,7 +201,7 @@ async def perform_coroutine(
 async def perform_in_time(
     job: ClaimedJob, seat: Interruptible, slot: int, ended: Callable[[int, Outcome], None]
 ) -> None:
-    """Do so with a job that expires, unless others have held the loop until then."""
+    """Perform a job that expires, unless it has expired while the loop was blocked."""
     if job.expires_at is not None and monotonic() >= job.expires_at:
         ended(slot, expired(job))
     else:
@@ -227,23 +229,23 @@ async def _limited(  # noqa: PLR0913, PLR0917 - as above
 def _limit_hard(
     seat: Interruptible, job: ClaimedJob, definition: Definition, limit_s: float
 ) -> None:
-    """Say what becomes of a job that does not end, once its process has gone with it."""
+    """Set the hard limit of a job, with the outcome if its process is ended."""
     case = definition, limit_s, job.attempts, job.max_attempts
     if not seat.limit_again(case):
         seat.limit_hard(case, limit_s, *_if_ended(definition, job))
 
 
 def _if_ended(definition: Definition, job: ClaimedJob) -> tuple[float, tuple[str, float]]:
-    """Return how long a job has after its limit, and what becomes of it with its process.
+    """Return the time that a job has after its limit, and its outcome if its process is ended.
 
-    The wait is drawn for each thread: else the jobs of an ended process would all come back at
-    one moment.
+    The wait is drawn for each thread: otherwise the jobs of an ended process would all be
+    retried at the same moment.
     """
     policy, attempt = definition.policy, job.attempts + 1
     case = id(policy), attempt, job.max_attempts
     kept = _outcomes.get(case)
     if kept is None or kept[0] is not policy:
-        # Kept: to judge takes as long as to perform a small job.
+        # Cached: `judge` takes as long as performing a small job.
         judged = judge(policy, TimeLimitExceeded(), attempt, job.max_attempts)
         if len(_outcomes) >= _CASES_MAX:
             _outcomes.clear()
@@ -254,7 +256,7 @@ def _if_ended(definition: Definition, job: ClaimedJob) -> tuple[float, tuple[str
 
 
 def limit_blocking(seat: Interruptible, job: ClaimedJob, stood_s: float) -> None:
-    """Say that the process of a job that blocks its loop is to go, and what becomes of it."""
+    """Have the process of a job that blocks its loop ended, and set the job's outcome."""
     definition = registry.get(job.class_name)
     why = ProcessExitError(f"the job blocked the event loop for {stood_s:.0f} s")
     verdict = judge(definition.policy, why, job.attempts + 1, job.max_attempts)
@@ -296,7 +298,7 @@ def _failure(error: BaseException, policy: Policy, attempt: int, attempts_max: i
 
 
 def described(outcome: Outcome) -> Outcome:
-    """Return the outcome with what is to be stored of its exception; never raises."""
+    """Return the outcome with its exception in stored form; never raises."""
     if outcome.exception is None or outcome.verdict.outcome in {"snoozed", "set_aside"}:
         return outcome
     return replace(outcome, error=stored_error(outcome.exception))
@@ -339,15 +341,16 @@ def _clean(text: str, length_max: int) -> str:
 
 
 def remembered_id(job: ClaimedJob, outcome: Outcome) -> int:
-    """Return what a scoreboard entry tells of a success beside its claim: the job.
+    """Return the id that a scoreboard entry records for a successful job.
 
-    Of one whose result is kept only that some job has ended, and it must not seem to run: the
-    result is in this process alone, so that when this dies, the job goes back and runs again.
+    It is 0 for a job that keeps its result: only the end of some job is recorded, so that this
+    job does not seem to run. Its result is in this process alone, so if the process dies, the
+    job is released and runs again.
     """
     return job.id if outcome.ttl_s is None else 0
 
 
 def ending(job: ClaimedJob, outcome: Outcome) -> Ending:
-    """Return what a scoreboard entry tells of a job that has ended without success."""
+    """Return the record of an unsuccessful job for its scoreboard entry."""
     verdict, kind = outcome.verdict, _type(outcome.exception)
     return Ending(job.id, job.claim_id, verdict.outcome, verdict.wait_s, kind)

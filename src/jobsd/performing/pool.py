@@ -1,13 +1,13 @@
 """The threads that run jobs, and the queues between them and the control thread.
 
-Jobs go in by `post`, or as series of which one thread has all, and come out as outcomes by
-`collect`. The threads wait for the database only in place of the control thread (`delegate`).
-They wake it only when few jobs are left to start, down to none. While more wait, it polls by
-itself before their outcomes get old.
+Jobs go in by `post`, or as series, each of which one thread performs, and come out as outcomes
+by `collect`. The threads wait for the database only on behalf of the control thread
+(`delegate`). They wake it only when few or no jobs are left to start. While more jobs wait, it
+polls by itself before outcomes get old.
 
-A process that stood still for long (stopped, swapped out, cut off) may have been declared
-dead, and what it had in hand may run elsewhere. So a job is only started while it is
-known to be ours: for `trust_s` since its claim, or since the claims were read back.
+A process that was stopped for long (suspended, swapped out, cut off) may have been declared
+dead, and its jobs may run in another process. So a job is only started while it is known to be
+ours: for `trust_s` since its claim, or since the last check of the claims.
 """
 
 import contextlib
@@ -26,19 +26,19 @@ from .perform import Outcome, Run, described, ending, expired, made_run, remembe
 from .series import Series, Waiting, first_job, sift
 
 Rank = Callable[[ClaimedJob], tuple[int, int]]
-"""By which one job is more urgent than another."""
+"""Returns the urgency of a job: jobs of lower rank start first."""
 
 TRUST_S = 30.0
-"""Half of the time after which a process is declared dead, unless that was changed."""
+"""Half of the default time after which a process is declared dead."""
 FRESH = 2 / 3
-"""Of it: how old the heartbeat in our row may be when we claim. So the two together leave a
-sixth of that time, more than by what a heartbeat that stands still may seem to move."""
+"""Maximum age of our heartbeat at a claim, as a fraction of `trust_s`. Both leave a sixth of
+the time until a process is declared dead: more than a stopped heartbeat seems to move."""
 
 
 class Pool:
     """A fixed number of threads; one control thread posts and collects.
 
-    The queue of the jobs to start is the one that is written in C: with a condition in
+    The queue of the jobs to start is `SimpleQueue`, which is written in C: with a condition in
     Python, waking a thread took as long as running three jobs.
     """
 
@@ -52,14 +52,14 @@ class Pool:
         self.size, self._original = threads, original_mark()
         self._entry, self._wake, self._trust_s = entry, wake, trust_s
         self._todo: SimpleQueue[Item] = SimpleQueue()
-        # Guards what the threads write and the control thread takes away.
+        # Guards lists that the threads extend and the control thread empties.
         self.lock = threading.Lock()
         self._runs: list[Run] = []
         self._doubted: list[ClaimedJob] = []
         self._woken = False
-        # Written by the control thread, or while it waits. Uncollected: of what was posted.
+        # Written by the control thread, or while it waits. `uncollected` counts posted jobs.
         self.series: dict[int, Series] = {}
-        self.run_out: list[Series] = []  # Those that had ended when runs were collected last.
+        self.run_out: list[Series] = []  # Series that had ended at the last `collect`.
         self.uncollected, self._low_water, self._last_rank = 0, 0, (0, 0)
         self.started_at: list[float | None] = [None] * threads
         self._interrupter = Interrupter(map(entry.hard_limit, range(threads)))
@@ -73,13 +73,13 @@ class Pool:
         self._check_at = monotonic() + CHECK_S
         entry.set_threads(0, threads)
 
-    # What the control thread calls.
+    # Called by the control thread.
 
     def check_threads(self) -> None:
-        """See to it that all threads live: what one had in hand when it ended, nobody else has.
+        """Check that all threads live: no other thread has the job of a thread that has ended.
 
         Raises:
-            ThreadDiedError: one does not, and only the end of the process frees its job.
+            ThreadDiedError: a thread has ended; only the end of the process frees its job.
         """
         if monotonic() < self._check_at:
             return
@@ -87,16 +87,16 @@ class Pool:
         check_alive(self._threads)
 
     def post(self, jobs: list[ClaimedJob], asked_at: float, low_water: int, rank: Rank) -> None:
-        """Hand jobs over that were claimed then; more urgent ones go before those that wait.
+        """Add jobs claimed at `asked_at`; more urgent jobs go ahead of those already waiting.
 
-        The control thread is woken when not more than `low_water` wait to be started.
+        The control thread is woken when at most `low_water` jobs wait to be started.
         """
         self._low_water = low_water
         self.uncollected += len(jobs)
         self._put([(job, asked_at) for job in jobs], rank)
 
     def post_together(self, items: list[Waiting | Series], low_water: int, rank: Rank) -> None:
-        """Hand over jobs that were claimed, and series, of which each is for one thread."""
+        """Add claimed jobs, and series, each of which goes to one thread."""
         self._low_water = low_water
         series = [each for each in items if isinstance(each, Series)]
         self.uncollected += len(items) - len(series) + sum(len(each.waiting) for each in series)
@@ -104,12 +104,12 @@ class Pool:
         self._put(items, rank)
 
     def delegate(self, begin: Callable[[], Begun], finish: Callable[[Begun], Ended]) -> Ended:
-        """Do this in an idle thread, which starts what it posts; return what comes of it."""
+        """Call both functions in an idle thread, which starts the jobs; return the result."""
         self._todo.put(errand := Errand(begin, finish))
         return errand.wait(self.check_threads)
 
     def prolong(self, series: Series, jobs: list[Waiting]) -> None:
-        """Add jobs to a series, whether its thread still has it or has found its end."""
+        """Add jobs to a series, whether a thread still has it or has closed it."""
         self.uncollected += len(jobs)
         self._prolong(series, jobs)
 
@@ -125,7 +125,7 @@ class Pool:
         return runs
 
     def take_back(self, keep: int = 0) -> list[ClaimedJob]:
-        """Return the jobs that were not started, but for the first `keep`: whole series."""
+        """Return the jobs that were not started, except the first `keep`; series stay whole."""
         back: list[Waiting] = []
         left = keep
         for item in self._drain():
@@ -146,7 +146,7 @@ class Pool:
         return [job for job, _ in back]
 
     def take_out(self, meant: Collection[tuple[int, int]]) -> list[ClaimedJob]:
-        """Return those of some jobs, by id and claim, that wait: they won't be started."""
+        """Remove the given jobs, by id and claim, if they still wait; return them."""
         out: list[ClaimedJob] = []
         for each in [*self.series.values()]:
             if each.thread is not None and (left := sift(each.take_all(), meant, out)):
@@ -162,7 +162,7 @@ class Pool:
         return out
 
     def take_back_behind(self, ran_s: float, keep: int) -> list[ClaimedJob]:
-        """Return what waits in a begun series behind a job that has run so long, or `keep`."""
+        """Return jobs that wait after one that has run for `ran_s`; leave `keep` per series."""
         back: list[Waiting] = []
         for each in self.series.values():
             if self.is_held_up(each, ran_s):
@@ -173,14 +173,14 @@ class Pool:
         return [job for job, _ in back]
 
     def is_held_up(self, series: Series, ran_s: float) -> bool:
-        """Return whether the job of the series that runs has run for so long."""
+        """Return whether the running job of the series has run for `ran_s`."""
         started = None if series.thread is None else self.started_at[series.thread]
         return started is not None and monotonic() - started >= ran_s
 
     def verify(self, holds: Callable[[ClaimedJob], bool], asked_at: float) -> None:
-        """Drop the jobs that were not started and that `holds` denies: they are not ours.
+        """Drop waiting jobs for which `holds` returns False: they are no longer ours.
 
-        The others were ours when the claims were asked for.
+        The other jobs were ours at `asked_at`, when the claims were requested.
         """
         with self.lock:
             doubted, self._doubted = self._doubted, []
@@ -192,7 +192,7 @@ class Pool:
         self._refill(ours)
         for item in items:
             if isinstance(item, Series):
-                item.closed = True  # Nobody has begun it: it begins anew.
+                item.closed = True  # No thread has begun it; its jobs go into a new series.
         for each in [*self.series.values()]:
             jobs = [job for job in doubted if job.claim_id == each.claim_id]
             jobs += [job for job, _ in waiting[each.claim_id]]
@@ -204,7 +204,7 @@ class Pool:
         self.uncollected -= len(alone) - len(ours)
 
     def write_ends_again(self, runs: Iterable[Run]) -> None:
-        """Say anew how jobs ended that are not recorded yet: the entry forgets what is old."""
+        """Record the ends of unrecorded jobs again: the ring of the entry drops old ends."""
         with self.lock:
             for job, outcome, *_ in runs:
                 if outcome.exception is None:
@@ -213,19 +213,19 @@ class Pool:
                     self._entry.ended_as(ending(job, outcome))
 
     def close(self) -> None:
-        """Let the threads end once there is nothing to start."""
+        """End the threads once no job is left to start."""
         for _ in range(self.size):
             self._todo.put(None)
         self._interrupter.end()
 
     @property
     def doubts(self) -> bool:
-        """Whether jobs wait until the claims have been read back."""
+        """Whether jobs wait for the check of their claims."""
         return bool(self._doubted)
 
     @property
     def waiting(self) -> int:
-        """How many jobs are in hand and not started."""
+        """The number of jobs in hand that have not started."""
         begun = sum(len(each.waiting) - (each.thread is None) for each in self.series.values())
         return self._todo.qsize() + len(self._doubted) + begun
 
@@ -236,24 +236,24 @@ class Pool:
 
     @property
     def runs_dry(self) -> int:
-        """How many threads have few jobs left or none, though others have whole series."""
+        """The number of threads with few or no jobs left while others have whole series."""
         if not self.series or self.queued:
             return 0
         return self.size - sum(not each.is_low for each in self.series.values())
 
     @property
     def in_hand(self) -> int:
-        """How many jobs have not ended. Exact, when the control thread asks."""
+        """The number of jobs that have not ended. Exact if the control thread asks."""
         return self.uncollected - len(self._runs)
 
     @property
     def flows(self) -> bool:
-        """Whether more jobs wait than those of which we are told when they have ended."""
+        """Whether more jobs wait than `low_water`, at which we are woken."""
         return bool(self.series) or self._todo.qsize() > self._low_water
 
     @property
     def busy(self) -> int:
-        """How many threads run a job."""
+        """The number of threads that run a job."""
         return self.size - self.started_at.count(None)
 
     def running_for_s(self) -> list[float]:
@@ -291,7 +291,7 @@ class Pool:
         for each in waiting:
             self._todo.put(each)
 
-    # What the threads run.
+    # Called by the threads.
 
     def _work(self, number: int) -> None:
         thread = self._interrupter.threads[number]
@@ -308,7 +308,7 @@ class Pool:
                 return
 
     def _serve(self, number: int, hand: Hand) -> None:
-        """Run jobs until the pool is closed. May be begun anew wherever it was interrupted."""
+        """Run jobs until the pool is closed. May be called again after an interruption."""
         if hand.stray is not None:
             hand.report_stray()
             self._wake()
@@ -337,7 +337,7 @@ class Pool:
                 first = hand.taken[0]
                 if first is None or isinstance(first, tuple):
                     return first
-                # Invariant: what is done here may be done twice.
+                # Invariant: this branch is idempotent.
                 if isinstance(first, Series):
                     hand.series, first.thread = first, number
                 else:
@@ -350,7 +350,7 @@ class Pool:
                 hand.take(self._todo, wait=True)
 
     def _skip(self, number: int, hand: Hand, job: ClaimedJob, late: Run | None = None) -> None:
-        """Pass a job on that is not begun, since it is in doubt, or too `late`."""
+        """Pass on a job without starting it: its claim is in doubt, or it is too `late`."""
         self._entry.rest(number)
         self.started_at[number] = None
         with self.lock:
@@ -387,14 +387,14 @@ class Pool:
 
     def _end_badly(self, number: int, job: ClaimedJob, outcome: Outcome, hand: Hand) -> Outcome:
         if not outcome.begun:
-            hand.on_board = True  # If this process dies now, the job goes back untouched.
+            hand.on_board = True  # If this process dies now, the job is released untouched.
         elif not hand.on_board:
             how = ending(job, outcome)
             with self.lock:
                 self._entry.ended_as(how)
                 hand.on_board = True
-        # Only now: it reads sources, which takes milliseconds, and calls what is not ours.
+        # Only now: it reads sources, which takes milliseconds, and calls foreign code.
         outcome = described(outcome)
-        # Else the job would seem to run as soon as it is claimed here again.
+        # Otherwise the job would seem to run as soon as it is claimed here again.
         self._entry.rest(number)
         return outcome

@@ -1,6 +1,6 @@
-"""Writes how far the jobs of a worker have come, and lets what they print and log be stored.
+"""Writes the progress of a worker's jobs, and has their output and logs stored.
 
-It writes at most once a second, and once more what is left when the process ends.
+It writes at most once a second, and writes the rest when the process ends.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ EVERY_S = 1.0
 
 
 class ProgressWriter:
-    """The part of it that the control thread does."""
+    """The control thread's part of storing progress and logs."""
 
     def __init__(self, session: Session, wake: Callable[[], None], name: str) -> None:
         self._session = session
@@ -32,9 +32,9 @@ class ProgressWriter:
         progress.SAID.wake_by(wake)
 
     def write(self, process_id: int) -> None:
-        """Write what jobs have reported, if there is anything and it is time."""
+        """Write reported progress, if there is any and the interval has passed."""
         if KEPT.most and self._logs is None:
-            # Here, since most processes keep none.
+            # Imported here, since most processes keep no logs.
             from .log_writer import LogWriter  # noqa: PLC0415
 
             self._logs = LogWriter(self._session.target, self._name)
@@ -43,19 +43,19 @@ class ProgressWriter:
             self._write(process_id)
 
     def finish(self, process_id: int) -> None:
-        """Write what is left, at the very end."""
+        """Write the rest, at the very end."""
         while progress.SAID:
             self._write(process_id)
         self.end_logs()
 
     def end_logs(self) -> None:
-        """Store the last lines of logs, and end the thread that does so."""
+        """Store the last lines of logs, and end the log writer's thread."""
         if self._logs is not None:
             self._logs.end()
             self._logs = None
 
     def bound(self, rest_s: float) -> float:
-        """Return a rest that ends when there is something to write."""
+        """Return a rest that ends when there is progress to write."""
         if not progress.SAID:
             return rest_s
         return min(rest_s, max(0.0, self._due - monotonic()))

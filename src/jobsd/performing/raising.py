@@ -1,12 +1,12 @@
 """Raises an interrupt in its own thread, from Python 3.13 on.
 
 There the exception table leaves out the backward jumps of loops that end with a condition. An
-exception that another thread has sent is raised at such a jump, and passes by the `finally`,
-`except` and `with` around the loop. So each code on the stack of the thread gets events of
-`sys.monitoring`, and the thread raises the interrupt itself: behind a call or at the head of
-a loop. These are the places at which Python raises what was sent, but within all that is
-around them. The events end once the interrupt has come. Trace functions are not touched.
-Another thread that runs the same code meanwhile is slower, and is not interrupted.
+exception that another thread has sent is raised at such a jump, and skips the `finally`,
+`except` and `with` around the loop. So each code object on the stack of the thread gets events
+of `sys.monitoring`, and the thread raises the interrupt itself: after a call or at the head of
+a loop. Python raises a sent exception at the same points, but here the handlers around them
+apply. The events end once the interrupt has come. Trace functions are not touched. Another
+thread that runs the same code meanwhile is slower, and is not interrupted.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 NEEDED = sys.version_info >= (3, 13)
 _TOOLS = (3, 4)
-"""Those of the six tools of a process that are kept for no special one."""
+"""Two of the six tool ids of a process: those without a predefined use."""
 _PASSED_OVER = ("NOP", "EXTENDED_ARG")
 _CALLS = ("CALL", "CALL_KW", "CALL_FUNCTION_EX")
 
@@ -35,17 +35,17 @@ _monitoring: Any = getattr(sys, "monitoring", None)
 
 
 class Places(NamedTuple):
-    """Where an interrupt may be raised in some code: offsets of instructions."""
+    """Offsets of the instructions of a code object at which an interrupt may be raised."""
 
     behind_calls: frozenset[int]
     jumps: frozenset[tuple[int, int]]
     """Backward jumps, each with the head of its loop."""
     passed_over: frozenset[int]
-    """What does nothing: of it the exception table says nothing reliable."""
+    """Instructions without effect: the exception table is not reliable for them."""
 
 
 class Watch:
-    """One thread that is to raise an interrupt, and what it was in since."""
+    """A thread that must raise an interrupt, and the code that it has run since."""
 
     __slots__ = ("before", "places", "thread")
 
@@ -66,7 +66,7 @@ class Watch:
 
 
 class Raising:
-    """The threads that are to raise interrupts, by their ids."""
+    """The threads that must raise interrupts, by their ids."""
 
     def __init__(self) -> None:
         self._watches: dict[int, Watch] = {}
@@ -74,7 +74,7 @@ class Raising:
         self._lock = threading.Lock()
 
     def watch(self, thread: Interruptible, frame: FrameType) -> bool:
-        """Let a thread that is in this frame raise its interrupt; return whether it can."""
+        """Let the thread (in this frame) raise its interrupt; return whether it can."""
         with self._lock:
             if self._tool is None and not self._begin():
                 return False
@@ -88,7 +88,7 @@ class Raising:
             return True
 
     def leave(self, thread: Interruptible) -> None:
-        """Let a thread run on as if it had never been watched."""
+        """Stop watching a thread, without a trace."""
         with self._lock:
             left = self._watches.pop(thread.thread_id, None)
             if left is None:
@@ -128,7 +128,7 @@ def in_call(frame: FrameType) -> bool:
 
 
 def turns(frame: FrameType) -> bool:
-    """Return whether a frame can't wait in C here: a short loop is always met at its jump."""
+    """Return whether a frame can't wait in C: a short loop is always seen at its jump."""
     return _at(frame) in {"JUMP_BACKWARD", "RESUME"}
 
 
@@ -141,9 +141,9 @@ def _places(code: CodeType) -> Places:
     all_of_them = list(bytecode)
     passed_over = {each.offset for each in all_of_them if each.opname in _PASSED_OVER}
     steps = [each for each in all_of_them if each.offset not in passed_over]
-    # Where each begins, with the bytes that extend its argument.
+    # The start of each, with the bytes that extend its argument.
     starts = [each.start_offset for each in steps]
-    # Its stub asks for the code instead.
+    # The stub expects the code object instead.
     labels: Any = dis.findlabels
     targets = labels(code.co_code)
     behind_calls = {
@@ -162,18 +162,18 @@ def _places(code: CodeType) -> Places:
 
 
 def _is_call(step: dis.Instruction) -> bool:
-    # A function begins like this, and a generator goes on like this; not an `await`.
+    # A function begins with RESUME 0, a generator goes on with RESUME 1; not so an `await`.
     return step.opname in _CALLS or (step.opname == "RESUME" and step.arg in {0, 1})
 
 
 def _is_within(bytecode: Any, before: dis.Instruction, step: dis.Instruction) -> bool:  # noqa: ANN401 - see `_handler`
-    """Return whether what handles an exception of the first step handles one of the second."""
+    """Return whether the handler of an exception of the first step also covers the second."""
     handler = _handler(bytecode, before.offset)
     return handler is None or handler in _handlers(bytecode, step.offset)
 
 
 def _handlers(bytecode: Any, offset: int) -> list[int]:  # noqa: ANN401 - see `_handler`
-    """Return what handles an exception at this offset, from the innermost on."""
+    """Return the handlers of an exception at this offset, from the innermost on."""
     handlers: list[int] = []
     found = _handler(bytecode, offset)
     while found is not None and found not in handlers:

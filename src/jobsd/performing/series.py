@@ -1,4 +1,4 @@
-"""A series as the pool has it: jobs that hold one slot, for one thread, one after the other."""
+"""A series in the pool: jobs that hold one slot, run by one thread, one after the other."""
 
 from collections import deque
 from collections.abc import Collection, Iterable
@@ -6,15 +6,16 @@ from collections.abc import Collection, Iterable
 from jobsd.jobs.claimed_job import ClaimedJob
 
 Waiting = tuple[ClaimedJob, float]
-"""A job to start, and when it was ours for certain (monotonic)."""
+"""A job to start, and the latest time at which it was certainly ours (monotonic)."""
 
 
 class Series:
-    """What of one claim waits to be started.
+    """The jobs of one claim that wait to be started.
 
-    The control thread adds and takes back, the thread that has begun it takes from its head;
-    each by one call of the deque. Invariant: a thread closes it under the pool's lock when it
-    finds nothing more, and to a closed one nothing is added: so two threads never have it.
+    The control thread adds and takes back jobs, the thread that has begun the series takes from
+    its head; each by one call of the deque. Invariant: a thread closes the series under the
+    pool's lock when it finds it empty, and a closed series gets no more jobs: so two threads
+    never have it.
     """
 
     __slots__ = ("claim_id", "closed", "doubted", "key", "low", "most", "thread", "waiting")
@@ -24,38 +25,38 @@ class Series:
         self.claim_id = self.waiting[0][0].claim_id
         self.key = key
         self.most = most
-        """How many of its key may run at once, as its jobs say."""
+        """How many jobs of its key may run at once, according to the jobs."""
         self.low = len(self.waiting) // 2 if most == 1 else len(self.waiting) * 3 // 4
-        """The control thread is woken when not more than so many wait.
+        """The control thread is woken when at most this number of jobs wait.
 
-        Of a key with several slots, the next jobs are a series of another slot: if they are
-        claimed sooner, they are no fewer, as they are where they prolong this one.
-        """
+        If a key has several slots, its next jobs form a series of another slot, so claiming
+        them sooner makes that series no shorter. With one slot they prolong this series."""
         self.thread: int | None = None
-        """Which thread has begun it."""
+        """The thread that has begun it."""
         self.closed = False
         self.doubted = False
-        """Whether one of its jobs had to be doubted: then nothing behind it starts before."""
+        """Whether a job of it is in doubt: then no later job of it starts before the check."""
 
     @property
     def has_ended(self) -> bool:
-        """Whether its thread has found its end.
+        """Whether its thread has closed it.
 
-        Invariant: one with jobs in doubt has not ended: it keeps these from starting at once.
+        Invariant: a series with jobs in doubt has not ended: its later jobs don't start at
+        once.
         """
         return self.closed and not self.doubted
 
     @property
     def is_low(self) -> bool:
-        """Whether not more wait than those at which the control thread is woken."""
+        """Whether no more jobs wait than `low`, at which the control thread is woken."""
         return len(self.waiting) <= self.low
 
     def runs_out(self, queued: int) -> bool:
-        """Whether its thread will soon have nothing to do, where so much is for any thread."""
+        """Whether its thread will soon be idle; `queued` items wait for any thread."""
         return not self.waiting or (self.is_low and not queued)
 
     def take_all(self) -> list[Waiting]:
-        """Take back what was not started, while a thread may take, too."""
+        """Take back waiting jobs; its thread may take some meanwhile."""
         taken: list[Waiting] = []
         while True:
             try:
@@ -64,13 +65,13 @@ class Series:
                 return taken
 
     def take_undoubted(self) -> list[Waiting]:
-        """Take back what was not started, which is in doubt no more; under the pool's lock."""
+        """Take back waiting jobs and end the doubt; under the pool's lock."""
         taken = self.take_all()
         self.doubted = False
         return taken
 
     def take_behind(self, keep: int) -> list[Waiting]:
-        """Take back all but the first so many, the last one first."""
+        """Take back all but the first `keep` jobs, the last one first."""
         taken: list[Waiting] = []
         while len(self.waiting) > keep:
             try:
@@ -80,7 +81,7 @@ class Series:
         return taken
 
     def sift(self, meant: Collection[tuple[int, int]], out: list[ClaimedJob]) -> bool:
-        """Move some jobs out of a series that nobody has; return whether any is left."""
+        """Move the given jobs out of a series without a thread; return whether any is left."""
         self.waiting = deque(sift(self.waiting, meant, out))
         return bool(self.waiting)
 
@@ -88,7 +89,7 @@ class Series:
 def sift(
     waiting: Iterable[Waiting], meant: Collection[tuple[int, int]], out: list[ClaimedJob]
 ) -> list[Waiting]:
-    """Move some jobs, named by id and claim, to `out`; return the others."""
+    """Move the given jobs, by id and claim, to `out`; return the others."""
     left: list[Waiting] = []
     for each in waiting:
         job = each[0]
@@ -100,5 +101,5 @@ def sift(
 
 
 def first_job(item: Waiting | Series) -> ClaimedJob:
-    """Return the job that starts first of what the pool has in its queue."""
+    """Return the first job of an item of the pool's queue."""
     return item.waiting[0][0] if isinstance(item, Series) else item[0]

@@ -1,9 +1,9 @@
-"""Sets a job aside whose arguments do not fit the function as this process knows it.
+"""Sets a job aside if its arguments do not fit the function that this process has loaded.
 
-In a rolling deploy a worker meets jobs of the other deploy. If the signature was changed, no
-line of such a job can run here, and another worker may run it. So it is scheduled anew, a few
-seconds ahead, as if nobody had claimed it. The row of the job says when that happened first:
-once that is too long ago, the job is called all the same, to fail as what it is.
+In a rolling deploy a worker meets jobs of the other version. If the signature has changed, no
+line of the job can run here, but another worker may run it. So the job is scheduled again, a
+few seconds ahead, as if it had not been claimed. The row of the job records when it was first
+set aside: after the maximum time, the job is called anyway, and fails with its own error.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,11 +14,11 @@ from jobsd.jobs.claimed_job import ClaimedJob
 from jobsd.jobs.registry import Definition
 
 WAIT_S = 5.0
-"""How long a job is set aside for at a time."""
+"""Time until a job that was set aside is ready again."""
 
 
 class _Patience:
-    """For how long jobs of this process are set aside, from the first time."""
+    """The time during which jobs of this process are set aside, from the first time on."""
 
     seconds = 0.0
 
@@ -27,21 +27,21 @@ _PATIENCE = _Patience()
 
 
 def be_patient(seconds: float) -> None:
-    """Say for how long jobs are set aside from now on; with 0 none is."""
+    """Set the time during which jobs are set aside; 0 sets none aside."""
     _PATIENCE.seconds = seconds
 
 
 class MisfitError(ArgumentError):
-    """The arguments of a job do not fit: it is set aside."""
+    """The arguments of a job do not fit: the job is set aside."""
 
 
 def check(
     job: ClaimedJob, definition: Definition, args: Sequence[Any], kwargs: Mapping[str, Any]
 ) -> None:
-    """Return when the job is to be called.
+    """Check whether the job is to be called.
 
     Raises:
-        MisfitError: when it is to be set aside.
+        MisfitError: if the job is to be set aside.
     """
     if (job.set_aside_s or 0.0) >= _PATIENCE.seconds:
         return

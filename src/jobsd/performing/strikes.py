@@ -1,9 +1,9 @@
 """Raises an exception in another thread, only while it runs the user's code of one job.
 
-To see where the thread is and to send the exception must be one step. Between two bytecodes
-the other thread could run on, into code of ours or to its next job. So both are done in one
-call of a function that is written in C: the interpreter switches threads only between
-bytecodes. (A collection of garbage in that call could run Python code: it is switched off.)
+Checking the thread's position and sending the exception must be one step. Between two bytecodes
+the other thread could run on, into code of ours or to its next job. So one call of a function
+that is written in C does both: the interpreter switches threads only between bytecodes. (A
+garbage collection in that call could run Python code, so it is switched off.)
 """
 
 import ctypes
@@ -33,18 +33,18 @@ _WRITERS = {
 _send: Any = ctypes.pythonapi.PyThreadState_SetAsyncExc
 _send.argtypes = (ctypes.c_ulong, ctypes.py_object)
 _send.restype = ctypes.c_int
-# It is meant for looking at other threads: see `sys` in the manual.
+# Its purpose is to inspect other threads: see `sys` in the manual.
 _frames = sys._current_frames  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
 _state = attrgetter("job", "shields")
 
 
 _STUCK_CHECKS = 150
-"""Looks at a thread that has not moved until it counts as one that waits in C: about a second.
-One that waits for the interpreter among busy ones was seen at one place 50 times."""
+"""Checks of a thread that has not moved until it counts as waiting in C: about a second. A
+thread that waited for the interpreter among busy ones did not move for 50 checks."""
 
 
 class Strike:
-    """One interrupt that is to be raised in the job of a thread, in one or more tries."""
+    """An interrupt to be raised in the job of a thread, in one or more tries."""
 
     def __init__(self, thread: Interruptible, interrupt: Interrupt) -> None:
         self.thread, self.interrupt = thread, interrupt
@@ -58,7 +58,7 @@ class Strike:
         return self.thread.sent is self.interrupt
 
     def attempt(self) -> None:
-        """Raise it unless the thread runs other code than the author's."""
+        """Raise the interrupt, unless the thread runs code that is not the user's."""
         thread = self.thread
         frame = _frames().get(thread.thread_id)
         if frame is None or thread.is_shielded or not is_open(frame):
@@ -69,13 +69,13 @@ class Strike:
             if not RAISING.watch(thread, frame):
                 self._send(frame)
         else:
-            # Others that run the same code are not to be held up for long.
+            # Limit the slowdown of other threads that run the same code.
             self.end()
             if in_call(frame):
                 self._send(frame)
 
     def end(self) -> None:
-        """Let the thread run on without being watched."""
+        """Stop watching the thread."""
         if NEEDED:
             RAISING.leave(self.thread)
 
@@ -86,14 +86,14 @@ class Strike:
         return self._stood >= _STUCK_CHECKS and not turns(frame)
 
     def _send(self, frame: FrameType) -> None:
-        # Invariant: first this, so that the thread does not raise it by itself as well.
+        # Invariant: set this first, so that the thread does not also raise it by itself.
         self.thread.sent = self.interrupt
         if not _sent(self.thread, self.interrupt, frame):
             self.thread.sent = None
 
 
 def _sent(thread: Interruptible, interrupt: Interrupt, frame: FrameType) -> bool:
-    """Send the exception to a thread that still is in this frame; return whether it is."""
+    """Send the exception if the thread is still in this frame; return whether it was."""
     meant = map(partial(eq, (interrupt.job, 0)), map(_state, (thread,)))
     here = map(partial(is_, frame), map(itemgetter(thread.thread_id), map(call, (_frames,))))
     what = compress([(thread.thread_id, interrupt.kind)], meant)
@@ -108,7 +108,7 @@ def _sent(thread: Interruptible, interrupt: Interrupt, frame: FrameType) -> bool
 
 
 def deliver_behind_line() -> None:
-    """Raise an interrupt in the job that it could not strike while that printed or logged."""
+    """Raise a pending interrupt in the job that was printing or logging."""
     found = find_here()
     if found is None or found.interrupt is None:
         return
