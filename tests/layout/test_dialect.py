@@ -13,7 +13,6 @@ RATE_MAX = 4.0
 NOT_YET = {
     "acts": 39.5,
     "web": 37.8,
-    "performing": 37.3,
     "comments of SQL": 33.7,
     "names of tests": 33.5,
     "flask": 33.3,
@@ -22,7 +21,6 @@ NOT_YET = {
     "enqueueing": 29.4,
     "testing": 29.4,
     "jobs": 28.1,
-    "arguments": 27.6,
     "dispatcher": 26.7,
     "logs": 25.2,
     "database": 23.1,

@@ -1,12 +1,12 @@
-"""Converts a job's arguments to JSON and back; what can't be restored is refused.
+"""Converts a job's arguments to JSON and back; refuses values that it could not restore.
 
 A list holds positional arguments; an object holds keyword arguments; with both, the last
-element of the list is `{"$keywords": {…}}`. Values that JSON does not have are objects
-with one key that begins with "$": `{"$decimal": "1.10"}`. Dictionaries that look like this
-themselves, or whose keys are no strings, are written as `{"$dict": [[key, value], …]}`.
+element of the list is `{"$keywords": {…}}`. Values without a JSON type are objects with one key
+that begins with "$": `{"$decimal": "1.10"}`. Dictionaries that look like this themselves, or
+whose keys are no strings, are written as `{"$dict": [[key, value], …]}`.
 
-Nothing here imports, evaluates or unpickles: enumerations and dataclasses are found by
-the name under which the program itself has registered them with `argument_type`.
+Nothing here imports, evaluates or unpickles: enumerations and dataclasses are found by the name
+under which the program itself has registered them with `argument_type`.
 """
 
 import json
@@ -23,10 +23,10 @@ from .types import argument_type
 
 __all__ = ["SIZE_MAX", "argument_type", "check_size", "dump", "load", "written"]
 
-# `json.dumps` and `JSONEncoder.encode` make an encoder at each call, and `json.loads` looks for
-# spaces around the text: that takes longer than to write or read what jobs have. Nothing here
-# holds itself (`write` refuses that), so that the encoder has no markers to look for it.
-_make_encoder: Callable[..., Any] = vars(encoder)["c_make_encoder"]  # no stub has it
+# `json.dumps` and `JSONEncoder.encode` make an encoder at each call, and `json.loads` skips
+# spaces around the text: that takes longer than encoding or decoding typical arguments. No
+# value contains itself (`write` refuses cycles), so the encoder needs no markers.
+_make_encoder: Callable[..., Any] = vars(encoder)["c_make_encoder"]  # missing in the stub
 _chunks: Callable[[object, int], Iterable[str]] = _make_encoder(
     markers=None,
     default=json.JSONEncoder().default,
@@ -38,7 +38,7 @@ _chunks: Callable[[object, int], Iterable[str]] = _make_encoder(
     skipkeys=False,
     allow_nan=False,
 )
-# What `raw_decode` calls: one call less for each job.
+# The scanner behind `raw_decode`: saves one call per job.
 _scan = make_scanner(json.JSONDecoder())  # type: ignore[arg-type]  # the stub is wrong
 
 SIZE_MAX = 1024 * 1024
@@ -49,22 +49,23 @@ def dump(args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
     """Return the arguments as JSON text.
 
     Raises:
-        ArgumentError: saying which argument can't be written, or that they are too large.
+        ArgumentError: naming the argument that can't be written, or the size if too large.
     """
     try:
         text = "".join(_chunks(written(args, kwargs), 0))
     except (ValueError, RecursionError) as error:
-        # The caller has gone deep already, or lets Python write short numbers only.
+        # `write` has limited the depth already; or the caller has lowered Python's limit of
+        # digits.
         raise ArgumentError(f"the arguments can't be written as JSON: {error}") from error
     check_size(text)
     return text
 
 
 def written(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:  # noqa: ANN401 - JSON
-    """Return the arguments as JSON has them.
+    """Return the arguments as a JSON value.
 
     Raises:
-        ArgumentError: saying which argument can't be written.
+        ArgumentError: naming the argument that can't be written.
     """
     items = [write(value, number) for number, value in enumerate(args, 1)]
     if not kwargs:
@@ -75,16 +76,16 @@ def written(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:  # noqa: ANN
         )
         for key, value in kwargs.items()
     }
-    # Alone they are the object itself, as long as it can't be taken for a tagged value.
+    # Keywords alone are the object itself, unless it looks like a tagged value.
     plain = not items and not is_tagged(keywords)
     return keywords if plain else [*items, {"$keywords": keywords}]
 
 
 def check_size(text: str) -> None:
-    """Return when the JSON text is small enough to be stored.
+    """Check that the JSON text is small enough to be stored.
 
     Raises:
-        ArgumentError: when it is not.
+        ArgumentError: if it is too large.
     """
     if len(text) * 4 > SIZE_MAX and (size := len(text.encode())) > SIZE_MAX:
         raise ArgumentError(
@@ -97,7 +98,7 @@ def load(text: str) -> tuple[list[Any], dict[str, Any]]:
     """Return positional and keyword arguments from JSON text.
 
     Raises:
-        ArgumentError: when it holds what this program does not know, or is no list or object.
+        ArgumentError: if it has a type unknown to this program, or is no list or object.
     """
     if text == "[]":
         return [], {}
@@ -108,7 +109,7 @@ def load(text: str) -> tuple[list[Any], dict[str, Any]]:
     except (ValueError, RecursionError, StopIteration) as error:
         raise ArgumentError(f"the arguments are not valid JSON: {error}") from error
     if raw.__class__ is list and AS_THEY_ARE.issuperset(map(type, raw)):
-        # What most jobs have: nothing is to be made of it.
+        # The usual case: plain values need no conversion.
         return raw, {}
     items, keywords = _split(raw)
     return (

@@ -1,7 +1,7 @@
 """Writes arguments as JSON, and reads them again.
 
-A value is written by its exact type, or else by a base class of it. What is read is what was
-written here, and anything else is refused.
+A value is written by its exact type, or by a base class of it. Only JSON written here can be
+read; any other is refused.
 """
 
 import dataclasses
@@ -23,19 +23,20 @@ from .types import name_of, of_name
 
 DEPTH_MAX = 100
 INT_BITS_MAX = 14_000
-"""Python reads no longer numbers from text, lest somebody keeps it busy with one."""
+"""Python parses no longer numbers from text by default, to limit the time for one number."""
 
 _SMALL = 2**63
 
 Where = int | str | tuple["Where", object]
-"""Where a value stands: an argument, by its number or as text, or a step into what holds it."""
+"""The position of a value: an argument, by its number or as text, or a step into its container.
+"""
 
 
 def write(value: Any, where: Where, depth: int = 0) -> Any:  # noqa: ANN401 - any argument
-    """Return a value as JSON has it.
+    """Return a value as JSON.
 
     Raises:
-        ArgumentError: naming `where` the value stands that can't be written.
+        ArgumentError: with the position (`where`) of the value that can't be written.
     """
     if value is None or value is True or value is False:
         return value
@@ -65,7 +66,7 @@ class Attribute(str):
 
 
 def path_of(where: Where) -> str:
-    """Return where a value stands, as Python would write it: argument 1['a'][3].x."""
+    """Return the position of a value in Python's syntax: argument 1['a'][3].x."""
     if not isinstance(where, tuple):
         return where if isinstance(where, str) else f"argument {where}"
     outer, step = where
@@ -123,7 +124,7 @@ def _write_int(value: int, where: Where, depth: int) -> int:
 def _write_float(value: float, where: Where, depth: int) -> Any:  # noqa: ANN401
     del where, depth
     text = repr(float(value))
-    # What jsonb would refuse, or give back as an integer or without its sign.
+    # jsonb would refuse it, or return it as an integer or without its sign.
     if not math.isfinite(value) or "e" in text or text == "-0.0":
         return {"$float": text}
     return float(value)
@@ -139,13 +140,13 @@ def _write_dict(value: dict[Any, Any], where: Where, depth: int) -> Any:  # noqa
 
 
 def is_tagged(value: Mapping[str, Any]) -> bool:
-    """Return whether an object could be taken for a value that JSON does not have."""
+    """Return whether an object could be taken for a tagged value."""
     return len(value) == 1 and next(iter(value)).startswith("$")
 
 
 def _write_enum(value: enum.Enum, where: Where, depth: int) -> Any:  # noqa: ANN401
     del depth
-    # Several flags together have no name of their own.
+    # Combined flags have no name of their own.
     member = value.value if isinstance(value, enum.Flag) else value.name
     return {"$enum": [_registered_name(_kind(value), where), member]}
 
@@ -194,7 +195,7 @@ def _write_datetime(value: datetime) -> Any:  # noqa: ANN401
 
 
 def _zone_name(zone: tzinfo) -> str | None:
-    """Return the name of a zone that has one."""
+    """Return the name of a time zone, if it has one."""
     from zoneinfo import ZoneInfo  # noqa: PLC0415 - slow to load, and seldom needed
 
     return zone.key if isinstance(zone, ZoneInfo) else None
@@ -216,7 +217,7 @@ def _write_bytes(value: bytes) -> str:
 
 
 def _is_decimal(value: object) -> bool:
-    # Whoever has one has loaded the module, which takes a hundredth of a quick command.
+    # A decimal exists only if the module is loaded, which takes 1 % of a quick command.
     module = sys.modules.get("decimal")
     return module is not None and type(value) is module.Decimal
 
@@ -240,17 +241,17 @@ _WRITERS: dict[type, Callable[[Any, Where, int], Any]] = {
 
 
 AS_THEY_ARE = frozenset({str, int, float, bool, type(None)})
-"""Types of JSON of which nothing is to be made."""
+"""JSON types that need no conversion."""
 
 _TINY_OFFSET = late.pattern(r"([+-])00:00:00\.(\d{6})$")
 _Clock = TypeVar("_Clock", datetime, time)
 
 
 def read(value: Any, depth: int = 0) -> Any:  # noqa: ANN401 - any argument
-    """Return the value that JSON stands for.
+    """Return the Python value of a JSON value.
 
     Raises:
-        ArgumentError: for a tag that is unknown here, or holds what it can't.
+        ArgumentError: for an unknown tag, or one with invalid content.
     """
     if depth > DEPTH_MAX * 2:
         raise ArgumentError("the arguments are nested too deeply")
@@ -274,7 +275,7 @@ def _read_tagged(tag: str, held: Any, depth: int) -> Any:  # noqa: ANN401
     except ArgumentError:
         raise
     except Exception as error:
-        # Whatever a forged value makes the type raise, or the author's own class.
+        # A forged value makes the type raise this, or the user's own class raises it.
         raise ArgumentError(f"the arguments hold a {tag} that is none: {error}") from error
 
 
@@ -289,12 +290,12 @@ def _read_datetime(held: Any, depth: int) -> datetime:  # noqa: ANN401
     from zoneinfo import ZoneInfo  # noqa: PLC0415 - slow to load, and seldom needed
 
     zone = ZoneInfo(name)
-    # The clock's time stays what it was, which may be one that the zone skips.
+    # Keep the wall-clock time, even if the zone skips it.
     for fold in (moment.fold, 1 - moment.fold):
         local = moment.replace(tzinfo=zone, fold=fold)
         if local.utcoffset() == moment.utcoffset():
             return local
-    # The zone has got other rules since then: the moment stays.
+    # The zone's rules have changed since then: keep the instant.
     return moment.astimezone(zone)
 
 
@@ -307,7 +308,7 @@ def _read_time(held: Any, depth: int) -> time:  # noqa: ANN401
 
 
 def _in_its_zone(clock: _Clock, text: str) -> _Clock:
-    """Give back an offset of less than a second, which Python takes for none."""
+    """Restore an offset of less than a second, which Python treats as none."""
     found = _TINY_OFFSET.search(text)
     if found is None:
         return clock

@@ -1,20 +1,20 @@
 """Keys of limits and unique jobs, and their unambiguous text.
 
 A key is a str, an int, a UUID, a date, an enumeration's member (its value counts), an object
-with a `pk` or an `id`, or a tuple of keys. Two keys are the same when they are built alike of
-the same texts: so 7 and "7" are one key, and so are a UUID and its text, which a program in
-another language would give. All others differ: what separates parts is escaped within them.
+with a `pk` or an `id`, or a tuple of keys. Two keys are equal if they have the same structure
+and the same texts: so 7 and "7" are one key, and so are a UUID and its text, which a program in
+another language would send. All others differ: separators within parts are escaped.
 
     scope              the key ""
     scope/text         one value; "~" within a text is ~0, "/" is ~1 (as in a JSON Pointer)
     scope/a/b          a tuple of two or more
     ~(a/~)             a tuple within another one, and one of fewer than two
     module.Class~@7    an object with the id 7
-    scope/~#5f3a…      all arguments: the SHA-256 of their text as PostgreSQL gives a jsonb
+    scope/~#5f3a…      all arguments: the SHA-256 of their text as PostgreSQL writes a jsonb
 
-Anything else is refused: what would be guessed (True, 1.0 and Decimal("1.00") as 1), what has
-another text in each process (sets), and what has no one text (lists, dictionaries, a datetime,
-whose instant has a text in each time zone).
+Any other value is refused: values that could only be guessed (True, 1.0 and Decimal("1.00") as
+1), values whose text differs between processes (sets), and values with several texts (lists,
+dictionaries, a datetime, whose instant has a text in each time zone).
 """
 
 import json
@@ -50,9 +50,9 @@ def encode(scope: str, key: object) -> str:
     """Return a key within a scope (a job's name, or a group) as text.
 
     Raises:
-        UnfitKeyError: when it is not a valid key, or longer than fits.
+        UnfitKeyError: if it is not a valid key, or too long.
     """
-    # Most are one of these, and a bulk makes one for each job.
+    # Most keys have one of these types, and a bulk makes one for each job.
     if type(key) is int:
         try:
             whole = f"{_before(scope)}{key}"
@@ -68,7 +68,7 @@ def encode(scope: str, key: object) -> str:
         whole = f"{_before(scope)}{text}"
     else:
         return _fit(_escaped(scope))
-    # So most are known to fit by two calls less.
+    # This shortcut saves two calls for most keys.
     if whole.isascii() and whole.isprintable() and len(whole) <= BYTES_MAX:
         return whole
     return _fit(whole)
@@ -80,10 +80,10 @@ def _before(scope: str) -> str:
 
 
 def digest(scope: str, written: Any) -> str:  # noqa: ANN401 - any JSON
-    """Return what tells apart, within a scope, jobs with different arguments.
+    """Return the key that identifies a job's arguments within a scope.
 
     Raises:
-        UnfitKeyError: when the scope is longer than fits.
+        UnfitKeyError: if the scope is too long.
     """
     import hashlib  # noqa: PLC0415 - it is large, and `check` hashes nothing
 
@@ -93,14 +93,14 @@ def digest(scope: str, written: Any) -> str:  # noqa: ANN401 - any JSON
 
 @lru_cache(maxsize=1000)
 def _before_digest(scope: str) -> str:
-    """Return what stands before the digests of a scope, which are of one length."""
+    """Return the prefix of a scope's digests, which all have the same length."""
     before = f"{_escaped(scope)}/~#"
     _fit(before + "0" * 64)
     return before
 
 
 def _in_order(written: Any) -> Any:  # noqa: ANN401 - any JSON
-    """Return JSON with the names of objects in PostgreSQL's order, and sets in one of ours."""
+    """Return JSON with names of objects in PostgreSQL's order, and sets in a fixed order."""
     if is_list(written):
         return [_in_order(item) for item in written]
     if not is_object(written):
@@ -124,7 +124,7 @@ def _name_order(name: str) -> tuple[int, bytes]:
 
 
 def fits(text: str) -> bool:
-    """Return whether a text may be a scope, or a whole key."""
+    """Return whether a text is valid as a scope, or as a whole key."""
     return len(text.encode(errors="replace")) <= BYTES_MAX and is_seen(text)
 
 
@@ -135,15 +135,15 @@ def _fit(text: str) -> str:
 
 
 def _text(part: object, depth: int = 0) -> str:
-    """Return one part of a key as text in which no "/" stands outside of ~( and ~)."""
-    # Most are one of these.
+    """Return one part of a key as text; "/" occurs in it only between ~( and ~)."""
+    # Most parts are one of these.
     if type(part) is str:
         return _escaped(part)
     if type(part) is int:
         return _number(part)
     if depth > _DEPTH_MAX:
         raise UnfitKeyError(f"is nested deeper than {_DEPTH_MAX} levels, or in itself")
-    # The members of some enumerations are texts or numbers too, and told otherwise.
+    # The members of some enumerations are also texts or numbers, but with another text.
     while isinstance(part, Enum):
         part = part.value
     if isinstance(part, str):
@@ -172,7 +172,7 @@ def _number(number: int) -> str:
 
 
 def _too_long(number: int) -> UnfitKeyError:
-    # Python writes no longer ones.
+    # Python writes no longer numbers.
     return UnfitKeyError(f"a number of {number.bit_length()} bits is too long")
 
 
@@ -182,7 +182,7 @@ def _object(part: object, depth: int) -> str:
     for attribute in ("pk", "id"):
         row_id = getattr(part, attribute, None)
         if row_id is not None and not callable(row_id):
-            # Not its type: a lazy object says here what it stands for.
+            # Not `type(part)`: a lazy object has the class of its target here.
             kind = part.__class__
             name = _escaped(f"{kind.__module__}.{kind.__qualname__}")
             return f"{name}~@{_text(row_id, depth + 1)}"

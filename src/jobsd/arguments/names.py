@@ -1,7 +1,7 @@
-"""Keys that are made of a job's arguments: by their names, or of all of them.
+"""Keys made from a job's arguments: by their names, or of all arguments.
 
-`key="order_id"` means the argument of that name, `key=("tenant", "order_id")` the tuple of
-both, if the job takes arguments of these names; any other value is meant as it stands.
+`key="order_id"` is the argument of that name, and `key=("tenant", "order_id")` is the tuple of
+both, if the job takes arguments of these names; any other value is used literally.
 """
 
 import inspect
@@ -25,7 +25,7 @@ class NamedArguments:
     __slots__ = ("_picks", "names", "single")
 
     def __init__(self, names: Sequence[str], signature: Signature, *, single: bool) -> None:
-        """Pick these arguments of a job that takes what the signature says."""
+        """Pick these arguments of a job with this signature."""
         self.names = tuple(names)
         self.single = single
         at = {each.name: each for each in signature.parameters}
@@ -47,11 +47,11 @@ class NamedArguments:
 
 
 def resolved(option: str, key: object, signature: Signature) -> Any:  # noqa: ANN401 - any key
-    """Return what a key means for a job: a function where it names arguments.
+    """Return the key of a job: a function if it names arguments, otherwise the value itself.
 
     Raises:
         Error: for a tuple of which only a part names arguments, and for a name that is nearly
-            one.
+            that of an argument.
     """
     single = isinstance(key, str)
     parts = (key,) if single else key
@@ -77,7 +77,7 @@ def resolved(option: str, key: object, signature: Signature) -> Any:  # noqa: AN
 def by_name(
     signature: Signature | None, args: Sequence[Any], kwargs: Mapping[str, Any]
 ) -> tuple[Sequence[Any], Mapping[str, Any]]:
-    """Return all arguments of a call, each by its name, those that it leaves out too."""
+    """Return all arguments of a call, each by its name, including omitted ones."""
     if signature is None:
         return args, kwargs
     return (), signature.named(args, kwargs)

@@ -1,6 +1,6 @@
 """Arguments that refer to objects of a framework, which are loaded again for each attempt.
 
-A worker finds the objects when it performs the job, within what surrounds jobs: by then the
+A worker loads the objects when it performs the job, within the middleware: by then the
 framework's connections are good, and an error is the job's own.
 """
 
@@ -12,14 +12,14 @@ from jobsd import late
 
 @late.dataclass(frozen=True, slots=True)
 class Reference:
-    """An argument as it is stored, of which the object is not found yet."""
+    """A stored argument whose object is not loaded yet."""
 
     tag: str
     held: Any
 
 
 class Kind(Protocol):
-    """One kind of objects: how they are written as JSON below a tag, and found again."""
+    """A kind of object: how it is written as JSON with a tag, and loaded again."""
 
     tag: str
     base: type[Any]
@@ -38,12 +38,12 @@ _kinds: dict[str, Kind] = {}
 
 
 def register(kind: Kind) -> None:
-    """Let arguments hold such objects."""
+    """Register a kind, so that arguments may hold its objects."""
     _kinds[kind.tag] = kind
 
 
 def written(value: Any) -> dict[str, Any] | None:  # noqa: ANN401
-    """Return what is stored of an object; None for what is of no kind."""
+    """Return the stored form of an object; None for an object of no registered kind."""
     if type(value) is Reference:
         return {value.tag: value.held}
     for kind in _kinds.values():
@@ -53,7 +53,7 @@ def written(value: Any) -> dict[str, Any] | None:  # noqa: ANN401
 
 
 def read(tag: str, held: Any) -> Reference | None:  # noqa: ANN401
-    """Return what a tag stands for; None for one of no kind."""
+    """Return the reference of a tag; None for a tag of no registered kind."""
     return Reference(tag, held) if tag in _kinds else None
 
 
@@ -70,7 +70,7 @@ def found(
 async def found_soon(
     args: Sequence[Any], kwargs: Mapping[str, Any]
 ) -> tuple[Sequence[Any], Mapping[str, Any]]:
-    """Do the same beside an event loop."""
+    """Do the same in a coroutine."""
     if not _kinds or not (asked := _references([*args, *kwargs.values()])):
         return args, kwargs
     objects = {id(each): await _kinds[each.tag].find_soon(each.held) for each in asked}

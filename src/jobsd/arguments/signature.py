@@ -1,4 +1,4 @@
-"""What a function says of itself: which arguments it takes, and whether it is asynchronous."""
+"""Reads a function's signature: its arguments, and whether it is asynchronous."""
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
@@ -8,7 +8,7 @@ from jobsd.errors import Error
 
 
 class Signature:
-    """What arguments a job takes; read once, since reading it costs more than an enqueue."""
+    """The arguments of a job; read once, since reading them costs more than an enqueue."""
 
     def __init__(self, function: Callable[..., Any], *bound: object) -> None:
         self._whole = inspect.signature(function)
@@ -24,12 +24,12 @@ class Signature:
 
     @property
     def parameters(self) -> list[inspect.Parameter]:
-        """What it takes from whoever enqueues it."""
+        """The parameters that the caller of an enqueue fills."""
         return list(self._whole.parameters.values())[len(self._bound) :]
 
     @property
     def positional(self) -> list[str]:
-        """The names of what it takes by position; that of all further ones after a star."""
+        """The names of the positional parameters; that of `*args` with its star."""
         found = self.parameters
         named = [
             p.name for p in found if p.kind in {p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD}
@@ -37,7 +37,7 @@ class Signature:
         return named + [f"*{p.name}" for p in found if p.kind is p.VAR_POSITIONAL]
 
     def check(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
-        """Return when the arguments fit.
+        """Check that the arguments fit.
 
         Raises:
             TypeError: naming the function, as a call with them would.
@@ -50,9 +50,9 @@ class Signature:
             raise TypeError(f"{self._name}() {error}") from None
 
     def named(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the arguments by the names of their parameters, defaults among them."""
+        """Return the arguments by the names of their parameters, including defaults."""
         if self._fits:
-            # All may be given by place or by name: a tenth of what it takes to bind them.
+            # All are positional-or-keyword: a tenth of the time of binding them.
             if not kwargs and len(args) == len(self._names):
                 return dict(zip(self._names, args, strict=True))
             given = self._defaults | dict(zip(self._names, args, strict=False)) | dict(kwargs)
@@ -67,7 +67,7 @@ class Signature:
 
 
 def _positional(signature: inspect.Signature, bound: int) -> range:
-    """Return how many positional arguments, and nothing else, are sure to fit."""
+    """Return the numbers of positional arguments that fit without any other arguments."""
     every = list(signature.parameters.values())
     if any(parameter.kind is not parameter.POSITIONAL_OR_KEYWORD for parameter in every):
         return range(0)

@@ -16,13 +16,13 @@ _names: dict[type[Any], str] = {}
 
 
 def argument_type(kind: type[_T], *, name: str | None = None) -> type[_T]:
-    """Register an enumeration or a dataclass, so that arguments may hold it; a decorator.
+    """Register an enumeration or a dataclass as a type of arguments; a decorator.
 
-    `name` is what is stored; without it, the class's module and name.
+    `name` is the stored name; default: the module and name of the class.
 
     Raises:
-        ArgumentError: for any other class, for one that can't be made from its fields alone,
-            and for a name that another class has or that cannot be stored.
+        ArgumentError: for any other class, for a class that can't be made from its fields
+            alone, and for a name that another class has or that can't be stored.
     """
     allowed = issubclass(kind, enum.Enum) or dataclasses.is_dataclass(kind)
     if not allowed:
