@@ -16,6 +16,7 @@ from jobsd.jobs.claimed_job import ClaimedJob
 from jobsd.jobs.definition import job
 from jobsd.jobs.interrupts import Interruptible
 from jobsd.performing import raising
+from jobsd.performing.interrupter import Interrupter
 from jobsd.performing.perform import SUCCESS
 from jobsd.performing.pool import Pool
 from performing.posted import collect, post
@@ -219,16 +220,21 @@ def test_where_others_have_all_tools_an_interrupt_comes_nevertheless(pool: Pool)
             monitoring.free_tool_id(tool)
 
 
-def test_a_limit_counts_though_the_strike_of_the_job_before_is_not_settled(pool: Pool) -> None:
+def test_a_limit_counts_though_the_strike_of_the_job_before_is_not_settled() -> None:
     """The thread has begun the next job before the interrupter has looked again."""
-    interrupter = pool._interrupter
-    for job_id in range(1, 101):
-        post(pool, claimed(job_id, turn_for_ever))
-
-    runs = collect(pool, 100)
-
-    assert {type(run.outcome.exception) for run in runs} == {TimeLimitExceeded}
-    wait_until(lambda: not interrupter._open)
+    interrupter = Interrupter([None])
+    (seat,) = interrupter.seats()
+    seat.job = claimed(1, turn_for_ever)
+    assert interrupter.interrupt(1, StopError)
+    try:
+        wait_until(lambda: seat.interrupt == (seat.job, StopError))
+        seat.due = 0
+        # There is no thread that could be struck: each strike is open when the job ends.
+        for job_id in range(2, 51):
+            seat.job = claimed(job_id, turn_for_ever)
+            wait_until(lambda: seat.interrupt == (seat.job, TimeLimitExceeded))
+    finally:
+        interrupter.end()
 
 
 @by_events
