@@ -15,6 +15,7 @@ locked, the lock is of another kind: the next turn waits for it as long as any s
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from math import inf
 from operator import attrgetter, itemgetter
 from typing import Any
 
@@ -203,9 +204,9 @@ class Turns:
         request.answer = self._session.send_bound(bound)
 
     @property
-    def check_at(self) -> float | None:
-        """When to check locked rows again (monotonic); None when there are none."""
-        return self._check_at if self._ledger.locked else None
+    def check_at(self) -> float:
+        """When to check locked rows again (monotonic); never when there are none."""
+        return self._check_at if self._ledger.locked else inf
 
     def check_locked(self) -> bool:
         """Find out, when it is time, which rows are free again; return whether any is."""

@@ -395,6 +395,6 @@ class Worker(DatabaseLoop):
             return 0.0
         if (oldest := self._ledger.oldest) is not None:
             rest_s = min(rest_s, max(0.0, oldest + FLUSH_S - now))
-        if (check_at := self._turns.check_at) is not None:
-            rest_s = min(rest_s, max(0.0, check_at - now))
-        return rest_s
+        rest_s = min(rest_s, max(0.0, self._turns.check_at - now))
+        read_back_at = self._reconcile_at if self._ledger.is_uncertain else float("inf")
+        return min(rest_s, max(FLUSH_S, read_back_at - now))

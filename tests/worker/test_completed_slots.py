@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
+from jobsd.clock import monotonic
+from jobsd.jobs.claimed_job import ClaimedJob
 from jobsd.jobs.current import current_job
 from jobsd.jobs.definition import job
 from jobsd.jobs.limits import Limit
 from jobsd.jobs.unique import Unique
 from jobsd.operations.limits import limit_rows
 from jobsd.supervisor.recovery.claims import DeadProcess, recover
+from jobsd.worker.ledger import Ledger
 
 from .bodies import gate, noted
 from .effects import NOTE, URL
@@ -96,6 +99,28 @@ def test_the_next_of_a_key_begins_when_the_function_has_returned(
     assert noted == ["1 completed", "1 returned", "2 completed", "2 returned"]
     assert worker.context.entry.queue("default").outcome("finished") == 2
     assert worker.context.entry.claims_lost == 0
+
+
+@pytest.mark.parametrize("runs", [True, False])
+def test_a_completed_claim_is_ours_until_its_function_has_returned(
+    session: Session, rows: Rows, *, runs: bool
+) -> None:
+    """Where the statement that removes it has not come through, it is not given back."""
+    ledger = Ledger("worker-test", keep=True, parks=lambda _: False)
+    job = ClaimedJob(7, 5, "completes", "[]", "mail", 0, 1, 0.0, "key", 0, 1)
+    ledger.add_series(7, [job], "key", monotonic())
+    ledger.completing.add(7)
+    if not runs:
+        ledger.settle(7)
+    rows(
+        "INSERT INTO jobsd.claims (id, process_id, job_ids, completed, concurrency_key, slot)"
+        " VALUES (7, 3, '{}', 5, 'key', 1)"
+    )
+
+    assert ledger.reconcile(session, 3) == ([], {})
+
+    assert ledger.holds(job) is runs
+    assert ledger.keys == ({"key"} if runs else set())
 
 
 def test_the_slot_of_one_that_raises_after_the_commit_is_handed_over(

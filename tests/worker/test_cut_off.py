@@ -45,6 +45,28 @@ def test_a_claim_that_is_committed_long_after_its_connection_broke_is_given_back
     driven.until(lambda: count("failed_executions WHERE job_id = 5"))
 
 
+@pytest.mark.parametrize("runs", [True, False])
+def test_a_rest_ends_when_claims_are_to_be_read_back(
+    make_worker: MakeWorker, monkeypatch: pytest.MonkeyPatch, *, runs: bool
+) -> None:
+    """A worker without claims, whose connection has never broken, has none to read back."""
+    monkeypatch.setattr("jobsd.worker.worker.RECONCILE_S", 1.0)
+    driven = make_worker(threads=1)
+    rests: list[float] = []
+
+    def has_rested() -> bool:
+        rests.append(driven.asked_rest_s)
+        return len(rests) > 10
+
+    if runs:
+        wait_for_gate.enqueue()
+        driven.until(lambda: noted)
+        driven.until(has_rested)
+        assert 0 < max(rests) <= 1
+    else:
+        driven.until(lambda: driven.asked_rest_s > 1)
+
+
 @pytest.mark.failure(
     "Hundreds of jobs with large arguments, behind many quick ones, are more than can be read"
     " in the time of a statement.",
