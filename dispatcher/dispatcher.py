@@ -1,11 +1,11 @@
 """A dispatcher: scheduled jobs become ready when they are due.
 
-While it is registered as idle, it rests until the next job is due: whoever schedules an earlier
-one notifies it. It polls every five seconds at least. When no notification can come (wake-ups
-off, a transaction pooler), it polls every `polling_interval`.
+While it is registered as idle, it rests until the next job is due: a client that schedules an
+earlier job notifies it. It polls at least every five seconds. When no notification can come
+(wake-ups off, a transaction pooler), it polls every `polling_interval`.
 
-States: connecting (register), then polling: dispatch what is due, look after limits, discard
-what has expired, walk over the jobs for lost ones. Nothing is in hand between two polls.
+States: connecting (register), then polling: dispatch due jobs, maintain limits, discard expired
+jobs, continue the walk that searches for lost jobs. Between two polls it holds no work.
 """
 
 from typing import Any, NamedTuple
@@ -27,7 +27,7 @@ STATEMENTS = Statements("jobsd.dispatcher", "dispatcher.sql")
 
 
 class _Batch(NamedTuple):
-    """What was dispatched, when the next job is due, and expires; whether any are blocked."""
+    """A dispatched batch: when the next job is due and expires; whether jobs are blocked."""
 
     size: int
     next_s: float | None
@@ -55,7 +55,7 @@ class Dispatcher(DatabaseLoop):
         self._expiry = Expiry(self._commits, context.entry, keep=keep)
 
     def metadata(self) -> dict[str, Any]:
-        """Return what the row shows: how this dispatcher is configured."""
+        """Return the configuration of this dispatcher, which its row shows."""
         return {
             "polling_interval": self._options.polling_interval_s,
             "batch_size": self._options.batch_size,
@@ -71,7 +71,7 @@ class Dispatcher(DatabaseLoop):
         self._idle.forget()
 
     def disconnect(self) -> None:
-        """Drop the connection; what an outage broke off is done again."""
+        """Drop the connection; work that the outage interrupted is done again."""
         super().disconnect()
         self._cursor.reset()
         self._maintenance.restart()
@@ -79,7 +79,7 @@ class Dispatcher(DatabaseLoop):
         self._lost_walk.break_off()
 
     def poll(self) -> float:
-        """Dispatch a batch; return 0 while there is more, else the seconds until there is."""
+        """Dispatch a batch; return the seconds until the next poll, 0 if more jobs are due."""
         self._commits.emit_committed()
         self._listen()
         self._register_idle()
@@ -98,13 +98,13 @@ class Dispatcher(DatabaseLoop):
         return f"dispatching every {self._options.polling_interval_s:g} s"
 
     def farewell(self) -> None:
-        """Leave what is undone of the limits to other dispatchers, and delete the row."""
+        """Leave unfinished checks of limits to other dispatchers, and delete the row."""
         if self._process_id:
             self._maintenance.ask_others()
         super().farewell()
 
     def _listen(self) -> bool:
-        """Take in notifications; return whether there were any."""
+        """Receive notifications; return whether there were any."""
         payloads = self._session.notifications()
         for payload in payloads:
             if payload.partition(" ")[0] == "limits":
@@ -114,9 +114,9 @@ class Dispatcher(DatabaseLoop):
         return bool(payloads)
 
     def _register_idle(self) -> None:
-        """Register as idle before the dispatch: whoever schedules a job after it sees that."""
+        """Register as idle before the dispatch: a client that schedules a job later sees it."""
         if self._idle.register(self._process_id):
-            # A notification that was sent before has not reached us.
+            # An earlier notification has not reached us.
             self._maintenance.check_now()
             self._cursor.ask()
 
@@ -135,7 +135,7 @@ class Dispatcher(DatabaseLoop):
         return _Batch(size, *rest)
 
     def _rest_s(self, batch: _Batch) -> float:
-        # What came while the statements ran does not make the socket readable any more.
+        # Notifications received during the statements no longer make the socket readable.
         if self._listen() or batch.size:
             return 0.0
         rest_s = REST_MAX_S if self._session.listening else self._options.polling_interval_s

@@ -1,10 +1,10 @@
-"""The walk over all jobs that looks for lost ones, in small statements by the primary key.
+"""The walk over all jobs that searches for lost ones, by slices of the primary key.
 
-One dispatcher of all trees walks at a time: each asks now and then whether a walk is due, and
-begins one if no other has meanwhile. A dispatcher that finds one that was left in the middle
-carries it on. A walk takes a twentieth of the walker's time at most, so that due jobs don't
-wait for it: five million jobs take some minutes. No index says at once which jobs are lost:
-every finish would have to keep it up.
+Of all trees, one dispatcher walks at a time: each checks now and then whether a walk is due,
+and begins one if no other has. A dispatcher that finds an abandoned walk continues it. A walk
+takes at most a twentieth of the dispatcher's time, so that due jobs don't wait for it: five
+million jobs take some minutes. There is no index of lost jobs: each finish would have to update
+it.
 """
 
 from jobsd.clock import monotonic
@@ -16,23 +16,23 @@ from jobsd.states import lost
 STATEMENTS = Statements("jobsd.dispatcher", "lost_walk.sql")
 
 EVERY_S = 86400.0
-"""How long after a walk the next one comes without a reason."""
+"""Time from a walk to the next one, without another reason."""
 START_S = 10.0
-"""How long after its start a dispatcher asks first: what is due comes before."""
+"""Time from the start of a dispatcher to its first check: due jobs come first."""
 CHECK_S = 60.0
-"""How often to ask whether a walk is due."""
+"""Interval of the checks whether a walk is due."""
 LEASE_S = 60.0
-"""A dispatcher that has taken no step for so long walks no more."""
+"""A dispatcher that has taken no step for this time has lost the walk."""
 STEP_S = 5.0
-"""How often it is written down how far a walk has come: from there it is carried on."""
+"""Interval at which the walk's progress is stored, from which another can continue."""
 BATCH = 1000
 REST = 19.0
-"""How long to rest after a statement, in times of what it took."""
+"""Pause after a statement, as a multiple of its duration."""
 REST_MIN_S = 0.02
 
 
 class LostWalk:
-    """The walk, as far as one dispatcher makes it."""
+    """One dispatcher's part of the walk."""
 
     def __init__(self, commits: Commits) -> None:
         self._commits = commits
@@ -43,20 +43,20 @@ class LostWalk:
         self._asked = False
         self._noted_at = 0.0
         self.next_at = monotonic() + START_S
-        """When there is something to do (monotonic)."""
+        """When the next step is due (monotonic)."""
 
     def register(self, row_id: int) -> None:
-        """Take note under which id we are known."""
+        """Note the id of our row."""
         self._walker = row_id
 
     def break_off(self) -> None:
-        """Take note of an outage: the walk is left to others, and another one is due."""
+        """Note an outage: the walk is left to others, and another check is due."""
         self._after = None
         self._asked = True
         self.next_at = 0.0
 
     def step(self) -> None:
-        """Do what is due: one statement, or two."""
+        """Take a step, if one is due: one statement, or two."""
         if monotonic() < self.next_at:
             return
         if self._after is None:
@@ -85,7 +85,7 @@ class LostWalk:
             self._noted_at = began
             step = {"after": after, "walker": self._walker}
             if not self._session.fetch(STATEMENTS["step"], step):
-                # Another dispatcher has taken us for dead, and walks in our place.
+                # Another dispatcher has considered us dead, and continues our walk.
                 self._after = None
                 return
         seen = lost.read_next(self._session, after, BATCH)

@@ -1,12 +1,11 @@
 """Maintains the limits: a job that is blocked although a slot is free becomes ready.
 
 The process that frees a slot hands it over itself. The dispatcher finds the cases that no
-process has handed over: a queue was paused while its job came first of the key, or a person
-has changed the tables by hand. It checks the keys of blocked jobs every five seconds while
-there are any, after each outage, and when another process asks for it; no setting switches
-this off. The check only reads, and hands over what it finds. At an interval the dispatcher
-also deletes old rows: keys that no job has held for a day, expirations and results whose time
-is over.
+process has handed over: a queue was paused while its job came first of the key, or a person has
+changed the tables by hand. It checks the keys of blocked jobs every five seconds while there
+are any, after each outage, and when another process asks for it; no setting switches this off.
+The check only reads, and hands over the slots that it finds. At an interval the dispatcher also
+deletes old rows: keys that no job has held for a day, and outdated expirations and results.
 
 One statement checks a thousand keys, so that due jobs don't have to wait for the whole check.
 After a check, the dispatcher pauses it for twice as long as it took.
@@ -26,9 +25,9 @@ from jobsd.scoreboard.entry import ScoreboardEntry
 from jobsd.states import results
 
 CHECK_S = 5.0
-"""How often to check while jobs are blocked; without notifications, at `polling_interval`."""
+"""Interval of the check while jobs are blocked; without notifications, `polling_interval`."""
 REST = 2
-"""The pause before the next check, as a multiple of the time that the last one took."""
+"""The pause before the next check, as a multiple of the duration of the last one."""
 
 
 class Maintenance:
@@ -48,7 +47,7 @@ class Maintenance:
         self._asked = False
         self._asked_at = 0.0
         self._blocked = False
-        # At once, because an earlier process may have died before it cleared.
+        # At once, since an earlier process may have died before it cleared.
         self._clear_at = 0.0 if options.concurrency_maintenance else float("inf")
         self._clears = False
 
@@ -65,7 +64,7 @@ class Maintenance:
         self._end()
 
     def step(self, *, blocked: bool) -> None:
-        """Do what is due, in a few statements; `blocked` says whether any job is blocked."""
+        """Do the due statements, a few at a time; `blocked`: whether any job is blocked."""
         self._blocked = blocked
         if self._check is None and self._begins_at <= monotonic():
             self._begin()
@@ -74,13 +73,13 @@ class Maintenance:
 
     @property
     def next_at(self) -> float:
-        """When there is something to do (monotonic)."""
+        """When the next step is due (monotonic)."""
         if self._check is not None:
             return 0.0
         return self._begins_at
 
     def ask_others(self) -> None:
-        """Ask other dispatchers to do the check that this one has not finished."""
+        """Ask other dispatchers to finish the check that this one has begun."""
         if self._check is not None or self._asked:
             self._session.fetch(limits.STATEMENTS["ask"])
 
@@ -125,17 +124,17 @@ class Maintenance:
 
 
 EVERY_S = 2.0
-"""How long after a walk over what has expired the next one comes."""
+"""Time from a walk over expired jobs to the next one."""
 REST_S = 5.0
-"""How long to rest at most where there are jobs that expire, whatever the polling interval."""
+"""The longest rest while jobs with an expiry exist, whatever the polling interval."""
 
 
 class Expiry:
     """Discards waiting jobs that have expired.
 
-    The statement that dispatches says when the next job expires. So where no job ever does,
-    nothing more is asked. What runs when its time is over is looked at again, since it may be
-    tried again.
+    The statement that dispatches returns when the next job expires. So without jobs that
+    expire, there are no further statements. A job that expires while it runs is checked again,
+    since it may be retried.
     """
 
     def __init__(self, commits: Commits, entry: ScoreboardEntry, *, keep: bool) -> None:
@@ -145,15 +144,15 @@ class Expiry:
         self._walk: Iterator[None] | None = None
         self._again_at = 0.0
         self.next_at = float("inf")
-        """When there is something to do (monotonic)."""
+        """When the next step is due (monotonic)."""
 
     def restart(self) -> None:
-        """Take note of an outage: a walk that it broke off begins anew."""
+        """Note an outage: a walk that it interrupted begins again."""
         self._walk = None
         self._again_at = 0.0
 
     def step(self, next_s: float | None) -> None:
-        """Do what is due, in a few statements; the next job expires in so many seconds."""
+        """Do the due statements; the next job expires in `next_s` seconds."""
         now = monotonic()
         if self._walk is None and next_s is not None and next_s <= 0 and self._again_at <= now:
             self._walk = expirations.discard(self._commits, self._report, keep=self._keep)

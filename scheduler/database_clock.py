@@ -1,8 +1,8 @@
-"""The database's clock, as known here between two readings.
+"""The database's clock, counted on by this process between two readings.
 
-Planned instants are judged by one clock for all schedulers, so that hosts whose clocks lie
-apart still agree. It is read now and then; in between, this machine's monotonic clock
-counts on.
+Planned instants are judged by one clock for all schedulers, so that hosts with different clocks
+still agree. The clock is read now and then; in between, this machine's monotonic clock counts
+on.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -10,27 +10,27 @@ from datetime import UTC, datetime, timedelta
 from jobsd.clock import monotonic
 
 AHEAD_MAX = timedelta(seconds=10)
-"""A reading is at most so old. An instant that lies further ahead of the database's clock was
-written before that clock was put back."""
+"""The maximum age of a reading. An instant further ahead of the database's clock was written
+before that clock was put back."""
 
 
 class DatabaseClock:
-    """Knows the database's time without asking for it, and is never ahead of it.
+    """Knows the database's time without a query, and is never ahead of it.
 
-    A reading proves that the database's clock leads ours by something between two bounds:
-    its time less ours when the answer came, and less ours when the question went. The lower
-    bound is used, and the highest lower bound is kept, until a reading contradicts it: then
-    the database's clock was set.
+    A reading proves that the lead of the database's clock over ours lies between two bounds:
+    its time minus ours at the answer, and minus ours at the question. The lower bound is used,
+    and the highest lower bound is kept, until a reading contradicts it: then the database's
+    clock was set.
     """
 
     def __init__(self) -> None:
         self._lead_s: float | None = None
 
     def measure(self, asked: float, time: datetime, answered: float) -> float:
-        """Take a reading: the monotonic times of question and answer, and the time between.
+        """Add a reading: the monotonic times of question and answer, and the time read.
 
-        Returns by how many seconds at least the database's clock was put back since the
-        previous reading.
+        Returns the minimum number of seconds by which the database's clock was put back since
+        the previous reading.
         """
         time_s = time.timestamp()
         at_least, at_most = time_s - answered, time_s - asked

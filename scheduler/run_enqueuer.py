@@ -1,7 +1,7 @@
 """Enqueues the runs that are due, and emits the outcome of each, once.
 
 Runs are stored by one statement, so a scheduler that is stopped holds up no other. When the
-answer to that statement is lost, only the table knows whether this scheduler has stored the
+answer to that statement is lost, only the table shows whether this scheduler has stored the
 runs, or another. So each attempt has a number, which is stored with its runs: by this number
 they are looked up later.
 """
@@ -27,14 +27,14 @@ from .timetable import DueRun
 
 ATTEMPT_BITS = 62
 LIVES_ON_S = 60.0
-"""After this time the server no longer works on a statement whose connection is gone."""
+"""After this time the server has given up a statement whose connection is gone."""
 EMITTED_MAX = 10_000
 """How many instants are remembered: after an outage, runs at the start are stored again."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Attempt:
-    """An attempt to store runs whose answer was lost at `lost_at`."""
+    """An attempt to store runs, with its answer lost at `lost_at`."""
 
     number: int
     runs: list[PlannedRun]
@@ -42,18 +42,19 @@ class _Attempt:
 
 
 class RunEnqueuer:
-    """Enqueues what is due by one session, and knows which answers were lost."""
+    """Enqueues due runs in one session, and knows for which attempts the answer was lost."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
         self._unanswered: list[_Attempt] = []
         self._emitted: set[tuple[str, datetime]] = set()
-        """What we have stored and emitted in an outage. If it is met as taken, we took it."""
+        """Runs that we have stored and emitted in an outage. If one is "taken", we have taken
+        it."""
 
     def enqueue(self, due: Iterable[DueRun]) -> list[PlannedRun]:
-        """Store the runs, as many together as one statement may carry.
+        """Store the runs in as few statements as possible.
 
-        Returns those whose tasks have changed in the meantime.
+        Returns the runs whose tasks have changed meanwhile.
         """
         self.emit_unheard()
         planned = [run for each in due if (run := _planned(each))]
@@ -61,7 +62,7 @@ class RunEnqueuer:
         return [each.run for each in stored if each.outcome == "changed"]
 
     def emit_unheard(self) -> None:
-        """Emit the runs that were stored by attempts whose answers were lost."""
+        """Emit the runs of attempts that were stored although their answers were lost."""
         for attempt in list(self._unanswered):
             stored = runs.stored_by(self._session, attempt.number, attempt.runs)
             if stored or clock.monotonic() > attempt.lost_at + LIVES_ON_S:
@@ -70,7 +71,7 @@ class RunEnqueuer:
             self._remember_emitted(stored)
 
     def _store(self, planned: list[PlannedRun]) -> list[StoredRun]:
-        """Store all runs together, or one by one if the database refuses all because of one."""
+        """Store all runs together, or one by one if one run makes the database refuse all."""
         number = secrets.randbits(ATTEMPT_BITS)
         try:
             stored = runs.store(self._session, planned, attempt=number)
@@ -96,7 +97,7 @@ class RunEnqueuer:
         return stored
 
     def _emit(self, stored: list[StoredRun]) -> None:
-        """Emit the outcomes; a run may have been taken by an unanswered attempt of ours."""
+        """Emit the outcomes; an unanswered attempt of ours may have taken a run."""
         _emit_outcomes([each for each in stored if each.outcome != "taken"])
         if taken := [each for each in stored if each.outcome == "taken"]:
             self.emit_unheard()
@@ -109,7 +110,7 @@ class RunEnqueuer:
 
 
 def _planned(due: DueRun) -> PlannedRun | None:
-    """Return the run with the draft of its job; report why there is none, and return None."""
+    """Return the run with the draft of its job, or report why there is none and return None."""
     if due.missed:
         return PlannedRun(due.task, due.run_at, None)
     try:

@@ -1,8 +1,8 @@
 """A scheduler: enqueues recurring tasks, each planned instant once.
 
 All schedulers of a database plan from the same table by the same clock, the database's, and
-store a run under its planned instant: the first one to store it enqueues it, the others
-find it there. So none of them is the leader, and none has to be waited for.
+store a run under its planned instant: the first one to store it enqueues it, the others find it
+stored. So none of them is the leader, and none has to wait for another.
 
 States: connecting (register, store our file's tasks), then polling: load tasks that have
 changed, enqueue the runs that are due, clear old history. A poll that fails as a whole is an
@@ -29,12 +29,12 @@ BATCH_MAX = 1000
 """Runs that are stored in one statement."""
 
 PLAN_MAX = 500
-"""Tasks that are planned in one poll, in 20 ms: what is due must not wait for all of them."""
+"""Tasks that are planned in one poll, in 20 ms: due runs must not wait for all of them."""
 
 CLEAR_MAX = 5000
 CLEAR_FIRST_S = 60.0
 CLEAR_EVERY_S = 3600.0
-"""How much history is removed at once, how soon after a connect, how often when no more is."""
+"""Clearing history: the rows of one statement, the delay after a connect, and the interval."""
 
 _EPOCH = datetime.fromtimestamp(0, UTC)
 
@@ -65,7 +65,7 @@ class Scheduler(DatabaseLoop):
         self._clear_at = 0.0
 
     def metadata(self) -> dict[str, Any]:
-        """Return what the row shows: how this scheduler is configured."""
+        """Return the configuration of this scheduler, which its row shows."""
         return {
             "environment": self._environment,
             "dynamic_tasks_enabled": self._options.dynamic_tasks_enabled,
@@ -79,7 +79,7 @@ class Scheduler(DatabaseLoop):
         self._clear_at = monotonic() + CLEAR_FIRST_S
 
     def poll(self) -> float:
-        """Enqueue what is due; return the seconds until the next run or check for changes."""
+        """Enqueue due runs; return the seconds until the next run or check for changes."""
         if self._stopping:
             return 0.0
         self.tasks.load_changes()
@@ -92,7 +92,7 @@ class Scheduler(DatabaseLoop):
         return self.tasks.rest_s()
 
     def farewell(self) -> None:
-        """Say what is not said yet, and delete the row."""
+        """Emit the remaining outcomes, and delete the row."""
         self._run_enqueuer.emit_unheard()
         super().farewell()
 
@@ -108,7 +108,7 @@ class Scheduler(DatabaseLoop):
         return f"{len(self._timetable)} tasks, next {key} at {date}{instant:%H:%M:%S} UTC"
 
     def _enqueue(self, due: list[DueRun]) -> bool:
-        """Enqueue the runs; return False when some come again, since their task has changed."""
+        """Enqueue the runs; return False if some have a changed task and are planned again."""
         changed = self._run_enqueuer.enqueue(due)
         if changed:
             self.tasks.reload()
@@ -135,7 +135,7 @@ class Scheduler(DatabaseLoop):
             scoreboard.ran_at_start = 1
 
     def _clear_history(self) -> None:
-        """Remove history and heartbeats past their time, a bounded number at once."""
+        """Remove outdated history and heartbeats, a bounded number at once."""
         if monotonic() < self._clear_at:
             return
         keep_s = self._options.keep_history_for_s

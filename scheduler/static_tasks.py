@@ -1,10 +1,10 @@
-"""The static tasks: those that our file names, and what becomes of them in the table.
+"""The static tasks: the tasks that our file defines, and their rows in the table.
 
-Each task belongs to the newest file that names it. A scheduler stores its file's tasks when
-it starts, and again when the scheduler of another file has gone and left orphaned tasks:
-those that our file names become ours, the others are deleted. A young scheduler acts on
-orphaned tasks at once, since its predecessor has left them; an older one waits a minute, so
-that a peer that restarts finds its tasks as they were.
+Each task belongs to the newest file that names it. A scheduler stores its file's tasks when it
+starts, and again when the scheduler of another file has gone and left orphaned tasks: those in
+our file become ours, the others are deleted. A young scheduler acts on orphaned tasks at once,
+since its predecessor has left them; an older one waits a minute, so that a peer that restarts
+finds its tasks unchanged.
 """
 
 import json
@@ -37,7 +37,7 @@ class StaticTasks:
         return task.key in self.records
 
     def store(self, session: Session, process_id: int) -> None:
-        """Store our tasks, delete those that no file defines any more, and report conflicts."""
+        """Store our tasks, delete tasks that no file defines any more, and report conflicts."""
         self._orphaned_since = None
         parameters = {
             "tasks": json.dumps(list(self.records.values())),
@@ -64,7 +64,7 @@ class StaticTasks:
         return waited or now - self._started_at < YOUNG_S
 
     def report_conflicts(self, tasks: Iterable[RecurringTask], process_id: int) -> None:
-        """Report which of our tasks have meanwhile become another file's, and differ."""
+        """Report which of our tasks now belong to another file, and differ."""
         for task in tasks:
             mine = self.records.get(task.key)
             if mine is None or task.named_by == process_id or _same_work(mine, task):
@@ -83,7 +83,7 @@ def _record(task: TaskDefinition, started_us: int) -> dict[str, Any]:
 
 
 def _file_time(source: str, started_us: int) -> datetime:
-    """Return when the file was changed; when the tree was started, if that can't be read."""
+    """Return when the file was changed, or the start of the tree if that can't be read."""
     try:
         changed_s = Path(source.rpartition(":")[0]).stat().st_mtime
     except OSError:

@@ -1,7 +1,7 @@
 """Loads the recurring tasks from the table when they have changed, and plans their runs.
 
-A notification or the polling interval leads to a check: one statement that reads the clock
-and a fingerprint of all tasks. Only another fingerprint leads to reading them.
+A notification or the polling interval causes a check: one statement that reads the clock and a
+fingerprint of all tasks. The tasks are read only if the fingerprint differs.
 """
 
 from datetime import datetime
@@ -47,7 +47,7 @@ class TaskLoader:
         return self._clock.now()
 
     def restart(self, process_id: int) -> None:
-        """Store the tasks of our file, and forget what was read before."""
+        """Store the tasks of our file, and discard the tasks read before."""
         self._process_id = process_id
         self._static_tasks.store(self._session, process_id)
         self._forget()
@@ -58,7 +58,7 @@ class TaskLoader:
         self._check_at = min(self._check_at, self.checked_at + CHECK_MIN_S)
 
     def load_changes(self) -> None:
-        """Check for changes when it is time to, and read the tasks when there are any."""
+        """Check for changes if the interval has passed, and read the tasks if any changed."""
         if "recurring" in self._session.notifications():
             self.request_check()
         if monotonic() < self._check_at:
@@ -69,14 +69,14 @@ class TaskLoader:
             self._load()
         elif fingerprint != self._fingerprint:
             self._load()
-        # Taken before the tasks were read: the next check finds what changed in between.
+        # Taken before the tasks were read: the next check finds changes made in between.
         self._fingerprint = fingerprint
         listening = self._session.listening
         pause_s = REST_MAX_S if listening else self._options.polling_interval_s
         self._check_at = self.checked_at + pause_s
 
     def reload(self) -> None:
-        """Read and plan all tasks now: one of them was found to have changed."""
+        """Read and plan all tasks now, since one of them has changed."""
         self._load()
         self.plan(len(self._unplanned))
 
@@ -95,7 +95,7 @@ class TaskLoader:
             emit("recurring.loaded", tasks=len(self.timetable))
 
     def rest_s(self) -> float:
-        """Return the seconds until a run is due or a check is; 0 while tasks are unplanned."""
+        """Return the seconds until the next run or check; 0 while tasks are unplanned."""
         if self._unplanned:
             return 0.0
         rest_s = self._check_at - monotonic()
@@ -112,13 +112,13 @@ class TaskLoader:
         self.checked_at = monotonic()
         put_back_s = self._clock.measure(asked, now, self.checked_at)
         if put_back_s > database_clock.AHEAD_MAX.total_seconds():
-            # Runs that were planned by the old time would wait until that time comes again.
+            # Otherwise runs planned by the old time would wait until that time comes again.
             emit("recurring.clock_put_back", seconds=round(put_back_s, 3))
             self._forget()
         return (tasks, fingerprint), orphaned
 
     def _load(self) -> None:
-        """Read all tasks, and note those that this scheduler runs, so that they are planned."""
+        """Read all tasks, and queue the tasks that this scheduler runs for planning."""
         rows = load(self._session)
         if self._static_tasks.are_missing_in(rows):
             self._static_tasks.store(self._session, self._process_id)

@@ -1,18 +1,18 @@
-"""What runs next: the planned instants of all tasks, in a heap.
+"""The timetable: the planned instants of all tasks, in a heap.
 
 An instant is missed when the scheduler reaches it too late: later than a tenth of the time to
-the task's next one, but at least 2 s (a killed scheduler is replaced within them) and at
-most a minute. The task's `on_missed` decides what becomes of missed instants:
+the task's next one, but at least 2 s (a killed scheduler is replaced within them) and at most a
+minute. The task's `on_missed` decides which missed instants run:
 
 - skip: none of them runs.
 - once: the last of them runs, for all.
 - all: all of them run, the latest thousand at most.
 
 Missed instants that do not run are recorded, the first ten in a row: so the history shows the
-gap, and how it began. It makes no difference whether no scheduler ran, it was frozen, or
-the database could not be reached: a task's instants count from its last run on. Where the
-last run lies ahead, the clock was put back, and they count from now on: the history keeps
-what has run from running again.
+gap, and how it began. Gaps are treated alike, whether no scheduler ran, it was frozen, or the
+database could not be reached: a task's instants count from its last run on. If the last run
+lies ahead, the clock was put back, and instants count from now on: the history keeps recorded
+runs from running again.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ from .database_clock import AHEAD_MAX
 GRACE_MIN = timedelta(seconds=2)
 GRACE_MAX = timedelta(seconds=60)
 GRACE_SHARE = 10
-"""Every how-manieth part of the time to the next instant a run may be late."""
+"""A run may be late by this part of the time to the next instant: a tenth."""
 
 CATCH_UP_MAX = 1000
-"""More missed instants of one task than this are never made up for."""
+"""The maximum number of missed instants of one task that are made up for."""
 
 RECORDED_MAX = 10
-"""Missed instants in a row that are written into the history."""
+"""Missed instants in a row that are recorded in the history."""
 
 DUE_MAX_S = 0.5
-"""To find the thousand instants before a long gap takes 40 ms for each task."""
+"""Finding the thousand instants before a long gap takes 40 ms for each task."""
 
 _NEVER = datetime.max.replace(tzinfo=UTC)
 _INSTANT = timedelta(microseconds=1)
@@ -50,7 +50,7 @@ _INSTANT = timedelta(microseconds=1)
 
 @dataclass(frozen=True, slots=True)
 class DueRun:
-    """A task's run whose planned instant has come; a missed one is recorded, not enqueued."""
+    """A run whose planned instant has come; a missed run is recorded, not enqueued."""
 
     task: RecurringTask
     run_at: datetime
@@ -71,7 +71,7 @@ class Timetable:
 
     @property
     def tasks(self) -> list[RecurringTask]:
-        """The tasks that are turned on."""
+        """The enabled tasks."""
         return [entry.task for entry in self._entries.values()]
 
     @property
@@ -84,11 +84,11 @@ class Timetable:
     def plan(self, task: RecurringTask, now: datetime) -> None:
         """Plan the runs of a task that is new, or has changed.
 
-        A change that does not touch the schedule leaves the next instant as it is. One that
-        touches it alone, as an UPDATE by hand may, counts from now on.
+        A change that does not touch the schedule keeps the next instant. A change of the
+        schedule alone, as an UPDATE by hand may make, counts from now on.
 
         Raises:
-            ScheduleError: when the schedule is none; the task is not planned then.
+            ScheduleError: if the schedule is invalid; the task is not planned then.
         """
         if not task.enabled:
             self.forget(task.key)
@@ -112,7 +112,7 @@ class Timetable:
         self._entries.pop(key, None)
 
     def keep(self, keys: set[str]) -> None:
-        """Forget all tasks but these."""
+        """Forget all tasks except those with these keys."""
         for key in self._entries.keys() - keys:
             self.forget(key)
 
@@ -121,11 +121,11 @@ class Timetable:
         self.keep(set())
 
     def due(self, now: datetime, limit: int) -> list[DueRun]:
-        """Take about `limit` runs whose instant has come, oldest first.
+        """Take about `limit` due runs, oldest first.
 
-        They are fewer when it takes longer than `DUE_MAX_S` to find what was missed: then ask
-        again. Of a task whose runs may not overlap there is one at most: whether the next may
-        run is not known before this one is stored.
+        Returns fewer if finding the missed instants takes longer than `DUE_MAX_S`: then call
+        again. A task whose runs may not overlap gets at most one run: whether the next may run
+        is not known before this one is stored.
         """
         due: list[DueRun] = []
         alone: list[_Entry] = []
@@ -147,10 +147,10 @@ class Timetable:
         return due
 
     def put_back(self, task: StoredTask, run_at: datetime) -> None:
-        """Plan a run again that was planned from a task which has changed meanwhile.
+        """Plan a run again whose task has changed since it was planned.
 
-        It comes again when the task as it is now has the same plan. When the task has not
-        changed at all since, the run was refused for good.
+        The run comes again if the changed task has the same plan. If the task has not changed
+        since, the run was refused for good.
         """
         entry = self._entries.get(task.key)
         if entry and entry.is_plan_of(task) and entry.task.updated_at != task.updated_at:
@@ -168,17 +168,17 @@ class Timetable:
 
 
 def busiest_last(tasks: list[RecurringTask]) -> list[RecurringTask]:
-    """Return the tasks in the order in which to plan them, from the end on.
+    """Return the tasks in the reverse of the order in which to plan them.
 
-    Tasks that have run most often come last, so they are planned first. Tasks of one
-    schedule stand together, a schedule of many tasks before one of few.
+    Tasks that have run most often come last, so they are planned first. Tasks of one schedule
+    stand together, a schedule of many tasks before one of few.
     """
     shared = Counter(task.phrase for task in tasks)
     return sorted(tasks, key=lambda task: (task.runs_count, shared[task.phrase], task.phrase))
 
 
 class _NextInstant:
-    """Finds the instant after another: once for a thousand tasks of the same schedule."""
+    """Finds the next instant: only once for a thousand tasks of the same schedule."""
 
     __slots__ = ("_instant", "_next", "_schedule")
 
@@ -221,7 +221,7 @@ class _Entry:
         )
 
     def take(self, now: datetime) -> list[DueRun]:
-        """Return the runs that are due with the next instant, and go on to the one after."""
+        """Return the runs of the next instant, which is due, and go on to the one after."""
         instant = self.next
         made_up = self._making_up_until is not None and instant <= self._making_up_until
         if not made_up and self._is_late(instant, now):
@@ -241,7 +241,7 @@ class _Entry:
         return self._missed(first, on_time)
 
     def _missed(self, start: datetime, end: datetime) -> list[DueRun]:
-        """Return the first missed runs from `start` on that lie before `end`."""
+        """Return the first missed runs from `start` on, before `end`."""
         missed: list[DueRun] = []
         while start < end and len(missed) < RECORDED_MAX:
             missed.append(DueRun(self.task, start, missed=True))
@@ -249,7 +249,7 @@ class _Entry:
         return missed
 
     def _first_on_time(self, now: datetime) -> datetime:
-        """Return the first instant from the next one on that is not missed."""
+        """Return the first instant, from the next one on, that is not missed."""
         instant = max(self.next, self._after(now - GRACE_MAX - _INSTANT))
         while self._is_late(instant, now):
             instant = self._after(instant)
