@@ -2,9 +2,9 @@
 
     app.tasks.cleanup(batch=500)
 
-It is parsed and never evaluated: what comes out is a name to import and values that a job's
-arguments may have. Solid Queue's own clean-up is understood in its Ruby spelling, named
-arguments included, and means ours.
+It is parsed and never evaluated: the result is a name to import, and values that are valid as a
+job's arguments. Solid Queue's own clean-up is understood in its Ruby spelling, including named
+arguments, and runs ours.
 """
 
 import ast
@@ -29,7 +29,7 @@ _EXAMPLE = "write a dotted call with literal arguments, such as app.tasks.cleanu
 
 
 class CommandError(errors.Error):
-    """A command can't be read; `message` says why, `hint` what to write."""
+    """A command can't be parsed; `message` is the reason, `hint` a suggestion."""
 
     def __init__(self, message: str, hint: str = _EXAMPLE) -> None:
         self.message = message
@@ -47,10 +47,10 @@ class Command:
 
 
 def parse_command(text: str) -> Command:
-    """Return the call that `text` is; a name alone is a call without arguments.
+    """Parse a call; a name alone is a call without arguments.
 
     Raises:
-        CommandError: when it is anything else.
+        CommandError: if `text` is anything other than a call.
     """
     if len(text) > LONGEST:
         raise CommandError(f"it is longer than {LONGEST} characters")
@@ -60,7 +60,7 @@ def parse_command(text: str) -> Command:
 
 
 def clears_history(command: str | None) -> bool:
-    """Return whether a command clears finished jobs; of what can't be read, that it doesn't."""
+    """Return whether a command clears finished jobs; False if it can't be parsed."""
     try:
         target = parse_command(command or "").target
     except CommandError:
@@ -95,7 +95,7 @@ def _expression(text: str) -> ast.expr:
 
 
 def _target(node: ast.expr, text: str) -> str:
-    """Return the name that is called, as written: nothing in it may be computed."""
+    """Return the name that is called, as written: no part of it may be computed."""
     name = ast.get_source_segment(text, node) or ""
     if _TARGET.fullmatch(name):
         return name
@@ -136,7 +136,7 @@ def _require_storable(value: object) -> None:
 
 
 def _pythonic(arguments: str) -> str:
-    """Return Ruby's `(name: nil)` as Python's `(name=None)`; strings are left alone."""
+    """Return Ruby's `(name: nil)` as Python's `(name=None)`; strings are left unchanged."""
     written: list[tuple[int, str]] = []
     try:
         for token in tokenize.generate_tokens(io.StringIO(arguments).readline):

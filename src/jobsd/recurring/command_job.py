@@ -1,15 +1,15 @@
-"""The job behind a `command`: it calls what the task's key has in the table.
+"""The job behind a `command`: it calls the command that the table has for the task's key.
 
-Its payload is that key and nothing else: a client that may only enqueue jobs can run a
-command again, but never choose what is called. The command is in `recurring_tasks`, where
-more roles than the operator's may write. So a process calls only
+Its payload is that key and no more: a client that may only enqueue jobs can run a command
+again, but never choose another one. The command is in `recurring_tasks`, which more roles than
+the operator's may write. So a process calls only
 
-- a command that its own recurring.yml has word for word, whatever that is;
-- what is defined in a module of `import:`, or below one, and imported already;
+- a command that its own recurring.yml has word for word, with any content;
+- a function defined in a module of `import:`, or below one, and imported already;
 - functions of jobsd that act on the queue alone (`OURS`).
 
-Invariant: no other text of the table makes a process import anything, or reach what one of
-these modules has imported itself (`app.jobs.os.system`).
+Invariant: no other text of the table makes a process import anything, or reach a name that one
+of these modules has only imported (`app.jobs.os.system`).
 """
 
 import importlib
@@ -34,26 +34,26 @@ OURS = frozenset(
         " queues.clear queues.pause queues.resume"
     ).split()
 )
-"""What any process may call of jobsd."""
+"""The functions of jobsd that any process may call."""
 
 COMMAND_JOB = "RecurringCommandJob"
-"""The name under which each process has the job, with what it may call."""
+"""The name of the job; each process registers it with the calls that it may make."""
 
 
 @late.dataclass(frozen=True, slots=True)
 class AllowedCalls:
-    """What a process may call: of these modules, and the commands of its own recurring.yml."""
+    """Calls allowed to a process: of these modules, and the commands of recurring.yml."""
 
     modules: frozenset[str] = frozenset()
     commands: frozenset[str] = frozenset()
 
     def function_of(self, command: str) -> Any:  # noqa: ANN401 - whatever the module holds
-        """Return what a command calls, if it may be called here.
+        """Return the function of a command, if it may be called here.
 
         Raises:
-            CommandError: when it can't be parsed.
-            NotFoundError: when nothing has the name.
-            RefusedError: when it may not be called here.
+            CommandError: if it can't be parsed.
+            NotFoundError: if no object has the name.
+            RefusedError: if it may not be called here.
         """
         target = parse_command(command).target
         if command in self.commands or target in OURS:
@@ -74,7 +74,7 @@ class AllowedCalls:
 
 
 def register(modules: Iterable[str] = (), commands: Iterable[str] = ()) -> type[definition.Job]:
-    """Register the job with what this process may call: see `AllowedCalls`."""
+    """Register the job with the allowed calls of this process: see `AllowedCalls`."""
     allowed = AllowedCalls(frozenset(modules), frozenset(commands))
 
     class RecurringCommandJob(definition.Job):
@@ -87,8 +87,8 @@ def register(modules: Iterable[str] = (), commands: Iterable[str] = ()) -> type[
             """Find the task's command and call it.
 
             Raises:
-                NotFoundError: when the task is gone, or nothing has the command's name.
-                RefusedError: when it may not be called here.
+                NotFoundError: if the task is gone, or no object has the command's name.
+                RefusedError: if it may not be called here.
             """
             with default_database.lent() as session:
                 rows = session.fetch(STATEMENTS["command"], {"key": key})
@@ -105,7 +105,7 @@ register()
 
 
 def find_function(target: str) -> Any:  # noqa: ANN401 - whatever the module holds
-    """Import what a dotted name means, and return it as something to call.
+    """Import the object with a dotted name, and return it as a callable.
 
     A job's class is performed, not instantiated.
 
@@ -145,7 +145,7 @@ def _import(target: str) -> tuple[Any, list[str]]:
         try:
             found = importlib.import_module(name)
         except ModuleNotFoundError as error:
-            # A module that is missing further inside is an error of the one that imports it.
+            # A missing module further inside is an error of the module that imports it.
             if error.name is None or not f"{name}.".startswith(f"{error.name}."):
                 raise
             if found is None:
@@ -156,7 +156,7 @@ def _import(target: str) -> tuple[Any, list[str]]:
 
 
 def _prefixes(target: str) -> Iterable[str]:
-    """Yield what may be the name of a module, the longest first."""
+    """Yield the possible names of a module, the longest first."""
     while "." in target:
         target = target.rpartition(".")[0]
         yield target

@@ -1,7 +1,7 @@
 """A recurring task as a person defines it: in recurring.yml, or at run time.
 
-Both ways end in `check`, and nothing that it refuses reaches the table. This module needs
-no database, so that a file can be read without a driver.
+Both ways end in `check`, and no task that it refuses reaches the table. This module needs no
+database, so that a file can be read without a driver.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from jobsd.text import is_storable
 from .command import parse_command
 
 COMMAND_QUEUE = "recurring"
-"""Where commands run, unless their task says otherwise."""
+"""The queue of commands, if their task names no other."""
 
 ON_MISSED = ("skip", "once", "all")
 OVERLAP = ("allow", "skip")
 KEY_BYTES_MAX = 255
 
-# `H` and `~` in a cron expression: any moment of so many, chosen by the key.
+# `H` and `~` in a cron expression: an instant of a range, chosen by the key.
 _CHOSEN_BY_KEY = late.pattern(r"~|(?<![A-Za-z])[Hh](?![A-Za-z])")
 
 
@@ -35,11 +35,11 @@ _CHOSEN_BY_KEY = late.pattern(r"~|(?<![A-Za-z])[Hh](?![A-Za-z])")
 class TaskDefinition:
     """The columns of a recurring task that a person decides; `phrase` is its `schedule`.
 
-    Either `class_name`, a registered job, or `command`, a dotted call, says what runs.
-    `arguments_json` holds the arguments as a job stores them. `time_zone` counts where the
-    phrase names none. `on_missed` is one of `ON_MISSED`, `overlap` one of `OVERLAP`.
-    `source` is FILE:LINE of an entry of recurring.yml, `arguments_source` FILE:LINE:COLUMN
-    of its arguments, or of its key without any; a task made at run time has neither.
+    Either `class_name`, a registered job, or `command`, a dotted call, is given.
+    `arguments_json` holds the arguments as a job stores them. `time_zone` applies if the phrase
+    names none. `on_missed` is one of `ON_MISSED`, `overlap` one of `OVERLAP`. `source` is
+    FILE:LINE of an entry of recurring.yml, `arguments_source` FILE:LINE:COLUMN of its
+    arguments, or of its key without any; a task made at run time has neither.
     """
 
     key: str
@@ -60,28 +60,28 @@ class TaskDefinition:
 
     @property
     def arguments(self) -> tuple[list[Any], dict[str, Any]]:
-        """The positional arguments and the named ones.
+        """The positional and the named arguments.
 
         Raises:
-            ArgumentError: when they hold a type that is not registered in this process.
+            ArgumentError: if they hold a type that is not registered in this process.
         """
         return arguments.load(self.arguments_json)
 
     @property
     def plan(self) -> Schedule:
-        """What the phrase means.
+        """The parsed phrase.
 
         Raises:
-            ScheduleError: when the table holds an invalid schedule.
+            ScheduleError: if the table holds an invalid schedule.
         """
-        # Only where the key chooses the moment: otherwise all tasks of a schedule share it.
+        # Only if the key chooses the instant: otherwise all tasks of a schedule share it.
         key = self.key if _CHOSEN_BY_KEY.search(self.phrase) else ""
         return parse(self.phrase, self.time_zone, key=key)
 
 
 @late.dataclass(frozen=True, slots=True, kw_only=True)
 class StoredTask(TaskDefinition):
-    """A definition as its row has it, with what the table adds: see `RecurringTask`."""
+    """A stored definition, with the columns that the table adds: see `RecurringTask`."""
 
     static: bool = False
     named_by: int | None = None
@@ -111,7 +111,7 @@ def define(  # noqa: PLR0913 - the settings of recurring.yml
     """Return the task of these settings, which are those of recurring.yml.
 
     Raises:
-        Error: as `check` does; ArgumentError when the job is known and takes others.
+        Error: as `check` does; ArgumentError if the job is known and takes others.
     """
     positional, named = split_arguments(args)
     if (definition := registry.find(class_name or "")) is not None:
@@ -135,12 +135,12 @@ def define(  # noqa: PLR0913 - the settings of recurring.yml
 
 
 def check(task: TaskDefinition) -> TaskDefinition:
-    """Return the task when it can be stored and run.
+    """Check a task, and return it if it can be stored and run.
 
     Raises:
-        ScheduleError: when the phrase or the time zone can't be parsed.
-        CommandError: when the command can't be parsed.
-        Error: saying which other setting is wrong.
+        ScheduleError: if the phrase or the time zone can't be parsed.
+        CommandError: if the command can't be parsed.
+        Error: naming another setting that is wrong.
     """
     if not is_key(task.key):
         raise Error(
@@ -188,10 +188,10 @@ def queue_for(queue: str | None, command: str | None) -> str | None:
 
 
 def split_arguments(args: object) -> tuple[Sequence[Any], Mapping[str, Any]]:
-    """Return the positional arguments and the named ones.
+    """Return the positional and the named arguments.
 
-    As in Solid Queue, a mapping at the end of a list holds named ones. A value that is
-    neither a list nor a mapping is one argument.
+    As in Solid Queue, a mapping at the end of a list holds named ones. A value that is neither
+    a list nor a mapping is one argument.
     """
     if isinstance(args, Mapping):
         return (), cast("Mapping[str, Any]", args)
@@ -204,8 +204,8 @@ def split_arguments(args: object) -> tuple[Sequence[Any], Mapping[str, Any]]:
 
 
 def is_key(key: object) -> bool:
-    """Return whether a task may have this key."""
-    # Half of a surrogate pair is not printable, so that what is left can be encoded.
+    """Return whether a text is a valid key of a task."""
+    # Half of a surrogate pair is not printable, so the remaining text can be encoded.
     if not isinstance(key, str) or not key.isprintable():
         return False
     return 0 < len(key.encode()) <= KEY_BYTES_MAX

@@ -23,7 +23,7 @@ LATE_S = 2.0
 """A run that begins within this time after its planned instant is in time."""
 
 OVERDUE_S = 5.0
-"""A scheduler that was killed has a successor by then."""
+"""By then a killed scheduler has a successor."""
 
 SCHEDULER, QUEUE, RUN = "scheduler late", "waited in queue", "ran long"
 
@@ -32,7 +32,7 @@ _WAITING = frozenset({"ready", "scheduled", "blocked"})
 
 @late.dataclass(frozen=True, slots=True)
 class Lateness:
-    """How long the parts of a run took, and which of them made it late; None: not known.
+    """How long the parts of a run took, and which of them made it late; None: unknown.
 
     `cause` is "scheduler late", "waited in queue", "ran long" (until after the task's next
     planned instant), or "" for a run in time.
@@ -85,7 +85,7 @@ def late_tasks(
 ) -> Iterator[tuple[str, str, float | None]]:
     """Yield the tasks that are late now or were in their last run: key, cause, seconds.
 
-    How long the run before a skipped one took is not known.
+    How long the run before a skipped one took is unknown.
     """
     for task in tasks:
         run = latest.get(task.key)

@@ -45,10 +45,10 @@ class PlannedRun:
 class StoredRun:
     """A planned run after the attempt to store it.
 
-    The `outcome` "enqueued", "missed", "skipped" (the previous run has not ended and may not
-    be overlapped) or "discarded" (by its limit, or a job of its unique key) is stored now. With
-    "taken" another process has stored the run. With "changed" nothing was stored, since the
-    task is no longer the one that the run was planned from.
+    With the `outcome` "enqueued", "missed", "skipped" (the previous run has not ended and may
+    not be overlapped) or "discarded" (by its limit, or a job of its unique key) the run is
+    stored now. With "taken" another process has stored the run. With "changed" the run was not
+    stored, since its task has changed since the run was planned.
     """
 
     run: PlannedRun
@@ -60,7 +60,7 @@ class StoredRun:
 class RecurringRun:
     """One row of a task's history: a recurring run and its outcome.
 
-    `outcome` is "missed", "skipped" or "discarded", else the state of its job: "ready",
+    `outcome` is "missed", "skipped" or "discarded", otherwise the state of its job: "ready",
     "claimed", "finished", "failed", …, and "cleared" once that job's row is gone.
     """
 
@@ -73,7 +73,7 @@ class RecurringRun:
 
     @property
     def late_s(self) -> float:
-        """Seconds from the planned instant until it was stored."""
+        """Seconds from the planned instant until the run was stored."""
         return (self.enqueued_at - self.run_at).total_seconds()
 
 
@@ -81,11 +81,11 @@ def draft_of(task: StoredTask) -> Draft:
     """Return the draft of the job that each run of a task enqueues.
 
     Raises:
-        UnknownJobError: when this process does not know the job.
-        LimitError: when the key of its limit can't be computed.
+        UnknownJobError: if this process does not know the job.
+        LimitError: if the key of its limit can't be computed.
     """
     if task.class_name is None:
-        # The job carries the key alone. What is to be called is looked up where only an
+        # The job carries the key alone. The command is looked up in a table that only an
         # operator writes, never read from a payload.
         drafted = draft(registry.get(COMMAND_JOB), [task.key], {})
     elif (definition := registry.get(task.class_name)).limit or definition.unique:
@@ -104,12 +104,12 @@ def store(
 ) -> list[StoredRun]:
     """Store planned runs and enqueue their jobs: one transaction, however many they are.
 
-    Of a task whose runs may not overlap, only one run may be among them. If the answer is lost,
-    `stored_by` finds what was stored, by the number of the `attempt`, which nobody else has.
+    The runs may include only one run of a task whose runs may not overlap. If the answer is
+    lost, `stored_by` finds the stored runs by the number of the `attempt`, which is unique.
     """
     by_instant = {_at(run): run for run in runs}
     facts = {"even_disabled": even_disabled, "attempt": attempt}
-    # The statement may write no row twice.
+    # The statement must not write a row twice.
     rows, discarded = _store(session, [*by_instant.values()], facts)
     allowed: set[tuple[str, datetime]] = set()
     stored: dict[tuple[str, datetime], StoredRun] = {}
@@ -127,7 +127,7 @@ def store(
 
 
 def stored_by(session: Session, attempt: int, runs: Sequence[PlannedRun]) -> list[StoredRun]:
-    """Return those of the runs that the attempt has stored, with what became of them."""
+    """Return the runs that the attempt has stored, with their outcomes."""
     by_instant = {_at(run): run for run in runs}
     instants = json.dumps([_instant(run) for run in runs])
     rows = session.fetch(STATEMENTS["stored_by"], {"attempt": attempt, "runs": instants})
@@ -140,7 +140,7 @@ def stored_by(session: Session, attempt: int, runs: Sequence[PlannedRun]) -> lis
 def _store(
     session: Session, runs: Sequence[PlannedRun], facts: dict[str, Any]
 ) -> tuple[list[tuple[Any, ...]], set[tuple[str, datetime]]]:
-    """Store the runs; return the rows of the statement, and which were discarded."""
+    """Store the runs; return the rows of the statement, and the discarded runs."""
     records = json.dumps([_record(run) for run in runs])
     store = (STATEMENTS["store"], {"runs": records, **facts})
     alone = [run.task.key for run in runs if run.task.overlap == "skip"]
@@ -157,9 +157,9 @@ def _store(
 def _decide(
     session: Session, picky: Sequence[PlannedRun], rows: Sequence[tuple[Any, ...]]
 ) -> list[tuple[Any, ...]]:
-    """Drop the jobs that may not wait or not be second; return the runs that had them.
+    """Drop jobs that may not wait for a slot or be a duplicate; return their runs.
 
-    Whoever has just taken a unique key, and has not committed, is not waited for.
+    A transaction that has taken a unique key and has not committed is not waited for.
     """
     statements: list[tuple[Statement, dict[str, Any]]] = []
     ids = {(row[0], row[1].astimezone(UTC)): row[3] for row in rows if row[3] is not None}
@@ -185,14 +185,14 @@ def _yields(draft: Draft) -> bool:
 
 
 def run_now(session: Session, task: StoredTask) -> EnqueuedJob:
-    """Enqueue a task's job now, beside its schedule; also when it is turned off.
+    """Enqueue a task's job now, in addition to its schedule; also if it is disabled.
 
-    Where its limit is reached and it may not wait, the job is "discarded", without an id.
+    If its limit is reached and it may not wait, the job is "discarded", without an id.
 
     Raises:
-        UnknownJobError: when this process does not know the job.
-        LimitError: when the key of its limit can't be computed.
-        RefusedError: when the previous run lives and may not be overlapped, or when the
+        UnknownJobError: if this process does not know the job.
+        LimitError: if the key of its limit can't be computed.
+        RefusedError: if the previous run lives and may not be overlapped, or if the
             task was changed meanwhile.
     """
     now: datetime = session.fetch(STATEMENTS["now"])[0][0]
@@ -202,7 +202,7 @@ def run_now(session: Session, task: StoredTask) -> EnqueuedJob:
     if stored.job_id is None:
         why = _REFUSALS.get(stored.outcome, stored.outcome)
         raise errors.RefusedError(f"{task.key!r} was not enqueued: {why}")
-    # It may have ended, and be deleted, by now.
+    # The job may have ended, and be deleted, by now.
     created = session.fetch(STATEMENTS["created"], {"job_id": stored.job_id})
     created_at = moment_of(created[0][0]) if created else None
     return EnqueuedJob(stored.job_id, "ready", created_at=created_at)
@@ -222,9 +222,9 @@ def latest(session: Session, keys: Sequence[str]) -> dict[str, RecurringRun]:
 
 
 def clear(session: Session, keep_s: float, limit: int) -> int:
-    """Remove at most `limit` rows older than `keep_s` and return how many went.
+    """Remove at most `limit` rows older than `keep_s`; return the number of removed rows.
 
-    The last day always stays: it is what makes its runs unique.
+    The last day always stays, since it makes its runs unique.
     """
     return len(session.fetch(STATEMENTS["clear"], {"keep_s": keep_s, "limit": limit}))
 
@@ -238,7 +238,7 @@ def _instant(run: PlannedRun) -> dict[str, Any]:
 
 
 def _named(run: PlannedRun) -> dict[str, str]:
-    """Return what the job of a run may know of it (`job.context["recurring_task"]`)."""
+    """Return the facts for the job of a run (`job.context["recurring_task"]`)."""
     task = run.task
     instant = {"key": task.key, "run_at": run.run_at.isoformat()}
     return {**instant, "schedule": task.phrase, "time_zone": task.time_zone}

@@ -1,4 +1,4 @@
-"""The `recurring_tasks` table: what is to run, when, and where it is defined.
+"""The `recurring_tasks` table: the jobs to run, their schedules, and their sources.
 
 Static tasks come from a file and are changed there; dynamic ones are made, enabled, disabled
 and removed at run time. The schedulers read all of them from this table.
@@ -38,7 +38,7 @@ _FIRST_INSTANT = _COLUMNS.index("planned_from")
 
 
 class _Schedule:
-    """`task.schedule` is what was written, `RecurringTask.schedule(key, …)` makes a task."""
+    """`task.schedule` is the phrase, `RecurringTask.schedule(key, …)` makes a task."""
 
     @overload
     def __get__(
@@ -56,11 +56,10 @@ class _Schedule:
 class RecurringTask(StoredTask):
     """One row of the `recurring_tasks` table; its columns, with `phrase` for `schedule`.
 
-    Either `class_name` or `command` says what runs. `time_zone` applies if the schedule
-    names none. `static` tasks come from a file: `source` is FILE:LINE, and `named_by` the
-    process that has stored it. `updated_at` is the version of the definition: a run changes
-    `last_run_at` and `runs_count` only. Instants up to `planned_from` do not belong to the
-    task.
+    Either `class_name` or `command` is given. `time_zone` applies if the schedule names none.
+    `static` tasks come from a file: `source` is FILE:LINE, and `named_by` the process that has
+    stored it. `updated_at` is the version of the definition: a run changes `last_run_at` and
+    `runs_count` only. Instants up to `planned_from` do not belong to the task.
     """
 
     schedule = _Schedule()
@@ -133,8 +132,8 @@ class RecurringTask(StoredTask):
         """Delete a task that was made at run time; its history stays.
 
         Raises:
-            NotFoundError: when there is no such task.
-            RefusedError: when a file names it.
+            NotFoundError: if no task has this key.
+            RefusedError: if a file names it.
         """
         with lent() as session:
             remove(session, key)
@@ -186,7 +185,7 @@ def get(session: Session, key: str) -> RecurringTask:
     """Return the task of this key.
 
     Raises:
-        NotFoundError: naming the nearest key that there is.
+        NotFoundError: naming the nearest existing key.
     """
     if task := find(session, key):
         return task
@@ -209,11 +208,11 @@ def add(session: Session, definition: TaskDefinition) -> RecurringTask:
 
 
 def change(session: Session, definition: TaskDefinition) -> RecurringTask:
-    """Change a task that was made at run time; whether it is enabled stays as it is.
+    """Change a task that was made at run time; it stays enabled or disabled.
 
     Raises:
-        NotFoundError: when there is no such task.
-        RefusedError: when a file names it.
+        NotFoundError: if no task has this key.
+        RefusedError: if a file names it.
     """
     if not session.fetch(STATEMENTS["change"], columns(definition)):
         _refuse(get(session, definition.key), "changed")
@@ -224,28 +223,28 @@ def remove(session: Session, key: str) -> None:
     """Delete a task that was made at run time; its history stays.
 
     Raises:
-        NotFoundError: when there is no such task.
-        RefusedError: when a file names it.
+        NotFoundError: if no task has this key.
+        RefusedError: if a file names it.
     """
     if not (is_key(key) and session.fetch(STATEMENTS["remove"], {"key": key})):
         _refuse(get(session, key), "removed")
 
 
 def set_enabled(session: Session, key: str, *, enabled: bool) -> None:
-    """Turn a task that was made at run time on or off; errors as those of `remove`."""
+    """Enable or disable a task that was made at run time; errors as those of `remove`."""
     parameters = {"key": key, "enabled": enabled}
     if not (is_key(key) and session.fetch(STATEMENTS["set_enabled"], parameters)):
         _refuse(get(session, key), "enabled" if enabled else "disabled")
 
 
 def _task(row: tuple[Any, ...]) -> RecurringTask:
-    # Ten thousand are read at a start: only columns that may hold instants are converted.
+    # A start reads ten thousand tasks: only columns that may hold instants are converted.
     instants = map(_in_utc, row[_FIRST_INSTANT:])
     return RecurringTask(**dict(zip(_COLUMNS, (*row[:_FIRST_INSTANT], *instants), strict=True)))
 
 
 def _in_utc(value: Any) -> Any:  # noqa: ANN401 - any column
-    # In one zone whose clocks never change, instants compare as what they are.
+    # In UTC, whose offset never changes, datetimes compare as instants.
     return value.astimezone(UTC) if isinstance(value, datetime) else value
 
 
