@@ -17,8 +17,8 @@ from typing import NamedTuple
 
 from jobsd import clock, errors
 from jobsd.database.connection import Session, Statements
+from jobsd.enqueueing.on_demand import lent
 from jobsd.events.events import emit
-from jobsd.jobs import default_database
 from jobsd.states import claims, lost
 from jobsd.states.claims import STATEMENTS as CLAIMS
 
@@ -56,7 +56,7 @@ def cancel(
         Error: for an invalid id.
     """
     job_id = inspect.check_id(job_id)
-    with default_database.lent(session) as taken:
+    with lent(session) as taken:
         for done in batches(taken, [job_id], force=force, keep=keep):
             if job_id in done:
                 return done[job_id]
@@ -94,7 +94,7 @@ def cancel_all(  # noqa: PLR0913 - the filters, and a session
         RefusedError: for a state in which jobs cannot be cancelled.
     """
     meant = listing.wanted(state, queue, class_name, since)
-    with default_database.lent(session) as taken:
+    with lent(session) as taken:
         chosen = ids(taken, meant, limit)
         done: dict[int, str] = {}
         for each in batches(taken, chosen, force=force, keep=keep):

@@ -15,8 +15,9 @@ from datetime import timedelta
 
 from jobsd import clock, errors, late
 from jobsd.database.connection import Session, Statements
+from jobsd.enqueueing.on_demand import lent
 from jobsd.events.events import emit
-from jobsd.jobs import default_database, limits
+from jobsd.jobs import limits
 from jobsd.states import lost
 
 from . import holders, inspect, listing
@@ -47,7 +48,7 @@ def discard(job_id: int, *, keep: bool = True, session: Session | None = None) -
         Error: for an invalid id.
     """
     job_id = inspect.check_id(job_id)
-    with default_database.lent(session) as taken:
+    with lent(session) as taken:
         for done in batches(taken, [job_id], keep=keep, patient=True):
             if job_id in done.jobs:
                 return done.jobs[job_id]
@@ -74,7 +75,7 @@ def discard_all(  # noqa: PLR0913 - the filters, and a session
         RefusedError: for a state in which jobs cannot be discarded.
     """
     meant = listing.wanted(state, queue, class_name, since)
-    with default_database.lent(session) as taken:
+    with lent(session) as taken:
         chosen = ids(taken, meant, limit)
         return sum(len(done.jobs) for done in batches(taken, chosen, keep=keep))
 

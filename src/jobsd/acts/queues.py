@@ -12,8 +12,8 @@ from datetime import datetime
 
 from jobsd import errors, late, machine
 from jobsd.database.connection import Session, Statements
+from jobsd.enqueueing.on_demand import lent
 from jobsd.events.events import emit
-from jobsd.jobs.default_database import lent
 from jobsd.jobs.registry import check_queue
 
 STATEMENTS = Statements("jobsd.acts", "queues.sql")

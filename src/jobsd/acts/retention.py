@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING
 from jobsd import errors, late
 from jobsd.clock import monotonic
 from jobsd.database.statements import Statements
+from jobsd.enqueueing.on_demand import lent
 from jobsd.events.events import emit
-from jobsd.jobs.default_database import lent
 from jobsd.jobs.registry import check_class, check_count
 from jobsd.jobs.time_limits import WAIT_MAX_S, duration_s
 

@@ -12,9 +12,9 @@ from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
 from jobsd.database.connection import Session, Statements
+from jobsd.enqueueing.on_demand import lent
 from jobsd.errors import RefusedError
 from jobsd.events.events import emit
-from jobsd.jobs import default_database
 from jobsd.states import lost
 
 from . import inspect, listing
@@ -36,7 +36,7 @@ def retry(job_id: int, *, with_lost: bool = False, session: Session | None = Non
         Error: for an invalid id.
     """
     job_id = inspect.check_id(job_id)
-    with default_database.lent(session) as taken:
+    with lent(session) as taken:
         for done in batches(taken, [job_id], with_lost=with_lost):
             if done:
                 return "ready"
@@ -60,7 +60,7 @@ def retry_all(
         Error: for an invalid filter.
     """
     meant = listing.wanted("failed", queue, class_name, since)
-    with default_database.lent(session) as taken:
+    with lent(session) as taken:
         chosen = listing.ids(taken, meant, limit)
         return sum(map(len, batches(taken, chosen)))
 

@@ -6,7 +6,8 @@ import json
 import os
 from typing import TYPE_CHECKING
 
-from jobsd.jobs import default_database, definition
+from jobsd.enqueueing.on_demand import lent
+from jobsd.jobs import definition
 
 if TYPE_CHECKING:
     from .log import HeartbeatLog
@@ -30,7 +31,7 @@ class HeartbeatJob(definition.Job):
 
         environment = os.environ.get("JOBSD_ENV") or "development"
         job = current_job()
-        with default_database.lent() as session:
+        with lent() as session:
             row = record(session, environment, hostname(), job.id, job.class_name)
         log_always("jobsd.heartbeat", line(row))
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, cast, overload
 
 from jobsd import errors, late, text
 from jobsd.database.statements import Statements
-from jobsd.jobs.default_database import lent
+from jobsd.enqueueing.on_demand import lent
 from jobsd.jobs.time_limits import WAIT_MAX_S, duration_s
 
 if TYPE_CHECKING:

@@ -21,6 +21,7 @@ from jobsd.logs.printed import UNENDED, end_lines
 from . import progress, registry
 from .claimed_job import ClaimedJob
 from .interrupts import Shield, interrupt_here
+from .queue_backend import backend
 
 
 @late.dataclass(slots=True)
@@ -108,9 +109,7 @@ class CurrentJob(NamedTuple):
                 the job was recovered by another process, or the snapshot of the transaction is
                 too old (see `completing`). The transaction may be repeated.
         """
-        from jobsd.enqueueing import completion  # noqa: PLC0415 - it needs us
-
-        completion.complete(self, connection, result)
+        backend().complete(self, connection, result)
 
     def completing(
         self, *, connection: object, result: object = None
@@ -125,9 +124,7 @@ class CurrentJob(NamedTuple):
             CompletionError: as `complete`, when the block is opened or at its end; also if no
                 transaction is open, or if it has ended within the block.
         """
-        from jobsd.enqueueing import completion  # noqa: PLC0415 - it needs us
-
-        return completion.completing(self, connection, result)
+        return backend().completing(self, connection, result)
 
     def shield(self) -> Shield:
         """Return a block that is not interrupted: an interrupt waits for its end."""

@@ -1,16 +1,15 @@
-"""How this program finds its database at first use, and the session of an operation on it.
+"""How this program finds its database at first use.
 
-Apart from the client, which loads the driver: who defines jobs needs no driver yet.
+The client has a module of its own, since it loads the driver: a definition needs none.
 """
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from jobsd.database.connection import Session, Target
+    from jobsd.database.connection import Target
 
 
 chosen: Target | None = None
@@ -32,12 +31,3 @@ def find_target_by(find: Callable[[], Target], find_schema_of: Callable[[], str]
     """Say how the database is found at first use, and the schema where none is needed."""
     global find_target, find_schema
     find_target, find_schema = find, find_schema_of
-
-
-def lent(session: Session | None = None) -> contextlib.AbstractContextManager[Session]:
-    """Lend the session that was given, or else one to the database of the program."""
-    if session is not None:
-        return contextlib.nullcontext(session)
-    from jobsd.enqueueing import client  # noqa: PLC0415 - it loads the driver
-
-    return client.default_client().session()

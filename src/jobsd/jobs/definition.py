@@ -24,6 +24,7 @@ from .draft import Draft, EnqueuedJob, Options, draft
 from .enqueueable import FunctionJob, P, R, R_co, T, Using, perform_here
 from .limits import Limit
 from .policy import FAILURES, Backoff, Policy, exponential
+from .queue_backend import backend
 from .registry import Definition, check_class, check_priority, check_queue, register
 from .time_limits import TimeLimit, read_expiry, read_result_ttl, read_time_limit
 from .unique import Unique
@@ -153,18 +154,16 @@ class Job:
     @classmethod
     def enqueue(cls: type[Performs[P, Any]], *args: P.args, **kwargs: P.kwargs) -> EnqueuedJob:
         """Enqueue the job; it is committed when this returns."""
-        from jobsd.enqueueing import client  # noqa: PLC0415 - who defines a job loads no driver
-
-        return client.enqueue(_draft(cls, args, kwargs))
+        enqueued: EnqueuedJob = backend().enqueue(_draft(cls, args, kwargs), NOT_GIVEN)
+        return enqueued
 
     @classmethod
     async def aenqueue(
         cls: type[Performs[P, Any]], *args: P.args, **kwargs: P.kwargs
     ) -> EnqueuedJob:
         """Do what `enqueue` does, without blocking the event loop."""
-        from jobsd.enqueueing import client  # noqa: PLC0415
-
-        return await client.aenqueue(_draft(cls, args, kwargs))
+        enqueued: EnqueuedJob = await backend().aenqueue(_draft(cls, args, kwargs), NOT_GIVEN)
+        return enqueued
 
     @classmethod
     def with_args(cls: type[Performs[P, Any]], *args: P.args, **kwargs: P.kwargs) -> Draft:

@@ -15,6 +15,7 @@ from jobsd.arguments import arguments
 from jobsd.clock import utc_now
 from jobsd.errors import Error, ProcessExitError
 
+from .queue_backend import backend
 from .registry import Definition, check_priority, check_queue, find
 from .time_limits import WAIT_MAX_S, bounded_duration_s, read_expiry
 from .unique import Unique, Uniqueness
@@ -183,10 +184,7 @@ class EnqueuedJob:
                 or another job has its id by now.
             Error: when it was not stored.
         """
-        # Here, since few programs wait.
-        from jobsd.enqueueing import waiting  # noqa: PLC0415
-
-        self.state = str(waiting.wait(self, timeout).state)
+        self.state = backend().wait(self, timeout)
         return self.state
 
     def result(self, timeout: Timeout = None) -> Any:  # noqa: ANN401 - the author's own
@@ -199,14 +197,8 @@ class EnqueuedJob:
             JobNotFoundError: when it is not there, or another job has its id by now.
             Error: when it keeps no result.
         """
-        from jobsd.enqueueing import waiting  # noqa: PLC0415
-
-        waiting.require_result(self)
-        return waiting.value_of(waiting.wait(self, timeout))
+        return backend().result(self, timeout)
 
     async def aresult(self, timeout: Timeout = None) -> Any:  # noqa: ANN401, ASYNC109 - as `result`
         """Do what `result` does, without blocking the event loop."""
-        from jobsd.enqueueing import waiting  # noqa: PLC0415
-
-        waiting.require_result(self)
-        return waiting.value_of(await waiting.await_(self, timeout))
+        return await backend().aresult(self, timeout)

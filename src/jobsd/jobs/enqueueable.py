@@ -13,6 +13,7 @@ from jobsd.events.bound_job import running_job
 
 from .default_database import NOT_GIVEN
 from .draft import Draft, EnqueuedJob, Options, draft
+from .queue_backend import backend
 from .registry import Definition
 
 P = ParamSpec("P")
@@ -51,16 +52,16 @@ class FunctionJob(Generic[P, R_co]):
             EnqueueError: when the database refuses.
             DatabaseUnreachableError: when the database cannot be reached.
         """
-        from jobsd.enqueueing import client  # noqa: PLC0415 - who defines a job loads no driver
-
         self._signature.check(args, kwargs)
-        return client.enqueue(draft(self.definition, args, kwargs))
+        drafted = draft(self.definition, args, kwargs)
+        enqueued: EnqueuedJob = backend().enqueue(drafted, NOT_GIVEN)
+        return enqueued
 
     async def aenqueue(self, *args: P.args, **kwargs: P.kwargs) -> EnqueuedJob:
         """Do what `enqueue` does, without blocking the event loop."""
-        from jobsd.enqueueing import client  # noqa: PLC0415
-
-        return await client.aenqueue(self.with_args(*args, **kwargs))
+        drafted = self.with_args(*args, **kwargs)
+        enqueued: EnqueuedJob = await backend().aenqueue(drafted, NOT_GIVEN)
+        return enqueued
 
     def with_args(self, *args: P.args, **kwargs: P.kwargs) -> Draft:
         """Return the job with these arguments, for `enqueue_many`."""
@@ -115,26 +116,28 @@ class Using(Generic[P]):
             EnqueueError: when the database refuses.
             DatabaseUnreachableError: when the database cannot be reached.
         """
-        from jobsd.enqueueing import after_commit, client  # noqa: PLC0415
-
         drafted = self._options.apply(self._draft(*args, **kwargs))
+        enqueued: EnqueuedJob
         if self._after_commit is NOT_GIVEN:
-            return client.enqueue(drafted, self._connection)
+            enqueued = backend().enqueue(drafted, self._connection)
+            return enqueued
         self._require_no_connection()
-        return after_commit.enqueue(drafted, self._after_commit)
+        enqueued = backend().enqueue_after_commit(drafted, self._after_commit)
+        return enqueued
 
     async def aenqueue(self, *args: P.args, **kwargs: P.kwargs) -> EnqueuedJob:
         """Do what `enqueue` does, without blocking the event loop.
 
         `connection` and `after_commit` are asynchronous ones here.
         """
-        from jobsd.enqueueing import after_commit, client  # noqa: PLC0415
-
         drafted = self._options.apply(self._draft(*args, **kwargs))
+        enqueued: EnqueuedJob
         if self._after_commit is NOT_GIVEN:
-            return await client.aenqueue(drafted, self._connection)
+            enqueued = await backend().aenqueue(drafted, self._connection)
+            return enqueued
         self._require_no_connection()
-        return await after_commit.aenqueue(drafted, self._after_commit)
+        enqueued = await backend().aenqueue_after_commit(drafted, self._after_commit)
+        return enqueued
 
     def with_args(self, *args: P.args, **kwargs: P.kwargs) -> Draft:
         """Return the job with these options and arguments, for `enqueue_many`."""

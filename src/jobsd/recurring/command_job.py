@@ -19,8 +19,9 @@ from typing import Any
 
 from jobsd import late
 from jobsd.database.statements import Statements
+from jobsd.enqueueing.on_demand import lent
 from jobsd.errors import NotFoundError, RefusedError
-from jobsd.jobs import default_database, definition, enqueueable
+from jobsd.jobs import definition, enqueueable
 
 from .command import parse_command
 from .definition import COMMAND_QUEUE
@@ -90,7 +91,7 @@ def register(modules: Iterable[str] = (), commands: Iterable[str] = ()) -> type[
                 NotFoundError: if the task is gone, or no object has the command's name.
                 RefusedError: if it may not be called here.
             """
-            with default_database.lent() as session:
+            with lent() as session:
                 rows = session.fetch(STATEMENTS["command"], {"key": key})
             if not rows:
                 raise NotFoundError(f"there is no recurring task {key!r} with a command")

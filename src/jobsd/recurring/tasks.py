@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from jobsd import clock, errors, late, text
 from jobsd.database.connection import Session, Statements
-from jobsd.jobs.default_database import lent
+from jobsd.enqueueing.on_demand import lent
 from jobsd.jobs.registry import check_count
 from jobsd.schedules import ScheduleError
 

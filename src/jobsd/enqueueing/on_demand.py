@@ -1,0 +1,90 @@
+"""The functions of this room that load the driver when they are called, and not before.
+
+As a module it is the backend that `jobsd.jobs.queue_backend` describes. `lent` is for rooms
+above.
+"""
+
+# ruff: noqa: ANN401, PLC0415
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jobsd.database.connection import Session
+    from jobsd.jobs.draft import Draft, EnqueuedJob, Timeout
+
+
+def enqueue(drafted: Draft, connection: object) -> EnqueuedJob:
+    """Store one job: committed when this returns, or in the connection's transaction."""
+    from . import client
+
+    return client.enqueue(drafted, connection)
+
+
+async def aenqueue(drafted: Draft, connection: object) -> EnqueuedJob:
+    """Do what `enqueue` does, without blocking the event loop."""
+    from . import client
+
+    return await client.aenqueue(drafted, connection)
+
+
+def enqueue_after_commit(drafted: Draft, transaction_of: object) -> EnqueuedJob:
+    """Store one job once the transaction of a connection has committed."""
+    from . import after_commit
+
+    return after_commit.enqueue(drafted, transaction_of)
+
+
+async def aenqueue_after_commit(drafted: Draft, transaction_of: object) -> EnqueuedJob:
+    """Do what `enqueue_after_commit` does, without blocking the event loop."""
+    from . import after_commit
+
+    return await after_commit.aenqueue(drafted, transaction_of)
+
+
+def wait(job: EnqueuedJob, timeout: Timeout) -> str:
+    """Wait until a job has ended; return its state."""
+    from . import waiting
+
+    return str(waiting.wait(job, timeout).state)
+
+
+def result(job: EnqueuedJob, timeout: Timeout) -> Any:
+    """Wait until a job has ended; return its result."""
+    from . import waiting
+
+    waiting.require_result(job)
+    return waiting.value_of(waiting.wait(job, timeout))
+
+
+async def aresult(job: EnqueuedJob, timeout: Timeout) -> Any:  # noqa: ASYNC109
+    """Do what `result` does, without blocking the event loop."""
+    from . import waiting
+
+    waiting.require_result(job)
+    return waiting.value_of(await waiting.await_(job, timeout))
+
+
+def complete(job: Any, connection: object, result: object) -> None:
+    """Record in the transaction of a connection that the running job has succeeded."""
+    from . import completion
+
+    completion.complete(job, connection, result)
+
+
+def completing(job: Any, connection: object, result: object) -> AbstractContextManager[None]:
+    """Return a block at the end of which the running job completes."""
+    from . import completion
+
+    return completion.completing(job, connection, result)
+
+
+def lent(session: Session | None = None) -> AbstractContextManager[Session]:
+    """Lend the session that was given, or else one to the database of the program."""
+    if session is not None:
+        return nullcontext(session)
+    from . import client
+
+    return client.default_client().session()
