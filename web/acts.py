@@ -1,4 +1,4 @@
-"""What visitors can do: each act is a POST, leads back to a page, and leaves an audit row."""
+"""The acts of visitors: each is a POST, redirects to a page, and leaves an audit row."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from .bulk import CHOSEN, whole
 from .settings import Settings
 
 _UNWRITTEN: Any = None
-# So that its job can be enqueued from here.
+# Registers its job, so that it can be enqueued from here.
 import_module("jobsd.heartbeat.job")
 
 
 @dataclass(frozen=True, slots=True)
 class Acting:
-    """Who acts on what, with which fields; the session commits each statement by itself."""
+    """A request for an act: its user, target and fields; the session commits each statement."""
 
     session: Session
     visitor: guard.Visitor
@@ -40,7 +40,7 @@ class Acting:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What was done, for people and for programs, and the page to go on with."""
+    """The result of an act, for people and for programs, and the page to go on with."""
 
     sentence: str
     page: str
@@ -49,14 +49,14 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """One act: its path, its name, the role that it needs, the function that does it."""
+    """One act: its path, its name, the role that it needs, and its function."""
 
     pattern: re.Pattern[str]
     name: str
     role: str
     perform: Perform
     audited: bool = True
-    """Whether its row is written here; else it writes its own."""
+    """Whether `perform` writes its audit row; otherwise the act writes its own."""
 
 
 Perform = Callable[[Acting, audit.Act], Done]
@@ -78,7 +78,7 @@ def act(path: str, role: str, *, audited: bool = True) -> Callable[[Perform], Pe
 
 
 def find(path: str) -> tuple[Act, dict[str, str]] | None:
-    """Return the act of a path, and what its parts name; None when there is none."""
+    """Return the act of a path, and the names in the path; None if there is no act."""
     for module in _MORE:
         import_module(f"jobsd.web.{module}")
     for each in _ACTS:
@@ -88,7 +88,7 @@ def find(path: str) -> tuple[Act, dict[str, str]] | None:
 
 
 def perform(what: Act, acting: Acting) -> Done:
-    """Do it, and write it down."""
+    """Perform an act, and record it in the audit."""
     if not what.audited:
         return what.perform(acting, _UNWRITTEN)
     target = _target(what, acting)
@@ -122,7 +122,7 @@ def discard_job(acting: Acting, written: audit.Act) -> Done:
 
 @act("/jobs/<id>/cancel", "operator")
 def cancel_job(acting: Acting, written: audit.Act) -> Done:
-    """Stop a job that runs, or discard one that waits."""
+    """Stop a running job, or discard a waiting one."""
     job_id, keep = _id(acting), acting.settings.keep_finished
     before = cancels.cancel(job_id, keep=keep, session=acting.session)
     written.add(1)
@@ -182,7 +182,7 @@ def begin_bulk(acting: Acting, written: audit.Act) -> Done:
 
 @act("/chosen", "operator", audited=False)
 def act_on_chosen(acting: Acting, written: audit.Act) -> Done:
-    """Retry, run or discard (`act`) the jobs that are named by fields like `job.ID`."""
+    """Retry, run or discard (`act`) the jobs that fields like `job.ID` name."""
     del written
     ids = sorted(_whole_id(name[4:]) for name in acting.form if name.startswith("job."))
     name = acting.form.get("act", "")
@@ -207,7 +207,7 @@ def act_on_chosen(acting: Acting, written: audit.Act) -> Done:
 
 
 def _reported(chosen: BulkAct, done: int, of: int) -> str:
-    """Say to how many of the chosen jobs it was done, and why not to all."""
+    """Return the number of chosen jobs that were changed, and why the others were not."""
     sentence = f"{chosen.name.capitalize()}: done to {counted(done, 'job')}."
     if done == of:
         return sentence
@@ -282,7 +282,7 @@ def _turn(acting: Acting, *, enabled: bool) -> Done:
 
 
 def _target(what: Act, acting: Acting) -> str:
-    """Return what an act is done to, as the audit names it: by its path or what is typed."""
+    """Return the target of an act for the audit: the text of its path or of its form."""
     for kind, name in acting.names.items():
         return f"{'job' if kind == 'id' else kind} {name}"
     key = acting.form.get("key", "").strip()

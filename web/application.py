@@ -1,7 +1,7 @@
 """The WSGI application: guard, then route, then read, then render.
 
-A page is what a function of `pages` has read, rendered by the template of the route's name;
-below /api/v1 the same is answered as JSON. Whatever goes wrong becomes an answer here.
+A function of `pages` reads each page, and the template of the route's name renders it; below
+/api/v1 the same facts are answered as JSON. Every error becomes an answer here.
 """
 
 from collections.abc import Iterable
@@ -49,7 +49,7 @@ class Application:
         return [] if environ.get("REQUEST_METHOD") == "HEAD" else [answer.body]
 
     def close(self) -> None:
-        """End the streams, and close the connections that nobody uses now."""
+        """End the streams, and close the idle connections."""
         self.watching.close()
         self._connections.close()
 
@@ -101,10 +101,10 @@ class Application:
             return self._page(asked, route.template, found.data, found.more)
 
     def _watched(self) -> Answer:
-        """Return a stream of what changes.
+        """Return a stream of changes.
 
         Raises:
-            RefusedRequest: when this dashboard has none, or all are taken.
+            RefusedRequest: when this dashboard has no streams, or all are taken.
         """
         if self.settings.live != "sse":
             sentence = "Pages of this dashboard poll; streams need live='sse'."
@@ -113,7 +113,7 @@ class Application:
         return Answer(b"", streams.CONTENT_TYPE, headers=streams.HEADERS, stream=stream)
 
     def _act(self, request: Request, visitor: Visitor) -> Answer:
-        """Do what is asked for, and lead the visitor back to a page that says what was done."""
+        """Perform an act, and redirect the visitor to a page with its result."""
         found = acts.find(request.path) if request.method == "POST" else None
         if found is None:
             find(request.method, request.path)
@@ -162,14 +162,14 @@ class Application:
         nobody: Visitor | None = None
         facts = {**self._facts(request), "visitor": nobody, "page": "error"}
         if passes and request is not None and request.method in SAFE:
-            # It becomes the page that it stands for.
+            # It replaces the page that was asked for.
             facts["live"] = "jobs"
         body = render("error.html", status=status, sentence=sentence, **facts)
         return Answer(body, status=status, headers=never_stored)
 
 
 def _sent(stream: Stream, environ: Environ) -> Iterable[bytes]:
-    """Return what the server sends of a stream: ours takes it behind its beginning."""
+    """Return the first bytes of a stream; our own server then writes the rest of it."""
     if "jobsd.stream" not in environ:
         return stream
     environ["jobsd.stream"] = stream
@@ -177,7 +177,7 @@ def _sent(stream: Stream, environ: Environ) -> Iterable[bytes]:
 
 
 def _below(environ: Environ, path: str) -> Environ:
-    """Return the request as it is below the path where we are served.
+    """Return the request relative to the path where we are served.
 
     Raises:
         RefusedRequest: when it is for another path.
@@ -191,14 +191,14 @@ def _below(environ: Environ, path: str) -> Environ:
 
 
 def _done(request: Request | None) -> str:
-    """Return what a page says that was done: it is led to by an act, and by no other site."""
+    """Return the result of an act to show, if an act has redirected here, and no other site."""
     if request is None or request.environ.get("HTTP_SEC_FETCH_SITE", OWN) != OWN:
         return ""
     return request.query.get("done", "")
 
 
 def _nobody_may(_role: str) -> bool:
-    """Return what a page says that has no visitor."""
+    """Refuse everything on a page without a visitor."""
     return False
 
 

@@ -25,7 +25,7 @@ def answer(path: str) -> Answer:
     """Return a file.
 
     Raises:
-        RefusedRequest: when there is none of this name and hash.
+        RefusedRequest: when no file has this name and hash.
     """
     given, _, name = path.partition("/")
     if name not in _TYPES or given != _hash(name):

@@ -1,7 +1,7 @@
 """Acts on many jobs: a page with their number, a POST, and a page with the progress.
 
-They are done in the background, in a thread with a connection of its own, so that no request
-lasts. The row of the audit has the progress; one that was cut off stays unended.
+They run in the background, in a thread with a connection of its own, so that no request lasts.
+The audit row has the progress; the row of an interrupted act has no end.
 """
 
 import contextlib
@@ -24,10 +24,10 @@ from .http import RefusedRequest
 from .routes import Asked, Found, route
 
 RUNNING_MAX = 4
-"""So many may run at once in one process."""
+"""The maximum of acts that run at once in one process."""
 _free = threading.BoundedSemaphore(RUNNING_MAX)
 CHOSEN = ("retry", "run", "discard")
-"""What can be done to jobs that are chosen one by one."""
+"""The acts on jobs that are chosen one by one."""
 SENTENCES = {
     "retry": "They become ready again, with all their attempts.",
     "discard": "They are dropped, and will never run.",
@@ -38,7 +38,7 @@ SENTENCES = {
 
 @route("/bulk", "bulk")
 def show_count(asked: Asked) -> Found:
-    """Read how many jobs an act would change."""
+    """Read the number of jobs that an act would change."""
     query = asked.request.query
     act, meant = _asked(query, asked.shown.names)
     found = bulk.count(asked.session, act, meant)
@@ -76,7 +76,7 @@ def show_progress(asked: Asked) -> Found:
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """What was begun, and its row of the audit."""
+    """An act that has begun, and its audit row."""
 
     id: int
     sentence: str
@@ -121,7 +121,7 @@ def _perform(  # noqa: PLR0913, PLR0917 - as `begin`
     how: How,
     written: audit.Act,
 ) -> None:
-    """Do it, in a thread; an error leaves its row unended."""
+    """Perform an act, in a thread; an error leaves its row without an end."""
     try:
         with contextlib.closing(Session(target(), "jobsd web bulk")) as session:
             written.session = session
@@ -139,7 +139,7 @@ def _asked(fields: Mapping[str, str], hidden: frozenset[str]) -> tuple[BulkAct, 
         raise NotFoundError(f"there is no such act; the acts are {', '.join(bulk.ACTS)}")
     search = read_search(fields.get("q", ""), hidden)
     if search.problems:
-        # What is not understood narrows nothing: more jobs would be meant than are.
+        # Refuse an invalid filter; ignoring it would select too many jobs.
         raise RefusedError(f"nothing is done: {search.problems[0]}")
     return act, search.meant
 
@@ -151,10 +151,10 @@ def _how(form: Mapping[str, str], *, keep: bool) -> How:
 
 
 def whole(text: str) -> int:
-    """Return the number that a field holds.
+    """Return the number in a field.
 
     Raises:
-        Error: when it holds none.
+        Error: when the field holds no number.
     """
     digits = text.removeprefix("-")
     if not (digits.isascii() and digits.isdigit() and len(digits) < 19):

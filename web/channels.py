@@ -1,11 +1,11 @@
 """Bounds the dashboard's connections: in all, per address, and in time.
 
 Waitress closes a connection on which nothing has come for a while. A slow loris sends a byte
-now and then: so a request must also be whole some time after it has begun, and its answer must
-be taken. Who comes too often
-gets a 503 that says when to come again, and no place, unless a connection of theirs is idle.
+now and then, so each request must also be complete within a time, and the client must read its
+answer. An address with too many connections gets a 503 with a time to retry and no connection,
+unless one of its connections is idle: that one is closed instead.
 
-A connection with a stream belongs to no thread: who has something to tell writes to it.
+A connection with a stream belongs to no thread: the thread with an event writes to it.
 """
 
 import contextlib
@@ -25,13 +25,13 @@ from .streams import Stream
 CONNECTIONS_MAX = 128
 OF_ADDRESS_MAX = 16
 REQUEST_S = 20.0
-"""Within which a request must have come as a whole."""
+"""The time within which a request must be complete."""
 UNREAD_S = 20.0
-"""Who takes nothing of an answer for so long is closed."""
+"""Close a client that has read nothing for this long."""
 WAITING_MAX = 16
-"""So many requests may wait on one connection: browsers send the next one behind an answer."""
+"""The maximum of requests waiting on one connection: browsers may send the next one early."""
 UNREAD_MAX = 65_536
-"""So much of a stream may wait for its client."""
+"""The maximum of unread bytes in a stream."""
 _BUSY = (
     b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nContent-Type: text/plain\r\n"
     b"Content-Length: 41\r\nConnection: close\r\n\r\n"
@@ -60,17 +60,17 @@ class Task(WSGITask):
 
 
 class Parser(HTTPRequestParser):
-    """Refuses a request that says twice how long it is, or in a way that its version has not.
+    """Refuses a request with two lengths, or with an encoding that its version lacks.
 
-    A proxy before us might believe the other one. What it took for the body of a request would
-    then be the next request here, which it has never looked at.
+    A proxy before us might believe the other length. The body according to one of them would be
+    the next request according to the other, and the proxy would never have checked it.
     """
 
     def received(self, data: bytes) -> int:
-        """Take what has come, and say how much of it belongs to this request.
+        """Read bytes, and return how many of them belong to this request.
 
-        The library would ask for the body also of a request that is refused, or that has none,
-        if its client waits to be asked; and then wait for it.
+        If a client waits to be asked for the body, the library would ask for it and wait, even
+        when the request is refused or has none.
         """
         taken: int = super().received(data)
         if self.completed:
@@ -80,7 +80,7 @@ class Parser(HTTPRequestParser):
     def parse_header(self, header_plus: bytes) -> None:
         """Read the head of a request."""
         super().parse_header(header_plus)
-        # The library has taken the header away where it has understood it.
+        # The library has removed the header if it has understood it.
         if "TRANSFER_ENCODING" in self.headers or (
             self.chunked and "CONTENT_LENGTH" in self.headers
         ):
@@ -98,9 +98,9 @@ class Channel(HTTPChannel):
     _left, _sent_at = 0, 0.0
 
     def received(self, data: bytes) -> Any:  # noqa: ANN401 - the library's
-        """Take what has come, unless the request has begun too long ago."""
+        """Read bytes, unless the request began too long ago."""
         if self.stream is not None:
-            # Nothing more is asked for here.
+            # A client with a stream sends no further requests.
             self.will_close = True
             return False
         if self.request is None:
@@ -114,7 +114,7 @@ class Channel(HTTPChannel):
         return taken
 
     def writable(self) -> Any:  # noqa: ANN401
-        """Return whether something is to be sent; close those that take nothing of it."""
+        """Return whether there are bytes to send; close a client that reads none."""
         now, left = monotonic(), self.total_outbufs_len
         if left < self._left or not self._left:
             self._sent_at = now
@@ -122,7 +122,8 @@ class Channel(HTTPChannel):
         if left and now - self._sent_at > UNREAD_S:
             self.will_close = True
         if left and self.will_close and self.socket is not None:
-            # The library closes a connection once it could write to it: so it can at once.
+            # The library closes a connection once it is writable: this makes it writable at
+            # once.
             with contextlib.suppress(OSError):
                 self.socket.shutdown(socket.SHUT_RDWR)
         return super().writable()
@@ -135,7 +136,7 @@ class Channel(HTTPChannel):
             stream.end()
 
     def handle_write(self) -> None:
-        """Send what waits, and let nobody write to a stream meanwhile."""
+        """Send waiting bytes, and keep other threads from writing to a stream meanwhile."""
         if self.stream is None:
             super().handle_write()
             return
@@ -149,14 +150,14 @@ class Channel(HTTPChannel):
             self.stream.end()
 
     def _push(self, data: bytes) -> None:
-        """Write what a stream has to tell; its end, or a client that reads nothing, closes."""
+        """Write an event; close the connection after the last one, or if its buffer is full."""
         if self.socket is None or not self.connected:
             return
         text = b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data
         # The client, or the server, may have gone before.
         with contextlib.suppress(ClientDisconnected, OSError):
             if not data or self.total_outbufs_len > UNREAD_MAX:
-                # Nothing more can be written to it: so the loop gets to know at once.
+                # It can't be written to any more; the loop notices this at once.
                 self.will_close = True
                 self.socket.shutdown(socket.SHUT_RDWR)
             else:
@@ -165,7 +166,7 @@ class Channel(HTTPChannel):
 
 
 def admitting(proxies: Sequence[str]) -> Callable[..., Channel | None]:
-    """Return what makes a channel of a new connection; through trusted proxies many come."""
+    """Return a factory of channels; many connections may come through trusted proxies."""
     networks = [ipaddress.ip_network(each, strict=False) for each in proxies]
 
     def admit(
@@ -188,7 +189,7 @@ def admitting(proxies: Sequence[str]) -> Callable[..., Channel | None]:
 
 
 def _gives_way(channels: Sequence[Any]) -> bool:
-    """Close the connection on which nothing has come for longest, if one is idle."""
+    """Close the connection that has been silent for longest, if one is idle."""
     idle = [each for each in channels if not (each.requests or each.request or each.stream)]
     if idle:
         min(idle, key=lambda each: each.last_activity).will_close = True
@@ -203,7 +204,7 @@ def _is_in(host: str, networks: Sequence[Any]) -> bool:
 
 
 def _refuse(connection: socket.socket) -> None:
-    # It does not wait: a new connection has room for so little.
+    # This does not block: a new connection has room for these bytes.
     with contextlib.suppress(OSError):
         connection.send(_BUSY)
     connection.close()

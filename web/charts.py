@@ -24,7 +24,7 @@ _TIMES_S = (0.01, 0.1, 1.0, 10.0, 60.0, 600.0, 1_800.0)
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """One step: what finished, and what failed on top of it."""
+    """One step: its finished attempts, and the failed ones on top."""
 
     x: float
     good_y: float
@@ -36,7 +36,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Bars:
-    """How many attempts ended in each step, and how many at most."""
+    """The ended attempts of each step, and their maximum."""
 
     bars: list[Bar]
     most: int
@@ -56,7 +56,7 @@ class Lines:
 
 
 def bars(steps: Steps) -> Bars:
-    """Return the bars of what was done."""
+    """Return the bars of the steps."""
     most = max((done.attempts for _, done in steps), default=0)
     scale = HEIGHT / most if most else 0.0
     drawn: list[Bar] = []

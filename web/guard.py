@@ -21,7 +21,7 @@ from .settings import Environ, Settings
 
 SAFE = frozenset({"GET", "HEAD"})
 OWN = "same-origin"
-"""What browsers say of a request that a page of ours sends."""
+"""The value that browsers send for a request from our own page."""
 _REALM = ("WWW-Authenticate", 'Basic realm="jobsd", charset="UTF-8"')
 _NOBODY = (
     "No one has access yet: give `authorize` to create_app, or set `web.users` in queue.yml"
@@ -31,7 +31,7 @@ _NOBODY = (
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """The user who sends a request; `by_token` says that it is a program."""
+    """The user of a request; `by_token` means that it is a program."""
 
     name: str
     role: str
@@ -43,7 +43,7 @@ class Visitor:
 
 
 def require_host(environ: Environ, settings: Settings) -> None:
-    """Return when the request was meant for us.
+    """Return if the request names one of our hosts.
 
     Raises:
         RefusedRequest: when it names another host.
@@ -58,7 +58,7 @@ def require_host(environ: Environ, settings: Settings) -> None:
 
 
 def visitor_of(environ: Environ, settings: Settings) -> Visitor:
-    """Return the visitor who sends a request.
+    """Return the visitor of a request.
 
     Raises:
         RefusedRequest: when the visitor is not known.
@@ -76,10 +76,10 @@ def visitor_of(environ: Environ, settings: Settings) -> Visitor:
 
 
 def require_may(visitor: Visitor, role: str, settings: Settings) -> None:
-    """Return when the visitor may do what needs a role.
+    """Return if the visitor has a role.
 
     Raises:
-        RefusedRequest: when not.
+        RefusedRequest: when the visitor lacks it.
     """
     if settings.read_only:
         raise RefusedRequest(
@@ -91,7 +91,7 @@ def require_may(visitor: Visitor, role: str, settings: Settings) -> None:
 
 
 def require_own_page(environ: Environ, visitor: Visitor) -> None:
-    """Return when a request for a change comes from a page of ours, or has a token.
+    """Return if a request for a change comes from a page of ours, or has a token.
 
     Raises:
         RefusedRequest: when another site may have sent the visitor's browser.
@@ -136,7 +136,7 @@ def _user(environ: Environ, settings: Settings) -> Visitor | None:
 
 
 def _proxied(environ: Environ, settings: Settings) -> Visitor | None:
-    """Return the user whom a trusted proxy names; a name that is not configured is a viewer."""
+    """Return the user that a trusted proxy names; an unconfigured name is a viewer."""
     if settings.trusted_header is None or not _is_trusted(environ, settings):
         return None
     header = settings.trusted_header.upper().replace("-", "_")
@@ -165,5 +165,5 @@ def _basic(given: str) -> tuple[str, str]:
 
 
 def _same(given: str, wanted: str) -> bool:
-    """Compare in constant time, so that the time does not reveal how much is right."""
+    """Compare in constant time, so that the time does not reveal a correct prefix."""
     return hmac.compare_digest(given.encode(), wanted.encode())

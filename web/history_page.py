@@ -12,7 +12,7 @@ def show_history(asked: routes.Asked) -> routes.Found:
     """Read the history of an hour, a day or a month, of one queue or of all."""
     query = asked.request.query
     span = history.span_named(query.get("span", ""))
-    # By class there are hours, by queue minutes.
+    # Classes have steps of hours only, queues of minutes only.
     queue = query.get("queue") or None if span.table == "minutes" else None
     steps = history.steps(asked.session, span, queue)
     by_class = history.classes(asked.session, span)

@@ -26,11 +26,11 @@ SAFETY = (
     ("Cross-Origin-Opener-Policy", "same-origin"),
     ("Cross-Origin-Resource-Policy", "same-origin"),
 )
-"""Nothing inline runs, no other site frames us, and none gets our addresses."""
+"""No inline code runs, no other site frames us, and none gets our addresses."""
 
 
 class RefusedRequest(Exception):  # noqa: N818 - it is an answer
-    """A request that gets no page: its status, a sentence for people, more headers."""
+    """A request that is refused: its status, a sentence for people, more headers."""
 
     def __init__(self, status: HTTPStatus, sentence: str, *headers: tuple[str, str]) -> None:
         super().__init__(sentence)
@@ -48,10 +48,10 @@ class Answer:
     status: HTTPStatus = HTTPStatus.OK
     headers: tuple[tuple[str, str], ...] = (("Cache-Control", "private, no-store"),)
     stream: streams.Stream | None = None
-    """What goes on behind it."""
+    """The stream that follows the answer."""
 
     def all_headers(self) -> list[tuple[str, str]]:
-        """Return all headers; none of them can hold the end of a line."""
+        """Return all headers; none of them can contain the end of a line."""
         length = [] if self.stream else [("Content-Length", str(len(self.body)))]
         own = [("Content-Type", self.content_type), *length, *self.headers]
         return [(name, value.replace("\r", "").replace("\n", "")) for name, value in own] + [
@@ -61,7 +61,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a browser asks for: a path below our prefix, and fields of query and body."""
+    """A browser's request: a path below our prefix, and fields of query and body."""
 
     method: str
     prefix: str
@@ -71,7 +71,7 @@ class Request:
 
     @property
     def is_api(self) -> bool:
-        """Whether a program asks."""
+        """Whether a program sends the request."""
         return self.path.startswith("/api/")
 
     def form(self) -> dict[str, str]:
@@ -93,7 +93,7 @@ def read_request(environ: settings.Environ) -> Request:
     """Return the request of a WSGI environment.
 
     Raises:
-        RefusedRequest: for one that no browser of ours sends.
+        RefusedRequest: for a malformed request, which no browser sends from our pages.
     """
     path = str(environ.get("PATH_INFO") or "/").encode("latin-1").decode(errors="replace")
     query = str(environ.get("QUERY_STRING") or "")
@@ -109,7 +109,7 @@ def read_request(environ: settings.Environ) -> Request:
 
 
 def redirect(location: str) -> Answer:
-    """Return an answer that leads a browser elsewhere, with GET."""
+    """Return an answer that redirects a browser, with GET."""
     return Answer(
         b"", status=HTTPStatus.SEE_OTHER, headers=(("Location", location), *_NEVER_STORED)
     )

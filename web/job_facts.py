@@ -1,7 +1,7 @@
-"""What the page of a job says in words that a program gets as numbers and ids.
+"""The words on a job's page for numbers and ids that a program gets.
 
-An error and a progress are JSON that a job may have written: what has another form than ours is
-shown as it is.
+An error and a progress are JSON that a job may have written: if their form is not ours, they
+are shown unchanged.
 """
 
 from collections.abc import Mapping
@@ -18,18 +18,18 @@ _SHOWN_ELSEWHERE = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Died:
-    """How the process of an attempt has ended: its memory, and which jobs ran beside this."""
+    """The end of an attempt's process: its memory, and the other jobs that it was running."""
 
     rss_kib: int | None
     beside: list[int] | None
-    """None where that is not known."""
+    """None if they are unknown."""
     rest: dict[str, Any]
-    """What else the error says, but for what it leaves open."""
+    """The other fields of the error; null ones are left out."""
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a job has come; `part` is between 0 and 1, None without a total."""
+    """The progress of a job; `part` is between 0 and 1, None without a total."""
 
     done: float
     total: float | None
@@ -39,7 +39,7 @@ class Progress:
 
 
 def died(error: Mapping[str, Any], job_id: int) -> Died:
-    """Return what an attempt's error says beside its type, message and stack."""
+    """Return the facts of an attempt's error other than its type, message and stack."""
     left = {name: value for name, value in error.items() if name not in _SHOWN_ELSEWHERE}
     rss_kib, threads = left.get("rss_kib"), left.get("threads")
     if isinstance(rss_kib, int):
@@ -54,7 +54,7 @@ def died(error: Mapping[str, Any], job_id: int) -> Died:
 
 
 def progress(written: Mapping[str, Any] | None) -> Progress | None:
-    """Return the progress of a job; None where it has none of our form."""
+    """Return the progress of a job; None if it does not have our form."""
     done = (written or {}).get("done")
     if written is None or not isinstance(done, int | float):
         return None
@@ -63,7 +63,7 @@ def progress(written: Mapping[str, Any] | None) -> Progress | None:
     return Progress(
         done,
         total,
-        # A job may say numbers that are too large to be divided.
+        # A job's numbers may be too large for a division.
         None if total is None else 1.0 if done >= total else done / total,
         None if note is None else str(note),
         datetime.fromisoformat(at) if isinstance(at, str) else None,

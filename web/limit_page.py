@@ -1,4 +1,4 @@
-"""The page Limits: which keys are full, which jobs hold their slots, which wait."""
+"""The page Limits: full keys, the jobs that hold their slots, the waiting jobs."""
 
 from jobsd.operations import limits, words
 
@@ -7,7 +7,7 @@ from .routes import Asked, Found, route
 
 @route("/limits", "limits")
 def show_limits(asked: Asked) -> Found:
-    """Read the keys that are in use."""
+    """Read the keys in use."""
     rows = limits.limit_rows(asked.session)
     waiting = {row["key"]: words.capped(row["waiting"], limits.WAITING_MAX) for row in rows}
     full = sum(row["full"] for row in rows)

@@ -1,10 +1,10 @@
-"""The definitions of our terms, so that each page can explain those that it uses."""
+"""The definitions of our terms; each page explains the terms on it."""
 
 import re
 from html import unescape
 
 WORDS_HERE = "<!--words-->"
-"""Where they come in. What jobs carry is escaped, so none of it can be taken for this."""
+"""Their position in a page. Data of jobs is escaped, so it can't contain this comment."""
 
 MEANINGS = {
     "ready": "waits for a free thread of a worker",
@@ -51,7 +51,7 @@ MEANINGS = {
     "p50": "half of them took no longer",
     "p95": "95 of 100 took no longer",
 }
-"""Also the meanings of words that stand alone on a page, as the state of something."""
+"""Also the meanings of words that stand alone on a page, as a state."""
 
 _HIDDEN = re.compile(r"<(script|style|title)\b.*?</\1>|<[^>]*>", re.DOTALL)
 _ALONE = re.compile(r"\w+")
@@ -59,12 +59,12 @@ _PLURAL = {"priorities": "priority", "classes": "class"}
 
 
 def text_of(page: str) -> str:
-    """Return what can be read on a page, without what stands in its tags."""
+    """Return the visible text of a page, without its tags."""
     return unescape(_HIDDEN.sub(" ", page))
 
 
 def words_on(page: str) -> list[str]:
-    """Return those of our terms that are on a page."""
+    """Return our terms on a page."""
     text = text_of(page).lower()
     alone = {_PLURAL.get(word, word) for word in _ALONE.findall(text)}
     return [word for word in MEANINGS if not alone.isdisjoint((word, f"{word}s"))] + [

@@ -1,4 +1,4 @@
-"""More acts: on recurring tasks that no file names, the heartbeat, and processes."""
+"""More acts: on recurring tasks that no file defines, the heartbeat, and processes."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def restart_process(acting: Acting, written: audit.Act) -> Done:
 
 @act("/processes/<process>/quiet", "admin")
 def quiet_process(acting: Acting, written: audit.Act) -> Done:
-    """Make a worker of this machine claim no more jobs; it finishes those that it has."""
+    """Make a worker of this machine claim no more jobs; it finishes its claimed ones."""
     del written
     row = _process_here(acting)
     if row.kind != "worker":
@@ -96,7 +96,7 @@ def _process_here(acting: Acting) -> ProcessRow:
     """Return the process of this machine that a path names.
 
     Raises:
-        Error: when there is none, or it must not get a signal from here.
+        Error: when there is no such process, or it must not get a signal from here.
     """
     given = acting.names["process"]
     wanted = whole(given) if given.isascii() and given.isdigit() else 0
@@ -115,7 +115,7 @@ def _send(row: ProcessRow, number: int) -> None:
 
 
 def _require_here(row: ProcessRow) -> None:
-    """Return when a row is of a process of this machine that is still the one it was."""
+    """Return if a row is of a process of this machine that is still the same process."""
     if row.kind == "supervisor":
         raise RefusedError(
             "no process would start a supervisor again; use `reload`, or restart it yourself"
@@ -132,7 +132,7 @@ def _defined(acting: Acting, key: str) -> definition.TaskDefinition:
     """Return the task that a form describes.
 
     Raises:
-        Error: saying what is wrong with it.
+        Error: with the fault of the form.
     """
     form = {name: value.strip() for name, value in acting.form.items()}
     class_name = form.get("class", "")
@@ -157,7 +157,7 @@ def _defined(acting: Acting, key: str) -> definition.TaskDefinition:
 
 
 def _is_known(acting: Acting, class_name: str) -> bool:
-    """Return whether a job is registered: here, or in a worker that has published so."""
+    """Return whether a job is registered: here, or in a worker that has published it."""
     if not class_name:
         return False
     known = acting.session.fetch(STATEMENTS["knows"], {"class_name": class_name})

@@ -1,4 +1,4 @@
-"""The settings of a dashboard, by the configuration of a project."""
+"""The settings of a dashboard, from the configuration of a project."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -20,7 +20,7 @@ def mounted(authorize: Authorize | None, **settings: Any) -> Application:  # noq
     root = folder.project_root(Path.cwd(), os.environ)
     options = load.load_for_commands(root, os.environ, flags.Flags())
     made = settings_of(options, os.environ, lambda: find_target(root, os.environ))
-    # Where it is mounted says where it is.
+    # The program that mounts it determines its path.
     made = replace(made, path="")
     if not options.web.hosts:
         made = replace(made, hosts=None)
@@ -36,8 +36,8 @@ def served(
 ) -> Application:
     """Return the dashboard as we serve it ourselves, at `bind`.
 
-    Without users everybody who can reach it may do everything: the caller has made sure that
-    only this machine can.
+    Without users every visitor may do everything: the caller has made sure that only this
+    machine can reach it.
     """
     made = settings_of(options, environ, target)
     role = None if made.users or made.trusted_proxies else "admin"
@@ -49,11 +49,11 @@ def served(
 def settings_of(
     options: Options, environ: Mapping[str, str], target: Callable[[], Target]
 ) -> Settings:
-    """Return what the configuration says; `target` is the queue's database."""
+    """Return the settings in the configuration; `target` is the queue's database."""
     web = options.web
 
     def find() -> Target:
-        # The schema is the queue's; a URL of its own may lead to a replica, or another role.
+        # The schema is the queue's; a separate URL may lead to a replica, or use another role.
         return (
             Target(web.database_url, options.database.schema) if web.database_url else target()
         )

@@ -1,4 +1,4 @@
-"""What each page shows, read by the functions of `operations`."""
+"""The facts of each page, read by the functions of `operations`."""
 
 import json
 from dataclasses import asdict
@@ -30,20 +30,20 @@ Row = dict[str, Any]
 ROWS = 50
 _NAMED = 8
 _FURTHER = 100
-"""So many kinds of failures are on the overview, those beyond _NAMED folded."""
+"""The maximum of groups of failures on the overview; those beyond _NAMED are folded."""
 _COUNTED = ("ready", "claimed", "scheduled", "blocked", "failed", "finished", "discarded")
 LOGS_SHOWN = 10
-"""Attempts whose logs a page shows, where these are kept."""
+"""The number of attempts whose logs a page shows, if they are kept."""
 _NEWEST = 2_000
-"""So many of the newest jobs are looked at for those that have ended."""
+"""The number of the newest jobs among which ended ones are counted."""
 _SEARCH_S, _AGED_SEARCH_S = 0.04, 3.0
-"""For so long jobs are read; longer where the search says how old they may be."""
+"""The time for reading jobs; longer if the search bounds their age."""
 _DAY = timedelta(hours=24)
 
 
 @route("/", "overview")
 def show_overview(asked: Asked) -> Found:
-    """Read what `status` prints."""
+    """Read the facts that `status` prints."""
     seen = overview.overview(asked.session, asked.threshold_s, _most(asked))
     seen.recurring[:] = map(asked.shown.task, seen.recurring)
     counts, groups = _totals(asked), overview.failure_groups(asked.session)
@@ -148,7 +148,7 @@ def show_task(asked: Asked) -> Found:
     )
     facts = asked.shown.task(task_rows.task_row(task, now))
     history = [task_rows.history_row(task, run, now) for run in latest]
-    # What is hidden can't be typed again: then the field is empty.
+    # A hidden value can't be typed again, so the field is empty.
     typed = "" if facts["arguments"] != task_rows.task_row(task, now)["arguments"] else None
     typed = json.dumps(facts["arguments"]) if typed is None else typed
     return Found(
@@ -184,20 +184,20 @@ def show_heartbeats(asked: Asked) -> Found:
 
 @route("/audit", "audit")
 def show_audit(asked: Asked) -> Found:
-    """Read what was done by hand."""
+    """Read the audit of manual acts."""
     before = _number(asked.request.query.get("before", "")) or listing.BEYOND
     rows = audit.rows(asked.session, ROWS, before)
     return Found(rows, {"next": rows[-1]["id"] if len(rows) == ROWS else None})
 
 
 def _number(text: str) -> int | None:
-    """Return the id that a text is; None when it is none."""
+    """Return the id in a text; None if there is none."""
     digits = text.strip()
     return int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 19 else None
 
 
 def _bulk(search: Search) -> list[BulkAct]:
-    """Return what can be done to all jobs that a search finds."""
+    """Return the acts that are possible on all jobs that a search finds."""
     if search.problems or search.meant == listing.Filter():
         return []
     state = search.meant.state
@@ -209,12 +209,12 @@ def _bulk(search: Search) -> list[BulkAct]:
 
 
 def _of_chosen(states: set[str]) -> list[BulkAct]:
-    """Return what can be done to jobs that are chosen one by one, of those on a page."""
+    """Return the acts that are possible on jobs of a page that are chosen one by one."""
     return [ACTS[name] for name in bulk.CHOSEN if states.intersection(ACTS[name].states)]
 
 
 def _most(asked: Asked) -> int:
-    """Return how many jobs of a queue are counted: pages say that there are more."""
+    """Return the bound for counting a queue's jobs; pages show that there are more."""
     return QUEUED_MAX if asked.request.is_api else overview.COUNTED_MAX + 1
 
 
@@ -230,7 +230,7 @@ def _counts(found: overview.Totals) -> list[tuple[str, str]]:
 
 
 def _health(seen: overview.Overview) -> tuple[str, str]:
-    """Return whether all is well, "good", "warning" or "bad", and a sentence."""
+    """Return the health, "good", "warning" or "bad", and a sentence."""
     dead = [row for row in seen.processes if row["life"] != "alive"]
     if not seen.running:
         return "bad", "Nothing runs: jobs wait until a supervisor is started."

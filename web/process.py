@@ -1,8 +1,8 @@
 """The process of the tree that serves the dashboard.
 
-Its loop keeps its row in the table of processes, like any other; requests are served by the
-threads of `Serving`, over connections of their own. So a database that is away shows as that
-on every page, and the process lives on.
+Its loop keeps its row in the table of processes, like any other; the threads of `Serving`
+answer requests, over connections of their own. During an outage of the database every page
+reports it, and the process lives on.
 """
 
 import os
@@ -32,7 +32,7 @@ class WebProcess(database_loop.DatabaseLoop):
         self._serving.start()
 
     def metadata(self) -> dict[str, Any]:
-        """Return what the process's row shows."""
+        """Return the columns of the process's row."""
         return {"bind": self._bind}
 
     def poll(self) -> float:
@@ -40,10 +40,10 @@ class WebProcess(database_loop.DatabaseLoop):
         return process.REST_MAX_S
 
     def doing(self) -> str:
-        """Return what the title says."""
+        """Return the activity for the title."""
         return "stopping" if self._stopping else f"serving {self._bind}"
 
     def stop(self) -> None:
-        """Accept no more; answers under way are finished for a moment."""
+        """Accept no more connections; answers under way have a moment to finish."""
         self._serving.stop()
         super().stop()

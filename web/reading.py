@@ -1,12 +1,12 @@
-"""How the dashboard reads: few connections for pages, and a thread that watches for changes.
+"""The reads of the dashboard: few connections for pages, and a thread that checks for changes.
 
-A page is read in one transaction that can change nothing and sees one moment of the queue, so
-that its numbers fit each other. It may take a bounded time.
+A page is read in one read-only transaction with one snapshot of the queue, so that its numbers
+fit each other. Its time is bounded.
 
-A stream to each browser that watches says which parts of the queue have changed. One thread
-reads the database for that, at most once a second and only while a page is open; workers and
-NOTIFY are not involved. After an event, a browser requests its page again, so rights and
-search are handled as in any other request. A stream carries names of parts and nothing else.
+A stream to each open page names the parts of the queue that have changed. One thread reads the
+database for that, at most once a second and only while a page is open; workers and NOTIFY are
+not involved. After an event, a browser requests its page again, so rights and search are
+handled as in any other request. A stream carries names of parts and nothing more.
 """
 
 import contextlib
@@ -103,7 +103,7 @@ class Watching:
         known: Marks | None = None
         pinged = clock.monotonic()
         while self._is_watched():
-            # A page that was read before this check may lack what changed in between: so a new
+            # A page that was read before this check may lack changes since then, so a new
             # stream gets all names once.
             with self._lock:
                 new = set(self._new)
@@ -162,7 +162,7 @@ _BOUND = f"SET LOCAL statement_timeout = '{PAGE_S}s'".encode()
 
 
 def plan_each(session: Session) -> None:
-    """Have what is asked from now on in this transaction planned each time.
+    """Have each later statement of this transaction planned with its own parameters.
 
     For searches: they differ too much for one plan that would fit them all.
     """
@@ -172,7 +172,7 @@ def plan_each(session: Session) -> None:
 
 
 class Connections:
-    """The connections of one dashboard; those of another process of a fork are left alone."""
+    """The connections of one dashboard; a forked child leaves those of its parent alone."""
 
     def __init__(self, target: Callable[[], Target]) -> None:
         self._target = target
@@ -180,7 +180,7 @@ class Connections:
 
     @contextlib.contextmanager
     def reading(self) -> Generator[Session]:
-        """Lend a connection in a transaction that only reads.
+        """Lend a connection in a read-only transaction.
 
         Raises:
             RefusedRequest: when all connections are busy for too long.
@@ -191,7 +191,7 @@ class Connections:
             try:
                 yield session
             finally:
-                # No rollback: behind each, psycopg forgets all that is prepared.
+                # Not a rollback: after one, psycopg forgets all prepared statements.
                 with contextlib.suppress(psycopg.Error):
                     session.connection.execute(b"COMMIT", prepare=False)
 
@@ -214,13 +214,13 @@ class Connections:
                 session.close()
                 raise
             finally:
-                # A closed one connects again when it is lent next.
+                # A closed connection connects again when it is lent next.
                 self._idle.append(session)
         finally:
             self._free.release()
 
     def close(self) -> None:
-        """Close those that nobody uses."""
+        """Close the idle connections."""
         while self._idle:
             self._idle.pop().close()
 

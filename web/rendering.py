@@ -1,4 +1,4 @@
-"""Templates: escaped by default, strict about names, and with few words of their own."""
+"""Templates: escaped by default, strict about names, and with few filters of their own."""
 
 import json
 from collections.abc import Callable
@@ -21,13 +21,13 @@ from .meanings import MEANINGS, WORDS_HERE, words_on
 
 
 def render(template: str, **facts: Any) -> bytes:  # noqa: ANN401 - whatever a page shows
-    """Return a page; below it stands what its words mean that are ours."""
+    """Return a page; the meanings of our terms follow at its end."""
     page = _environment().get_template(template).render(**facts)
     return page.replace(WORDS_HERE, _words(page)).encode()
 
 
 def _words(page: str) -> str:
-    """Return the meanings of the words of ours that a page has."""
+    """Return the meanings of our terms on a page."""
     found = words_on(page)
     macros: Any = _environment().get_template("macros.html").module
     return str(macros.words([(word, MEANINGS[word]) for word in found])) if found else ""
@@ -74,7 +74,7 @@ def _call(job: dict[str, Any]) -> str:
 
 
 def _moment(value: datetime | None) -> Markup:
-    """Return a moment as people say it; the exact one, in UTC, stands beside it."""
+    """Return a moment in words; the exact one, in UTC, stands beside it."""
     if value is None:
         return Markup('<span class="none">none</span>')
     exact = value.astimezone(UTC)
@@ -84,7 +84,7 @@ def _moment(value: datetime | None) -> Markup:
 
 
 def _exact(value: datetime) -> Markup:
-    """Return a moment as people say it, and in UTC; a script adds the time where one is."""
+    """Return a moment in words, and in UTC; a script adds the local time."""
     utc = value.astimezone(UTC)
     return Markup('{} <time class="exact muted" datetime="{}">{}</time>').format(
         _moment(value), utc.isoformat(), f"{utc:%Y-%m-%d %H:%M:%S} UTC"
@@ -98,7 +98,7 @@ def _length(value: float | timedelta | None) -> str:
 
 
 def _size(value: float) -> str:
-    """Return bytes as people say them."""
+    """Return a number of bytes in words."""
     for unit in ("bytes", "KiB", "MiB", "GiB"):
         if value < 1024:
             digits = 0 if unit == "bytes" or value >= 10 else 1

@@ -1,4 +1,4 @@
-"""Which address leads to which page, and what a page is given to read from."""
+"""The page for each address, and the request that a page reads from."""
 
 import re
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from .settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A request whose visitor may come in, and a session in a transaction for it."""
+    """A request with an authorized visitor, and a session in a transaction for it."""
 
     session: Session
     request: Request
@@ -25,21 +25,21 @@ class Asked:
     settings: Settings
     shown: ShownArguments
     names: dict[str, str]
-    """The parts of the path that name something."""
+    """The named parts of the path."""
 
     def may(self, role: str) -> bool:
-        """Return whether the visitor may do what needs a role, here."""
+        """Return whether the visitor has a role, in this dashboard."""
         return self.visitor.may(role) and not self.settings.read_only
 
     @property
     def threshold_s(self) -> float:
-        """How old a heartbeat may be."""
+        """The age from which a heartbeat is overdue."""
         return self.settings.alive_threshold_s
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What was read: `data` as `--json` of a command has it, and `more` for the page alone."""
+    """The facts of a page: `data` as `--json` of a command has it, and `more` for HTML only."""
 
     data: Any
     more: dict[str, Any] = field(default_factory=dict[str, Any])
@@ -47,7 +47,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A page: its path, its template, and the function that reads what it shows."""
+    """A page: its path, its template, and the function that reads its facts."""
 
     pattern: re.Pattern[str]
     template: str
@@ -66,7 +66,7 @@ def route(
 
     def add(read: Callable[[Asked], Found]) -> Callable[[Asked], Found]:
         _ROUTES.append(Route(pattern, template, read))
-        # A path as it stands comes before one with a name, whoever is imported first.
+        # A literal path comes before one with a name, in any order of imports.
         _ROUTES.sort(key=lambda each: each.pattern.groups)
         return read
 
@@ -74,10 +74,10 @@ def route(
 
 
 def find(method: str, path: str) -> tuple[Route, dict[str, str]]:
-    """Return the page of a path, and what its parts name.
+    """Return the page of a path, and the names in the path.
 
     Raises:
-        RefusedRequest: when there is none, or not for this method.
+        RefusedRequest: when there is no page, or not for this method.
     """
     for module in _PAGES:  # their functions are the routes
         import_module(f"jobsd.web.{module}")

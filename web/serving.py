@@ -1,7 +1,7 @@
-"""The HTTP server below the dashboard: waitress, with bounds.
+"""The HTTP server of the dashboard: waitress, with bounds.
 
-One thread reads all clients, so a slow one keeps nobody out; a few others make pages. What is
-too long, too slow or too much is closed or refused.
+One thread reads all clients, so a slow one blocks no other; a few threads make pages. Requests
+that are too long, too slow or too many are closed or refused.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ _BODY_MAX = 65_536
 
 
 class Serving:
-    """Serves an application on a socket that listens."""
+    """Serves an application on a listening socket."""
 
     def __init__(
         self,
@@ -34,14 +34,14 @@ class Serving:
         count: Count | None = None,
     ) -> None:
         """Serve an application; each answer is counted by its path and status."""
-        # It warns of each request that waits for a thread, which is no news here.
+        # It warns of each request that waits for a thread, which is normal here.
         logging.getLogger("waitress").setLevel(logging.ERROR)
         self._application = application
         server: Any = create_server(
             _counting(application, count) if count else application,
             sockets=[listener],
             threads=THREADS,
-            # Those beyond ours are answered, and not left waiting.
+            # Connections beyond our own bound get an answer instead of waiting.
             connection_limit=2 * channels.CONNECTIONS_MAX,
             channel_timeout=SLOW_S,
             cleanup_interval=5,
@@ -60,7 +60,7 @@ class Serving:
 
     def run(self) -> None:
         """Serve until `stop`."""
-        # Its loop meets sockets that `stop` has closed.
+        # Its loop may use sockets that `stop` has closed.
         with contextlib.suppress(OSError):
             self._server.run()
 
@@ -90,6 +90,6 @@ def _counting(
 
 
 def address_of(listener: socket.socket) -> str:
-    """Return HOST:PORT of a socket that listens."""
+    """Return HOST:PORT of a listening socket."""
     host, port, *_ = listener.getsockname()
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

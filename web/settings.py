@@ -16,14 +16,14 @@ LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Where the queue lives, who may come in, and what may be shown.
+    """The database of the queue, the users, and the restrictions on the pages.
 
-    `open_role` is the role of everybody where there are no users: only on loopback. `hosts`
-    are the names by which browsers may ask; None: the program that mounts us checks them.
-    `path` is the path below which we are served by ourselves. `trusted_header` names the user,
-    when a proxy of `trusted_proxies` sends it. `live` is "sse" where streams tell pages what
-    has changed, or "poll" where pages ask now and then. `described` gives the settings of the
-    project, as `configuration.listed` has them.
+    `open_role` is the role of every visitor if there are no users: only on loopback. `hosts`
+    are the host names that requests may have; None: the program that mounts us checks them.
+    `path` is the path below which we serve ourselves. `trusted_header` names the user, when a
+    proxy of `trusted_proxies` sends it. `live` is "sse" if streams report changes to pages, or
+    "poll" if pages ask now and then. `described` gives the settings of the project, as
+    `configuration.listed` has them.
     """
 
     target: Callable[[], Target]

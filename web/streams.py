@@ -1,7 +1,7 @@
 """One stream of server-sent events, to one browser.
 
-Our own server writes it from the thread that has something to tell, so that no thread waits
-for each of those who watch. Any other WSGI server iterates it, and gives it a thread.
+Our own server writes it from the thread with the event, so that no thread waits for each
+browser. Any other WSGI server iterates it, and reserves a thread for it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Self
 
 HEADERS = (
     ("Cache-Control", "no-store"),
-    # Proxies that gather what they pass on are asked not to.
+    # Ask buffering proxies not to buffer.
     ("X-Accel-Buffering", "no"),
 )
 CONTENT_TYPE = "text/event-stream; charset=utf-8"
@@ -20,7 +20,7 @@ _PING = b":\n\n"
 
 
 class Stream:
-    """What one browser is told: each part that has changed, once, however slow it is."""
+    """The events for one browser: each part that has changed, once, however slow it is."""
 
     def __init__(self, leave: Callable[[Stream], None]) -> None:
         self._leave = leave
@@ -31,7 +31,7 @@ class Stream:
         self._push: Callable[[bytes], None] | None = None
 
     def report(self, parts: frozenset[str]) -> None:
-        """Say what has changed; with nothing, that we are still there."""
+        """Report changed parts; an empty set is a sign of life."""
         with self._news:
             push = self._push
             if push is None:
@@ -42,7 +42,7 @@ class Stream:
             push(message(parts))
 
     def hand_over(self, push: Callable[[bytes], None]) -> None:
-        """Let a server write what is told, from whatever thread tells it; b"" is the end."""
+        """Let a server write the messages, from the thread of each event; b"" is the end."""
         with self._news:
             self._push = push
             waiting, self._parts = frozenset(self._parts), set[str]()
@@ -52,7 +52,7 @@ class Stream:
             push(b"")
 
     def end(self) -> None:
-        """End it: nobody reads it any more, or we go."""
+        """End the stream: its browser has left, or we stop."""
         with self._news:
             was_ended, self._is_ended = self._is_ended, True
             self._news.notify()
@@ -62,7 +62,7 @@ class Stream:
                 self._push(b"")
 
     def __iter__(self) -> Self:
-        """Iterate what a server sends that gives it a thread."""
+        """Iterate the messages, for a server that reserves a thread for it."""
         return self
 
     def __next__(self) -> bytes:
@@ -76,12 +76,12 @@ class Stream:
         return message(parts)
 
     def close(self) -> None:
-        """End it, as WSGI servers do when its client is gone."""
+        """End the stream, as WSGI servers do when its client is gone."""
         self.end()
 
 
 def beginning() -> Iterator[bytes]:
-    """Yield what our own server sends first; behind it, it takes the stream itself.
+    """Yield the first bytes that our own server sends; it then takes the stream itself.
 
     It has no length, since a server would announce that.
     """
@@ -89,7 +89,7 @@ def beginning() -> Iterator[bytes]:
 
 
 def message(parts: frozenset[str]) -> bytes:
-    """Return an event that names parts; a comment where there are none."""
+    """Return an event that names parts; a comment if there are none."""
     if not parts:
         return _PING
     return f"event: changed\ndata: {' '.join(sorted(parts))}\n\n".encode()

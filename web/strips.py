@@ -13,17 +13,17 @@ _CELL = timedelta(minutes=15)
 
 @dataclass(frozen=True, slots=True)
 class Strip:
-    """The heartbeats of one host: how many in each cell, and when the last one came."""
+    """The heartbeats of one host: their number in each cell, and the time of the last one."""
 
     hostname: str
     cells: list[int]
     last: datetime
     first_cell: int
-    """Before it the host has had none in this day: it may not have been there."""
+    """Before it the host had none in this day: it may not have existed."""
 
     @property
     def empty(self) -> int:
-        """How many cells have none since the first that has."""
+        """The number of empty cells after the first one with heartbeats."""
         return self.cells[self.first_cell :].count(0)
 
 

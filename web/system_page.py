@@ -23,13 +23,13 @@ def show_system(asked: Asked) -> Found:
     try:
         settings = shown_settings(asked.settings.described())
     except ConfigurationError as error:
-        # The files were changed since: what they say now is what the next start would say.
+        # The files were changed since the start: they show the settings of the next start.
         faults = [str(error)]
     return Found({**system(asked.session), "settings": settings}, {"faults": faults})
 
 
 def shown_settings(rows: Iterable[Row]) -> list[Row]:
-    """Return the settings without what the environment or a secret has in them."""
+    """Return the settings without values from the environment, and without secrets."""
     return [
         {
             "setting": row["setting"],

@@ -1,4 +1,4 @@
-"""What operators and programs do with stored jobs: list, cancel, discard, retry, move, clear.
+"""The acts of operators and programs on stored jobs: list, cancel, discard, retry, move, clear.
 
 Commands, pages and the Python API call these; the queries behind pages lie in `operations`.
 """

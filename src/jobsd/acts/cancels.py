@@ -1,9 +1,9 @@
-"""Cancels jobs: those that wait are discarded at once, those that run are asked to stop.
+"""Cancels jobs: waiting ones are discarded at once, running ones are asked to stop.
 
-The request is stored in the claim of a job that runs, and its worker is woken: it interrupts
-the job with `Cancelled`. However the job ends from then on, it is discarded, unless it
-succeeds: whoever records its end, a worker or the recovery of a dead one, reads the claim.
-A job that is just being moved, or that somebody holds locked, is met again for two seconds.
+The request is stored in the claim of a running job, and its worker is woken: it interrupts the
+job with `Cancelled`. From then on any end of the job but success discards it: the process that
+records the end, a worker or the one that recovers a dead worker, reads the claim. A job that is
+being moved, or that another session holds locked, is tried again for two seconds.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from . import discards, holders, inspect, listing
 STATEMENTS = Statements("jobsd.acts", "cancels.sql")
 
 STATES = ("scheduled", "ready", "blocked", "claimed", "lost")
-"""Where a job may be cancelled."""
+"""The states in which a job may be cancelled."""
 
 
 class CancelRequest(NamedTuple):
-    """A claimed job that is to stop; `forced` says: at any price."""
+    """A claimed job with a request to stop; `forced`: its process is ended if necessary."""
 
     job: claims.InClaim
     forced: bool
@@ -51,9 +51,8 @@ def cancel(
     stopped in time. The row of a discarded job stays, unless `keep` is false.
 
     Raises:
-        NotFoundError: when there is no such job.
-        RefusedError: when it has ended, or somebody holds it locked: by whom is said.
-        Error: for an invalid id.
+        NotFoundError: when no job has this id.
+        RefusedError: when it has ended, or is locked: the error names the locking session.
     """
     job_id = inspect.check_id(job_id)
     with lent(session) as taken:
@@ -67,7 +66,7 @@ async def acancel(
     job_id: int,
     force: bool = False,  # noqa: FBT001, FBT002 - as above
 ) -> str:
-    """Do what `cancel` does in a thread, without blocking the event loop."""
+    """Call `cancel` in a thread, without blocking the event loop."""
     return await asyncio.to_thread(cancel, job_id, force)
 
 
@@ -82,12 +81,12 @@ def cancel_all(  # noqa: PLR0913 - the filters, and a session
     keep: bool = True,
     session: Session | None = None,
 ) -> dict[int, str]:
-    """Cancel all jobs that match the filters; return the state in which each was met.
+    """Cancel all jobs that match the filters; return the state in which each was found.
 
-    Those that were scheduled, ready, blocked or lost are discarded, claimed ones are told to
-    stop, and those that had finished, failed or been discarded meanwhile are left alone; those
-    that are there no more are "gone". `since` selects jobs that were enqueued at most so long
-    ago ("1h"); `limit` selects the newest ones. Commits a few hundred jobs at a time.
+    Scheduled, ready, blocked and lost jobs are discarded, claimed ones are asked to stop. Jobs
+    that had meanwhile finished, failed or been discarded are left alone; the state of deleted
+    ones is "gone". `since` selects jobs by their age ("1h"); `limit` selects the newest ones.
+    Commits a few hundred jobs at a time.
 
     Raises:
         Error: for an invalid filter.
@@ -103,7 +102,7 @@ def cancel_all(  # noqa: PLR0913 - the filters, and a session
 
 
 def ids(session: Session, meant: listing.Filter, limit: int | None = None) -> array[int]:
-    """Return the jobs that are meant and may be cancelled, or the newest ones of them.
+    """Return the ids of the jobs that match and may be cancelled, or of the newest ones.
 
     Raises:
         RefusedError: for a state in which jobs cannot be cancelled.
@@ -122,9 +121,9 @@ def ids(session: Session, meant: listing.Filter, limit: int | None = None) -> ar
 def batches(
     session: Session, ids: Sequence[int], *, force: bool, keep: bool
 ) -> Iterator[dict[int, str]]:
-    """Cancel jobs, a transaction for each few hundred; say which state each had.
+    """Cancel jobs, a transaction for each few hundred; yield the state that each had.
 
-    Those that have ended are left out.
+    Jobs that have ended are left out.
     """
     for start in range(0, len(ids), discards.BATCH):
         left = [
@@ -146,7 +145,7 @@ def batches(
 
 
 def refusal(session: Session, found: inspect.Found) -> str:
-    """Say why a job was not cancelled."""
+    """Return the reason why a job was not cancelled."""
     job = found.job
     if job.state in {"finished", "discarded"}:
         return f"job {job.id} is {job.state} already"
@@ -156,7 +155,7 @@ def refusal(session: Session, found: inspect.Found) -> str:
 
 
 def requests(session: Session, process_id: int) -> list[CancelRequest]:
-    """Return the claimed jobs of a process that are to stop."""
+    """Return the claimed jobs of a process that have been asked to stop."""
     rows = session.fetch(CLAIMS["cancelled"], {"process_id": process_id})
     return [
         CancelRequest(claims.InClaim(job_id, claim_id), forced)
@@ -175,7 +174,7 @@ def _cancel(session: Session, ids: list[int], *, force: bool, keep: bool) -> dic
 
 
 def _open(session: Session, ids: list[int]) -> list[int]:
-    """Return those of the jobs that have not ended: they were just being moved."""
+    """Return the jobs that have not ended: they were being moved."""
     if not ids:
         return []
     return [row[0] for row in session.fetch(STATEMENTS["open"], {"ids": ids})]

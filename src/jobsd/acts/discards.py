@@ -1,9 +1,9 @@
 """Discards jobs, in any state but claimed, because a running job can't be called back.
 
-Where a limited job is dropped that comes first of its key, the next one takes its place, also
-when many are dropped at once. Of many jobs those that somebody holds locked are left to him: a
-worker that claims them, or a transaction that was told of a unique one. A job that is named is
-waited for, by looking again.
+When the first job of a limited key is discarded, the next one becomes the first, also when many
+are discarded at once. An act on many jobs skips locked ones: a worker is claiming them, or a
+transaction has found a duplicate of a unique job. For a single job, the act retries until the
+lock is released.
 """
 
 from __future__ import annotations
@@ -26,25 +26,26 @@ STATEMENTS = Statements("jobsd.acts", "discards.sql")
 
 BATCH = 500
 STATES = ("scheduled", "ready", "blocked", "failed", "lost")
-"""Where a job may be dropped from."""
+"""The states in which a job may be discarded."""
 
 
 @late.dataclass(frozen=True, slots=True)
 class Discarded:
-    """What one transaction did: the jobs that were dropped, and the state each had."""
+    """The effect of one transaction: the discarded jobs, and the state that each had."""
 
     jobs: dict[int, str]
 
 
 def discard(job_id: int, *, keep: bool = True, session: Session | None = None) -> str:
-    """Discard a job that does not run; return the state that it had.
+    """Discard a job that is not running; return the state that it had.
 
-    Its row stays, as a discarded job; with `keep` false it is deleted. Whoever holds the job
-    locked is waited for, two seconds.
+    Its row stays, as a discarded job; with `keep` false it is deleted. If the job is locked,
+    this waits up to two seconds for the lock.
 
     Raises:
-        NotFoundError: when there is no such job.
-        RefusedError: when it runs, or has ended, or is still held: by whom is said.
+        NotFoundError: when no job has this id.
+        RefusedError: when it is running, has ended, or is still locked; the error names the
+            session that locks it.
         Error: for an invalid id.
     """
     job_id = inspect.check_id(job_id)
@@ -65,10 +66,10 @@ def discard_all(  # noqa: PLR0913 - the filters, and a session
     keep: bool = True,
     session: Session | None = None,
 ) -> int:
-    """Discard all jobs that match the filters and do not run; return how many.
+    """Discard all jobs that match the filters and are not running; return their number.
 
-    `since` selects jobs that were enqueued at most so long ago ("1h"); `limit` selects the
-    newest ones. Commits a few hundred jobs at a time.
+    `since` selects jobs by their age ("1h"); `limit` selects the newest ones. Commits a few
+    hundred jobs at a time.
 
     Raises:
         Error: for an invalid filter.
@@ -81,7 +82,7 @@ def discard_all(  # noqa: PLR0913 - the filters, and a session
 
 
 def ids(session: Session, meant: listing.Filter, limit: int | None = None) -> array[int]:
-    """Return the jobs that are meant and may be dropped, or the newest ones of them.
+    """Return the ids of the jobs that match and may be discarded, or of the newest ones.
 
     Raises:
         RefusedError: for a state in which jobs cannot be discarded.
@@ -98,9 +99,9 @@ def ids(session: Session, meant: listing.Filter, limit: int | None = None) -> ar
 def batches(
     session: Session, ids: Sequence[int], *, keep: bool, patient: bool = False
 ) -> Iterator[Discarded]:
-    """Drop jobs, a transaction for each few hundred; those that run or have ended are left.
+    """Discard jobs, a transaction for each few hundred; running and ended ones are skipped.
 
-    So are those that somebody holds locked; with `patient` they are met again for a while.
+    Locked jobs are skipped, too; with `patient` they are tried again for two seconds.
     """
     for start in range(0, len(ids), BATCH):
         left = [each for each in ids[start : start + BATCH] if 0 < each <= inspect.ID_MAX]
@@ -113,7 +114,8 @@ def batches(
             yield done
             if not patient or clock.monotonic() >= until:
                 break
-            # What is not held is met once more: it may have been let go just before.
+            # A job that is not locked now is tried once more: its lock may have been released
+            # just before.
             left = [each for each in left if each in held and each not in done.jobs]
             held = set(holders.held(session, left))
             if left:
@@ -121,7 +123,7 @@ def batches(
 
 
 def expire(session: Session, ids: Sequence[int], *, keep: bool) -> list[int]:
-    """Drop jobs that wait and have expired, in the caller's transaction; return which."""
+    """Discard expired waiting jobs, in the caller's transaction; return their ids."""
     parameters = {"ids": list(ids), "keep": keep, "reason": "expired", "failed": False}
     rows = session.fetch(STATEMENTS["discard"], parameters)
     limits.hand_over(session, [row[2] for row in rows if row[2] is not None])
@@ -129,10 +131,10 @@ def expire(session: Session, ids: Sequence[int], *, keep: bool) -> list[int]:
 
 
 def check_state(state: str) -> None:
-    """Let nothing be dropped from where it can't be.
+    """Refuse a state in which jobs can't be discarded.
 
     Raises:
-        RefusedError: saying why.
+        RefusedError: with the reason.
     """
     if state not in STATES:
         why = (
@@ -144,7 +146,7 @@ def check_state(state: str) -> None:
 
 
 def refusal(session: Session, found: inspect.Found) -> str:
-    """Say why a job was not dropped."""
+    """Return the reason why a job was not discarded."""
     job = found.job
     match job.state:
         case "claimed":
@@ -156,7 +158,7 @@ def refusal(session: Session, found: inspect.Found) -> str:
 
 
 def holder(found: inspect.Found) -> str:
-    """Return the process that has claimed a job, as people are told."""
+    """Return the process that has claimed a job, in words."""
     if found.job.process is None:
         return f"process {found.job.process_id}, which no longer exists"
     return f"{found.job.process} (pid {found.job.pid} on {found.job.hostname})"

@@ -1,9 +1,9 @@
 """Jobs that expire: they are discarded if they do not start in time.
 
-A row of the table `expirations`, which only such jobs have, says when a job expires. A worker
-reads it when it claims such a job, and does not start a job whose time is over. Dispatchers
-discard jobs that have waited too long, even if no worker takes from their queue. The row stays
-while the job runs, because another attempt must not start after that time, either.
+Only expiring jobs have a row in the table `expirations`, with the time of expiry. A worker
+reads it when it claims such a job, and does not start an expired one. Dispatchers discard
+waiting jobs that have expired, even if no worker claims from their queue. The row stays while
+the job runs, because another attempt must not start after that time, either.
 """
 
 from collections.abc import Callable, Iterator
@@ -26,7 +26,7 @@ _BEGINNING = datetime(1, 1, 2, tzinfo=UTC), 0
 def discard(
     commits: Commits, report: Callable[[dict[int, str]], None], *, keep: bool
 ) -> Iterator[None]:
-    """Discard all waiting jobs whose time is over, some hundreds in each transaction.
+    """Discard all expired waiting jobs, some hundreds in each transaction.
 
     With each commit `report` gets the jobs with their queues. Yields after each.
     """
@@ -48,7 +48,7 @@ def discard(
 
 
 def forget(session: Session) -> Iterator[None]:
-    """Forget when jobs expire that have ended in time; yields after each statement."""
+    """Delete the times of expiry of jobs that ended in time; yields after each statement."""
     after = 0
     while True:
         parameters = {"after": after, "limit": _CHECKED_AT_ONCE}

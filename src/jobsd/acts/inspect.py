@@ -1,4 +1,4 @@
-"""One job as an operator sees it: where it is, what went wrong with it, what is ahead of it.
+"""One job for operators: its state, its errors, and the jobs ahead of it.
 
 Reads only.
 """
@@ -22,8 +22,8 @@ ID_MAX = 2**63 - 1
 class JobRow(NamedTuple):
     """One job; `state` is one of `states.STATES`: "lost" when no table has it.
 
-    `error` has type and message of the error by which a failed one has failed. What follows
-    it is of a claimed one: since when, and by whom; who has no row any more has no name.
+    `error` has type and message of the error of a failed job. The fields after it are of a
+    claimed one: the time of its claim and its process; a process without a row has no name.
     """
 
     id: int
@@ -50,11 +50,12 @@ _COLUMNS = len(JobRow._fields)
 
 
 class Found(NamedTuple):
-    """One job, and what else its state's table says: its place in the queue, its limit.
+    """One job with the columns of its state's table: its position in the queue, its limit.
 
-    A ready one that not every worker can run has a `lane`. `reason` says in a word why it was
-    discarded, where that is known; `expires_at` when it is not begun any more; `cancelled` that
-    it is to stop. `timeout_s` and `kill_after_s` are its time limit, as its workers have said.
+    A ready job that only some workers know has a `lane`. `reason` is a word for why it was
+    discarded, if that is known; `expires_at` is its time of expiry; `cancelled`: it has been
+    asked to stop. `timeout_s` and `kill_after_s` are its time limit, as its workers have
+    published it.
     """
 
     job: JobRow
@@ -81,7 +82,7 @@ class Attempt(NamedTuple):
 
 
 class AttemptLog(NamedTuple):
-    """What one attempt has printed and logged, and since when."""
+    """The printed and logged lines of one attempt, and the time of its start."""
 
     attempt: int
     process: str | None
@@ -90,7 +91,7 @@ class AttemptLog(NamedTuple):
 
 
 class Kept(NamedTuple):
-    """What a job has returned, as JSON text, and the process that has performed it then."""
+    """The return value of a job as JSON text, and the process that performed it."""
 
     text: str | None
     process: str | None
@@ -108,23 +109,23 @@ class Failure(NamedTuple):
 
 
 class Holder(NamedTuple):
-    """A job that holds a slot; `state` is ready or claimed, or says that it is neither."""
+    """A job that holds a slot; `state` is ready, claimed, or a word for neither."""
 
     id: int
     state: str
 
 
 AHEAD_MAX = 100_000
-"""So many jobs before one are counted, and of more is said that they are more."""
+"""The maximum to which jobs ahead of a job are counted; one more means "or more"."""
 
 
 def check_id(value: Any) -> int:  # noqa: ANN401 - any integer, of other libraries too
-    """Return the id of a job when it can be one.
+    """Return the id of a job if it is valid.
 
     Raises:
-        Error: saying what an id is.
+        Error: with the definition of an id.
     """
-    # A bool is an int too, but no job that anybody means.
+    # A bool is an int too, but never an intended id.
     if not isinstance(value, bool):
         with contextlib.suppress(TypeError):
             return operator.index(value)
@@ -137,7 +138,7 @@ def find(session: Session, job_id: int) -> Found:
     """Return one job.
 
     Raises:
-        NotFoundError: when there is none of this id.
+        NotFoundError: when no job has this id.
     """
     known = 0 < job_id <= ID_MAX
     rows = session.fetch(STATEMENTS["find"], {"id": job_id}) if known else []
@@ -153,24 +154,24 @@ def attempts(session: Session, job_id: int) -> list[Attempt]:
 
 
 def logs(session: Session, job_id: int, limit: int = 100) -> list[AttemptLog]:
-    """Return what the last attempts of a job have said, where it is kept, in their order."""
+    """Return the lines of the last attempts of a job, if they are kept, in order."""
     parameters = {"id": job_id, "limit": limit}
     return [AttemptLog(*row) for row in session.fetch(STATEMENTS["logs"], parameters)]
 
 
 def kept(session: Session, job_id: int) -> Kept | None:
-    """Return what is kept of the end of a job; None where nothing is."""
+    """Return the result of a job; None if it is not kept."""
     rows = session.fetch(STATEMENTS["kept"], {"id": job_id})
     return Kept(*rows[0]) if rows else None
 
 
 def failures(session: Session, limit: int = 5) -> list[Failure]:
-    """Return the jobs that have failed for good, those with the highest ids first."""
+    """Return the jobs that have failed for good, the highest ids first."""
     return [Failure(*row) for row in session.fetch(STATEMENTS["failures"], {"limit": limit})]
 
 
 def ahead(session: Session, found: Found) -> int:
-    """Return how many ready jobs of its queue come before a ready job."""
+    """Return the number of ready jobs of its queue ahead of a ready job."""
     parameters = {
         "queue_name": found.job.queue_name,
         "priority": found.job.priority,
@@ -182,9 +183,9 @@ def ahead(session: Session, found: Found) -> int:
 
 
 def elsewhere(session: Session, found: Found, names: Sequence[str] | None) -> int:
-    """Return how many ready jobs of other queues a worker takes before a ready job.
+    """Return the number of ready jobs of other queues that a worker claims before a ready job.
 
-    `names` are the queues that it prefers to the job's own; None: it takes from all alike.
+    `names` are the queues that it prefers to the job's own; None: it prefers none.
     """
     parameters = {
         "queue_name": found.job.queue_name,
@@ -203,7 +204,7 @@ def holders(session: Session, key: str) -> list[Holder]:
 
 
 def blocked_before(session: Session, found: Found) -> int:
-    """Return how many jobs of its key wait and come before one that waits."""
+    """Return the number of waiting jobs of its key ahead of a waiting job."""
     parameters = {
         "key": found.concurrency_key,
         "priority": found.job.priority,
@@ -219,18 +220,18 @@ def waits_for_slot(session: Session, found: Found) -> bool:
 
 
 def next_limit(session: Session, key: str) -> int | None:
-    """Return the limit of the waiting job that comes first for a key, if there is one."""
+    """Return the limit of the first waiting job of a key, if there is one."""
     rows = session.fetch(STATEMENTS["next_limit"], {"key": key})
     return int(rows[0][0]) if rows else None
 
 
 def claimed(session: Session) -> dict[int, int]:
-    """Return how many jobs each process has claimed."""
+    """Return the number of claimed jobs of each process."""
     return {row[0]: row[1] for row in session.fetch(STATEMENTS["claimed"])}
 
 
 def without(arguments: Any, names: Collection[str]) -> Any:  # noqa: ANN401 - any JSON
-    """Return arguments as they may be shown: what bears one of these names is left out."""
+    """Return arguments as they may be shown: values with one of these names are left out."""
     if not names:
         return arguments
     if is_list(arguments):
@@ -247,6 +248,6 @@ def without(arguments: Any, names: Collection[str]) -> Any:  # noqa: ANN401 - an
 
 
 def _pair_without(pair: Any, names: Collection[str]) -> Any:  # noqa: ANN401 - any JSON
-    """Return a pair of a dictionary that is written as a list of pairs, as it may be shown."""
+    """Return a pair, of a dictionary that is stored as a list of pairs, as it may be shown."""
     named = is_list(pair) and pair and isinstance(pair[0], str) and pair[0] in names
     return [pair[0], FILTERED] if named else pair

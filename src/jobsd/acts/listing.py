@@ -1,8 +1,8 @@
 """The filters of `list`, and of every operation on many jobs.
 
-Jobs are read from the newest on, a page in one statement, through the table of their
-state where there is one. So a filter that few jobs pass costs time, but no statement
-costs much; a listing without `since` reads the newest 100,000 jobs at most.
+Jobs are read from the newest on, a page in one statement, through the table of their state if
+it has one. So a rare match costs time, but no statement costs much; a listing without `since`
+reads the newest 100,000 jobs at most.
 """
 
 from __future__ import annotations
@@ -26,27 +26,27 @@ from .inspect import JobRow
 STATEMENTS = Statements("jobsd.acts", "listing.sql")
 
 SEARCH_MAX = 100_000
-"""So many jobs are read by `listed` when nothing says how old they may be."""
+"""The maximum of jobs that `listed` reads if the search does not bound their age."""
 LIMIT_MAX = 10_000
 PAGE = 10_000
 _PAGE_MIN, _PAGE_MAX = 1_000, 100_000
 BEYOND = 2**63 - 1
-"""No job has such an id."""
+"""Higher than all ids of jobs."""
 _ENDED = frozenset({"finished", "discarded"})
 
 
 @late.dataclass(frozen=True, slots=True)
 class Filter:
-    """Which jobs are meant; None means all. `since_s` is how old they may be, in seconds.
+    """The jobs to select; None means all. `since_s` is their maximum age in seconds.
 
-    In `class_name` and `error`, * stands for any characters and ? for one. `error` is any
-    part of the error by which a failed job has failed, `Type: message`; `error_type` is
-    the whole name of its type. Jobs enqueued within `until_s` are not meant. `key` is that of
-    a concurrency limit, `host` where a process has claimed it; the arguments contain one of
+    In `class_name` and `error`, * stands for any characters and ? for one. `error` is any part
+    of the error by which a failed job has failed, `Type: message`; `error_type` is the whole
+    name of its type. Jobs younger than `until_s` are excluded. `key` is that of a concurrency
+    limit, `host` the host of the process that has claimed it; the arguments contain one of
     `arguments` (JSON); each of `words` is a part of its class, its queue or its error.
 
     Raises:
-        Error: when it can't be meant.
+        Error: for an invalid value.
     """
 
     state: str | None = None
@@ -98,9 +98,9 @@ class Filter:
 
 
 class Listed(NamedTuple):
-    """The jobs that were found, and how many were read, the last of them when.
+    """The jobs that were found, the number of jobs that were read, and the time of the last.
 
-    `complete` is false when older ones, which were not read, may be meant too.
+    `complete` is false if older jobs, which were not read, may match too.
     """
 
     jobs: list[JobRow]
@@ -117,10 +117,10 @@ def wanted(
     class_name: str | None = None,
     since: float | str | timedelta | None = None,
 ) -> Filter:
-    """Return a filter from what a program has been given.
+    """Return a filter from the arguments of a program.
 
     Raises:
-        Error: when it can't be meant.
+        Error: for an invalid argument.
     """
     since_s = None if since is None else duration_s("since", since)
     return Filter(state, queue, class_name, since_s)
@@ -135,17 +135,17 @@ def listed(  # noqa: PLR0913 - which jobs, and how many of them
     seen_max: int | None = None,
     within_s: float | None = None,
 ) -> Listed:
-    """Return the newest jobs of those that are meant, and have a lower id than `before`.
+    """Return the newest matching jobs with ids lower than `before`.
 
-    When nothing says how old they may be, at most `seen_max` are read. After the first PAGE no
-    more are begun to be read than can be, as it seems, `within_s`.
+    If the filter does not bound their age, at most `seen_max` are read. After the first PAGE
+    the size of each next read is estimated so that the whole stays `within_s`.
     """
     until = monotonic() + (within_s or 0)
     left = SEARCH_MAX if seen_max is None else seen_max
     found = Listed([], 0, None, complete=False)
     statement = page_query(meant.state, "rows")
-    # With an age in question pages are large: all of a small one may be of one transaction
-    # that has begun long before, though others have enqueued since.
+    # With a bound on the age, pages are large: all jobs of a small one may be of one
+    # transaction that began long before, though others have enqueued since.
     aged = meant.since_s is not None
     size = PAGE if aged else max(limit, 100)
     parameters = {**meant.parameters(), "before": before}
@@ -158,7 +158,7 @@ def listed(  # noqa: PLR0913 - which jobs, and how many of them
         ends = not goes_on or seen < size or len(jobs) >= limit
         found = Listed(jobs, found.seen + seen, oldest or found.oldest, ends, last_id)
         parameters["before"] = last_id
-        # Where few are meant, a few statements see very many jobs.
+        # For a rare match, a few statements read very many jobs.
         size = PAGE if aged else min(10 * size, _PAGE_MAX, left - found.seen)
         if within_s is not None and found.seen >= PAGE:
             size = min(size, _affordable(seen, asked, until))
@@ -167,16 +167,16 @@ def listed(  # noqa: PLR0913 - which jobs, and how many of them
 
 
 def _affordable(seen: int, asked: float, until: float) -> int:
-    """Return how many jobs can be read in the time that is left, by what the last ones took."""
+    """Return the number of jobs that can be read in the remaining time, at the last rate."""
     now = monotonic()
     most = int(seen * (until - now) / max(now - asked, 0.001))
     return most if most >= _PAGE_MIN else 0
 
 
 def ids(session: Session, meant: Filter, limit: int | None = None) -> array[int]:
-    """Return the ids of all jobs that are meant, or of the newest ones; the oldest first.
+    """Return the ids of all matching jobs, or of the newest ones; the oldest first.
 
-    Eight bytes each, so that what is to be done to them can be done in small transactions.
+    Each takes eight bytes, so that all fit in memory and can be changed in small transactions.
 
     Raises:
         Error: for an invalid limit.
@@ -205,13 +205,13 @@ def page_query(state: str | None, end: str) -> Statement:
 
 
 def _like(pattern: str) -> str:
-    """Return a pattern with * and ? as LIKE has it."""
+    """Return a pattern with * and ? in the syntax of LIKE."""
     literal = re.sub(r"([\\%_])", r"\\\1", pattern)
     return literal.replace("*", "%").replace("?", "_")
 
 
 def id_pages(session: Session, meant: Filter, *, before: int = BEYOND) -> Iterator[list[int]]:
-    """Yield the ids of all jobs that are meant and are lower, by pages, the newest first."""
+    """Yield the ids of all matching jobs below `before`, by pages, the newest first."""
     statement = page_query(meant.state, "ids")
     parameters = {**meant.parameters(), "page": PAGE, "limit": PAGE}
     goes_on = True

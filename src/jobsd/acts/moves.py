@@ -1,6 +1,6 @@
 """Moves waiting jobs to another queue or priority, or lets them run at once.
 
-Nothing here waits for a lock: what a worker is just claiming is left to it.
+Nothing here waits for a lock: a job that a worker is claiming is left to it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,14 +13,14 @@ STATEMENTS = Statements("jobsd.acts", "moves.sql")
 
 BATCH = 500
 STATES = ("scheduled", "ready", "blocked")
-"""In which a job can be moved."""
+"""The states in which a job can be moved."""
 
 
 def check(queue: str | None, priority: int | None) -> None:
-    """Return when jobs can be moved there.
+    """Check the target of a move.
 
     Raises:
-        Error: saying what is missing, or what a queue and a priority may be.
+        Error: if both are missing, or one is invalid.
     """
     if queue is None and priority is None:
         raise Error("there is nothing to change: give a queue, a priority, or both")
@@ -33,7 +33,7 @@ def check(queue: str | None, priority: int | None) -> None:
 def batches(
     session: Session, ids: Sequence[int], queue: str | None, priority: int | None
 ) -> Iterator[list[int]]:
-    """Move jobs, a statement for each few hundred; yield those that were waiting."""
+    """Move jobs, a statement for each few hundred; yield the jobs that were waiting."""
     check(queue, priority)
     to = {"queue_name": queue, "priority": priority}
     for start in range(0, len(ids), BATCH):
@@ -45,7 +45,7 @@ def batches(
 
 
 def run_batches(session: Session, ids: Sequence[int]) -> Iterator[list[int]]:
-    """Let scheduled jobs be due, a statement for each few hundred; yield those that were."""
+    """Make scheduled jobs due, a statement for each few hundred; yield the changed jobs."""
     for start in range(0, len(ids), BATCH):
         chosen = list(ids[start : start + BATCH])
         yield [row[0] for row in session.fetch(STATEMENTS["run"], {"ids": chosen})]

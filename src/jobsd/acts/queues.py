@@ -23,7 +23,7 @@ CLEAR_BATCH = 500
 
 @late.dataclass(frozen=True, slots=True)
 class Pause:
-    """Why, by whom and since when a queue is paused."""
+    """A pause of a queue: its reason, the person who paused it, and its time."""
 
     queue_name: str
     reason: str | None
@@ -33,7 +33,7 @@ class Pause:
 
 @late.dataclass(frozen=True, slots=True)
 class Pausing:
-    """What a pause came to: whether it began only now, its reason, and the one before."""
+    """The result of a pause: whether it began only now, its reason, and the one before."""
 
     anew: bool
     reason: str | None
@@ -89,7 +89,7 @@ def paused(*, session: Session | None = None) -> list[Pause]:
 
 
 def size(name: str, *, session: Session | None = None) -> int:
-    """Return how many jobs of the queue are ready."""
+    """Return the number of ready jobs of the queue."""
     with lent(session) as taken:
         return int(taken.fetch(STATEMENTS["size"], {"name": check_queue(name)})[0][0])
 
@@ -101,13 +101,13 @@ def is_known(name: str, *, session: Session | None = None) -> bool:
 
 
 def latency(name: str, *, session: Session | None = None) -> float:
-    """Return how many seconds the oldest ready job of the queue has waited, or 0."""
+    """Return for how many seconds the oldest ready job of the queue has waited, or 0."""
     with lent(session) as taken:
         return float(taken.fetch(STATEMENTS["latency"], {"name": check_queue(name)})[0][0])
 
 
 def clear(name: str, *, keep: bool = True, session: Session | None = None) -> int:
-    """Discard the ready jobs of the queue; return how many.
+    """Discard the ready jobs of the queue; return their number.
 
     Scheduled, blocked, failed and claimed jobs stay in the queue. The rows of the discarded
     jobs stay; with `keep` false they are deleted. Commits a few hundred jobs at a time, and

@@ -1,13 +1,13 @@
 """Clears the history: deletes finished jobs by their primary key, from the oldest on.
 
-Jobs are numbered as they are enqueued, so the oldest ones come first. Each statement reads the
-next few ids, deletes the jobs that are old enough and skips those that have not ended. The walk
-ends at the first batch in which every job is younger than the limit. So no index on
-`finished_at` is needed, which every finish would have to keep up.
+Ids rise in the order of enqueues, so the oldest jobs come first. Each statement reads the next
+few ids, deletes the jobs that are old enough and skips unended ones. The walk ends at the first
+batch in which every job is younger than the limit. So no index on `finished_at` is needed,
+which every finish would have to maintain.
 
-Jobs that have not ended are not skipped one by one each time. A process remembers up to which
-id there is no finished job that is still too young, and begins there the next time. Once a day
-it begins at the front, since some of the skipped jobs have finished meanwhile.
+The skipped jobs are not read again each time. A process remembers the id below which no
+finished job is left, and begins there the next time. Once a day it begins at the front, since
+some of the skipped jobs have finished meanwhile.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ BATCH_MAX = 100_000
 FULL_WALK_EVERY_S = 86400.0
 
 _REST = 1.5
-"""How long to rest after a batch, in times of what it took."""
+"""The pause after a batch, as a multiple of its time."""
 
 
 @late.dataclass(frozen=True, slots=True)
 class Batch:
-    """What one statement did: jobs deleted, jobs read, and the last id of these."""
+    """The effect of one statement: jobs deleted, jobs read, and the last id of these."""
 
     cleared: int
     seen: int
@@ -52,7 +52,7 @@ class Batch:
 
 @late.dataclass(slots=True)
 class _Walk:
-    """After which id to begin with one limit, and when to begin at the front again."""
+    """Where a walk with one limit begins, and when it begins at the front again."""
 
     after: int
     full_at: float
@@ -63,7 +63,7 @@ _walks: dict[tuple[str, str, float], _Walk] = {}
 
 
 def restart() -> None:
-    """Let the next walk begin at the front, whatever was seen before."""
+    """Let the next walk begin at the front."""
     _walks.clear()
 
 
@@ -101,7 +101,7 @@ def clear_finished_in_batches(  # noqa: PLR0913 - the options of the original, a
 
 
 def with_rests(done: Iterator[Batch], pause_s: float | None = None) -> Iterator[Batch]:
-    """Rest after each batch that has deleted anything: as long as given, or relatively."""
+    """Rest after each batch that has deleted jobs: as long as given, or relatively."""
     began = monotonic()
     for batch in done:
         took_s = monotonic() - began
@@ -118,17 +118,17 @@ def batches(
     older_than_s: float | None = None,
     class_name: str | None = None,
 ) -> Iterator[Batch]:
-    """Clear batch after batch, and yield what each did.
+    """Clear batch after batch, and yield the effect of each.
 
     Raises:
-        Error: when the size of a batch, or the name, can't be meant.
+        Error: for an invalid size of batches or an invalid name.
     """
     check_count("batch_size", batch_size, BATCH_MAX)
     if class_name is not None:
         check_class(class_name)
     if older_than_s is None:
         older_than_s = _kept_for_s()
-    # What was left because of its class, or of a date of its own, says nothing for others.
+    # A walk for one class or one date skips jobs that other walks must delete.
     plain = finished_before is None and class_name is None
     walk = _walk(session, older_than_s) if plain else _Walk(0, 0.0)
     parameters = {

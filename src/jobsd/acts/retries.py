@@ -1,9 +1,9 @@
-"""Failed jobs: kept until somebody retries or discards them; here they are retried.
+"""Failed jobs: kept until a person retries or discards them; this module retries them.
 
-So are lost ones (`lost`), but only where somebody says so: they may still be running.
+It also retries lost jobs (`lost`), but only on request: they may still be running.
 
-A job that is retried by hand has all its attempts before it again, and keeps what went
-wrong before. It goes through the limits like any other.
+A retried job has all its attempts again, and keeps its earlier errors. It goes through the
+limits like any other.
 """
 
 from __future__ import annotations
@@ -51,10 +51,10 @@ def retry_all(
     limit: int | None = None,
     session: Session | None = None,
 ) -> int:
-    """Retry all failed jobs that match the filters, the oldest first; return how many.
+    """Retry all failed jobs that match the filters, the oldest first; return their number.
 
-    `since` selects jobs that were enqueued at most so long ago ("1h"); `limit` selects the
-    newest ones. Commits a few hundred jobs at a time.
+    `since` selects jobs by their age ("1h"); `limit` selects the newest ones. Commits a few
+    hundred jobs at a time.
 
     Raises:
         Error: for an invalid filter.
@@ -68,9 +68,9 @@ def retry_all(
 def batches(
     session: Session, ids: Sequence[int], *, with_lost: bool = False
 ) -> Iterator[list[int]]:
-    """Retry jobs, a transaction for each few hundred; those that have not failed are left.
+    """Retry jobs, a transaction for each few hundred; jobs that have not failed are skipped.
 
-    So are lost ones, unless `with_lost`, and unique ones whose key another job has.
+    Skipped, too, are lost jobs, unless `with_lost`, and unique jobs whose key another job has.
     """
     for start in range(0, len(ids), BATCH):
         done = _retry(session, list(ids[start : start + BATCH]), with_lost=with_lost)
@@ -80,7 +80,7 @@ def batches(
 
 
 def refusal(session: Session, found: inspect.Found) -> str:
-    """Say why a job was not retried."""
+    """Return the reason why a job was not retried."""
     job = found.job
     if job.state == "failed":
         if present := session.fetch(STATEMENTS["taken"], {"id": job.id}):

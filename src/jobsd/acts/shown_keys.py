@@ -1,7 +1,7 @@
-"""Keys of limits as people read them: what an author gave, and whose key it is.
+"""Keys of limits in a readable form: the text that the user gave, and the owner of the key.
 
-`keys` has the text that is stored, from which no two keys can be mistaken for each other. What
-is shown here is easier to read, and is only shown: nothing is found by it.
+`keys` has the stored text, which is unambiguous. The form here is easier to read, and is only
+shown: no search uses it.
 """
 
 import re
@@ -12,7 +12,7 @@ _LITERAL = {"~0": "~", "~1": "/"}
 
 
 class ShownKey(NamedTuple):
-    """A key, and the class or group whose key it is; empty where that has only one."""
+    """A key, and the class or group that owns it; empty if the owner has only this key."""
 
     key: str
     scope: str
@@ -23,7 +23,7 @@ class ShownKey(NamedTuple):
 
 
 def shown_key(stored: str) -> ShownKey:
-    """Return a stored key as people read it; what is not a valid key of ours stays as it is."""
+    """Return the readable form of a stored key; any other text stays as it is."""
     scope, _, rest = stored.partition("/")
     whose, parts = _parts(scope), _parts(rest)
     if whose is None or parts is None:
@@ -32,7 +32,7 @@ def shown_key(stored: str) -> ShownKey:
 
 
 def _parts(text: str) -> list[str] | None:
-    """Return the parts of a key; None where a tuple in it has no beginning or no end."""
+    """Return the parts of a key; None if a tuple in it has no beginning or no end."""
     open_ones = [[""]]
     tokens: list[str] = _TOKENS.findall(text)
     for token in tokens:
@@ -45,7 +45,7 @@ def _parts(text: str) -> list[str] | None:
             case "~)":
                 if len(open_ones) < 2:
                     return None
-                # Each of its items has a slash behind it.
+                # Each of its items is followed by a slash.
                 within = ", ".join(open_ones.pop()[:-1])
                 open_ones[-1][-1] += f"({within})"
             case "~@":
