@@ -1,11 +1,11 @@
-"""Which job a thread runs, so that everything that the job logs can have its id."""
+"""The job that a thread runs, so that its id is in each line and event of the job."""
 
 from contextvars import ContextVar
 from typing import Protocol
 
 
 class Bound(Protocol):
-    """The facts of a job that runs; `jobs.current` has them."""
+    """The facts of a running job; `jobs.current` has them."""
 
     @property
     def id(self) -> int: ...  # noqa: D102

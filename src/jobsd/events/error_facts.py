@@ -31,7 +31,7 @@ def describe(error: BaseException) -> dict[str, str]:
 
 
 def _raised(exc_info: object) -> BaseException | None:
-    """Return the exception that `exc_info` means: itself, that of a triple, the current one."""
+    """Return the exception in `exc_info`: itself, that of a triple, the current one."""
     if isinstance(exc_info, tuple):
         exc_info = cast("tuple[object, ...]", exc_info)[1]
     if isinstance(exc_info, BaseException):

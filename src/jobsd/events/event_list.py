@@ -1,8 +1,8 @@
-"""The one list of all that can happen; `docs/reference/events.md` is made from it.
+"""The one list of all events; `docs/reference/events.md` is made from it.
 
-A name is a fixed word, never a sentence, and so are the names of the facts in brackets.
-Not every fact is known each time. An event about one thing bears its name in the
-singular, one about many at once in the plural.
+A name is a fixed word, never a sentence, and so are the names of the facts in brackets. Not
+every fact is known each time. An event about one thing has its name in the singular, an event
+about many at once in the plural.
 """
 
 from __future__ import annotations

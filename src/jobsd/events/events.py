@@ -1,4 +1,4 @@
-"""Events: emits what has happened to the log, to hooks and to metrics.
+"""Events: emits them to the log, to hooks and to metrics.
 
 A room calls `emit`; logs and hooks subscribe. Without a subscriber, as in a program that only
 enqueues, nothing is logged: a library is silent.
@@ -31,7 +31,7 @@ _subscribed_levels: frozenset[str] = frozenset()
 
 
 def is_subscribed(level: Level) -> bool:
-    """Return whether events of this level have a subscriber, where their facts are costly."""
+    """Return whether events of this level have a subscriber; for events with costly facts."""
     return level in _subscribed_levels
 
 
@@ -51,7 +51,7 @@ def emit(name: str, /, **facts: Any) -> None:  # noqa: ANN401 - facts are of any
 
 
 def pass_on(name: str, facts: dict[str, Any]) -> None:
-    """Call the subscribers `everywhere` of an event that has happened in another process."""
+    """Call the subscribers `everywhere` of an event from another process."""
     for subscription in _subscriptions:
         if subscription.everywhere and name in subscription.names:
             subscription.call(EVENTS[name], facts)

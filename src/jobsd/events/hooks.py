@@ -1,11 +1,11 @@
-"""Hooks: the author's functions, called when a process starts, stops or exits, and at events.
+"""Hooks: functions of the user, called when a process starts, stops or exits, and at events.
 
-Decorators register them in the modules that define jobs. Workers and the scheduler import
-these modules, so the hooks of these kinds of processes run there. The hooks of the supervisor,
-the dispatchers and the monitor run in a process of their own
-(`jobsd.supervisor.hooks_process`), which is started only when there are any.
+Decorators register them in the modules that define jobs. Workers and the scheduler import these
+modules, so the hooks of these kinds of processes run there. The hooks of the supervisor, the
+dispatchers and the monitor run in a process of their own (`jobsd.supervisor.hooks_process`),
+which is started only when there are any.
 
-Whatever a hook raises is reported as `hook.failed`, and changes nothing.
+An error that a hook raises is reported as `hook.failed`, and changes nothing.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ FAULTS = frozenset({"process.crashed", "thread.failed"})
 class Process:
     """The process that a hook is called for, as its row in `processes` describes it.
 
-    `id` is the id of the row. `metadata` is what the process says about itself, for example
+    `id` is the id of the row. `metadata` is the process's description of itself, for example
     the queues and threads of a worker.
     """
 
@@ -185,7 +185,7 @@ def report_failure(
 
 
 def overdue(thread: threading.Thread, patience_s: float) -> dict[str, str]:
-    """Return the error of hooks that take too long, with where their thread stands."""
+    """Return the error for hooks that take too long, with the stack of their thread."""
     import traceback  # noqa: PLC0415 - every program that defines a job loads this module
 
     frames = sys._current_frames()  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
@@ -218,7 +218,7 @@ def _subscribe(
     mine = threading.local()
 
     def call(event: Event, facts: dict[str, Any]) -> None:
-        # What a hook does may cause an event, too: the hook is not called for that one.
+        # A hook may cause an event, too: the hook is not called for that one.
         if getattr(mine, "busy", False):
             return
         mine.busy = True
@@ -226,7 +226,7 @@ def _subscribe(
             if running_job.get() is not None:
                 _run(call_it, event, dict(facts))
             else:
-                # What it sets in the context of a thread that goes on stays with itself.
+                # A hook's changes to the context of a thread that goes on stay within the hook.
                 copy_context().run(_run, call_it, event, dict(facts))
         except BaseException as error:  # noqa: BLE001 - as in `call`
             report_failure("on_event", error, hook)

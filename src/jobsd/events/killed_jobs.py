@@ -1,7 +1,7 @@
 """Reports attempts whose process died, because these raise no exception.
 
-Whoever recovers the job emits its event. In the tree's hooks process that is told to those who
-report the errors of jobs.
+The process that recovers the job emits its event. The tree's hooks process passes it on to the
+integrations that report the errors of jobs.
 """
 
 from collections.abc import Callable
@@ -34,7 +34,8 @@ def on_killed(report: Callable[[KilledAttempt], object]) -> None:
 
     def take(event: event_list.Event, facts: dict[str, Any]) -> None:
         given = facts.get("error")
-        # Of a worker itself it is an exception. One that was raised was reported by its job.
+        # In the worker itself it is an exception. An exception in a job was reported by the
+        # job.
         error: dict[str, Any] = {} if isinstance(given, BaseException | None) else given
         if error.get("type") in _KINDS or "kill_after" in error:
             report(_killed(facts, error, retried=event.name == "job.retried"))

@@ -18,8 +18,8 @@ _served: list[Flask] = []
 class Jobs:
     """Runs jobs in the context of the application, and adds `flask jobs` to its commands.
 
-    The queue is where `JOBSD_DATABASE_URL` of the application's configuration says, else where
-    the commands find it, else in the database of `SQLALCHEMY_DATABASE_URI`.
+    The first of these names the database of the queue: `JOBSD_DATABASE_URL` of the
+    application's configuration, the settings that the commands use, `SQLALCHEMY_DATABASE_URI`.
     """
 
     def __init__(self, app: Flask | None = None) -> None:
@@ -31,7 +31,7 @@ class Jobs:
         app.extensions["jobs"] = self
         app.cli.add_command(command.jobs_command)
         _served[:] = [app]
-        # It finds the database as the commands do, until we say otherwise.
+        # Until a target is set here, it finds the database as the commands do.
         assert face.HOMES  # noqa: S101 - it has been loaded before what follows
         default_database.find_target_by(lambda: queue.target(app), lambda: queue.schema(app))
         middleware.around_job(in_application)
@@ -41,7 +41,7 @@ def in_application(job: current.CurrentJob) -> Generator[None]:
     """Perform a job in the context of the application, a new one unless it is there already."""
     del job
     (app,) = _served
-    # A view, or a test, that performs a job itself: the job shares its `g` and its session.
+    # A view or a test performs the job itself: the job shares its `g` and its session.
     if has_app_context() and current_app == app:
         yield
         return

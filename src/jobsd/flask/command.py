@@ -18,7 +18,7 @@ from . import queue
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @click.pass_context
 def jobs_command(context: click.Context, arguments: tuple[str, ...]) -> None:
-    """Become the program of jobsd: its supervisor must not have imported the application."""
+    """Execute the program of jobsd: its supervisor must not have imported the application."""
     script = context.ensure_object(ScriptInfo)
     environ = queue.environ(script.load_app())
     if script.create_app is None:

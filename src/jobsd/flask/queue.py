@@ -1,4 +1,4 @@
-"""Where the queue of an application of Flask lives, for itself and for `flask jobs` alike."""
+"""The database of a Flask application's queue, for itself and for `flask jobs` alike."""
 
 import os
 import re
@@ -30,7 +30,7 @@ def schema(app: Flask) -> str:
 
 
 def environ(app: Flask) -> dict[str, str]:
-    """Return the environment, with what the application's configuration says of the queue."""
+    """Return the environment, with the application's settings of the queue."""
     made = dict(os.environ)
     if url := _configuration(app).get("JOBSD_DATABASE_URL"):
         made["QUEUE_DATABASE_URL"] = str(url)
@@ -49,5 +49,5 @@ def _of_sqlalchemy(app: Flask) -> str | None:
 
 
 def _configuration(app: Flask) -> dict[str, Any]:
-    """Return the application's configuration: Flask does not say what its values are."""
+    """Return the application's configuration, with types: Flask has none for its values."""
     return cast("dict[str, Any]", app.config)

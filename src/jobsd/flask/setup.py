@@ -1,6 +1,6 @@
-"""Loads the application in the processes of jobsd: `flask jobs` has them import this.
+"""Loads the application in the processes of jobsd: `flask jobs` makes them import this module.
 
-It is the one that `flask` itself would find: named by FLASK_APP, else in wsgi.py or app.py.
+It is the application that `flask` itself would find: in FLASK_APP, or in wsgi.py or app.py.
 """
 
 import os

@@ -5,8 +5,8 @@
     HeartbeatLog.by_hostname("web-1").recent()
     HeartbeatLog.since(hours=1)
 
-Whatever takes "10m" takes seconds and a `timedelta` too. Ages are compared with the
-database's clock, which also set the times of the rows.
+Each duration is a text such as "10m", a number of seconds or a `timedelta`. Ages are compared
+with the database's clock, which also set the times of the rows.
 """
 
 from __future__ import annotations
@@ -41,17 +41,17 @@ class Gap:
     start: datetime
     end: datetime
     missed: int
-    """How many heartbeats did not come."""
+    """The number of missed heartbeats."""
 
     @property
     def duration_s(self) -> float:
-        """How long it lasted, or has lasted until now."""
+        """Its length, until now if it has not ended."""
         return (self.end - self.start).total_seconds()
 
 
 @late.dataclass(frozen=True, slots=True)
 class HeartbeatLog:
-    """One heartbeat: when, in which environment, on which machine."""
+    """One heartbeat: its time, environment and machine."""
 
     id: int
     executed_at: datetime
@@ -97,7 +97,7 @@ class HeartbeatLog:
 
     @staticmethod
     def gaps(every: Duration = "5m", since: Duration | datetime = "24h") -> list[Gap]:
-        """Return the times without heartbeats, oldest first, the one that lasts until now too.
+        """Return the times without heartbeats, oldest first, also one that lasts until now.
 
         A heartbeat may come half of `every` late before it counts as missed.
         """
@@ -118,20 +118,20 @@ class HeartbeatLogs(Sequence[HeartbeatLog]):
     rows_max: int = ROWS_MAX
     session: Session | None = field(default=None, repr=False)
     of_tasks: bool = False
-    """Only those of runs that a recurring task enqueued."""
+    """Only heartbeats of runs that a recurring task enqueued."""
 
     def limit(self, rows: int) -> HeartbeatLogs:
         """Return at most this many."""
         return replace(self, rows_max=min(max(int(rows), 0), ROWS_MAX))
 
     def by_hostname(self, hostname: str) -> HeartbeatLogs:
-        """Return those of one machine."""
+        """Return the heartbeats of one machine."""
         if not (isinstance(hostname, str) and text.is_storable(hostname)):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise errors.Error(f"hostname: {hostname!r:.60} is not a host name")
         return replace(self, hostname=hostname)
 
     def since(self, moment: Duration | datetime | None = None, **ago: float) -> HeartbeatLogs:
-        """Return those since an aware datetime, or since so long ago: "1h" or `hours=1`."""
+        """Return the heartbeats since an aware datetime, or an age: "1h" or `hours=1`."""
         if moment is None:
             moment = timedelta(**ago)
         elif ago:
@@ -210,7 +210,7 @@ def health_status(
 
 
 def status_of(logs: HeartbeatLogs, within: Duration) -> dict[str, Any]:
-    """Return the same by the heartbeats of a query."""
+    """Return the health status by the heartbeats of a query."""
     latest = logs.latest()
     time = latest.executed_at.isoformat().replace("+00:00", "Z") if latest else None
     return {"healthy": logs.verify_recent(within), "last_heartbeat": time}
@@ -241,7 +241,7 @@ def gaps(session: Session, every: Duration, since: Duration | datetime) -> list[
 
 
 def clear(session: Session, keep_s: float, limit: int) -> int:
-    """Delete at most `limit` rows older than `keep_s`; return how many were deleted.
+    """Delete at most `limit` rows older than `keep_s`; return the number of deleted rows.
 
     The last heartbeat stays, however old: it shows since when there has been none.
     """
@@ -259,7 +259,7 @@ def _row(row: tuple[Any, ...]) -> HeartbeatLog:
 
 
 def _window(option: str, moment: Duration | datetime) -> tuple[datetime | None, float | None]:
-    """Return a time as it was given, or how many seconds ago it was."""
+    """Return the moment if it is one; otherwise its distance from now in seconds."""
     if not isinstance(moment, datetime):
         return None, _age_s(option, moment)
     if moment.utcoffset() is None:
@@ -268,5 +268,5 @@ def _window(option: str, moment: Duration | datetime) -> tuple[datetime | None, 
 
 
 def _age_s(option: str, age: Duration) -> float:
-    """Return the seconds of an age; one that is too long for PostgreSQL means all time."""
+    """Return the seconds of an age; an age too long for PostgreSQL means all time."""
     return min(duration_s(option, age), WAIT_MAX_S)

@@ -1,9 +1,8 @@
-"""Writes log lines whatever the user's modules have done to `logging`.
+"""Writes log lines even if the user's modules have reconfigured `logging`.
 
 Their configuration may disable loggers and remove handlers; the heartbeat must be seen
 nevertheless. The log itself writes such a line. The line is also passed on to `logging`, for
-the author's own handlers (files, services); what those handlers print of it is not written a
-second time.
+the user's own handlers (files, services); output of these handlers is not logged a second time.
 """
 
 import threading
@@ -42,5 +41,5 @@ def log_always(logger: str, text: str) -> None:
 
 
 def is_logged() -> bool:
-    """Return whether what this thread logs or prints now is in the log already."""
+    """Return whether output and log records of this thread are in the log already."""
     return getattr(_here, "is_logged", False)

@@ -1,9 +1,9 @@
-"""Collects what running jobs print and log, for `keep_log`.
+"""Collects the printed and logged lines of running jobs, for `keep_log`.
 
-Each attempt that runs has a log of its own, found by the job that its thread or task is in. Of
-one that says much, its first lines and its last stay. A log is stored in pieces, each of them
-once. Only the row that counts the lines that were left out is written again, and the
-oldest pieces of the last lines are removed.
+Each running attempt has a log of its own, found by the job of the current thread or task. Of a
+long log, the first lines and the last ones stay. A log is stored in pieces, each of them once.
+Only the row that counts the lines that were left out is written again, and the oldest pieces of
+the last lines are removed.
 """
 
 import itertools
@@ -20,18 +20,18 @@ from jobsd.events import bound_job, error_facts
 from . import layouts, redaction
 
 TRIES_MAX = 5
-"""So often a log is written again whose job somebody holds locked, or has removed."""
+"""How often a log is tried again if its job is locked or deleted."""
 UNWRITTEN_MAX = 32 * 2**20
-"""With more bytes than this, which a slow database has not stored yet, lines are left out."""
+"""Beyond this number of bytes, which a slow database has not stored yet, lines are left out."""
 REMOVED_MAX = 1000
-"""Pieces that are removed at once."""
+"""The number of pieces that are removed at once."""
 PIECES = 8
 """A piece is at most this part of the first lines, or of the last ones."""
 
 
 @dataclass(slots=True)
 class _Lines:
-    """Some lines of a log that are stored together, or were."""
+    """Some lines of a log that are or were stored together."""
 
     number: int
     lines: list[str] = field(default_factory=list[str])
@@ -55,9 +55,9 @@ class KeptLog:
         self.depth = 0
         self.tries = 0
         self.removed: list[int] = []
-        """The numbers of pieces that were sent to be stored, and are to be removed."""
+        """The numbers of the pieces that were sent to be stored and must be removed."""
         self.unwritten = 0
-        """How many bytes of it are not known to be stored."""
+        """The number of its bytes that are not known to be stored."""
         self._half = most // 2
         self._numbers = itertools.count()
         self._first: deque[_Lines] = deque()
@@ -65,12 +65,12 @@ class KeptLog:
         self._last: deque[_Lines] = deque()
         self._last_size = 0
         self._gap: int | None = None
-        """The number of the row that says how many lines were left out, once the last begin."""
+        """The number of the row with the count of left-out lines, once the last lines begin."""
         self._left_out = self._left_out_stored = 0
 
     def add(self, line: str) -> None:
-        """Add a line; one that is too long is cut, so that lines after it leave some of it."""
-        # A character takes a byte at least; one of our own for its end.
+        """Add a line; a long line is cut, so that the lines after it leave some of it."""
+        # A character takes at least one byte; our own one marks the cut.
         if len(line) > self._half // 4:
             line = line[: self._half // 4] + "…"
         size = len(line.encode("utf-8", "backslashreplace")) + 1
@@ -106,11 +106,11 @@ class KeptLog:
 
     @property
     def has_more(self) -> bool:
-        """Whether any of it is to be stored."""
+        """Whether it has changes to store."""
         return bool(self.removed or self._left_out != self._left_out_stored or self.unwritten)
 
     def pieces(self) -> Iterator["Piece"]:
-        """Yield what is to be stored, in its order; what was yielded gets no more lines."""
+        """Yield the pieces to store, in order; a yielded piece gets no more lines."""
         for each in (*self._first, None, *self._last):
             if each is None:
                 if self._gap is not None and self._left_out != self._left_out_stored:
@@ -121,7 +121,7 @@ class KeptLog:
                 yield Piece(self, each.number, "\n".join(each.lines))
 
     def was_written(self, piece: "Piece") -> None:
-        """Take note that a piece is stored: its lines are not kept here any more."""
+        """Release the lines of a piece that was stored."""
         self.tries = 0
         if piece.number == self._gap:
             self._left_out_stored = piece.left_out
@@ -134,7 +134,7 @@ class KeptLog:
             self._first.popleft()
 
     def give_up(self) -> None:
-        """Store nothing more of what was said until now."""
+        """Drop the lines until now instead of storing them."""
         self._first.clear()
         self._last.clear()
         self.removed.clear()
@@ -143,7 +143,7 @@ class KeptLog:
 
 
 class Piece(NamedTuple):
-    """Some lines of a log, or how many were left out: what one row has, known by its number."""
+    """One row of a log: some lines, or the number of left-out ones; its number is its key."""
 
     log: KeptLog
     number: int
@@ -152,12 +152,12 @@ class Piece(NamedTuple):
 
     @property
     def at(self) -> datetime:
-        """The moment that stands for its number in the row."""
+        """The time in its row, which stands for its number."""
         return moment(self.log, self.number)
 
 
 def moment(log: KeptLog, number: int) -> datetime:
-    """Return the moment by which a row of a log is known: they are in the order of the text."""
+    """Return the time that identifies a row of a log; times are in the order of the text."""
     return log.began + timedelta(microseconds=number)
 
 
@@ -166,22 +166,22 @@ class Kept:
 
     def __init__(self) -> None:
         self.most = 0
-        """Bytes that are kept of each attempt; 0: nothing is."""
+        """The number of bytes that are kept of each attempt; 0: no logs are kept."""
         self._lock = threading.Lock()
         self._open: dict[tuple[int, int], KeptLog] = {}
         self._unwritten: dict[KeptLog, None] = {}
         self._size = 0
 
     def __bool__(self) -> bool:
-        """Say whether something was not written yet."""
+        """Return whether some lines are not stored yet."""
         return bool(self._unwritten)
 
     def keep(self, most: int | None) -> None:
-        """Keep so many bytes of each attempt from now on; None: nothing."""
+        """Keep this number of bytes of each attempt from now on; None: keep no logs."""
         self.most = most or 0
 
     def begin(self, job: bound_job.Bound) -> None:
-        """Take note that a job begins here; one that is performed within it belongs to it."""
+        """Begin the log of a job; a job that is performed within it belongs to it."""
         if job.id:
             key = job.id, job.attempt
             with self._lock:
@@ -191,7 +191,7 @@ class Kept:
                 log.depth += 1
 
     def end(self, job: bound_job.Bound) -> None:
-        """Take note that it has ended: what its threads say later is nobody's."""
+        """End the log of a job: later lines of its threads belong to no log."""
         key = job.id, job.attempt
         with self._lock:
             if (log := self._open.get(key)) is not None:
@@ -200,7 +200,7 @@ class Kept:
                     del self._open[key]
 
     def say(self, text: str, job_id: int | None = None) -> None:
-        """Add what the job has printed that runs here, or that has this id."""
+        """Add a printed line of the job that runs here, or that has this id."""
         if not self.most:
             return
         line = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S.%f}"[:-3] + f" {text}"
@@ -218,7 +218,7 @@ class Kept:
             self._unwritten[log] = None
 
     def say_facts(self, level: str, logger: str, record: Mapping[str, Any]) -> None:
-        """Add what it has logged."""
+        """Add a logged line of the job."""
         if not self.most or bound_job.running_job.get() is None:
             return
         facts = dict(record)
@@ -228,7 +228,7 @@ class Kept:
         self.say(f"{level.upper()} {logger}: {layouts.sentence(event, facts)}")
 
     def take(self, most: int) -> tuple[list[Piece], list[tuple[KeptLog, int]]]:
-        """Return what is to be stored next, and what is to be removed, by log and number.
+        """Return the next pieces to store, and the pieces to remove, by log and number.
 
         The pieces come to `most` bytes at most, or are one.
         """
@@ -250,7 +250,7 @@ class Kept:
     def settle(
         self, written: Collection[Piece], removed: Collection[tuple[KeptLog, int]]
     ) -> None:
-        """Take note of what was stored, and what was removed."""
+        """Update the logs after pieces were stored or removed."""
         with self._lock:
             for piece in written:
                 self._change(piece.log, partial(KeptLog.was_written, piece=piece))
@@ -262,7 +262,7 @@ class Kept:
                     self._unwritten.pop(log, None)
 
     def put_back(self, logs: Collection[KeptLog]) -> None:
-        """Take note that logs could not be stored: they are tried again, `TRIES_MAX` times."""
+        """Requeue logs that could not be stored: they are tried again, `TRIES_MAX` times."""
         with self._lock:
             for log in logs:
                 log.tries += 1
@@ -273,7 +273,7 @@ class Kept:
                     self._change(log, KeptLog.give_up)
 
     def forget(self) -> None:
-        """Drop what is not stored."""
+        """Drop unstored lines."""
         with self._lock:
             self._unwritten.clear()
             self._size = 0
@@ -291,4 +291,4 @@ class Kept:
 
 
 KEPT = Kept()
-"""Those of this process."""
+"""The logs of this process."""

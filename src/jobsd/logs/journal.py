@@ -1,9 +1,9 @@
 """Entries of systemd's journal that have fields: `journalctl JOBSD_JOB_ID=42`.
 
-The message of an entry is the line of the log as it is. The fields beside it come from what we
-know ourselves: the facts of our own events, and which job runs in the thread that logs. What a
-job prints or logs becomes no field, and a value has its length before it, so no text can forge
-one. An entry is one datagram that does not wait for the journal.
+The message of an entry is the line of the log, unchanged. The fields beside it come from our
+own knowledge: the facts of our own events, and the job that runs in the logging thread. Output
+and log records of a job become no field, and a value has its length before it, so no text can
+forge one. An entry is one datagram that does not wait for the journal.
 """
 
 import contextlib
@@ -22,9 +22,9 @@ SOCKET = "/run/systemd/journal/socket"
 PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
 
 VALUE_MAX = 1000
-"""Characters of a field's value."""
+"""The maximum of characters in a field's value."""
 VALUES_MAX = 100
-"""Values of one field: the jobs that one event is about."""
+"""The maximum of values of one field: the jobs of one event."""
 _BUFFER_BYTES = 1 << 23
 
 _FIELDS = {
@@ -39,7 +39,7 @@ _FIELDS = {
     "kind": "JOBSD_ITS_KIND",
     "name": "JOBSD_ITS_NAME",
 }
-"""The fields of the facts that have one."""
+"""The field for each fact that has one."""
 
 
 class Entries:
@@ -56,7 +56,7 @@ class Entries:
         )
 
     def entry(self, line: str, level: str, facts: Mapping[str, Any]) -> bytes:
-        """Return the entry of a line; `facts` are what is known of it by ourselves."""
+        """Return the entry of a line; `facts` come from our own events."""
         parts = [_field("MESSAGE", line), _field("PRIORITY", str(PRIORITIES.get(level, 6)))]
         for name, value in (bound_job() | dict(facts)).items():
             if name in _FIELDS:
@@ -65,12 +65,12 @@ class Entries:
 
 
 class JournalSocket:
-    """The way to the journal: sends an entry or raises, and never waits.
+    """The connection to the journal: sends an entry or raises, and never waits.
 
-    A journal that was started anew may have another socket: it is looked for once then.
+    A journal that was restarted may have another socket: this looks for it once.
 
     Raises:
-        OSError: there is none.
+        OSError: there is no journal.
     """
 
     def __init__(self) -> None:
@@ -93,7 +93,7 @@ class JournalSocket:
             raise
         except OSError:
             with _connected() as successor:
-                # The number stays: others wait for room by it.
+                # The number of the descriptor stays: other threads wait for room by it.
                 os.dup2(successor.fileno(), self._socket.fileno(), inheritable=False)
             return self._socket.send(entry, socket.MSG_DONTWAIT)
 

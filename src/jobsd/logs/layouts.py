@@ -26,12 +26,12 @@ _AT_THE_END = ("pid", "process_kind", "process_name", "hostname")
 
 
 def known_level(word: str) -> str:
-    """Return the level that a word means; what means none is info."""
+    """Return the level for a word; the default is info."""
     return word if word in LEVELS else "info"
 
 
 def chosen(wanted: str | None, stream: int) -> Layout:
-    """Return the layout that is wanted, or the one that suits the descriptor."""
+    """Return the layout of the setting, or the one that suits the descriptor."""
     terminal = os.isatty(stream)
     if not (wanted == "console" or (wanted is None and terminal)):
         return in_json
@@ -41,11 +41,11 @@ def chosen(wanted: str | None, stream: int) -> Layout:
 
 
 def in_json(facts: Facts) -> str:
-    """Return the facts as one JSON object; what is no JSON is written as text."""
+    """Return the facts as one JSON object; values that JSON lacks are written as text."""
     try:
         return _dumps(facts)
     except (ValueError, TypeError, RecursionError):
-        # A cycle, a NaN or an odd key deep inside a value: write that value as Python does.
+        # A cycle, a NaN or an invalid key deep inside a value: write that value as Python does.
         return _dumps({str(key): _serializable(value) for key, value in facts.items()})
 
 
@@ -58,7 +58,7 @@ def for_people(facts: Facts) -> str:
 
 
 def in_file(facts: Facts) -> str:
-    """Return the same for a file that is searched: our own events bear the word `jobsd`."""
+    """Return the same for a file that is searched: our own events have the word `jobsd`."""
     return _for_people(facts, "", "", own_logger=True)
 
 
@@ -69,7 +69,7 @@ def in_colour(facts: Facts) -> str:
 
 
 def shown(value: object) -> str:
-    """Return a value as text, whatever it is."""
+    """Return any value as text."""
     if isinstance(value, str):
         return value
     try:
@@ -96,7 +96,7 @@ def _for_people(facts: Facts, colour: str, reset: str, *, own_logger: bool = Fal
 
 
 def _rest(facts: Facts, *, own_logger: bool) -> Facts:
-    """Return what follows the event; the logger of our own events, `jobsd`, if it is wanted."""
+    """Return the facts after the event; the logger of our own events, `jobsd`, on request."""
     placed = {*_AHEAD, *_AT_THE_END}
     rest = {key: value for key, value in facts.items() if key not in placed}
     logger = rest.pop("logger", "")

@@ -1,7 +1,7 @@
 """Imports structlog without rich, which it needs only for tracebacks that we never draw.
 
-structlog imports rich wherever that is installed, and rich is: our commands draw tables
-with it. In a tree of processes that would be 30 ms at each start and 4 MiB for nothing.
+structlog imports rich if it is installed, and it is: our commands draw tables with it. In a
+tree of processes that would be 30 ms at each start and 4 MiB for nothing.
 """
 
 import sys
@@ -14,12 +14,12 @@ from typing import cast
 def absent(module: str) -> Generator[None]:
     """Make imports of a module fail as if it were not installed, unless it is loaded.
 
-    Only for the time before there are threads: they would find it absent too.
+    Only before there are threads: they would find it absent too.
     """
     if module in sys.modules:
         yield
         return
-    # How `import` knows that a module is not there.
+    # `import` takes this as a sign that the module does not exist.
     cast("dict[str, object]", sys.modules)[module] = None
     try:
         yield

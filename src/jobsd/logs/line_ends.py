@@ -1,8 +1,8 @@
-"""Tells when a job has printed or logged a line: there it can be interrupted, without a lock.
+"""Calls a function after each line that a job prints or logs: there it can be interrupted.
 
-A job that does nothing else is always found while it writes a line, because the thread that
-checks it runs only then. So that thread registers here a function that is called after each
-line.
+A job that only writes lines is always found during a write, because the thread that checks it
+gets the interpreter only then. So that thread registers a function here, which is called after
+each line, where the job holds no lock.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ _call: Callable[[], None] | None = None
 
 
 def call_behind_lines(call: Callable[[], None]) -> None:
-    """Call this after each line that is printed or logged, in the thread that did so."""
+    """Call a function after each printed or logged line, in the same thread."""
     global _call  # noqa: PLW0603 - the process's one
     _call = call
 

@@ -1,4 +1,4 @@
-"""A handler of `logging` behind whose lines a job can be interrupted; see `line_ends`."""
+"""A handler of `logging` after whose lines a job can be interrupted; see `line_ends`."""
 
 import logging
 
@@ -6,7 +6,7 @@ from .line_ends import line_ended
 
 
 class LineHandler(logging.Handler):
-    """A handler that says where it has written a line, once it has given its lock back."""
+    """A handler that reports the end of each line, after it has released its lock."""
 
     def handle(self, record: logging.LogRecord) -> bool:
         """Write a record, as every handler does."""

@@ -34,8 +34,8 @@ _CUT = "…"
 class Lines:
     """Makes the lines of one process; safe from any thread.
 
-    A line has at most `line_bytes`, its end included. With `has_priority` it begins with
-    the `<N>` by which the journal knows how grave it is.
+    A line has at most `line_bytes`, its end included. With `has_priority` it begins with the
+    `<N>` from which the journal reads its severity.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Lines:
             "level": level,
             "event": shown(event),
             "logger": logger,
-            # Read each time: what is prepared before the fork is used in children.
+            # Read each time: the process may have forked since.
             "pid": os.getpid(),
             **self._who,
         }
@@ -70,10 +70,10 @@ class Lines:
 
 
 def is_line(text: str) -> bool:
-    """Return whether a text is a line of this log already, which was printed again.
+    """Return whether a text is already a line of this log, which was printed again.
 
-    What a job prints may come from anywhere: a line with an event of ours, with a password or
-    with a name twice is treated like any other text.
+    Output of jobs is untrusted: a line with an event of ours, with a password or with a
+    duplicate name is treated like any other text.
     """
     if not text.startswith(_BEGINS) or not text.endswith("}"):
         return False
@@ -98,11 +98,11 @@ def encode(text: str) -> bytes:
 def fit(facts: Facts, layout: Layout, room: int) -> str:
     """Return the line without passwords, in at most `room` bytes: its longest texts are cut.
 
-    The stack goes first, from its beginning: its end says what has happened.
+    The stack is cut first, from its beginning: its end shows the error.
     """
     text = layout(facts)
     if is_suspect(text):
-        # In the facts, not in the line: a layout escapes quotes, by which a password ends.
+        # In the facts, not in the line: a layout escapes quotes, which end a password.
         facts = _without_secrets(facts)
         text = layout(facts)
     if len(encode(text)) <= room:
@@ -114,7 +114,7 @@ def fit(facts: Facts, layout: Layout, room: int) -> str:
         if excess <= 0:
             return text
         _cut(short, excess + len(encode(_CUT)))
-    # So many small facts that none of them fits.
+    # There are more small facts than fit.
     kept = ("timestamp", "level", "logger", "pid", "process_kind", "truncated")
     event = shown(facts["event"])[:200]
     return layout({"event": event, **{key: short[key] for key in kept if key in short}})
@@ -132,7 +132,7 @@ def _without_secrets(facts: Facts) -> Facts:
 
 
 def _cut(facts: Facts, excess: int) -> None:
-    # A character takes at least a byte, however it is written: so this is enough.
+    # A character takes at least one byte in each layout, so this is enough.
     error: Facts = facts["error"] if isinstance(facts.get("error"), dict) else {}
     if stack := shown(error.get("stack", "")):
         error["stack"] = _CUT + stack[excess:] if len(stack) > excess else ""
@@ -145,7 +145,7 @@ def _cut(facts: Facts, excess: int) -> None:
 
 def _as_text(value: Any) -> Any:  # noqa: ANN401 - a fact is of any type
     if isinstance(value, dict):
-        # No deeper: what is nested without end must not end us.
+        # No deeper: endless nesting must not exhaust our stack.
         members = cast("Facts", value)
         return {key: shown(members[key]) for key in members}
     if value is None or isinstance(value, bool | int | float):

@@ -1,8 +1,8 @@
 """The log file: every process of a tree appends to it, and other programs rotate it.
 
-Each process opens it by itself, so that each can open it again: after a rotation by `mv` the
-old file goes on under its new name until then. Appending is one write for a line, at the end of
-the file wherever that is by then, so the processes need no lock.
+Each process opens it by itself, so that each can open it again: after a rotation by `mv` it
+writes to the old file under its new name until then. Appending is one write for a line, at the
+current end of the file, so the processes need no lock.
 """
 
 import contextlib
@@ -10,16 +10,16 @@ import os
 from pathlib import Path
 
 MODE = 0o640
-"""The group may read: those who collect logs. Arguments and errors are nobody else's."""
+"""The group may read: log collectors. Arguments and errors are kept from all other users."""
 
-# Not waiting for a reader of a named pipe, and never made the terminal that controls us.
+# Without waiting for a reader of a named pipe, and never as our controlling terminal.
 _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 
 
 def open_log(path: Path) -> int:
     """Return a descriptor that appends to the file; the file and its folder are made.
 
-    The mode of a file that is there already stays as it is.
+    The mode of an existing file stays.
 
     Raises:
         OSError: it can't be opened.
@@ -32,6 +32,6 @@ def open_log(path: Path) -> int:
     except FileExistsError:
         # Another process of the tree was faster.
         return os.open(path, _FLAGS)
-    # Whatever the mask takes away.
+    # Ignore the umask.
     os.fchmod(made, MODE)
     return made

@@ -1,11 +1,11 @@
-"""The log: our events, and what jobs log or print, on one descriptor.
+"""The log: our events, and the lines that jobs log or print, on one descriptor.
 
-Our events go to the sink directly, so nothing that the author's modules do to `logging`,
-structlog or `sys.stdout` can change or silence them. What these write to stdout and stderr,
-by whatever way, becomes lines of ours; their handlers to files and services are left alone.
+Our events go to the sink directly, so the user's modules can't change or silence them by
+`logging`, structlog or `sys.stdout`. Output of these modules to stdout and stderr, in any way,
+becomes lines of ours; their handlers to files and services are left alone.
 
-Nothing is set up by importing this. `configure` is called by the supervisor before its
-first fork, and again by each process below it, under its own name.
+Importing this sets nothing up. `configure` is called by the supervisor before its first fork,
+and again by each process below it, under its own name.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ LIFECYCLE = ("job.enqueued", "job.started", "job.finished", "job.snoozed", "job.
 
 
 class _Log:
-    """One process's log, for as long as it is configured so."""
+    """The log of one process, with one configuration."""
 
     def __init__(
         self,
@@ -78,9 +78,9 @@ class _Log:
             self._unsubscribe.append(events.subscribe(self._write_step, names=LIFECYCLE))
 
     def write(self, line: str, level: str = "info", ours: Mapping[str, Any] = NO_JOB) -> None:
-        """Write a line; after lines that were lost, also how many.
+        """Write a line; after lost lines, also their number.
 
-        `ours` is what we know of the line ourselves: the journal gets it as fields.
+        `ours` are facts of our own about the line: the journal gets them as fields.
         """
         if self.sink.write(self._data(line, level, ours)) and self.sink.lost:
             lost, self.sink.lost = self.sink.lost, 0
@@ -97,14 +97,14 @@ class _Log:
         return self._entries.entry(line, level, ours)
 
     def render(self, level: str, logger: str, record: Mapping[str, Any], at: float = 0) -> str:
-        """Return the line of what was logged through structlog or `logging`."""
+        """Return the line of a record of structlog or `logging`."""
         KEPT.say_facts(level, logger, record)
         facts = dict(record)
         level, logger = facts.pop("level", level), facts.pop("logger", logger)
         return self.lines.line(level, *_named(facts.pop("event", ""), logger, facts), at)
 
     def log_text(self, text: str, by: str, job: Mapping[str, Any] = NO_JOB) -> None:
-        """Write a text that was meant for stdout or stderr; a line of ours stays as it is."""
+        """Write output for stdout or stderr as a line; a line of ours stays as it is."""
         KEPT.say(text, job.get("job_id"))
         if is_line(text) and len(encode(text)) < self.sink.line_bytes:
             self.write(text, ours=job)
@@ -118,7 +118,7 @@ class _Log:
             self.write(self.lines.line("info", text, logger, {}))
 
     def close(self) -> None:
-        """Take everything back."""
+        """Undo the configuration."""
         for unsubscribe in self._unsubscribe:
             unsubscribe()
         if self.summing is not None:
@@ -140,7 +140,7 @@ class _Log:
 
 
 class _Handler(line_handler.LineHandler):
-    """Brings what is logged through `logging` into the log."""
+    """Writes records of `logging` to the log."""
 
     def __init__(self, log: _Log) -> None:
         super().__init__()
@@ -176,16 +176,16 @@ class _Rendered(str):
 
 
 class _Output:
-    """What a structlog logger writes to; it bears the name that the logger was asked for by.
+    """The output of a structlog logger; it has the name under which the logger was requested.
 
-    Loggers are kept by who asked for them, so they look up where the log is now.
+    Callers keep their loggers, so each looks up the current log.
     """
 
     def __init__(self, *names: object) -> None:
         self.name = str(names[0]) if names else ""
 
     def msg(self, line: str) -> None:
-        # The author may have put processors of his own in the place of ours.
+        # The user may have replaced our processors.
         if _log is not None and isinstance(line, _Rendered):
             _log.write(line, line.level)
         elif _log is not None:
@@ -211,12 +211,12 @@ def configure(  # noqa: PLR0913 - one call sets up all there is
     sums: bool = False,
     lifecycle: bool = False,
 ) -> None:
-    """Log all that happens in this process on a descriptor or to a file.
+    """Log all events of this process on a descriptor or to a file.
 
-    `format` None means: for people on a terminal, else JSON. `kind` and `name` are the
-    process's own. `dropped` is called with the number of lines that could not be written.
-    With `sums`, events of jobs that repeat are summed up; with `lifecycle`, what happens to
-    each job is logged at level info.
+    `format` None means: for people on a terminal, otherwise JSON. `kind` and `name` are the
+    process's own. `dropped` is called with the number of lines that could not be written. With
+    `sums`, events of jobs that repeat are summed up; with `lifecycle`, the steps of each job
+    are logged at level info.
 
     Raises:
         OSError: the file can't be opened; the log stays as it was.
@@ -244,7 +244,7 @@ def reopen() -> None:
     Safe in a signal handler: it takes no lock.
 
     Raises:
-        OSError: it can't be opened; the old one is written on.
+        OSError: it can't be opened; the old file stays in use.
     """
     log = _log
     if log is None or log.path is None:
@@ -257,7 +257,7 @@ def reopen() -> None:
 
 
 def _to_journal(dropped: Callable[[int], None]) -> Sink | None:
-    """Return what writes entries to the journal; None where only a stream leads there."""
+    """Return a sink that writes entries to the journal; None if only a stream leads there."""
     with contextlib.suppress(OSError):
         return Sink(None, dropped)
     return None
@@ -284,9 +284,9 @@ def _opened(path: Path) -> int:
 
 
 def take_prints() -> None:
-    """Bring what is printed in this process into the log, a line an event.
+    """Turn output of `print` in this process into lines of the log.
 
-    Where the log is for people on stdout it stays as it is, but is written line by line.
+    If the log is for people on stdout, the stream stays as it is, but is flushed line by line.
     """
     stdout: object = sys.stdout
     if KEPT.most and not _takes_output():
@@ -299,9 +299,9 @@ def take_prints() -> None:
 
 
 def take_descriptors(pipes: Pipes, only_job: Callable[[], int | None]) -> None:
-    """Bring into the log what is written past Python, too; for the rest of the process.
+    """Log output that bypasses Python, too; for the rest of the process.
 
-    `only_job` gives the id of the job that runs, when it is the only one.
+    `only_job` returns the id of the running job, when it is the only one.
     """
 
     def log_line(number: int, line: str) -> None:
@@ -315,7 +315,7 @@ def take_descriptors(pipes: Pipes, only_job: Callable[[], int | None]) -> None:
 
 
 def log_unread_output(pipes: Pipes, facts: Mapping[str, Any]) -> None:
-    """Log what a dead process has written past Python and did not come to read."""
+    """Log output of a dead process that bypassed Python and that it had not read."""
     for number, lines, omitted in pipes.left():
         if _log is not None:
             _log.sink.drop(omitted)
@@ -324,7 +324,7 @@ def log_unread_output(pipes: Pipes, facts: Mapping[str, Any]) -> None:
 
 
 def finish() -> None:
-    """Bring into the log what was written last, and what is summed up: the process ends."""
+    """Log the last output and the sums, before the process ends."""
     global _descriptors
     end_lines()
     if _log is not None and _log.summing is not None:
@@ -348,7 +348,7 @@ def _log_text(text: str, by: str, job: Mapping[str, Any] = NO_JOB) -> None:
 def _named(
     event: object, logger: str, facts: dict[str, Any]
 ) -> tuple[object, str, dict[str, Any]]:
-    """Return event, logger and facts of what others log: none of it is an event of ours."""
+    """Return event, logger and facts of a foreign record: it is never an event of ours."""
     if not isinstance(event, str) or event not in events.EVENTS:
         return event, logger, facts
     if "message" in facts:
@@ -357,7 +357,7 @@ def _named(
 
 
 def reset() -> None:
-    """Log nothing any more, and leave structlog and `logging` as they were found."""
+    """Stop logging, and restore structlog and `logging`."""
     global _log
     always.clear_writer()
     log, _log = _log, None

@@ -1,12 +1,13 @@
-"""Output that does not come from Python's `print`: descriptors 1 and 2 as lines of the log.
+"""Output that bypasses Python's `print`: descriptors 1 and 2 as lines of the log.
 
 C code and the programs that a job starts write there. The descriptors are pipes, which a thread
-of the process reads; the log itself is written where it was before. The thread never waits for
-long, since a sink that has blocked drops lines, so the writers never wait for long either.
+of the process reads; the log itself is written to the earlier descriptor. The thread never
+waits for long, since a sink that has blocked drops lines, so the writers never wait for long
+either.
 
-The supervisor makes the pipes before a fork and keeps their reading ends: it reads what the
-process could not read before it died. Into a pipe, Python's own streams and C's stdout write
-block by block: the output of a job would appear during a later job, or never, since our
+The supervisor makes the pipes before a fork and keeps their reading ends: it reads the output
+that the process could not read before it died. Python's own streams and C's stdout write to a
+pipe block by block: the output of a job would appear during a later job, or never, since our
 processes exit without the end of the interpreter. So these are flushed (`write_by_lines`).
 """
 
@@ -30,17 +31,17 @@ from .printed import LINE_MAX
 
 PIPE_BYTES = 1 << 18
 """C code that holds the interpreter's lock can write this much without a reader, which could
-not run. Not more than this: the kernel has one account of 64 MiB for
-all pipes of a user, over containers too, and gives 8 KiB to each beyond."""
+not run. Not more than this: the kernel has one account of 64 MiB for all pipes of a user, over
+containers too, and gives 8 KiB to each beyond."""
 LEFT_MAX = 2 * PIPE_BYTES
 """Bytes that are read of a dead process's output, even if a program goes on writing."""
 LINES_MAX = 1000
-"""Lines of it that are logged: the supervisor has other children to supervise."""
+"""The number of these lines that are logged: the supervisor has other children to supervise."""
 
 
 @late.dataclass(slots=True)
 class Pipe:
-    """What is written to `number` can be read at `reader`. `writer` is -1 once it is closed."""
+    """A pipe from `number` to `reader`. `writer` is -1 once it is closed."""
 
     number: int
     reader: int
@@ -53,7 +54,7 @@ class Pipe:
             self.writer = -1
 
     def left(self) -> bytes:
-        """Return what is in it now, without waiting for more."""
+        """Return its content, without waiting for more."""
         poller, text = select.poll(), b""
         poller.register(self.reader, select.POLLIN)
         while len(text) < LEFT_MAX and poller.poll(0):
@@ -78,7 +79,7 @@ class Pipes:
             for number in (1, 2):
                 pipe = Pipe(number, *os.pipe2(os.O_CLOEXEC))
                 pipes.each.append(pipe)
-                # One that stays small is better than none.
+                # A small pipe is better than none.
                 with contextlib.suppress(OSError):
                     fcntl.fcntl(pipe.writer, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
         return pipes
@@ -88,12 +89,12 @@ class Pipes:
         return [pipe.reader for pipe in self.each]
 
     def close_writers(self) -> None:
-        """Close our writing ends: only the process that was started writes."""
+        """Close our writing ends: only the started process writes."""
         for pipe in self.each:
             pipe.close_writer()
 
     def left(self) -> Iterator[tuple[int, list[str], int]]:
-        """Yield each descriptor, its last unread lines, and how many lines were before them."""
+        """Yield each descriptor, its last unread lines, and the number of lines before them."""
         for pipe in self.each:
             lines = pipe.left().removesuffix(b"\n").split(b"\n")
             last = [line.decode("utf-8", "backslashreplace") for line in lines[-LINES_MAX:]]
@@ -112,7 +113,7 @@ _LINES = 1  # _IOLBF, in every libc of Linux
 def write_by_lines() -> None:
     """Write each line at once, as to a terminal."""
     for stream in (sys.__stdout__, sys.__stderr__):
-        # None where the daemon was started without.
+        # None if the daemon was started without the stream.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(line_buffering=True)
     with contextlib.suppress(AttributeError, OSError, ValueError):
@@ -121,9 +122,9 @@ def write_by_lines() -> None:
 
 
 def flush_streams() -> None:
-    """Write what is in the buffers."""
+    """Flush the buffers."""
     for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
-        # None where the daemon was started without; closed, or full, elsewhere.
+        # None if the daemon was started without it; otherwise closed, or full.
         with contextlib.suppress(OSError, ValueError, AttributeError):
             stream.flush()  # type: ignore[union-attr]
     # Not all streams of C: another thread may hang in one of them.
@@ -137,8 +138,8 @@ def _c_stdout(libc: ctypes.CDLL) -> ctypes.c_void_p:
 
 
 LAST_S = 0.2
-"""How long the exit of the process waits for the last output: a program that was left behind
-may hold the pipe open."""
+"""How long the exit of the process waits for the last output: a surviving program may hold the
+pipe open."""
 
 
 class Descriptors:
@@ -180,6 +181,7 @@ class Descriptors:
             rest = b""
         self._unfinished[number] = rest
         for line in lines:
-            # If one line ended the thread, all others would stay in a pipe that fills up.
+            # An error in one line must not end the thread: all later lines would fill up the
+            # pipe.
             with contextlib.suppress(Exception):
                 self._log_line(number, line.decode("utf-8", "backslashreplace"))

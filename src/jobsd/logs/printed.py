@@ -1,4 +1,4 @@
-"""What jobs print, as lines of the log: each line becomes a JSON object with the job's id.
+"""Output of jobs as lines of the log: each line becomes a JSON object with the job's id.
 
 Each thread has an unfinished line of its own, so the lines of two jobs are never mixed. Output
 of C code, or of a program that a job starts, comes through `pipes`.
@@ -13,7 +13,7 @@ from typing import Any
 from . import always, line_ends
 
 LINE_MAX = 8192
-"""After so many characters without an end of line, a line is ended."""
+"""A line is ended after this number of characters."""
 
 
 class _Here(threading.local):
@@ -23,18 +23,18 @@ class _Here(threading.local):
         self.texts: dict[Printed, str] = {}
         self.decoders: dict[Printed, codecs.IncrementalDecoder] = {}
         self.ended: set[Printed] = set()
-        """Those whose last line was ended before its end came."""
+        """The streams whose last line was ended before its end came."""
 
 
 _here = _Here()
 UNENDED: set[int] = set()
-"""The threads that have unfinished lines, or whose last line was ended before its end. Where
-there are none, a job need not call `end_lines` for nothing."""
+"""The threads that have unfinished lines, or whose last line was ended before its end. For
+other threads a job need not call `end_lines`."""
 _decoder = codecs.getincrementaldecoder("utf-8")
 
 
 def end_lines() -> None:
-    """Log what this thread has printed without an end of line: it is of the job that ends."""
+    """Log the unfinished lines of this thread: they belong to the job that ends."""
     decoders, texts = _here.decoders, _here.texts
     _here.ended.clear()
     while decoders:
@@ -77,7 +77,7 @@ class Printed(io.TextIOBase):
             return len(text)
         texts, given = _here.texts, text
         if text and self in _here.ended:
-            # `print` writes the end of a line by itself: it is not one more line.
+            # `print` writes the end of a line separately: it is not one more line.
             _here.ended.discard(self)
             given = text.removeprefix("\n")
         *lines, rest = (texts.pop(self, "") + given).split("\n")
@@ -95,7 +95,7 @@ class Printed(io.TextIOBase):
 
 
 class _Bytes(io.RawIOBase):
-    """What is written as bytes; like the text, in lines."""
+    """Bytes that are written; logged in lines, like text."""
 
     def __init__(self, printed: Printed) -> None:
         self._printed = printed
@@ -131,6 +131,6 @@ class Copied:
         return written
 
     def writelines(self, texts: Iterable[str]) -> None:
-        """Do so with each."""
+        """Write each text."""
         for text in texts:
             self.write(text)

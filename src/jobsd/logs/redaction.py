@@ -1,10 +1,10 @@
-"""Passwords, removed from everything that is logged or printed.
+"""Passwords, removed from all lines that are logged or printed.
 
-A text is prose with URLs and connection strings somewhere in it, perhaps quoted or escaped
-once more. Where a password ends in it is a guess: what is hidden is rather too much than
-too little. The passwords in use are hidden wherever they stand, unless they look like
-words: hiding these would spoil every line, and reveal the password by the gaps. Also hidden is
-what stands behind the names of secrets: `Authorization`, and those that the project gives.
+A text is prose that may contain URLs and connection strings, perhaps quoted or escaped once
+more. The end of a password in it is a guess: rather too much is hidden than too little. The
+passwords in use are hidden everywhere, unless they look like words: hiding these would spoil
+every line, and reveal the password by the gaps. Also hidden are the values after names of
+secrets: `Authorization`, and those of the project.
 """
 
 import json
@@ -21,10 +21,10 @@ HIDDEN = "***"
 _SHORTEST = 8
 _MOST = 32
 
-# Up to the last @ of the word; where it has none, of the line, for a password may have
-# spaces in it; without any, since it was cut off, to the end of the word. A port stays, and
-# so does the end of an IPv6 address, and the form that our hints show. None of it crosses a
-# second "://", which also bounds the work.
+# Up to the last @ of the word; if it has none, of the line, for a password may have spaces in
+# it; without any, since it was cut off, to the end of the word. A port stays, and so does the
+# end of an IPv6 address, and the form that our hints show. None of it crosses a second "://",
+# which also bounds the work.
 _IN_URL = late.pattern(
     r"""(?P<before>\bpostgres(?:ql)?(?:\+\w+)?://[^\s:/@]*:)(?!PASSWORD@)
     (?P<secret>(?:(?!://)\S)*(?=@)
@@ -37,8 +37,8 @@ _IN_OTHER_URL = late.pattern(
     r"(?P<before>://[^\s:/@\"']*:)(?!PASSWORD@)(?P<secret>[^\s/\"']+)(?=@)"
 )
 _PARAMETER = late.pattern(r"(?P<before>[?&](?P<name>[^\s?&=]+)=)(?P<secret>[^\s&]*)")
-# As libpq reads it, and with any number of backslashes where it has one: those are of
-# whoever has quoted the whole once more.
+# As libpq reads it, with any number of backslashes in place of one: the whole may have been
+# quoted once more.
 _IN_WORDS = late.pattern(
     r"""(?P<before>(?<![\w?&])\w*password\s*=\s*)
     (?P<secret>\\*'(?:[^'\\\n]|\\+.)*'?\S*
@@ -47,9 +47,9 @@ _IN_WORDS = late.pattern(
     re.VERBOSE | re.IGNORECASE,
 )
 _STRING = late.pattern(r'"(?:[^"\\]|\\.)*"')
-# A name, quoted or not, then its value: a quoted text; what is in brackets, to the end of the
-# line; a word behind "=" or, as in JSON, behind a name in quotes; else the rest of the line, as
-# in a header. Quotes may have backslashes, as above; a bound of them bounds the work.
+# A name, quoted or not, then its value: a quoted text; brackets, to the end of the line; a word
+# after "=" or, as in JSON, after a name in quotes; otherwise the rest of the line, as in a
+# header. Quotes may have backslashes, as above; a bound of them bounds the work.
 _BEHIND_A_NAME = r"""
     (?P<before>(?<!\w)(?<!\w-)
         (?P<quoted>\\{{0,15}}["'])?(?:{names})(?(quoted)(?P=quoted))\s*(?:(?P<equal>=>?)|:)\s*)
@@ -63,7 +63,7 @@ _AUTHORIZATION = ("authorization", "proxy-authorization")
 
 
 def _behind(names: Iterable[str]) -> re.Pattern[str]:
-    """Return what finds the values of these names; "-" and "_" in them are alike."""
+    """Return a pattern for the values of these names; "-" and "_" in them are alike."""
     spelt = "|".join(re.sub(r"_|\\?-", "[-_]", re.escape(name)) for name in names)
     return late.pattern(_BEHIND_A_NAME.format(names=spelt), re.VERBOSE | re.IGNORECASE)
 
@@ -71,11 +71,11 @@ def _behind(names: Iterable[str]) -> re.Pattern[str]:
 _in_named = _behind(_AUTHORIZATION)
 _names: frozenset[str] = frozenset()
 _stems: tuple[str, ...] = ("password", "authorization")
-"""Words, one of which stands wherever something is hidden for its name."""
+"""Every name whose value is redacted contains one of these words."""
 
 
 def hide(passwords: Iterable[str]) -> None:
-    """Hide these from now on wherever they stand, in this process and those it forks."""
+    """Hide these passwords from now on, in this process and its later forks."""
     global _known  # noqa: PLW0603 - replaced as a whole: any thread may be reading it
     for password in passwords:
         if len(password) >= _SHORTEST and not password.isalpha():
@@ -84,9 +84,9 @@ def hide(passwords: Iterable[str]) -> None:
 
 
 def hide_behind(names: Iterable[str]) -> None:
-    """Hide from now on what is given behind these names, in this process and those it forks.
+    """Hide values after these names from now on, in this process and its later forks.
 
-    As `name=value`, `name: value`, in JSON, as a header, and as a fact of a line of the log.
+    In `name=value`, `name: value`, JSON, a header, and a fact of a line of the log.
     """
     global _in_named, _names, _stems  # noqa: PLW0603 - replaced as a whole, as above
     _names = frozenset(map(_spelt, names))
@@ -96,7 +96,7 @@ def hide_behind(names: Iterable[str]) -> None:
 
 
 def is_suspect(text: str) -> bool:
-    """Return whether there may be a password in a text; it is asked of every line."""
+    """Return whether a text may contain a password; called for every line."""
     return (
         "://" in text
         or any(map(text.lower().__contains__, _stems))
@@ -105,19 +105,19 @@ def is_suspect(text: str) -> bool:
 
 
 def redact(text: str) -> str:
-    """Return the text without the passwords of URLs, and without what known names stand for."""
+    """Return the text without the passwords of URLs, and without the values of known names."""
     return _covered(text, lambda _: HIDDEN)
 
 
 def starred(text: str) -> str:
-    """Return the same with a star for each letter, so that all else stays in its place."""
+    """Return the text with a star for each hidden letter; the rest keeps its position."""
     return _covered(text, lambda secret: "*" * len(secret))
 
 
 def redacted(value: Any, *, named: bool = False) -> Any:  # noqa: ANN401 - a fact is of any type
     """Return a value without the passwords of all texts in it, at any depth.
 
-    With `named`, also without what it has under the names of secrets.
+    With `named`, also without its values under the names of secrets.
     """
     if isinstance(value, str):
         return redact(value)
@@ -131,7 +131,7 @@ def redacted(value: Any, *, named: bool = False) -> Any:  # noqa: ANN401 - a fac
 
 
 def is_secret(name: str) -> bool:
-    """Return whether what such a name stands for is hidden."""
+    """Return whether the values of a name are hidden."""
     return (spelt := _spelt(name)) in _names or spelt.replace("_", "-") in _AUTHORIZATION
 
 

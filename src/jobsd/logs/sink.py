@@ -2,15 +2,15 @@
 
 Logging must not stop the work. So a line is one write that does not block; when there is no
 room, it is tried again for a fifth of a second, then dropped and counted. Once a sink has
-blocked, no line waits for it until one has got through. A journal that is slow, and not
-stopped, would hold up every other line so: all lines of a process together wait for the
+blocked, no line waits for it until one has got through. A journal that is slow, but not
+stopped, would hold up every second line this way: all lines of a process together wait for the
 journal a fifth of a second in ten.
 
-A pipe shared by six processes takes lines of up to 4,096 bytes whole (of 18,000 lines of
-4,097 bytes, 192 were torn); so longer ones are cut before. It is of no use to ask first whether
-there is room: between the answer and the write another process may take it. So we open a
-description of our own that does not block: O_NONBLOCK on the given one would also hold for the
-shell that started us.
+A pipe shared by six processes takes lines of up to 4,096 bytes whole (of 18,000 lines of 4,097
+bytes, 192 were torn); so longer ones are cut before. Asking first whether there is room is
+useless: between the answer and the write another process may take it. So we open a description
+of our own that does not block: O_NONBLOCK on the given one would also hold for the shell that
+started us.
 
 A disk that fills up takes a part of the last line. So each process that could not write begins
 with a new line; one may stay empty.
@@ -29,7 +29,7 @@ from .journal import JournalSocket
 
 WAIT_S = 0.2
 JOURNAL_EVERY_S = 10.0
-"""How often a process may wait for the journal anew."""
+"""The interval after which a process may wait for the journal again."""
 PIPE_LINE_BYTES = 4096
 LINE_BYTES = 16384
 """The journal splits lines at 48 KiB, and a file tears none of 20 kB."""
@@ -38,8 +38,8 @@ LINE_BYTES = 16384
 class Sink:
     """Writes lines to a descriptor; never raises, and never waits for long.
 
-    Safe from any thread: a line is one write, and nothing is locked. One that is given no
-    descriptor writes entries to the journal.
+    Safe from any thread: a line is one write, and nothing is locked. Without a descriptor it
+    writes entries to the journal.
 
     Raises:
         OSError: there is no journal.
@@ -104,7 +104,7 @@ class Sink:
             try:
                 rest = rest[self._way.send(rest) :]
             except BlockingIOError:
-                # Only a terminal that was stopped takes a part of a line.
+                # Only a stopped terminal takes a part of a line.
                 self._torn = self._torn or len(rest) < len(line)
                 if not self._has_room(until=end):
                     raise
@@ -124,7 +124,7 @@ class Sink:
 
 
 def journal_reads(fd: int, journal_stream: str | None) -> bool:
-    """Return whether the descriptor is the one that JOURNAL_STREAM says the journal reads."""
+    """Return whether the descriptor is the one in JOURNAL_STREAM, which the journal reads."""
     try:
         status = os.fstat(fd)
     except OSError:
@@ -134,7 +134,7 @@ def journal_reads(fd: int, journal_stream: str | None) -> bool:
 
 @late.dataclass(frozen=True, slots=True)
 class _Way:
-    """A descriptor, how to send on it without waiting, how to give it back."""
+    """A descriptor, how to send on it without waiting, how to release it."""
 
     fd: int
     send: Callable[[memoryview], int]
@@ -168,7 +168,7 @@ def _open(fd: int) -> _Way:
 
 
 def _copy(fd: int) -> int:
-    """Return a descriptor that stays what `fd` is now; -1 if that is not open."""
+    """Return a descriptor of the present file of `fd`; -1 if that is not open."""
     try:
         return os.dup(fd)
     except OSError:

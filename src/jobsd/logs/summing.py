@@ -1,8 +1,8 @@
 """Sums up the events of jobs that repeat: 200,000 failures are not 200,000 lines.
 
 Of one event, job class and error, the first lines of each second are logged; at its end one
-line says how many more there were, and when that second began. Nothing is lost by it: each
-failure is in `attempts`, the counters count all, and hooks are called for all.
+line has the number of further ones, and the beginning of that second. Nothing is lost by it:
+each failure is in `attempts`, the counters count all, and hooks are called for all.
 """
 
 import threading
@@ -17,10 +17,10 @@ from jobsd.events.event_list import Event
 WriteSum = Callable[[str, dict[str, Any]], None]
 
 LINES_MAX = 20
-"""So many lines are logged one by one in each second."""
+"""The number of lines that are logged one by one in each second."""
 WINDOW_S = 1.0
 KINDS_MAX = 200
-"""When there are more events, classes and errors in a second, the others share one sum."""
+"""Further combinations of event, class and error in a second share one sum."""
 
 
 class _Kind(NamedTuple):
@@ -65,7 +65,7 @@ class Summing:
         return admitted
 
     def flush(self) -> None:
-        """Log what was summed up until now."""
+        """Log the sums until now."""
         with self._lock:
             sums, since = self._begin_window()
         self._write_sums(sums, since)
@@ -84,7 +84,7 @@ class Summing:
             try:
                 timer.start()
             except (RuntimeError, MemoryError):
-                # No thread can be started: what no timer would sum up is logged.
+                # No thread can be started, so no timer would log the sum: log the line.
                 return True
             self._timer = timer
         count.summed += 1

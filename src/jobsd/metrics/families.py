@@ -1,8 +1,8 @@
-"""Families of metrics: plain values, which the client library's own are made from when asked.
+"""Families of metrics as plain values; the client library's own are made on request.
 
 The library keeps a dictionary of labels for each sample, and a tree with 3,000 queues has
-80,000 of them. So `plain_text` writes these as they are, and whoever wants the library's
-(OpenMetrics, `metrics --json`) pays for them.
+80,000 of them. So `plain_text` writes plain values, and only OpenMetrics and `metrics --json`
+pay for the library's.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ _LIBRARY = {"counter": core.CounterMetricFamily, "gauge": core.GaugeMetricFamily
 class Table(NamedTuple):
     """Samples as columns: the values of each label, and the figures.
 
-    Lists of texts and numbers are nothing to the garbage collector; of a tuple for each sample
-    it looks at all, time and again, while they are made.
+    The garbage collector ignores lists of texts and numbers; tuples, one for each sample, it
+    would traverse again and again while they are made.
     """
 
     columns: Sequence[Sequence[str]]
@@ -49,7 +49,7 @@ class Family:
     table: Table
 
     def metric(self) -> core.Metric:
-        """Return the same for the library."""
+        """Return the family for the library."""
         family: core.CounterMetricFamily | core.GaugeMetricFamily = _LIBRARY[self.kind](
             self.name, self.text, labels=self.labels
         )
@@ -60,7 +60,7 @@ class Family:
 
 @late.dataclass(frozen=True, slots=True)
 class Histogram:
-    """How long something took, for each value of one label."""
+    """The durations of jobs or runs, for each value of one label."""
 
     name: str
     text: str
@@ -70,14 +70,14 @@ class Histogram:
 
     @property
     def bounds(self) -> list[str]:
-        """The upper bounds of the buckets as the library writes them.
+        """The upper bounds of the buckets in the library's spelling.
 
         OpenMetrics has one spelling for each number.
         """
         return [number(bound) for bound in (*self.bounds_s, math.inf)]
 
     def metric(self) -> core.Metric:
-        """Return the same for the library."""
+        """Return the family for the library."""
         family = core.HistogramMetricFamily(self.name, self.text, labels=(self.label,))
         bounds = self.bounds
         for value, each in self.durations.items():
@@ -88,14 +88,14 @@ class Histogram:
 
 @late.dataclass(frozen=True, slots=True)
 class Info:
-    """One sample that is always 1, and tells something by its labels."""
+    """One sample that is always 1, with facts in its labels."""
 
     name: str
     text: str
     facts: Mapping[str, str]
 
     def metric(self) -> core.Metric:
-        """Return the same for the library."""
+        """Return the family for the library."""
         return core.InfoMetricFamily(self.name, self.text, dict(self.facts))
 
 
@@ -148,5 +148,5 @@ def keyed(counts: Mapping[str, int]) -> Table:
 
 
 def of(names: Sequence[str], figures: Mapping[str, float]) -> Table:
-    """Return a sample of one label for each of these names, 0 where there is no figure."""
+    """Return a sample of one label for each of these names, 0 if there is no figure."""
     return Table((names,), [figures.get(name, 0.0) for name in names])

@@ -9,7 +9,7 @@ from jobsd import late
 
 @late.dataclass(frozen=True, slots=True)
 class Durations:
-    """Seconds, counted by the buckets they fall into: the last one is for all longer ones."""
+    """Seconds, counted by buckets: the last one is for all longer durations."""
 
     counts: Sequence[int]
     sum_s: float
@@ -17,7 +17,7 @@ class Durations:
 
 @late.dataclass(frozen=True, slots=True)
 class TableSize:
-    """How large a table is with its indexes, and its rows as the server has counted them."""
+    """The size of a table with its indexes, and its rows as the server has counted them."""
 
     bytes: int
     live_rows: int
@@ -32,12 +32,12 @@ class TaskRuns:
     missed: int = 0
     last_at: float | None = None
     failed: int = 0
-    """Of how many of the last five the job has failed."""
+    """How many of the last five runs have failed."""
     next_at: float | None = None
 
 
 class Arrived(NamedTuple):
-    """What is stored of how many jobs have come into a queue."""
+    """The stored number of jobs that have entered a queue."""
 
     ended: int
     gone: int
@@ -49,17 +49,17 @@ class TreeFigures:
     """The figures of one tree, without the database; its counters never go back."""
 
     bounds_s: Sequence[float]
-    """The upper bounds of the buckets, the last one, without a bound, left out."""
+    """The upper bounds of the buckets, without the last one, which has none."""
     outcomes: Mapping[str, Mapping[str, int]]
     """Jobs by queue and outcome."""
     timeouts: Mapping[str, Mapping[str, int]]
     """Jobs that were interrupted, by queue and kind."""
     cancelled: Mapping[str, int]
-    """Jobs that were cancelled once they were claimed, by queue."""
+    """Jobs that were cancelled after their claim, by queue."""
     runs: Mapping[str, Durations]
-    """How long jobs ran, by queue."""
+    """The run times of jobs, by queue."""
     waits: Mapping[str, Durations]
-    """How long jobs waited from when they were due, by queue."""
+    """The waits of jobs from the time at which they were due, by queue."""
     restarts: Mapping[tuple[str, str], int]
     """Replaced processes by kind and reason."""
     busy_threads: int
@@ -67,15 +67,15 @@ class TreeFigures:
     idle_coroutines: int
     idle_threads: int
     loop_age_s: float
-    """Since the supervisor's loop last came round."""
+    """The time since the supervisor's last iteration."""
     dropped_lines: int
     database_up: bool
     reloads: Mapping[str, int] = field(default_factory=dict[str, int])
-    """By outcome."""
+    """Reloads by outcome."""
     expired: Mapping[str, int] = field(default_factory=dict[str, int])
-    """Jobs that were not begun in time, by queue."""
+    """Jobs that expired before their start, by queue."""
     reload_succeeded: bool = True
-    """Whether the last one was done; so it is when there was none."""
+    """Whether the last reload succeeded; true before the first one."""
     resident_bytes: Mapping[tuple[str, str], int] = field(
         default_factory=dict[tuple[str, str], int]
     )
@@ -85,21 +85,21 @@ class TreeFigures:
     )
     """Jobs by class and outcome."""
     class_runs: Mapping[str, Durations] = field(default_factory=dict[str, Durations])
-    """How long jobs ran, by class."""
+    """The run times of jobs, by class."""
     failures: Mapping[str, Mapping[str, int]] = field(default_factory=dict[str, dict[str, int]])
-    """Attempts that an error has ended, by its type and by what became of the job."""
+    """Attempts that an error has ended, by its type and the outcome of the job."""
     web_requests: Mapping[tuple[str, str], int] = field(
         default_factory=dict[tuple[str, str], int]
     )
     """Requests to the dashboard, by page and status."""
     prunes: int = 0
-    """Processes of other trees that were taken for dead."""
+    """Processes of other trees that were declared dead."""
     claims_lost: int = 0
     outages: int = 0
     outage_s: float = 0.0
-    """How long those that are over have lasted."""
+    """The duration of all past outages."""
     outage_age_s: float = 0.0
-    """How long the one has lasted that is not over."""
+    """The duration of the present outage."""
 
 
 @late.dataclass(frozen=True, slots=True)
@@ -109,9 +109,9 @@ class DatabaseFigures:
     depths: Mapping[str, Mapping[str, int]]
     """Jobs by queue and state."""
     latencies_s: Mapping[str, float]
-    """How long the oldest ready job of a queue has waited."""
+    """The wait of the oldest ready job of each queue."""
     claim_ages_s: Mapping[str, float]
-    """For how long a process has had the job of a queue that was claimed first."""
+    """The age of the oldest claim of each queue."""
     processes: Mapping[str, int]
     """Processes by kind."""
     heartbeat_ages_s: Mapping[tuple[str, str], float]
@@ -119,32 +119,32 @@ class DatabaseFigures:
     tasks: Mapping[str, TaskRuns]
     """The runs of recurring tasks, by key."""
     last_heartbeat: float | None = None
-    """When the heartbeat job last ran (seconds since the epoch)."""
+    """The last run of the heartbeat job (seconds since the epoch)."""
     postgresql: str = ""
     """The server's version."""
     lost_jobs: int = 0
     """Jobs that were found in no table, and still are."""
     lost_walk_age_s: float | None = None
-    """How long ago a walk over all jobs has ended that looked for such ones."""
+    """The time since the last walk over all jobs that searches for lost ones has ended."""
     unknown_jobs: Mapping[str, int] = field(default_factory=dict[str, int])
-    """Ready jobs by queue whose class no worker knows that takes from it."""
+    """Ready jobs by queue whose class is unknown to all workers of the queue."""
     unknown_for_s: Mapping[str, float] = field(default_factory=dict[str, float])
-    """For how long there have been such ones."""
+    """The time since when a queue has had jobs of unknown classes."""
     paused: frozenset[str] = frozenset()
     """The queues that are paused."""
     dispatch_lag_s: float = 0.0
-    """For how long the oldest scheduled job has been due."""
+    """The time for which the oldest scheduled job has been due."""
     tables: Mapping[str, TableSize] = field(default_factory=dict[str, TableSize])
     """Our tables by name."""
     oldest_transaction_s: float = 0.0
-    """How old the oldest transaction is, of those that our role sees."""
+    """The age of the oldest transaction that our role sees."""
     arrivals: Mapping[str, Arrived] = field(default_factory=dict[str, Arrived])
-    """How many jobs have come into a queue, as it was stored."""
+    """The stored number of jobs that have entered each queue."""
     run_times_s: Mapping[str, float] = field(default_factory=dict[str, float])
-    """How long jobs of a queue ran lately."""
+    """The recent run time of jobs of a queue."""
     enqueued: Mapping[str, int] = field(default_factory=dict[str, int])
-    """How many jobs have come into a queue: never goes back."""
+    """The number of jobs that have entered each queue: never decreases."""
     desired_workers: Mapping[str, int] | None = None
-    """How many workers a queue needs; None without a target."""
+    """The number of workers that a queue needs; None without a target."""
     busy_threads: Mapping[str, int] | None = None
-    """Threads by the queue of the job that they run; None where no tree is asked."""
+    """Threads by the queue of their job; None if no tree was asked."""

@@ -1,8 +1,8 @@
 """The metrics, in the form that Prometheus reads: names and help texts are here and beside.
 
-The figures come from shared memory and from the database at the moment of the scrape, so
-the client library's own counters, and its files for several processes, are not used:
-after 250 children had been killed those said "250 busy" with no process alive.
+The figures come from shared memory and from the database at the moment of the scrape, so the
+client library's own counters, and its files for several processes, are not used: after 250
+children had been killed, these reported 250 busy threads with no process alive.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ def exposition(
 ) -> tuple[bytes, str]:
     """Return the metrics and their content type.
 
-    Without a tree there are no counters; without the database, no gauges that come from
-    there: what is not known now is left out, never repeated from before. `published` are
-    the metrics of a running tree's exposition, for what is not known here.
+    Without a tree there are no counters; without the database, no gauges of the database:
+    unknown values are left out, never repeated from before. `published` are the metrics of a
+    running tree's exposition, for values that are unknown here.
     """
     return _written(Scrape(tree, lambda: database, published), openmetrics=openmetrics)
 
@@ -53,7 +53,7 @@ def exposition(
 def exposition_with(
     tree: TreeFigures, database: Callable[[], DatabaseFigures | None], *, openmetrics: bool
 ) -> tuple[bytes, str]:
-    """Return the same; `database` is called when all of the tree's metrics are written."""
+    """Return the metrics; `database` is called when all of the tree's metrics are written."""
     return _written(Scrape(tree, database), openmetrics=openmetrics)
 
 
@@ -115,8 +115,8 @@ class Scrape(Collector):
     def _own(self) -> Iterator[AnyFamily]:
         if self._tree is not None:
             yield from tree_metrics(self._tree)
-        # What this scrape has just found out is newer than what the tree knows; but what was
-        # read a moment ago is not known any more once the tree has lost the database.
+        # This scrape's result is newer than the tree's; but when the tree has lost the database
+        # since, the values of the database are unknown again.
         found = self._database()
         database = found if self._tree is None or self._tree.database_up else None
         yield families.gauge(

@@ -2,8 +2,8 @@
 
 A tree with 3,000 queues has 80,000 lines, and a scrape of it waits for them: the library checks
 each name and escapes each label of each line, which takes longer. Here a family is one template
-of all its lines, into which everything is put at once, and each text is escaped once. What
-comes out is the same, byte by byte; the tests compare.
+of all its lines, which is filled at once, and each text is escaped once. The output is the
+same, byte by byte; the tests compare.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def _of_histogram(family: Histogram) -> str:
 
 
 def _of_metric(family: Metric) -> str:
-    """Return the lines of a family as the library has it, sample by sample."""
+    """Return the lines of a family of the library, sample by sample."""
     head = _head(family.name, family.type, family.documentation)
     return head + "".join(map(_line_of, family.samples))
 

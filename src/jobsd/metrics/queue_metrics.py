@@ -1,4 +1,4 @@
-"""The metrics of queues, processes, recurring tasks and tables, as the database knows them."""
+"""The metrics of queues, processes, recurring tasks and tables, from the database."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .figures import DatabaseFigures, TreeFigures
 
 
 def queue_metrics(database: DatabaseFigures, tree: TreeFigures | None) -> Iterator[AnyFamily]:
-    """Yield the families of metrics; a queue that the tree has met is in each of them."""
+    """Yield the families of metrics; each queue that the tree has seen is in each of them."""
     yield from _queues(database, tree)
     yield from _processes(database)
     yield from _tasks(database)
@@ -20,7 +20,7 @@ def queue_metrics(database: DatabaseFigures, tree: TreeFigures | None) -> Iterat
 
 
 def _queues(database: DatabaseFigures, tree: TreeFigures | None) -> Iterator[AnyFamily]:
-    # A queue that was ever seen has samples of 0, not none: alerts need a value.
+    # Each queue that was ever seen has samples of 0, not none: alerts need a value.
     seen = tree.outcomes if tree else ()
     names = sorted({*database.depths, *database.latencies_s, *database.paused, *seen})
     yield families.gauges(

@@ -1,4 +1,4 @@
-"""The tables that say where a job is, with the statements that move it: a file for each.
+"""The tables for the states of jobs, and the statements that move jobs: a file for each table.
 
-What programs send lies in `enqueueing`, what operators ask for in `acts`.
+The enqueues of programs lie in `enqueueing`, the acts of operators in `acts`.
 """

@@ -1,9 +1,9 @@
-"""Claims: which process has which jobs, and what becomes of them.
+"""Claims: the jobs of each process, and their outcomes.
 
-Everything that leaves a claim is fenced by it: the row is changed in the statement that
-records the outcome, and only if it still is as its owner believes. Whoever was declared
-dead finds its rows gone or smaller, and changes nothing. Ids of claims are random and
-never given twice: other ids come again when a database has gone back in time.
+Every change that ends a claim is fenced by it: the row is changed in the statement that records
+the outcome, and only if it still is as its owner believes. A process that was declared dead
+finds its rows gone or smaller, and changes nothing. Ids of claims are random and are never
+reused: sequential ids would come again when a database is restored from a backup.
 """
 
 import os
@@ -17,11 +17,11 @@ from jobsd.database.connection import Session, Statement, Statements
 STATEMENTS = Statements("jobsd.states", "claims.sql")
 
 LOCK_WAIT = "500ms"
-"""How long outcomes wait for a row that somebody holds locked: others wait behind them."""
+"""How long outcomes wait for a locked row: others wait behind them."""
 
 
 class InClaim(NamedTuple):
-    """A job as it is named by who remembers it: by its id within one claim."""
+    """The name of a claimed job in memory: its id within one claim."""
 
     job_id: int
     claim_id: int
@@ -29,12 +29,12 @@ class InClaim(NamedTuple):
 
 @late.dataclass(frozen=True, slots=True)
 class Ended:
-    """What became of one claimed job.
+    """The outcome of one claimed job.
 
     `outcome` is finished, failed, retried, discarded, expired, snoozed, set_aside (its
-    arguments did not fit), released or parked (put into the lane of its class, at its
-    `position`); `started_s` and `ended_s` are ages in
-    seconds when it is written; `error` is JSON text or None.
+    arguments did not fit), released or parked (moved into the lane of its class, at its
+    `position`); `started_s` and `ended_s` are ages in seconds at the time of the write; `error`
+    is JSON text or None.
     """
 
     claim_id: int
@@ -48,7 +48,7 @@ class Ended:
 
 
 def draw_id() -> int:
-    """Return an id for a claim, like those of `jobsd.random_id`: the server draws slower."""
+    """Return a random id for a claim, like `jobsd.random_id`, which is slower."""
     return int.from_bytes(os.urandom(8)) & (1 << 52) - 1 | 1 << 52
 
 
@@ -59,11 +59,11 @@ def array(numbers: Iterable[int]) -> str:
 
 @cache
 def record_statement(*, whole: bool, keep: bool, singles: bool = False) -> Statement:
-    """Return how a turn begins that records successes.
+    """Return the first part of a turn: it records successes.
 
-    `whole` says that their claims go with them, `keep` that finished jobs stay, and `singles`
-    that each claim had one job. What is not needed is left out: to set it up takes the server
-    as long as to record a job.
+    `whole`: their claims end, too; `keep`: finished jobs stay; `singles`: each claim had one
+    job. Unneeded parts are left out: the server takes as long to set them up as to record a
+    job.
     """
     end = STATEMENTS["finish" if keep else "erase"]
     if singles:
@@ -73,7 +73,7 @@ def record_statement(*, whole: bool, keep: bool, singles: bool = False) -> State
 
 
 def text_array(texts: Collection[str]) -> str:
-    """Return texts as the text of an array; most keys have nothing in them to escape."""
+    """Return texts as the text of an array; most keys contain no characters to escape."""
     inside = '","'.join(texts)
     if "\\" in inside or inside.count('"') != 2 * max(0, len(texts) - 1):
         escaped = (text.replace("\\", "\\\\").replace('"', '\\"') for text in texts)
@@ -84,7 +84,8 @@ def text_array(texts: Collection[str]) -> str:
 class StoredClaim(NamedTuple):
     """A row of `claims`: its jobs, and the claim that its one job was moved out of, if any.
 
-    `completed` is the job that it is left with once this has recorded its own end.
+    `completed` is the job that remains in it after `complete()` has recorded the end of that
+    job.
     """
 
     job_ids: list[int]
@@ -93,13 +94,13 @@ class StoredClaim(NamedTuple):
 
 
 def own(session: Session, process_id: int) -> dict[int, StoredClaim]:
-    """Return the claims of a process, by their ids, as they stand in the database."""
+    """Return the claims of a process in the database, by their ids."""
     rows = session.fetch(STATEMENTS["own"], {"process_id": process_id})
     return {claim_id: StoredClaim(*rest) for claim_id, *rest in rows}
 
 
 def locked(session: Session, jobs: Collection[InClaim]) -> set[InClaim]:
-    """Return those of the jobs of which somebody holds a row locked; waits for nobody."""
+    """Return the jobs with a row that another session locks; waits for no lock."""
     parameters = {
         "job_ids": [job.job_id for job in jobs],
         "claim_ids": [job.claim_id for job in jobs],

@@ -1,4 +1,4 @@
-"""Stores what jobs print and log beside their attempts, where that is kept.
+"""Stores the printed and logged lines of jobs that keep them, beside their attempts.
 
 A log is deleted with its job. It is not fenced otherwise: even if a process was declared dead,
 its log of its own attempt is true.
@@ -19,9 +19,9 @@ def write(
     pieces: Sequence[Piece],
     removed: Sequence[tuple[KeptLog, int]],
 ) -> set[int]:
-    """Store pieces of logs and remove others, of the jobs that are returned.
+    """Store pieces of logs and remove others; return the jobs for which this succeeded.
 
-    Others are locked or gone.
+    Other jobs are locked or gone.
     """
     parameters = {
         "process": process,

@@ -1,10 +1,10 @@
-"""Lost jobs: those that are in no table though they have not ended.
+"""Lost jobs: jobs that are in no table though they have not ended.
 
-Nothing of ours loses a job, but a change of the tables by hand may, or a defect. A lost job may
-still be running, since the process that claimed it may not know. So lost jobs are only found
-(by `find`, and by a dispatcher's walk over all jobs), noted and emitted; an operator decides
-what becomes of them. One snapshot decides whether a job is lost, and whatever is then done
-checks that again under the job's lock.
+Our code loses no jobs, but a manual change of the tables may, or a defect. A lost job may still
+be running, since the process that claimed it may not know. So lost jobs are only found (by
+`find`, and by a dispatcher's walk over all jobs), noted and emitted; an operator decides about
+them. One snapshot decides whether a job is lost, and each act on it checks that again under the
+job's lock.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ _NEXT = STATEMENTS["next"].with_(STATEMENTS["lost"])
 
 
 class Known(NamedTuple):
-    """How many jobs are known to be lost, and how long ago all jobs were last looked at."""
+    """The number of known lost jobs, and the age of the last walk over all jobs."""
 
     jobs: int
     walk_age_s: float | None
 
 
 class Seen(NamedTuple):
-    """The lost ones among the jobs that were looked at, how many these were, and the last."""
+    """The lost jobs of one read, the number of jobs that were read, and the last id."""
 
     lost: list[int]
     size: int
@@ -40,22 +40,22 @@ class Seen(NamedTuple):
 
 
 def known(session: Session) -> Known:
-    """Return what is known of lost jobs: from a few rows, whatever the number of jobs."""
+    """Return the known facts of lost jobs: from a few rows, whatever the number of jobs."""
     return Known(*session.fetch(STATEMENTS["known"])[0])
 
 
 def read_next(session: Session, after: int, limit: int) -> Seen:
-    """Return which of the next jobs, by their ids, are lost: one statement."""
+    """Return the lost ones among the next jobs, by their ids: one statement."""
     return Seen(*session.fetch(_NEXT, {"after": after, "limit": limit})[0])
 
 
 def find(commits: Commits, ids: Collection[int]) -> None:
-    """Note which of these jobs are lost, and emit those that were not known to be."""
+    """Note the lost ones among these jobs, and emit the new ones."""
     note(commits, _lost(commits.session, ids))
 
 
 def note(commits: Commits, lost: list[int]) -> None:
-    """Note that these jobs are lost, if they still are; emit those that are new."""
+    """Note that these jobs are lost, if they still are; emit the new ones."""
     if not lost:
         return
     session = commits.session
@@ -66,23 +66,23 @@ def note(commits: Commits, lost: list[int]) -> None:
 
 
 def hold(session: Session, ids: Sequence[int]) -> list[int]:
-    """Lock those of some jobs that are lost, until the caller's transaction ends.
+    """Lock the lost ones among these jobs, until the caller's transaction ends.
 
-    Invariant: a statement after the lock checks them again, since its snapshot sees what was
-    done to them before. They are checked before the lock, too, so that no job that a worker
-    has is ever locked.
+    Invariant: a statement after the lock checks them again, since its snapshot sees earlier
+    changes to them. They are checked before the lock, too, so that no job of a worker is ever
+    locked.
     """
     locked = session.fetch(STATEMENTS["lock"], {"ids": _lost(session, ids)})
     return _lost(session, [row[0] for row in locked])
 
 
 def ready(session: Session, ids: Sequence[int]) -> list[int]:
-    """Let jobs run anew that are lost; return them. Within the caller's transaction."""
+    """Let lost jobs run again; return them. Within the caller's transaction."""
     return _do(session, "ready", {"ids": hold(session, ids)})
 
 
 def drop(session: Session, ids: Sequence[int], *, keep: bool) -> list[int]:
-    """Discard jobs that are lost; return them. Within the caller's transaction."""
+    """Discard lost jobs; return them. Within the caller's transaction."""
     return _do(session, "drop", {"ids": hold(session, ids), "keep": keep})
 
 

@@ -1,14 +1,14 @@
-"""Lanes: where ready jobs wait that not every worker can run.
+"""Lanes: the waiting ready jobs that only some workers can run.
 
 A worker claims from the common jobs of its queues without knowing their classes. A job whose
 class it has not imported is *parked*: it goes back untouched, with its position, into the lane
 of its class (`parked_executions`), where only workers that know the class search. A parked job
-is ready like any other, and keeps its slot if it is limited: a slot that were freed would come
-to the same job again, as the first of its key.
+is ready like any other, and keeps its slot if it is limited: a freed slot would go to the same
+job again, as the first of its key.
 
-Each worker publishes which classes it knows. When no living worker that takes from the queue
-knows the class of a lane, the table `lanes` says since when. That is written by the workers
-that take from the queue, and have to leave the job where it is.
+Each worker publishes the classes that it knows. When no living worker that claims from the
+queue knows the class of a lane, the table `lanes` records since when. The workers that
+claim from the queue, and have to leave the job in its lane, write that row.
 """
 
 from collections.abc import Collection, Sequence
@@ -30,7 +30,7 @@ SCOUT, MOVE = (
 """The walks over the jobs of all queues, or of one."""
 
 LANES_MAX = 10_000
-"""So many lanes are found at once; the others when these are empty."""
+"""The maximum of lanes that one search returns; the others follow when these are empty."""
 _BYTES_MAX = 500
 
 
@@ -45,7 +45,7 @@ def lane_of(class_name: str) -> str:
 
 
 def of_kind(kind: bool) -> set[str]:  # noqa: FBT001 - the kind of `worker.claiming.ways`
-    """Return the lanes of all asynchronous jobs that are known (True), or of all others."""
+    """Return the lanes of all known asynchronous jobs (True), or of all others (False)."""
     loop = registry.asynchronous()
     return {lane_of(name) for name in (loop if kind else registry.known() - loop)}
 
@@ -53,7 +53,7 @@ def of_kind(kind: bool) -> set[str]:  # noqa: FBT001 - the kind of `worker.claim
 def publish(
     session: Session, process_id: int, queues: Sequence[str], lanes: Collection[str]
 ) -> None:
-    """Say which classes a worker knows, by their lanes, and which queues it takes from."""
+    """Publish the classes, by their lanes, and the queues of a worker."""
     parameters = {"process_id": process_id, "queues": list(queues), "lanes": sorted(lanes)}
     session.fetch(STATEMENTS["publish"], parameters)
 
@@ -65,7 +65,7 @@ def survey(session: Session) -> list[Lane]:
 
 
 def unknown_for_s(session: Session, lanes: Collection[Lane]) -> dict[Lane, float | None]:
-    """Return for how long no worker has known the class of each of these; None: one does."""
+    """Return for how long no worker has known the class of each lane; None: one does."""
     parameters = {"queues": [lane[0] for lane in lanes], "lanes": [lane[1] for lane in lanes]}
     rows = session.fetch(STATEMENTS["note"], parameters)
     return {(queue, lane): age_s for queue, lane, age_s in rows}
@@ -73,7 +73,7 @@ def unknown_for_s(session: Session, lanes: Collection[Lane]) -> dict[Lane, float
 
 @late.dataclass(frozen=True, slots=True)
 class Unknown:
-    """A lane with jobs whose class no worker knows that takes from their queue, since when."""
+    """A lane with jobs of a class that no worker of their queue knows, and since when."""
 
     queue_name: str
     lane: str
@@ -84,7 +84,7 @@ class Unknown:
 
 @late.dataclass(frozen=True, slots=True)
 class Knowers:
-    """Of some workers those that have published what they know, and those that know a class."""
+    """The workers that have published their classes, and the workers that know a class."""
 
     published: frozenset[int]
     knowing: frozenset[int]
@@ -92,14 +92,14 @@ class Knowers:
 
 
 def unknown(session: Session) -> list[Unknown]:
-    """Return the lanes with jobs that nobody can run, the oldest first."""
+    """Return the lanes with jobs that no worker can run, the oldest first."""
     return [Unknown(*row) for row in session.fetch(STATEMENTS["unknown"])]
 
 
 def knowers(
     session: Session, class_name: str, queue: str, process_ids: Collection[int]
 ) -> Knowers:
-    """Return which of these workers, which take from the queue, know the class."""
+    """Return the workers that know the class, among these, which claim from the queue."""
     parameters = {
         "class_name": class_name,
         "queue_name": queue,
@@ -110,6 +110,6 @@ def knowers(
 
 
 def repeatable(session: Session, job_ids: Collection[int]) -> set[int]:
-    """Return those of the jobs that may be tried again after a death of their process."""
+    """Return the jobs that may be tried again after a death of their process."""
     rows = session.fetch(STATEMENTS["repeatable"], {"ids": list(job_ids)})
     return {row[0] for row in rows}

@@ -1,9 +1,9 @@
-"""Which ready jobs a worker claims, and in which order.
+"""Claims of ready jobs: which jobs a worker claims, and in which order.
 
-Within a queue: smaller priority first, then the order of arrival. Over all queues (`*`):
-the same. Of a list: all of the first queue's jobs before the second's; `prefix*` stands
-for the queues that begin so, in alphabetical order. Paused queues are left out and change
-nothing for the others.
+Within a queue: smaller priority first, then the order of arrival. Over all queues (`*`): the
+same. Of a list: all of the first queue's jobs before the second's; `prefix*` stands for the
+queues with this prefix, in alphabetical order. Paused queues are left out and change nothing
+for the others.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ CLAIM_FEW_NAMED = STATEMENTS["pick_named"].with_(_TAKE_FEW).with_(_HOLD_FEW)
 CLAIM_FIRST_ANY = _FEW["take_first"].with_(_HOLD_FEW)
 CLAIM_FIRST_NAMED = _FEW["take_first_named"].with_(_HOLD_FEW)
 OF_FEW = (CLAIM_FIRST_ANY, CLAIM_FIRST_NAMED, CLAIM_FEW_ANY, CLAIM_FEW_NAMED)
-"""Those that take at most a few jobs, of one queue or as they come."""
+"""The claims of at most a few jobs, of one queue or as they come."""
 CLAIM_LANES = STATEMENTS["pick_lanes"].with_(_TAKE_EITHER).with_(_CLAIM)
 CLAIM_KIND = (
     _KINDS["pick_kind"]
@@ -56,9 +56,9 @@ def turn(record: Statement | None, claim: Statement) -> Statement:
 
 
 NAMES_MAX = 10_000
-"""So many queues are named at once."""
+"""The maximum of queues that one statement names."""
 PAUSED_MANY = 2000
-"""So many jobs of paused queues are not passed over by each claim, if they can be avoided."""
+"""From this number of jobs in paused queues on, claims avoid reading past them."""
 
 
 class Survey(NamedTuple):
@@ -68,16 +68,16 @@ class Survey(NamedTuple):
 
     @property
     def complete(self) -> bool:
-        """Whether these are all; else the others come when these are empty."""
+        """Whether these are all; otherwise the others come when these are empty."""
         return len(self.names) < NAMES_MAX
 
 
 def survey(session: Session, prefixes: Sequence[str] = ("",)) -> Survey:
-    """Look which queues that begin so have ready jobs and are not paused."""
+    """Return the queues with one of these prefixes that have ready jobs and are not paused."""
     facts = {"prefixes": [*prefixes], "limit": NAMES_MAX}
     return Survey([name for (name,) in session.fetch(STATEMENTS["survey"], facts)])
 
 
 def paused_many(session: Session) -> bool:
-    """Look whether paused queues hold many ready jobs; where none is paused, no job is read."""
+    """Return whether paused queues hold many ready jobs; without a pause no job is read."""
     return bool(session.fetch(STATEMENTS["paused_many"], {"many": PAUSED_MANY})[0][0])

@@ -1,9 +1,9 @@
 """Finds out whether outcomes were recorded when the answer to their statement was lost.
 
 The connection broke before their commit, or between the commit and its answer. A claim still
-has the ids of jobs that are not recorded. For a job that is not in its claim any more, the
-tables show whether this process recorded the outcome, and so has to emit it, or another
-process recovered the job and has emitted it.
+has the ids of its unrecorded jobs. For a job that is not in its claim any more, the tables show
+whether this process recorded the outcome, and so has to emit it, or another process recovered
+the job and has emitted it.
 """
 
 from collections.abc import Collection
@@ -29,7 +29,7 @@ def recorded(
 ) -> dict[tuple[int, int], bool]:
     """Return the claim and job ids of the outcomes that this process has recorded.
 
-    The value says whether the job was discarded instead, because it was cancelled.
+    The value is true for a job that was discarded instead, because it was cancelled.
     """
     parameters = {
         "claim_ids": [each.ended.claim_id for each in sent],

@@ -1,8 +1,8 @@
 """The results of jobs, kept only for jobs with a `result_ttl`.
 
-A worker writes a result in the transaction that records the end of its job, and tells who has
-registered as waiting. A result outlives the row of its job; dispatchers delete it when its time
-is over.
+A worker writes a result in the transaction that records the end of its job, and notifies the
+registered waiters. A result outlives the row of its job; dispatchers delete it when its time to
+live is over.
 """
 
 from collections.abc import Sequence
@@ -16,15 +16,15 @@ from jobsd.errors import ArgumentError, ResultError
 STATEMENTS = Statements("jobsd.states", "results.sql")
 
 BATCH = 10_000
-"""So many are deleted by one statement."""
+"""The maximum of results that one statement deletes."""
 
 
 class End(NamedTuple):
-    """How a job has ended: finished, failed or discarded; None: it has not.
+    """The end of a job: finished, failed or discarded; None if it has not ended.
 
-    One that is not there is "gone". `kept` says that there is a result, whose JSON text is
-    `result`; `unread`, that neither this nor the error could be read in time. `created_us`
-    tells when the job was created that has the id now, in microseconds since 1970.
+    "gone": the row does not exist. `kept`: there is a result, whose JSON text is
+    `result`; `unread`: neither the result nor the error could be read in time. `created_us` is
+    the time of creation of the job that has the id now, in microseconds since 1970.
     """
 
     id: int
@@ -37,7 +37,7 @@ class End(NamedTuple):
 
     @property
     def value(self) -> Any:  # noqa: ANN401 - the author's own
-        """What the job has returned."""
+        """The return value of the job."""
         return value(self.result)
 
 
@@ -55,7 +55,7 @@ def dump(class_name: str, value: object) -> str:
 
 
 def ends(session: Session, ids: Sequence[int]) -> list[End]:
-    """Say how some jobs have ended; `unread` are those of which `values` knows more."""
+    """Return the ends of some jobs; for `unread` ones `values` returns the other fields."""
     rows: list[Row] = []
     for at in range(0, len(ids), IDS_MAX):
         rows += session.fetch(STATEMENTS["ends"], {"ids": ids[at : at + IDS_MAX]})
@@ -78,10 +78,10 @@ def values(session: Session, ids: Sequence[int], most: int) -> dict[int, dict[st
 
 
 def value(text: str | None) -> Any:  # noqa: ANN401 - the author's own
-    """Return what a job has returned, from its JSON text."""
+    """Return the return value of a job, from its JSON text."""
     return None if text is None else arguments.load(text)[0][0]
 
 
 def clear(session: Session) -> int:
-    """Delete results whose time is over, `BATCH` at most; return how many."""
+    """Delete expired results, `BATCH` at most; return their number."""
     return int(session.fetch(STATEMENTS["clear"])[0][0])

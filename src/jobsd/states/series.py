@@ -28,10 +28,10 @@ _ID = ClaimedJob._fields.index("id")
 
 
 class Stretch(NamedTuple):
-    """Limited jobs that were walked over: of which queue and priority, from where to where.
+    """A range of limited jobs that a claim has walked over: its queue, priority and positions.
 
-    The queue is None where a search is for all together. `meant` is the position of the first
-    that was meant, if there is one.
+    The queue is None if one search covers all. `meant` is the position of the first job that
+    the claim could use, if there is one.
     """
 
     queue: str | None
@@ -43,10 +43,10 @@ class Stretch(NamedTuple):
 
 @late.dataclass(frozen=True, slots=True)
 class Met:
-    """What a claim of series has met beside what it has claimed.
+    """The limited jobs that a claim of series has read but not claimed.
 
-    `left` says that some could have been started, and were left. `unknown` are the queues and
-    classes of jobs that come first of their key and can't be started here.
+    `left`: some could have been started, and were left. `unknown` are the queues and classes of
+    jobs that come first of their key and can't be started here.
     """
 
     walked: int = 0
@@ -58,7 +58,7 @@ class Met:
 
 
 def met(row: Sequence[Any], names: Sequence[str | None]) -> Met:
-    """Return what the first row of a claim says, in order; each segment has a name."""
+    """Return the facts in the first row of a claim, in order; each segment has a name."""
     facts = json.loads(row[2])
     stretches = sorted(json.loads(row[3] or "[]"), key=itemgetter(0, 1))
     return Met(
