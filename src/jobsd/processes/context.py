@@ -1,4 +1,4 @@
-"""What a process is given by the supervisor that starts it."""
+"""The context that the supervisor passes to a process that it starts."""
 
 from dataclasses import field
 from pathlib import Path
@@ -21,17 +21,17 @@ class Context:
     lifeline: int | None = None
     """Readable, at its end, once the supervisor is gone."""
     pipes: Pipes = field(default_factory=Pipes)
-    """For what the author's modules write to stdout and stderr."""
+    """The pipes for the output of the user's modules to stdout and stderr."""
     nap: Nap = field(default_factory=Nap)
     metadata: dict[str, Any] = field(default_factory=dict[str, Any])
-    """What the process's row says of it, once it has registered."""
+    """The metadata in the process's row, once it has registered."""
     journals: Path | None = None
-    """The folder of the journals of this host, by which outcomes outlive the tree."""
+    """The folder of this host's journals, which keep outcomes beyond the life of the tree."""
     stopping: bool = False
     quiet: bool = False
-    """Whether it takes nothing new, as somebody has asked for; a worker then claims no job."""
+    """Whether an operator has asked it to take no new work: a worker then claims no job."""
     orphaned: bool = False
-    """Whether the supervisor is gone, and the process has a short time left."""
+    """Whether the supervisor is gone, so that the process has little time left."""
 
     def request_stop(self) -> None:
         """Ask the process to stop. Safe in a signal handler and from any thread."""

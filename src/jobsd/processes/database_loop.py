@@ -1,7 +1,7 @@
 """The base of a loop that works on the database: its connection, its row, its end.
 
 A subclass defines `poll`, `doing`, and `metadata`, which its row in `processes` shows. It
-extends `connect` and `disconnect` by what it must forget, or read again, after an outage.
+extends `connect` and `disconnect` by the state to reset, or to read again, after an outage.
 """
 
 from typing import Any
@@ -15,7 +15,7 @@ from .context import Context
 
 
 class DatabaseLoop:
-    """Connects, registers its process, and deregisters it: see `Loop`, which this completes."""
+    """Connects, registers its process, and deregisters it: the common part of a `Loop`."""
 
     kind: str
 
@@ -27,7 +27,7 @@ class DatabaseLoop:
         self._stopping = False
 
     def metadata(self) -> dict[str, Any]:
-        """Return what the process's row shows, as JSON."""
+        """Return the metadata of the process's row, as JSON."""
         raise NotImplementedError
 
     def connect(self) -> None:
@@ -48,7 +48,7 @@ class DatabaseLoop:
         return self._session.fileno()
 
     def stop(self) -> None:
-        """End: nothing is in hand between two polls."""
+        """Stop at once: between two polls the loop holds no work."""
         self._stopping = True
 
     @property

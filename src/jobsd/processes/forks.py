@@ -1,9 +1,9 @@
 """Forks of jobs and hooks (`os.fork`, `multiprocessing`) are no processes of the tree.
 
-A fork inherits the signal handlers, and with them the scoreboard entry: a TERM meant for the
-copy alone would be recorded there for the original, or for the process that has the entry by
-then. A copy in the middle of a wait in C would not end at all. So it gets what Python gives
-to any program: the same that an exec would have made of the handlers.
+A fork inherits the signal handlers, and with them the scoreboard entry: a TERM sent to the copy
+alone would be recorded there for the original, or for the process that has the entry by then. A
+copy in the middle of a wait in C would not end at all. So its handlers are set to Python's
+defaults: the same that an exec would restore.
 """
 
 import contextlib
@@ -20,14 +20,14 @@ Handler = Callable[[int, FrameType | None], object]
 
 
 _MADV_WIPEONFORK = 18
-"""Of Linux since 4.14; Python has no name for it."""
+"""From Linux 4.14 on; Python has no name for it."""
 
 
 def original_mark() -> mmap.mmap:
-    """Return memory whose first byte is 1 in this process and 0 in each copy of it.
+    """Return memory with a first byte of 1 in this process and 0 in each copy of it.
 
-    To read it takes a fifth of the time of asking for the process's id, which is a call of the
-    system. The kernel clears it for whatever has forked; where it can't, Python's forks do.
+    Reading it takes a fifth of the time of the system call for the process's id. The kernel
+    clears it in every fork; if the kernel can't, Python clears it in its own forks.
     """
     mark = mmap.mmap(-1, 1, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     with contextlib.suppress(OSError):
@@ -38,7 +38,7 @@ def original_mark() -> mmap.mmap:
 
 
 def reset_signals_in_forks(handlers: Mapping[int, Handler]) -> None:
-    """Remove these handlers, and what belongs to them, in each copy of this process.
+    """Remove these handlers, and their state, in each copy of this process.
 
     Invariant: called once, in a process that forks no process of the tree.
     """
@@ -46,8 +46,8 @@ def reset_signals_in_forks(handlers: Mapping[int, Handler]) -> None:
     foreign = threading.Event()
 
     def hold_back() -> None:
-        # Between the fork and the end of `become_foreign`, TERM would meet our handler, or be
-        # lost: Python clears the signals that have come before a fork.
+        # Between the fork and the end of `become_foreign`, TERM would call our handler, or be
+        # lost: Python drops signals that were received before a fork.
         forking.mask = signal.pthread_sigmask(signal.SIG_BLOCK, handlers)
 
     def let_in() -> None:
@@ -55,7 +55,7 @@ def reset_signals_in_forks(handlers: Mapping[int, Handler]) -> None:
 
     def become_foreign() -> None:
         try:
-            # Handlers that a copy has set up since are for its own forks to inherit.
+            # Forks of the copy inherit handlers that the copy has set up since.
             if not foreign.is_set():
                 _drop(handlers)
                 foreign.set()
@@ -67,7 +67,7 @@ def reset_signals_in_forks(handlers: Mapping[int, Handler]) -> None:
 
 def _drop(handlers: Mapping[int, Handler]) -> None:
     signal.set_wakeup_fd(-1)
-    # It would write into the memory in which the process's own stacks are expected.
+    # It would write into the memory that is read for the process's own stacks.
     faulthandler.disable()
     for number, handler in handlers.items():
         if signal.getsignal(number) is handler:

@@ -12,10 +12,10 @@ class IdleRegistration:
         self._session = session
         self._kind = kind
         self._written = 0
-        """For which listening connection the row was written; 0: there is none."""
+        """The number of the listening connection for which the row was written; 0: no row."""
 
     def forget(self) -> None:
-        """Take note that the row is gone: the process has a new row in `processes`."""
+        """Note that the row is gone: the process has a new row in `processes`."""
         self._written = 0
 
     @property
@@ -24,13 +24,13 @@ class IdleRegistration:
         return 0 < self._written == self._session.listener_number
 
     def register(self, process_id: int) -> bool:
-        """Register as idle; return whether that is new.
+        """Register as idle; return whether the registration is new.
 
-        Invariant: a process registers before it searches for work. Whoever commits work after
-        that search sees the registration.
+        Invariant: a process registers before it searches for work. A client that commits work
+        after that search sees the registration.
         """
-        # A listener of its own may have broken with the server, which emptied the table, and
-        # another one listen already.
+        # A listener of its own may have lost its server, which emptied the table, and another
+        # one may listen already.
         number = self._session.listener_number
         if self._written == number:
             return False
@@ -43,7 +43,10 @@ class IdleRegistration:
         return True
 
     def withdraw(self, process_id: int) -> bool:
-        """Delete the registration: the process polls by itself; return whether that is new."""
+        """Delete the registration, since the process polls by itself.
+
+        Return whether there was one.
+        """
         if not self._written:
             return False
         self._session.fetch(registry.STATEMENTS["withdraw_idle"], {"id": process_id})

@@ -1,7 +1,7 @@
-"""When a process calls its lifecycle hooks, and how long it waits for them.
+"""The times at which a process calls its lifecycle hooks, and how long it waits for them.
 
-Start hooks are called after the process has registered and before it works; stop hooks after
-it was asked to stop and before it drains; exit hooks after its row was deleted. Each is called
+Start hooks are called after the process has registered and before it works; stop hooks after it
+was asked to stop and before it drains; exit hooks after its row was deleted. Each is called
 once, in this order. A process that never started calls no stop hooks, a killed one calls no
 exit hooks, and one that exits because its supervisor died calls neither.
 

@@ -9,14 +9,14 @@ from collections.abc import Iterable
 
 _WOKEN = b"\0"
 YIELD_S = 0.0001
-"""Longer than a thread takes to wake."""
+"""Longer than the wake-up of a thread."""
 
 
 class Nap:
     """A process's rest between two polls.
 
-    A signal handler may do next to nothing safely, but it may write a byte: so the
-    sleeper waits for a pipe to become readable, and `wake` writes to it.
+    A signal handler may do next to nothing safely, but it may write a byte: so the sleeper
+    waits for a pipe to become readable, and `wake` writes to it.
 
     No nap is longer than `longest_s`, since a process is judged by its ticks.
     """
@@ -25,7 +25,8 @@ class Nap:
 
     def __init__(self) -> None:
         self._reader, self._writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        # A thread may wake us to the end, so the pipe goes with the last reference to us.
+        # A thread may wake us until the end, so the pipe is closed with the last reference to
+        # us.
         self._close = weakref.finalize(self, _close, self._reader, self._writer)
         self._close.atexit = False
 
@@ -39,7 +40,7 @@ class Nap:
         for fileno in sockets:
             poller.register(fileno, select.POLLIN)
         seconds = min(seconds, self.longest_s)
-        # Rounded up: after a nap that ends too early another one would follow.
+        # Rounded up: a nap that ends too early would be followed by another one.
         woken = [fd for fd, _ in poller.poll(max(0, -int(-seconds * 1000 // 1)))]
         if self._reader in woken:
             self._drain()
@@ -48,12 +49,12 @@ class Nap:
     def yield_gil(self, seconds: float = YIELD_S) -> bool:
         """Let threads that were just woken have the interpreter's lock, for at most `seconds`.
 
-        Returns whether a thread, and nothing else, has woken us meanwhile: the caller sees to
-        what it has for us. Any other wake-up ends the next nap.
+        Returns whether only a thread has woken us meanwhile: the caller handles its work. Any
+        other wake-up ends the next nap.
         """
         if not select.select([self._reader], [], [], seconds)[0]:
             return False
-        # Of a signal it is the number that is written.
+        # A signal writes its number.
         if not os.read(self._reader, 512).strip(_WOKEN):
             return True
         self.wake()
@@ -70,13 +71,13 @@ class Nap:
     def wake_on_signals(self) -> None:
         """Let each signal that has a handler end the nap. Main thread only.
 
-        A handler runs between two instructions of Python, so one that wakes us could not
-        wake us from a sleep that began just before it: the byte must come from below.
+        A handler runs between two instructions of Python, so its `wake` could come too late for
+        a sleep that began just before it: the interpreter's C handler must write the byte.
         """
         signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
 
     def close(self) -> None:
-        """Give the pipe back. Nothing but `set_wakeup_fd(-1)` undoes `wake_on_signals`."""
+        """Close the pipe. Only `set_wakeup_fd(-1)` undoes `wake_on_signals`."""
         self._close()
 
     def _drain(self) -> None:

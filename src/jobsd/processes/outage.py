@@ -1,16 +1,16 @@
 """An outage of the database: each process waits for its end, and the tree reports it once.
 
-A first error may be no more than a broken connection: it is replaced at once, and if that
-works, nothing else has happened. A second error in a row is an outage. So is a first error that
-shows that the server itself is ill: it lacks disk space, memory or connections, or its disk has
-failed. That it can do the next thing does not show that it is well. All processes of a tree
-have the same outage: the first one reports it for all, and the last one that recovers reports
-its end. A process that dies meanwhile no longer counts.
+A first error may be only a broken connection: it is replaced at once, and if that works, there
+was no outage. A second error in a row is an outage. So is a first error that shows that the
+server itself is ill: it lacks disk space, memory or connections, or its disk has failed. A
+success with the next statement does not prove it well. All processes of a tree share the
+outage: the first one reports it for all, and the last one that recovers reports its end. A
+process that dies meanwhile no longer counts.
 
-Tables that are not ours are no outage, since the server answers. A process waits for others,
-and one of them reports for all that another build has made the tables, or what they lack. It is
-told from tables that are not there yet by a second look, after the first error: for those the
-monitor cares, and reports what it can't do.
+Tables that are not ours are no outage, since the server answers. A process waits for matching
+tables, and one process reports for all that another build has made the tables, or which object
+they lack. Tables that do not exist yet are recognized by a second check, after the first error:
+the monitor migrates them, and reports if it can't.
 """
 
 import psycopg
@@ -31,14 +31,13 @@ from jobsd.scoreboard.scoreboard import (
 
 PAUSE_MIN_S = 0.1
 PAUSE_MAX_S = 1.0
-"""However long an outage lasts: we are back about a second after the database.
+"""However long an outage lasts, we are back about a second after the database.
 
-It is from the begin of one attempt to that of the next: a host that answers nothing has
-taken its time already (`connect_timeout`), and nobody waits for it and then again.
-"""
+The pause counts from the start of one attempt to the start of the next: a host that does not
+answer has used up its time already (`connect_timeout`), and no further pause is added."""
 
 _ILL = ("53", "58", "57P02")
-"""Classes of errors: short of resources, failed by the system; and a crash of the server."""
+"""SQLSTATEs of an ill server: out of resources, failed system, crash."""
 RELAPSE_S = 10.0
 """An illness that returns within this time has not ended: the pauses stay as long."""
 
@@ -72,7 +71,7 @@ class Outage:
         return rest_s
 
     def _wait_for_tables(self, error: BaseException) -> float:
-        """Note tables that are not ours; return the seconds from one attempt to the next."""
+        """Note foreign tables; return the seconds from one attempt to the next."""
         first, self._undefined = self._undefined, None
         if isinstance(error, OtherBuildError):
             self._report_tables(error, TABLES_OF_ANOTHER_BUILD)
@@ -84,14 +83,14 @@ class Outage:
         return PAUSE_MAX_S
 
     def recognized(self) -> None:
-        """Note that the tables are our build's, though a statement may lack something."""
+        """Note that our build has made the tables, though they may lack an object."""
         if self._undefined is not None:
             self._report_tables(self._undefined, TABLES_LACK_SOMETHING)
         elif self._scoreboard.tables_are_foreign:
             self._scoreboard.tables_foreign = 0
 
     def _report_tables(self, error: BaseException, found: int) -> None:
-        """Report what was found of the tables, unless that was done."""
+        """Report the state of the tables, unless it was reported already."""
         self._note_answer()
         with self._scoreboard.announcing():
             if self._scoreboard.tables_foreign >= found:
@@ -153,7 +152,7 @@ class Outage:
 
 
 def begin(scoreboard: Scoreboard, error: BaseException) -> None:
-    """Report an outage that begins before there are processes below the supervisor."""
+    """Report an outage that begins before the supervisor has child processes."""
     with scoreboard.announcing():
         _begin(scoreboard, error)
 

@@ -1,14 +1,14 @@
-"""The journal of a process that ends while the database is away: a file of what it knew.
+"""The journal of a process that ends during an outage: a file of outcomes.
 
-A worker that was asked to end and can't reach the database writes down each job that has ended:
-how, with its result or error, and in which claim. All other jobs that it has claimed go back.
-If the process was killed, or its tree ends, the monitor adds what the scoreboard says. A
-monitor of the same host reads the journal before it recovers the process, and deletes it with
-the commit that has settled it.
+A worker that was asked to stop and can't reach the database writes down each job that has
+ended, with its outcome, its result or error, and its claim. All other jobs that it has claimed
+are released. If the process was killed, or its tree ends, the monitor adds the facts of the
+scoreboard. A monitor of the same host reads the journal before it recovers the process, and
+deletes it with the commit that records it.
 
 A line is a checksum and JSON. A damaged line, or one that was only half written, is skipped:
 its job counts as not ended, and runs again. The writer holds a lock on the file as long as it
-lives: so a journal without a lock is that of a dead process, whichever container or boot it was
+lives: so a journal without a lock belongs to a dead process, whichever container or boot it was
 in.
 """
 
@@ -31,7 +31,7 @@ from jobsd import late
 from jobsd.database.connection import Target
 
 SIZE_MAX = 64 * 1024 * 1024
-"""Bytes of one journal."""
+"""The maximum bytes of one journal."""
 
 _SUFFIX = ".jsonl"
 Record = Mapping[str, Any]
@@ -42,7 +42,7 @@ class JournalInUseError(Exception):
 
 
 class KeptOutcome(NamedTuple):
-    """What became of one claimed job, as `Ended` says it, at a time by this machine's clock."""
+    """The outcome of one claimed job, as in `Ended`, at a time of this machine's clock."""
 
     claim_id: int
     job_id: int
@@ -65,7 +65,7 @@ class KeptOutcome(NamedTuple):
 
 @late.dataclass(frozen=True, slots=True)
 class Contents:
-    """What a journal says: of which process it is, its outcomes, and what the monitor added."""
+    """The contents of a journal: its process, its outcomes, and the monitor's addition."""
 
     path: Path
     process_id: int
@@ -91,7 +91,7 @@ def journal_path(folder: Path, process: str) -> Path:
 
 
 def journal_paths(folder: Path | None) -> list[Path]:
-    """Return the journals that lie in a folder."""
+    """Return the journals in a folder."""
     if folder is None:
         return []
     try:
@@ -104,7 +104,7 @@ class Journal:
     """The journal that one process writes."""
 
     def __init__(self, path: Path) -> None:
-        """Write to this path; nothing is made before the first record."""
+        """Write to this path; the file is created with the first record."""
         self._path = path
         self._file: int | None = None
         self._size = 0
@@ -113,7 +113,7 @@ class Journal:
         """Append records, and wait until they are on the disk.
 
         Raises:
-            OSError: when that fails, or the journal would be too large; then it is as before.
+            OSError: if that fails, or the journal would be too large; then it is unchanged.
         """
         lines = b"".join(map(_line, records))
         if self._file is None:
@@ -129,10 +129,10 @@ class Journal:
         self._size += len(lines)
 
     def discard(self) -> None:
-        """Delete the journal if there is one: all that it says is about to be recorded.
+        """Delete the journal, if there is one: the database is about to get its records.
 
         Raises:
-            OSError: when it can't be deleted; it is empty then.
+            OSError: if it can't be deleted; it is empty then.
         """
         if self._file is None:
             return
@@ -142,7 +142,7 @@ class Journal:
         self._path.unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Leave the journal to whichever monitor reads it."""
+        """Leave the journal to the monitor that reads it."""
         if self._file is not None:
             os.close(self._file)
             self._file = None
@@ -155,7 +155,7 @@ class Journal:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._size = os.fstat(file).st_size
             if self._size:
-                # What a killed process has written last may be half a line.
+                # The last line of a killed process may be incomplete.
                 self._size += os.pwrite(file, b"\n", self._size)
             _sync_folder(self._path.parent)
         except OSError:
@@ -165,10 +165,10 @@ class Journal:
 
 
 def read_journal(path: Path) -> Contents | None:
-    """Return what a journal says; None if there is none that is ours.
+    """Return the contents of a journal, or None if there is none, or it is not ours.
 
     Raises:
-        JournalInUseError: when the process that writes it lives.
+        JournalInUseError: if the process that writes it lives.
     """
     try:
         file = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -185,7 +185,7 @@ def read_journal(path: Path) -> Contents | None:
 
 
 def _is_ours(status: os.stat_result) -> bool:
-    """Return whether only we can have written a file: it decides what becomes of jobs."""
+    """Return whether only our user can have written a file, which decides about jobs."""
     private = not status.st_mode & (stat.S_IRWXG | stat.S_IRWXO)
     return stat.S_ISREG(status.st_mode) and private and status.st_uid == os.geteuid()
 
@@ -207,7 +207,7 @@ def _contents(path: Path, records: Iterable[Record]) -> Contents:
 
 
 def _outcome(record: Record) -> KeptOutcome | None:
-    """Return the outcome in a record; None for what only another version understands."""
+    """Return the outcome in a record; None if only another version understands it."""
     try:
         return KeptOutcome(**record)
     except TypeError:

@@ -1,8 +1,8 @@
 """The life of a process below the supervisor: boot, polls, stop.
 
-A process is a loop that knows nothing of forks and threads: `poll` does what is due and returns
-how long there is nothing to do. All that the loops have in common is here: ticks, naps,
-signals, outages of the database, the death of the supervisor.
+A process runs a loop that knows no forks and threads: `poll` does the due work and returns the
+time until more is due. The common part of all loops is here: ticks, naps, signals, outages of
+the database, the death of the supervisor.
 
 States: booting (until the database has been reached and the row is written), polling ⇄ napping,
 stopping (once asked to), gone. An outage leads from any of the first three back to booting;
@@ -32,16 +32,16 @@ from .recycling import RecyclePolicy
 from .title import set_title
 
 REST_MAX_S = 5.0
-"""Every loop polls at least this often, also when nothing wakes it."""
+"""Every loop polls at least this often, even without a wake-up."""
 
 UNREAD_REST_MAX_S = 0.1
-"""The same while the monitor has journals to read, before which nothing is claimed."""
+"""The same while the monitor has unread journals, before which no job is claimed."""
 
 ORPHAN_S = 0.7
-"""How long a process may live on after its supervisor, to record what has ended."""
+"""Time that a process lives on after its supervisor, to record ended jobs."""
 
 QUIET = signal.SIGRTMIN + 1
-"""Lets a worker take no more jobs. Nobody sends it to a whole group, or unit, by habit."""
+"""Makes a worker claim no more jobs. Not a signal that is commonly sent to a whole group."""
 
 _NOT_OURS = (
     signal.SIGINT,
@@ -51,9 +51,9 @@ _NOT_OURS = (
     signal.SIGTTOU,
 )
 
-# Tables that are not there, of another program, or not ours to use are waited for like a
-# database that is away: a human has to mend it, or our monitor's migration waits for somebody
-# who holds them, and no successor of ours would fare better.
+# Tables that are missing, of another program, or inaccessible are waited for like a database
+# that can't be reached: a person has to act, or our monitor's migration waits for a transaction
+# that locks them, and a successor of ours would meet the same tables.
 WAITED_OUT = (
     *OUTAGES,
     *UNDEFINED,
@@ -68,25 +68,25 @@ class Loop(Protocol):
     kind: str
 
     def connect(self) -> None:
-        """Reach the database, register, and settle what an outage has left open."""
+        """Reach the database, register, and reconcile the effects of an outage."""
 
     def disconnect(self) -> None:
         """Drop the connection: it is broken, or the process exits."""
 
     def poll(self) -> float:
-        """Do what is due now; return the seconds until there is more to do."""
+        """Do the due work; return the seconds until more is due."""
         ...
 
     def socket(self) -> int | None:
-        """Return the socket on which wake-ups come, if there is one."""
+        """Return the socket that receives wake-ups, if there is one."""
         ...
 
     def doing(self) -> str:
-        """Return what the process's title says."""
+        """Return the text for the process's title."""
         ...
 
     def stop(self) -> None:
-        """Begin to stop: take nothing new. `poll` is called until `stopped`."""
+        """Begin to stop: take no new work. `poll` is called until `stopped`."""
 
     @property
     def stopped(self) -> bool:
@@ -100,7 +100,8 @@ class Loop(Protocol):
 def run(loop: Loop, context: Context, recycle_policy: RecyclePolicy | None = None) -> int:
     """Run the loop until it is asked to stop and has stopped; return the exit status.
 
-    With a `recycle_policy` it asks for a successor at a limit; once that is up, it is stopped.
+    With a `recycle_policy` it asks for a successor at a limit; once the successor is up, it is
+    stopped.
     """
     outage = Outage(context.scoreboard, context.entry)
     hooks = LifecycleHooks(context, loop.kind)
@@ -149,7 +150,7 @@ def _nap(loop: Loop, context: Context, rest_s: float) -> None:
 
 
 def _is_orphan(context: Context) -> bool:
-    """Return whether our supervisor is gone, until we act on that."""
+    """Return whether our supervisor is gone; False once we have acted on that."""
     return context.lifeline is not None and os.getppid() != context.scoreboard.supervisor_pid
 
 
@@ -174,11 +175,10 @@ def _say_farewell(loop: Loop) -> None:
 def listen_to_signals(context: Context) -> None:
     """Install the signal handlers of a process below the supervisor.
 
-    TERM stops it in order, QUIT at once, USR1 reopens the log, and RTMIN+1 lets a worker
-    take no more jobs. The other signals are for the
-    supervisor, but a terminal sends them to the whole process group: their handlers do nothing,
-    since a signal that we ignored would also be ignored by programs that a job starts. Forks of
-    jobs have no handlers.
+    TERM stops it in order, QUIT at once, USR1 reopens the log, and RTMIN+1 makes a worker claim
+    no more jobs. The other signals are for the supervisor, but a terminal sends them to the
+    whole process group: their handlers do nothing, since an ignored signal would also be
+    ignored by programs that a job starts. Forks of jobs have no handlers.
     """
     context.nap.wake_on_signals()
     handlers: dict[int, Handler] = {
@@ -203,7 +203,7 @@ def _be_quiet(context: Context) -> None:
 
 
 def _reopen_log() -> None:
-    # The supervisor tries the same, and reports what is wrong.
+    # The supervisor tries the same, and reports the error.
     with contextlib.suppress(OSError):
         logs.reopen()
 

@@ -1,8 +1,8 @@
 """Recycling: a process that has reached a limit asks to be replaced by a successor.
 
-This is a remedy for leaks, above all in the author's code. The limits are numbers of jobs,
-memory and age. The process works until its successor is up and then stops in order, so a limit
-is the point at which recycling begins, not one that is never exceeded.
+This is a remedy for leaks, above all in the user's code. The limits are numbers of jobs, memory
+and age. The process works until its successor is up and then stops in order, so a limit is the
+point at which recycling begins, not a maximum.
 """
 
 import errno
@@ -15,13 +15,13 @@ from jobsd.events.events import emit
 from jobsd.scoreboard.entry import ScoreboardEntry
 
 MEMORY_EVERY_S = 1.0
-"""How often the memory is measured: each time reads /proc."""
+"""Interval of measuring the memory: each time reads /proc."""
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 class RecyclePolicy:
-    """The limits after which one process is recycled; each is None when there is none.
+    """The limits after which one process is recycled; None is no limit.
 
     `max_memory` is bytes of resident memory. It counts only once a job has run: a process that
     is too big from the start would not be smaller after a replacement. A process that has no
@@ -42,7 +42,7 @@ class RecyclePolicy:
         self._memory_at = 0.0
 
     def check(self) -> None:
-        """Ask once for a successor when a limit is reached. To be called after each poll."""
+        """Ask once for a successor when a limit is reached. Called after each poll."""
         entry = self._entry
         if entry.wants_recycling:
             return

@@ -36,14 +36,14 @@ class ProcessRow:
 
 
 def new_name(kind: str) -> str:
-    """Return a name for a process that no other process has."""
+    """Return a unique name for a process."""
     import secrets  # noqa: PLC0415 - it is large, and most readers of rows name nothing
 
     return f"{kind}-{secrets.token_hex(6)}"
 
 
 def identity(pid: int) -> dict[str, str]:
-    """Return what identifies a process of this machine: boot, namespace and start time.
+    """Return the identity of a process of this machine: boot, namespace and start time.
 
     Host name and process id are not enough: containers share both.
     """
@@ -51,7 +51,7 @@ def identity(pid: int) -> dict[str, str]:
 
 
 def below(supervisor_pid: int) -> dict[str, dict[str, object]]:
-    """Return what proves of a supervisor that it is still the same, for a row of its tree.
+    """Return the identity of the supervisor, for a row of its tree.
 
     The supervisor's own row may come later than this one, or be gone before it.
     """
@@ -99,14 +99,14 @@ def register(  # noqa: PLR0913 - the columns of a row
 
 
 def deregister(session: Session, row_id: int) -> bool:
-    """Remove a process's row; return False when it still has claims, or is gone already."""
+    """Remove a process's row; return False if it still has claims, or is gone already."""
     return bool(session.fetch(STATEMENTS["deregister"], {"id": row_id}))
 
 
 def remove(session: Session, row_id: int) -> bool:
     """Remove the row of a process that has ended; return False as `deregister` does.
 
-    It returns False, too, when the row is locked by another session: it does not wait.
+    It also returns False if another session has locked the row: it does not wait.
     """
     return bool(session.fetch(STATEMENTS["remove"], {"id": row_id}))
 

@@ -1,4 +1,4 @@
-"""Process titles: what `ps` shows of us."""
+"""Process titles: the text that `ps` shows for our processes."""
 
 import setproctitle
 
@@ -10,6 +10,6 @@ def set_title(kind: str, doing: str) -> None:
     global _shown  # noqa: PLW0603 - a process has one title
     title = f"jobsd {kind}: {doing}" if doing else f"jobsd {kind}"
     if title != _shown:
-        # It is set in each poll, and costs as much as performing a job.
+        # Called in each poll; setting the title costs as much as performing a job.
         setproctitle.setproctitle(title)
         _shown = title

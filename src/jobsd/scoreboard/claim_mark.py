@@ -1,7 +1,7 @@
-"""How far a worker claims, in its scoreboard entry, for the other workers of its tree.
+"""A worker's claim mark: how far it claims, in its scoreboard entry, for its tree's workers.
 
-Three words can't be written at once. So a check of all three is written behind them, and
-whoever reads a mark that is just being written finds that it does not fit.
+Three words can't be written at once. So they are followed by a checksum, and a reader of a mark
+that is just being written finds that the checksum does not match.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 MARK_AT, MARK_WORDS = 52, 4
 ALL_QUEUES = -1
-"""Stands for all queues together, as a worker of `*` claims from them."""
+"""The number for all queues together, from which a worker of `*` claims."""
 
 
 class ClaimMark(NamedTuple):
@@ -22,7 +22,7 @@ class ClaimMark(NamedTuple):
 
 
 def write_mark(words: memoryview[int], mark: ClaimMark | None) -> None:
-    """Write the mark of the entry that has these words, or take it away."""
+    """Write the mark into an entry's words, or clear it."""
     words[MARK_AT] = 0
     if mark is not None:
         for at, value in enumerate(mark, MARK_AT + 1):
@@ -31,7 +31,7 @@ def write_mark(words: memoryview[int], mark: ClaimMark | None) -> None:
 
 
 def read_mark(words: memoryview[int]) -> ClaimMark | None:
-    """Return the mark of the entry that has these words, if it has one that is whole."""
+    """Return the mark in an entry's words, or None if it has none or is incomplete."""
     if (check := words[MARK_AT]) == 0:
         return None
     mark = ClaimMark(*words[MARK_AT + 1 : MARK_AT + MARK_WORDS])

@@ -1,7 +1,7 @@
 """Counters of the jobs of each queue and class, in shared memory that outlives the process.
 
-Each has a row of 64-bit words: a count for each outcome, and two histograms. One process at
-a time writes a row; the monitor sums the rows of all entries.
+Each has a row of 64-bit words: a count for each outcome, and two histograms. One process at a
+time writes a row; the monitor sums the rows of all entries.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ OUTCOMES = ("finished", "failed", "retried", "discarded", "released")
 FAILURES = ("failed", "retried")
 """The outcomes of an attempt that an error has ended, which are counted by its type too."""
 EVENTS = ("timed_out_soft", "timed_out_hard", "cancelled", "expired")
-"""What else is counted of jobs, beside what became of them."""
+"""Further counts of jobs, beside their outcomes."""
 BUCKETS_S = (0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 60.0, 300.0, 1800.0)
 
 QUEUE_WORDS = 40
@@ -37,7 +37,7 @@ _AT = {
 
 
 class Counts(Generic[Words]):
-    """The outcomes of some jobs, and how long they took: of one row, or of a sum of rows."""
+    """The outcomes and durations of a set of jobs: of one row, or of a sum of rows."""
 
     __slots__ = ("words",)
 
@@ -62,15 +62,15 @@ class Counts(Generic[Words]):
 
 
 def column(parts: Iterable[memoryview[int]], outcome: str) -> list[int]:
-    """Return the sums of one count, row by row, where each part is all rows of one process."""
+    """Return the sums of one count, row by row; each part has all rows of one process."""
     counts = (part[_AT[outcome] :: QUEUE_WORDS].tolist() for part in parts)
     return list(map(sum, zip_longest(*counts, fillvalue=0)))
 
 
 def totals(parts: Iterable[memoryview[int]], names: QueueNames) -> dict[str, Sums]:
-    """Return the sums of the rows of some processes, of which something was counted, by name.
+    """Return the sums of the rows of a set of processes, by name, without empty ones.
 
-    Each part is all rows of one process: a name has the same row in all of them, so they are
+    Each part has all rows of one process: a name has the same row in all of them, so they are
     added as wholes. Row by row, a thousand queues took five times as long.
     """
     words = list(map(sum, zip_longest(*[part.tolist() for part in parts], fillvalue=0)))
@@ -78,7 +78,7 @@ def totals(parts: Iterable[memoryview[int]], names: QueueNames) -> dict[str, Sum
     for number, start in enumerate(range(0, len(words), QUEUE_WORDS)):
         row = words[start : start + QUEUE_WORDS]
         if any(row):
-            # Names that are too long for the memory may be the same once they are cut off.
+            # Names that are too long for the memory may be equal once they are cut off.
             name = names.name(number)
             found[name] = list(map(add, row, found[name])) if name in found else row
     return {name: Counts(row) for name, row in sorted(found.items())}
@@ -107,7 +107,7 @@ class QueueCounters(Counts["memoryview[int]"]):
         self.words[_AT[outcome]] += jobs
 
     def count_run(self, outcome: str, wait_s: float, run_s: float) -> None:
-        """Add a run: its outcome, unless it snoozed, its wait until it began, and its time."""
+        """Add a run: its outcome, unless it snoozed, its wait before it, and its duration."""
         words = self.words
         if outcome in _AT:
             words[_AT[outcome]] += 1
@@ -122,7 +122,7 @@ class QueueCounters(Counts["memoryview[int]"]):
         runs_s: Iterable[float],
         also: QueueCounters | None = None,
     ) -> None:
-        """Add the waits (from due to start) and the runs of some jobs, here and in `also`.
+        """Add the waits (from due to start) and the runs of several jobs, here and in `also`.
 
         A batch of 500 is sorted and counted in a sixth of the time of 500 single jobs.
         """
@@ -132,7 +132,7 @@ class QueueCounters(Counts["memoryview[int]"]):
 
 
 def _observe(rows: list[memoryview[int]], at: int, seconds: list[float]) -> None:
-    """Count durations, in ascending order, in each of some rows."""
+    """Count durations, in ascending order, in each of the rows."""
     counted = 0
     while counted < len(seconds):
         bucket = bisect_left(BUCKETS_S, seconds[counted])
@@ -146,7 +146,7 @@ def _observe(rows: list[memoryview[int]], at: int, seconds: list[float]) -> None
 
 
 def _add_s(words: memoryview[int], at: int, seconds: float) -> None:
-    """Add to a sum. A job that was due in the year 1 has waited for longer than it can hold."""
+    """Add to a sum. The wait of a job that was due in the year 1 is too long for a word."""
     try:
         words[at] += int(seconds * 1e9)
     except (OverflowError, ValueError):

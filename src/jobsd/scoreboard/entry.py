@@ -1,15 +1,15 @@
-"""A scoreboard entry: what the tree knows of one process, in memory that outlives it.
+"""A scoreboard entry: the tree's facts about one process, in memory that outlives it.
 
 A process writes to its own entry, the supervisor to the entry's state, the monitor reads all
 entries. Every word has one writer at a time, and a 64-bit word is written whole: there are no
-locks, and nothing that a killed process could leave held. Nothing goes stale either: the
-memory is anonymous and ends with the tree.
+locks that a killed process could leave held. No entry goes stale either: the memory is
+anonymous and ends with the tree.
 
 The life of an entry: FREE → (the supervisor forks) TAKEN → (first tick) UP → (the supervisor
-has reaped the process) DEAD → (the monitor has recovered what the process left) FREE. While an
-entry is DEAD, the successor of its process has another one.
+has reaped the process) DEAD → (the monitor has recovered the process) FREE. While an entry is
+DEAD, the successor of its process has another one.
 
-A worker's entry also says which jobs ran when it died, and which had ended (`running_jobs`).
+A worker's entry also records which jobs ran when it died, and which had ended (`running_jobs`).
 
 Counters are never reset, not even when an entry is used again: so their sum over all entries
 never goes back when a process dies.
@@ -82,7 +82,7 @@ class ScoreboardEntry(HardLimits):
     row_id = Word(_ROW)
     """The id of the process's row, 0 while it is not registered. The monitor writes its own."""
     leaving = Word(_LEAVING)
-    """1 once the process was asked to stop, by whatever process. Set in its signal handler."""
+    """1 once any process has asked this one to stop. Set in its signal handler."""
     database_down = Word(_DATABASE_DOWN)
     """1 while the process can't reach the database. Set under the announcement lock only."""
     working = Word(_WORKING)
@@ -90,28 +90,28 @@ class ScoreboardEntry(HardLimits):
     wants_recycling = Word(_RECYCLING)
     """1 once the process has reached a limit: it is stopped when a successor is up."""
     busy = Word(_BUSY)
-    """How many threads run a job."""
+    """The number of threads that run a job."""
     threads = Word(_THREADS)
-    """How many threads there are for jobs."""
+    """The number of threads for jobs."""
     busy_coroutines = Word(_BUSY_COROUTINES)
-    """How many coroutines run."""
+    """The number of coroutines that run."""
     coroutines_max = Word(_COROUTINES_MOST)
-    """How many may run at once."""
+    """The maximum number of coroutines at once."""
     jobs_ended = Word(ENDED)
-    """How many jobs have ended in the process."""
+    """The number of jobs that have ended in the process."""
     dropped_lines = Word(_DROPPED)
     """Log lines that could not be written, since the scoreboard was made."""
 
     claims_lost = Word(_CLAIMS_LOST)
-    """Claims that were taken away before their outcomes were recorded; never reset."""
+    """Claims that the process lost before their outcomes were recorded; never reset."""
     outcomes_lost = Word(_OUTCOMES_LOST)
     """1 while the process has outcomes that it can neither record nor keep in its journal. The
-    monitor says the same of a dead one."""
+    monitor sets it for a dead process."""
     prunes = Word(_PRUNES)
-    """Processes of other trees that were pruned from here; never reset."""
+    """Processes of other trees that this one has pruned; never reset."""
 
     def tick(self) -> None:
-        """Record an iteration of the main loop; the first one also says that we are up."""
+        """Record an iteration of the main loop; the first one also records that we are up."""
         words = self.words
         words[_TICK] = now = monotonic_ns()
         if words[_STATE] == TAKEN:
@@ -119,7 +119,7 @@ class ScoreboardEntry(HardLimits):
             words[_STATE] = UP
 
     def set_threads(self, busy: int, threads: int) -> None:
-        """Record how many threads there are, and how many of them run a job."""
+        """Record the number of threads, and of threads that run a job."""
         self.words[_BUSY] = busy
         self.words[_THREADS] = threads
 
@@ -161,7 +161,7 @@ class ScoreboardEntry(HardLimits):
         words[_STATE] = TAKEN
 
     def record_exit(self, status: int, reason: str, rss_kib: int) -> None:
-        """Record that the process was reaped; the monitor recovers what it has left."""
+        """Record that the process was reaped; the monitor recovers its jobs."""
         words = self.words
         words[_STATUS] = status
         words[_REASON] = REASONS.index(reason)
@@ -179,12 +179,12 @@ class ScoreboardEntry(HardLimits):
     row_lost = Word(_ROW_LOST)
     """1 once the process's row was found deleted."""
     heartbeat_ns = Word(_HEARTBEAT)
-    """The tick of the main loop (monotonic) that the process's last heartbeat stands for."""
+    """The tick of the main loop (monotonic) that the process's last heartbeat reports."""
 
     def free(self) -> None:
-        """Give the entry back, once what the process left was recovered.
+        """Free the entry, once the process was recovered.
 
-        The supervisor gives one back itself when the fork failed, or when it must: a dead
+        The supervisor frees an entry itself if the fork failed, or if it must: a dead
         monitor's, if there is no other for the next monitor.
         """
         self.words[_STATE] = FREE
@@ -232,7 +232,7 @@ class ScoreboardEntry(HardLimits):
 
     @property
     def died_ns(self) -> int:
-        """When the process was reaped (monotonic); now, when it was not."""
+        """When the process was reaped (monotonic); now, if it was not."""
         return self.words[_DIED] or monotonic_ns()
 
     @property
@@ -248,7 +248,7 @@ class ScoreboardEntry(HardLimits):
         if (met := self._met.get(name)) is not None:
             return met
         number = self._names.number(name)
-        # Of those beyond there may be any number, and all are counted together.
+        # There may be any number of further queues; all are counted together.
         name = OTHERS if number == OTHER else name
         if name not in self._met:
             self.words[_QUEUES] = max(self.words[_QUEUES], number + 1)
@@ -256,7 +256,7 @@ class ScoreboardEntry(HardLimits):
         return self._met[name]
 
     def queues(self) -> Iterator[QueueCounters]:
-        """Yield the counters of the queues of which something was counted here.
+        """Yield the counters of the queues that have counts here.
 
         The counters after the last one are never read: reading makes memory of their pages.
         """
@@ -266,11 +266,11 @@ class ScoreboardEntry(HardLimits):
                 yield counters
 
     def queue_rows(self) -> memoryview[int]:
-        """Return the rows of all queues that were met here, by the numbers of their names."""
+        """Return the rows of all queues met here, by the numbers of their names."""
         return self.words[_QUEUES_AT : _QUEUES_AT + self.words[_QUEUES] * QUEUE_WORDS]
 
     def class_rows(self) -> memoryview[int]:
-        """Return the rows of all classes that were met here, by the numbers of their names."""
+        """Return the rows of all classes met here, by the numbers of their names."""
         return self.words[_CLASSES_AT : _CLASSES_AT + self.words[_CLASSES] * QUEUE_WORDS]
 
     def job_class(self, name: str) -> QueueCounters:
@@ -280,7 +280,7 @@ class ScoreboardEntry(HardLimits):
         return self._of_class(number)
 
     def classes(self) -> Iterator[QueueCounters]:
-        """Yield the counters of the classes of which something was counted here."""
+        """Yield the counters of the classes that have counts here."""
         for number in range(self.words[_CLASSES]):
             counters = self._of_class(number)
             if any(counters.words):

@@ -1,9 +1,9 @@
 """The times at which jobs must have ended, or their process is ended from outside.
 
 A job that has a time limit, or was cancelled by force, has a row of words beside its cell: the
-moment at which its process is to go, and what then is to become of the job, by its own policy:
-nobody else knows it once the process is gone. A row counts for one job within its claim, while
-that runs; so it does no harm when it comes late.
+time at which its process must end, and the outcome that the job then gets, by its own policy,
+which is known only to its process. A row counts for one job within its claim, while the job
+runs; so a row that comes late does no harm.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from . import running_jobs
 from .words import Text, Word
 
 _JOB, _CLAIM, _ROW = 1, 2, 8
-"""Of a row: the moment, job and claim, then what is to become of it."""
+"""Words of a row: the time, job and claim, then the outcome."""
 _IN_CELL = InClaim(0, 0)
 """Stands for the job that is in the cell."""
 LIMITED = 29
-"""Up to which row limits were written: behind it, nothing was ever touched."""
+"""The number of rows with limits so far: later rows were never touched."""
 FORCED = 30
-"""1 once the last row was written, by the monitor: the process itself can't say it."""
+"""1 once the monitor has written the last row, which the process itself can't write."""
 _ROWS_AT = running_jobs.JOBS_END
 _FORCED_ROW = running_jobs.THREADS_MAX + running_jobs.COROUTINES_MAX
 _STACK_JOB = _ROWS_AT + _ROW * (_FORCED_ROW + 1)
@@ -36,8 +36,8 @@ LIMITS_END = _STACK_AT + _STACK_WORDS
 class Overdue(NamedTuple):
     """A job that runs for longer than it may.
 
-    `limit_s` is 0 when it was cancelled by force; below that, it has blocked the event loop for
-    so long. `thread` is the system's number of its thread, 0 where that is not known.
+    `limit_s` is 0 if it was cancelled by force; a negative one is the time for which it has
+    blocked the event loop. `thread` is the system's id of its thread, 0 if that is unknown.
     """
 
     job: InClaim
@@ -50,11 +50,11 @@ class Overdue(NamedTuple):
 
 
 class HardLimit:
-    """One row, as what runs the jobs of its cell writes it.
+    """One row, written by the thread or loop that runs the jobs of its cell.
 
-    It says what becomes of the job in its cell, whichever that is, from the moment that `move`
-    has said: so of most jobs nothing is written but that. Where it names a job, it is about
-    that one alone: another thread has written it, and the job may have ended meanwhile.
+    It applies to the job in its cell, whichever that is, from the time set by `move`: so for
+    most jobs only that time is written. If it names a job, it applies to that job alone:
+    another thread has written it, and the job may have ended meanwhile.
     """
 
     __slots__ = ("_at", "_row", "_words", "case", "grace_s")
@@ -64,9 +64,9 @@ class HardLimit:
         self._row = row
         self._at = _ROWS_AT + row * _ROW
         self.case: object = None
-        """Of which jobs it tells now; None: it names one, or nothing was said."""
+        """The case of the jobs that it applies to; None: it names a job, or is empty."""
         self.grace_s = 0.0
-        """How long these have between the limit and the moment."""
+        """The time between the limit of these jobs and the end of their process."""
 
     def say(  # noqa: PLR0913, PLR0917 - the words of a row
         self,
@@ -77,13 +77,13 @@ class HardLimit:
         job: InClaim = _IN_CELL,
         at_s: float = 0.0,
     ) -> None:
-        """Say what is to become of a job that does not end, and from which moment on."""
+        """Set the outcome of a job that does not end, and the time from which it applies."""
         words, at = self._words, self._at
         outcome, wait_s = verdict
         index = running_jobs.OUTCOMES.index(outcome)
         numbers = (grace_s * 1e6, limit_s * 1e6, index, wait_s * 1e6, thread)
-        # Invariant: by one call. Else a job's thread and the control thread could each have
-        # written a half of it.
+        # Invariant: one call. Otherwise a job's thread and the control thread could each have
+        # written half of it.
         words[at : at + _ROW] = array("q", [int(at_s * 1e9), *job, *map(int, numbers)])
         if job != _IN_CELL:
             self.case = None
@@ -93,7 +93,7 @@ class HardLimit:
             words[LIMITED] = self._row + 1
 
     def move(self, at_s: float) -> None:
-        """Say when its process is to go (monotonic); 0: not yet."""
+        """Set the time at which its process must end (monotonic); 0: not yet."""
         self._words[self._at] = int(at_s * 1e9)
 
 
@@ -103,21 +103,21 @@ class HardLimits(running_jobs.RunningJobs):
     __slots__ = ()
 
     stack = Text(_STACK_AT, _STACK_WORDS)
-    """Where the job `stack_job` stood that is over its limit, the end of it."""
+    """The end of the stack of job `stack_job`, which is over its limit."""
     stack_job = Word(_STACK_JOB)
     forced = Word(FORCED)
-    """1 once `force` was called of this process."""
+    """1 once `force` was called for this process."""
 
     def hard_limit(self, thread: int) -> HardLimit:
         """Return the row of a thread."""
         return HardLimit(self.words, thread)
 
     def hard_limit_of_slot(self, slot: int) -> HardLimit:
-        """Return the row of a slot for coroutines."""
+        """Return the row of a coroutine, by the number of its cell."""
         return HardLimit(self.words, running_jobs.THREADS_MAX + slot)
 
     def moved(self, job_id: int, claim_id: int, new_claim: int) -> None:
-        """Record that a job which runs is in another claim: so its limit is."""
+        """Record that a running job has a new claim; its limit moves along."""
         super().moved(job_id, claim_id, new_claim)
         words = self.words
         for at in range(_ROWS_AT, _ROWS_AT + words[LIMITED] * _ROW, _ROW):
@@ -125,13 +125,13 @@ class HardLimits(running_jobs.RunningJobs):
                 words[at + _CLAIM] = new_claim
 
     def force(self, job: InClaim, grace_s: float) -> None:
-        """Say that a job is to go that was cancelled by force. Called by the monitor."""
+        """Set the end of a job that was cancelled by force. Called by the monitor."""
         row = HardLimit(self.words, _FORCED_ROW)
         row.say(0.0, grace_s, ("discarded", 0.0), 0, job, monotonic_ns() / 1e9 + grace_s)
 
     @property
     def forced_job(self) -> InClaim | None:
-        """The job of which `force` was called last, whether it still runs or not."""
+        """The job of the last call of `force`, whether it still runs or not."""
         at = _ROWS_AT + _FORCED_ROW * _ROW
         return InClaim(self.words[at + _JOB], self.words[at + _CLAIM]) if self.forced else None
 
@@ -146,7 +146,7 @@ class HardLimits(running_jobs.RunningJobs):
 
     @property
     def next_hard_ns(self) -> int:
-        """The first moment at which a job may be overdue (monotonic); 0: none will be."""
+        """The first time at which a job may be overdue (monotonic); 0: none will be."""
         return min((hard for _, hard in self._hard()), default=0)
 
     def overdue(self, now_ns: int | None = None) -> list[Overdue]:
@@ -156,7 +156,7 @@ class HardLimits(running_jobs.RunningJobs):
         late = [each for each in read if each is not None]
         if not late:
             return []
-        # One that has ended badly stands in its cell until that is noted down.
+        # An unsuccessful job stays in its cell until its ending is recorded.
         ended = {InClaim(abs(job_id), claim_id) for job_id, claim_id in self._ended()}
         running = set(self.running()) - ended
         return [each for each in late if each.job in running]
@@ -169,14 +169,15 @@ class HardLimits(running_jobs.RunningJobs):
                 yield row, hard
 
     def _read(self, row: int, hard: int) -> Overdue | None:
-        """Return what a row says of its job, None if that has ended since it was `hard`."""
+        """Return a row's job and limit, or None if the job has ended since `hard` was read."""
         at = _ROWS_AT + row * _ROW
         _, *job, grace, limit, outcome, wait, thread = self.words[at : at + _ROW]
         said = InClaim(*job)
         if said == _IN_CELL:
             said = self._in_cell(row)
-        # Invariant: read again at last. The next job in the cell has no moment, or a later one
-        # than a moment that is over: so as long as this stands, all of it is about one job.
+        # Invariant: read again at last. The next job in the cell has no time, or a later one
+        # than a time that has passed: so as long as it is unchanged, the whole row is about one
+        # job.
         if self.words[at] != hard:
             return None
         limits = limit / 1e6, grace / 1e6, running_jobs.OUTCOMES[outcome], wait / 1e6, thread

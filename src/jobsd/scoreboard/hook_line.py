@@ -1,4 +1,4 @@
-"""The pipe from processes without the author's modules to the hooks process, which has them.
+"""The pipe to the hooks process from processes that have not imported the user's modules.
 
 It is made before the first fork, and carries a line of JSON for each call of hooks and for each
 event with hooks. Lines are short, so each is written whole or not at all; when the pipe is
@@ -43,8 +43,8 @@ class HookLine:
             self._unsubscribe = None
 
     def send(self, message: Mapping[str, object]) -> bool:
-        """Send a message; return False when that can't be done now."""
-        # Facts may be of any type, also one whose text is no JSON.
+        """Send a message; return False if it can't be sent now."""
+        # Facts may be of any type, including types without a valid text.
         with contextlib.suppress(OSError, TypeError, ValueError, RecursionError):
             line = json.dumps(message, default=str).encode() + b"\n"
             return len(line) <= _LINE_MAX and os.write(self._writer, line) == len(line)
@@ -57,7 +57,7 @@ class HookLine:
             self.send({"event": event.name, "facts": {}})
 
     def receive(self) -> list[Message]:
-        """Return the messages that have come."""
+        """Return the messages received."""
         raw = self._rest
         with contextlib.suppress(BlockingIOError):
             while more := os.read(self.reader, 65536):

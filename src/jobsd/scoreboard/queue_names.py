@@ -1,9 +1,9 @@
-"""The queues, classes and types of errors that a tree counts by name, numbered as they come.
+"""The queues, classes and types of errors that a tree counts by name, numbered on first use.
 
-Names are only ever added, so a number is a name's for the tree's life, in whichever process.
+Names are only ever added, so a number belongs to a name for the tree's life, in every process.
 Beyond `QUEUES_MAX`, `CLASSES_MAX` or `ERRORS_MAX`, all further ones share the number 0. Each
-process keeps what it has read in a table of its own, so that a look-up takes as long for a
-thousand names as for one.
+process keeps the names that it has read in a table of its own, so that a look-up takes as long
+for a thousand names as for one.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ QUEUES_MAX = 1024
 CLASSES_MAX = 500
 ERRORS_MAX = 256
 OTHER = 0
-"""The number of all queues for which there was no room."""
+"""The number of all queues beyond the room."""
 OTHERS = "*other*"
 """Their common name: no queue can have it."""
 
@@ -42,7 +42,7 @@ class QueueNames:
         weakref.finalize(self, os.close, self._lock).atexit = False
 
     def number(self, name: str) -> int:
-        """Return the queue's number, given now if it has none; OTHER when there is no room."""
+        """Return the queue's number, a new one if it has none; OTHER if there is no room."""
         key = name.encode()[: _NAME_WORDS * 8]
         if (known := self._numbers.get(key)) is not None:
             return known
@@ -65,7 +65,7 @@ class QueueNames:
     def _add(self, key: bytes) -> None:
         """Add a name, unless another process holds the lock and was stopped.
 
-        The kernel takes the lock from a process that dies with it.
+        If a process dies with the lock, the kernel releases it.
         """
         tries = 0
         while not self._take_lock():

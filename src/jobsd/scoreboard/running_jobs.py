@@ -1,11 +1,11 @@
-"""The jobs of a worker, in its scoreboard entry: for the recovery of what it had claimed.
+"""The jobs of a worker, in its scoreboard entry: for the recovery of its claims.
 
 `cells` hold the id of the job that each thread runs. `ended` is a ring of the jobs that have
 ended but may not be recorded yet: the id if the job succeeded, its negative if not; then
-`endings` hold what it is to become. Beside each job stands its claim: a database that has gone
-back in time (a standby that was behind is promoted, a backup restored) gives ids of jobs again,
-but never ids of claims. And beside each that runs stands since when (monotonic): the monitor
-writes that down with the heartbeats, so that no statement is needed for each start.
+`endings` hold its outcome. Beside each job stands its claim: a database that has gone back in
+time (a standby that was behind is promoted, a backup restored) assigns ids of jobs again, but
+never ids of claims. And beside each running job stands its start (monotonic): the monitor
+writes it to the database with the heartbeats, so that no start needs a statement.
 
 An ending outlives the process. It counts in its claim only, which stands beside the job's id:
 not once the job is recorded, nor when the same process has claimed the job again.
@@ -35,7 +35,7 @@ def write_ending(words: memoryview[int], index: int, ending: Ending) -> None:
 
 
 def read_ending(words: memoryview[int], index: int, job_id: int, claim_id: int) -> Ending:
-    """Return what `write_ending` has stored."""
+    """Return the ending that `write_ending` has stored."""
     at = index * ENDING_WORDS
     outcome, wait_us = words[at : at + 2]
     error_type = read_text(words, at + 2, _TYPE_WORDS)
@@ -45,7 +45,7 @@ def read_ending(words: memoryview[int], index: int, job_id: int, claim_id: int) 
 THREADS_MAX = 256
 COROUTINES_MAX = 1000
 ENDED_MAX = 2048
-"""A process never has more jobs than this that have ended and are not recorded."""
+"""The maximum number of jobs of a process that have ended and are not recorded."""
 
 ENDED = 13
 JOBS_AT = 64
@@ -57,7 +57,7 @@ ENDINGS_AT = _ENDED_CLAIMS_AT + ENDED_MAX
 _ENDINGS_END = ENDINGS_AT + ENDED_MAX * ENDING_WORDS
 """The pages of endings are never touched while all jobs succeed."""
 COROUTINES = 25
-"""Up to which slot coroutines have run: behind it, nothing was ever touched."""
+"""The number of cells in which coroutines have run: later ones were never touched."""
 _SLOTS_AT = _ENDINGS_END
 _SLOT_CLAIMS_AT = _SLOTS_AT + COROUTINES_MAX
 _CELL_STARTS_AT = _SLOT_CLAIMS_AT + COROUTINES_MAX
@@ -82,7 +82,7 @@ class RunningJobs:
         words[_CELLS_AT + thread] = job_id
 
     def ended(self, job_id: int, claim_id: int) -> None:
-        """Record that a job has succeeded. Called under the pool's lock, by one at a time."""
+        """Record that a job has succeeded. Called under the pool's lock."""
         words = self.words
         ended = words[ENDED]
         index = ended % ENDED_MAX
@@ -99,7 +99,7 @@ class RunningJobs:
         self.ended(-ending.job_id, ending.claim_id)
 
     def moved(self, job_id: int, claim_id: int, new_claim: int) -> None:
-        """Record that a job which runs is in another claim; it waits for that meanwhile."""
+        """Record that a running job has a new claim; the job waits meanwhile."""
         words = self.words
         at_threads = zip(
             range(_CELLS_AT, _CELL_CLAIMS_AT), range(_CELL_CLAIMS_AT, _ENDED_AT), strict=True
@@ -117,13 +117,13 @@ class RunningJobs:
                 words[job] = job_id
 
     def rest(self, thread: int) -> None:
-        """Record that a thread runs nothing."""
+        """Record that a thread runs no job."""
         self.words[_CELLS_AT + thread] = 0
 
     def coroutine_started(self, slot: int, job_id: int, claim_id: int) -> None:
-        """Record that a coroutine begins in a slot that rests. Called by the loop's thread."""
+        """Record that a coroutine begins in a free cell. Called by the loop's thread."""
         words = self.words
-        # Invariant: as above; no job stands here yet.
+        # Invariant: as above; the cell has no job yet.
         words[_SLOT_CLAIMS_AT + slot] = claim_id
         words[_SLOT_STARTS_AT + slot] = monotonic_ns()
         words[_SLOTS_AT + slot] = job_id
@@ -131,11 +131,11 @@ class RunningJobs:
             words[COROUTINES] = slot + 1
 
     def coroutine_rests(self, slot: int) -> None:
-        """Record that nothing runs in a slot."""
+        """Record that a cell runs no coroutine."""
         self.words[_SLOTS_AT + slot] = 0
 
     def clear_coroutines(self) -> None:
-        """Forget what has run in slots."""
+        """Clear the cells of coroutines."""
         words = self.words
         for at in range(_SLOTS_AT, _SLOTS_AT + words[COROUTINES]):
             words[at] = 0
@@ -158,15 +158,15 @@ class RunningJobs:
         return any(words[_CELLS_AT:_CELL_CLAIMS_AT]) or any(slots)
 
     def in_threads(self) -> dict[int, int]:
-        """Return thread and job of those that run now, or ran when the process died."""
+        """Return the jobs that run now, or ran when the process died, by thread."""
         return {thread: each.job_id for thread, each in self._in_threads()}
 
     def at_threads(self) -> list[int]:
-        """Return the jobs that stand at threads: they run, or have ended just now."""
+        """Return the jobs in the threads' cells: they run, or have ended just now."""
         return [job for job in self.words[_CELLS_AT:_CELL_CLAIMS_AT] if job]
 
     def only_job(self) -> int | None:
-        """Return the job that runs, when it is the only one."""
+        """Return the running job, if it is the only one."""
         running = self.at_threads()
         running += [each.job_id for each in self.coroutines()]
         return running[0] if len(running) == 1 else None
@@ -178,7 +178,7 @@ class RunningJobs:
     def ages_s(self) -> dict[int, float]:
         """Return for how long each job has been running, in seconds.
 
-        Of a job that ends meanwhile it may be that of the next one in its place.
+        If a job ends meanwhile, it may be the time of the next job in its cell.
         """
         words, upto, now = self.words, self.words[COROUTINES], monotonic_ns()
         cells = zip(
@@ -198,7 +198,7 @@ class RunningJobs:
         return sorted({each for each in self._ended() if each.job_id > 0})
 
     def endings(self) -> list[Ending]:
-        """Return what the last jobs without success are to become, or have become."""
+        """Return the endings of the last jobs without success, recorded or not."""
         words = self.words[ENDINGS_AT:]
         return [
             read_ending(words, index, -job_id, claim_id)
@@ -207,7 +207,7 @@ class RunningJobs:
         ]
 
     def _in_cell(self, row: int) -> InClaim:
-        """Return what stands at a thread, or in a slot: these are counted behind threads."""
+        """Return the job in a cell; cells of coroutines are numbered after the threads'."""
         slot = row - THREADS_MAX
         if slot < 0:
             return InClaim(self.words[_CELLS_AT + row], self.words[_CELL_CLAIMS_AT + row])

@@ -31,7 +31,7 @@ ENTRIES_MAX = 256
 _HEAD_WORDS = 512
 _NAMES_MAX = (queue_names.QUEUES_MAX, queue_names.CLASSES_MAX, queue_names.ERRORS_MAX)
 _ENTRIES_AT = _HEAD_WORDS + len(_NAMES_MAX) * queue_names.NAMES_WORDS
-# Nearly all of it is never touched, so no machine is to refuse it for its size. (Python 3.11
+# Nearly all of it is never touched, so no machine should refuse it for its size. (Python 3.11
 # does not have this flag.)
 _FLAGS = mmap.MAP_SHARED | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0)
 _THRESHOLDS_AT = slice(32, 35)
@@ -40,10 +40,11 @@ RELOAD_OUTCOMES = ("done", "refused", "failed")
 _RESTARTS_AT = 256
 _ANNOUNCEMENT, _CLAIM = range(2)
 TABLES_LACK_SOMETHING, TABLES_OF_ANOTHER_BUILD = 1, 2
-"""What was reported of the tables. The first comes and goes with statements, so it is reported
-once in the life of a tree; the second again, if our build's were there meanwhile."""
+"""States of the tables that were reported. The first comes and goes with statements, so it is
+reported once in the life of a tree; the second again, if our build's tables were there
+meanwhile."""
 _TRIES = 50
-"""A millisecond each: so long may a process wait for a processor while it holds a lock."""
+"""Tries of a millisecond each: a process may wait for a processor while it holds a lock."""
 
 
 class Scoreboard:
@@ -82,14 +83,14 @@ class Scoreboard:
     outages = Word(13)
     """The holder of the announcement lock: how many outages have begun."""
     outage_ns = Word(14)
-    """The holder of the announcement lock: how long those that are over have lasted."""
+    """The holder of the announcement lock: the total duration of past outages."""
 
     journals_unread = Word(15)
-    """Supervisor: 1 from the start if there are journals; monitor: 0 once it has read them. No
-    worker claims anything before."""
+    """Supervisor: 1 from the start if there are journals; monitor: 0 once it has read them.
+    Workers claim no job before."""
 
     tables_foreign = Word(16)
-    """The holder of the announcement lock: what was reported of the tables, see above."""
+    """The holder of the announcement lock: the reported state of the tables, see above."""
 
     reload_failed = Word(20)
     """Supervisor: 1 when the last reload was refused or has failed."""
@@ -100,7 +101,7 @@ class Scoreboard:
     """Supervisor: the name of the tree on its host, the same at each start."""
 
     hook_line: HookLine | None = None
-    """The pipe to the hooks process, where there is one; set before the first fork."""
+    """The pipe to the hooks process, if there is one; set before the first fork."""
 
     def __init__(self) -> None:
         words = _ENTRIES_AT + ENTRIES_MAX * ENTRY_WORDS
@@ -127,7 +128,7 @@ class Scoreboard:
 
     @property
     def database_answers(self) -> bool:
-        """Whether no process of the tree misses the database; the monitor alone asks seldom."""
+        """Whether no process misses the database; the monitor alone checks it seldom."""
         return bool(self.database_up and not self.outage_since_ns)
 
     @property
@@ -148,14 +149,14 @@ class Scoreboard:
     def free_entry(self, spare: int = 0) -> ScoreboardEntry | None:
         """Return the first free entry, or None if it would not leave `spare` others free.
 
-        Invariant: the first one, since `used` ends at the first that never was.
+        Invariant: the first one, since `used` ends at the first one that was never used.
         """
         free = (entry for entry in self.entries if entry.state == FREE)
         first = next(free, None)
         return first if len(list(islice(free, spare))) == spare else None
 
     def used(self) -> Iterator[ScoreboardEntry]:
-        """Yield the entries that ever had a process: the first ones, since the first is taken.
+        """Yield the entries that ever had a process: always the first ones.
 
         The others are never read: reading makes memory of their pages, 1 MiB for their states
         and 128 MiB for all.
@@ -163,7 +164,7 @@ class Scoreboard:
         return takewhile(lambda entry: entry.was_used, self.entries)
 
     def living(self) -> list[ScoreboardEntry]:
-        """Return the entries whose process has not been reaped."""
+        """Return the entries of processes that have not been reaped."""
         return [entry for entry in self.used() if entry.state in {TAKEN, UP}]
 
     def dead(self) -> list[ScoreboardEntry]:
@@ -171,9 +172,9 @@ class Scoreboard:
         return [entry for entry in self.used() if entry.state == DEAD]
 
     def counted(self, outcome: str) -> dict[str, int]:
-        """Return how many jobs all processes have counted of one of OUTCOMES, by queue.
+        """Return the number of jobs that all processes have counted for an outcome, by queue.
 
-        All queues beyond the room for their names are there only once something was counted.
+        The entry of all queues beyond the room for names exists only if it has counts.
         """
         rows = [entry.queue_rows() for entry in self.used()]
         counts = dict(enumerate(column(rows, outcome)))
@@ -182,11 +183,11 @@ class Scoreboard:
         return {self.queue_names.name(number): count for number, count in counts.items()}
 
     def by_queue(self) -> dict[str, Sums]:
-        """Return what all processes have counted, by queue."""
+        """Return the counts of all processes, by queue."""
         return totals([entry.queue_rows() for entry in self.used()], self.queue_names)
 
     def by_class(self) -> dict[str, Sums]:
-        """Return what all processes have counted, by class."""
+        """Return the counts of all processes, by class."""
         return totals([entry.class_rows() for entry in self.used()], self.class_names)
 
     def announcing(self) -> AbstractContextManager[None]:
@@ -198,15 +199,15 @@ class Scoreboard:
         return self._holding(_ANNOUNCEMENT)
 
     def claiming(self) -> AbstractContextManager[None]:
-        """Hold the lock under which a worker reads how far others claim, and says how far it.
+        """Hold the lock under which a worker reads all claim marks and sets its own.
 
-        Others wait as long: where two say the same, each claim from then on meets locked rows.
+        Others wait as long: two equal marks make each later claim meet locked rows.
         """
         return self._holding(_CLAIM)
 
     @contextlib.contextmanager
     def _holding(self, lock: int) -> Generator[None]:
-        """Hold a lock, or go on without it; the kernel takes it from a process that dies."""
+        """Hold a lock, or go on without it; the kernel releases it if its holder dies."""
         tries = 0
         while not self._try_lock(lock) and tries < _TRIES:
             time.sleep(0.001)
@@ -246,7 +247,7 @@ class Scoreboard:
         self.words[_RESTARTS_AT + at] += 1
 
     def reloads(self) -> dict[str, int]:
-        """Return how many reloads there were, by their outcome."""
+        """Return the number of reloads, by their outcome."""
         return {
             outcome: self.words[at] for at, outcome in enumerate(RELOAD_OUTCOMES, _RELOADS_AT)
         }

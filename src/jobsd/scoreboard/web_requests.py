@@ -26,5 +26,5 @@ def page_of(path: str) -> str:
 
 
 def index_of(path: str, status: str) -> int:
-    """Return the place in REQUESTS of a request for a path, answered with a status."""
+    """Return the index in REQUESTS of a request for a path, answered with a status."""
     return _AT[page_of(path), status if status in STATUSES else "other"]

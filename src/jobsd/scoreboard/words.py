@@ -39,7 +39,7 @@ class Text:
 
 
 def write_text(words: memoryview[int], at: int, text: str | bytes, room: int) -> None:
-    """Store a text in `room` words; what does not fit is cut off."""
+    """Store a text in `room` words, truncated if it is longer."""
     raw = text.encode() if isinstance(text, str) else text
     padded = raw[: room * 8].ljust(room * 8, b"\0")
     words[at : at + room] = memoryview(padded).cast("q")
