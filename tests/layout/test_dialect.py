@@ -17,15 +17,12 @@ NOT_YET = {
     "enqueueing": 29.4,
     "testing": 29.4,
     "jobs": 28.1,
-    "database": 23.1,
     "daemon": 22.9,
     "single files": 20.9,
     "django": 20.0,
-    "processes": 17.2,
     "supervisor": 17.2,
     "schedules": 16.9,
     "embedded": 15.5,
-    "scoreboard": 15.0,
     "configuration": 11.0,
 }
 """Rooms above it, and the bound that holds until their prose is rewritten."""

@@ -1,9 +1,9 @@
 """An asynchronous connection of ours with a deadline on every wait (see `deadline`).
 
-It belongs to one event loop. A coroutine that is cancelled while it waits for the server
-leaves the connection in the middle of a statement: then it is closed at once, so that nobody
-takes the answer for that to another one. The server may have done the statement or not.
-An `Exchange` is driven by the loop itself, and outlives who waits for it.
+It belongs to one event loop. A coroutine that is cancelled while it waits for the server leaves
+the connection in the middle of a statement: then it is closed at once, so that no other
+statement gets this one's answer. The server may or may not have executed the statement. An
+`Exchange` is driven by the loop itself, and outlives the coroutines that wait for it.
 """
 
 import asyncio
@@ -43,30 +43,30 @@ _READ, _WRITE = 1, 2
 
 
 class AsyncDeadlineConnection(psycopg.AsyncConnection[tuple[Any, ...]]):
-    """A connection in autocommit mode whose statements take at most `deadline_s`."""
+    """A connection in autocommit mode with a deadline of `deadline_s` for each statement."""
 
     deadline_s = STATEMENT_TIMEOUT_S
     idle_since = 0.0
-    """Since when it is idle (monotonic): written by the pool that keeps idle ones."""
+    """When it became idle (monotonic): written by the pool that keeps idle ones."""
     schema = ""
-    """The schema of the tables, which is put into each statement."""
+    """The schema of the tables, which each statement names."""
     exchange: Watched | None = None
-    """What the loop reads the answers for, if no coroutine does."""
+    """The exchange for which the loop reads answers, if no coroutine does."""
     names: dict[bytes, bytes]
-    """What is prepared there: the names of statements by their texts."""
+    """The names of prepared statements by their texts."""
     _named = 0
     _reader: Any = None
     _watch: SocketWatch | None = None
     _waiter: asyncio.Future[int] | None = None
     _heard = False
-    """Whether something has come from the server that nobody had asked for."""
+    """Whether an unexpected message has come from the server."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - psycopg's
         super().__init__(*args, **kwargs)
         self.names = {}
 
     def __del__(self, _warn: object = None, /) -> None:
-        # One that its loop has left behind is closed by libpq without a word.
+        # libpq closes a connection that its loop has abandoned, without a warning.
         pass
 
     async def fetch_prepared(
@@ -88,7 +88,7 @@ class AsyncDeadlineConnection(psycopg.AsyncConnection[tuple[Any, ...]]):
         return self.load([result])
 
     def load(self, results: Iterable[PGresult]) -> list[tuple[Any, ...]]:
-        """Return the rows of some results, one after the other."""
+        """Return the rows of several results, one after the other."""
         reader = self._reader
         if reader is None:
             reader = self._reader = Transformer(self)
@@ -100,20 +100,20 @@ class AsyncDeadlineConnection(psycopg.AsyncConnection[tuple[Any, ...]]):
 
     @property
     def watched_socket(self) -> int:
-        """The socket that the loop knows; negative when it knows it no more."""
+        """The socket as the loop knows it; negative once the loop has forgotten it."""
         return self._watched().socket
 
     def stands(self) -> bool:
-        """Return whether it stands while it is idle, without asking the server.
+        """Return whether the idle connection still stands, without a round trip.
 
-        Nothing has come and nothing is to be read: if something is, it is the server's
-        goodbye, or a notice, and a new connection is the safe answer to both.
+        No input has come and none is waiting: any input would be the server's goodbye, or a
+        notice, and a new connection is the safe answer to both.
         """
         is_open = self.pgconn.status == ConnStatus.OK
         return is_open and not self._heard and not self._watched().has_input()
 
     def readable(self) -> None:
-        """Read, or let whoever waits do so; called by the loop."""
+        """Read, or let the waiting coroutine read; called by the loop."""
         if self.exchange is not None:
             self.exchange.readable()
         elif self._waiter is not None:
@@ -126,7 +126,7 @@ class AsyncDeadlineConnection(psycopg.AsyncConnection[tuple[Any, ...]]):
                 self._watched().end()
 
     def part(self) -> None:
-        """Close the connection now, whatever is under way there."""
+        """Close the connection now, whatever statement is running."""
         self.exchange = None
         if self._watch is not None:
             self._watch.end()
@@ -184,12 +184,12 @@ class AsyncDeadlineConnection(psycopg.AsyncConnection[tuple[Any, ...]]):
             raise
 
     def _abandoned(self, *, cancelled: bool = False) -> psycopg.Error:
-        """Close the connection, to which an answer may come late; return what to raise."""
+        """Close the connection, on which an answer may come late; return the error to raise."""
         self.part()
         return given_up(self.deadline_s, cancelled=cancelled)
 
     async def request_cancel(self, within_s: float) -> None:
-        """Ask the server to cancel what it does, and wait so long at most for it to hear."""
+        """Ask the server to cancel its statement; wait at most `within_s` for the request."""
         with contextlib.suppress(psycopg.Error, OSError):
             await self.cancel_safe(timeout=within_s)
 
@@ -198,7 +198,7 @@ class AsyncDeadlineConnection(psycopg.AsyncConnection[tuple[Any, ...]]):
             self.pgconn.send_query_prepared(await self._prepare(text), values)
             return await self._result()
         except errors.InvalidSqlStatementName:
-            # As in `DeadlineConnection`: sent again only where it stood alone.
+            # As in `DeadlineConnection`: sent again only if it was alone in its transaction.
             if self.pgconn.transaction_status != TransactionStatus.IDLE:
                 raise
         self.names.clear()
@@ -206,13 +206,13 @@ class AsyncDeadlineConnection(psycopg.AsyncConnection[tuple[Any, ...]]):
         return await self._result()
 
     def _deallocate(self, name: bytes | None) -> PQGen[None]:
-        # After each rollback psycopg deallocates all that it has prepared, and ours with it.
+        # After each rollback psycopg deallocates all its prepared statements, including ours.
         if name is None:
             self.names.clear()
         yield from super()._deallocate(name)
 
     def new_name(self) -> bytes:
-        """Return a name for a prepared statement; none is used twice."""
+        """Return a name for a prepared statement; no name is used twice."""
         self._named += 1
         return b"jobsd_%d" % self._named
 
@@ -233,7 +233,7 @@ class AsyncDeadlineConnection(psycopg.AsyncConnection[tuple[Any, ...]]):
         return result
 
     async def _ready(self, loop: asyncio.AbstractEventLoop, wanted: int, until: float) -> int:
-        """Wait for the socket; return what it is ready for, 0 when the time has come first."""
+        """Wait for the socket; return the events that it is ready for, 0 at the deadline."""
         self._heard = False
         socket = self.watched_socket
         if socket < 0:
@@ -257,8 +257,8 @@ async def open_async_connection(target: Target, name: str) -> AsyncDeadlineConne
     """Return a new connection of the running loop.
 
     Raises:
-        psycopg.OperationalError: when the server can't be reached in time.
-        psycopg.ProgrammingError: when the URL can't be read.
+        psycopg.OperationalError: if the server can't be reached in time.
+        psycopg.ProgrammingError: if the URL can't be read.
     """
     parameters = connect_parameters(target.url, name)
     connect = _connect_to_several if are_several(parameters) else _connect
@@ -295,7 +295,7 @@ async def _connect_to_several(parameters: dict[str, Any]) -> AsyncDeadlineConnec
 
 
 async def _ask_version(connection: AsyncDeadlineConnection, schema: str) -> None:
-    """Find which tables our statements are for."""
+    """Find the version of the tables, for which statements are rendered."""
     with contextlib.suppress(*UNKNOWN):
         cursor = await connection.execute(VERSION.render(schema), prepare=False)
         row = await cursor.fetchone()
@@ -304,7 +304,7 @@ async def _ask_version(connection: AsyncDeadlineConnection, schema: str) -> None
 
 
 async def _is_pooled(connection: AsyncDeadlineConnection) -> bool:
-    """Return whether a pooler stands between; configure the session when none does."""
+    """Return whether there is a pooler in between; configure the session if there is none."""
     wanted = settings(connection.deadline_s)
     try:
         return not await _configure(connection, wanted)

@@ -1,4 +1,4 @@
-"""How many other clients a server has."""
+"""Counts the other clients of a server."""
 
 import contextlib
 
@@ -12,10 +12,10 @@ _statements = Statements("jobsd.database", "clients.sql")
 
 
 def other_clients(url: str) -> int:
-    """Connect to the server and return how many clients it has beside this one.
+    """Connect to the server and return the number of its other clients.
 
     Raises:
-        DatabaseUnreachableError: when the server refuses the connection, or does not answer.
+        DatabaseUnreachableError: if the server refuses the connection, or does not answer.
     """
     with contextlib.closing(Session(Target(url), "jobsd embedded")) as session:
         try:

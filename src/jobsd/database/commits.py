@@ -1,7 +1,7 @@
 """Transactions whose events are emitted once, and only if they were committed.
 
-When the connection breaks between a commit and its answer, only the server knows whether it
-was committed. It is asked once it answers again; the events wait until then.
+When the connection breaks between a commit and its answer, only the server knows whether it was
+committed. It is asked once it answers again; the events wait until then.
 """
 
 import contextlib
@@ -15,15 +15,15 @@ from .connection import Session, Statement, Statements
 STATEMENTS = Statements("jobsd.database", "commits.sql")
 
 IDLE = "5s"
-"""For how long a process may stand still amid such a transaction."""
+"""Time for which a process may be suspended inside a transaction."""
 
 
 @late.dataclass(slots=True)
 class Commit:
     """A transaction, and `emit`, which is called once it is committed.
 
-    A standby that was promoted without it gives its number out again. The statement `proof`, if
-    given, returns whether what it has done is there.
+    A standby that was promoted without it assigns its number again. The statement `proof`, if
+    given, returns whether its effect is there.
     """
 
     emit: Callable[[], object] = lambda: None
@@ -32,7 +32,7 @@ class Commit:
 
 
 class Commits:
-    """The transactions of one session, and those whose answer it still waits for."""
+    """The transactions of one session, including unanswered ones."""
 
     def __init__(self, session: Session) -> None:
         self.session = session
@@ -40,10 +40,10 @@ class Commits:
 
     @contextlib.contextmanager
     def commit(self) -> Generator[Commit]:
-        """Commit what the block does, then emit its events.
+        """Commit the block's statements, then emit its events.
 
         Raises:
-            psycopg.errors.IdleInTransactionSessionTimeout: when we stood still meanwhile.
+            psycopg.errors.IdleInTransactionSessionTimeout: if we were suspended meanwhile.
         """
         commit = Commit()
         with self.session.connection.transaction():
@@ -55,9 +55,9 @@ class Commits:
         commit.emit()
 
     def emit_committed(self) -> None:
-        """Emit the events of those whose answer was lost; those still in progress are kept.
+        """Emit the events of committed transactions without an answer; keep unfinished ones.
 
-        To be called before anything is done that might be done already.
+        Called before any work that such a transaction may have done already.
         """
         for commit in list(self._unanswered):
             outcome = self._outcome(commit)

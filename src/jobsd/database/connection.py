@@ -1,12 +1,12 @@
-"""One connection to the queue's database, and what is certain about it.
+"""One connection to the queue's database, and the guarantees that it gives.
 
-Invariant: no wait for the server is without end. A frozen server fires no timeout of its
-own, so each wait has a deadline on our side (`deadline`); when it passes, the socket is shut
-down and the connection is of no more use. A statement that was sent may have been done or
-not: a caller that has to know reads it back (`worker` does). The next statement reconnects.
+Invariant: every wait for the server ends. A frozen server fires no timeout of its own, so each
+wait has a deadline on our side (`deadline`); when it passes, the socket is shut down and the
+connection is unusable. The server may or may not have executed a statement that was sent: a
+caller that has to know reads it back (`worker` does). The next statement reconnects.
 
-A connection of ours commits each statement by itself (`autocommit`); the statements of
-one pipeline share a transaction and one round trip.
+A connection of ours commits each statement by itself (`autocommit`); the statements of one
+pipeline share a transaction and one round trip.
 """
 
 import contextlib
@@ -53,7 +53,7 @@ __all__ = [
 
 @late.dataclass(frozen=True, slots=True)
 class Target:
-    """Where the queue lives: a URL, a schema, and how notifications come.
+    """The address of the queue: a URL, a schema, and how notifications come.
 
     `listen_url` leads past a transaction pooler; `wakeups` is "auto" or "off". A statement
     takes at most `deadline_s`.
@@ -100,18 +100,18 @@ class Session:
         self._connection: DeadlineConnection | None = None
         self._sent: _Sent | None = None
         self.idle_since = 0.0
-        """Since when it is idle (monotonic): written by the pool that keeps idle ones."""
+        """When it became idle (monotonic): written by the pool that keeps idle ones."""
 
     @property
     def connection(self) -> psycopg.Connection[tuple[Any, ...]]:
-        """The connection itself; without one it reconnects."""
+        """The connection itself; connects if there is none."""
         return self.reconnect()
 
     def reconnect(self) -> DeadlineConnection:
-        """Connect when there is no connection: at first, and after each `close`.
+        """Connect if there is no connection: at first, and after each `close`.
 
         Raises:
-            psycopg.OperationalError: when the server can't be reached in time.
+            psycopg.OperationalError: if the server can't be reached in time.
         """
         if self._sent is not None:
             self._sent.settle()
@@ -121,10 +121,10 @@ class Session:
         return self._connection
 
     def require_names(self) -> None:
-        """Return when a connect would not wait for the name of a host.
+        """Check that a connect would not wait for the name of a host.
 
         Raises:
-            StillLookingUpError: when it would. A loop tries again, and ticks in between.
+            StillLookingUpError: if it would. A loop tries again, and ticks in between.
         """
         names.require_settled(self.target.url, self._listener.url)
 
@@ -140,7 +140,7 @@ class Session:
         *,
         within_s: float | None = None,
     ) -> list[Row]:
-        """Do what `fetch` does, quicker: for parameters of a few simple types.
+        """The faster form of `fetch`, for parameters of a few simple types.
 
         `within_s` is a shorter deadline for this statement.
         """
@@ -151,18 +151,18 @@ class Session:
             return self.fetch_bound(bound)
 
     def bind(self, statement: Statement, parameters: Mapping[str, Plain]) -> Bound:
-        """Return a statement with its parameters, as it is sent until we reconnect."""
+        """Return a statement with its parameters, in the form sent until we reconnect."""
         text, names = statement.number(self.target.schema)
         return Bound(text, names, [as_bytes(parameters[name]) for name in names])
 
     def fetch_bound(self, bound: Bound) -> list[Row]:
-        """Do what `fetch_prepared` does with what was bound before."""
+        """The form of `fetch_prepared` for a bound statement."""
         return self.reconnect().fetch_prepared(bound.text, bound.values)
 
     def send_bound(self, bound: Bound) -> Callable[[], list[Row]]:
-        """Send what was bound before; return what waits for its rows, to be called once.
+        """Send a bound statement; return a function that waits for its rows, to be called once.
 
-        Whatever else is sent before that waits for these rows first: they are kept.
+        Any other statement sent before that call waits for these rows first, and they are kept.
         """
         connection = self.reconnect()
         connection.send_prepared(bound.text, bound.values)
@@ -188,8 +188,8 @@ class Session:
     ) -> list[list[tuple[Any, ...]]]:
         """Run several statements in one round trip and one transaction; return each one's rows.
 
-        Each sees what the ones before it have done. When one fails, none has done anything.
-        `sent` is called while the server works on them, before we wait for it.
+        Each sees the effects of the ones before it. If one fails, all are rolled back. `sent`
+        is called while the server works on them, before we wait for it.
         """
         connection = self.reconnect()
         with _pipeline(connection):
@@ -210,7 +210,7 @@ class Session:
 
     @property
     def listener_number(self) -> int:
-        """Which listening connection it is, counted from 1; 0 while not listening."""
+        """The number of the listening connection, from 1; 0 while not listening."""
         return self._listener.number
 
     def fileno(self) -> int | None:
@@ -218,10 +218,10 @@ class Session:
         return self._listener.fileno()
 
     def notifications(self) -> list[str]:
-        """Return the payloads that have come since the last call; never waits for them.
+        """Return the payloads received since the last call; never waits for them.
 
         Raises:
-            psycopg.OperationalError: when the connection turns out to be broken.
+            psycopg.OperationalError: if the connection turns out to be broken.
         """
         return self._listener.drain() if self._connection is not None else []
 
@@ -262,7 +262,7 @@ class Session:
 
 
 class _Sent:
-    """A statement that was sent, and whose answer is asked for later, once."""
+    """A statement that was sent; its answer is read later, once."""
 
     def __init__(self, receive: Callable[[], list[Row]]) -> None:
         self._receive: Callable[[], list[Row]] | None = receive
@@ -270,7 +270,7 @@ class _Sent:
         self._error: psycopg.Error | None = None
 
     def settle(self) -> None:
-        """Wait for the answer, unless it is here."""
+        """Wait for the answer, if it has not been read."""
         receive, self._receive = self._receive, None
         if receive is not None:
             try:
@@ -279,7 +279,7 @@ class _Sent:
                 self._error = error
 
     def __call__(self) -> list[Row]:
-        """Return the rows, or raise what came instead of them."""
+        """Return the rows, or raise the error that came instead."""
         self.settle()
         if self._error is not None:
             raise self._error
@@ -289,10 +289,10 @@ class _Sent:
 
 @contextlib.contextmanager
 def _pipeline(connection: psycopg.Connection[Row]) -> Generator[None]:
-    """Send what the block says together; of several errors the first is raised.
+    """Send the block's statements together; of several errors, raise the first.
 
-    It is kept from psycopg, which would log a warning of what the end of the pipeline raises
-    beside it: the one error tells all.
+    The first error is hidden from psycopg, which would log a warning about the errors that the
+    end of the pipeline adds: the first one suffices.
     """
     failed: psycopg.Error | None = None
     before = sys.exception()
@@ -309,9 +309,9 @@ def _pipeline(connection: psycopg.Connection[Row]) -> Generator[None]:
 
 
 def _first(error: BaseException, before: BaseException | None) -> BaseException:
-    """Return what ended a pipeline: an interrupt, too, is followed by errors of its end.
+    """Return the error that ended a pipeline; its end adds errors even after an interrupt.
 
-    What was raised `before` the pipeline began has nothing to do with it.
+    An error raised `before` the pipeline began is not part of it.
     """
     while error.__context__ is not None and error.__context__ is not before:
         error = error.__context__
@@ -322,7 +322,7 @@ def connect(target: Target, name: str) -> Session:
     """Return a session that is connected.
 
     Raises:
-        DatabaseUnreachableError: saying which server, without its password, and why.
+        DatabaseUnreachableError: naming the server, without its password, and the reason.
     """
     session = Session(target, name)
     try:
@@ -333,7 +333,7 @@ def connect(target: Target, name: str) -> Session:
 
 
 def unreachable(url: str, error: BaseException) -> str:
-    """Return one line that says which server can't be reached, and why."""
+    """Return a line that names the server that can't be reached, and the reason."""
     reason = " ".join(str(error).split()) or type(error).__name__
     return f"can't reach the database {redact(url)}: {reason}"
 
@@ -349,7 +349,7 @@ def redact(url: str) -> str:
 
 
 def any_server_will_do(url: str) -> bool:
-    """Return whether a URL names several hosts, and lets a client take a standby of them."""
+    """Return whether a URL names several hosts, and lets a client connect to a standby."""
     try:
         parts = conninfo.conninfo_to_dict(url)
     except psycopg.Error:
@@ -360,11 +360,11 @@ def any_server_will_do(url: str) -> bool:
 
 VERSION = Statement("version", "SELECT coalesce(max(version), 0) FROM jobsd.schema_migrations")
 UNKNOWN = (errors.UndefinedTable, errors.InvalidSchemaName, errors.InsufficientPrivilege)
-"""Raised where there are no tables, or this role may not read their version."""
+"""Raised if there are no tables, or this role may not read their version."""
 
 
 def _ask_version(connection: DeadlineConnection, schema: str) -> None:
-    """Find which tables our statements are for."""
+    """Find the version of the tables, for which statements are rendered."""
     with contextlib.suppress(*UNKNOWN):
         row = connection.execute(VERSION.render(schema), prepare=False).fetchone()
         if row is not None:
@@ -372,10 +372,10 @@ def _ask_version(connection: DeadlineConnection, schema: str) -> None:
 
 
 def _is_pooled(connection: DeadlineConnection, *, plan_once: bool) -> bool:
-    """Return whether a pooler stands between; configure the session when none does.
+    """Return whether there is a pooler in between; configure the session if there is none.
 
-    A pooler makes up the process id that it sends to its clients. A setting on its
-    connections would stay for other clients, and a statement prepared there is not ours.
+    A pooler invents the process id that it sends to its clients. A setting on its connections
+    would stay for other clients, and a statement prepared there is not ours.
     """
     wanted = session_settings.settings(connection.deadline_s, plan_once=plan_once)
     try:

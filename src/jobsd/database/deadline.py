@@ -1,7 +1,7 @@
 """A psycopg connection with a deadline on every wait.
 
-A frozen server fires no timeout of its own, so each wait has a deadline on our side; when
-it passes, the socket is shut down and the connection is of no more use.
+A frozen server fires no timeout of its own, so each wait has a deadline on our side; when it
+passes, the socket is shut down and the connection is unusable.
 """
 
 import contextlib
@@ -31,9 +31,9 @@ from . import names
 from .hosts import are_several, awake, heard, note
 
 CONNECT_TIMEOUT_S = 3
-# A firewall forgets a connection on which nothing passes, in minutes at the earliest, and
-# says so to nobody. Asked every half a minute, it does not forget; and when the other end
-# is gone, our kernel says so within a minute, though we send nothing.
+# A firewall drops an idle connection, after minutes at the earliest, and notifies neither end.
+# A probe every half minute keeps the connection alive; and if the other end is gone, our kernel
+# reports it within a minute, even if we send no data.
 _TCP = {
     "keepalives_idle": 30,
     "keepalives_interval": 10,
@@ -52,9 +52,9 @@ _CANCELLED = b"57014"  # query_canceled
 SUCCESS = {ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK}
 _STEPS = {"[": 1, "{": 1, "]": -1, "}": -1}
 
-# The outages that a caller may wait out: the server is down, shutting down, full, or
-# read-only (a standby that is not promoted yet), or it has ended our session because we stood
-# still in a transaction. The last two are no OperationalError for psycopg.
+# The outages that a caller may wait out: the server is down, shutting down, full, or read-only
+# (a standby that is not promoted yet), or it has ended our session because we were suspended in
+# a transaction. The last two are no OperationalError for psycopg.
 OUTAGES = (
     psycopg.OperationalError,
     psycopg.InterfaceError,
@@ -68,7 +68,7 @@ class DeadlineError(psycopg.OperationalError):
 
 
 class DeadlineConnection(psycopg.Connection[tuple[Any, ...]]):
-    """A connection in autocommit mode whose statements take at most `deadline_s`."""
+    """A connection in autocommit mode with a deadline of `deadline_s` for each statement."""
 
     deadline_s = STATEMENT_TIMEOUT_S
     carried: bytes | None = None
@@ -82,8 +82,8 @@ class DeadlineConnection(psycopg.Connection[tuple[Any, ...]]):
     ) -> list[tuple[Any, ...]]:
         """Run a statement with `$1`, `$2`, … and return its rows; it is prepared once.
 
-        For statements that are run over and over while a caller waits: a cursor takes as long
-        as the server does for a small statement.
+        For statements that are run over and over while a caller waits: for a small statement, a
+        cursor takes as long as the server does.
 
         Raises:
             psycopg.Error: as a cursor does.
@@ -92,7 +92,10 @@ class DeadlineConnection(psycopg.Connection[tuple[Any, ...]]):
         return self.receive_prepared(text, values)
 
     def send_prepared(self, text: bytes, values: Sequence[bytes | None]) -> None:
-        """Send such a statement; nothing else may be sent before its answer is received."""
+        """Send a prepared statement.
+
+        Its answer must be received before the next one is sent.
+        """
         refuse_nul(values)
         if self.carried is None:
             self.pgconn.send_query_prepared(self._prepare(text), values)
@@ -105,12 +108,12 @@ class DeadlineConnection(psycopg.Connection[tuple[Any, ...]]):
     def receive_prepared(
         self, text: bytes, values: Sequence[bytes | None]
     ) -> list[tuple[Any, ...]]:
-        """Wait for the answer to what was sent, and return its rows."""
+        """Wait for the answer to a prepared statement, and return its rows."""
         try:
             result = self._result() if self.carried is None else self._last_of_two()
         except errors.InvalidSqlStatementName:
-            # Other code on this connection may deallocate our statements. It is sent again
-            # only where it stood alone, so that nothing was done.
+            # Other code on this connection may deallocate our statements. It is sent again only
+            # if it was alone in its transaction, so that no effect is repeated.
             alone = self.pgconn.transaction_status == TransactionStatus.IDLE
             if self.carried is not None or not alone:
                 raise
@@ -123,7 +126,7 @@ class DeadlineConnection(psycopg.Connection[tuple[Any, ...]]):
         return rows
 
     def _reader(self, text: bytes, result: PGresult) -> Any:  # noqa: ANN401 - as psycopg says
-        """Return what reads the result: of a prepared statement all have the same columns."""
+        """Return the reader of a result: a prepared statement always has the same columns."""
         known = None if self._readers is None else self._readers.get(text)
         if known is not None:
             known.set_pgresult(result, set_loaders=False)
@@ -136,7 +139,7 @@ class DeadlineConnection(psycopg.Connection[tuple[Any, ...]]):
 
     @contextlib.contextmanager
     def shorter_deadline(self, deadline_s: float) -> Generator[Self]:
-        """Let statements take at most so many seconds, until the end of the block."""
+        """Lower the deadline of statements to `deadline_s` until the end of the block."""
         usual, self.deadline_s = self.deadline_s, min(deadline_s, self.deadline_s)
         try:
             yield self
@@ -144,7 +147,7 @@ class DeadlineConnection(psycopg.Connection[tuple[Any, ...]]):
             self.deadline_s = usual
 
     def _deallocate(self, name: bytes | None) -> PQGen[None]:
-        # After each rollback psycopg deallocates all that it has prepared, and ours with it.
+        # After each rollback psycopg deallocates all its prepared statements, including ours.
         if name is None:
             self._names = self._readers = None
         yield from super()._deallocate(name)
@@ -204,14 +207,14 @@ class DeadlineConnection(psycopg.Connection[tuple[Any, ...]]):
             result = stop.value
             cancelled = is_cancelled(result)
         except BaseException as error:
-            # Otherwise the garbage collector closes it, and prints what that raises.
+            # Otherwise the garbage collector closes it, and prints the error.
             with contextlib.suppress(psycopg.Error, RuntimeError):
                 gen.close()
             cancelled = until == end and isinstance(error, errors.QueryCanceled)
             if not cancelled:
                 raise
-        # Only here: the end of a pipeline raises what came first, and that is neither a
-        # StopIteration nor what the server says of a statement that it has cancelled.
+        # Only here: the end of a pipeline raises the first error, which is neither a
+        # StopIteration nor the server's error for a cancelled statement.
         if until == end:
             self._abandon(cancelled=cancelled)
         return cast("T", result)
@@ -219,14 +222,14 @@ class DeadlineConnection(psycopg.Connection[tuple[Any, ...]]):
     def _request_cancel(self, within_s: float) -> None:
         """Ask the server, over a connection for this alone, to cancel the statement.
 
-        Otherwise it goes on waiting for a lock when we are gone, and each process leaves a
+        Otherwise it goes on waiting for a lock after we are gone, and each process leaves a
         backend behind every few seconds. An older libpq waits without a bound for the answer.
         """
         if capabilities.has_cancel_safe():
             _cancel(self, within_s)
         else:
             thread = threading.Thread(target=_cancel, args=(self, within_s), daemon=True)
-            # When no thread can be started, the server is not asked.
+            # If no thread can be started, the server is not asked.
             with contextlib.suppress(RuntimeError):
                 thread.start()
                 thread.join(within_s)
@@ -234,8 +237,8 @@ class DeadlineConnection(psycopg.Connection[tuple[Any, ...]]):
     def _abandon(self, *, cancelled: bool = False) -> NoReturn:
         """Shut the connection down: an answer, or the end of a cancellation, may come late.
 
-        A statement that was not cancelled may have been done, even when the server says now
-        that it was: a commit that waits for a standby is cancelled by no longer waiting.
+        The server may have executed a statement that was not cancelled, even if it now reports
+        a cancellation: a commit that waits for a standby is cancelled by no longer waiting.
         """
         with contextlib.suppress(OSError), socket.socket(fileno=self.pgconn.socket) as shared:
             try:
@@ -246,7 +249,7 @@ class DeadlineConnection(psycopg.Connection[tuple[Any, ...]]):
 
 
 def _receive_two(pgconn: pq.abc.PGconn) -> PQGen[list[PGresult]]:
-    """Send what is left of a pipeline of two statements; return their results."""
+    """Send the rest of a pipeline of two statements; return their results."""
     results: list[PGresult] = yield from generators.execute(pgconn)
     results += yield from generators.fetch_many(pgconn)
     yield from generators.fetch_many(pgconn)  # the end of the pipeline
@@ -254,17 +257,17 @@ def _receive_two(pgconn: pq.abc.PGconn) -> PQGen[list[PGresult]]:
 
 
 def refuse_nul(values: Sequence[bytes | None]) -> None:
-    """Return when the server can store all values: libpq would cut them at a NUL.
+    """Check that the server can store all values: libpq would cut them at a NUL.
 
     Raises:
-        psycopg.DataError: when it can't.
+        psycopg.DataError: if it can't.
     """
     if b"\0" in b"".join(filter(None, values)):
         raise psycopg.DataError("PostgreSQL text fields cannot contain NUL (0x00) bytes")
 
 
 def given_up(deadline_s: float, *, cancelled: bool = False) -> psycopg.Error:
-    """Return the error of a statement whose deadline has passed."""
+    """Return the error of a statement that has passed its deadline."""
     message = f"the server has not answered for {deadline_s:g} s; connection given up"
     if cancelled:
         return errors.QueryCanceled(f"{message}, nothing was done")
@@ -277,7 +280,7 @@ def _cancel(connection: DeadlineConnection, within_s: float) -> None:
 
 
 def is_cancelled(result: object) -> bool:
-    """Return whether the result of a wait says that the server has cancelled the statement."""
+    """Return whether the result of a wait shows that the server has cancelled the statement."""
     if isinstance(result, list):
         return any(map(is_cancelled, cast("list[object]", result)))
     return (
@@ -287,7 +290,7 @@ def is_cancelled(result: object) -> bool:
 
 
 def _ready(mask: int, wanted: int) -> int:
-    # An error or a hang-up is readable: libpq finds out what it is.
+    # An error or a hang-up counts as readable: libpq finds the cause.
     ready = (1 if mask & ~select.POLLOUT else 0) | (2 if mask & select.POLLOUT else 0)
     return ready & wanted or wanted
 
@@ -296,8 +299,8 @@ def open_connection(url: str, name: str, deadline_s: float) -> DeadlineConnectio
     """Return a new connection.
 
     Raises:
-        psycopg.OperationalError: when the server can't be reached in time.
-        psycopg.ProgrammingError: when the URL can't be read.
+        psycopg.OperationalError: if the server can't be reached in time.
+        psycopg.ProgrammingError: if the URL can't be read.
     """
     parameters = connect_parameters(url, name)
     connect = _connect_to_several if are_several(parameters) else _connect
@@ -337,7 +340,7 @@ class _TimestampLoader(TimestamptzLoader):
 
 
 def _read_json(text: str | bytes) -> Any:  # noqa: ANN401 - any JSON
-    """Return the value of JSON, or its text where Python can't parse it: a row stays readable.
+    """Return the value of JSON, or its text if Python can't parse it: a row stays readable.
 
     PostgreSQL stores longer numbers and deeper nesting than Python parses.
     """
@@ -356,10 +359,10 @@ def _is_deep(text: str) -> bool:
 
 
 def connect_parameters(url: str, name: str) -> dict[str, Any]:
-    """Return how to connect to a server of ours under this name.
+    """Return the parameters for a connection of ours under this name.
 
     Raises:
-        psycopg.ProgrammingError: when the URL can't be read.
+        psycopg.ProgrammingError: if the URL can't be read.
     """
     try:
         parameters: dict[str, Any] = dict(conninfo.conninfo_to_dict(url))
@@ -368,9 +371,9 @@ def connect_parameters(url: str, name: str) -> dict[str, Any]:
         raise psycopg.ProgrammingError("its URL can't be read") from None
     parameters.setdefault("connect_timeout", CONNECT_TIMEOUT_S)
     if "service" not in parameters and "PGSERVICE" not in os.environ:
-        # The settings of a service file are not seen here, and would be overridden.
+        # The settings of a service file are not visible here, and would be overridden.
         parameters = _TCP | parameters
     parameters["application_name"] = name
-    # Whatever the URL says: our statements are in UTF-8, and other encodings lack characters.
+    # Overrides the URL: our statements are in UTF-8, and other encodings lack characters.
     parameters["client_encoding"] = "UTF8"
     return parameters

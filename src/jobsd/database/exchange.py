@@ -24,8 +24,8 @@ Outcome = Rows | psycopg.Error
 class Exchange:
     """Sends requests that return one row each, and reads their answers.
 
-    `done` gets a row for each request, or the error because of which nothing was done. If the
-    connection was lost, it is not known whether something was done.
+    `done` gets a row for each request, or the error that has undone all requests. If the
+    connection was lost, it is unknown whether they were executed.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Exchange:
             pgconn.pipeline_sync()
 
     def readable(self) -> None:
-        """Read what has arrived, and end the exchange when all answers have."""
+        """Read the input, and end the exchange when all answers have arrived."""
         try:
             self._connection.pgconn.consume_input()
             if self._has_all():
@@ -118,7 +118,7 @@ class Exchange:
         self._timer.cancel()
         refused = [each for each in self._results if each.status not in SUCCESS]
         if refused or self._is_overdue:
-            # A statement that was prepared on this connection may be why one was refused.
+            # The refusal may be due to a statement that was prepared on this connection.
             self._connection.part()
         else:
             self._connection.exchange = None

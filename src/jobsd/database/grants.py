@@ -1,8 +1,8 @@
 """The privileges of roles that use the tables but may not change them.
 
-One role owns the schema and migrates it; the daemon runs as another, which has no DDL: a leaked
-password of it can't drop a table, nor leave a trigger or a function behind. Others may do less
-still: enqueue, read, or operate.
+One role owns the schema and migrates it; the daemon runs as another, which has no DDL: with its
+leaked password no one can drop a table, nor leave a trigger or a function behind. Other roles
+may do even less: enqueue, read, or operate.
 """
 
 import re
@@ -10,14 +10,14 @@ import re
 from .statements import quote_identifier
 
 REMEDY = "`db grants ROLE` prints what the owner of the tables has to run"
-"""What to do about a role that may not use the tables."""
+"""The remedy for a role that may not use the tables."""
 
 _HEAD = """\
 -- To be run by the owner of the tables, once they are there. Running it again does no harm.
 GRANT USAGE ON SCHEMA jobsd TO runtime;
 """
 
-# The default privileges are for what the same owner will add with later versions.
+# The default privileges are for objects that the same owner adds with later versions.
 _ALL = """\
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA jobsd TO runtime;
 GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA jobsd TO runtime;
@@ -30,7 +30,7 @@ ALTER DEFAULT PRIVILEGES IN SCHEMA jobsd GRANT USAGE, SELECT ON SEQUENCES TO run
 ALTER DEFAULT PRIVILEGES IN SCHEMA jobsd GRANT EXECUTE ON FUNCTIONS TO runtime;
 """
 
-# A role that had more keeps nothing of it.
+# A role that had more privileges keeps none of them.
 _REVOKE = """\
 REVOKE ALL ON ALL TABLES IN SCHEMA jobsd FROM runtime;
 REVOKE ALL ON ALL SEQUENCES IN SCHEMA jobsd FROM runtime;
@@ -77,12 +77,12 @@ KINDS = {
     "read-only": _HEAD + _REVOKE + _READ_ONLY,
     "operate": _HEAD + _REVOKE + _READ_ONLY + _OPERATE,
 }
-"""What there is to grant, by what the role may do."""
+"""The statements of each kind of role."""
 
 _NAMES = re.compile(r"\b(?:jobsd|runtime)\b")
 
 
 def grants(schema: str, role: str, kind: str = "all") -> str:
-    """Return the statements that let `role` do what `kind` says with the tables in `schema`."""
+    """Return the statements that give `role` the privileges of `kind` in `schema`."""
     names = {"jobsd": quote_identifier(schema), "runtime": quote_identifier(role)}
     return _NAMES.sub(lambda found: names[found[0]], KINDS[kind])

@@ -1,14 +1,13 @@
-"""Connects past those hosts of a URL that are silent.
+"""Connects past silent hosts of a URL.
 
-libpq tries the hosts that a URL names from the first one on, and waits `connect_timeout` for
-each one whose address is gone. While a cluster fails over, we try again and again until a
-standby is promoted: a dead host would stretch each attempt, and put off the one that succeeds,
-by seconds.
+libpq tries the hosts of a URL from the first one on, and waits `connect_timeout` for each one
+whose address is gone. While a cluster fails over, we try again and again until a standby is
+promoted: a dead host would stretch each attempt, and delay the one that succeeds, by seconds.
 
-So after an attempt that took long a process looks which hosts are silent, and leaves them out
-for a while: it tries them only if none of the others will do, and only those that show a sign
-of life. The order of the others and which of them will do (`target_session_attrs`,
-`load_balance_hosts`) remain libpq's business.
+So after a long attempt a process checks which hosts are silent, and leaves them out for a
+while: it tries them only if all other hosts fail, and only those that show a sign of life. The
+order of the other hosts and their choice (`target_session_attrs`, `load_balance_hosts`) remain
+libpq's business.
 """
 
 import contextlib
@@ -21,41 +20,41 @@ from jobsd.clock import monotonic
 Parameters = dict[str, Any]
 
 LONG_S = 1.0
-"""An attempt that took so long has probably waited for a silent host."""
+"""An attempt of this duration has probably waited for a silent host."""
 SIGN_S = 0.25
-"""How long a host may take to accept or refuse a connection; one that is merely far away, or
-whose packets are lost, is looked at again by the next attempt."""
+"""Time in which a host must accept or refuse a connection; a host that is merely far away, or
+loses packets, is checked again by the next attempt."""
 SILENT_S = 30.0
-"""For how long a host that was silent is not tried like the others."""
+"""Time for which a silent host is left out."""
 
 _LISTS = ("host", "hostaddr", "port")
 _PORT = "5432"
 
 _silent: dict[str, float] = {}
-"""When a place was found silent, for all connections of this process."""
+"""When a host was found silent, for all connections of this process."""
 
 
 def are_several(parameters: Parameters) -> bool:
-    """Return whether there is a choice of hosts."""
+    """Return whether the parameters name several hosts."""
     return any("," in str(parameters.get(each) or "") for each in _LISTS[:2])
 
 
 def heard(parameters: Parameters) -> Parameters:
-    """Return the parameters with the hosts alone that were not silent; with all if all were."""
+    """Return the parameters with only the hosts that are not silent; with all if all are."""
     return _with(parameters, lambda place: not _is_known_silent(place)) or parameters
 
 
 def awake(parameters: Parameters) -> Parameters | None:
-    """Return the parameters with those hosts that were silent and show a sign of life again.
+    """Return the parameters with only the silent hosts that show a sign of life again.
 
-    It waits `SIGN_S` for each of them that does not. One that is farther away than that is
-    tried like the others again after `SILENT_S`, however often it was looked at meanwhile.
+    It waits `SIGN_S` for each host that does not. A host that is too far away for it is tried
+    like the others again after `SILENT_S`, however often it was checked meanwhile.
     """
     return _with(parameters, lambda place: _is_known_silent(place) and not _is_silent(place))
 
 
 def note(parameters: Parameters, took_s: float) -> None:
-    """Find out who is silent, after an attempt at all hosts of the parameters."""
+    """Find the silent hosts, after an attempt at all hosts of the parameters."""
     if took_s >= LONG_S:
         for place in places(parameters):
             if _is_silent(place):
@@ -63,7 +62,7 @@ def note(parameters: Parameters, took_s: float) -> None:
 
 
 def _with(parameters: Parameters, has: Callable[[Parameters], bool]) -> Parameters | None:
-    """Return the parameters with the places alone of which something is true."""
+    """Return the parameters with only the hosts for which `has` is true."""
     chosen = [place for place in places(parameters) if has(place)]
     if not chosen:
         return None
@@ -72,7 +71,7 @@ def _with(parameters: Parameters, has: Callable[[Parameters], bool]) -> Paramete
 
 
 def places(parameters: Parameters) -> list[Parameters]:
-    """Return the hosts one by one; none where libpq would refuse the lists."""
+    """Return the hosts one by one; none if libpq would refuse the lists."""
     lists = {key: str(parameters[key]).split(",") for key in _LISTS if parameters.get(key)}
     count = max(map(len, lists.values()), default=0)
     if len(lists.get("port", ())) == 1:
@@ -87,7 +86,7 @@ def _is_known_silent(place: Parameters) -> bool:
 
 
 def _is_silent(place: Parameters) -> bool:
-    """Return whether a host gives no answer, not even that it refuses us.
+    """Return whether a host neither accepts nor refuses a connection.
 
     The host's kernel answers, so a server that is merely busy is not silent.
     """

@@ -34,7 +34,7 @@ class Listener:
         wanted: bool,
     ) -> None:
         self.url = url if wanted else None
-        """Where it connects to by itself."""
+        """The URL of its own connection, if it has one."""
         self._channel = channel
         self._name = f"{name} wake-ups"
         self._deadline_s = deadline_s
@@ -52,14 +52,14 @@ class Listener:
 
     @property
     def number(self) -> int:
-        """Which connection it listens on, counted from 1; 0 while nothing is listened to.
+        """The number of the listening connection, from 1; 0 while not listening.
 
-        What was sent before it listened on this one has not come.
+        Notifications sent before it listened on this connection are lost.
         """
         return 0 if self._connection is None else self._number
 
     def open(self, connection: DeadlineConnection, *, pooled: bool) -> None:
-        """Listen on the queue's new connection, or past the pooler where a URL leads there."""
+        """Listen on the queue's new connection, or past the pooler if a URL leads there."""
         if not self._wanted:
             return
         if self.url is not None:
@@ -69,20 +69,20 @@ class Listener:
             self._shared = True
 
     def fileno(self) -> int | None:
-        """Return the socket to watch, or None while nothing is listened to."""
+        """Return the socket to watch, or None while not listening."""
         return None if self._connection is None else self._connection.pgconn.socket
 
     def drain(self) -> list[str]:
-        """Return the payloads that have come since the last call; never waits for them.
+        """Return the payloads received since the last call; never waits for them.
 
         Raises:
-            psycopg.OperationalError: when the queue's own connection is broken.
+            psycopg.OperationalError: if the queue's own connection is broken.
         """
         if self._connection is not None:
             self._consume(self._connection)
         elif self.url is not None:
             self._reconnect(self.url, within_s=0.0)
-        # The ones that came while a statement ran are here already.
+        # Payloads that came while a statement ran are here already.
         payloads, self._payloads = self._payloads, []
         return payloads
 

@@ -1,11 +1,11 @@
 """Migrates the tables to the version of this program.
 
 The steps are numbered SQL files. They are applied one after the other, each in its own
-transaction, by one program at a time (an advisory lock that ends with the transaction,
-so that it holds through a transaction pooler too). A step locks all the tables that it changes
-at once or none (`schema_locks`), so that no enqueue waits behind it for long. It keeps the
-advisory lock between two tries: else the programs that wait for it would try in turn, and
-others would hardly get at the tables.
+transaction, by one program at a time (an advisory lock that ends with the transaction, so that
+it holds through a transaction pooler too). A step locks all the tables that it changes at once
+or none (`schema_locks`), so that no enqueue waits behind it for long. It keeps the advisory
+lock between two tries: otherwise the waiting programs would try in turn, and other transactions
+would hardly get the tables.
 """
 
 from collections.abc import Callable
@@ -24,10 +24,10 @@ Report = Callable[[str], None]
 
 
 def version(session: Session) -> int:
-    """Return the version of the tables in the database, 0 when there are none.
+    """Return the version of the tables in the database, 0 if there are none.
 
     Raises:
-        SchemaError: when the role may not read the table of versions.
+        SchemaError: if the role may not read the table of versions.
     """
     try:
         return int(session.fetch(VERSION)[0][0])
@@ -39,10 +39,10 @@ def version(session: Session) -> int:
 
 
 def require(session: Session) -> None:
-    """Return when this program can work with the tables: its own, the next, or older ones.
+    """Check that this program can work with the tables: its own, the next, or older ones.
 
     Raises:
-        SchemaError: when the tables are missing, outdated, too new or of another build.
+        SchemaError: if the tables are missing, outdated, too new or of another build.
     """
     found = version(session)
     refuse_foreign(session, found)
@@ -51,11 +51,11 @@ def require(session: Session) -> None:
 
 
 def recognize(session: Session) -> None:
-    """Return when a process that runs already may use the tables: of whatever newer version.
+    """Check that a running process may use the tables, whatever newer version they have.
 
     Raises:
-        SchemaError: when the tables are missing, or older than any that it works with.
-        OtherBuildError: when another build has made them.
+        SchemaError: if the tables are missing, or older than any that it works with.
+        OtherBuildError: if another build has made them.
     """
     schema = session.target.schema
     try:
@@ -68,11 +68,11 @@ def recognize(session: Session) -> None:
 
 
 def refuse_foreign(session: Session, found: int) -> None:
-    """Return unless the tables, of version `found`, are none that this program can know.
+    """Refuse tables of version `found` that this program can't know.
 
     Raises:
-        SchemaError: when they are too old or too new.
-        OtherBuildError: when another build has made them.
+        SchemaError: if they are too old or too new.
+        OtherBuildError: if another build has made them.
     """
     schema = session.target.schema
     if 0 < found < steps.first_version():
@@ -95,7 +95,7 @@ def refuse_foreign(session: Session, found: int) -> None:
 
 
 def missing(session: Session) -> list[str]:
-    """Return the names of the steps that the tables lack, in order; changes nothing."""
+    """Return the names of the missing steps, in order; changes nothing."""
     found = version(session)
     return [step.title for step in steps.migrations() if step.version > found]
 
@@ -105,16 +105,16 @@ def _ignore(_message: str) -> None:
 
 
 def migrate(target: Target, report: Report = _ignore) -> list[str]:
-    """Apply the steps that are missing and return their names; none when none is missing.
+    """Apply the missing steps and return their names.
 
     `report` is called once with a sentence about the transaction that keeps a step waiting.
 
     Raises:
-        psycopg.errors.LockNotAvailable: naming the process that held what a step changes when
+        psycopg.errors.LockNotAvailable: naming the process that held a table of a step when
             we had waited for a minute.
-        SchemaError: when the tables are too new, too old or of another build, or they are
+        SchemaError: if the tables are too new, too old or of another build, or they are
             outdated and this role may not change them, or the database can't hold every text.
-        psycopg.OperationalError: when the database can't be reached.
+        psycopg.OperationalError: if the database can't be reached.
     """
     session = Session(target, "jobsd migrate", deadline_s=600.0)
     try:
@@ -124,7 +124,7 @@ def migrate(target: Target, report: Report = _ignore) -> list[str]:
             return []
         _require_unicode(session)
         applied = _apply_all(session, found, Patience(report))
-        # A program of another build may have been at it, too.
+        # A program of another build may have migrated meanwhile.
         other_build.refuse(target.schema, other_build.applied_steps(session))
         return applied
     finally:
@@ -132,10 +132,10 @@ def migrate(target: Target, report: Report = _ignore) -> list[str]:
 
 
 def bring_up(target: Target, report: Report = _ignore) -> list[str]:
-    """Do what `migrate` does for a program that starts; it works with the tables of before too.
+    """Migrate for a program that starts, which also works with the release before's tables.
 
-    Where this role may not migrate, and the tables are older ones that this program knows, it
-    is reported, and they stay as they are.
+    If this role may not migrate, and the tables are older ones that this program knows, that is
+    reported, and they stay unchanged.
     """
     try:
         return migrate(target, report)
@@ -152,7 +152,7 @@ def bring_up(target: Target, report: Report = _ignore) -> list[str]:
 
 
 def _require_unicode(session: Session) -> None:
-    """Return when the database can hold every text: arguments and errors may have any."""
+    """Check that the database can hold every text: arguments and errors may have any."""
     encoding = session.connection.info.parameter_status("server_encoding")
     if encoding not in {"UTF8", None}:
         raise SchemaError(
@@ -174,7 +174,7 @@ def _apply_all(session: Session, found: int, patience: Patience) -> list[str]:
 
 
 def _apply(session: Session, step: steps.Migration, patience: Patience) -> bool:
-    """Apply a step in a transaction, unless another program has done so meanwhile."""
+    """Apply a step in a transaction, unless another program has applied it meanwhile."""
     connection, schema = session.connection, session.target.schema
     with connection.transaction():
         schema_locks.be_alone(connection, schema, patience)
@@ -189,7 +189,7 @@ def _apply(session: Session, step: steps.Migration, patience: Patience) -> bool:
 
 
 def version_within(connection: psycopg.Connection[tuple[Any, ...]], schema: str) -> int:
-    """Return the version without an error when there is no table: inside a transaction."""
+    """Return the version, 0 without an error if there is no table: inside a transaction."""
     table = sql.Identifier(schema, "schema_migrations").as_string(None)
     there = connection.execute("SELECT to_regclass(%s)", (table,), prepare=False).fetchone()
     if there is None or there[0] is None:

@@ -1,16 +1,16 @@
-"""Looks up the names of hosts, so that a silent name server holds up nobody for long.
+"""Looks up the names of hosts, so that a silent name server blocks no loop for long.
 
-`getaddrinfo` has no deadline, and nothing can interrupt it: with name servers that do not
-answer it takes minutes. So a thread calls it, for each name one at most in a process, and goes
-on when nobody waits for it any more. libpq is given the addresses beside the name (`hostaddr`),
-and looks nothing up itself; the name stays, for certificates, Kerberos and password files.
+`getaddrinfo` has no deadline and can't be interrupted: with name servers that do not answer it
+takes minutes. So a thread calls it, at most one for each name in a process, and continues even
+if no connect waits for it any more. libpq gets the addresses beside the name (`hostaddr`), and
+looks up no name itself; the name stays, for certificates, Kerberos and password files.
 
-A connect waits `SHORT_S` where it has addresses to try: the last ones of the name, or those of
-another host of the URL. With none it fails `WITHIN_S` after the look-up began. A loop that has
-never connected asks first (`require_settled`), and does its other work meanwhile.
+A connect waits `SHORT_S` if it has addresses to try: the last ones of the name, or those of
+another host of the URL. Without any it fails `WITHIN_S` after the look-up began. A loop that
+has never connected checks first (`require_settled`), and does its other work meanwhile.
 
-Invariant: nobody needs such a thread to end. A fork has none of them, and the end of the
-process leaves them behind.
+Invariant: no code needs this thread to end. A fork has none of them, and the end of the process
+leaves them behind.
 """
 
 import asyncio
@@ -31,13 +31,13 @@ from jobsd.clock import monotonic
 from .hosts import places
 
 WITHIN_S = 5.0
-"""How long after its begin a look-up makes a connect wait that has no address to try."""
+"""Time from the start of a look-up for which a connect waits if it has no address to try."""
 SHORT_S = 0.5
-"""How long if there is one: name servers answer within a tenth of that."""
+"""The same if it has one: name servers answer within a tenth of that."""
 TICK_S = 0.25
-"""How long a loop waits at a time: it ticks, and hears signals, in between."""
+"""How long a loop waits at a time: it ticks, and handles signals, in between."""
 FRESH_S = 1.0
-"""For how long an answer counts: for the connect that it was meant for."""
+"""How long an answer is valid: for the connect that has requested it."""
 
 Parameters = dict[str, Any]
 
@@ -58,11 +58,11 @@ class _Lookup:
         self.ended: float | None = None
         self.error = f"name not resolved within {WITHIN_S:g} s"
         self.addresses = _last.get(host, ())
-        """What may be tried: the last addresses, until there are newer ones."""
+        """The addresses to try: the last ones, until there are newer ones."""
         self.done: futures.Future[None] = futures.Future()
 
     def start(self) -> None:
-        """Ask in a thread."""
+        """Look up in a thread."""
         try:
             threading.Thread(target=self._ask, name="look-up", daemon=True).start()
         except RuntimeError as error:
@@ -109,10 +109,10 @@ os.register_at_fork(after_in_child=_begin_anew)
 
 
 def resolve(parameters: Parameters) -> Parameters:
-    """Return the parameters with an address for each host; wait as is said above.
+    """Return the parameters with an address for each host; the waits are described above.
 
     Raises:
-        psycopg.OperationalError: when none of the hosts has one.
+        psycopg.OperationalError: if none of the hosts has one.
     """
     asked = _Asked(parameters)
     for pending, timeout_s in asked.waits():
@@ -121,7 +121,7 @@ def resolve(parameters: Parameters) -> Parameters:
 
 
 async def resolve_async(parameters: Parameters) -> Parameters:
-    """Do what `resolve` does, and let other coroutines run meanwhile."""
+    """The asynchronous form of `resolve`."""
     asked = _Asked(parameters)
     for pending, timeout_s in asked.waits():
         await _wait(pending, timeout_s)
@@ -129,10 +129,10 @@ async def resolve_async(parameters: Parameters) -> Parameters:
 
 
 def require_settled(*urls: str | None, within_s: float = TICK_S) -> None:
-    """Return when a connect to these URLs would wait for no name.
+    """Check that a connect to these URLs would wait for no name.
 
     Raises:
-        StillLookingUpError: when it would, for longer than `within_s` from now.
+        StillLookingUpError: if it would, for longer than `within_s` from now.
     """
     end = monotonic() + within_s
     for url in filter(None, urls):
@@ -152,7 +152,7 @@ class _Asked:
         self._lookups = {name: _lookup(name) for name in names}
 
     def waits(self) -> Iterator[tuple[Sequence[futures.Future[None]], float]]:
-        """Yield for which look-ups to wait, and how long, while there is a reason to."""
+        """Yield the look-ups to wait for, and the time to wait, while there is a reason to."""
         while pending := [each for each in self._lookups.values() if not each.done.done()]:
             patience_s = SHORT_S if self._tries() else WITHIN_S
             left_s = max(each.began for each in pending) + patience_s - monotonic()
@@ -161,7 +161,7 @@ class _Asked:
             yield [each.done for each in pending], left_s
 
     def answer(self) -> Parameters:
-        """Return the parameters for the driver, which has no name left to look up."""
+        """Return the parameters for the driver, without any name left to look up."""
         if not self._lookups:
             return self._parameters
         tries = self._tries()
@@ -172,7 +172,7 @@ class _Asked:
         return {**self._parameters, **lists}
 
     def _tries(self) -> list[Parameters]:
-        """Return the places that can be tried now, each with an address."""
+        """Return the hosts that can be tried now, each with an address."""
         return [
             {**place, "hostaddr": address}
             for place in self._places
@@ -197,7 +197,7 @@ def _lookup(name: str) -> _Lookup:
 
 
 def _places(parameters: Parameters) -> list[Parameters]:
-    """Return the hosts one by one; none where libpq reads them from a file of services."""
+    """Return the hosts one by one; none if libpq reads them from a service file."""
     serviced = "service" in parameters or "PGSERVICE" in os.environ
     if serviced and "host" not in parameters:
         return []
@@ -213,7 +213,7 @@ def _parsed(url: str) -> Parameters:
     try:
         return dict(conninfo.conninfo_to_dict(url))
     except psycopg.Error:
-        return {"host": ""}  # the connect says what is wrong with it
+        return {"host": ""}  # the connect reports the error
 
 
 def _is_named(place: Parameters) -> bool:
@@ -235,7 +235,7 @@ def _is_address(host: str) -> bool:
 
 
 async def _wait(pending: Sequence[futures.Future[None]], timeout_s: float) -> None:
-    """Wait until one has ended, or for so long."""
+    """Wait until one has ended, or for `timeout_s`."""
     loop, ended = asyncio.get_running_loop(), asyncio.Event()
 
     def wake(_ended: object) -> None:

@@ -1,8 +1,8 @@
-"""Tells tables that another build of the program has made from those that this one makes.
+"""Distinguishes tables made by another build of the program from our own.
 
-Each step that was applied has left the hash of its statements. Of a step that the tables and
-this program both have, the two hashes are compared; where one of them lacks a step, versions
-decide (`migrate`). Before there were hashes, a step left none: it is of another build, too.
+Each applied step has stored the hash of its statements. If both the tables and this program
+have a step, the two hashes are compared; if one of them lacks it, versions decide (`migrate`).
+Before there were hashes, a step stored none: it is of another build, too.
 """
 
 import shlex
@@ -15,7 +15,7 @@ from . import steps
 from .connection import Session
 from .statements import Statement, quote_identifier
 
-# The column is missing where an older build has made the table.
+# The column is missing if an older build has made the table.
 _APPLIED = Statement(
     "applied",
     "SELECT version, to_jsonb(step) ->> 'statements_hash' FROM jobsd.schema_migrations AS step",
@@ -27,7 +27,7 @@ UNDEFINED = (
     errors.UndefinedFunction,
     errors.InvalidSchemaName,
 )
-"""Raised where the tables lack what a statement of ours names."""
+"""Raised if the tables lack an object that a statement of ours names."""
 
 
 class OtherBuildError(SchemaError):
@@ -39,19 +39,19 @@ Applied = dict[int, str | None]
 
 
 def applied_steps(session: Session) -> Applied:
-    """Return the steps that the tables were made by.
+    """Return the steps that have made the tables.
 
     Raises:
-        psycopg.errors.UndefinedTable: when there are no tables.
+        psycopg.errors.UndefinedTable: if there are no tables.
     """
     return dict(session.fetch(_APPLIED))
 
 
 def refuse(schema: str, applied: Applied) -> None:
-    """Return when each step that the tables and this program both have is the same.
+    """Check that each step that the tables and this program both have is the same.
 
     Raises:
-        OtherBuildError: naming the others, and what to do.
+        OtherBuildError: naming the steps that differ, and the remedy.
     """
     others = [
         step.title
@@ -63,7 +63,7 @@ def refuse(schema: str, applied: Applied) -> None:
 
 
 def unlike_tables(schema: str, error: BaseException) -> SchemaError:
-    """Return the error that says what the tables lack, for one of `UNDEFINED`."""
+    """Return the error that names the object that the tables lack, for one of `UNDEFINED`."""
     said = (str(error).strip() or type(error).__name__).splitlines()[0]
     message = f"the tables in schema {schema!r} are missing, or another build's: {said}"
     return SchemaError(f"{message}; run `db migrate`")

@@ -1,8 +1,8 @@
-"""How much one statement carries of what may be large: results, errors, logs.
+"""Portions: how much one statement carries of values that may be large: results, errors, logs.
 
-A statement that takes longer than its deadline is sent again. If it were as large each time, it
-would be sent for ever over a slow line, and what waits behind it would never be. So values are
-sent in portions of at most 4 MiB, of half as much after each deadline, and at last one by one.
+A statement that takes longer than its deadline is sent again. If it were as large each time,
+over a slow line it would be sent for ever, and the values after it never. So values are sent in
+portions of at most 4 MiB, half the size after each deadline, and at last one by one.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -13,7 +13,7 @@ from psycopg import errors
 from .deadline import DeadlineError
 
 BYTES_MAX = 4 * 2**20
-"""What one statement carries at most; one value alone may be larger."""
+"""The maximum bytes of one statement; one value alone may be larger."""
 ONE_BY_ONE = 2**20
 """Below this, values are sent one by one: one may be as large (`arguments.SIZE_MAX`)."""
 IDS_MAX = 10_000
@@ -21,14 +21,15 @@ IDS_MAX = 10_000
 LATE_MAX = 3
 """A value that was alone in its statement is given up after this many deadlines."""
 QUICK = 0.25
-"""The part of its deadline within which a statement could have carried twice as much."""
+"""A statement that takes less than this part of its deadline could have carried twice as much.
+"""
 
 
 T = TypeVar("T")
 
 
 class Portion:
-    """How many bytes the next statement may carry."""
+    """The number of bytes that the next statement may carry."""
 
     def __init__(self) -> None:
         self.most = BYTES_MAX
@@ -39,7 +40,7 @@ class Portion:
         return self.most < ONE_BY_ONE
 
     def fitting(self, sizes: Iterable[int]) -> int:
-        """Return how many go into the next statement: the first value, and what has no size."""
+        """Return the number of values that the next statement carries: at least one."""
         count = total = 0
         for size in sizes:
             if total and size and (self.is_one or total + size > self.most):
@@ -49,12 +50,12 @@ class Portion:
         return count
 
     def was_answered(self, size: int, took_s: float, deadline_s: float) -> None:
-        """Take note of how long a statement took that carried so many bytes."""
+        """Note the duration of a statement that carried `size` bytes."""
         if took_s < QUICK * deadline_s and (self.is_one or size >= self.most // 2):
             self.most = min(BYTES_MAX, self.most * 2)
 
     def was_late(self, size: int | None = None) -> None:
-        """Take note that a statement has passed its deadline that carried so many bytes."""
+        """Note that a statement of `size` bytes has passed its deadline."""
         sent = self.most if size is None else min(size, self.most)
         self.most = max(ONE_BY_ONE // 2, sent // 2)
 
@@ -69,5 +70,5 @@ def cut(values: Sequence[T], size: Callable[[T], int]) -> Iterator[Sequence[T]]:
 
 
 def is_late(error: BaseException) -> bool:
-    """Return whether a statement failed since it took too long."""
+    """Return whether a statement failed because it took too long."""
     return isinstance(error, DeadlineError | errors.QueryCanceled)

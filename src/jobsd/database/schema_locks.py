@@ -2,8 +2,8 @@
 
 A statement that waits for the lock of a table makes all later ones wait behind it: with one
 open report, no job could be enqueued. So a step locks all of its tables in one statement, or
-none, and waits for a moment only; then others can use them for a while, and it tries again.
-Once it has them it waits for nothing more.
+none, and waits only briefly; then others can use them for a while, and it tries again. Once it
+has them it waits no more.
 """
 
 import re
@@ -22,12 +22,12 @@ from .statements import Statements
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 WAIT_S = 0.2
-"""How long a step waits for its tables, and everyone else behind it. A deadlock is looked for
-after a second only, so no wait of ours ends somebody's transaction."""
+"""How long a step waits for its tables, with all later statements behind it. The server checks
+for deadlocks only after a second, so no wait of ours ends another transaction."""
 TURN_S = 1.0
-"""How long a program waits for another one that migrates before it says so."""
+"""How long a program waits for another one that migrates before it reports that."""
 LOCKED_RETRY_S = 60.0
-"""How long a migration is tried again while another transaction holds what it needs."""
+"""How long a migration is retried while another transaction holds its locks."""
 PAUSE_S = 1.0
 PAUSE_MAX_S = 5.0
 """The pause between two tries, in which others can use the tables."""
@@ -58,7 +58,10 @@ def changed_tables(text: str) -> list[str]:
 
 
 class Patience:
-    """How long a migration goes on waiting for others; reports the first of them."""
+    """How long a migration goes on waiting for other transactions.
+
+    Reports the first of them.
+    """
 
     def __init__(self, report: Callable[[str], None]) -> None:
         self._report = report
@@ -70,7 +73,7 @@ class Patience:
         """Report the cause once.
 
         Raises:
-            psycopg.errors.LockNotAvailable: with the cause, when there is no patience left.
+            psycopg.errors.LockNotAvailable: with the cause, once the time is over.
         """
         if monotonic() >= self._end:
             raise errors.LockNotAvailable(cause) from error
@@ -85,10 +88,10 @@ class Patience:
 
 
 def be_alone(connection: Connection, schema: str, patience: Patience) -> None:
-    """Be the one program that migrates, until the end of the transaction.
+    """Be the only program that migrates, until the end of the transaction.
 
     Raises:
-        psycopg.errors.LockNotAvailable: when another one has been at it for too long.
+        psycopg.errors.LockNotAvailable: if another one has been migrating for too long.
     """
     # We pause in the transaction: a role's setting must not end it then.
     connection.execute(b"SET LOCAL idle_in_transaction_session_timeout = 0", prepare=False)
@@ -109,7 +112,7 @@ def take(connection: Connection, schema: str, tables: list[str], patience: Patie
     """Lock the tables that exist, until the end of the transaction.
 
     Raises:
-        psycopg.errors.LockNotAvailable: when another transaction has held one of them for too
+        psycopg.errors.LockNotAvailable: if another transaction has held one of them for too
             long.
     """
     while True:
@@ -146,7 +149,7 @@ def _wait_at_most(connection: Connection, setting: str, seconds: float) -> None:
 
 
 def _process(connection: Connection, name: str, schema: str, facts: dict[str, Any]) -> str:
-    """Return which process holds what we wait for, in words."""
+    """Describe the process that holds the lock that we wait for."""
     cursor = connection.execute(STATEMENTS[name].render(schema), facts, prepare=False)
     row = cursor.fetchone()
     if row is None:

@@ -1,7 +1,7 @@
 """The settings of our sessions, asynchronous or not.
 
-Through a pooler nothing can be set on a session: there each statement of a session that is not
-asynchronous carries those that it can, for its own transaction.
+Through a pooler no setting can be made on a session: there each statement of a session that is
+not asynchronous carries the settings that it can, for its own transaction.
 """
 
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from psycopg import errors
 
 # A plan made while a table was empty must not read or sort all of it once it is full: with
-# these off, the planner walks an index even when its figures say that there is nothing.
+# these off, the planner walks an index even if its statistics show no rows.
 _PLANS: tuple[str, ...] = (
     "enable_seqscan",
     "enable_bitmapscan",
@@ -19,19 +19,19 @@ _PLANS: tuple[str, ...] = (
     "jit",
 )
 
-# Defaults of a role or a database with which our statements don't work: the guarantees need
-# to see what was committed while a lock was waited for, psycopg parses timestamps in this
-# form only, and a NULL in an array must not be read as a text.
+# Defaults of a role or a database that would break our statements: the guarantees need to see
+# rows that were committed during the wait for a lock, psycopg parses timestamps in this form
+# only, and a NULL in an array must not be read as a text.
 _DEFAULTS = {
     "default_transaction_isolation": "read committed",
     "datestyle": "ISO",
     "array_nulls": "on",
 }
 NEEDED = {"jit": "off"} | _DEFAULTS
-"""How the settings begin without which our statements don't work, or take seconds."""
+"""Required prefixes of settings, without which our statements don't work, or take seconds."""
 
-# The end of a statement that we have abandoned: the server cancels it once it sees that our
-# end is gone, and a wait for a lock even before our deadline, so that we know of it.
+# Ends a statement that we have abandoned: the server cancels it once it sees that our end is
+# gone, and a wait for a lock even before our deadline, so that we learn of it.
 _SETTINGS = {"client_connection_check_interval": "2s"} | _DEFAULTS
 
 LOCK_SHARE = 0.8
@@ -40,11 +40,11 @@ LOCK_SHARE = 0.8
 CLIENT_CHECK = "client_connection_check_interval"
 NOT_HERE = (errors.InvalidParameterValue, errors.UndefinedObject)
 """Raised on platforms on which the server can't see that a client is gone: without
-`CLIENT_CHECK` the others are set all the same."""
+`CLIENT_CHECK` the others are still set."""
 
 
 def settings(deadline_s: float, *, plan_once: bool = False) -> dict[str, str]:
-    """Return what a session with this deadline is to have."""
+    """Return the settings of a session with this deadline."""
     wanted = _SETTINGS | dict.fromkeys(_PLANS, "off")
     wanted["lock_timeout"] = f"{deadline_s * LOCK_SHARE * 1000:.0f}ms"
     if plan_once:
@@ -53,16 +53,16 @@ def settings(deadline_s: float, *, plan_once: bool = False) -> dict[str, str]:
 
 
 def setting_query(wanted: Mapping[str, str]) -> bytes:
-    """Return the query that sets them where its parameter is the server's own process id.
+    """Return the query that makes the settings if its parameter is the server's own process id.
 
-    A pooler makes up the id that it sends to its clients: the query then returns NULL.
+    A pooler invents the id that it sends to its clients: the query then returns NULL.
     """
     pairs = ", ".join(f"set_config('{name}', '{to}', false)" for name, to in wanted.items())
     return f"SELECT CASE WHEN pg_backend_pid() = %s THEN ARRAY[{pairs}] END".encode()
 
 
 def missing(session_has: Mapping[str, str]) -> dict[str, str]:
-    """Return those of the `NEEDED` settings that a session does not have, as they should be."""
+    """Return the `NEEDED` settings that a session lacks, with their values."""
     return {
         name: wanted
         for name, wanted in NEEDED.items()

@@ -1,9 +1,9 @@
 """Lets an event loop watch a connection's socket for as long as the connection lasts.
 
-To register a socket anew for each statement takes a tenth of the time of an enqueue. But libpq
+Registering a socket again for each statement takes a tenth of the time of an enqueue. But libpq
 closes its descriptor by itself when the server goes; the loop would not know, and the next
-socket that gets the number could not be watched. So the loop watches a duplicate, which is
-ours to close.
+socket that gets the number could not be watched. So the loop watches a duplicate, which is ours
+to close.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from weakref import ref
 
 
 class Watched(Protocol):
-    """What is notified when its socket can be read."""
+    """An object that is notified when its socket can be read."""
 
     def readable(self) -> None:
         """Read, or stop watching: until then this is called again and again."""
@@ -24,7 +24,7 @@ class Watched(Protocol):
 class SocketWatch:
     """The duplicate of a socket, watched by one loop of one process.
 
-    The loop keeps neither this nor `watched` alive: connections that nobody has any more end.
+    The loop keeps neither this nor `watched` alive: connections without references end.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, socket: int, watched: Watched) -> None:
@@ -36,16 +36,17 @@ class SocketWatch:
         loop.add_reader(self.socket, _notify, ref(watched))
 
     def has_input(self) -> bool:
-        """Return whether there is something to be read now."""
+        """Return whether there is input to read now."""
         return bool(self._poller.poll(0))
 
     def end(self) -> None:
-        """Watch no more; to be called in the loop's thread."""
+        """Stop watching; called in the loop's thread."""
         if self.socket >= 0 and self._pid == os.getpid():
             _end(self._loop, self._give_away())
 
     def __del__(self) -> None:
-        # In any thread. A child of a fork shares the loop's list with its parent: that is left.
+        # In any thread. A child of a fork shares the loop's list with its parent, so it is
+        # left.
         if self.socket >= 0 and self._pid == os.getpid():
             socket = self._give_away()
             try:

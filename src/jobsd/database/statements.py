@@ -1,13 +1,13 @@
 """Loads the named statements of the `.sql` files.
 
-A file lies beside the module that sends it. A statement begins with a comment of the
-form `-- name: what it does` and ends with a semicolon. Tables are written `jobsd.name`;
-`Statement.render` puts the configured schema in its place, once for each schema, since a
+A file lies beside the module that sends it. A statement begins with a comment of the form `--
+name: what it does` and ends with a semicolon. Tables are written `jobsd.name`;
+`Statement.render` replaces `jobsd` by the configured schema, once for each schema, since a
 `search_path` does not survive a transaction pooler.
 
 A schema may have any name that PostgreSQL allows. So it is quoted; in a text in quotes, in a
 function's body between `$$`, or beside placeholders, characters that would end these are
-escaped. Comments are left as they are.
+escaped. Comments are left unchanged.
 
 A line that ends with `-- since 51` is for tables of version 51 and later, one that ends with
 `-- before 51` for older ones: so a program works with the tables of the release before.
@@ -41,11 +41,11 @@ _PLACEHOLDER = late.pattern(r"%(?:\((\w+)\))?[sbt%]")
 
 
 _older: dict[str, int] = {}
-"""The schemas whose tables are older than ours, as far as a connection has found so."""
+"""The schemas with tables older than ours, found by connections so far."""
 
 
 def tables_are_at(schema: str, version: int, ours: int) -> None:
-    """Say which version the tables of a schema have: statements are for that from now on."""
+    """Set the version of a schema's tables, for which statements are rendered from now on."""
     if version < ours:
         _older[schema] = version
     else:
@@ -61,7 +61,7 @@ class Statement:
 
     @property
     def has_placeholders(self) -> bool:
-        """Whether it takes parameters: only then a percent sign is one of psycopg's."""
+        """Whether it takes parameters: only then does psycopg interpret percent signs."""
         return _has_placeholders(self.text)
 
     def render(self, schema: str) -> bytes:
@@ -73,21 +73,21 @@ class Statement:
         return _number(self.text, schema, _older.get(schema))
 
     def in_style(self, style: str, schema: str) -> tuple[str, tuple[str, ...]]:
-        """Return it for a driver whose placeholders have this style, and their names in order.
+        """Return it with placeholders of this style, and the names of these in order.
 
-        Each parameter is sent as a text, whatever types the driver knows or was taught.
-        `style` is a `paramstyle` of Python's database API, or "numeric_dollar".
+        Each parameter is sent as a text, whatever types the driver knows or was taught. `style`
+        is a `paramstyle` of Python's database API, or "numeric_dollar".
         """
         return _in_style(self.text, schema, style, _older.get(schema))
 
     def with_(self, other: Statement) -> Statement:
         """Return one statement that does both: ours are its first table expressions."""
-        # Without the comments: the driver reads longer texts than 4 KiB anew each time.
+        # Without the comments: the driver parses texts longer than 4 KiB again each time.
         first, rest = (_COMMENT.sub("", statement.text) for statement in (self, other))
         return Statement(f"{self.name}+{other.name}", f"{first},\n{rest}")
 
     def followed_by(self, query: Statement) -> Statement:
-        """Return these expressions with the query that they are for."""
+        """Return these expressions with the query that uses them."""
         return Statement(f"{self.name}+{query.name}", f"{self.text}\n{query.text}")
 
     def after(self, words: str) -> Statement:
@@ -101,7 +101,7 @@ class Statements:
     def __init__(self, package: str, filename: str) -> None:
         self.filename = filename
         room: Any = import_module(package)
-        # As `pkgutil` reads it, which takes a millisecond of each command to load.
+        # As in `pkgutil`, which takes a millisecond of each command to load.
         text = room.__loader__.get_data(f"{room.__path__[0]}/{filename}").decode()
         self._named = {statement.name: statement for statement in _split(text)}
 
@@ -113,22 +113,22 @@ class Statements:
 
 
 def quote_identifier(name: str) -> str:
-    """Return the name as SQL writes it, whatever it holds."""
+    """Return the name as SQL writes it, whatever characters it has."""
     doubled = name.replace('"', '""')
     return f'"{doubled}"'
 
 
 Topic = Literal["wake", "due", "task", "kill", "done"]
-"""Who listens is woken by each notification of its channel, so each kind of process has one:
-workers, dispatchers, schedulers, monitors, and whoever waits for a job. None is longer than
-four letters: the longest schema that is allowed leaves no room for more."""
+"""A notification wakes all listeners of its channel, so each kind of process has a channel:
+workers, dispatchers, schedulers, monitors, and clients that wait for a job. No topic is longer
+than four letters: the longest schema that is allowed leaves no room for more."""
 
 
 def channel(schema: str, topic: Topic = "wake") -> str:
     """Return the notification channel of a topic, of the queue in this schema.
 
     Raises:
-        ValueError: when PostgreSQL allows no such schema, or no such channel.
+        ValueError: if PostgreSQL does not allow the schema, or the channel.
     """
     name = f"{quote_identifier(schema)}.{topic}"
     if not schema or "\0" in schema or len(name.encode()) > CHANNEL_BYTES_MAX:
@@ -138,8 +138,8 @@ def channel(schema: str, topic: Topic = "wake") -> str:
 
 def _split(text: str) -> Iterator[Statement]:
     heads = list(_HEAD.finditer(text))
-    # Only the first comment line of a statement names it: one that follows another
-    # comment or stands inside a statement is prose.
+    # Only the first comment line of a statement names it: a comment line that follows another
+    # or lies inside a statement is prose.
     starts = [head for head in heads if _opens(text, head.start())]
     ends = [head.start() for head in starts[1:]] + [len(text)]
     for head, end in zip(starts, ends, strict=True):
@@ -152,7 +152,7 @@ def _opens(text: str, position: int) -> bool:
 
 
 def _for_tables(text: str, version: int | None) -> str:
-    """Return a statement without the lines that are for other tables; None are today's."""
+    """Return a statement without the lines for other versions; None is the current version."""
 
     def keep(line: re.Match[str]) -> str:
         newer = version is None or version >= int(line[2])
@@ -168,7 +168,7 @@ def _has_placeholders(text: str) -> bool:
 
 @cache
 def _render(text: str, schema: str, version: int | None) -> bytes:
-    channel(schema)  # raises for what can't be a schema
+    channel(schema)  # raises an error for an invalid schema
     text = _for_tables(text, version)
     quoted = quote_identifier(schema)
     if _has_placeholders(text):
@@ -190,7 +190,7 @@ def _render(text: str, schema: str, version: int | None) -> bytes:
 def _number(text: str, schema: str, version: int | None) -> tuple[bytes, tuple[str, ...]]:
     rendered = _render(text, schema, version)
     if not _has_placeholders(text):
-        # A percent sign in the schema's name stands for itself then.
+        # A percent sign in the schema's name is literal then.
         return rendered, ()
     names: dict[str, str] = {}
 
@@ -211,14 +211,14 @@ _STYLES = {
     "qmark": "?",
 }
 _ONE_FOR_EACH = ("format", "qmark")
-"""The styles in which a parameter that is used twice is given twice."""
+"""The styles in which a parameter that is used twice is sent twice."""
 
 
 @cache
 def _in_style(
     text: str, schema: str, style: str, version: int | None
 ) -> tuple[str, tuple[str, ...]]:
-    # Without the comments, whose apostrophes not every driver knows for what they are.
+    # Without the comments, whose apostrophes some drivers take for quotes.
     rendered = _render(_COMMENT.sub("", text), schema, version).decode()
     if not _has_placeholders(text):
         return rendered, ()
@@ -258,7 +258,7 @@ def as_text(value: Plain) -> str | None:
 
 
 def as_bytes(value: Plain) -> bytes | None:
-    """Return what `as_text` does, encoded.
+    """Return the encoded result of `as_text`.
 
     Raises:
         UnicodeEncodeError: for half of a surrogate pair.
@@ -277,12 +277,12 @@ def _quoted(item: object) -> str:
 
 @late.dataclass(slots=True)
 class Bound:
-    """A statement with its parameters, as they are sent: made ahead, to be sent quickly."""
+    """A statement with its encoded parameters: made ahead, to be sent quickly."""
 
     text: bytes
     names: tuple[str, ...]
     values: list[bytes | None]
 
     def put(self, name: str, number: float) -> None:
-        """Give a parameter another value."""
+        """Replace the value of a parameter."""
         self.values[self.names.index(name)] = repr(number).encode()

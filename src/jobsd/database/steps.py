@@ -1,11 +1,11 @@
 """The numbered migration steps, and the SQL of each for a schema.
 
 A step is an SQL file, or a folder of them that are applied in the order of their names. No
-driver is needed: `db sql` prints them, and whoever may applies them.
+driver is needed: `db sql` prints them, and anyone with the rights can apply them.
 
-A step that was applied leaves a hash of its statements: tables that another build has made are
-known by it. Comments and blanks don't count, so they may be mended in a step that was applied.
-All else counts, letter by letter.
+An applied step stores a hash of its statements, which identifies tables of another build.
+Comments and blanks don't count, so they may be changed in a step that was applied. All other
+characters count.
 """
 
 import re
@@ -19,16 +19,16 @@ from .statements import Statement, quote_identifier
 
 OLDEST = 50
 """The oldest tables that this program works with, while hosts are deployed one after the other:
-at least those of the release before. Against them its statements leave out the lines that a
-later step is marked for (`statements`)."""
+at least those of the release before. Against them its statements leave out the lines that are
+marked for a later step (`statements`)."""
 AHEAD = 1
 """How many steps newer tables may be: a release has one at most, made so that the program
-before works with it. What a later one does to the tables, this program can't know."""
+before works with it. The effect of later steps is unknown to this program."""
 
 _STEPS = Path(__file__).with_name("migrations")
 _STEP = late.pattern(r"(\d{4})_(\w+?)(?:\.sql)?")
 # The part that begins first counts: an apostrophe in a comment opens no text. A function's
-# body, between `$$`, is read like what is around it.
+# body, between `$$`, is read like the text around it.
 _TOKEN = late.pattern(
     r"(?:\s|--[^\n]*|/\*(?:[^*]|\*(?!/))*\*/)*"
     r"([eE]'(?:[^'\\]|\\.|'')*'"
@@ -56,13 +56,13 @@ class Migration:
 
     @property
     def hash(self) -> str:
-        """What its row says of its statements, without comments and blanks."""
+        """The hash in its row, of its statements without comments and blanks."""
         return statements_hash(self.text)
 
 
 @cache
 def statements_hash(text: str) -> str:
-    """Return the hash of some statements: 64 hexadecimal digits."""
+    """Return the hash of statements: 64 hexadecimal digits."""
     return sha256("\n".join(filter(None, _TOKEN.findall(text))).encode()).hexdigest()
 
 
@@ -85,18 +85,18 @@ def _text(step: Path) -> str:
 
 
 def first_version() -> int:
-    """Return the version of the first tables: what is older can't be brought to today's."""
+    """Return the version of the first tables: older ones can't be migrated."""
     return migrations()[0].version
 
 
 def latest_version() -> int:
-    """Return the version of the tables that this program speaks."""
+    """Return the version of the tables that this program makes."""
     return migrations()[-1].version
 
 
 @cache
 def works_with_older() -> bool:
-    """Return whether there are tables before ours that we work with; reads no step."""
+    """Return whether this program works with tables before its own; reads no step."""
     names = (entry.name for entry in _STEPS.iterdir())
     return any(int(match[1]) > OLDEST for name in names if (match := _STEP.fullmatch(name)))
 
@@ -119,7 +119,7 @@ def ddl(schema: str) -> str:
 
 
 def bookkeeping(schema: str) -> str:
-    """Return what makes the schema, and its table of versions."""
+    """Return the statements that make the schema, and its table of versions."""
     name = quote_identifier(schema)
     return (
         f"CREATE SCHEMA IF NOT EXISTS {name};\n"
@@ -133,7 +133,7 @@ def bookkeeping(schema: str) -> str:
 
 
 def body(step: Migration, schema: str) -> str:
-    """Return the statements of a step, and the row that says that it was applied."""
+    """Return the statements of a step, and of the row that records it as applied."""
     text = Statement(step.name, step.text).render(schema).decode()
     table = f"{quote_identifier(schema)}.{quote_identifier('schema_migrations')}"
     row = f"({step.version}, '{step.name}', '{step.hash}')"

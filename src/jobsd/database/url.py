@@ -1,8 +1,8 @@
-"""Reads the URL of a database, so strictly that no password ends up where it may be shown.
+"""Reads the URL of a database, so strictly that no password is ever shown.
 
 libpq accepts a URL whose password is not escaped, with its `@` or `/`, and misreads it: the
-password becomes a host, a port or the name of a database, and an error about these shows it.
-So such a URL is refused before it is used, without a word of it in the message.
+password becomes a host, a port or the name of a database, and an error about these shows it. So
+this URL is refused before it is used, with no part of it in the message.
 """
 
 import re
@@ -16,7 +16,7 @@ _ESCAPED = late.pattern(r"(?:[^%]|%[0-9A-Fa-f]{2})*")
 _HOST = r"(?:\[[0-9A-Fa-f:.%]+\w*\]|[^\s:/\[\]@,?]*)(?::[0-9]{0,5})?"
 _HOSTS = late.pattern(rf"{_HOST}(?:,{_HOST})*(?:/[^@?]*)?(?:\?.*)?")
 
-# Of these libpq has nothing to say, and it takes longer to load than a command may take.
+# libpq accepts these without an error, and takes longer to load than a command may take.
 _PARAMETER = r"(?:host|port|sslmode|connect_timeout|application_name)=[\w./-]+"
 _PLAIN = late.pattern(
     r"postgresql://(?:[\w.~-]+(?::[\w.~-]*)?@)?(?:[\w.-]+(?::[0-9]{1,5})?)?/[\w.-]+"
@@ -45,7 +45,7 @@ def read_url(text: str) -> str:
     dropped.
 
     Raises:
-        UrlError: when libpq would refuse it, or read it otherwise than it was meant.
+        UrlError: if libpq would refuse it, or misread it.
     """
     if url := _URL.fullmatch(text):
         if not _is_unambiguous(url["rest"]):
@@ -59,7 +59,7 @@ def read_url(text: str) -> str:
 
 
 def passwords(url: str) -> tuple[str, ...]:
-    """Return the passwords in a URL that was read, except those that also name something."""
+    """Return the passwords in a parsed URL, except those that are also another part's name."""
     from psycopg import conninfo  # noqa: PLC0415 - slow, as above
 
     parts = {key: str(value) for key, value in conninfo.conninfo_to_dict(url).items()}
@@ -73,7 +73,7 @@ def _is_unambiguous(rest: str) -> bool:
     if not at or "/" in before:
         before, after = "", rest
     if "?" in before:
-        # Parameters, an @ among them, would become a user, whose name errors show.
+        # Parameters, including an @ among them, would become a user, whose name errors show.
         return False
     return bool(_ESCAPED.fullmatch(rest)) and bool(_HOSTS.fullmatch(after))
 
