@@ -43,11 +43,11 @@ class ChildTable:
         self.children += [Child(spec) for spec in specs for _ in range(spec.count)]
 
     def of(self, *kinds: str) -> list[ChildProcess]:
-        """Return the processes of some kinds that were not reaped."""
+        """Return the processes of these kinds that were not reaped."""
         return [process for process in self.processes.values() if process.spec.kind in kinds]
 
     def fill(self, interrupted: Callable[[], bool], *kinds: str) -> None:
-        """Start a process for each child (of some kinds, or all) that is due for one."""
+        """Start a process for each child (of these kinds, or all) that is due for one."""
         for child in self.children:
             if child.process is None and (not kinds or child.spec.kind in kinds):
                 if interrupted():
@@ -57,7 +57,7 @@ class ChildTable:
             self._report_replaced(child)
 
     def start(self, child: Child, spec: ChildSpec) -> ChildProcess | None:
-        """Start a process for a child; None when the system or the scoreboard has no room."""
+        """Start a process for a child; None if the system or the scoreboard has no room."""
         entry = self._entry(spec.kind)
         if entry is None:
             return None
@@ -87,8 +87,8 @@ class ChildTable:
     def replace(self, child: Child, reason: str, kill_at: float | None = None) -> None:
         """Ask the process of a child to stop; the child may get another one at once.
 
-        Not so the monitor: only one may recover dead processes, so the next one is started
-        when the first has been reaped.
+        The monitor is an exception: only one may recover dead processes, so the next one is
+        started when the first has been reaped.
         """
         process = child.process
         if process is None or process.asked:
@@ -119,7 +119,7 @@ class ChildTable:
             else:
                 exits.append(self._record_exit(process, status, usage.ru_maxrss))
         for monitor in self.of("monitor") if exits else ():
-            # Their jobs must be settled now, and not at the next poll of the monitor.
+            # Their jobs must be recovered now, and not at the next poll of the monitor.
             monitor.send(signal.SIGUSR2)
         return exits
 
@@ -147,9 +147,9 @@ class ChildTable:
                 process.kill()
 
     def boot_rest_s(self) -> float:
-        """Return how soon to check booting processes: one that begins to work sends no signal.
+        """Return when to check booting processes: their begin of work sends no signal.
 
-        One that has begun since the last check is checked once more.
+        A process that has begun since the last check is checked once more.
         """
         rests = [
             min(BOOT_REST_MAX_S, max(BOOT_REST_MIN_S, process.entry.age_s / 4))
@@ -201,7 +201,7 @@ class ChildTable:
             well = not os.WEXITSTATUS(status) and not _was_cut_short(process)
             return asked if asked and well else "exit"
         number = os.WTERMSIG(status)
-        # It kills itself when nothing else is left in it.
+        # It kills itself when it has no other jobs left.
         kills = process.killed or process.asked == "timeout"
         ours = number == signal.SIGTERM or (kills and number == signal.SIGKILL)
         ours = ours or (process.asked == "timeout" and number == process.asked_by)
@@ -252,7 +252,7 @@ def _only(job_id: int | None) -> dict[str, int]:
 def _was_cut_short(process: ChildProcess) -> bool:
     """Return whether a job has ended the process, which was asked to drain.
 
-    A process that was asked by QUIT leaves its jobs where they are.
+    A process that was stopped by QUIT abandons its jobs.
     """
     entry = process.entry
     ended = {(ending.job_id, ending.claim_id) for ending in entry.endings()}

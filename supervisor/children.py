@@ -20,7 +20,8 @@ from .stack_dump import StackDump
 
 EXIT_CONFIGURATION = 78
 EXIT_OUTCOMES_LOST = 74
-"""Of a tree that could neither record outcomes at its end nor keep them in journals."""
+"""The exit status of a tree that could neither record outcomes at its end nor keep them in
+journals."""
 STABLE_S = 2.0
 FIRST_S = 0.25
 LONGEST_S = 30.0
@@ -57,7 +58,7 @@ class ChildProcess:
     asked: str = ""
     """Why we have asked it to stop: one of the entries' REASONS, or nothing."""
     asked_by: signal.Signals | None = None
-    """By which signal."""
+    """The signal used for that."""
     kill_at: float | None = None
     """When it is killed if it has not exited by then."""
     killed: bool = False
@@ -118,7 +119,7 @@ class ChildExit:
     process: ChildProcess
     reason: str
     status: int
-    """As `wait` gave it."""
+    """The wait status."""
     rss_kib: int
 
     @property
@@ -139,11 +140,11 @@ class ChildExit:
 
     @property
     def unasked(self) -> bool:
-        """Whether nobody has asked for it."""
+        """Whether it exited without our request."""
         return self.reason in {"exit", "signal", "oom", "hung"}
 
     def facts(self) -> dict[str, Any]:
-        """Return all that is known, for events; `running` is thread → job."""
+        """Return all known facts, for events; `running` is thread → job."""
         return {
             "reason": self.reason,
             "exit_status": self.exit_status,
@@ -158,10 +159,9 @@ class Backoff:
     """How long a child stays without a process after one has exited.
 
     A process that lived for more than two seconds after its first tick had worked: it is
-    replaced at once, however often it exits. One that did not is started again after 0.25 s.
-    The pause doubles each time, up to 30 s. The tries never end, because what the process needs
-    may come back. A jitter keeps children that fail for the same reason from starting at the
-    same time.
+    replaced at once, however often it exits. Any other is started again after 0.25 s. The pause
+    doubles each time, up to 30 s. The tries never end, because a missing resource may come
+    back. A jitter keeps children that fail for the same reason from starting at the same time.
     """
 
     def __init__(self) -> None:
@@ -180,7 +180,7 @@ class Backoff:
         return wait_s
 
     def clear(self) -> None:
-        """Forget the failures: a new process may well start."""
+        """Reset the failures: a new process may well start."""
         self.failures, self.due = 0, 0.0
 
 
@@ -211,7 +211,7 @@ class Child:
                 self.backoff.note(exited.process.entry.up_s)
 
     def vacate(self, why: dict[str, Any]) -> None:
-        """Drop the process; a successor that boots takes its place."""
+        """Drop the process; a successor that boots replaces it."""
         self.vacated = why
         self.process, self.successor = self.successor, None
         if self.process is not None:
@@ -219,7 +219,7 @@ class Child:
             self.backoff.clear()
 
     def processes(self) -> list[ChildProcess]:
-        """Return the process and the successor, as far as there are any."""
+        """Return the process and the successor, if they exist."""
         return [process for process in (self.process, self.successor) if process is not None]
 
 

@@ -1,4 +1,4 @@
-"""Forks a child, and closes what it must not inherit.
+"""Forks a child, and closes the descriptors that it must not inherit.
 
 First signals are blocked, so that one which comes now finds either the parent's handlers or the
 child's. Then, in this order, the child drops the parent's wake-up pipe (a signal to the child
@@ -37,8 +37,8 @@ from .stack_dump import StackDump
 EXIT_CRASHED = 70
 _STDERR = 2
 
-# Processes that run the author's code are to be killed first. A kernel whose victim is slow to
-# die kills a second process: a worker is replaced at once, a database would be an outage.
+# Processes that run the user's code are to be killed first. If a victim is slow to die, the
+# kernel kills a second process: a worker is replaced at once, a database would be an outage.
 _SOONER_BY = {"worker": 500, "hooks": 500}
 _SOONER_BY_OTHERS = 100
 
@@ -73,7 +73,7 @@ class Fork:
         self._signals = signals
         self._listeners = listeners
         self._lifeline, writer = os.pipe2(os.O_CLOEXEC)
-        # No other process may hold the writing end: children see our end by its closing.
+        # No other process may hold the writing end: children notice our end by its closing.
         self._private = private
         self._unshared: tuple[int, ...] = (writer,)
 
@@ -133,7 +133,7 @@ class Fork:
 
 
 def freeze() -> None:
-    """Exempt all objects of now from garbage collection in the children.
+    """Exempt all current objects from garbage collection in the children.
 
     The collector writes to each object that it visits, and so copies its page: 57-75 MB a child
     for 400,000 objects, 0-1 MB when they are frozen.

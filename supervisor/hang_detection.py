@@ -1,10 +1,10 @@
 """Hang detection, by the progress of each process's loop instead of a heartbeat thread.
 
-A heartbeat thread says nothing about the loop beside it: in a trial, the loop had been dead
-for a second when the thread's heartbeat was a tenth of a second old. So the loops themselves
-tick. A process that does not tick for `hang_timeout` gets SIGABRT, at which faulthandler dumps
-its stacks, even while a C call holds the interpreter's lock, and is killed a second later. A
-stopped process can't dump anything and is killed at once.
+The heartbeat of a thread does not prove that the loop beside it runs: in a trial, the loop had
+been dead for a second when the thread's heartbeat was a tenth of a second old. So the loops
+themselves tick. A process that does not tick for `hang_timeout` gets SIGABRT, at which
+faulthandler dumps its stacks, even while a C call holds the interpreter's lock, and is killed a
+second later. A stopped process can't dump its stacks and is killed at once.
 
 If our own loop has stalled, the machine was suspended or starved, or we were stopped, and
 probably the other processes too. Then no process is judged for one `hang_timeout`.

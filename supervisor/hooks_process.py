@@ -1,11 +1,11 @@
-"""The hooks process: it runs the hooks of processes that do not import the author's modules.
+"""The hooks process: it runs the hooks of processes that do not import the user's modules.
 
-The supervisor, the dispatchers and the monitor send it their lifecycle hooks and events
-through the tree's `HookLine`. It has the author's modules and nothing else to do: if a hook
-hangs or crashes here, the other processes go on. It is started only when there are such hooks.
+The supervisor, the dispatchers and the monitor send it their lifecycle hooks and events through
+the tree's `HookLine`. It has the user's modules and no other work: if a hook hangs or crashes
+here, the other processes go on. It is started only if there are hooks for it.
 
 The calls for one process are made one after the other; the supervisor's exit comes after the
-calls for all other processes. A call that takes too long is reported as failed, and nothing
+calls for all other processes. A call that takes too long is reported as failed, and no call
 waits for it any longer. The hooks process ends last, after the supervisor's exit hooks, for
 which it has a bounded time.
 """
@@ -46,7 +46,7 @@ class SupervisorHooks:
         return END_S + CALL_S if self._scoreboard.hook_line else 0.0
 
     def start(self) -> None:
-        """Call the start hooks once we are registered. To be called in each iteration."""
+        """Call the start hooks once we are registered. Called in each iteration."""
         if not self._called and self._scoreboard.supervisor_row:
             self._call("start")
 
@@ -90,14 +90,14 @@ class SupervisorHooks:
 
 
 ALONE_S = 1.0
-"""How long after a TERM the supervisor may take to say that the whole tree ends."""
+"""Time after a TERM within which the supervisor must announce the stop of the whole tree."""
 REST_S = 5.0
 LAST = "on_exit"
 
 
 @dataclass(slots=True, eq=False)
 class _Calls:
-    """The calls for one process: one under way, others behind it."""
+    """The calls for one process: one under way, others queued."""
 
     waiting: deque[Message] = field(default_factory=deque["Message"])
     thread: threading.Thread | None = None
@@ -125,21 +125,21 @@ class HooksProcess:
     disconnect = farewell = connect
 
     def socket(self) -> int | None:
-        """Return the pipe by which we are called."""
+        """Return the pipe that receives the calls."""
         return self._line.reader
 
     def doing(self) -> str:
-        """Return what the title says."""
+        """Return the text for the title."""
         running = [each.name for each in self._calls.values() if each.thread]
         return f"calling {', '.join(running)}" if running else "waiting for calls"
 
     def stop(self) -> None:
-        """End: at once when it is for a successor, else after the supervisor's exit."""
+        """End: at once for a successor, otherwise after the supervisor's exit."""
         self._stopping_since = clock.monotonic()
 
     @property
     def stopped(self) -> bool:
-        """Whether there is nothing more to call."""
+        """Whether there are no more calls."""
         if self._stopping_since is None or self._calls:
             return False
         alone = clock.monotonic() - self._stopping_since > ALONE_S
@@ -150,7 +150,7 @@ class HooksProcess:
         )
 
     def poll(self) -> float:
-        """Take in what has come, and go on with the calls."""
+        """Receive messages, and go on with the calls."""
         for message in self._line.receive():
             self._take(message)
         now = clock.monotonic()
@@ -171,7 +171,7 @@ class HooksProcess:
         self._calls.setdefault(message["process"]["name"], _Calls()).waiting.append(message)
 
     def _go_on(self, calls: _Calls, now: float) -> None:
-        """Take the next call if the one before has ended, or has had its time."""
+        """Begin the next call if the one before has ended, or has had its time."""
         if calls.thread is not None:
             if calls.thread.is_alive():
                 if now < calls.until:
@@ -194,7 +194,7 @@ class HooksProcess:
         calls.thread.start()
 
     def _answer(self, message: Message) -> None:
-        """Tell a process that waits for the hooks of its start."""
+        """Notify a process that waits for its start hooks."""
         if "entry" in message:
             entry = self._scoreboard.entries[int(message["entry"])]
             if entry.name == message["process"]["name"]:

@@ -15,7 +15,7 @@ from jobsd.clock import monotonic
 _COUNT = re.compile(rb"^oom_kill (\d+)$", re.MULTILINE)
 _MOUNT = "/sys/fs/cgroup"
 _DYING_S = 3.0
-"""How long a counted process may take to exit: it has much memory to give back."""
+"""How long a counted process may take to exit: it has much memory to free."""
 
 
 class OomKills:
@@ -29,11 +29,11 @@ class OomKills:
 
     @property
     def descriptors(self) -> tuple[int, ...]:
-        """What no child may hold."""
+        """The descriptors that no child may hold."""
         return () if self.fd is None else (self.fd,)
 
     def count(self) -> None:
-        """Count new kills. To be called in each iteration: old ones explain nothing."""
+        """Count new kills. Called in each iteration: an old kill explains no exit."""
         kills = self._read()
         if kills > self._seen:
             self._unexplained += kills - self._seen

@@ -20,13 +20,13 @@ END_S = 0.05
 
 
 class Orphans:
-    """The orphan processes that we were given since this object was made."""
+    """The orphan processes that have become our children since this object was made."""
 
     def __init__(self) -> None:
         self._earlier = frozenset(_children(os.getpid()))
 
     def terminate(self, known: frozenset[int]) -> None:
-        """Send TERM to all but those that are `known` as our own children."""
+        """Send TERM to all except our own `known` children."""
         self._send(signal.SIGTERM, known)
 
     def end(self) -> None:
@@ -47,7 +47,7 @@ class Orphans:
 
 
 def _below(pid: int, but: frozenset[int]) -> Iterator[int]:
-    """Yield all descendants, but for some and theirs."""
+    """Yield all descendants, except the given ones and their own."""
     for child in _children(pid):
         if child not in but:
             # Its own children are found first: once it is killed, it has none.
@@ -56,9 +56,9 @@ def _below(pid: int, but: frozenset[int]) -> Iterator[int]:
 
 
 def _children(pid: int) -> list[int]:
-    """Return the children of all threads of a process; none where the kernel hides them.
+    """Return the children of all threads of a process; none if the kernel hides them.
 
-    Where /proc belongs to another namespace of process ids, its numbers are not ours.
+    If /proc belongs to another namespace of process ids, its numbers are not ours.
     """
     try:
         if Path("/proc/self").readlink() != Path(str(os.getpid())):

@@ -1,9 +1,9 @@
-"""Reload (HUP): the configuration is read again, and the tree follows it by a rolling restart.
+"""Reload (HUP): the configuration is read again, and applied by a rolling restart.
 
-Children are matched by kind and order: the second worker becomes what the second worker is now
-to be. First new children get a process, then each child gets a successor, and only after that
-surplus children are stopped. The first successor that can't start ends the reload: the children
-that were not reached stay as they were.
+Children are matched by kind and order: the second worker gets the new configuration of the
+second worker. First new children get a process, then each child gets a successor, and only
+after that surplus children are stopped. The first successor that can't start ends the reload:
+the remaining children stay unchanged.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -22,7 +22,7 @@ from .rolling_restart import RollingRestart, Step
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 SETTLE_S = 0.1
-"""A burst of HUPs is one reload: it begins when no HUP has come for so long."""
+"""A burst of HUPs is one reload: it begins when no HUP has come for this time."""
 
 # Workers come first, so that no job is enqueued for code that no worker has yet.
 _ORDER = ("worker", "dispatcher", "scheduler", "web", "hooks", "monitor")
@@ -31,8 +31,8 @@ _ORDER = ("worker", "dispatcher", "scheduler", "web", "hooks", "monitor")
 class Reload:
     """The reload that is requested or under way, if there is one.
 
-    `read` returns the specs that the tree is to have, or None; an error that it raises is
-    reported, and changes nothing. `notify` sends lines to systemd.
+    `read` returns the specs for the tree, or None; an error that it raises is reported, and
+    changes no child. `notify` sends lines to systemd.
     """
 
     def __init__(
@@ -55,9 +55,9 @@ class Reload:
         self._added: list[Child] = []
         self.due: float | None = None
         self._requesters: list[Requester] = []
-        """Those that have asked since the last reload began."""
+        """The requesters since the last reload began."""
         self._waiting: list[Requester] = []
-        """Those that wait for the end of the reload that is under way."""
+        """The requesters that wait for the end of the reload that is under way."""
 
     def request(self, requester: Requester | None = None) -> None:
         """Reload soon; `requester` waits for the outcome."""
@@ -68,7 +68,7 @@ class Reload:
     def take_requests(
         self, requests: Iterable[tuple[str, Requester]], *, stopping: bool
     ) -> None:
-        """Act on what commands ask for."""
+        """Act on the requests of commands."""
         for word, requester in requests:
             if word == "reload":
                 requester.acknowledge(word)
@@ -169,7 +169,7 @@ class Reload:
         self._answer(status, f"error: {error}", hint="its log says why")
 
     def _refuse(self, error: object) -> None:
-        """Refuse the configuration: nothing changes, and a reload that is under way goes on."""
+        """Refuse the configuration: no child changes, and a reload under way goes on."""
         self._report_failure(error)
         self._scoreboard.count_reload("refused")
         if self._steps is None:

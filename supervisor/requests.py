@@ -1,13 +1,13 @@
-"""Requests of commands to a running supervisor, and the answers that they wait for.
+"""Requests of commands to a running supervisor, and the answers to them.
 
-A supervisor listens on a Unix socket in the abstract namespace, whose name is made of the
-project's folder: no file is left behind, no folder has to be writable, and the kernel tells
+A supervisor listens on a Unix socket in the abstract namespace, with a name made of the
+project's folder: no file is left behind, no folder has to be writable, and the kernel gives
 either side the credentials of the other. So no database is needed, and a supervisor that is
 gone can't be asked. If several supervisors run in one folder, each takes the first free number.
 
 A command sends one word and an end of line. It gets an acknowledgement at once and the outcome
-at the end, both as JSON, one a line. The supervisor never waits for a command: it drops what it
-can't write, and of too many connections it closes the oldest.
+at the end, both as JSON, one a line. The supervisor never waits for a command: it drops an
+answer that it can't write, and closes the oldest of too many connections.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 SOCKETS_MAX = 16
-"""How many supervisors of one folder can be asked."""
+"""The number of supervisors of one folder that can be asked."""
 OPEN_MAX = 32
 _WORD_BYTES_MAX = 64
 _MESSAGE_MAX = 16_000
@@ -30,7 +30,7 @@ _MESSAGE_MAX = 16_000
 _LISTED = re.compile(r" @(jobsd/[0-9a-f]+/[0-9]+)$", re.MULTILINE)
 _PEER = struct.Struct("3i")
 _CONNECTED_WITHIN = struct.pack("@ll", 2, 0)
-"""As the kernel reads it: seconds and microseconds."""
+"""In the kernel's format: seconds and microseconds."""
 
 
 class PeerCredentials(NamedTuple):
@@ -71,7 +71,7 @@ class Requester:
         self.close()
 
     def acknowledge(self, word: str) -> None:
-        """Say that the word was understood."""
+        """Acknowledge that the word was understood."""
         self._send({"heard": word})
 
     def close(self) -> None:
@@ -106,12 +106,12 @@ class Requests:
             each.close()
 
     def readable(self) -> list[int]:
-        """Return the descriptors that become readable when there is something to `take`."""
+        """Return the descriptors that become readable when a request can be taken."""
         listener = [] if self._listener is None else [self._listener]
         return [each.fileno() for each in (*listener, *self._silent)]
 
     def take(self) -> Iterator[tuple[str, Requester]]:
-        """Yield each word that has come since the last call, and the command that sent it."""
+        """Yield each word received since the last call, and the command that sent it."""
         self._accept()
         for connection in tuple(self._silent):
             try:
@@ -147,7 +147,7 @@ class Requests:
 
 
 def listen(root: Path) -> Requests:
-    """Listen for the commands of a project; without a socket where that is impossible."""
+    """Listen for the commands of a project; without a socket if that is impossible."""
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     with contextlib.suppress(OSError):
         for number in range(SOCKETS_MAX):
@@ -167,8 +167,8 @@ def running(root: Path) -> Iterator[socket.socket]:
 def running_anywhere() -> Iterator[socket.socket]:
     """Yield a connection to each supervisor of any folder, ours to close.
 
-    A folder that was replaced, by `mv` or a new checkout, is another one to the kernel than
-    that in which a supervisor was started.
+    A folder that was replaced, by `mv` or a new checkout, is for the kernel not the one in
+    which a supervisor was started.
     """
     with contextlib.suppress(OSError):
         listed = Path("/proc/net/unix").read_text(encoding="utf-8", errors="replace")
@@ -178,7 +178,7 @@ def running_anywhere() -> Iterator[socket.socket]:
 def _connected(names: Iterable[str]) -> Iterator[socket.socket]:
     for name in names:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-        # Anybody may have taken a name, and let those who connect wait for ever.
+        # Any process may have taken a name, and let those who connect wait for ever.
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _CONNECTED_WITHIN)
         try:
             connection.connect(name)

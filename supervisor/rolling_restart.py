@@ -1,10 +1,10 @@
 """A rolling restart: one child after the other gets a successor while its process still works.
 
-In each step the successor is started beside its predecessor. Once it has polled once, it takes
-the predecessor's place, and the predecessor is asked to stop. The next step waits until the
-predecessor has exited, but no longer than a drain may take: a process that runs a long job may
-finish it, no process is killed for a rolling restart, and no other child waits for it. A
-successor that can't start leaves its predecessor in place.
+In each step the successor is started beside its predecessor. Once it has polled once, it
+replaces the predecessor, which is asked to stop. The next step waits until the predecessor has
+exited, but no longer than a drain may take: a process that runs a long job may finish it, no
+process is killed for a rolling restart, and no other child waits for it. A successor that can't
+start leaves its predecessor in place.
 
 There may be only one monitor, so its process stops before the next one starts. A child without
 a process simply gets one from the table.
@@ -26,7 +26,7 @@ the whole tree stops."""
 
 @dataclass(slots=True, eq=False)
 class Step:
-    """One child that is to get another process, and the outcome of that."""
+    """One child that is due for another process, and the outcome of that."""
 
     child: children.Child
     spec: children.ChildSpec
@@ -120,7 +120,7 @@ class RollingRestart:
                 step.old.dismiss(step.reason)
 
     def _fail(self, step: Step) -> None:
-        """Fail the step; a reload ends with it, since the other children would fail alike."""
+        """Fail the step and its reload, since the other children would fail alike."""
         step.outcome = "failed"
         if step.reason == "reload" and step is not self._abandoned:
             self._planned = deque(s for s in self._planned if s.reason != "reload")

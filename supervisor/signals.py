@@ -21,7 +21,7 @@ HEARD = (
 
 
 class Signals:
-    """The signals that have come since they were last taken, each of them once.
+    """The signals received since they were last taken, each of them once.
 
     Five thousand TERMs count as one. An object is made in the main thread, once in a process.
     The handlers stay installed for good, so that a late TERM can't kill us half-way.
@@ -41,7 +41,7 @@ class Signals:
         return bool(self._seen or self._nap.take(seconds, sockets))
 
     def take(self) -> list[signal.Signals]:
-        """Return the signals that have come since the last call, in their order."""
+        """Return the signals received since the last call, in their order."""
         seen, self._seen = self._seen, {}
         return list(seen)
 

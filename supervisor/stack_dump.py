@@ -19,9 +19,9 @@ _THREAD = re.compile(
 
 
 class StackDump:
-    """Memory for the stacks of one process; `fd` is None when the system has none.
+    """Memory for the stacks of one process; `fd` is None if the system has none.
 
-    With `takes_output` it has pipes, too, for what the process writes to stdout and stderr.
+    With `takes_output` it also has pipes for the process's stdout and stderr.
     """
 
     def __init__(self, *, takes_output: bool = False) -> None:

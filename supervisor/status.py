@@ -30,7 +30,7 @@ class StatusReport:
         self._status = ""
 
     def report(self, now: float) -> None:
-        """Notify systemd of what is due in this iteration."""
+        """Send systemd the notifications that are due in this iteration."""
         if now >= self._ping_at:
             self._ping_at = now + self._every_s
             self._notify("WATCHDOG=1")
@@ -50,7 +50,7 @@ class StatusReport:
         return self._ping_at
 
     def dump(self) -> None:
-        """Log all that is known of the tree."""
+        """Log all facts about the tree."""
         emit(
             self._scoreboard,
             "supervisor.dumped",

@@ -2,10 +2,10 @@
 
 1. All processes but the monitor are asked to stop: after TERM they drain, after QUIT they exit
    at once.
-2. At the deadline the processes that are left are killed. Only a process that is gone gives its
-   jobs back: while it lives, no other process may run them.
+2. At the deadline the processes that are left are killed. The jobs of a process are released
+   only when it is gone: while it lives, no other process may run them.
 3. Then the monitor is asked to stop: it recovers the dead processes and deletes the rows. It
-   has 0.8 s for that, then it is killed; a later monitor recovers what is left.
+   has 0.8 s for that, then it is killed; a later monitor recovers the rest.
 4. Orphan processes that jobs have left in our session are killed.
 
 All of this takes no longer than the time to drain and one second.
@@ -80,7 +80,7 @@ class Stop:
         return now >= self._end + DYING_S or not self._table.of("monitor")
 
     def next_due(self) -> float:
-        """Return when `advance` has something to do, if no process exits before."""
+        """Return when `advance` is next due, if no process exits before."""
         return (self._kill_at if self._end is None else self._end) + DYING_S
 
     def finish(self) -> None:

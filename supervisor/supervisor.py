@@ -39,7 +39,7 @@ from .time_limits import TimeLimits
 
 REST_MAX_S = 1.0
 END_S = 5.0
-"""What an end may take beside the drain: the monitor leaves last, then an embedded server."""
+"""Time of an end beside the drain: the monitor leaves last, then an embedded server."""
 
 
 def _nothing(*_: Any) -> None:  # noqa: ANN401 - takes whatever it is given
@@ -48,7 +48,7 @@ def _nothing(*_: Any) -> None:  # noqa: ANN401 - takes whatever it is given
 
 @dataclass(frozen=True, slots=True)
 class SupervisorCallbacks:
-    """What the program gives the supervisor to call.
+    """The functions of the program that the supervisor calls.
 
     `reload` returns the new specs, or None or an error to keep the old ones. `notify` sends
     lines to systemd, whose watchdog expects one every `watchdog_s`. `requests` are those of
@@ -63,11 +63,11 @@ class SupervisorCallbacks:
 
 
 class Supervisor:
-    """Runs the processes that the specs ask for until it is asked to stop.
+    """Runs the processes of the specs until it is asked to stop.
 
-    `private` are descriptors that no process may hold, as the lock on the pidfile; each of
-    `listeners` stays open in processes of its kind only. Made and run in the main thread of
-    a process that has no other thread.
+    `private` are descriptors that no process may hold, such as the lock on the pidfile; each of
+    `listeners` stays open in processes of its kind only. Made and run in the main thread of a
+    process that has no other thread.
     """
 
     def __init__(  # noqa: PLR0913 - what only assembly can know
@@ -87,7 +87,7 @@ class Supervisor:
         self._callbacks = callbacks
         self._signals, self._orphans, self._oom_kills = Signals(), Orphans(), oom.OomKills()
         descriptors = (*private, *self._oom_kills.descriptors)
-        # A loop that has nothing to do must tick often enough not to be taken for a hung one.
+        # An idle loop must tick often enough not to be taken for a hung one.
         nap_max_s = min(options.hang_timeout_s, options.process_alive_threshold_s) / 4
         fork = Fork(
             scoreboard,
@@ -144,7 +144,7 @@ class Supervisor:
             raise
 
     def poll(self) -> bool:
-        """Do all that is due now; return whether the tree has ended."""
+        """Do all due work; return whether the tree has ended."""
         self._scoreboard.tick()
         self._take_requests()
         self._stop_if_misconfigured(self._table.reap())
@@ -158,14 +158,14 @@ class Supervisor:
         return False
 
     def _take_requests(self) -> None:
-        """Act on the signals that have come, and on what commands ask for."""
+        """Act on the signals and on the requests of commands."""
         for number in self._signals.take():
             self._handle(number)
         requests = self._callbacks.requests.take() if self._woken else ()
         self._reload.take_requests(requests, stopping=self._stop is not None)
 
     def _keep_up(self, now: float) -> None:
-        """Keep the tree as it is to be."""
+        """Keep the tree in its configured state."""
         self._hooks.start()
         self._hang_detection.kill_hung(self._table.processes.values())
         self._table.kill_overdue(now)
@@ -189,10 +189,10 @@ class Supervisor:
         return True
 
     def _replace_leaving(self, now: float) -> None:
-        """Replace processes that stop for another reason than ours, and bound their time.
+        """Replace processes that stop without our request, and bound their time.
 
-        Some were terminated by somebody else. Others have lost their rows, so other processes
-        have their jobs.
+        Some were terminated from outside. Others have lost their rows, so other processes have
+        their jobs.
         """
         kill_at = now + self._options.shutdown_timeout_s
         for child in self._table.children:
@@ -270,7 +270,7 @@ class Supervisor:
             process.send(signal.SIGUSR1)
 
     def _rest_s(self) -> float:
-        """Return how long nothing is to be done, unless a signal comes."""
+        """Return the time until the next due work, unless a signal comes."""
         now = monotonic()
         dues = [
             self._table.next_due(now),

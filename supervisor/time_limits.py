@@ -1,11 +1,11 @@
 """Ends the processes of jobs that are over their time limit and do not stop.
 
-Judged from outside, by what such a job has said in the scoreboard when it began. The process is
-asked to stop, and has a successor at once: it claims nothing more, and its other jobs may end.
-It is killed when they have, which it does itself, or once the job has had its time twice. A
-process that does not even notice that it was asked is killed at once: the job holds the lock of
-the interpreter; where it stands, its own dump tells (SIGABRT). What the job is to become is in
-the scoreboard; what else ran goes back.
+The limit is judged from outside, by the row that the job has written to the scoreboard when it
+began. The process is asked to stop, and has a successor at once: it claims no more jobs, and
+its other jobs may end. It is killed when they have ended, which it does itself, or once the job
+has had twice its time. A process that does not even notice the request is killed at once: the
+job holds the lock of the interpreter; a dump (SIGABRT) shows its stack. The outcome of the job
+is in the scoreboard; other jobs that ran are released.
 """
 
 import signal
@@ -23,7 +23,7 @@ from .overdue_stack import REASON
 NOTICE_S = 1.0
 """How long a process may take to notice that it was asked to stop."""
 STUCK_S = REST_MAX_S + NOTICE_S
-"""A loop that has not ticked for so long when it is asked will not notice it."""
+"""A loop that has not ticked for this time at the request will not notice it."""
 
 
 class TimeLimits:
@@ -32,12 +32,12 @@ class TimeLimits:
     def __init__(self, scoreboard: Scoreboard, table: ChildTable) -> None:
         self._scoreboard = scoreboard
         self._table = table
-        # When each process was asked, and until when it may take (monotonic).
+        # When each process was asked, and its deadline (monotonic).
         self._asked: dict[ChildProcess, tuple[float, float]] = {}
         self.next_due = float("inf")
 
     def enforce(self, now: float) -> None:
-        """Ask processes to stop, and kill them, as far as that is due."""
+        """Ask processes to stop, and kill them, if that is due."""
         self.next_due = float("inf")
         living = [
             each

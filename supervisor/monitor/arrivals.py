@@ -1,13 +1,13 @@
 """Computes at a scrape how many jobs were enqueued into each queue.
 
-What has come is there still, or has ended. The database says how many are there; how many have
-ended, trees have written into it, and our own tree knows of those that it has not written. Jobs
-that other trees have ended in the last minute are missing until these have written them, so the
-figure may be late, but not too high; it is stored, and only ever grows.
+A job that was enqueued is still in the queue, or has ended. The database has the number of jobs
+in the queue; trees write the numbers of ended jobs into it, and our own tree knows its
+unwritten ones. Jobs that other trees have ended in the last minute are missing until they are
+written, so the figure may be late, but not too high; it is stored, and only ever grows.
 
-Jobs that were taken away by hand (discarded while they waited, deleted) were counted by no
-tree, and what a killed monitor had not written is lost. A lack that lasts is made up for, so
-that later arrivals are seen: `gone`.
+Jobs that were removed by hand (discarded while they waited, deleted) were counted by no tree,
+and the unwritten counts of a killed monitor are lost. A lack that lasts is compensated, so that
+later arrivals are counted: `gone`.
 """
 
 import json
@@ -23,13 +23,13 @@ STATEMENTS = Statements("jobsd.supervisor.monitor", "arrivals.sql")
 
 QUEUES_MAX = 10_000
 LACK_S = 180.0
-"""For how long fewer jobs may be known than have come: other trees write once a minute."""
+"""How long the known jobs may be fewer than the stored: other trees write once a minute."""
 RATE_S = 300.0
-"""Over how long the rate of arrivals is taken."""
+"""The period over which the rate of arrivals is computed."""
 
 
 class Arrivals:
-    """The arrivals of all queues, as one monitor works them out."""
+    """The arrivals of all queues, as computed by one monitor."""
 
     def __init__(self) -> None:
         self._lacking: dict[str, float] = {}
@@ -38,10 +38,10 @@ class Arrivals:
     def update(
         self, session: Session, figures: DatabaseFigures, ended_here: Mapping[str, int] | None
     ) -> dict[str, int]:
-        """Return how many jobs have come into each queue, and store what is new.
+        """Return the number of jobs enqueued into each queue, and store new arrivals.
 
-        `ended_here` are those that our tree has ended and not written, as they were known
-        before the figures were read; None: that was just being written, so nothing is new.
+        `ended_here` are the unwritten ended jobs of our tree, as known before the figures were
+        read; None: they were just being written, so no arrival is stored.
         """
         stored = figures.arrivals
         enqueued = {queue: row.enqueued for queue, row in stored.items()}
@@ -57,7 +57,7 @@ class Arrivals:
         return enqueued
 
     def rate(self, queue: str) -> float:
-        """Return how many jobs have come in a second, in the last minutes."""
+        """Return the arrivals per second, in the last minutes."""
         if not self._seen:
             return 0.0
         (since, first), (now, last) = self._seen[0], self._seen[-1]
@@ -68,7 +68,7 @@ class Arrivals:
     def _row(
         self, queue: str, known: Mapping[str, int], stored: Mapping[str, Arrived]
     ) -> dict[str, object] | None:
-        """Return what is to be stored of a queue, if anything is new."""
+        """Return the row to store for a queue, if it has changed."""
         before = stored.get(queue, Arrived(0, 0, 0))
         lack = before.enqueued - known[queue] - before.gone
         row = {"name": queue, "gone": before.gone, "enqueued": before.enqueued}
@@ -91,9 +91,10 @@ class Arrivals:
 def _known(
     figures: DatabaseFigures, stored: Mapping[str, Arrived], ended_here: Mapping[str, int]
 ) -> Counter[str]:
-    """Return how many jobs of each queue there are and have ended.
+    """Return the number of jobs of each queue, waiting or ended.
 
-    Once a tree counts some queues together, those that have no count of their own are so here.
+    Once a tree counts several queues together, the queues without a count of their own are
+    counted together here, too.
     """
     known = Counter({queue: row.ended for queue, row in stored.items() if row.ended})
     known.update(ended_here)

@@ -1,14 +1,13 @@
 """The monitor's database thread: it keeps the tables and the tree consistent.
 
 When woken it recovers the processes that have died. If peer trees run on the same machine, it
-checks each second whether one of their processes has vanished. Once in a heartbeat interval
-one statement writes the heartbeats of the whole tree and returns a survey of its surroundings,
-and once a minute another one writes what was done (`history`).
-An outage is waited out; what could not be done is done afterwards, since dead processes keep
-their entries until then.
+checks each second whether one of their processes has vanished. Once in a heartbeat interval one
+statement writes the heartbeats of the whole tree and returns a survey of its surroundings, and
+once a minute another one writes the counts of ended jobs (`history`). An outage is waited out;
+missed work is done afterwards, since dead processes keep their entries until then.
 
-Invariant: only this thread uses its session, and each attempt ends within the deadline of
-a few statements, which `monitor_polled_ns` shows to the supervisor.
+Invariant: only this thread uses its session, and each attempt ends within the deadline of a few
+statements, which `monitor_polled_ns` shows to the supervisor.
 """
 
 import contextlib
@@ -44,14 +43,14 @@ DEADLINE_S = 5.0
 """Of one statement: the tree's heartbeats get old meanwhile, but far from too old."""
 SCHEMA_REST_S = 1.0
 NEAR_REST_S = 1.0
-"""Between two checks of the peer processes that the kernel can be asked about."""
+"""Interval between two checks of the peer processes on this machine."""
 RETRY_S = 0.1
 RETRY_MAX_S = 1.0
-"""Between two tries to recover a dead process: another session may hold locks for long."""
+"""Interval between two tries to recover a process: another session may hold locks for long."""
 SECOND_SURVEY_S = 1.0
-"""After an exit: a last claim of the dead process may have been on its way."""
+"""Time after an exit: a last claim of the dead process may have been on its way."""
 LAST_S = 0.5
-"""How long the end of the tree waits for others: for locks, and for dying processes."""
+"""How long the end of the tree waits: for locks, and for dying processes."""
 LAST_ALONE_S = 0.62
 """The same when the supervisor is gone: processes that did not exit by themselves are killed
 after half a second, and our own alarm ends us after 0.7."""
@@ -65,7 +64,7 @@ class _Attempt:
 def _session(target: Target, name: str, deadline_s: float) -> Session:
     """Return a session that is notified of cancels by force.
 
-    Not past a pooler: for that alone no connection more.
+    Not past a pooler: that alone is not worth another connection.
     """
     way = replace(target, listen_url=None)
     return Session(way, name, deadline_s=deadline_s, listen=True, topic="kill")
@@ -137,12 +136,12 @@ class DatabaseThread:
         self._session.close()
 
     def _sockets(self) -> list[int]:
-        """Return what ends a nap: not before `poll` reads it."""
+        """Return the sockets that end a nap: none before `poll` reads them."""
         fileno = self._session.fileno() if self._registered else None
         return [] if fileno is None else [fileno]
 
     def poll(self) -> float:
-        """Do what is due now; return the seconds to rest."""
+        """Do all due work; return the seconds to rest."""
         if not self._is_registered():
             return SCHEMA_REST_S
         self._recovery.report_committed()
@@ -163,7 +162,7 @@ class DatabaseThread:
     def _attempt(self) -> Generator[_Attempt]:
         """Show the supervisor when an attempt begins and ends; wait out an outage."""
         attempt = _Attempt()
-        # Else the rest before it counted as a part of the attempt.
+        # Otherwise the rest before it counted as a part of the attempt.
         self._note_poll()
         try:
             yield attempt
@@ -184,10 +183,10 @@ class DatabaseThread:
         return self._outage.note(error)
 
     def _progress(self, done: bool) -> bool:  # noqa: FBT001 - what was returned
-        """Return whether a process was recovered; either way an attempt has gone on.
+        """Return whether a process was recovered; note progress either way.
 
-        There may be many to recover, and each takes some statements: a monitor that only has
-        much to do is not to be taken for one that hangs.
+        There may be many to recover, and each takes several statements: a busy monitor must not
+        be taken for one that hangs.
         """
         self._note_poll()
         return done
@@ -209,14 +208,14 @@ class DatabaseThread:
         return self._registered
 
     def _rest_s(self, *, again: bool) -> float:
-        """Return how long there is nothing to do; `again`: something was locked."""
+        """Return the time until work is due; `again`: a row was locked."""
         self._again_s = min(RETRY_MAX_S, self._again_s * 2) if again else RETRY_S / 2
         if again:
             return self._again_s
         rest_s = NEAR_REST_S if self._peers.near else self._idle_s
         return min(rest_s, max(0.0, self._due - monotonic()))
 
-    # Recovery; each returns whether something is left for the next poll.
+    # Recovery; each returns whether work is left for the next poll.
 
     def _recover_journals(self) -> bool:
         used = [entry for entry in self._scoreboard.used() if entry.state != FREE]
@@ -247,8 +246,8 @@ class DatabaseThread:
         beats = self._membership.beats()
         seen = write_heartbeats(self._session, beats)
         now = monotonic()
-        # A process that registered before its supervisor belongs to it after a second survey.
-        # And a session that holds a row locked may be about to delete it.
+        # A process that registered before its supervisor is attributed to it by a second
+        # survey. And a session that holds a row locked may be about to delete it.
         soon = self.surveyed_at is None or bool(seen.locked)
         self._scoreboard.database_up = 1
         self.surveyed_at, self.heartbeats = now, seen.heartbeats
@@ -265,16 +264,16 @@ class DatabaseThread:
         return left
 
     def _remember_threads(self, others: list[PeerProcess]) -> None:
-        """Keep how much a process runs at once, in case its row goes before its claims."""
+        """Remember the capacity of each process, in case its row goes before its claims."""
         if len(self._threads) > REMEMBERED_MAX:
             self._threads.clear()
         self._threads.update((each.id, (each.threads, each.coroutines)) for each in others)
 
     def _settle_orphans(self, seen: Survey, now: float) -> None:
-        """Settle orphaned claims once they were seen for an interval.
+        """Recover orphaned claims once they were seen for an interval.
 
-        Those of a process that we have recovered are settled at once. Our own living processes
-        keep theirs: they know that they have lost their rows, and drain.
+        Claims of a process that we have recovered are recovered at once. Our own living
+        processes keep theirs: they know that they have lost their rows, and drain.
         """
         unowned = [each for each in seen.orphans if not self._membership.holds_claims_of(each)]
         self._orphans = {each: self._orphans.get(each, now) for each in unowned}
@@ -302,7 +301,7 @@ class DatabaseThread:
             self.nap.take(0.02)
 
     def _end_orphaned(self) -> None:
-        """Recover the other processes, which exit now too: we know best what ran in them."""
+        """Recover the other processes, which exit now too: we know best what they ran."""
         end = monotonic() + LAST_ALONE_S
         self._recover_all(end)
         waiting = [entry for entry in self._scoreboard.living() if entry is not self._own]

@@ -1,7 +1,7 @@
 """`--until-empty`: the tree ends when no job is left to do for it.
 
-The monitor asks, since it has a connection, and ends the tree as an operator would: by a TERM
-to the supervisor.
+The monitor checks that, since it has a connection, and ends the tree as an operator would: by a
+TERM to the supervisor.
 """
 
 import os
@@ -17,11 +17,11 @@ STATEMENTS = Statements("jobsd.supervisor.monitor", "emptiness.sql")
 
 POLL_S = 0.5
 SHARE = 20.0
-"""A poll may take long where others have many jobs: then it is taken more rarely."""
+"""A poll may take long if the other queues have many jobs: then polls are rarer."""
 
 
 class Emptiness:
-    """Asks now and then whether anything is left to do, if the tree is to end then."""
+    """Checks now and then whether a job is left to do, if the tree is to end then."""
 
     def __init__(self, session: Session, scoreboard: Scoreboard, options: Options) -> None:
         self._session = session
@@ -33,7 +33,7 @@ class Emptiness:
         self._began = self._due = monotonic()
 
     def poll(self) -> float:
-        """Ask if it is time to; return the seconds until the next poll."""
+        """Check if it is due; return the seconds until the next check."""
         if not self._wanted:
             return float("inf")
         now = monotonic()
@@ -45,7 +45,7 @@ class Emptiness:
         return self._due - now
 
     def is_left(self) -> bool:
-        """Return whether a job is left to do, or done by others who may give it back."""
+        """Return whether a job is left, or claimed by another tree, which may release it."""
         parameters = {"queues": self._queues, "horizon_s": self._horizon_s}
         return bool(self._session.fetch(STATEMENTS["is_left"], parameters)[0][0])
 

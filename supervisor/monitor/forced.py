@@ -1,10 +1,11 @@
-"""Jobs that were cancelled by force in processes which don't notice it.
+"""Jobs that were cancelled by force in processes that don't notice it.
 
-A worker reads by itself what of its jobs is to stop. One whose loop stands, since a job holds
-the interpreter's lock, can't: then the monitor says in its entry by when the job has to have
-ended, and the supervisor ends the process. The monitor is notified of such cancels as well: a
-worker that has not gone round since stands still. Where no notification comes, workers go round
-each second while they have jobs. While all loops of the tree go round, nothing is asked.
+A worker reads by itself which of its jobs are cancelled. A worker whose loop is stuck, since a
+job holds the interpreter's lock, can't: then the monitor writes into its entry the time by
+which the job must have ended, and the supervisor ends the process. The monitor is notified of
+these cancels as well: a worker that has not polled since is stuck. Without notifications,
+workers poll each second while they have jobs. While all loops of the tree poll, no statement is
+needed.
 """
 
 from jobsd.clock import monotonic_ns
@@ -18,24 +19,24 @@ STATEMENTS = Statements("jobsd.supervisor.monitor", "forced.sql")
 STUCK_S = REST_MAX_S + 1.0
 """A loop rests for less than that."""
 SILENT_S = 2.0
-"""One to which no notification comes, and that has jobs, for less than this."""
+"""A loop without notifications, and with jobs, rests for less than this."""
 CHECK_S = 1.0
 NOTICE_S = 1.0
-"""How long a worker may take to go round after a notification."""
+"""How long a worker may take to poll after a notification."""
 
 
 class ForcedCancels:
-    """Looks after the workers of this tree that stand still."""
+    """Ends the jobs cancelled by force in stuck workers of this tree."""
 
     def __init__(self, session: Session, scoreboard: Scoreboard, kill_after_s: float) -> None:
         self._session = session
         self._scoreboard = scoreboard
         self._kill_after_s = kill_after_s
-        # When we were first notified since the last look, and last (monotonic); 0: not.
+        # The first and the last notification since the last check (monotonic); 0: none.
         self._first_ns = self._last_ns = 0
 
     def poll(self) -> float:
-        """Ask of those that stand still; return the seconds until the next look."""
+        """Look up the cancels of stuck workers; return the seconds until the next check."""
         now_ns = monotonic_ns()
         if self._session.notifications():
             self._first_ns, self._last_ns = self._first_ns or now_ns, now_ns
@@ -56,11 +57,11 @@ class ForcedCancels:
         return CHECK_S if workers else float("inf")
 
     def _deaf_since(self, now_ns: int) -> int:
-        """Return the moment since which who lives has gone round, if we are to look; or 0."""
+        """Return the time since which a living worker must have polled; 0: none is checked."""
         if not self._first_ns or now_ns - self._first_ns < NOTICE_S * 1e9:
             return 0
         deaf_ns = self._first_ns
-        # Once more for those that were notified since.
+        # Check once more for workers that were notified later.
         self._first_ns = self._last_ns = self._last_ns if self._last_ns > deaf_ns else 0
         return deaf_ns
 
@@ -70,7 +71,7 @@ class ForcedCancels:
             STATEMENTS["forced"], parameters
         ):
             entry, job = stuck[process_id], InClaim(job_id, claim_id)
-            # One after the other: the first ends the process, unless it ends in time.
+            # One after the other: the first one ends the process, unless it ends in time.
             running = set(entry.running())
             if job in running and entry.forced_job not in running:
                 entry.force(job, grace_s)

@@ -12,7 +12,7 @@ from jobsd.events.events import emit
 T = TypeVar("T")
 
 RETRY_S = 1.0
-"""How long after a failed reading there is no other one."""
+"""The pause after a failed reading."""
 SHARE = 20
 """A value that took long to read is used for this many times as long, so that reading it
 costs at most a twentieth of the time, however often it is requested."""
@@ -30,7 +30,7 @@ class Fresh(Generic[T]):
         self._read = read
         self._share = share
         self.asked = threading.Event()
-        """Set by a reader that has no more to do than to wait, and by the end of each."""
+        """Set by a reader that only waits from here on, and by the end of each."""
         self._changed = threading.Condition()
         self._value: T | None = None
         self._is_reading = False
@@ -44,13 +44,13 @@ class Fresh(Generic[T]):
         return self._value
 
     def begin(self, max_age_s: float) -> None:
-        """Begin to read a value, unless one at most this old is known; wait for nothing."""
+        """Begin to read a value, unless one at most this old is known; does not wait."""
         with self._changed:
             if not self._is_fresh(max_age_s):
                 self._begin()
 
     def get(self, *, max_age_s: float, wait_s: float) -> T | None:
-        """Return a value at most this old, read now if need be; None if it can't be had."""
+        """Return a value at most this old, read now if necessary; None if it can't be read."""
         with self._changed:
             if not self._is_fresh(max_age_s):
                 self._begin()

@@ -1,6 +1,6 @@
-"""Decides whether a tree is alive, ready and healthy, by what the monitor knows already.
+"""Decides whether a tree is alive, ready and healthy, from facts that the monitor already has.
 
-Where a recurring task runs the heartbeat job, the runs that it enqueued decide: they prove that
+If a recurring task runs the heartbeat job, the runs that it enqueued decide: they prove that
 tasks are enqueued, claimed, performed and recorded. A heartbeat may be late by one more period.
 A tree that has just started has the same time for its first heartbeat.
 """
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 HEARTBEAT_CLASS = "HeartbeatJob"
 WITHIN_S = 600.0
-"""How old the last heartbeat may be when its period is not known."""
+"""The maximum age of the last heartbeat if its period is unknown."""
 LOOP_AGE_S = 10.0
 """The supervisor's loop ticks every second or so."""
 _RUNS = 10
@@ -34,14 +34,14 @@ _RUNS = 10
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What the configuration promises: processes by kind, and heartbeats if any."""
+    """The promise of the configuration: processes by kind, and heartbeats if any."""
 
     processes: dict[str, int]
     heartbeat_within_s: float | None
 
     @classmethod
     def by(cls, options: Options) -> Expected:
-        """Return what these options promise."""
+        """Return the promise of these options."""
         processes = {
             "worker": sum(worker.processes for worker in options.workers),
             "dispatcher": len(options.dispatchers),
@@ -76,7 +76,7 @@ def ready(scoreboard: Scoreboard, expected: Expected) -> Answer:
 
 
 def healthy(scoreboard: Scoreboard, expected: Expected, seen: LastHeartbeats) -> Answer:
-    """Return whether jobs run: by the heartbeat if there is one, else by the processes."""
+    """Return whether jobs run: by the heartbeat if there is one, otherwise by the processes."""
     up, answers = _up(scoreboard), scoreboard.database_answers
     within_s = expected.heartbeat_within_s
     last = seen.of_any if within_s is None else seen.of_task
@@ -114,7 +114,7 @@ def _iso(last: LastHeartbeat) -> str | None:
 
 
 def _heartbeat_within_s(options: Options) -> float | None:
-    """Return how old the last heartbeat may be: two periods of its task; None without one."""
+    """Return the maximum age of a heartbeat: two periods of its task; None without one."""
     if not options.schedules:
         return None
     periods = [_period_s(task) for task in options.tasks if task.enabled and _beats(task)]

@@ -21,7 +21,7 @@ STATEMENTS = Statements("jobsd.supervisor.monitor", "monitor.sql")
 class Beat:
     """The heartbeat of one process: its row, its last tick (monotonic), its supervisor.
 
-    `ages_s` says for how long each of its jobs has been running.
+    `ages_s` are the running times of its jobs.
     """
 
     row_id: int
@@ -40,7 +40,7 @@ class LastHeartbeat:
 
     @property
     def age_s(self) -> float:
-        """Seconds since then, by the server's clock at first and ours from there on."""
+        """Seconds since then, first by the server's clock and from there on by ours."""
         return self.age_then_s + monotonic() - self.seen_at
 
 
@@ -53,7 +53,7 @@ class LastHeartbeats:
 
     @classmethod
     def by(cls, row: Sequence[Any]) -> LastHeartbeats:
-        """Return what a row says: a time and its age for each."""
+        """Return the times in a row: a time and its age for each."""
         at, age_s, of_task_at, of_task_age_s = row
         return cls(
             LastHeartbeat(at, age_s or 0.0), LastHeartbeat(of_task_at, of_task_age_s or 0.0)
@@ -61,17 +61,17 @@ class LastHeartbeats:
 
     @property
     def seen_at(self) -> float:
-        """When this was known, monotonic."""
+        """The time of this reading, monotonic."""
         return self.of_any.seen_at
 
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What is in the database beside our heartbeats.
+    """The state of the database beside our heartbeats.
 
-    `beaten` are the rows that were there and have the heartbeats; `locked` are those that may
-    be there, but another session holds them locked. `orphans` are the ids of processes without
-    a row that have claims.
+    `beaten` are the existing rows, which have the heartbeats; `locked` are rows that may exist,
+    but are locked by another session. `orphans` are the ids of processes without a row that
+    have claims.
     """
 
     beaten: frozenset[int]
@@ -84,7 +84,7 @@ class Survey:
 def write_heartbeats(session: Session, beats: list[Beat]) -> Survey:
     """Write the heartbeats and return a survey, by one statement.
 
-    The monitor of an idle tree sends this six times a minute, and nothing else.
+    This is the only statement of an idle tree's monitor, six times a minute.
     """
     now = monotonic_ns()
     parameters = {
@@ -112,7 +112,7 @@ def last_heartbeats(session: Session) -> LastHeartbeats:
 
 
 def leave(session: Session, ids: list[int], names: list[str], supervisor_id: int) -> None:
-    """Remove the rows of a tree that has ended, but for those that still have claims."""
+    """Remove the rows of a tree that has ended, except rows that still have claims."""
     parameters = {"ids": ids, "names": names, "supervisor_id": supervisor_id}
     session.fetch(STATEMENTS["leave"], parameters)
 
@@ -141,5 +141,5 @@ def _peer_process(row: list[Any]) -> PeerProcess:
 
 
 def _number(said: str | None) -> int:
-    """Return a number, or 0: the metadata of foreign rows may hold anything."""
+    """Return a number, or 0: the metadata of foreign rows may hold any value."""
     return int(said) if said and said.isascii() and said.isdigit() and len(said) < 10 else 0

@@ -1,11 +1,11 @@
-"""Writes what the tree has done into the history: once a minute, unless it was idle.
+"""Writes the tree's counts into the history: once a minute, unless it was idle.
 
-Workers count in shared memory, whether or not anybody reads it. Here the sums of all of them
-are compared with those of the last time, and the differences are added to this minute of each
-queue and this hour of each class. A monitor that follows a killed one begins with the sums as
-they are, so a minute at most is missing; where the answer to a statement was lost, a minute may
-count twice. It is a chart, no book-keeping: `attempts` and `jobs` are exact. The counts of
-failed jobs are exact, too: they are only put together here, where something was done.
+Workers count in shared memory, whether or not it is read. Here the sums of all of them are
+compared with those of the last time, and the differences are added to this minute of each queue
+and this hour of each class. A monitor that follows a killed one begins with the current sums,
+so a minute at most is missing; if the answer to a statement was lost, a minute may count twice.
+It is a chart, no book-keeping: `attempts` and `jobs` are exact. The counts of failed jobs are
+exact, too: they are only aggregated here, for queues with new counts.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _RUNS_AT = _WAITS_AT + _BUCKETS
 
 
 class History:
-    """What one tree has counted, and how much of it is written."""
+    """The counts of one tree, and the written part of them."""
 
     def __init__(self, session: Session, scoreboard: Scoreboard) -> None:
         self._session = session
@@ -42,16 +42,16 @@ class History:
         self._written = self._sums()
         self._due = monotonic() + EVERY_S
         self.writes = 0
-        """Grows when a writing begins, and when it ends: odd meanwhile."""
+        """Incremented when a writing begins, and when it ends: odd meanwhile."""
 
     def poll(self) -> None:
-        """Write what was done in the last minute, once that is over."""
+        """Write the counts of the last minute, once that is over."""
         if monotonic() >= self._due:
             self.write()
             self._due = monotonic() + EVERY_S
 
     def write(self) -> None:
-        """Write what is not written yet; after an error it still is not."""
+        """Write the unwritten counts; after an error they remain unwritten."""
         sums = self._sums()
         more = [_more(*pair) for pair in zip(sums, self._written, strict=True)]
         if any(more):
@@ -67,7 +67,7 @@ class History:
             self._written = sums
 
     def ended(self) -> dict[str, int]:
-        """Return how many jobs of each queue have ended and are not written; for any thread."""
+        """Return the numbers of ended jobs by queue that are not written; for any thread."""
         written = self._written[0]
         found = Counter[str]()
         for outcome in _ENDS:
@@ -92,7 +92,7 @@ def _row(counted: Counted) -> list[float]:
 
 
 def _more(sums: Sums, written: Sums) -> list[dict[str, object]]:
-    """Return the rows that have grown, by how much."""
+    """Return the rows that have grown, with the differences."""
     none = [0.0] * (_RUNS_AT + _BUCKETS)
     rows: list[dict[str, object]] = []
     for name, row in sums.items():

@@ -2,14 +2,14 @@
 
 These are /metrics, /healthz, /livez and /readyz.
 
-Each connection serves one request and has a thread for it. Three things bound it: at most
+Each connection serves one request and has a thread for it. Three limits bound it: at most
 `CONNECTIONS_MAX` connections at a time (a further one replaces the one that has been open for
 longest, so that a slow client can't keep a health check out), a few seconds for each read, and
 the library's limits on the size of a request.
 
-No page uses the connection of the database thread. They read the database over connections
-of their own, in the background and for a bounded time; otherwise they answer with what is
-known.
+No page uses the connection of the database thread. They read the database over connections of
+their own, in the background and for a bounded time; otherwise they answer with the facts
+already known.
 """
 
 import contextlib
@@ -117,13 +117,13 @@ class _Handler(BaseHTTPRequestHandler):
     def __getattr__(self, name: str) -> Callable[[], None]:
         if not name.startswith("do_"):
             raise AttributeError(name)
-        # For any other method, also one that does not exist.
+        # For any other method, including methods that do not exist.
         return lambda: self._reply(
             _status_reply(HTTPStatus.METHOD_NOT_ALLOWED), Allow="GET, HEAD"
         )
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """Log nothing: a scrape is no event."""
+        """Log no line: a scrape is no event."""
 
     def _reply(self, reply: Reply, **headers: str) -> None:
         self.send_response(reply.status)

@@ -65,9 +65,9 @@ class Membership:
     def check(self, beats: list[Beat], survey: Survey) -> None:
         """Note in the entries which heartbeats were written, and act on rows that are gone.
 
-        Those were deleted by another session, most likely because we seemed dead. A process
-        finds that in its entry and is replaced. Supervisor and monitor have claimed nothing, so
-        they only register again.
+        They were deleted by another session, most likely because we seemed dead. A process
+        finds that in its entry and is replaced. Supervisor and monitor have no claims, so they
+        only register again.
         """
         ticked_ns = {beat.row_id: beat.ticked_ns for beat in beats}
         for entry in self._scoreboard.living():
@@ -103,7 +103,7 @@ class Membership:
         )
 
     def leave(self) -> None:
-        """Delete all rows of the tree, but for those that still have claims."""
+        """Delete all rows of the tree, except rows that still have claims."""
         rows = [self._scoreboard.supervisor_row, *(entry.row_id for entry in self._processes())]
         names = [
             supervisor_name(self._scoreboard),
@@ -134,6 +134,6 @@ def _report_deregistered(kind: str, name: str, row_id: int) -> None:
 
 
 def _of_supervisor(scoreboard: Scoreboard) -> dict[str, object]:
-    """Return what the supervisor's row says: its tree, and which tables its program speaks."""
+    """Return the metadata of the supervisor's row: its tree, its version of the tables."""
     named = {"tree": scoreboard.tree_name, "number": 1} if scoreboard.tree_name else {}
     return {**named, "tables": latest_version()}

@@ -1,15 +1,16 @@
 """The monitor: it writes the tree's rows and heartbeats, recovers dead processes, serves HTTP.
 
-It has three threads. The main one ticks, takes signals and naps; the database thread does what
-`database_thread` describes; the HTTP server has one, and one for each request. A frozen
-database holds up the second alone.
+It has three threads. The main one ticks, takes signals and naps; the database thread is
+described in `database_thread`; the HTTP server has one, and one for each request. A frozen
+database blocks only the second.
 
 It exits last. A TERM that comes to the whole process group, while the others still drain, is
-only noted: the monitor leaves once the supervisor has said that all workers are gone, or is
-gone itself. After a TERM to the monitor alone it leaves for a successor.
+only noted: the monitor leaves once the supervisor has announced that all workers are gone, or
+is gone itself. After a TERM to the monitor alone it leaves for a successor.
 
-The supervisor wakes the monitor after a reap by a signal that it handles (USR2 does nothing
-else), so dead processes are recovered at once. Without a signal that takes five seconds.
+The supervisor wakes the monitor after a reap by a signal that it handles (USR2, which has no
+other effect), so dead processes are recovered at once. Without a signal that takes five
+seconds.
 """
 
 import os
@@ -35,7 +36,7 @@ from .database_thread import DatabaseThread
 LEAVE_S = 0.7
 """How long the last poll may take: the supervisor kills us after 0.8 s."""
 ALONE_S = 1.0
-"""How long after a TERM the supervisor may take to say that the whole tree ends."""
+"""Time after a TERM within which the supervisor must announce the stop of the whole tree."""
 STOPPING_REST_S = 0.1
 ALONE_AT_MOST_S = ORPHAN_S - 0.2
 """How long the other processes may take to exit once their supervisor is gone."""
@@ -78,7 +79,8 @@ class Monitor:
         while not self._may_leave():
             self.poll()
             if not self._thread.is_alive():
-                # An error of our own has ended it and was reported; a successor starts afresh.
+                # An error of our own has ended it and was reported; a successor starts from the
+                # beginning.
                 return EXIT_CRASHED
         self._leave()
         return 0
@@ -104,7 +106,7 @@ class Monitor:
         self._hooks.stop()
         tree_ends = orphaned or bool(self._scoreboard.stopping)
         if not orphaned and tree_ends and self._context.journals is not None:
-            # Before the database is asked, which may take longer than there is time.
+            # Before the database is queried, which may take longer than there is time.
             keep_dead(self._scoreboard, self._context.journals)
         self._database_thread.finish(tree_ends=tree_ends, orphaned=orphaned)
         if orphaned:
@@ -130,7 +132,7 @@ class Monitor:
         """Kill the processes that outlive the supervisor: a job may keep Python's lock.
 
         Until the deadline they exit by themselves, and record the jobs that have ended. Our own
-        alarm, which ends us as theirs ends them, comes later.
+        alarm, which ends us like theirs, comes later.
         """
         others = [entry.pid for entry in self._scoreboard.living() if entry.pid != os.getpid()]
         while any(map(_is_of_a_tree, others)) and monotonic() < deadline:

@@ -16,7 +16,7 @@ AGAIN_S = 5.0
 
 
 def blocked(cause: str) -> None:
-    """Report that a migration is kept waiting, and by whom."""
+    """Report that a migration is kept waiting, and its cause."""
     emit("database.migration_blocked", cause=cause)
 
 
@@ -34,21 +34,21 @@ class Schema:
         self._again_at = 0.0
 
     def ready(self, waiting: Callable[[], None]) -> bool:
-        """Return whether the tables are as we need them; make them so if we may.
+        """Return whether the tables are usable; migrate them if we may.
 
-        Another program may be about it and make us wait for long: meanwhile `waiting` is
+        Another program may be migrating and make us wait for long: meanwhile `waiting` is
         called each second.
 
         Raises:
-            psycopg.OperationalError: when the database can't be reached.
-            OtherBuildError: when another build has made the tables.
+            psycopg.OperationalError: if the database can't be reached.
+            OtherBuildError: if another build has made the tables.
         """
         if not self._are_right and monotonic() >= self._again_at:
             self._bring_up_to_date(waiting)
         return self._are_right
 
     def are_gone(self) -> None:
-        """Check the schema again: a table was not there."""
+        """Check the schema again: a table was missing."""
         self._are_right = False
 
     def _bring_up_to_date(self, waiting: Callable[[], None]) -> None:

@@ -1,12 +1,11 @@
-"""What /metrics answers: the figures of the tree, and those of the database.
+"""The answer of /metrics: the figures of the tree, and those of the database.
 
-Of a full queue the server takes a while to count the jobs. It is asked by a thread in the
-background; as soon as it has the question, the one that answers the scrape sums up what the
-tree has counted and writes that down. So both cores work at the same time: 3,000 queues with a
-million ready jobs take as long as the longer half, and not as both; the server shares its half
-among its parallel workers. The thread in the
-background is let ask first, because else it gets the interpreter only once in 5 ms, twenty
-times, before the server knows anything.
+The server takes a while to count the jobs of a full queue. A thread in the background sends the
+query; as soon as the server has it, the thread that answers the scrape sums up the tree's
+counts and renders them. So both cores work at the same time: 3,000 queues with a million ready
+jobs take as long as the longer half, and not as both; the server shares its half among its
+parallel workers. The background thread sends its query first, because otherwise it gets the
+interpreter only once in 5 ms, twenty times, before the server has the query.
 """
 
 import math
@@ -27,9 +26,9 @@ from .history import History
 from .tree_figures import busy_jobs, tree_figures
 
 BUSY = 0.8
-"""The share of the time that threads are to be busy."""
+"""The intended share of busy threads."""
 THREADS = 3
-"""The threads of a worker, where none of the configuration takes from the queue."""
+"""The threads of a worker, if none of the configuration takes from the queue."""
 
 
 def desired_workers(
@@ -45,11 +44,11 @@ def desired_workers(
         threads = arrivals a second * run time / BUSY + ready jobs * run time / target
         workers = threads / threads of a worker, rounded up
 
-    The first part keeps up with what comes, with some room: threads that were busy all the time
-    would let jobs wait ever longer. The second one works off what waits, within the target. The
-    run time is the mean of the last 15 minutes, of all trees; when no job has ended in these,
-    the age of the oldest claim. While jobs wait or run there is one worker at least. A paused
-    queue needs none for what waits.
+    The first part keeps up with the arrivals, with some room: threads that were busy all the
+    time would let jobs wait ever longer. The second one works off the waiting jobs, within the
+    target. The run time is the mean of the last 15 minutes, of all trees; when no job has ended
+    in these, the age of the oldest claim. While jobs wait or run there is one worker at least.
+    A paused queue needs none for its waiting jobs.
     """
     return {
         queue: _workers(
@@ -96,7 +95,7 @@ def _takes(pattern: str, queue: str) -> bool:
 DEADLINE_S = 2.0
 SCRAPE_WAIT_S = 2.5
 ASK_WAIT_S = 0.1
-"""How long the sums of the tree are put off for the question to reach the server."""
+"""How long the sums of the tree are delayed for the query to reach the server."""
 FIGURES_AGE_S = 5.0
 
 
@@ -137,7 +136,7 @@ class Scraping:
         )
 
     def close(self) -> None:
-        """Give the connection back."""
+        """Close the connection."""
         self._session.close()
 
     def _known_figures(self) -> DatabaseFigures | None:

@@ -1,6 +1,7 @@
-"""Sums what the processes of a tree have counted in shared memory: for a scrape, and the log.
+"""Sums the counters of a tree's processes in shared memory: for a scrape, and the log.
 
-A log without a line for each job gets one line a minute (`Summary`); no job and no worker pays.
+A log without a line for each job gets one line a minute (`Summary`); that costs jobs and
+workers no time.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 def tree_figures(scoreboard: Scoreboard) -> TreeFigures:
-    """Return what the tree has counted since it was started.
+    """Return the tree's counts since it was started.
 
     Counters of an entry are never reset when a process dies or another follows, so the sums
     over all entries never go back.
@@ -114,7 +115,7 @@ def _resident_bytes(scoreboard: Scoreboard) -> dict[tuple[str, str], int]:
 
 
 def _restarts(scoreboard: Scoreboard) -> dict[tuple[str, str], int]:
-    """Return the counts, with zeros for the kinds that there are, so that a first one shows."""
+    """Return the counts, with zeros for the configured kinds, so that a first restart shows."""
     kinds = sorted({entry.kind for entry in scoreboard.used() if entry.state in {TAKEN, UP}})
     counts = {(kind, reason): 0 for kind in kinds for reason in REASONS}
     counts.update(((kind, reason), count) for kind, reason, count in scoreboard.restarts())
@@ -131,7 +132,7 @@ def _no_counts() -> list[int]:
 
 @dataclass(slots=True)
 class _Totals:
-    """What the tree has counted since it was started."""
+    """The tree's counts since it was started."""
 
     outcomes: dict[str, int] = field(default_factory=lambda: dict.fromkeys(OUTCOMES, 0))
     waits: list[int] = field(default_factory=_no_counts)
@@ -149,7 +150,7 @@ class Summary:
         self._before = self._totals()
 
     def poll(self) -> None:
-        """Emit what has happened, when a minute is over."""
+        """Emit the counts of a minute, when it is over."""
         if monotonic() < self._due:
             return
         self._due = monotonic() + INTERVAL_S
@@ -157,7 +158,7 @@ class Summary:
         now = self._before
         counts = {name: now.outcomes[name] - before.outcomes[name] for name in OUTCOMES}
         runs = _less(now.runs, before.runs)
-        # What has begun has ended since, or runs now.
+        # A job that began has ended since, or runs now.
         started = max(0, sum(runs) + now.busy - before.busy)
         if not started and not any(counts.values()):
             return
@@ -183,10 +184,10 @@ class Summary:
 
 
 def quantile(counts: Sequence[int], share: float) -> float | None:
-    """Return below how many seconds this share of the durations lies; None without any.
+    """Return the duration below which this share of the durations lies; None without any.
 
-    Within a bucket they count as spread evenly, as Prometheus has it. What lies beyond the last
-    bound counts as that.
+    Within a bucket they count as spread evenly, as in Prometheus. Durations beyond the last
+    bound count as that bound.
     """
     total = sum(counts)
     if not total:

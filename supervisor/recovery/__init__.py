@@ -1,1 +1,1 @@
-"""Crash recovery: finds dead processes, and settles what they leave."""
+"""Crash recovery: finds dead processes, and recovers their jobs, rows and entries."""

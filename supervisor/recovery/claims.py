@@ -1,4 +1,4 @@
-"""Settles the claims of a dead process: the outcomes of its jobs.
+"""Recovers the claims of a dead process: the outcomes of its jobs.
 
 The slots go with their claims, and are handed over in the same transaction.
 """
@@ -22,9 +22,9 @@ STATEMENTS = Statements("jobsd.supervisor.recovery", "claims.sql")
 
 @dataclass(frozen=True, slots=True)
 class SeenHeartbeat:
-    """The heartbeat of a process that is taken for dead, in seconds since the epoch.
+    """The heartbeat of a process that is considered dead, in seconds since the epoch.
 
-    One that differs by more than `within_s` shows that it lives.
+    A heartbeat that differs by more than `within_s` shows that it lives.
     """
 
     heartbeat: float
@@ -33,13 +33,12 @@ class SeenHeartbeat:
 
 @dataclass(frozen=True, slots=True)
 class DeadProcess:
-    """What is known of a process that has ended, and of what ran in it.
+    """The known facts about a process that has ended, and about its jobs.
 
-    `endings` are what jobs were to become that had ended in it without success. What is
-    known of a job counts in its claim only.
-    `threads` and `coroutines` are for a process of which nothing else is known: as many of the
-    first jobs of each claim count as running, of either kind. With `release` nothing has
-    failed: what ran goes back.
+    `endings` are the outcomes of jobs that had ended in it without success. Facts about a job
+    count in its claim only. `threads` and `coroutines` are for a process without other facts:
+    this number of the first jobs of each claim counts as running, of either kind. With
+    `release` no attempt has failed: running jobs are released.
     """
 
     process_id: int
@@ -54,19 +53,19 @@ class DeadProcess:
     keep: bool = True
     """Whether finished jobs are kept."""
     seen: SeenHeartbeat | None = None
-    """Given when the process may live: it is recovered only while its heartbeat stands."""
+    """Given if the process may live: it is recovered only while its heartbeat stands."""
     ages_s: Mapping[int, float] = field(default_factory=dict[int, float])
-    """For how long what ran in it has been running, where that is known."""
+    """How long its jobs have been running, by id, if known."""
 
 
 @dataclass(slots=True)
 class Recovered:
-    """The jobs of a dead process, by what became of them.
+    """The jobs of a dead process, by their outcomes.
 
-    `complete` says that it has no claims left: else something of theirs is locked. `freed` are
-    the keys to hand over, as often as slots of them were given back. `gone` is set once its row
-    was removed, too. `alive` says that its heart has beaten, or that it
-    could not, since somebody holds its row locked: then nothing was done.
+    `complete`: it has no claims left; otherwise some of their rows are locked. `freed` are the
+    keys to hand over, once for each freed slot. `gone`: its row was removed, too. `alive`: its
+    heart has beaten, or could not, since another session holds its row locked: then no claim
+    was recovered.
     """
 
     finished: list[RecoveredJob] = field(default_factory=list["RecoveredJob"])
@@ -91,17 +90,17 @@ class RecoveredJob:
     attempt: int | None
     error: dict[str, Any] | None = None
     reason: str | None = None
-    """Why it was discarded, where it was cancelled."""
+    """Why it was discarded, if it was cancelled."""
     duration: float | None = None
-    """For how many seconds it ran, where that is known."""
+    """For how many seconds it ran, if known."""
     created_at: datetime | None = None
 
 
 def recover(session: Session, dead: DeadProcess) -> Recovered:
-    """Settle the jobs that a dead process has left claimed, and hand its slots over.
+    """Recover the jobs that a dead process has left claimed, and hand its slots over.
 
     Raises:
-        psycopg.errors.IdleInTransactionSessionTimeout: when we stood still meanwhile.
+        psycopg.errors.IdleInTransactionSessionTimeout: if we were suspended meanwhile.
     """
     parameters = {
         "process_id": dead.process_id,
@@ -126,7 +125,7 @@ def recover(session: Session, dead: DeadProcess) -> Recovered:
             recovered = _recovered(session.fetch(STATEMENTS["recover"], parameters))
             limits.hand_over(session, recovered.freed)
     except errors.LockNotAvailable:
-        # Of what is not passed over when it is locked: all is left for the next call.
+        # One of the rows that must not be skipped is locked: all is left for the next call.
         return Recovered(complete=False)
     return recovered
 

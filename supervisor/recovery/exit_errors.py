@@ -75,14 +75,14 @@ def overdue_error(overdue: Overdue, entry: ScoreboardEntry) -> dict[str, Any]:
 
 
 def orphan_error(entry: ScoreboardEntry) -> dict[str, Any]:
-    """Return the error of a job that ran in a process whose supervisor was killed."""
+    """Return the error of a job that ran in a process of a killed supervisor."""
     return _error(
         errors.ProcessExitError, f"{_who(entry)} ended because its supervisor was gone"
     )
 
 
 def vanished_error(peer: PeerProcess) -> dict[str, Any]:
-    """Return the error of a job that ran in a process whose exit was not seen."""
+    """Return the error of a job that ran in a process that exited unseen."""
     return _error(
         errors.ProcessExitError,
         f"{_who(peer)} is gone, and so is its supervisor: how it ended is not known",
@@ -97,7 +97,7 @@ def stopped_error(process: str) -> dict[str, Any]:
 
 
 def pruned_error(peer: PeerProcess, still_s: float) -> dict[str, Any]:
-    """Return the error of a job of a process whose heartbeat has stopped."""
+    """Return the error of a job of a process that has stopped its heartbeat."""
     return _error(
         errors.ProcessPrunedError,
         f"the heartbeat of {_who(peer)} on {peer.hostname} stood still for {still_s:.0f} s",
@@ -105,7 +105,7 @@ def pruned_error(peer: PeerProcess, still_s: float) -> dict[str, Any]:
 
 
 def missing_error(process_id: int) -> dict[str, Any]:
-    """Return the error of a job whose process has no row."""
+    """Return the error of a job of a process without a row."""
     return _error(
         errors.ProcessMissingError, f"nothing is known of process {process_id} any more"
     )

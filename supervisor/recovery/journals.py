@@ -1,13 +1,13 @@
-"""Settles the journals of dead processes, and writes down what a scoreboard knows of them.
+"""Recovers the journals of dead processes, and writes the scoreboard's facts into them.
 
 The outcomes are recorded by the statements by which a worker records them, fenced by their
 claims, a few at a time. Then the rest of the claims is recovered, and the journal is deleted
 once that is committed. The monitor that has deleted it emits the outcomes: so they are emitted
-once, also if two monitors read the same journal, or one dies and the next begins again.
+once, even if two monitors read the same journal, or one dies and the next begins again.
 
-An outcome whose claim is gone was recorded by the process itself, without an answer, or by a
-monitor that did not come to the end; the tables show that. Else another host was sooner: it had
-taken the process for dead, and what it has recorded stands.
+An outcome without its claim was recorded by the process itself, without an answer, or by a
+monitor that did not come to the end; the tables show that. Otherwise another host was sooner:
+it had considered the process dead, and the outcome that it has recorded stands.
 """
 
 import json
@@ -35,7 +35,7 @@ from .claims import DeadProcess, Recovered, RecoveredJob
 STATEMENTS = Statements("jobsd.supervisor.recovery", "journals.sql")
 
 BATCH_MAX = 1000
-"""How many outcomes one statement records; `Portion` says of which size."""
+"""The maximum number of outcomes in one statement; `Portion` limits their size."""
 
 _STATES = {
     "finished": "finished",
@@ -50,7 +50,7 @@ How = Literal["recorded", "cancelled", "completed"]
 
 @dataclass(slots=True)
 class Settled:
-    """The outcomes of one journal that are in the tables, and those that are not."""
+    """The outcomes of one journal that are in the tables, and the others."""
 
     path: Path
     jobs: dict[str, list[RecoveredJob]] = field(default_factory=dict[str, list[RecoveredJob]])
@@ -58,7 +58,10 @@ class Settled:
     why: str = _SUPERSEDED
 
     def delete(self) -> bool:
-        """Delete the journal; return whether it was there, and what it says is ours to emit."""
+        """Delete the journal.
+
+        Return whether it was there: then its outcomes are ours to emit.
+        """
         try:
             self.path.unlink()
         except OSError:
@@ -66,7 +69,7 @@ class Settled:
         return True
 
     def add_to(self, recovered: Recovered) -> None:
-        """Add the outcomes to those of a recovery, and report what is lost."""
+        """Add the outcomes to those of a recovery, and report lost ones."""
         for outcome, jobs in self.jobs.items():
             getattr(recovered, outcome).extend(jobs)
         if self.lost:
@@ -74,10 +77,10 @@ class Settled:
 
 
 def settle(session: Session, contents: Contents, portion: Portion, *, keep: bool) -> Settled:
-    """Record the outcomes of a journal whose claims still hold their jobs.
+    """Record the outcomes of a journal that still have their claims.
 
     Raises:
-        psycopg.errors.LockNotAvailable: when a row is locked; the next call continues.
+        psycopg.errors.LockNotAvailable: if a row is locked; the next call continues.
     """
     ours: dict[Key, How] = {}
     settled = Settled(contents.path)
@@ -122,7 +125,7 @@ def _size(kept: KeptOutcome) -> int:
 def _record(
     session: Session, process: str, batch: Sequence[KeptOutcome], *, keep: bool
 ) -> dict[Key, How]:
-    """Record outcomes in one transaction; return those of ours, and how they have become so."""
+    """Record outcomes in one transaction; return ours, and how each came to be recorded."""
     with session.connection.transaction():
         session.fetch(RECOVERY["bounded"])
         claim_ids = sorted({each.claim_id for each in batch})
@@ -173,7 +176,7 @@ def _keep_results(session: Session, process: str, batch: Collection[KeptOutcome]
 
 
 def _ended(kept: KeptOutcome) -> claims.Ended:
-    """Return an outcome as it is written now; a clock that was put back makes it just ended."""
+    """Return an outcome for the record; if a clock was put back, it has just ended."""
     ended_s = max(0.0, time.time() - kept.ended_at)
     return claims.Ended(
         kept.claim_id,
@@ -195,7 +198,7 @@ def _key(kept: KeptOutcome) -> Key:
 
 
 def _recovered(kept: KeptOutcome, how: How) -> tuple[str, RecoveredJob]:
-    """Return what a job has become, and the job as it is reported."""
+    """Return the job's outcome, and the job for the report."""
     outcome, reason = kept.outcome, kept.reason
     if outcome == "expired":
         outcome, reason = "discarded", "expired"
@@ -204,7 +207,7 @@ def _recovered(kept: KeptOutcome, how: How) -> tuple[str, RecoveredJob]:
     if how == "completed":
         kept = kept._replace(error=None)
         outcome, reason = "finished", None
-    # A snooze is no attempt: it is reported with the number that the attempt was to have.
+    # A snooze is no attempt: it is reported with the number of the attempt that follows.
     attempt = kept.attempt - (outcome == "snoozed")
     error = None if kept.error is None else json.loads(kept.error)
     job = RecoveredJob(kept.job_id, kept.class_name, kept.queue_name, attempt, error, reason)
@@ -212,11 +215,11 @@ def _recovered(kept: KeptOutcome, how: How) -> tuple[str, RecoveredJob]:
     return outcome, replace(job, duration=round(kept.ran_s, 6), created_at=created_at)
 
 
-# What a scoreboard knows.
+# The facts of a scoreboard.
 
 
 def keep_left(folder: Path, dead: DeadProcess) -> OSError | None:
-    """Add to the journal of a dead process what its scoreboard entry says; return an error."""
+    """Add the facts of a dead process's scoreboard entry to its journal; return an error."""
     journal = Journal(journal_path(folder, dead.process))
     try:
         record = {"left": {**asdict(dead), "at": time.time()}}
@@ -229,7 +232,7 @@ def keep_left(folder: Path, dead: DeadProcess) -> OSError | None:
 
 
 def dead_process(contents: Contents, error: dict[str, Any], *, keep: bool) -> DeadProcess:
-    """Return what a journal says of its process: all that has not ended in it goes back.
+    """Return a journal's facts about its process: jobs that have not ended in it are released.
 
     Unless the monitor has added more: then it had died, or had not collected all.
     """

@@ -3,16 +3,16 @@
 There are two judgements, which never mix:
 
 *Vanished.* A row has the boot, the namespace of process ids and the start time of its process.
-If the first two are our own, the kernel can be asked: a process that is gone, or whose process
-id another process has now, is dead at once. Host name and process id alone prove nothing, since
-containers share both. We recover such a process only when its supervisor is gone, too, and its
-monitor: as long as one of them lives, its own tree knows what ran in it, while we would have to
-guess. A tree that does not do it has stalled, and is judged by its heartbeat.
+If the first two are our own, the kernel can be asked: a process that is gone, or has lost its
+process id to another process, is dead at once. Host name and process id alone prove too little,
+since containers share both. We recover such a process only when its supervisor is gone, too,
+and its monitor: as long as one of them lives, its own tree knows which jobs ran in it, while we
+would have to guess. A tree that does not do it has stalled, and is judged by its heartbeat.
 
 *Standing still.* Of all other processes only the heartbeat is known. Its value is compared with
-itself, and the time for which it stands is measured by our own monotonic clock: neither the
-server's clock nor another machine's decides anything. How long it must stand is up to its tree
-as well as to ours (`jobsd.scoreboard.thresholds`). The time counts only while our surveys are
+itself, and the time for which it stands is measured by our own monotonic clock: no other clock,
+of the server or of another machine, is involved. How long it must stand is up to its tree as
+well as to ours (`jobsd.scoreboard.thresholds`). The time counts only while our surveys are
 regular. After an outage no process could beat, and after we have stalled we could not see it:
 so the time begins again for all.
 """
@@ -31,11 +31,10 @@ from jobsd.scoreboard.thresholds import Thresholds, dead_after_s
 class PeerProcess:
     """A row of the processes table that is not of this tree.
 
-    `boot`, `namespace` and `started` say which process of which machine it is; `heartbeat`
-    is in seconds since the epoch, of a clock that nothing is compared with but itself.
-    `thresholds` are those of its own tree, as far as anything is known of them; `supervisor`
-    is the process id and the start of its supervisor, None for a supervisor and in a row that
-    does not say it.
+    `boot`, `namespace` and `started` identify the process and its machine; `heartbeat` is in
+    seconds since the epoch, of a clock that is compared only with itself. `thresholds` are
+    those of its own tree, if known; `supervisor` is the process id and the start of its
+    supervisor, None for a supervisor and in a row without it.
     """
 
     id: int
@@ -68,7 +67,7 @@ class _Sighting:
 
 
 class Peers:
-    """What is known of the peer processes."""
+    """The peer processes seen so far."""
 
     def __init__(
         self, threshold_s: float, interval_s: float, supervisor: tuple[int, str] | None = None
@@ -85,7 +84,7 @@ class Peers:
         self._surveyed_at: float | None = None
 
     def see(self, orphans: Iterable[PeerProcess], now: float) -> None:
-        """Take in the peers of a new survey."""
+        """Add the peers of a new survey."""
         regular = self._surveyed_at is not None and now - self._surveyed_at <= self._gap_s
         self._surveyed_at = now
         before, self._known = self._known, {}
@@ -97,7 +96,7 @@ class Peers:
             self._known[peer.id] = _Sighting(kept, since)
 
     def standing_still(self, now: float) -> list[tuple[PeerProcess, float]]:
-        """Return those whose heartbeat has stood for long enough, and for how long."""
+        """Return the peers whose heartbeat has stood for long enough, and for how long."""
         return [
             (sighting.peer, now - sighting.since)
             for sighting in self._known.values()
@@ -110,9 +109,10 @@ class Peers:
         return any(self._is_near(sighting.peer) for sighting in self._known.values())
 
     def vanished(self) -> list[PeerProcess]:
-        """Return those of this boot and namespace that are gone, and their trees with them.
+        """Return the peers of this boot and namespace that are gone, and their trees with them.
 
-        Of our own tree, what was recovered before and has left a row. Asks no database.
+        Includes processes of our own tree that were recovered before and have left a row. Sends
+        no statement.
         """
         seen = [sighting.peer for sighting in self._known.values()]
         near = [peer for peer in seen if self._is_near(peer)]
@@ -134,7 +134,7 @@ class Peers:
         return max(0.0, min(map(self._dead_at, self._known.values()), default=never) - now)
 
     def forget(self, peer: PeerProcess) -> None:
-        """Drop one that was recovered."""
+        """Forget a peer that was recovered."""
         self._known.pop(peer.id, None)
 
     def _dead_at(self, sighting: _Sighting) -> float:
@@ -158,8 +158,8 @@ def _has_ended(pid: int, started: str) -> bool:
     now = registry.start_time(pid)
     if now:
         return now != started
-    # It is a zombie, or gone, or /proc hides it (hidepid, systemd's ProtectProc=invisible).
-    # A zombie can be read about; and a signal that is not sent finds what is hidden.
+    # It is a zombie, or gone, or /proc hides it (hidepid, systemd's ProtectProc=invisible). A
+    # zombie is visible in /proc; and a signal number 0 finds a hidden process.
     return process_stat(pid) is not None or not _may_live(pid)
 
 

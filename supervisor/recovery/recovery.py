@@ -1,9 +1,9 @@
-"""Crash recovery: settles what dead processes leave: jobs, rows and scoreboard entries.
+"""Crash recovery of dead processes: of their jobs, rows and scoreboard entries.
 
-Claims and row are settled in one transaction, and the events of the jobs are emitted once it is
-committed (see `Commits`). The entry is freed last, so nothing is forgotten if the monitor dies
-half-way. What a last statement of the dead process still holds locked is left for the next
-poll, and the row with it.
+Claims and row are recovered in one transaction, and the events of the jobs are emitted once it
+is committed (see `Commits`). The entry is freed last, so no job is forgotten if the monitor
+dies half-way. Rows that a last statement of the dead process still holds locked are left for
+the next poll, and the process's row with them.
 """
 
 from collections import OrderedDict
@@ -39,8 +39,8 @@ from .journals import Settled, dead_process, keep_left, settle
 REMEMBERED_MAX = 1000
 THREADS_UNKNOWN = 3
 COROUTINES_UNKNOWN = 100
-"""How many jobs of a claim may have run when nothing is known of the process: as many as
-a worker has threads, and runs coroutines, by default."""
+"""How many jobs of a claim may have run if nothing is known of the process: a worker's default
+numbers of threads and coroutines."""
 
 _EVENTS = {
     "finished": "job.finished",
@@ -55,7 +55,7 @@ _EVENTS = {
 class Recovery:
     """Recovers dead processes for one monitor.
 
-    What becomes of their jobs is counted in the monitor's own entry.
+    The outcomes of their jobs are counted in the monitor's own entry.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Recovery:
         # none of its jobs was started.
         self._dead: OrderedDict[int, None] = OrderedDict()
         self._commits = Commits(session)
-        # The names of those that are recovered and reported, until their entries are free.
+        # The names of recovered and reported processes, until their entries are free.
         self._reported: set[str] = set()
 
     def recover(self, entry: ScoreboardEntry, *, orphaned: bool = False) -> bool:
@@ -85,7 +85,7 @@ class Recovery:
 
         An `orphaned` one was not reaped, since its supervisor is gone: its entry is not freed.
         """
-        # It may have died between the writing of its row and the noting of its id.
+        # It may have died after its row was written and before its id was noted.
         row_id = entry.row_id or (0 if orphaned else registry.find(self._session, entry.name))
         dead = dead_worker(entry, row_id, orphaned=orphaned, keep=self._keep_finished)
 
@@ -93,7 +93,7 @@ class Recovery:
             if recovered.complete:
                 self._report(entry, row_id, dead.error["message"], _counts(recovered))
 
-        # A process that was reported is settled: only the answer to that was lost.
+        # A process that was reported is recovered: only the answer to that was lost.
         if entry.name not in self._reported:
             if row_id and entry.kind == "worker":
                 if not self._settle(dead, report, self._journals, known=True).complete:
@@ -130,9 +130,9 @@ class Recovery:
         return self._settle(dead, report, peer.journals).complete
 
     def prune(self, peer: peers.PeerProcess, still_s: float) -> bool:
-        """Recover a peer whose heartbeat has stopped; if it lives, it finds its row gone.
+        """Recover a peer whose heartbeat has stopped.
 
-        One that beats meanwhile is left alone, or finds its row gone.
+        A peer that beats meanwhile is left alone, or finds its row gone.
         """
         dead = DeadProcess(
             peer.id,
@@ -155,7 +155,7 @@ class Recovery:
         return recovered.complete or recovered.alive
 
     def take_claims(self, process_id: int, ran: tuple[int, int] | None) -> None:
-        """Settle the orphaned claims of a process without a row; `ran`: how much it could."""
+        """Recover the orphaned claims of a process without a row; `ran`: its capacity."""
         threads, coroutines = ran or (THREADS_UNKNOWN, COROUTINES_UNKNOWN)
         dead = DeadProcess(
             process_id,
@@ -224,7 +224,7 @@ class Recovery:
         self._reported.add(entry.name)
         if row_id:
             self._remember(row_id)
-        # A process that has stopped as it was asked to has reported that itself.
+        # A process that has stopped on request has reported that itself.
         if any(counts.values()) or not exit_errors.was_asked(entry):
             emit("process.recovered", **_child(entry), reason=entry.reason, cause=why, **counts)
 
@@ -240,7 +240,7 @@ class Recovery:
         *,
         known: bool = False,
     ) -> Recovered:
-        """Settle the claims of a process, and remove its row with the last of them.
+        """Recover the claims of a process, and remove its row with the last of them.
 
         Both are one transaction; the outcomes of its journal in this folder are recorded
         before. `known`: the caller knows its running jobs. Events follow the commit.
@@ -294,9 +294,9 @@ class Recovery:
 
 
 def keep_dead(scoreboard: Scoreboard, folder: Path) -> None:
-    """Write down what is known of the dead workers of a tree that ends, and report what can't.
+    """Write the facts about dead workers of an ending tree to journals; report lost ones.
 
-    This asks no database. What is recovered after all deletes its journal.
+    Sends no statement. If a process is recovered after all, its journal is deleted.
     """
     for entry in scoreboard.dead():
         if entry.kind != "worker" or not entry.row_id:
@@ -317,7 +317,7 @@ def keep_dead(scoreboard: Scoreboard, folder: Path) -> None:
 def dead_worker(
     entry: ScoreboardEntry, row_id: int, *, orphaned: bool, keep: bool
 ) -> DeadProcess:
-    """Return what a scoreboard entry knows of its dead worker."""
+    """Return the facts of a scoreboard entry about its dead worker."""
     error = exit_errors.orphan_error(entry) if orphaned else exit_errors.exit_error(entry)
     return DeadProcess(
         row_id,
@@ -333,7 +333,7 @@ def dead_worker(
 
 
 def _endings(entry: ScoreboardEntry) -> list[Ending]:
-    """Return what jobs are to become: those that had ended, and those that were overdue."""
+    """Return the outcomes of jobs that had ended, and of overdue jobs."""
     overdue = [
         Ending(*each.job, each.outcome, each.wait_s, "", exit_errors.overdue_error(each, entry))
         for each in entry.overdue(entry.died_ns)
@@ -355,7 +355,7 @@ def _other(peer: peers.PeerProcess) -> dict[str, Any]:
 
 
 def _job_facts(job: RecoveredJob, outcome: str) -> dict[str, Any]:
-    """Return the facts; the attempt is the one that it was or was to be, as for workers."""
+    """Return the facts of a job; its attempt is the one that ran or was due, as for workers."""
     attempt = job.attempt
     if attempt is not None and outcome in {"snoozed", "released"}:
         attempt += 1

@@ -20,7 +20,6 @@ NOT_YET = {
     "daemon": 22.9,
     "single files": 20.9,
     "django": 20.0,
-    "supervisor": 17.2,
     "schedules": 16.9,
     "embedded": 15.5,
     "configuration": 11.0,
