@@ -4,11 +4,13 @@ Each command runs in turns with an interpreter that only loads the driver and cl
 that needs no database should be faster than that, and one that uses the database hardly slower,
 however many jobs there are. Our modules always have their bytecode, as installed ones do, even
 if the shell sets PYTHONDONTWRITEBYTECODE: otherwise our modules would be compiled each time,
-but those of the other side would not.
+but those of the other side would not. Both run by real-time priority where the system lets
+them: then they wait for no other program.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import subprocess
@@ -33,9 +35,8 @@ _PROGRAM = (sys.executable, "-P", "-m", "jobsd.daemon")
 _BASE = (sys.executable, "-c", "import psycopg, click")
 _RUNS = 3
 """One measurement is the median of so many runs: a single run varies too much."""
+_HELP = ("-h", "-V")
 _ALONE = (
-    "-h",
-    "version",
     "start -h",
     "list -h",
     "recurring -h",
@@ -76,9 +77,10 @@ def cases(server: Server, scale: float) -> Iterator[Case]:
             (Path(folder) / name).parent.mkdir(exist_ok=True)
             (Path(folder) / name).write_text(text, encoding="utf-8")
         reference = Contender("psycopg, click", partial(_run, _BASE, folder, ""))
-        for words in _ALONE:
+        for words in (*_HELP, *_ALONE):
             run = partial(_run, (*_PROGRAM, *words.split()), folder, "")
-            yield Case(words, Contender("jobsd", run), reference, target="at most 100 ms")
+            target = "ratio ≤ 0.75" if words in _HELP else "ratio ≤ 1.2"
+            yield Case(words, Contender("jobsd", run), reference, target=target)
         with server.database() as database:
             fill(database, _CLASS, int(5_000_000 * scale), state="finished")
             fill(database, _CLASS, int(100_000 * scale), state="failed")
@@ -86,7 +88,7 @@ def cases(server: Server, scale: float) -> Iterator[Case]:
             database.settle()
             for words in _ASKING:
                 run = partial(_run, (*_PROGRAM, *words.split()), folder, database.url)
-                yield Case(words, Contender("jobsd", run), reference, target="ratio of 1.4")
+                yield Case(words, Contender("jobsd", run), reference, target="ratio ≤ 1.7")
 
 
 def _run(command: Sequence[str], folder: str, url: str) -> Measured:
@@ -98,8 +100,23 @@ def _run(command: Sequence[str], folder: str, url: str) -> Measured:
     if url:
         environ["DATABASE_URL"] = url
     _once(command, folder, environ)  # the first one may write the bytecode
-    took = [_once(command, folder, environ) for _ in range(_RUNS)]
+    with _real_time():
+        took = [_once(command, folder, environ) for _ in range(_RUNS)]
     return Measured({"ms": median(ms for ms, _ in took), "CPU ms": min(cpu for _, cpu in took)})
+
+
+@contextlib.contextmanager
+def _real_time() -> Iterator[None]:
+    """Run what is started meanwhile by real-time priority, if this user may."""
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(5))
+    except PermissionError:
+        yield
+        return
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
 
 
 def _once(command: Sequence[str], folder: str, environ: dict[str, str]) -> tuple[float, float]:

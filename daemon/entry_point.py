@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-
 from . import interrupts
 
 TYPE_CHECKING = False  # as in `interrupts`
@@ -15,8 +13,6 @@ if TYPE_CHECKING:
 def main() -> NoReturn:
     """Run what the command line says and exit as it ends."""
     interrupts.are_the_end()
-    # A short command leaves nothing to collect, and loads much that would be walked over.
-    gc.disable()
     from jobsd.daemon.cli.cli import main as run
 
     run()

@@ -45,34 +45,6 @@ def error(message: str, hint: str = "") -> None:
         note(f"hint: {hint}")
 
 
-class Helped(click.Command):
-    """A command whose option for help is ready.
-
-    For the sentence of its own one click looks for a translation, which takes 2 ms.
-    """
-
-    _help: click.Option | None = None
-
-    def get_help_option(self, ctx: click.Context) -> click.Option | None:
-        """Return the option."""
-        if self._help is None:
-            self._help = click.Option(
-                self.get_help_option_names(ctx),
-                is_flag=True,
-                is_eager=True,
-                expose_value=False,
-                help="Show this message and exit.",
-                callback=_print_help,
-            )
-        return self._help
-
-
-def _print_help(ctx: click.Context, _option: click.Parameter, wanted: bool) -> None:  # noqa: FBT001 - click's
-    if wanted and not ctx.resilient_parsing:
-        click.echo(ctx.get_help(), color=ctx.color)
-        ctx.exit()
-
-
 def require_command(ctx: click.Context, word: str, known: Collection[str]) -> None:
     """Refuse a word that is no command, with the one that was probably meant."""
     if word not in known:

@@ -5,11 +5,11 @@ import secrets
 import sys
 import threading
 from collections.abc import Generator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from psycopg import errors
 
-from jobsd import clock, late
+from jobsd import clock
 from jobsd.configuration.options import JobsOptions, WorkerOptions
 from jobsd.database.connection import Session, Statement, Target
 from jobsd.database.migrate import migrate
@@ -24,7 +24,7 @@ from jobsd.worker.worker import Worker
 _SHOW_EVERY_S = 0.2
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Result:
     """Seconds for all jobs."""
 

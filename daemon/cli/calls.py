@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from jobsd import errors, late
+from jobsd import errors
 
 if TYPE_CHECKING:
     from jobsd.jobs.registry import Definition
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Call:
     """A job that is known here, with arguments that it takes."""
 

@@ -6,7 +6,6 @@ A command's module is loaded when the command is called. This module loads only 
 
 from __future__ import annotations
 
-import gc
 import io
 import os
 import sys
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from jobsd.daemon import interrupts
-from jobsd.daemon.program import Helped, drop_output, error, program, require_command
+from jobsd.daemon.program import drop_output, error, program, require_command
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -83,11 +82,6 @@ _SHARED = {
 }
 """Modules with several commands: each is `NAME_command` there, a single one `command`."""
 
-_LASTING = frozenset(
-    "start with web console logs perform bench retry discard cancel clear-finished".split()
-)
-"""The commands that may run for so long that they need the garbage collector."""
-
 COMPLETE = "_JOBSD_COMPLETE"
 """The variable by which a shell asks for completions."""
 
@@ -112,7 +106,7 @@ STATUS = (
 )
 
 
-class Commands(Helped, click.Group):
+class Commands(click.Group):
     """The commands by name; without a name, or with an option first, `start` is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -125,8 +119,6 @@ class Commands(Helped, click.Group):
         del ctx
         if cmd_name not in _COMMANDS:
             return None
-        if cmd_name in _LASTING:
-            gc.enable()
         word = cmd_name.replace("-", "_")
         shared = _SHARED.get(cmd_name)
         module = import_module(f"jobsd.daemon.commands.{shared or word}")
@@ -205,19 +197,6 @@ def main() -> NoReturn:
             error(f"can't write the output: {fault.strerror}")
             status = 1
     interrupts.are_ignored()
-    _end(status)
-
-
-def _end(status: int) -> NoReturn:
-    """End the process; after a short command without Python's own clean-up.
-
-    Code that enables the garbage collector thereby says that there may be threads, or modules
-    of users that registered something for the end of Python.
-    """
-    if not gc.isenabled():
-        sys.stderr.flush()
-        os._exit(status)
-    gc.freeze()  # the end would walk over it
     sys.exit(status)
 
 

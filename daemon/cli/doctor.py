@@ -3,6 +3,7 @@
 import contextlib
 import shlex
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
@@ -28,7 +29,6 @@ from jobsd.database.other_build import OtherBuildError
 from jobsd.database.statements import quote_identifier
 from jobsd.database.steps import latest_version, oldest_supported
 from jobsd.heartbeat.log import HeartbeatLogs
-from jobsd.late import dataclass
 from jobsd.operations.processes import has_scheduler, life, unlike_programs, unlike_trees
 from jobsd.processes import registry
 from jobsd.processes.nap import Nap

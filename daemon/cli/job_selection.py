@@ -9,11 +9,12 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
-from jobsd import acts, clock, errors, job_states, late
+from jobsd import acts, clock, errors, job_states
 from jobsd.daemon.program import error, note
 from jobsd.daemon.statuses import DONE, NOT_FOUND, REFUSED
 from jobsd.daemon.values import counted
@@ -202,7 +203,7 @@ class Progress:
         return self._wanted - self.count
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Left:
     """The jobs that were not changed, and why."""
 

@@ -10,11 +10,12 @@ import re
 import subprocess
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from typing import Any, TextIO, cast
 
-from jobsd import errors, late
+from jobsd import errors
 from jobsd.daemon import values
 from jobsd.daemon.tree import supervisor_request
 from jobsd.logs import layouts
@@ -29,7 +30,7 @@ _FOR_PEOPLE = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) (\w+) +(.*)")
 _FACT = re.compile(r" (job_id|class_name)=(\S+)")
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Line:
     """One line of the log and what is known of it; `rest` are the lines of its stack."""
 
@@ -60,7 +61,7 @@ class Line:
         return self.facts if self.is_json else {"text": self.raw(), **self.facts}
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Wanted:
     """Which lines are meant."""
 

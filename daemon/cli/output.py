@@ -11,12 +11,11 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol, cast
 
 import click
 
-from jobsd import late
 from jobsd.daemon.program import note
 from jobsd.daemon.values import cells, human, json_text, plain, printable_lines, wrapped
 from jobsd.text import one_line
@@ -35,7 +34,7 @@ _COLORS = {
 }
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Format:
     """How a result is printed, by the options, the environment and the terminal."""
 
@@ -61,7 +60,7 @@ class Part(Protocol):
         ...
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Table:
     """Rows with described columns.
 
@@ -93,7 +92,7 @@ class Table:
             yield from tab_separated(self.rows, columns, form.paint)
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Facts:
     """The facts of one thing, a line each; on a terminal, `for_people` replaces them."""
 
@@ -128,7 +127,7 @@ class Shown(str):
     __slots__ = ()
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Texts:
     """Texts of several lines, all with one name: a terminal gets them indented.
 
@@ -152,7 +151,7 @@ class Texts:
                 yield from (f"{self.name}\t{line}" for line in (first, *rest))
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Value:
     """One value on a line of its own; people may get a sentence instead."""
 
@@ -170,7 +169,7 @@ class Value:
             yield plain(self.value)
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Result:
     """What a command prints: `document` if JSON was asked for, otherwise `parts`.
 

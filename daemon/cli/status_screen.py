@@ -7,13 +7,12 @@ all rows. `--watch` draws each screen over the one before, so its head stays whe
 import os
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import cycle
 from math import ceil
 from pathlib import Path
 from typing import Any
 
-from jobsd import late
 from jobsd.daemon.program import program
 from jobsd.daemon.values import brief_moment, cells, counted, human, number, plain, wrapped
 from jobsd.database.connection import Session
@@ -65,7 +64,7 @@ _PLANNED = tuple(
 )
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Figures:
     """What the screen shows beside the overview."""
 
@@ -83,7 +82,7 @@ def figures(session: Session, seen: overview.Overview) -> Figures:
     )
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Screen:
     """What `status` prints, on a terminal or in a pipe."""
 

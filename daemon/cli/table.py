@@ -10,10 +10,9 @@ lines of `name: value`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from jobsd import late
 from jobsd.daemon.values import cells, cut, human, plain, wrapped
 
 Row = Mapping[str, object]
@@ -23,7 +22,7 @@ _CUT_MIN = 10
 """Cells that a column keeps which may be cut, unless it says otherwise."""
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Column:
     """One column: its name in a pipe and in JSON, and how people see it.
 
@@ -51,7 +50,7 @@ class Column:
         return self.title or self.name.replace("_", " ").upper()
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class _Fitted:
     """A column as it will be printed: its fields, and how wide it may be at most."""
 

@@ -11,7 +11,7 @@ import click
 
 from jobsd import errors, jobs
 from jobsd.daemon import interrupts
-from jobsd.daemon.program import Helped, program, require_command
+from jobsd.daemon.program import program, require_command
 
 from . import output
 from .project import Project as Project  # noqa: PLC0414 - what each verb works on
@@ -31,7 +31,7 @@ _TABLE_OPTIONS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
 )
 
 
-class _WithExamples(Helped):
+class _WithExamples(click.Command):
     """A command whose help ends with examples that can be typed."""
 
     examples = ""

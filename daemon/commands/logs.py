@@ -6,12 +6,13 @@ import re
 import sys
 from collections import deque
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from jobsd import late, operations
+from jobsd import operations
 from jobsd.daemon import values
 from jobsd.daemon.cli.output import Column, Format, Result, Table, print_line
 from jobsd.daemon.cli.verbs import DURATION, JOB_ID, Project, Verb, chosen_format, on_project
@@ -31,7 +32,7 @@ logs --class 'app.billing.*' --json
 """
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class _Lines:
     """Lines of the log: as people read them on a terminal, as they are written in a pipe."""
 

@@ -7,10 +7,9 @@ folder, and only knows less of it.
 import contextlib
 import re
 import tomllib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
-
-from jobsd import late
 
 _FRAMEWORKS = {"django": "Django", "fastapi": "FastAPI", "flask": "Flask"}
 _SETTINGS = re.compile(r"""DJANGO_SETTINGS_MODULE["']\s*,\s*["']([\w.]+)["']""")
@@ -20,7 +19,7 @@ _MODULES = ("app.py", "main.py", "wsgi.py", "asgi.py")
 _NOT_OURS = frozenset({"bin", "config", "docs", "examples", "migrations", "scripts", "tests"})
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class FoundProject:
     """What was found; all of it is empty in a folder of no kind that is known.
 

@@ -11,12 +11,11 @@ import os
 import socket
 import threading
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
-from jobsd import late
 from jobsd.configuration.options import DispatcherOptions, Options, WorkerOptions
 from jobsd.configuration.target import Database
 from jobsd.daemon import shipped
@@ -76,7 +75,7 @@ def _keep(server: Server, scoreboard: Scoreboard) -> None:
                 emit("embedded.awaited", error=reported)
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Assembly:
     """The processes that a configuration asks for."""
 

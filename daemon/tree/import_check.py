@@ -12,9 +12,8 @@ import os
 import re
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
-from jobsd import late
 from jobsd.configuration.options import Options
 from jobsd.configuration.source import SourceSpan, UnreadableError, read_source
 from jobsd.daemon import shipped
@@ -31,7 +30,7 @@ from . import child, unattended
 _FRAMES_MAX = 10
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Imported:
     """The faults of the modules, and the lifecycle hooks and events that they register."""
 

@@ -7,11 +7,11 @@ import select
 import signal
 import socket
 from collections.abc import Generator, Iterable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from jobsd import clock, errors, late
+from jobsd import clock, errors
 from jobsd.supervisor.requests import peer, running, running_anywhere
 
 ACKNOWLEDGED_S = 15.0
@@ -22,7 +22,7 @@ class NotRunningError(errors.Error):
     """No supervisor runs in this folder. Exit status 3."""
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Stopped:
     """A supervisor that has ended, and how long that took, in seconds."""
 
@@ -34,7 +34,7 @@ class NoAnswerError(errors.Error):
     """The supervisor does not answer. Exit status 1."""
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Answer:
     """What became of a request: the exit status, and what there is to report."""
 

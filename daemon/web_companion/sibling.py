@@ -6,11 +6,11 @@ import os
 import signal
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from jobsd import clock, late
+from jobsd import clock
 from jobsd.daemon.statuses import DONE
 from jobsd.supervisor.kernel import die_with_parent
 
@@ -26,7 +26,7 @@ class Exit(NamedTuple):
     signal: signal.Signals | None = None
 
 
-@late.dataclass(eq=False, slots=True)
+@dataclass(eq=False, slots=True)
 class Sibling:
     """One program and its process, if it has one. `kept` are descriptors that it inherits."""
 

@@ -1,18 +1,17 @@
 """The one reader of the time, and the one reader of durations."""
 
 import math
+import re
 import time
 from datetime import UTC, datetime, timedelta
-
-from jobsd.late import pattern
 
 monotonic = time.monotonic
 monotonic_ns = time.monotonic_ns
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_PART = pattern(r"(\d+(?:\.\d+)?)\s*(ms|[smhd])")
-_DURATION = pattern(rf"(?:{_PART.pattern}\s*)+")
-_NUMBER = pattern(r"\d+(?:\.\d+)?")
+_PART = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|[smhd])")
+_DURATION = re.compile(rf"(?:{_PART.pattern}\s*)+")
+_NUMBER = re.compile(r"\d+(?:\.\d+)?")
 
 
 def utc_now() -> datetime:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
-
-from jobsd.late import dataclass
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -188,7 +188,7 @@ def _span(job: CurrentJob) -> Generator[None]:
 
 
 def _outcome(error: BaseException, job: CurrentJob) -> str:
-    """Return what becomes of a job that has raised this; "snoozed" where it only said so."""
+    """Return the outcome of a job that raised this; "snoozed" if it only postponed itself."""
     # A coroutine is cancelled when its worker drains, and goes back.
     if isinstance(error, (Retry, asyncio.CancelledError)):
         return "snoozed"

@@ -1,10 +1,9 @@
 """Makes text safe for PostgreSQL, for a terminal and for error messages."""
 
+import re
 from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import cast
-
-from jobsd.late import pattern
 
 CAUSES_MAX = 10
 """That are told of an error whose stack is listed plainly."""
@@ -12,7 +11,7 @@ CAUSES_MAX = 10
 # Controls, spaces that are not plain, marks of direction, tags: what can't be seen. A list of
 # our own, the same as that of `jobsd.is_seen` in SQL: what Python calls printable, each version
 # of it decides anew.
-_UNSEEN = pattern(
+_UNSEEN = re.compile(
     r"[\u0001-\u001f\u007f-\u00a0\u00ad\u061c\u1680\u180e\u2000-\u200f\u2028-\u202f"
     r"\u205f-\u206f\u3000\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
 )
@@ -60,7 +59,7 @@ def storable(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """Return a text as one line, without what a terminal would obey or can't encode."""
+    """Return a text as one line, without characters that a terminal obeys or can't encode."""
     if text.isprintable():
         return text
     return "".join(

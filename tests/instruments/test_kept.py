@@ -8,12 +8,12 @@ import os
 import re
 
 import pytest
+import structlog
 
 from jobsd.jobs.current import CurrentJob, running
 from jobsd.logs import capture as kept_module
 from jobsd.logs import logs, redaction
 from jobsd.logs.capture import KEPT, TRIES_MAX, Kept, KeptLog
-from jobsd.logs.lean_structlog import structlog
 from jobsd.logs.printed import Copied
 
 MOST = 4 * 2**20

@@ -24,7 +24,6 @@ REASONS = {
     "src/jobsd/django/checks.py": "Django's name",
     "src/jobsd/django/models.py": "Django's name",
     "src/jobsd/flask/command.py": "imports click and the command line of Flask",
-    "src/jobsd/logs/lean_structlog.py": "imports structlog in a way of its own",
     "src/jobsd/logs/line_handler.py": "imports logging",
     "src/jobsd/logs/log_file.py": "one fact of a file: how processes share it",
     "src/jobsd/enqueueing/blocking.py": "warns once in a program: has the state of that",

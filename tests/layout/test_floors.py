@@ -42,7 +42,6 @@ def test_a_room_that_stands_alone_imports_only_the_ground_floor(room: str) -> No
     assert {name for name in imported if name.startswith("jobsd")} <= {
         "jobsd.clock",
         "jobsd.errors",
-        "jobsd.late",
     }
 
 

@@ -5,10 +5,10 @@ Commands, pages and the Python API call these; the queries behind pages lie in `
 
 from typing import TYPE_CHECKING
 
-from jobsd import late
+from jobsd import lazy
 
 if TYPE_CHECKING:
     from . import cancels, discards, listing, queues, retries
 
 __all__ = ["cancels", "discards", "listing", "queues", "retries"]
-__getattr__ = late.modules(__name__, __all__)
+__getattr__ = lazy.modules(__name__, __all__)

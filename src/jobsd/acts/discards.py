@@ -11,9 +11,10 @@ from __future__ import annotations
 import time
 from array import array
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 
-from jobsd import clock, errors, late
+from jobsd import clock, errors
 from jobsd.database.connection import Session, Statements
 from jobsd.enqueueing.on_demand import lent
 from jobsd.events.events import emit
@@ -29,7 +30,7 @@ STATES = ("scheduled", "ready", "blocked", "failed", "lost")
 """The states in which a job may be discarded."""
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Discarded:
     """The effect of one transaction: the discarded jobs, and the state that each had."""
 

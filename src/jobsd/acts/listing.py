@@ -10,11 +10,11 @@ from __future__ import annotations
 import re
 from array import array
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from jobsd import errors, job_states, late
+from jobsd import errors, job_states
 from jobsd.clock import monotonic
 from jobsd.database.connection import Session, Statement, Statements
 from jobsd.jobs.registry import check_class, check_count, check_queue
@@ -35,7 +35,7 @@ BEYOND = 2**63 - 1
 _ENDED = frozenset({"finished", "discarded"})
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Filter:
     """The jobs to select; None means all. `since_s` is their maximum age in seconds.
 

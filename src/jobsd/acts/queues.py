@@ -8,9 +8,10 @@ Each function uses the database of the program, or the `session` that it is give
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 
-from jobsd import errors, late, machine
+from jobsd import errors, machine
 from jobsd.database.connection import Session, Statements
 from jobsd.enqueueing.on_demand import lent
 from jobsd.events.events import emit
@@ -21,7 +22,7 @@ STATEMENTS = Statements("jobsd.acts", "queues.sql")
 CLEAR_BATCH = 500
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Pause:
     """A pause of a queue: its reason, the person who paused it, and its time."""
 
@@ -31,7 +32,7 @@ class Pause:
     created_at: datetime
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Pausing:
     """The result of a pause: whether it began only now, its reason, and the one before."""
 

@@ -15,10 +15,11 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from jobsd import errors, late
+from jobsd import errors
 from jobsd.clock import monotonic
 from jobsd.database.statements import Statements
 from jobsd.enqueueing.on_demand import lent
@@ -41,7 +42,7 @@ _REST = 1.5
 """The pause after a batch, as a multiple of its time."""
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Batch:
     """The effect of one statement: jobs deleted, jobs read, and the last id of these."""
 
@@ -50,7 +51,7 @@ class Batch:
     last_id: int
 
 
-@late.dataclass(slots=True)
+@dataclass(slots=True)
 class _Walk:
     """Where a walk with one limit begins, and when it begins at the front again."""
 

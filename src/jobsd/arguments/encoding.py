@@ -7,13 +7,13 @@ read; any other is refused.
 import dataclasses
 import enum
 import math
+import re
 import sys
 from collections.abc import Callable, Mapping
 from datetime import date, datetime, time, timedelta, timezone, tzinfo
 from typing import Any, TypeVar
 from uuid import UUID
 
-from jobsd import late
 from jobsd.errors import ArgumentError
 from jobsd.text import is_storable
 
@@ -243,7 +243,7 @@ _WRITERS: dict[type, Callable[[Any, Where, int], Any]] = {
 AS_THEY_ARE = frozenset({str, int, float, bool, type(None)})
 """JSON types that need no conversion."""
 
-_TINY_OFFSET = late.pattern(r"([+-])00:00:00\.(\d{6})$")
+_TINY_OFFSET = re.compile(r"([+-])00:00:00\.(\d{6})$")
 _Clock = TypeVar("_Clock", datetime, time)
 
 

@@ -5,12 +5,11 @@ framework's connections are good, and an error is the job's own.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
-from jobsd import late
 
-
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Reference:
     """A stored argument whose object is not loaded yet."""
 

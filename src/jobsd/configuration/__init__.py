@@ -2,10 +2,10 @@
 
 from typing import TYPE_CHECKING
 
-from jobsd import late
+from jobsd import lazy
 
 if TYPE_CHECKING:
     from . import faults, flags, folder, kinds, load, missing_task, target
 
 __all__ = ["faults", "flags", "folder", "kinds", "load", "missing_task", "target"]
-__getattr__ = late.modules(__name__, __all__)
+__getattr__ = lazy.modules(__name__, __all__)

@@ -15,18 +15,15 @@ from __future__ import annotations
 import collections.abc as c
 from typing import Any, cast
 
-from jobsd import late
+import yaml
+from yaml.composer import Composer
+
 from jobsd.text import is_storable
 
 from . import secrecy
 from .faults import Faults, quoted, shortened
 from .source import Mapping, Node, Pair, Scalar, Sequence, Source, SourceSpan
 from .substitution import FORMS, Masked, Substitution
-
-# They take 5 ms, and the quick parser needs none of them.
-with late.patterns_of("yaml"):
-    import yaml
-    from yaml.composer import Composer
 
 DEPTH_MAX = 32
 VALUES_MAX = 250_000

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from jobsd.clock import parse_duration
 from jobsd.database.url import UrlError, read_url
-from jobsd.late import dataclass, pattern
 from jobsd.text import is_seen
 
 from .faults import Mistake, Mistakes, did_you_mean, known, quoted
@@ -30,11 +30,11 @@ LONGEST_S = 36_500 * DAY_S
 NAME_BYTES_MAX = 255
 IDENTIFIER_BYTES_MAX = 56  # quoted and with .wake behind it, it names a channel: 63
 
-_SIZE = pattern(r"([0-9]+(?:\.[0-9]+)?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
+_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
 _POWERS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
-_MODULE = pattern(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*")
-_IDENTIFIER = pattern(r"[A-Za-z_][A-Za-z0-9_]*")
-_BIND = pattern(r"(?P<host>\[[0-9A-Fa-f:.%]+\w*\]|[^\s:/\[\]]*):(?P<port>[0-9]{1,5})")
+_MODULE = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*")
+_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_BIND = re.compile(r"(?P<host>\[[0-9A-Fa-f:.%]+\w*\]|[^\s:/\[\]]*):(?P<port>[0-9]{1,5})")
 _FALSE = frozenset({"", "0", "f", "n", "no", "false", "off"})
 
 

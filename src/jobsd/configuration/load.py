@@ -10,11 +10,10 @@ import collections.abc as c
 import contextlib
 import gc
 from collections.abc import Callable, Generator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jobsd import late
 from jobsd.errors import ConfigurationError, Fault
 from jobsd.logs.redaction import redact
 
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
     from jobsd.recurring.definition import TaskDefinition
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Examined:
     """The options, which are valid only when there are no faults."""
 

@@ -9,11 +9,10 @@ that has an `Options` needs no default of its own.
 
 from __future__ import annotations
 
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jobsd import late
 from jobsd.jobs.time_limits import LIMIT_MAX_S, LIMIT_MIN_S
 from jobsd.scoreboard.thresholds import Thresholds
 
@@ -66,7 +65,7 @@ _MODULES = texts(read_module, "dotted names of modules")
 _QUEUES = texts(read_queue_pattern, "queues", ("*",))
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class DatabaseOptions:
     """Where the queue lives. URLs hold passwords, so no `repr` shows them."""
 
@@ -86,7 +85,7 @@ class DatabaseOptions:
     wakeups: str = setting(choice("auto", "off"), "auto", "auto: use NOTIFY; off: only poll.")
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class DispatcherOptions:
     """One dispatcher: it moves jobs that are due to the ready ones."""
 
@@ -102,7 +101,7 @@ class DispatcherOptions:
     )
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class WorkerOptions:
     """`processes` workers that are alike.
 
@@ -135,7 +134,7 @@ class WorkerOptions:
     )
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class SchedulerOptions:
     """The scheduler: it enqueues recurring tasks."""
 
@@ -146,7 +145,7 @@ class SchedulerOptions:
     keep_history_for_s: float = setting(duration(1.0), "30d", "How long past runs are kept.")
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class SupervisorOptions:
     """The times by which a tree is judged.
 
@@ -185,7 +184,7 @@ class SupervisorOptions:
         )
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class MonitorOptions:
     """Where metrics and health are served: "127.0.0.1:9394", ":9394", "[::1]:9394".
 
@@ -208,7 +207,7 @@ class MonitorOptions:
     bind_is_default: bool = True
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class WebOptions:
     """The dashboard. Without users it is served on loopback only."""
 
@@ -232,7 +231,7 @@ class WebOptions:
     read_only: bool = setting(boolean, "false", "Show everything, change nothing.")
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class JobsOptions:
     """How long jobs may run and finished ones are kept; which arguments are never shown."""
 
@@ -269,7 +268,7 @@ class JobsOptions:
     )
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class LogsOptions:
     """Where the log goes, and what is in it.
 
@@ -298,7 +297,7 @@ class LogsOptions:
     )
 
 
-@late.dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StartOptions:
     """Settings that only flags and variables have; no file has a key for them."""
 
@@ -354,7 +353,7 @@ class StartOptions:
         return self.recurring.removeprefix("-")
 
 
-@late.dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Options(StartOptions):
     """Everything that is set, in one value.
 

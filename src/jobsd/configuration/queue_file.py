@@ -1,10 +1,8 @@
 """Reads queue.yml by the table of `options`, and checks settings that depend on others."""
 
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
-
-from jobsd import late
 
 from . import flags, source
 from .faults import Faults
@@ -28,7 +26,7 @@ _KEYS = frozenset({*SECTIONS, *(key for _, key, _ in TOP)})
 _BIND = next(row for field, _, row in settings_of(MonitorOptions) if field == "bind")
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class QueueFile:
     """The settings of one section, completed by flags, variables and defaults.
 
@@ -46,7 +44,7 @@ def is_own(pair: source.Pair) -> bool:
     return pair.key.text in _KEYS
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Reader:
     """Reads sections of the file in one environment.
 

@@ -8,18 +8,17 @@ the document could not be parsed, they are recognised by the text alone.
 import re
 from bisect import bisect_left, insort
 
-from jobsd import late
 from jobsd.logs.redaction import redact, starred
 
 # Misspelt ones, too: `pasword`, `databse`.
 _SOUND = r"pas|secret|token|url|dsn|data?b"
-_SOUNDS = late.pattern(_SOUND, re.IGNORECASE)
-_UNREAD = late.pattern(
+_SOUNDS = re.compile(_SOUND, re.IGNORECASE)
+_UNREAD = re.compile(
     rf"(?P<before>(?:{_SOUND})[^\s:=]*\s*[:=]\s*)(?P<secret>\S[^\n]*)", re.IGNORECASE
 )
 _SHOWN_BELOW = frozenset({"schema", "wakeups"})
 # Quotes stay, and so does the scheme of a URL: the fault may be in it.
-_OPENING = late.pattern(r"""["']?(?:[a-z+]+://)?""")
+_OPENING = re.compile(r"""["']?(?:[a-z+]+://)?""")
 
 
 def is_secret(key: str, *, below: bool) -> bool:

@@ -7,9 +7,10 @@ same keys of `default`, so that a fault in the section of production shows in de
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import islice
 
-from jobsd import late, text
+from jobsd import text
 
 from .faults import Faults, label, nearest
 from .source import Mapping, Node, Pair, is_null
@@ -20,7 +21,7 @@ _MISSPELT = 0.8
 """How similar the name of a section must be to be meant by an environment without one."""
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Sections:
     """`used` counts, `default` is overlaid by it; `unused` are the other sections."""
 

@@ -10,17 +10,15 @@ end (`_s`), since a duration is written with a unit of its own or with none.
 """
 
 from collections.abc import Iterator
-from dataclasses import field
+from dataclasses import dataclass, field, fields
 from typing import Any, Generic, TypeVar, cast
-
-from jobsd import late
 
 from . import kinds, source
 
 T = TypeVar("T")
 
 
-@late.dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False)
 class Setting(Generic[T]):
     """One row.
 
@@ -80,7 +78,7 @@ def setting(  # noqa: PLR0913 - what there is to know of a setting
 
 def settings_of(options: type) -> Iterator[tuple[str, str, Setting[object]]]:
     """Yield the rows of one class: field, key, setting."""
-    for each in late.fields(options):
+    for each in fields(options):
         row = cast("Setting[object] | None", each.metadata.get("setting"))
         if row is not None:
             yield each.name, row.key or each.name.removesuffix("_s"), row

@@ -16,11 +16,11 @@ import re
 import stat
 from bisect import bisect_right
 from codecs import BOM_UTF8
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 from unicodedata import combining, east_asian_width
 
-from jobsd import late
 from jobsd.errors import Fault
 
 from .secrecy import Secrets
@@ -64,7 +64,7 @@ class Source:
         return start, end if end >= 0 else len(self.text)
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class SourceSpan:
     """The characters of a source from `start` up to `end`."""
 
@@ -188,13 +188,13 @@ _BOOLEANS = {
     }.items()
     for spelled in (word, word.capitalize(), word.upper())
 }
-_WHOLE = late.pattern(r"[-+]?(?:0|[1-9](?:_?[0-9]){0,400})")
-_FRACTION = late.pattern(
+_WHOLE = re.compile(r"[-+]?(?:0|[1-9](?:_?[0-9]){0,400})")
+_FRACTION = re.compile(
     r"[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|[-+]?[0-9]+[eE][-+]?[0-9]+",
 )
 
 
-@late.dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False)
 class Scalar:
     """A text; a `plain` one was written without quotes, so that its form gives it a type.
 
@@ -221,7 +221,7 @@ class Scalar:
         return self.plain and not self.refused and self.text.strip() in _NULLS
 
 
-@late.dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False)
 class Sequence:
     """A list."""
 
@@ -229,7 +229,7 @@ class Sequence:
     items: tuple[Node, ...]
 
 
-@late.dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False)
 class Pair:
     """A key and what it holds."""
 
@@ -237,7 +237,7 @@ class Pair:
     value: Node
 
 
-@late.dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False)
 class Mapping:
     """Pairs by the text of their keys."""
 

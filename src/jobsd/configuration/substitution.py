@@ -14,9 +14,8 @@ into the scalars. Comments are never examined.
 import re
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from itertools import chain, islice
-
-from jobsd import late
 
 FORMS = '<%= ENV.fetch("NAME", value) %>, <%= ENV["NAME"] %> or ${NAME:-value}'
 
@@ -24,21 +23,21 @@ _NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 _QUOTED_NAME = rf"""(?:"(?P<a>{_NAME})"|'(?P<b>{_NAME})')"""
 _TEXT = r""""(?:[^"\\#]|\#(?!\{))*"|'[^'\\]*'"""
 _LITERAL = rf"""(?P<default>{_TEXT}|-?[0-9]+(?:\.[0-9]+)?|true|false|nil)"""
-_RUBY = late.pattern(
+_RUBY = re.compile(
     rf"""=\s* ENV (?: \[\s* {_QUOTED_NAME} \s*\]
          | \.fetch\(\s* {_QUOTED_NAME.replace("<a>", "<c>").replace("<b>", "<d>")}
            \s*,\s* {_LITERAL} \s*\) ) \s*""",
     re.VERBOSE,
 )
-_SHELL = late.pattern(rf"\$\{{(?P<name>{_NAME}):-(?P<default>[^{{}}\n]*)\}}")
+_SHELL = re.compile(rf"\$\{{(?P<name>{_NAME}):-(?P<default>[^{{}}\n]*)\}}")
 # `${` counts as a variable only where a shell would read one: a template passed to a job
 # may hold "${user.name}".
-_OPENING = late.pattern(rf"<%|\$\{{(?={_NAME}[}}:?+=-])")
+_OPENING = re.compile(rf"<%|\$\{{(?={_NAME}[}}:?+=-])")
 _PRIVATE = range(0xE000, 0xF900)
 _LONGEST = 1024
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Substitution:
     """One of the three forms as it was written, or a text that is none of them (`problem`)."""
 

@@ -6,8 +6,6 @@ from collections.abc import Iterator
 import yaml
 from yaml.reader import ReaderError
 
-from jobsd import late
-
 from .source import Source
 from .substitution import FORMS, Masked
 
@@ -55,7 +53,7 @@ _WORDS = (
     ),
 )
 # These are reported where the mistake begins, not where PyYAML notices it.
-_BEGAN = late.pattern(
+_BEGAN = re.compile(
     r"quoted scalar.*found unexpected|simple key|flow (?:sequence|mapping).*expected ','"
 )
 

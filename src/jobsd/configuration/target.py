@@ -14,10 +14,11 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jobsd import errors, late
+from jobsd import errors
 from jobsd.database.connection import OUTAGES, Target
 from jobsd.database.migrate import migrate
 from jobsd.database.url import passwords
@@ -45,7 +46,7 @@ def _ignore(_message: str) -> None:
     pass
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Database:
     """Where the queue lives; with `server`, on an embedded server that may not run yet."""
 

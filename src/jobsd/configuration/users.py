@@ -1,9 +1,7 @@
 """The users of the dashboard: `web.users` of queue.yml, and one of the environment."""
 
 from collections.abc import Mapping as Environ
-from dataclasses import field
-
-from jobsd import late
+from dataclasses import dataclass, field
 
 from .faults import Mistake, Mistakes, did_you_mean
 from .kinds import Kind
@@ -14,7 +12,7 @@ ROLES = ("viewer", "operator", "admin")
 _KEYS = ("password", "token", "role")
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class User:
     """Who may come in, by a password or as a program by a token, and what for."""
 

@@ -2,10 +2,10 @@
 
 from typing import TYPE_CHECKING
 
-from jobsd import late
+from jobsd import lazy
 
 if TYPE_CHECKING:
     from . import connection, grants, migrate, other_build, steps
 
 __all__ = ["connection", "grants", "migrate", "other_build", "steps"]
-__getattr__ = late.modules(__name__, __all__)
+__getattr__ = lazy.modules(__name__, __all__)

@@ -6,9 +6,8 @@ committed. It is asked once it answers again; the events wait until then.
 
 import contextlib
 from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass
 from typing import Any
-
-from jobsd import late
 
 from .connection import Session, Statement, Statements
 
@@ -18,7 +17,7 @@ IDLE = "5s"
 """Time for which a process may be suspended inside a transaction."""
 
 
-@late.dataclass(slots=True)
+@dataclass(slots=True)
 class Commit:
     """A transaction, and `emit`, which is called once it is committed.
 

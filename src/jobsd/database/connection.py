@@ -12,13 +12,13 @@ pipeline share a transaction and one round trip.
 import contextlib
 import sys
 from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import psycopg
 from psycopg import conninfo, errors
 
-from jobsd import late
 from jobsd.errors import DatabaseUnreachableError
 
 from . import listener, names, session_settings, steps
@@ -51,7 +51,7 @@ __all__ = [
 ]
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Target:
     """The address of the queue: a URL, a schema, and how notifications come.
 

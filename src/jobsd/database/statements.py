@@ -19,25 +19,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
 from importlib import import_module
 from typing import Any, Literal
 
-from jobsd import late
-
 CHANNEL_BYTES_MAX = 63
 """PostgreSQL's limit. The channel has the schema's name in it, quoted, and six bytes more."""
 
-_HEAD = late.pattern(r"^-- ([a-z][a-z0-9_]*): ", re.MULTILINE)
-_COMMENT = late.pattern(r"^ *--[^\n]*\n", re.MULTILINE)
-_TABLE = late.pattern(r"\bjobsd\.(?=[a-z])")
+_HEAD = re.compile(r"^-- ([a-z][a-z0-9_]*): ", re.MULTILINE)
+_COMMENT = re.compile(r"^ *--[^\n]*\n", re.MULTILINE)
+_TABLE = re.compile(r"\bjobsd\.(?=[a-z])")
 # The part that begins first counts: an apostrophe in a comment opens no text.
-_PARTS = late.pattern(
-    r"(?P<comment>--[^\n]*)|(?P<text>'(?:[^']|'')*')|(?P<body>\$\$)|[^-'$]+|."
-)
-_FOR = late.pattern(r"^[^\n]*-- (since|before) (\d+)(?:\n|\Z)", re.MULTILINE)
-_PLACEHOLDER = late.pattern(r"%(?:\((\w+)\))?[sbt%]")
+_PARTS = re.compile(r"(?P<comment>--[^\n]*)|(?P<text>'(?:[^']|'')*')|(?P<body>\$\$)|[^-'$]+|.")
+_FOR = re.compile(r"^[^\n]*-- (since|before) (\d+)(?:\n|\Z)", re.MULTILINE)
+_PLACEHOLDER = re.compile(r"%(?:\((\w+)\))?[sbt%]")
 
 
 _older: dict[str, int] = {}
@@ -52,7 +49,7 @@ def tables_are_at(schema: str, version: int, ours: int) -> None:
         _older.pop(schema, None)
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Statement:
     """One statement, or a list of common table expressions that begin one."""
 
@@ -275,7 +272,7 @@ def _quoted(item: object) -> str:
     return f'"{escaped}"'
 
 
-@late.dataclass(slots=True)
+@dataclass(slots=True)
 class Bound:
     """A statement with its encoded parameters: made ahead, to be sent quickly."""
 

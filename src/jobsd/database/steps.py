@@ -9,11 +9,10 @@ characters count.
 """
 
 import re
+from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
-
-from jobsd import late
 
 from .statements import Statement, quote_identifier
 
@@ -26,10 +25,10 @@ AHEAD = 1
 before works with it. The effect of later steps is unknown to this program."""
 
 _STEPS = Path(__file__).with_name("migrations")
-_STEP = late.pattern(r"(\d{4})_(\w+?)(?:\.sql)?")
+_STEP = re.compile(r"(\d{4})_(\w+?)(?:\.sql)?")
 # The part that begins first counts: an apostrophe in a comment opens no text. A function's
 # body, between `$$`, is read like the text around it.
-_TOKEN = late.pattern(
+_TOKEN = re.compile(
     r"(?:\s|--[^\n]*|/\*(?:[^*]|\*(?!/))*\*/)*"
     r"([eE]'(?:[^'\\]|\\.|'')*'"
     r"|'(?:[^']|'')*'"
@@ -41,7 +40,7 @@ _TOKEN = late.pattern(
 )
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Migration:
     """One step: its number, its name, its statements."""
 

@@ -7,18 +7,16 @@ this URL is refused before it is used, with no part of it in the message.
 
 import re
 
-from jobsd import late
-
-_URL = late.pattern(r"postgres(?:ql)?(?:\+\w+)?://(?P<rest>\S*)")
-_CONNINFO = late.pattern(r"\w+\s*=")
-_ESCAPED = late.pattern(r"(?:[^%]|%[0-9A-Fa-f]{2})*")
+_URL = re.compile(r"postgres(?:ql)?(?:\+\w+)?://(?P<rest>\S*)")
+_CONNINFO = re.compile(r"\w+\s*=")
+_ESCAPED = re.compile(r"(?:[^%]|%[0-9A-Fa-f]{2})*")
 # Hosts, each with its port; no second @ may follow.
 _HOST = r"(?:\[[0-9A-Fa-f:.%]+\w*\]|[^\s:/\[\]@,?]*)(?::[0-9]{0,5})?"
-_HOSTS = late.pattern(rf"{_HOST}(?:,{_HOST})*(?:/[^@?]*)?(?:\?.*)?")
+_HOSTS = re.compile(rf"{_HOST}(?:,{_HOST})*(?:/[^@?]*)?(?:\?.*)?")
 
 # libpq accepts these without an error, and takes longer to load than a command may take.
 _PARAMETER = r"(?:host|port|sslmode|connect_timeout|application_name)=[\w./-]+"
-_PLAIN = late.pattern(
+_PLAIN = re.compile(
     r"postgresql://(?:[\w.~-]+(?::[\w.~-]*)?@)?(?:[\w.-]+(?::[0-9]{1,5})?)?/[\w.-]+"
     rf"(?:\?{_PARAMETER}(?:&{_PARAMETER})*)?",
     re.ASCII,

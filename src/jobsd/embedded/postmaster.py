@@ -11,9 +11,10 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-from jobsd import errors, late
+from jobsd import errors
 
 from . import folders, locks
 from .account import Account, server_environment
@@ -66,7 +67,7 @@ echo $!
 """
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Postmaster:
     """A postmaster that runs, and the status in its pid file.
 

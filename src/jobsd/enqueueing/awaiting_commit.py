@@ -7,9 +7,9 @@ and what became of that id before the job is enqueued.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
-from jobsd import late
 from jobsd.errors import AfterCommitError, EnqueueError, Error
 from jobsd.jobs.draft import Draft, EnqueuedJob
 
@@ -27,7 +27,7 @@ _ASK_ID = "SELECT CASE WHEN NOT pg_is_in_recovery() THEN txid_current() END"
 _ASK_END = "SELECT txid_status({})"
 
 
-@late.dataclass(slots=True, weakref_slot=True, eq=False)
+@dataclass(slots=True, weakref_slot=True, eq=False)
 class Pending:
     """A job that waits for a commit, and what its caller was given for it.
 

@@ -15,10 +15,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jobsd import clock, errors, late
+from jobsd import clock, errors
 from jobsd.database.statements import Statement, Statements
 from jobsd.jobs import interrupts, registry
 from jobsd.states import results
@@ -60,7 +60,7 @@ class Isolated(NamedTuple):
     keep: bool
 
 
-@late.dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Request:
     """The wish of a job's thread for a claim of its own."""
 
@@ -123,7 +123,7 @@ class Requests:
 REQUESTS = Requests()
 
 
-@late.dataclass(slots=True)
+@dataclass(slots=True)
 class Begun:
     """A completion that was begun: in which claim, and how far it has come.
 

@@ -6,12 +6,11 @@ It gets the rows of each step, or the error that it has raised.
 
 import contextlib
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
 from psycopg import errors
 
-from jobsd import late
 from jobsd.database.statements import Statement
 
 from .driver_errors import sqlstate
@@ -20,7 +19,7 @@ from .drivers import Driver, PsycopgDriver
 T = TypeVar("T")
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Ask:
     """Run a statement; its rows come back."""
 
@@ -28,7 +27,7 @@ class Ask:
     parameters: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Copy:
     """Run a COPY, or several, of these pieces of many lines, which are drawn meanwhile."""
 

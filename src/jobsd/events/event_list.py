@@ -7,14 +7,13 @@ about many at once in the plural.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal, cast
-
-from jobsd import late
 
 Level = Literal["debug", "info", "warning", "error"]
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Event:
     """One kind of event: its name, its level, its meaning, and the names of its facts."""
 

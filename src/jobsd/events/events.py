@@ -5,9 +5,8 @@ enqueues, nothing is logged: a library is silent.
 """
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
-
-from jobsd import late
 
 from .event_list import EVENTS, Event, Level
 
@@ -18,7 +17,7 @@ __all__ = ["EVENTS", "Event", "Level", "emit", "is_subscribed", "pass_on", "subs
 _LEVELS = ("debug", "info", "warning", "error", "critical")
 
 
-@late.dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Subscription:
     call: Subscriber
     names: frozenset[str]

@@ -15,10 +15,10 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from contextvars import copy_context
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast, overload
 
-from jobsd import errors, late, text
+from jobsd import errors, text
 
 from . import events
 from .bound_job import running_job
@@ -28,7 +28,7 @@ FAULTS = frozenset({"process.crashed", "thread.failed"})
 """The events of faults in our own code; some of them are faults of other code."""
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Process:
     """The process that a hook is called for, as its row in `processes` describes it.
 

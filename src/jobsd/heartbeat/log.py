@@ -12,12 +12,12 @@ with the database's clock, which also set the times of the rows.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast, overload
 
-from jobsd import errors, late, text
+from jobsd import errors, text
 from jobsd.database.statements import Statements
 from jobsd.enqueueing.on_demand import lent
 from jobsd.jobs.time_limits import WAIT_MAX_S, duration_s
@@ -34,7 +34,7 @@ ROWS_MAX = 10_000
 """No query returns more rows than this; for more, query by time, or with SQL."""
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Gap:
     """A time without heartbeats: from the last one before it to the next, or to now."""
 
@@ -49,7 +49,7 @@ class Gap:
         return (self.end - self.start).total_seconds()
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class HeartbeatLog:
     """One heartbeat: its time, environment and machine."""
 
@@ -105,7 +105,7 @@ class HeartbeatLog:
             return gaps(session, every, since)
 
 
-@late.dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class HeartbeatLogs(Sequence[HeartbeatLog]):
     """A query of the log, which may be narrowed further, and the list of its rows.
 

@@ -5,10 +5,10 @@ Tables of states lie in `states`, enqueues in `enqueueing`, what operators do in
 
 from typing import TYPE_CHECKING
 
-from jobsd import late
+from jobsd import lazy
 
 if TYPE_CHECKING:
     from . import default_database, registry
 
 __all__ = ["default_database", "registry"]
-__getattr__ = late.modules(__name__, __all__)
+__getattr__ = lazy.modules(__name__, __all__)

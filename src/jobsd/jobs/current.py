@@ -6,11 +6,10 @@ import json
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from jobsd import late
 from jobsd.arguments import arguments
 from jobsd.clock import monotonic, utc_now
 from jobsd.errors import Cancelled
@@ -24,7 +23,7 @@ from .interrupts import Shield, interrupt_here
 from .queue_backend import backend
 
 
-@late.dataclass(slots=True)
+@dataclass(slots=True)
 class _Drain:
     """Whether this process drains, and until when it may."""
 

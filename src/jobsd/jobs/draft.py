@@ -6,11 +6,10 @@ None of it needs a driver.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from jobsd import late
 from jobsd.arguments import arguments
 from jobsd.clock import utc_now
 from jobsd.errors import Error, ProcessExitError
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 Timeout = timedelta | float | str | None
 
 
-@late.dataclass(slots=True)
+@dataclass(slots=True)
 class Draft:
     """What is to be enqueued; never changed once it is made (freezing doubles its price).
 
@@ -93,7 +92,7 @@ def draft(definition: Definition, args: Sequence[Any], kwargs: Mapping[str, Any]
     )
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Options:
     """What `using` was given; None leaves the job's own."""
 
@@ -152,7 +151,7 @@ def _wait_until(moment: datetime | None) -> datetime | None:
     return moment
 
 
-@late.dataclass(slots=True)
+@dataclass(slots=True)
 class EnqueuedJob:
     """A job that was enqueued: its id, and where it is.
 

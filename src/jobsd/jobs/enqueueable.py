@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
-from jobsd import errors, late
+from jobsd import errors
 from jobsd.arguments.signature import Signature
 from jobsd.events.bound_job import running_job
 
@@ -96,7 +97,7 @@ class FunctionJob(Generic[P, R_co]):
         return f"<job {self.definition.name!r}>"
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Using(Generic[P]):
     """A job with options for one enqueue."""
 

@@ -8,12 +8,11 @@ is a slot, and goes with its last job. `4_limits.sql` of the migration has the i
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jobsd import late
 from jobsd.arguments import keys, names
 from jobsd.clock import parse_duration
 from jobsd.database.statements import Statements
@@ -62,7 +61,7 @@ _limited: Callable[[tuple[Any, ...]], Limited] = partial(
 )
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Limit:
     """At most `to` jobs with the same key run at once.
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, NamedTuple
 
-from jobsd import late
 from jobsd.errors import Cancelled, Error, TimeLimitExceeded
 
 from .time_limits import WAIT_MAX_S, duration_s
@@ -101,7 +100,7 @@ class Snooze(Error):  # noqa: N818
         super().__init__(f"the job asked to be run again in {self.wait_s:g} s")
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Policy:
     """How often a job is tried, and what its exceptions mean."""
 
@@ -121,7 +120,7 @@ class Policy:
         return self.max_attempts > 1 and issubclass(kind, self.retry_on)
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """What becomes of a job: "failed", "retried", "discarded" or "snoozed", and when."""
 

@@ -6,10 +6,11 @@ import importlib
 import sys
 from collections.abc import Callable, Iterable, KeysView, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jobsd import errors, late
+from jobsd import errors
 from jobsd.text import closest, error_stack, is_seen, is_storable
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ PRIORITY_MIN, PRIORITY_MAX = -(2**31), 2**31 - 1
 _FRAMES_MAX = 1000
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Definition:
     """One job as its author has defined it."""
 

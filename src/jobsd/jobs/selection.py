@@ -1,11 +1,10 @@
 """The queues that a worker takes from, as its configuration names them."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from jobsd import late
 
-
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Selection:
     """The queues of one worker, as they stand in its configuration."""
 

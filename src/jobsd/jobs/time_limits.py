@@ -3,9 +3,10 @@
 The database must be able to add each of them to a time.
 """
 
+from dataclasses import dataclass
 from datetime import timedelta
 
-from jobsd import errors, late
+from jobsd import errors
 from jobsd.clock import parse_duration
 
 WAIT_MAX_S = 100 * 365 * 86400.0
@@ -39,7 +40,7 @@ def bounded_duration_s(option: str, value: float | timedelta | str) -> float:
 LIMIT_MIN_S, LIMIT_MAX_S = 0.001, 86_400.0
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class TimeLimit:
     """When a job is interrupted, and how much later its process ends it; None: as usual."""
 
@@ -47,7 +48,7 @@ class TimeLimit:
     kill_after_s: float | None = None
 
 
-@late.dataclass(slots=True)
+@dataclass(slots=True)
 class _Default:
     """What counts in this process for jobs that say nothing."""
 

@@ -8,11 +8,10 @@ migration describes how. Workers know nothing of keys.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jobsd import late
 from jobsd.arguments import arguments, keys
 from jobsd.arguments.names import by_name, resolved
 from jobsd.database.statements import Statements
@@ -47,7 +46,7 @@ NOT_UNIQUE = dict.fromkeys(Uniqueness._fields)
 """The parameters of a job that is not unique."""
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Unique:
     """Allows one job with the same key at a time.
 

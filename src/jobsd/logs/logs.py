@@ -19,13 +19,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import structlog
+
 from jobsd.events import events
 
 from . import always, layouts, line_ends, line_handler, log_file, summing
 from .capture import KEPT
 from .journal import Entries
 from .layouts import LEVELS, known_level
-from .lean_structlog import structlog
 from .lines import NO_JOB, Lines, encode, is_line
 from .pipes import Descriptors, Pipes, write_by_lines
 from .printed import Copied, Printed, end_lines

@@ -23,9 +23,7 @@ import selectors
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import field
-
-from jobsd import late
+from dataclasses import dataclass, field
 
 from .printed import LINE_MAX
 
@@ -39,7 +37,7 @@ LINES_MAX = 1000
 """The number of these lines that are logged: the supervisor has other children to supervise."""
 
 
-@late.dataclass(slots=True)
+@dataclass(slots=True)
 class Pipe:
     """A pipe from `number` to `reader`. `writer` is -1 once it is closed."""
 
@@ -65,7 +63,7 @@ class Pipe:
         return text
 
 
-@late.dataclass(slots=True)
+@dataclass(slots=True)
 class Pipes:
     """One for stdout and one for stderr; none if the system has no descriptors left."""
 

@@ -13,8 +13,6 @@ from collections.abc import Callable, Iterable
 from typing import Any, cast
 from urllib.parse import quote, unquote
 
-from jobsd import late
-
 from .layouts import in_json, shown
 
 HIDDEN = "***"
@@ -25,7 +23,7 @@ _MOST = 32
 # it; without any, since it was cut off, to the end of the word. A port stays, and so does the
 # end of an IPv6 address, and the form that our hints show. None of it crosses a second "://",
 # which also bounds the work.
-_IN_URL = late.pattern(
+_IN_URL = re.compile(
     r"""(?P<before>\bpostgres(?:ql)?(?:\+\w+)?://[^\s:/@]*:)(?!PASSWORD@)
     (?P<secret>(?:(?!://)\S)*(?=@)
         | (?:(?!://)[^\n])*(?=@)
@@ -33,20 +31,20 @@ _IN_URL = late.pattern(
             (?:[/,?'")\]};:.\\]|\s|\Z))\S+)""",
     re.VERBOSE | re.IGNORECASE,
 )
-_IN_OTHER_URL = late.pattern(
+_IN_OTHER_URL = re.compile(
     r"(?P<before>://[^\s:/@\"']*:)(?!PASSWORD@)(?P<secret>[^\s/\"']+)(?=@)"
 )
-_PARAMETER = late.pattern(r"(?P<before>[?&](?P<name>[^\s?&=]+)=)(?P<secret>[^\s&]*)")
+_PARAMETER = re.compile(r"(?P<before>[?&](?P<name>[^\s?&=]+)=)(?P<secret>[^\s&]*)")
 # As libpq reads it, with any number of backslashes in place of one: the whole may have been
 # quoted once more.
-_IN_WORDS = late.pattern(
+_IN_WORDS = re.compile(
     r"""(?P<before>(?<![\w?&])\w*password\s*=\s*)
     (?P<secret>\\*'(?:[^'\\\n]|\\+.)*'?\S*
         | \\*"(?:[^"\\\n]|\\+.)*"?\S*
         | (?:\\+.?|[^\s\\])+)""",
     re.VERBOSE | re.IGNORECASE,
 )
-_STRING = late.pattern(r'"(?:[^"\\]|\\.)*"')
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
 # A name, quoted or not, then its value: a quoted text; brackets, to the end of the line; a word
 # after "=" or, as in JSON, after a name in quotes; otherwise the rest of the line, as in a
 # header. Quotes may have backslashes, as above; a bound of them bounds the work.
@@ -65,7 +63,7 @@ _AUTHORIZATION = ("authorization", "proxy-authorization")
 def _behind(names: Iterable[str]) -> re.Pattern[str]:
     """Return a pattern for the values of these names; "-" and "_" in them are alike."""
     spelt = "|".join(re.sub(r"_|\\?-", "[-_]", re.escape(name)) for name in names)
-    return late.pattern(_BEHIND_A_NAME.format(names=spelt), re.VERBOSE | re.IGNORECASE)
+    return re.compile(_BEHIND_A_NAME.format(names=spelt), re.VERBOSE | re.IGNORECASE)
 
 
 _in_named = _behind(_AUTHORIZATION)

@@ -21,8 +21,8 @@ import select
 import socket
 import stat
 from collections.abc import Callable
+from dataclasses import dataclass
 
-from jobsd import late
 from jobsd.clock import monotonic
 
 from .journal import JournalSocket
@@ -132,7 +132,7 @@ def journal_reads(fd: int, journal_stream: str | None) -> bool:
     return journal_stream == f"{status.st_dev}:{status.st_ino}"
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class _Way:
     """A descriptor, how to send on it without waiting, how to release it."""
 

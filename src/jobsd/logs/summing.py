@@ -7,10 +7,10 @@ each failure is in `attempts`, the counters count all, and hooks are called for 
 
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple, cast
 
-from jobsd import late
 from jobsd.clock import monotonic, utc_now
 from jobsd.events.event_list import Event
 
@@ -30,7 +30,7 @@ class _Kind(NamedTuple):
     error_type: str
 
 
-@late.dataclass(slots=True)
+@dataclass(slots=True)
 class _Count:
     logged: int = 0
     summed: int = 0

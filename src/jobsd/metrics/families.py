@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import accumulate
 from typing import NamedTuple, TypeAlias, cast
 
 from prometheus_client import core, utils
-
-from jobsd import late
 
 from .figures import Durations
 
@@ -38,7 +37,7 @@ class Table(NamedTuple):
     figures: Sequence[float]
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Family:
     """A counter or a gauge."""
 
@@ -58,7 +57,7 @@ class Family:
         return family
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Histogram:
     """The durations of jobs or runs, for each value of one label."""
 
@@ -86,7 +85,7 @@ class Histogram:
         return family
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Info:
     """One sample that is always 1, with facts in its labels."""
 

@@ -1,13 +1,11 @@
 """Figures as plain values: the monitor and commands fill them, `metrics` writes them out."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from jobsd import late
 
-
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Durations:
     """Seconds, counted by buckets: the last one is for all longer durations."""
 
@@ -15,7 +13,7 @@ class Durations:
     sum_s: float
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class TableSize:
     """The size of a table with its indexes, and its rows as the server has counted them."""
 
@@ -24,7 +22,7 @@ class TableSize:
     dead_rows: int
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class TaskRuns:
     """The runs of a recurring task; times are seconds since the epoch."""
 
@@ -44,7 +42,7 @@ class Arrived(NamedTuple):
     enqueued: int
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class TreeFigures:
     """The figures of one tree, without the database; its counters never go back."""
 
@@ -102,7 +100,7 @@ class TreeFigures:
     """The duration of the present outage."""
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class DatabaseFigures:
     """The figures of the database, of all trees on it."""
 

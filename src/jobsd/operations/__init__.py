@@ -7,7 +7,7 @@ them. `daemon` lays them out for a terminal, `web` for a browser.
 
 from typing import TYPE_CHECKING
 
-from jobsd import late
+from jobsd import lazy
 
 if TYPE_CHECKING:
     from . import audit, failures, jobs, processes, queues, search, shown_arguments, tasks, why
@@ -23,4 +23,4 @@ __all__ = [
     "tasks",
     "why",
 ]
-__getattr__ = late.modules(__name__, __all__)
+__getattr__ = lazy.modules(__name__, __all__)

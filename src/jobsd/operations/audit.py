@@ -7,9 +7,10 @@ recognised. If an act is refused, its row is deleted.
 import contextlib
 import getpass
 from collections.abc import Generator
+from dataclasses import dataclass
 from typing import Any
 
-from jobsd import errors, late, machine
+from jobsd import errors, machine
 from jobsd.acts.listing import BEYOND
 from jobsd.database.connection import OUTAGES, Session, Statements
 from jobsd.events.events import emit
@@ -29,7 +30,7 @@ _MAYBE_ENQUEUED = (
 )
 
 
-@late.dataclass(slots=True)
+@dataclass(slots=True)
 class Act:
     """An act under way, and the number of jobs that it has changed."""
 

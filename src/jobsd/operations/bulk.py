@@ -5,8 +5,9 @@ A job that has changed its state before the act reaches it is counted as skipped
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
-from jobsd import errors, late
+from jobsd import errors
 from jobsd.acts import discards, listing, moves, retries
 from jobsd.acts.listing import Filter
 from jobsd.database.connection import Session
@@ -18,7 +19,7 @@ COUNTED_MAX = 10_000
 STEP = 500
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class How:
     """The parameters of an act: whether discarded jobs stay, and where jobs are moved."""
 
@@ -30,7 +31,7 @@ class How:
 Do = Callable[["Session", Sequence[int], How], Iterator[int]]
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class BulkAct:
     """An act on many jobs: the states in which it is possible, and the role that it needs."""
 
@@ -40,7 +41,7 @@ class BulkAct:
     do: Do
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Counted:
     """The number of selected jobs, at most COUNTED_MAX + 1, and their highest id."""
 

@@ -5,12 +5,11 @@ bucket is the right one, and the value within it is interpolated.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
-from jobsd import late
 from jobsd.clock import utc_now
 from jobsd.database.connection import Session, Statements
 from jobsd.scoreboard.counters import BUCKETS_S
@@ -20,7 +19,7 @@ Row = dict[str, Any]
 STATEMENTS = Statements("jobsd.operations", "history.sql")
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Span:
     """A time span that can be shown: its length, the length of its steps, and their table."""
 
@@ -38,7 +37,7 @@ SPANS = (
 )
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Done:
     """The attempts of a span or step; times are in seconds, or None if no job ran."""
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from jobsd import late
 from jobsd.acts import inspect
 from jobsd.acts.inspect import Attempt, Found, JobRow, Kept
 from jobsd.database.connection import Session
@@ -22,7 +22,7 @@ Row = dict[str, Any]
 _ENDED = frozenset({"finished", "discarded"})
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Examined:
     """One job, its failed attempts, and every reason why it is not running."""
 

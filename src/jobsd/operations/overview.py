@@ -1,10 +1,9 @@
 """The facts that `status` prints, as of one moment."""
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from jobsd import late
 from jobsd.acts import inspect
 from jobsd.database.connection import Session, Statements
 from jobsd.heartbeat.log import HeartbeatLogs
@@ -25,7 +24,7 @@ _NEXT_RUNS = 5
 _FAILURES = 5
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Totals:
     """The number of jobs in each state, at most COUNTED_MAX + 1.
 
@@ -55,7 +54,7 @@ class Totals:
         return f"{jobs:,}+" if jobs else "not counted"
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Threads:
     """The threads of all living workers, and the number of busy ones."""
 
@@ -63,7 +62,7 @@ class Threads:
     all: int
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Overview:
     """What `status` prints as JSON."""
 

@@ -9,10 +9,11 @@ import contextlib
 import json
 import re
 from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from jobsd import clock, errors, late
+from jobsd import clock, errors
 from jobsd.acts.listing import Filter
 from jobsd.text import is_storable
 
@@ -25,7 +26,7 @@ _PART = re.compile(
 )
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Search:
     """The filters and words of a search, and the problems in its text."""
 

@@ -5,11 +5,11 @@ A ready job without a reason is about to be claimed.
 """
 
 from collections.abc import Iterator
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import UTC
 from typing import Any
 
-from jobsd import clock, late
+from jobsd import clock
 from jobsd.acts import inspect, queues
 from jobsd.acts.inspect import Found, Holder
 from jobsd.acts.shown_keys import shown_key
@@ -25,7 +25,7 @@ from .words import counted, length, when
 _HOLDERS_NAMED = 10
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Reason:
     """One reason: its name for programs, a sentence for people, its parameters."""
 
@@ -38,7 +38,7 @@ class Reason:
         return {"reason": self.reason, **self.details}
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class _Case:
     """A job, all processes of the table, and the living ones."""
 

@@ -1,17 +1,16 @@
 """The context that the supervisor passes to a process that it starts."""
 
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from jobsd import late
 from jobsd.logs.pipes import Pipes
 from jobsd.scoreboard.scoreboard import Scoreboard, ScoreboardEntry
 
 from .nap import Nap
 
 
-@late.dataclass(slots=True)
+@dataclass(slots=True)
 class Context:
     """The scoreboard of the tree, the process's own entry, its nap and its state."""
 

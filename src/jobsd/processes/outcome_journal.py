@@ -21,13 +21,13 @@ import os
 import stat
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from psycopg import conninfo
 
-from jobsd import late
 from jobsd.database.connection import Target
 
 SIZE_MAX = 64 * 1024 * 1024
@@ -63,7 +63,7 @@ class KeptOutcome(NamedTuple):
     """When the job was created, in microseconds since 1970."""
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Contents:
     """The contents of a journal: its process, its outcomes, and the monitor's addition."""
 

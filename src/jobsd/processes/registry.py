@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jobsd import late
 from jobsd.database.connection import Session, Statements
 from jobsd.machine import hostname, process_stat
 from jobsd.scoreboard.thresholds import Thresholds
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 STATEMENTS = Statements("jobsd.processes", "registry.sql")
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class ProcessRow:
     """One row of the `processes` table."""
 

@@ -7,10 +7,10 @@ was late. The scheduler (`jobsd.scheduler`) decides when.
 
 from typing import TYPE_CHECKING
 
-from jobsd import late
+from jobsd import lazy
 
 if TYPE_CHECKING:
     from . import command, command_job, definition, runs, tasks
 
 __all__ = ["command", "command_job", "definition", "runs", "tasks"]
-__getattr__ = late.modules(__name__, __all__)
+__getattr__ = lazy.modules(__name__, __all__)

@@ -14,16 +14,17 @@ import re
 import tokenize
 import warnings
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import cast
 
-from jobsd import errors, late
+from jobsd import errors
 from jobsd.text import is_storable
 
 LONGEST = 2048
 
-_TARGET = late.pattern(r"[^\W\d]\w*(?:\.[^\W\d]\w*)+")
+_TARGET = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)+")
 _CLEARING = "clear_finished_in_batches"
-_RUBY = late.pattern(rf"(?:::)?SolidQueue::Job\.({_CLEARING})\s*(\(.*\))?", re.DOTALL)
+_RUBY = re.compile(rf"(?:::)?SolidQueue::Job\.({_CLEARING})\s*(\(.*\))?", re.DOTALL)
 _RUBY_WORDS = {"nil": "None", "true": "True", "false": "False"}
 _EXAMPLE = "write a dotted call with literal arguments, such as app.tasks.cleanup(batch=500)"
 
@@ -37,7 +38,7 @@ class CommandError(errors.Error):
         super().__init__(message)
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Command:
     """A call: the dotted name of a function, and its arguments."""
 

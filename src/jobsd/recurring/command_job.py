@@ -15,9 +15,9 @@ of these modules has only imported (`app.jobs.os.system`).
 import importlib
 import sys
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
-from jobsd import late
 from jobsd.database.statements import Statements
 from jobsd.enqueueing.on_demand import lent
 from jobsd.errors import NotFoundError, RefusedError
@@ -41,7 +41,7 @@ COMMAND_JOB = "RecurringCommandJob"
 """The name of the job; each process registers it with the calls that it may make."""
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class AllowedCalls:
     """Calls allowed to a process: of these modules, and the commands of recurring.yml."""
 

@@ -6,11 +6,12 @@ database, so that a file can be read without a driver.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
 
-from jobsd import late
 from jobsd.arguments import arguments
 from jobsd.errors import Error
 from jobsd.jobs import registry
@@ -28,10 +29,10 @@ OVERLAP = ("allow", "skip")
 KEY_BYTES_MAX = 255
 
 # `H` and `~` in a cron expression: an instant of a range, chosen by the key.
-_CHOSEN_BY_KEY = late.pattern(r"~|(?<![A-Za-z])[Hh](?![A-Za-z])")
+_CHOSEN_BY_KEY = re.compile(r"~|(?<![A-Za-z])[Hh](?![A-Za-z])")
 
 
-@late.dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TaskDefinition:
     """The columns of a recurring task that a person decides; `phrase` is its `schedule`.
 
@@ -79,7 +80,7 @@ class TaskDefinition:
         return parse(self.phrase, self.time_zone, key=key)
 
 
-@late.dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StoredTask(TaskDefinition):
     """A stored definition, with the columns that the table adds: see `RecurringTask`."""
 

@@ -8,10 +8,10 @@ counts with the time that it has taken so far.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from jobsd import late
 from jobsd.schedules import ScheduleError
 
 from .tasks import RecurringTask
@@ -30,7 +30,7 @@ SCHEDULER, QUEUE, RUN = "scheduler late", "waited in queue", "ran long"
 _WAITING = frozenset({"ready", "scheduled", "blocked"})
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Lateness:
     """How long the parts of a run took, and which of them made it late; None: unknown.
 

@@ -9,11 +9,11 @@ transaction decide.
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from jobsd import errors, late
+from jobsd import errors
 from jobsd.clock import moment_of
 from jobsd.database.connection import Session, Statement, Statements
 from jobsd.enqueueing import bulk
@@ -32,7 +32,7 @@ _REFUSALS = {
 }
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class PlannedRun:
     """A task's run at a planned instant; without a draft it is recorded as "missed"."""
 
@@ -41,7 +41,7 @@ class PlannedRun:
     draft: Draft | None
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class StoredRun:
     """A planned run after the attempt to store it.
 
@@ -56,7 +56,7 @@ class StoredRun:
     job_id: int | None = None
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class RecurringRun:
     """One row of a task's history: a recurring run and its outcome.
 

@@ -7,10 +7,11 @@ and removed at run time. The schedulers read all of them from this table.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, overload
 
-from jobsd import clock, errors, late, text
+from jobsd import clock, errors, text
 from jobsd.database.connection import Session, Statements
 from jobsd.enqueueing.on_demand import lent
 from jobsd.jobs.registry import check_count
@@ -52,7 +53,7 @@ class _Schedule:
         return make if task is None else task.phrase
 
 
-@late.dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RecurringTask(StoredTask):
     """One row of the `recurring_tasks` table; its columns, with `phrase` for `schedule`.
 

@@ -4,9 +4,8 @@
 which days match, prints the expression, and refuses one that can never run.
 """
 
+from dataclasses import dataclass
 from datetime import date, timedelta
-
-from jobsd import late
 
 from .cron_fields import DAY, LARGER, MONTH, Field, MonthDays, Span, WeekDays
 from .error import ScheduleError
@@ -17,7 +16,7 @@ _LONGEST = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 _SEARCH_LIMIT = timedelta(days=366 * 40)
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class CronExpression:
     """Six fields; it runs at each moment that all of them allow.
 

@@ -7,11 +7,9 @@ original does).
 """
 
 from collections.abc import Iterable
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from itertools import pairwise
-
-from jobsd import late
 
 NthWeekday = tuple[int, int]
 WeekdayOfWeeks = tuple[int, int, int]
@@ -19,7 +17,7 @@ WeekdayOfWeeks = tuple[int, int, int]
 _WEEK_ZERO = date(2018, 12, 31)
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Span:
     """What a field counts, and from where to where."""
 
@@ -49,7 +47,7 @@ WEEKDAY = Span("weekday", 0, 6)
 LARGER = {"second": "minute", "minute": "hour", "hour": "day", "day": "month", "month": "year"}
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Field:
     """The allowed values of one field.
 
@@ -98,7 +96,7 @@ def every(span: Span, count: int) -> Field:
     return Field(span, frozenset(range(span.low, span.high + 1, count)), step=count)
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class MonthDays:
     """Days of the month; `from_last` counts from its end (1 is the last day)."""
 
@@ -149,7 +147,7 @@ class MonthDays:
         return ",".join(parts + ["L" if number == 1 else f"-{number}" for number in counted])
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class WeekDays:
     """Days of the week (0 is Sunday), plain, by number in the month, or by week."""
 

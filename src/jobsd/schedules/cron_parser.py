@@ -15,9 +15,8 @@ of the same day, as in the original; a step beyond the field's size leaves its f
 """  # noqa: E501 - a grammar reads best with one rule a line
 
 import re
+from dataclasses import dataclass
 from zlib import crc32
-
-from jobsd import late
 
 from . import cron_fields
 from .cron_expression import CronExpression, require_possible
@@ -38,14 +37,14 @@ _SHAPE = (
     "a cron has five fields: minute hour day-of-month month day-of-week; or six, seconds first"
 )
 _SIGNS = r"[\d*/,~#%&?+()-]"
-_TIME_FIELD = late.pattern(rf"(?:{_SIGNS}|h)+", re.ASCII | re.IGNORECASE)
+_TIME_FIELD = re.compile(rf"(?:{_SIGNS}|h)+", re.ASCII | re.IGNORECASE)
 _NAMES = "|".join(sorted([*MONTHS, *WEEKDAYS, "last", "l", "w", "h"], key=len, reverse=True))
-_FIELD = late.pattern(rf"(?:{_SIGNS}|{_NAMES})+", re.ASCII | re.IGNORECASE)
-_OFFSET = late.pattern(r"[+-]\d\d:?(?:\d\d)?", re.ASCII)
-_YEAR = late.pattern(r"(?:19|2\d)\d\d(?:[-/,].*)?", re.ASCII)
+_FIELD = re.compile(rf"(?:{_SIGNS}|{_NAMES})+", re.ASCII | re.IGNORECASE)
+_OFFSET = re.compile(r"[+-]\d\d:?(?:\d\d)?", re.ASCII)
+_YEAR = re.compile(r"(?:19|2\d)\d\d(?:[-/,].*)?", re.ASCII)
 
 
-_PART = late.pattern(
+_PART = re.compile(
     r"(?:(?P<star>[*?])"
     r"|(?P<hash>h)(?:\((?P<hash_low>\w+)-(?P<hash_high>\w+)\))?"
     r"|(?P<tilde_low>\w+)?~(?P<tilde_high>\w+)?"
@@ -54,13 +53,13 @@ _PART = late.pattern(
     r"(?:/(?P<step>\d{1,4}))?",
     re.ASCII | re.IGNORECASE,
 )
-_FROM_LAST = late.pattern(r"(?:l|last|-(\d\d?))", re.ASCII)
-_FROM_LAST_RANGE = late.pattern(r"-(\d\d?)-(?:l|last|-(\d\d?))", re.ASCII)
-_TO_LAST = late.pattern(r"(\d\d?)-(?:l|last)", re.ASCII)
-_NEAREST_WEEKDAY = late.pattern(r"(\d\d?)w", re.ASCII)
-_NTH = late.pattern(r"([a-z]+|\d)#(?:(-?[1-5])|l|last)", re.ASCII)
-_LAST_WEEKDAY = late.pattern(r"([a-z]{3,}|\d)l|l([a-z]{3,}|\d)", re.ASCII)
-_OF_WEEKS = late.pattern(r"([a-z]+|\d)%(\d{1,3})(?:\+(\d{1,3}))?", re.ASCII)
+_FROM_LAST = re.compile(r"(?:l|last|-(\d\d?))", re.ASCII)
+_FROM_LAST_RANGE = re.compile(r"-(\d\d?)-(?:l|last|-(\d\d?))", re.ASCII)
+_TO_LAST = re.compile(r"(\d\d?)-(?:l|last)", re.ASCII)
+_NEAREST_WEEKDAY = re.compile(r"(\d\d?)w", re.ASCII)
+_NTH = re.compile(r"([a-z]+|\d)#(?:(-?[1-5])|l|last)", re.ASCII)
+_LAST_WEEKDAY = re.compile(r"([a-z]{3,}|\d)l|l([a-z]{3,}|\d)", re.ASCII)
+_OF_WEEKS = re.compile(r"([a-z]+|\d)%(\d{1,3})(?:\+(\d{1,3}))?", re.ASCII)
 _LARGEST_STEP = 99
 _ALLOWED = {cron_fields.MONTH: "1-12 or jan-dec", cron_fields.WEEKDAY: "0-7 or sun-sat"}
 # Jenkins' rule: a day that every month has.
@@ -139,7 +138,7 @@ def _parse_fields(fields: list[str], key: str) -> CronExpression:
     )
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class _FieldText:
     """One field as it is written, and whose key chooses where that is left open."""
 

@@ -2,17 +2,15 @@
 
 import re
 
-from jobsd import late
-
 from .vocabulary import KNOWN, MONTHS, UNITS
 
-_ONCE_LATER = late.pattern(r"in (\d+) ?([a-z]+)", re.IGNORECASE)
-_ONCE = late.pattern(r"(?:today|tonight|tomorrow|next|now)\b|\d{4}-\d\d?-\d\d?", re.IGNORECASE)
-_DURATION = late.pattern(r"(\d+) ?([a-z]+)", re.IGNORECASE)
-_FRACTION = late.pattern(r"every (\d+\.\d+) ?([a-z]+)", re.IGNORECASE)
-_WITH_SECONDS = late.pattern(r"(\d\d?):(\d\d):(\d\d)\b")
-_WITH_H = late.pattern(r"\b(\d\d?)h(\d\d)\b", re.IGNORECASE)
-_YEAR = late.pattern(r"(?<![:\d])(?:19|20|21)\d\d(?![:\d])")
+_ONCE_LATER = re.compile(r"in (\d+) ?([a-z]+)", re.IGNORECASE)
+_ONCE = re.compile(r"(?:today|tonight|tomorrow|next|now)\b|\d{4}-\d\d?-\d\d?", re.IGNORECASE)
+_DURATION = re.compile(r"(\d+) ?([a-z]+)", re.IGNORECASE)
+_FRACTION = re.compile(r"every (\d+\.\d+) ?([a-z]+)", re.IGNORECASE)
+_WITH_SECONDS = re.compile(r"(\d\d?):(\d\d):(\d\d)\b")
+_WITH_H = re.compile(r"\b(\d\d?)h(\d\d)\b", re.IGNORECASE)
+_YEAR = re.compile(r"(?<![:\d])(?:19|20|21)\d\d(?![:\d])")
 _PHRASED = {"second": 60, "minute": 60, "hour": 24, "day": 30, "month": 12}
 _INTERVALS = {"second", "minute", "hour", "day"}
 _FIELDS = "the fields are minute hour day-of-month month day-of-week, or six with seconds first"

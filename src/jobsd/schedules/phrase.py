@@ -1,9 +1,7 @@
 """A parsed phrase: its parts, before `phrase_compiler` decides what they mean together."""
 
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import NamedTuple
-
-from jobsd import late
 
 
 class Clock(NamedTuple):
@@ -14,7 +12,7 @@ class Clock(NamedTuple):
     plain: bool = False
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Cadence:
     """Every so many of a unit, perhaps starting at one of the same unit."""
 
@@ -23,7 +21,7 @@ class Cadence:
     first: int | None = None
 
 
-@late.dataclass(slots=True)
+@dataclass(slots=True)
 class Phrase:
     """The parts of one phrase; a part that the phrase does not have is empty."""
 

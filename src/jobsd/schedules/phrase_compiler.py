@@ -20,7 +20,7 @@ The rules; `docs/reference/schedules.md` gives their reasons and where the origi
 The days are compiled here, the times of day in `phrase_compiler_times`.
 """
 
-from jobsd import late
+from dataclasses import dataclass
 
 from .cron_expression import CronExpression, require_possible, uneven_steps
 from .cron_fields import DAY, LARGER, MONTH, WEEKDAY, Field, MonthDays, WeekDays, full, only
@@ -32,7 +32,7 @@ _MOST = {"second": 60, "minute": 60, "hour": 24, "day": 30, "week": 1, "month": 
 _SIZES = _MOST | {"day": 31}
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class _Days:
     """The three day fields of a cron; None stands for `*`."""
 

@@ -4,20 +4,20 @@
 """
 
 import re
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
 from typing import Any, Protocol
 
-from jobsd import clock, late
+from jobsd import clock
 
 from . import cron_parser, next_run, phrase_compiler, phrase_parser, time_zones
 from .cron_expression import CronExpression, uneven_steps
 from .error import ScheduleError, quoted
 
 _MAX_LENGTH = 1024
-_ZONE_PREFIX = late.pattern(r"(?:CRON_)?TZ=(\S+)\s+(?=\S)", re.IGNORECASE)
-_INTERVAL = late.pattern(r"every\s*:\s*(.+)", re.IGNORECASE)
+_ZONE_PREFIX = re.compile(r"(?:CRON_)?TZ=(\S+)\s+(?=\S)", re.IGNORECASE)
+_INTERVAL = re.compile(r"every\s*:\s*(.+)", re.IGNORECASE)
 _SHORTEST_INTERVAL = timedelta(seconds=1)
 _LONGEST_INTERVAL = timedelta(days=366)
 
@@ -28,7 +28,7 @@ class _Runs(Protocol):
     def at_or_before(self, instant: datetime) -> datetime: ...
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Schedule:
     """When a task runs; made by `parse` and `parse_every`.
 

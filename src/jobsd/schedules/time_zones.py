@@ -8,14 +8,12 @@ import re
 from datetime import UTC, timedelta, timezone, tzinfo
 from functools import cache, lru_cache
 
-from jobsd import late
-
 from .error import ScheduleError, quoted
 
-_OFFSET = late.pattern(r"([+-])([01]\d|2[0-4]):?(00|15|30|45)?", re.ASCII)
-_NAME = late.pattern(r"[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+){0,2}", re.ASCII)
+_OFFSET = re.compile(r"([+-])([01]\d|2[0-4]):?(00|15|30|45)?", re.ASCII)
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+){0,2}", re.ASCII)
 _UTC_NAMES = frozenset({"utc", "z", "zulu", "etc/utc", "utc+0", "utc-0"})
-_NAME_AND_OFFSET = late.pattern(r"(?:utc|gmt)([+-])(\d\d?)(?::?(\d\d))?", re.IGNORECASE)
+_NAME_AND_OFFSET = re.compile(r"(?:utc|gmt)([+-])(\d\d?)(?::?(\d\d))?", re.IGNORECASE)
 # Files beside the zones that are no zones: leap-second clocks and the machine's own choice.
 _NOT_A_ZONE = ("right/", "posix/", "localtime", "posixrules")
 

@@ -2,13 +2,12 @@
 
 import re
 from collections.abc import Callable
-
-from jobsd import late
+from dataclasses import dataclass
 
 from .error import ScheduleError, quoted
 from .vocabulary import AND, GLUED, KNOWN, NUMBERS, ORDINALS
 
-_TOKEN = late.pattern(
+_TOKEN = re.compile(
     r"(?P<offset>(?<![^\s,])[+-]\d\d:?(?:\d\d)?(?![^\s,]))"
     r"|(?P<zone>[a-z][a-z0-9_+-]*(?:/[a-z0-9_+-]+)+|[a-z]{3}\d[a-z]{3}"
     r"|(?:utc|gmt)[+-]?\d+(?::\d\d)?|(?:gb-eire|nz-chat|w-su)(?![a-z0-9]))"
@@ -19,10 +18,10 @@ _TOKEN = late.pattern(
     r"|(?P<mark>[,:-])",
     re.ASCII | re.IGNORECASE,
 )
-_SPACE = late.pattern(r"[ \t\r\n]*")
+_SPACE = re.compile(r"[ \t\r\n]*")
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Token:
     """A piece of a phrase; `kind` is one of the names in the pattern, or "end"."""
 

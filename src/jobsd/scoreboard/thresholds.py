@@ -8,9 +8,7 @@ since until then it may run a job.
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict
-
-from jobsd import late
+from dataclasses import asdict, dataclass, fields
 
 KILLED_WITHIN_S = 2.0
 """The longest time between a process's `hang_timeout` and its end: the supervisor's check, and
@@ -19,7 +17,7 @@ _AT_MOST_S = 7 * 86_400.0
 """The longest threshold that we accept: a row may hold any value."""
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Thresholds:
     """The settings of `supervisor:` by which a process is judged, in seconds."""
 
@@ -37,7 +35,7 @@ class Thresholds:
 
 DEFAULTS = Thresholds(heartbeat_interval=10, process_alive_threshold=60, hang_timeout=40)
 """The thresholds of an older program, which stores none in its rows."""
-NAMES = tuple(each.name for each in late.fields(DEFAULTS))
+NAMES = tuple(each.name for each in fields(DEFAULTS))
 
 
 def thresholds_in(metadata: Mapping[str, object]) -> Thresholds | None:

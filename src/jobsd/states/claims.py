@@ -8,10 +8,10 @@ reused: sequential ids would come again when a database is restored from a backu
 
 import os
 from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
 
-from jobsd import late
 from jobsd.database.connection import Session, Statement, Statements
 
 STATEMENTS = Statements("jobsd.states", "claims.sql")
@@ -27,7 +27,7 @@ class InClaim(NamedTuple):
     claim_id: int
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Ended:
     """The outcome of one claimed job.
 

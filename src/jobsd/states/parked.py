@@ -12,9 +12,9 @@ claim from the queue, and have to leave the job in its lane, write that row.
 """
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
-from jobsd import late
 from jobsd.database.connection import Session, Statements
 from jobsd.jobs import registry
 
@@ -71,7 +71,7 @@ def unknown_for_s(session: Session, lanes: Collection[Lane]) -> dict[Lane, float
     return {(queue, lane): age_s for queue, lane, age_s in rows}
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Unknown:
     """A lane with jobs of a class that no worker of their queue knows, and since when."""
 
@@ -82,7 +82,7 @@ class Unknown:
     for_s: float
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Knowers:
     """The workers that have published their classes, and the workers that know a class."""
 

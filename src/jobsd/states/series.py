@@ -8,11 +8,10 @@ no other series waits for a thread the claim gets the next ones (`extended` in `
 
 import json
 from collections.abc import Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any, NamedTuple
 
-from jobsd import late
 from jobsd.database.statements import Statements
 from jobsd.jobs.claimed_job import ClaimedJob, claimed_job
 
@@ -41,7 +40,7 @@ class Stretch(NamedTuple):
     meant: int | None
 
 
-@late.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Met:
     """The limited jobs that a claim of series has read but not claimed.
 
