@@ -15,13 +15,10 @@ NOT_YET = {
     "names of tests": 33.5,
     "worker": 30.5,
     "enqueueing": 29.4,
-    "testing": 29.4,
     "jobs": 28.1,
     "daemon": 22.9,
     "single files": 20.9,
-    "django": 20.0,
     "schedules": 16.9,
-    "embedded": 15.5,
     "configuration": 11.0,
 }
 """Rooms above it, and the bound that holds until their prose is rewritten."""

@@ -1,13 +1,13 @@
 """Jobs in a project of Django: `INSTALLED_APPS = ["jobsd.django"]`.
 
 The queue is in the database of `DATABASES` that the setting `JOBSD_DATABASE` names ("default"
-unless it is set). Nothing is imported by this: Django loads `apps`, and `TasksBackend` where
+unless it is set). This module imports nothing: Django loads `apps`, and `TasksBackend` if
 `TASKS` names it.
 """
 
 
 def __getattr__(name: str) -> object:
-    """Load the backend of Django's tasks, which only Django 6 has, when it is asked for."""
+    """Load the backend of Django's tasks, which only Django 6 has, on first access."""
     if name == "TasksBackend":
         from .tasks import TasksBackend  # noqa: PLC0415
 

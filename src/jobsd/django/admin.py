@@ -15,7 +15,7 @@ class DashboardAdmin(admin.ModelAdmin):  # type: ignore[misc] # pyright: ignore[
     """Leads to the dashboard."""
 
     def has_module_permission(self, request: Any) -> bool:  # noqa: ANN401 - Django's
-        """Show the entry to staff, where it leads somewhere."""
+        """Show the entry to staff, if the URLs are included."""
         return self.has_view_permission(request)
 
     def has_view_permission(self, request: Any, obj: object = None) -> bool:  # noqa: ANN401

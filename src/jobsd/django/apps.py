@@ -1,4 +1,4 @@
-"""The Django app: what it sets up when Django starts."""
+"""The Django app: its setup when Django starts."""
 
 from jobsd import face
 from jobsd.arguments import references
@@ -20,8 +20,8 @@ class JobsConfig(apps.AppConfig):  # type: ignore[misc] # pyright: ignore[report
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Set up all that a project gets without asking for it."""
-        # It finds the database as the commands do, until we say otherwise.
+        """Set up the default integration of a project."""
+        # Until a target is set here, it finds the database as the commands do.
         assert face.HOMES  # noqa: S101 - it has been loaded before what follows
         default_database.find_target_by(queue.target, lambda: queue.SCHEMA)
         backend.place_by(queue.InTransactions())
@@ -38,6 +38,6 @@ class JobsConfig(apps.AppConfig):  # type: ignore[misc] # pyright: ignore[report
 
 
 def _has_tasks() -> bool:
-    """Return whether Django's tasks are jobs here; else `tasks.py` may be another library's."""
+    """Return whether Django's tasks are jobs here; `tasks.py` may be another library's."""
     backends = getattr(conf.settings, "TASKS", {}).values()
     return any(each.get("BACKEND") == "jobsd.django.TasksBackend" for each in backends)

@@ -1,4 +1,4 @@
-"""What `manage.py check` says of the queue."""
+"""The checks of the queue in `manage.py check`."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from . import library, queue
 
 
 def check_database(**_options: Any) -> list[Any]:  # noqa: ANN401 - Django's
-    """Return what is wrong with the database of the queue; it is not connected to."""
+    """Return the faults of the queue's database settings, without a connection."""
     alias = queue.alias()
     if alias not in library.conf.settings.DATABASES:
         reported = f"JOBSD_DATABASE: there is no {alias!r} in DATABASES"

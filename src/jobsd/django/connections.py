@@ -34,7 +34,7 @@ def _close_old() -> None:
 
 
 async def as_an_asynchronous_request_does(job: CurrentJob) -> AsyncGenerator[None, Any]:
-    """Give a coroutine a thread of its own for its queries, and close what it opened."""
+    """Give a coroutine a thread of its own for its queries, and close its connections."""
     del job
     async with asgiref.ThreadSensitiveContext():
         try:

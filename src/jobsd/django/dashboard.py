@@ -1,4 +1,4 @@
-"""The dashboard as a Django view: its WSGI application, with the user whom Django knows."""
+"""The dashboard as a Django view: its WSGI application, with Django's user."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _ROLE = "jobsd.role"
 
 
 def dashboard(request: Any, below: str) -> Any:  # noqa: ANN401 - Django's
-    """Answer a request of staff; lead all others to the login."""
+    """Answer a request of staff; redirect all others to the login."""
     user = request.user
     if not user.is_authenticated:
         login = import_module("django.contrib.auth.views").redirect_to_login
@@ -39,7 +39,7 @@ def dashboard(request: Any, below: str) -> Any:  # noqa: ANN401 - Django's
     return http.HttpResponse(body, status=got[0], headers=got[1])
 
 
-# The dashboard itself lets only its own pages change something, and writes over connections of
+# The dashboard itself accepts changes from its own pages only, and writes over connections of
 # its own.
 dashboard = csrf.csrf_exempt(transaction.non_atomic_requests(dashboard))
 
@@ -56,7 +56,7 @@ def _role(user: Any) -> str:  # noqa: ANN401
 
 
 def _environ(request: Any, below: str) -> dict[str, Any]:  # noqa: ANN401
-    """Return the request as WSGI has it, under Django's ASGI handler too."""
+    """Return the request's WSGI environment, under Django's ASGI handler too."""
     prefix = request.path.removesuffix(below).rstrip("/")
     meta = {name: value for name, value in request.META.items() if isinstance(value, str)}
     return {

@@ -15,7 +15,7 @@ asgiref: Any = import_module("asgiref.sync")
 
 
 class Instances:
-    """How instances are stored, and found again where their job is performed."""
+    """Stores instances, and finds them again where their job is performed."""
 
     tag = "$model"
     base: type[Any] = db_models.Model
@@ -36,11 +36,11 @@ class Instances:
         return [label, arguments.written([value.pk], {}), alias]
 
     def find(self, held: Any) -> Any:  # noqa: ANN401
-        """Return the instance as it is now.
+        """Return the present instance.
 
         Raises:
             ArgumentGoneError: when it is gone.
-            ArgumentError: when this project has no such model or database.
+            ArgumentError: when this project has no model or database of that name.
         """
         label, key, alias = held
         ((pk,), _) = arguments.load(json.dumps(key))
@@ -57,5 +57,5 @@ class Instances:
             raise ArgumentGoneError(f"{label} {pk!r}") from error
 
     async def find_soon(self, held: Any) -> Any:  # noqa: ANN401
-        """Return what `find` returns, in the thread that runs the coroutine's queries."""
+        """Call `find` in the thread that runs the coroutine's queries."""
         return await asgiref.sync_to_async(self.find)(held)

@@ -1,10 +1,10 @@
-"""No tables: those of jobsd are its own. The one model is what permissions are about."""
+"""No tables: those of jobsd are its own. The one model carries the permissions."""
 
 from .library import db_models as models
 
 
 class Dashboard(models.Model):  # type: ignore[misc] # pyright: ignore[reportUntypedBaseClass]
-    """The dashboard, as the admin lists it and as users are given permissions for it."""
+    """The dashboard, which the admin lists and for which users get permissions."""
 
     class Meta:
         """It has no table."""

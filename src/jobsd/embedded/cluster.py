@@ -36,7 +36,7 @@ _BUILTIN = ("--locale-provider=builtin", "--builtin-locale=C.UTF-8")
 
 
 def remove_leftovers(location: Location) -> None:
-    """Remove what killed starters have left, unless their `initdb` still runs."""
+    """Remove leftovers of killed starters, unless their `initdb` still runs."""
     for left in location.directory.glob(f"{_FRESH}*"):
         shutil.rmtree(left, ignore_errors=True)
 
@@ -50,7 +50,7 @@ def make(
     """Make the cluster of this directory. The caller holds the directory's lock.
 
     Raises:
-        EmbeddedServerError: with the output of `initdb`; nothing is left.
+        EmbeddedServerError: with the output of `initdb`; no files remain.
     """
     # A new name each time: the initdb of a killed starter may still be writing.
     fresh = Path(tempfile.mkdtemp(prefix=_FRESH, dir=location.directory))
@@ -59,7 +59,7 @@ def make(
             folders.chown(fresh, account)
         for command, given in _steps(fresh, binaries):
             _run(command, given, account, environ, location)
-        # Else `git add .` in the project fails at files that only the server may read.
+        # Without it, `git add .` in the project fails at files that only the server may read.
         (location.directory / ".gitignore").write_bytes(b"*\n")
         fresh.rename(location.data)
         folders.sync(location.directory)
@@ -143,7 +143,7 @@ _SETTINGS: dict[str, str] = {
     "log_line_prefix": "%m [%p] %q%u@%d %a ",
 }
 
-# No passwords: the kernel says which user connects, and the map which user may.
+# No passwords: the kernel identifies the connecting user, and the map has the allowed ones.
 _ACCESS = f"""\
 # Written by jobsd at each start.
 local all         all peer map={ROLE}
@@ -153,7 +153,7 @@ host  all         all all reject
 
 
 def write(location: Location, binaries: Binaries, account: Account) -> None:
-    """Write the files whose contents have changed."""
+    """Write the changed files."""
     access = location.directory / "pg_hba.conf"
     names = location.directory / "pg_ident.conf"
     chosen = _SETTINGS | {
@@ -171,7 +171,7 @@ def write(location: Location, binaries: Binaries, account: Account) -> None:
 
 
 def _map(account: Account, major: int) -> str:
-    """Return which users of the machine may come in, as which role.
+    """Return the map from users of the machine to the roles that they may use.
 
     They may all be the superuser, so from PostgreSQL 16 on, which has a word for it, they may
     be any other role, too.

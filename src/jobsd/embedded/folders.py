@@ -17,13 +17,13 @@ from .account import Account
 
 
 def make_directory(path: Path, *users: int, project: Path | None = None) -> None:
-    """Make the folder and its parents where they are missing.
+    """Make the folder and its missing parents.
 
-    For root's server all are passable, whatever the umask; else the folder is private. For
+    For root's server all are passable, whatever the umask; otherwise the folder is private. For
     `project` see `trusted_path`.
 
     Raises:
-        EmbeddedServerError: when others than root, we and `users` could change it.
+        EmbeddedServerError: when users other than root, we and `users` could change it.
     """
     as_root = os.geteuid() == 0
     for step, is_last in trusted_path.require_trusted(path, users, project):
@@ -62,7 +62,7 @@ def make_private(path: Path, account: Account) -> None:
 
 
 def chown(path: Path, account: Account) -> None:
-    """Make the server's user the owner of a folder of ours, and of nothing put in its place."""
+    """Make the server's user the owner of a folder of ours, and of no replacement of it."""
     with _opened(path) as descriptor:
         os.fchown(descriptor, account.uid, account.gid)
 
@@ -113,7 +113,7 @@ def write(path: Path, text: str) -> None:
 
 
 def sync(path: Path) -> None:
-    """Make the renames in a folder durable, whatever happens to the power."""
+    """Make the renames in a folder durable, even through a power failure."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

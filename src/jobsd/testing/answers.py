@@ -1,6 +1,6 @@
 """Answers the statements of jobsd's own functions from the queue in memory.
 
-A function that needs more than is here raises: nothing reaches a database by mistake.
+A function that needs other statements raises: none reaches a database by mistake.
 """
 
 import contextlib
@@ -40,21 +40,21 @@ class Answers:
 
     @contextlib.contextmanager
     def session(self) -> Generator[Session]:
-        """Lend what answers statements."""
+        """Lend this object as a session."""
         yield cast("Session", self)
 
     @property
     def connection(self) -> Any:  # noqa: ANN401 - none
-        """None: but what is done to many jobs begins transactions."""
+        """None; acts on many jobs only begin transactions on it."""
         return self
 
     def transaction(self) -> contextlib.AbstractContextManager[None]:
-        """Begin what is done at once here anyway."""
+        """Begin a transaction: each act is atomic here anyway."""
         return contextlib.nullcontext()
 
     @property
     def target(self) -> Any:  # noqa: ANN401 - none
-        """Nowhere: who only tells databases apart may ask."""
+        """No database; callers only compare targets."""
         return self
 
     url = schema = "in memory"

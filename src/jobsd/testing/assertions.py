@@ -22,7 +22,7 @@ When: TypeAlias = datetime | timedelta | float | str
 """An aware datetime; or seconds, a timedelta or text such as "5m", from the enqueue on."""
 
 TOLERANCE_S = 1.0
-"""So much may lie between the time that a test computes and that of the program."""
+"""The tolerance between the time that a test computes and that of the program."""
 _SHOWN = 20
 
 
@@ -37,17 +37,17 @@ def assert_enqueued(  # noqa: PLR0913 - the parts of a description
 ) -> RecordedJob:
     """Return the first job that was enqueued as described.
 
-    `args` and `kwargs` together are all its arguments, however they were given: by place or by
-    name, with defaults or without. With neither, any arguments will do. `at` is when it is
-    due: a datetime, or how long after its enqueue; to the second.
+    `args` and `kwargs` together are all its arguments, given by position or by name, with
+    defaults or without. With neither, any arguments will do. `at` is when it is due: a
+    datetime, or how long after its enqueue; to the second.
 
-    With a `connection`, the jobs are those of the tables that its transaction sees. In a
-    project of Django that records none, this is Django's connection.
+    With a `connection`, the jobs are those of the tables that its transaction sees. In a Django
+    project without recorded jobs, this is Django's connection.
 
     Raises:
-        AssertionError: when there is none; it lists those that there are.
+        AssertionError: when there is none; it lists the jobs that there are.
         TypeError: when the job does not take these arguments.
-        Error: outside of what records jobs.
+        Error: when no jobs are recorded here.
     """
     recorded, wanted = _source(connection).enqueued, _Wanted(job, args, kwargs, queue, at)
     for each in filter(wanted.fits, recorded):
@@ -64,12 +64,12 @@ def refute_enqueued(  # noqa: PLR0913 - as above
     at: When | None = None,
     connection: object = None,
 ) -> None:
-    """Return when no job was enqueued as described; without a job, when none was at all.
+    """Return if no job was enqueued as described; without a job, if none was at all.
 
     Raises:
-        AssertionError: when one was; it says which.
+        AssertionError: when one was; the error names it.
         TypeError: when the job does not take these arguments.
-        Error: outside of what records jobs.
+        Error: when no jobs are recorded here.
     """
     recorded, wanted = _source(connection).enqueued, _Wanted(job, args, kwargs, queue, at)
     if found := list(filter(wanted.fits, recorded)):
@@ -84,17 +84,17 @@ def perform_enqueued(
     raises: bool = True,
     connection: object = None,
 ) -> list[RecordedJob]:
-    """Perform the jobs that are ready, and those that become ready by that; return them.
+    """Perform the ready jobs, and the jobs that become ready by that; return them.
 
-    They run in the thread that calls, one after the other, by priority, with their retries,
-    limits and errors. A job that runs several times is in the list as often. Only this `job`
-    and this `queue`, where given. Jobs for later are left, but for those that are due `at` a
-    given time. Without a virtual clock retries do not wait for their backoff.
+    They run in the calling thread, one after the other, by priority, with their retries, limits
+    and errors. A job that runs several times is in the list as often. `job` and `queue` select
+    jobs. Scheduled jobs are left, unless they are due `at` a given time. Without a virtual
+    clock retries do not wait for their backoff.
 
     Raises:
-        BaseException: what the first job has raised that has failed for good, once all have
+        BaseException: the error of the first job that has failed for good, once all have
             run; not with `raises=False`.
-        Error: outside of what records jobs.
+        Error: when no jobs are recorded here.
     """
     wanted = open_jobs.Wanted(None if job is None else _name(job), queue)
     performed = _source(connection).perform(wanted, at=at)
@@ -104,7 +104,7 @@ def perform_enqueued(
 
 
 def _source(connection: object) -> MemoryQueue | StoredQueue:
-    """Return where the jobs are: recorded, or in the tables that a connection sees."""
+    """Return the queue in memory, or the tables that a connection sees."""
     if connection is not None:
         return StoredQueue(connection)
     if isinstance(backend.active, MemoryQueue):
@@ -144,7 +144,7 @@ class _Wanted:
         self._named = self._by_name() if self._has_arguments else None
 
     def fits(self, job: RecordedJob) -> bool:
-        """Return whether a job is as described."""
+        """Return whether a job matches the description."""
         if self._name not in {None, job.class_name}:
             return False
         if self._queue not in {None, job.queue_name}:
@@ -158,7 +158,7 @@ class _Wanted:
             raise errors.Error("give the job, too, whose arguments these are")
         definition = registry.get(self._name)
         if definition.takes is not None:
-            # What no enqueue can give, none has given: to refute it would prove nothing.
+            # Arguments that no enqueue can have would make a refutation prove nothing.
             definition.takes.check(self._args, self._kwargs)
         return definition.named(self._args, self._kwargs)
 
@@ -172,7 +172,7 @@ class _Wanted:
 
 
 def _alike(wanted: Mapping[str, Any], job: RecordedJob) -> bool:
-    # What is wanted stands first: it may be `unittest.mock.ANY`, or `pytest.approx`.
+    # The expected value comes first: it may be `unittest.mock.ANY`, or `pytest.approx`.
     given = job.arguments
     return wanted.keys() == given.keys() and all(
         value == given[name] for name, value in wanted.items()

@@ -1,7 +1,7 @@
 """Answers the statements of cancel, discard, retry and pauses from the queue in memory.
 
-Jobs that are cancelled, discarded and retried, and queues that are paused and emptied. What is
-to be refused is refused by the functions that send the statements.
+Jobs that are cancelled, discarded and retried, and queues that are paused and emptied. The
+functions that send the statements decide about refusals.
 """
 
 import re
@@ -31,7 +31,7 @@ class ByHand:
         self._queue = queue
 
     def answers(self) -> dict[Statement, Callable[[Given], Rows]]:
-        """Return what answers each statement."""
+        """Return the function for each statement."""
         ids = {
             listing.page_query(state, "ids"): self._ids for state in (None, *job_states.STATES)
         }
@@ -89,7 +89,7 @@ class ByHand:
                 rows.append((job.id, job.state))
                 job.cancelled = True
                 to_stop.append(job)
-        # Last, since one that cancels itself does not come back.
+        # Last, since a job that cancels itself does not return from this.
         for job in to_stop:
             running.stop(job)
         return rows
@@ -116,7 +116,7 @@ class ByHand:
         return [job for job in self._some(given) if job.state == "failed"]
 
     def _retake(self, given: Given) -> Rows:
-        """Take the unique keys of jobs again; return those whose keys others have."""
+        """Take the unique keys of jobs again; return the jobs whose keys others have."""
         tried = ((job, self._queue.unique.retake(job)) for job in self._failed(given))
         return [(job.id, holder.id) for job, holder in tried if holder is not None]
 
@@ -132,7 +132,7 @@ class ByHand:
         return [(job.id, 0) for job in retried]
 
     def _ids(self, given: Given) -> Rows:
-        """Return the ids of the jobs that are meant: all of them in one page."""
+        """Return the ids of the selected jobs: all of them in one page."""
         if unknown := [name for name in _NOT_SEARCHED if given[name] is not None]:
             raise errors.Error(
                 f"the test kit's queue in memory can't search by {', '.join(unknown)}"
@@ -202,7 +202,7 @@ class ByHand:
         gone = [job for job in self._ready(given) if job.position <= given["until"]]
         for job in gone:
             self._drop(job, None, keep=given["keep"])
-        # All at once: there are none left for a next batch.
+        # All at once: no jobs remain for a next batch.
         return [(0, len(gone), [])]
 
     @staticmethod
@@ -219,7 +219,7 @@ def _positions(jobs: Iterable[RecordedJob]) -> Iterable[int]:
 
 
 def _is_like(name: str, pattern: str) -> bool:
-    """Return whether a name fits a pattern of LIKE."""
+    """Return whether a name matches a pattern of LIKE."""
     parts = re.findall(r"\\.|%|_|[^\\%_]+", pattern, re.DOTALL)
     known = {"%": ".*", "_": "."}
     words = (known.get(part) or re.escape(part.removeprefix("\\")) for part in parts)

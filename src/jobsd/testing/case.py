@@ -19,7 +19,7 @@ else:
 
 
 class JobsMixin(_Base):
-    """Stands before a `TestCase` and records what each of its tests enqueues.
+    """Stands before a `TestCase` and records the jobs that each of its tests enqueues.
 
     `jobs_mode` is "record", "inline" (each job is performed at its enqueue) or "clock".
     """

@@ -1,4 +1,4 @@
-"""A job of the queue in memory as `find`, and all that refuses something, sees it."""
+"""A job of the queue in memory in the form in which `find` and refusals see it."""
 
 import json
 import os
@@ -13,17 +13,17 @@ from . import job_store, running
 from .recorded_job import RecordedJob
 
 PROCESS = "test kit"
-"""Stands for the worker."""
+"""The name of the worker."""
 
 
 def examined(queue: job_store.JobStore, job: RecordedJob) -> jobs.Examined:
-    """Return all that is known of a job."""
+    """Return a job with its attempts and reasons."""
     kept = None if job.written is None else inspect.Kept(job.written, PROCESS)
     return jobs.Examined(found(job), attempts(job), [*_why(queue, job)], kept)
 
 
 def found(job: RecordedJob) -> inspect.Found:
-    """Return what the row of a job and the table of its state would say."""
+    """Return the job as its row and the table of its state would describe it."""
     limited, claimed, ended = job.draft.limited, job.state == "claimed", _has_ended(job)
     failed = attempts(job)[-1].error if job.state == "failed" and job.errors else None
     row = inspect.JobRow(
@@ -59,7 +59,7 @@ def found(job: RecordedJob) -> inspect.Found:
 
 
 def attempts(job: RecordedJob) -> list[inspect.Attempt]:
-    """Return what went wrong with a job, the first attempt first."""
+    """Return the failed attempts of a job, the first attempt first."""
     reported = zip(job.failed_attempts, job.errors, strict=True)
     return [
         inspect.Attempt(number, PROCESS, started_at, ended_at, running.described(error) or {})
@@ -68,7 +68,7 @@ def attempts(job: RecordedJob) -> list[inspect.Attempt]:
 
 
 def row_of(seen: inspect.Found) -> tuple[Any, ...]:
-    """Return what `find` in inspect.sql would."""
+    """Return the row of `find` in inspect.sql."""
     own = (getattr(seen.job, name) for name in inspect.JobRow._fields)
     more = (getattr(seen, name) for name in inspect.Found._fields if name != "job")
     return (*own, *more)
@@ -79,7 +79,7 @@ def _has_ended(job: RecordedJob) -> bool:
 
 
 def _why(queue: job_store.JobStore, job: RecordedJob) -> Iterator[why.Reason]:
-    """Yield what keeps a job from being performed by the test."""
+    """Yield the reasons why the test can't perform a job."""
     if job.state == "scheduled":
         sentence = f"it is scheduled for {job.scheduled_at}"
         yield why.Reason("scheduled", sentence, {"until": job.scheduled_at})

@@ -1,12 +1,12 @@
-"""The jobs in memory: what the tables and the processes do with jobs, in one thread.
+"""The jobs in memory: a model of the tables and processes, in one thread.
 
-A model of the real one, and a small one: one job runs at a time, in the thread that asks for
-it, and nothing crashes. Its rules of order, time, limits and unique jobs are those of the
-tables; random histories run against both (tests/testing). The author's code is called, and
-judged, by the same functions as in a worker. What it lacks raises.
+The model is small: one job runs at a time, in the thread that performs it, and nothing crashes.
+Its rules of order, time, limits and unique jobs are those of the tables; random histories run
+against both (tests/testing). The user's code is called, and its outcome judged, by the same
+functions as in a worker. Features without a model raise.
 
-Without a clock there is no time to wait for: what is retried is ready again at once, and a job
-for later waits until it is asked for. With one (`virtual_clock`), all waits are kept.
+Without a clock no time passes: retried jobs are ready again at once, and a scheduled job waits
+until it is performed explicitly. With a clock (`virtual_clock`), all waits are kept.
 """
 
 from __future__ import annotations
@@ -31,37 +31,37 @@ from .open_jobs import ANY, OpenJobs, UniqueKeys, Wanted, key_of
 from .recorded_job import RecordedJob
 
 STEPS_MAX = 100_000
-"""So many jobs in one go are an endless loop: jobs that enqueue or snooze themselves."""
+"""More jobs in one call are an endless loop: jobs that enqueue or snooze themselves."""
 
 
 class JobStore:
-    """Keeps the jobs of a test, performs them, and says what has become of each."""
+    """Keeps the jobs of a test, performs them, and records their states."""
 
     def __init__(
         self, *, inline: bool = False, now: Callable[[], datetime] | None = None
     ) -> None:
         self.enqueued: list[RecordedJob] = []
-        """All jobs, in the order in which they were enqueued, whatever has become of them."""
+        """All jobs, in the order in which they were enqueued, whatever their state."""
         self._inline = inline
         self._has_time = now is not None
         self._now = now or utc_now
         self.pauses: dict[str, Pause] = {}
-        """The queues from which nothing is performed."""
+        """The paused queues, whose jobs are not performed."""
         self.unique = UniqueKeys(self._now)
         self._open = OpenJobs()
         self._ids = self._positions = 0
-        # Of a server that is tested in a thread of its own. It is not held while a job runs:
-        # a job may enqueue in other threads, and a coroutine runs in one.
+        # For a server that is tested in a thread of its own. It is not held while a job runs: a
+        # job may enqueue in other threads, and a coroutine runs in one.
         self._lock = threading.RLock()
 
-    # What stands in for the database.
+    # The enqueue backend.
 
     def enqueue(self, drafted: Draft) -> EnqueuedJob:
-        """Take one job; inline, perform it.
+        """Store a job; inline, perform it.
 
         Raises:
-            DuplicateError: where another one of its unique key is there and that is wanted.
-            Exception: inline, what the job has raised when it has failed.
+            DuplicateError: when another job has its unique key and its definition asks for it.
+            Exception: inline, the error of a job that has failed.
         """
         with self._lock:
             enqueued = self._store(drafted)
@@ -70,7 +70,7 @@ class JobStore:
         return enqueued
 
     def enqueue_many(self, jobs: Iterable[Draft]) -> EnqueuedJobs:
-        """Take all jobs or none; inline, perform them."""
+        """Store all jobs or none; inline, perform them."""
         with self._lock:
             before, enqueued = len(self.enqueued), EnqueuedJobs()
             try:
@@ -92,7 +92,7 @@ class JobStore:
         return enqueued
 
     def end_of(self, job_id: int) -> End:
-        """Say how a job has ended: nobody can wait here.
+        """Return the end of a job: in one thread, this can't wait.
 
         Raises:
             TimeoutError: when it has not ended.
@@ -107,10 +107,10 @@ class JobStore:
         created_us = microseconds_of(job.enqueued_at)
         return End(job_id, job.state, kept, job.written, error, created_us=created_us)
 
-    # What a test asks for.
+    # The queries and acts of a test.
 
     def now(self) -> datetime:
-        """Return what time it is here."""
+        """Return the time of the queue."""
         return self._now()
 
     def clear(self) -> None:
@@ -121,9 +121,9 @@ class JobStore:
         self.unique.clear()
 
     def perform(self, wanted: Wanted = ANY, *, at: datetime | None = None) -> list[RecordedJob]:
-        """Perform what is ready, and what becomes ready by that; return it, in order.
+        """Perform the ready jobs, and jobs that become ready by that; return them, in order.
 
-        `at` makes ready, too, what is due by then.
+        `at` first makes jobs ready that are due by then.
         """
         return self._perform(lambda: self._next(wanted), at)
 
@@ -143,18 +143,18 @@ class JobStore:
         return performed
 
     def dispatch(self, now: datetime) -> None:
-        """Make ready what is due, in the order in which it is due; drop what has expired."""
+        """Make due jobs ready, in the order in which they are due; discard expired ones."""
         while (job := self._open.expired(now)) is not None:
             self.end(job, "discarded", "expired")
         while (job := self._open.due(now)) is not None:
             self._make_ready(job)
 
     def next_due(self) -> datetime | None:
-        """Return when the next job is due that waits for its time, or expires."""
+        """Return the next time at which a scheduled job is due, or a job expires."""
         return self._open.next_due()
 
     def ready(self) -> list[RecordedJob]:
-        """Return the jobs that may be performed, or might but for a pause or a limit."""
+        """Return the ready jobs, including those that a pause or a limit holds back."""
         return self._open.ready()
 
     def find(self, job_id: int) -> RecordedJob | None:
@@ -164,7 +164,7 @@ class JobStore:
         return job if job is not None and job.id == job_id else None
 
     def drop(self, job: RecordedJob) -> None:
-        """Take a job that has ended out of `enqueued`."""
+        """Remove an ended job from `enqueued`."""
         if self.find(job.id) is job:
             del self.enqueued[self._place_of(job.id)]
 
@@ -179,13 +179,13 @@ class JobStore:
         self._open.remove(job)
 
     def retry(self, job: RecordedJob) -> None:
-        """Let a failed job run anew, with all its attempts before it."""
+        """Make a failed job ready again, with all its attempts."""
         job.attempts, job.scheduled_at, job.ended_at = 0, self._now(), None
         self._let_expire(job)
         self._make_ready(job)
 
     def resumed(self, name: str) -> None:
-        """Let the jobs of a queue come up again; inline, perform them."""
+        """Let the jobs of a queue be performed again; inline, perform them."""
         self._open.resume(name)
         if self._inline:
             raise_failures(self.perform(Wanted(queue_name=name)))
@@ -195,7 +195,7 @@ class JobStore:
         return job_id in self._open
 
     def forget_ended(self, before: datetime, class_name: str | None) -> int:
-        """Forget the finished and discarded jobs that have ended before then."""
+        """Forget the finished and discarded jobs that ended before this time."""
         kept = [
             job
             for job in self.enqueued
@@ -214,7 +214,7 @@ class JobStore:
     def __iter__(self) -> Iterator[RecordedJob]:
         return iter(self.enqueued)
 
-    # How it works.
+    # Internals.
 
     def _store(self, drafted: Draft) -> EnqueuedJob:
         if drafted.unique is not None:
@@ -293,7 +293,7 @@ class JobStore:
     def _claim(
         self, find_next: Callable[[], RecordedJob | None], due_by: datetime | None
     ) -> RecordedJob | None:
-        """Claim the next job; `due_by` makes ready, too, what is due by then."""
+        """Claim the next job; `due_by` first makes jobs ready that are due by then."""
         with self._lock:
             if due_by is not None:
                 self.dispatch(due_by)
@@ -318,7 +318,7 @@ class JobStore:
         return job if self._has_slot(job) else None
 
     def _has_slot(self, job: RecordedJob) -> bool:
-        """Return whether a slot is free; discard what may not wait for one."""
+        """Return whether a slot is free; discard a job that may not wait for one."""
         limited = job.draft.limited
         if limited is None:
             return True
@@ -329,7 +329,7 @@ class JobStore:
         return False
 
     def _perform_at_once(self, job_id: int | None) -> None:
-        """Perform a job, and after it what has waited for its slot."""
+        """Perform a job, and then the jobs that waited for its slot."""
         if job_id is None:
             return
         performed = self._perform(lambda: self._ready_now(job_id))
@@ -365,10 +365,10 @@ def _handle(job: RecordedJob, state: str, name: str | None = None) -> EnqueuedJo
 
 
 def raise_failures(performed: Iterable[RecordedJob]) -> None:
-    """Raise what the first of some jobs has raised that has failed for good.
+    """Raise the error of the first job that has failed for good.
 
     Raises:
-        BaseException: with a note that says which job it was, and how many others failed.
+        BaseException: with a note of the job, and of the number of other failed jobs.
     """
     failed = list(dict.fromkeys(job for job in performed if job.state == "failed"))
     if not failed or (error := failed[0].error) is None:

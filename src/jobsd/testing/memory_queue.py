@@ -1,4 +1,4 @@
-"""The queue in memory, as it stands in for the database in a test."""
+"""The queue in memory, which replaces the database in a test."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from .job_store import JobStore
 class MemoryQueue(JobStore):
     """The jobs that a test has enqueued; see `enqueued`.
 
-    With `inline` each is performed as soon as it is enqueued, unless it is for later. `now`
-    says what time it is; without it time stands for nothing, and retries do not wait.
+    With `inline` each is performed as soon as it is enqueued, unless it is scheduled. `now`
+    returns the time; without it no time passes, and retries do not wait.
     """
 
     def __init__(
@@ -28,10 +28,10 @@ class MemoryQueue(JobStore):
         self.answers = Answers(self)
 
     def client(self) -> Client:
-        """Return what answers the statements of jobsd's own functions, as far as it can."""
+        """Return a client that answers the statements of jobsd's functions, or raises."""
         return cast("Client", self.answers)
 
     def examine(self, job_id: int) -> Examined | None:
-        """Return all that is known of a job; None when there is none of this id."""
+        """Return a job with its attempts and reasons; None when no job has this id."""
         job = self.find(job_id)
         return None if job is None else found.examined(self, job)

@@ -16,7 +16,7 @@ from .virtual_clock import VirtualClock
 
 @contextlib.contextmanager
 def recorded() -> Generator[MemoryQueue]:
-    """Record what is enqueued, in any way and by any thread; no database is used."""
+    """Record all enqueues, of any kind and in any thread; no database is used."""
     with _standing_in(MemoryQueue()) as queue:
         yield queue
 
@@ -25,8 +25,7 @@ def recorded() -> Generator[MemoryQueue]:
 def inline() -> Generator[MemoryQueue]:
     """Perform each job when it is enqueued, with its retries, in the thread that enqueues it.
 
-    What a job raises that fails for good is raised by its enqueue. Jobs for later are only
-    recorded.
+    If a job fails for good, its enqueue raises its error. Scheduled jobs are only recorded.
     """
     with _standing_in(MemoryQueue(inline=True)) as queue:
         yield queue
@@ -36,10 +35,10 @@ def inline() -> Generator[MemoryQueue]:
 def clock(
     start: datetime | None = None, *, project: Path | str | None = None
 ) -> Generator[VirtualClock]:
-    """Record what is enqueued, and perform it when the clock that this gives is advanced.
+    """Record jobs, and perform them when the yielded clock is advanced.
 
-    It begins at `start`, else now. The recurring tasks are those of the project in the folder
-    `project`, else in the working directory.
+    It begins at `start`, by default now. The recurring tasks are those of the project in the
+    folder `project`, by default the working directory.
     """
     virtual = VirtualClock(start, project)
     with _standing_in(virtual.jobs):
@@ -49,7 +48,7 @@ def clock(
 @contextlib.contextmanager
 def _standing_in(queue: MemoryQueue) -> Generator[MemoryQueue]:
     before = backend.replace(queue)
-    # A test is to run alike each time: no backoff is lengthened by chance.
+    # A test must run alike each time: backoffs have no random part.
     chance = policy.chance_by(lambda: 0.0)
     try:
         yield queue

@@ -1,11 +1,11 @@
-"""The jobs of a test that have not ended, in each order in which one is asked for.
+"""The open jobs of a test, in each order in which one is requested.
 
-An order is a heap, a *lane*. A job that has moved on stays in its lanes, and is passed over
-when it comes up: an entry counts only while it has the newest ticket of its job. So a question
-costs the logarithm of how many jobs there are and not a look at each of them, and ten thousand
-jobs take ten times as long as a thousand.
+An order is a heap, a *lane*. A job with a new state stays in its lanes, and is skipped when it
+comes first: an entry counts only while it has the newest ticket of its job. So a request costs
+the logarithm of the number of jobs instead of a look at each of them, and ten thousand jobs
+take ten times as long as a thousand.
 
-Which job has which unique key is judged by the rules of `5_unique.sql` of the migration.
+The rules for unique keys are those of `5_unique.sql` of the migration.
 """
 
 import itertools
@@ -21,19 +21,19 @@ from jobsd.jobs.unique import Uniqueness
 from .recorded_job import RecordedJob
 
 Lane: TypeAlias = list[tuple[Any, int, int, "RecordedJob"]]
-"""A heap of: what the order is by, a number that decides ties, the ticket, and the job."""
+"""A heap of: the sort key, a number that decides ties, the ticket, and the job."""
 
 
 class Wanted(NamedTuple):
-    """Which jobs are asked for; what is None is any."""
+    """The filters of a request for jobs; None is any."""
 
     class_name: str | None = None
     queue_name: str | None = None
     key: str | None = None
-    """Of their limit."""
+    """The key of their limit."""
 
     def fits(self, job: RecordedJob) -> bool:
-        """Return whether a job is among them."""
+        """Return whether a job passes the filters."""
         described = (job.class_name, job.queue_name, key_of(job))
         return all(mine in {None, its} for mine, its in zip(self, described, strict=True))
 
@@ -43,7 +43,7 @@ ANY = Wanted()
 
 @dataclass(slots=True)
 class _Slots:
-    """The jobs of a key: those that have a slot, and how many are ready."""
+    """The jobs of a key: the holders of its slots, and the number of ready ones."""
 
     holders: dict[int, RecordedJob] = field(default_factory=dict[int, "RecordedJob"])
     ready: int = 0
@@ -67,7 +67,7 @@ class OpenJobs:
         self._expiring: Lane = []
         self._ready: defaultdict[Wanted, Lane] = defaultdict(list)
         self._parked: defaultdict[str, list[RecordedJob]] = defaultdict(list)
-        """What came up while its queue was paused, by queues."""
+        """Entries that came first while their queue was paused, by queue."""
 
     def __contains__(self, job_id: int) -> bool:
         return job_id in self._filed
@@ -80,7 +80,7 @@ class OpenJobs:
         self._expiring.clear()
 
     def put(self, job: RecordedJob) -> None:
-        """File a job that is new, or whose state, time, place or draft has changed."""
+        """File a new job, or one with a new state, time, queue or draft."""
         self.remove(job)
         filed = _Filed(job, next(self._tickets), job.state, key_of(job))
         self._filed[job.id] = filed
@@ -116,12 +116,12 @@ class OpenJobs:
         return [] if slots is None else [*slots.holders.values()]
 
     def not_scheduled(self, key: str) -> int:
-        """Return how many jobs of a key are ready or hold a slot."""
+        """Return the number of jobs of a key that are ready or hold a slot."""
         slots = self._slots.get(key)
         return 0 if slots is None else slots.ready + len(slots.holders)
 
     def next_due(self) -> datetime | None:
-        """Return when the next job is due that waits for its time, or expires."""
+        """Return the next time at which a scheduled job is due, or a job expires."""
         heads = (self._head(lane) for lane in (self._due, self._expiring))
         return min((head[0] for head in heads if head is not None), default=None)
 
@@ -131,7 +131,7 @@ class OpenJobs:
         return head[3] if head is not None and head[0] <= now else None
 
     def expired(self, now: datetime) -> RecordedJob | None:
-        """Return a job that waits and is not to be begun any more."""
+        """Return a waiting job that has expired."""
         head = self._head(self._expiring)
         return head[3] if head is not None and head[0] <= now else None
 
@@ -150,7 +150,7 @@ class OpenJobs:
         return None if head is None else head[3]
 
     def resume(self, queue_name: str) -> None:
-        """Let the jobs of a queue come up again that was paused."""
+        """Put the jobs of a resumed queue back into their lanes."""
         for job in self._parked.pop(queue_name, ()):
             filed = self._filed.get(job.id)
             if filed is not None and filed.state == "ready":
@@ -163,7 +163,7 @@ class OpenJobs:
             self._slots[key].ready += filed.state == "ready"
 
     def _line_up(self, filed: _Filed) -> None:
-        """Put a job into each lane in which it may be asked for."""
+        """Put a job into each lane in which it may be requested."""
         job, ticket, _, key = filed
         entry = ((job.priority, job.position), job.id, ticket, job)
         for class_name in (None, job.class_name):
@@ -181,7 +181,7 @@ class OpenJobs:
         return head
 
     def _head(self, lane: Lane) -> tuple[Any, int, int, RecordedJob] | None:
-        """Return the first entry that counts; drop those before it."""
+        """Return the first valid entry; drop invalid ones before it."""
         while lane:
             filed = self._filed.get(lane[0][3].id)
             if filed is not None and filed.ticket == lane[0][2]:
@@ -203,19 +203,19 @@ class _Held:
 
 
 class UniqueKeys:
-    """The keys that jobs have taken, and until when they count."""
+    """The unique keys that jobs have taken, and their times of expiry."""
 
     def __init__(self, now: Callable[[], datetime]) -> None:
         self._now = now
         self._held: dict[str, _Held] = {}
 
     def holder(self, wanted: Uniqueness) -> RecordedJob | None:
-        """Return the job that keeps others from a key, None when it is free."""
+        """Return the job that has taken a key; None if it is free."""
         held = self._held.get(wanted.unique_key)
         return held.job if held is not None and self._counts(held) else None
 
     def take(self, job: RecordedJob) -> None:
-        """Let a job have its key, if it is to be unique."""
+        """Take the key of a unique job."""
         if (unique := job.draft.unique) is None:
             return
         within_s = unique.unique_within_s
@@ -223,14 +223,14 @@ class UniqueKeys:
         self._held[unique.unique_key] = _Held(job, unique.unique_until, ends_at)
 
     def retake(self, job: RecordedJob) -> RecordedJob | None:
-        """Let a failed job that is retried have its key again; return who has it instead."""
+        """Take the key of a retried job again; return the job that has it instead, if any."""
         holder = self.in_the_way_of(job)
         if holder is None and job.draft.unique and job.draft.unique.unique_until == "finished":
             self.take(job)
         return holder
 
     def in_the_way_of(self, job: RecordedJob) -> RecordedJob | None:
-        """Return the job that has the key of a failed one and keeps it from being retried."""
+        """Return the job that has the key of a failed job and prevents its retry."""
         unique = job.draft.unique
         if unique is None or unique.unique_until != "finished":
             return None

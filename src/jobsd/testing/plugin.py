@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def jobs() -> Generator[MemoryQueue]:
-    """Record what the test enqueues, without a database."""
+    """Record the enqueues of the test, without a database."""
     from .modes import recorded  # noqa: PLC0415 - as said above
 
     with recorded() as queue:
@@ -43,6 +43,6 @@ def jobs_clock(request: pytest.FixtureRequest) -> Generator[VirtualClock]:
 
 
 def _project(config: pytest.Config) -> str | None:
-    """Return pytest's root where the project lies there, whatever the working directory is."""
+    """Return pytest's root if it has the project, whatever the working directory is."""
     root = config.rootpath
     return str(root) if (root / "config").is_dir() else None

@@ -1,4 +1,4 @@
-"""One job of the queue in memory: what its row would hold, and what became of it."""
+"""One job of the queue in memory: the columns of its row, and its outcome."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ENDED = ("finished", "failed", "discarded")
 
 
 class FailedAttempt(NamedTuple):
-    """Which attempt of a job has raised an error, and when it has run."""
+    """A failed attempt of a job, and its time."""
 
     number: int
     started_at: datetime | None
@@ -38,25 +38,25 @@ class RecordedJob:
     state: str = "ready"
     ended_at: datetime | None = None
     expires_at: datetime | None = None
-    """When it is not begun any more."""
+    """From then on it is not started any more."""
     reason: str | None = None
-    """Why it was discarded, where it has not said so itself: expired, conflict, cancelled."""
+    """Why it was discarded, unless the job did so itself: expired, conflict, cancelled."""
     cancelled: bool = False
-    """Whether somebody has cancelled it while it ran."""
+    """Whether it was cancelled while it ran."""
     started_at: datetime | None = None
     """When its last attempt began."""
     attempts: int = 0
     errors: list[BaseException] = field(default_factory=list[BaseException])
     failed_attempts: list[FailedAttempt] = field(default_factory=list["FailedAttempt"])
-    """Of each of these errors the attempt that has raised it."""
+    """The attempt of each of these errors."""
     position: int = 0
-    """Its place among those that are ready."""
+    """Its position among the ready jobs."""
     uncertain_s: float = 0.0
-    """So much later it may have been enqueued: a row tells when its transaction began."""
+    """The uncertainty of the time of enqueue: a row has the time when its transaction began."""
     begun: bool = False
     """Whether it was ever claimed."""
     written: str | None = None
-    """JSON text of what it has returned, where that is kept."""
+    """JSON text of its return value, if the job keeps results."""
 
     @property
     def class_name(self) -> str:
@@ -65,7 +65,7 @@ class RecordedJob:
 
     @property
     def queue_name(self) -> str:
-        """The queue that it was put into."""
+        """The queue of the job."""
         return self.draft.queue_name
 
     @property
@@ -90,22 +90,22 @@ class RecordedJob:
 
     @property
     def error(self) -> BaseException | None:
-        """What its last failed attempt has raised."""
+        """The error of its last failed attempt."""
         return self.errors[-1] if self.errors else None
 
     @property
     def result(self) -> Any:  # noqa: ANN401 - the author's own
-        """What it has returned, where the job keeps that (`result_ttl`)."""
+        """Its return value, if the job keeps results (`result_ttl`)."""
         return results.value(self.written)
 
     def add_error(self, error: BaseException, now: datetime) -> None:
-        """Keep what its present attempt has raised, which is counted already."""
+        """Record the error of its present attempt, which is counted already."""
         self.errors.append(error)
         self.failed_attempts.append(FailedAttempt(self.attempts, self.started_at, now))
 
     @property
     def has_ended(self) -> bool:
-        """Whether nothing more becomes of it by itself."""
+        """Whether its state is final."""
         return self.state in ENDED
 
     def __str__(self) -> str:

@@ -37,14 +37,14 @@ class RecurringTasks:
         """The job of each task's last run."""
 
     def use(self, *tasks: TaskDefinition) -> None:
-        """Run these instead of the project's; none of them: run nothing by schedule."""
+        """Run these tasks instead of the project's; without arguments, none."""
         self._definitions = tasks
         self._timetable = None
 
     def read(
         self, project: Path | str | None = None, *, environment: str | None = None
     ) -> None:
-        """Run the tasks of a project, as its files have them for an environment.
+        """Read the tasks of a project's files for an environment.
 
         The modules of `import:` are imported.
 
@@ -56,7 +56,7 @@ class RecurringTasks:
             environ["JOBSD_ENV"] = environment
         root = Path(project) if project is not None else project_root(Path.cwd(), environ)
         options = load(root, environ, Flags())
-        # The task that is shipped runs a job of ours.
+        # The shipped task runs a job of ours.
         import_module("jobsd.heartbeat.job")
         registry.load_modules(options.imports, options.root)
         commands = [task.command for task in options.tasks if task.command]
@@ -66,7 +66,7 @@ class RecurringTasks:
 
     @property
     def definitions(self) -> Sequence[TaskDefinition]:
-        """All tasks that are enabled."""
+        """All enabled tasks."""
         if self._definitions is None:
             self.read(self._project)
         return [task for task in self._definitions or () if task.enabled]
@@ -88,7 +88,7 @@ class RecurringTasks:
             return  # it never runs again
 
     def start(self, now: datetime) -> None:
-        """Begin to plan, and enqueue what runs at a start; later calls do nothing."""
+        """Begin to plan, and enqueue the tasks that run at a start; later calls do nothing."""
         if self._timetable is not None:
             return
         definitions = self.definitions
@@ -107,7 +107,7 @@ class RecurringTasks:
         return upcoming[0] if upcoming else None
 
     def enqueue_due(self, now: datetime) -> None:
-        """Enqueue the runs whose instant has come, and that were not missed."""
+        """Enqueue the due runs that were not missed."""
         while self._timetable is not None and (due := self._timetable.due(now, _BATCH)):
             for run in due:
                 if not run.missed:

@@ -1,4 +1,4 @@
-"""One job run in the thread of the test, by what runs jobs in a worker."""
+"""One job run in the thread of the test, by the functions that run jobs in a worker."""
 
 import json
 import sys
@@ -18,7 +18,7 @@ from .recorded_job import RecordedJob
 def run(job: RecordedJob) -> Outcome:
     """Perform a job once, in a context of its own, with its time limit; never raises.
 
-    A coroutine runs in a loop of its own, beside a loop that runs here already: in a thread.
+    A coroutine runs in a loop of its own; if this thread already has one, in another thread.
     """
     claimed = _claimed(job)
     interrupter = _running[job] = Interrupter([None])
@@ -30,7 +30,7 @@ def run(job: RecordedJob) -> Outcome:
 
 
 def stop(job: RecordedJob) -> None:
-    """Raise `Cancelled` in a job that runs; at once where the job itself asks for it."""
+    """Raise `Cancelled` in a running job; at once if the job itself asks for it."""
     interrupter = _running.get(job)
     if interrupter is None:
         return
@@ -43,7 +43,7 @@ def stop(job: RecordedJob) -> None:
 
 
 _running: dict[RecordedJob, Interrupter] = {}
-"""What interrupts each job that runs now."""
+"""The interrupter of each running job."""
 
 
 def _run(claimed: claimed_job.ClaimedJob, interrupter: Interrupter) -> Outcome:

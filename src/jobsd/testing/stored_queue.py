@@ -1,9 +1,8 @@
-"""The jobs of the tables, as a test's own transaction sees them, and performs them.
+"""The jobs in the tables that a test's own transaction sees, and their attempts.
 
-Nobody else sees what the transaction has enqueued. So the jobs are claimed, performed and
-recorded here, through the connection of the test: all of it goes when the test rolls back.
-What is recorded is written by the statement of workers. There is no clock: retries are ready
-again at once.
+No other transaction sees its enqueues. So the jobs are claimed, performed and recorded here,
+through the connection of the test: all of it is undone when the test rolls back. The statement
+of workers records the outcomes. There is no clock: retries are ready again at once.
 """
 
 from collections.abc import Sequence
@@ -68,7 +67,7 @@ class StoredQueue:
         return [self._job(row) for row in rows]
 
     def perform(self, wanted: Wanted = ANY, *, at: datetime | None = None) -> list[RecordedJob]:
-        """Perform what is ready, and what becomes ready by that; return it, in order."""
+        """Perform the ready jobs, and jobs that become ready by that; return them, in order."""
         performed: list[RecordedJob] = []
         while True:
             if at is not None:
@@ -85,7 +84,7 @@ class StoredQueue:
         self._send(_SAVE)
         outcome = running.run(job)
         if self._has_failed():
-            # A statement of the job's: its own transaction would be gone by now.
+            # The job has ended the transaction by a statement of its own.
             self._send(_BACK)
         self._send(_KEEP)
         self._record(job, claim_id, outcome)

@@ -1,9 +1,9 @@
-"""A clock that a test turns, and what comes due by it: retries, jobs for later, tasks.
+"""A clock that a test advances, and the events that come due: retries, scheduled jobs, tasks.
 
-It stops at each instant at which anything is due, and has all done that is due then, before it
-goes on. So a day takes as long as its jobs do. It is the time of the queue in memory only:
-`datetime.now()` of the author's code stays what it is, unless a library such as time-machine is
-told to follow (`on_move`).
+It stops at each instant at which anything is due, and performs all of it, before it goes on. So
+a day takes as long as its jobs do. It is the time of the queue in memory only: `datetime.now()`
+of the user's code stays the real time, unless a library such as time-machine follows the clock
+(`on_move`).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _TICK = timedelta(microseconds=1)
 
 
 class PlannedInstant(NamedTuple):
-    """When a recurring task is to run, and the task's key."""
+    """A planned run: its time, and the key of its recurring task."""
 
     run_at: datetime
     key: str
@@ -48,18 +48,18 @@ class VirtualClock:
 
     @property
     def now(self) -> datetime:
-        """What time it is, in UTC."""
+        """The present time, in UTC."""
         return self._now
 
     def advance(self, by: timedelta | float | str, *, raises: bool = True) -> list[RecordedJob]:
-        """Turn the clock on and perform what comes due meanwhile; return it, in order.
+        """Advance the clock and perform the jobs that come due; return them, in order.
 
         Recurring tasks with `run_at_start` run at the first call, as at a start.
 
         Raises:
-            BaseException: what the first job has raised that has failed for good, once the
-                time has passed; not with `raises=False`.
-            Error: for what is not a duration.
+            BaseException: the error of the first job that has failed for good, once the time
+                has passed; not with `raises=False`.
+            Error: for an invalid duration.
         """
         try:
             seconds = parse_duration(by)
@@ -72,7 +72,7 @@ class VirtualClock:
         return self.advance_to(end, raises=raises)
 
     def advance_to(self, moment: datetime, *, raises: bool = True) -> list[RecordedJob]:
-        """Do what `advance` does, up to and with a moment.
+        """Advance the clock up to and including a moment, as `advance` does.
 
         Raises:
             Error: when it has passed; and all that `advance` raises.
@@ -92,9 +92,9 @@ class VirtualClock:
         return performed
 
     def move_to(self, moment: datetime) -> None:
-        """Set the clock, forwards, without performing what comes due: as after an outage.
+        """Move the clock forwards without performing due jobs, as after an outage.
 
-        What was missed of recurring tasks is left to their `on_missed`.
+        The missed runs of recurring tasks are left to their `on_missed`.
 
         Raises:
             Error: when the moment has passed.
@@ -105,7 +105,7 @@ class VirtualClock:
         self._move(there)
 
     def runs(self, since: datetime, until: datetime) -> list[PlannedInstant]:
-        """Return when recurring tasks are to run from a moment on, before another one."""
+        """Return the planned runs of recurring tasks from one moment until before another."""
         first, end = _aware("since", since) - _TICK, _aware("until", until)
         found = [
             PlannedInstant(run_at, task.key)
@@ -115,12 +115,12 @@ class VirtualClock:
         return sorted(found)
 
     def runs_on(self, day: date | str) -> list[PlannedInstant]:
-        """Return what runs on a day, or on the next one of that name: "sunday".
+        """Return the planned runs of a day, or of the next one with that name: "sunday".
 
-        A day of the project's `time_zone`.
+        The day is one of the project's `time_zone`.
 
         Raises:
-            Error: when it is the name of no day.
+            Error: for an invalid name of a day.
         """
         zone = self.tasks.zone
         day = self._next_day(day) if isinstance(day, str) else day

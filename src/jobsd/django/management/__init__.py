@@ -1,1 +1,1 @@
-"""What `manage.py` finds of ours: the folder of our commands."""
+"""The folder of our commands, for `manage.py`."""

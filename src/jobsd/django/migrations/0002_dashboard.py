@@ -7,7 +7,7 @@ from jobsd.django.library import migrations
 
 
 class Migration(migrations.Migration):  # type: ignore[misc] # pyright: ignore[reportUntypedBaseClass]
-    """What `models.py` says."""
+    """The model in `models.py`."""
 
     dependencies: ClassVar[list[tuple[str, str]]] = [("jobsd", "0001_tables")]
     operations: ClassVar[list[object]] = [

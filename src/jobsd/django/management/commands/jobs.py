@@ -11,7 +11,7 @@ from jobsd.django.library import base
 
 
 class Command(base.BaseCommand):  # type: ignore[misc] # pyright: ignore[reportUntypedBaseClass]
-    """Becomes the program of jobsd: its supervisor must not have imported the project."""
+    """Executes the program of jobsd: its supervisor must not have imported the project."""
 
     help = "Run a command of jobsd: start (the default), status, list, retry, …"
     requires_system_checks: ClassVar[list[str]] = []
@@ -22,7 +22,7 @@ class Command(base.BaseCommand):  # type: ignore[misc] # pyright: ignore[reportU
         os.execve(sys.executable, [*_program(), *argv[2:]], environ)  # noqa: S606
 
     def add_arguments(self, parser: Any) -> None:  # noqa: ANN401 - argparse's
-        """Take what the command line of jobsd takes."""
+        """Take the command line of jobsd."""
         parser.add_argument("arguments", nargs="*")
 
     def handle(self, *_: object, arguments: list[str], **_options: object) -> None:
