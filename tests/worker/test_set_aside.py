@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from jobsd.acts import inspect
 from jobsd.database.statements import Statements
 from jobsd.dispatcher.due_cursor import HEAD
 from jobsd.enqueueing.client import enqueue
@@ -15,6 +16,7 @@ from jobsd.jobs.definition import job
 from jobsd.jobs.draft import Draft
 from jobsd.jobs.limits import Limit
 from jobsd.jobs.unique import Unique
+from jobsd.operations.why import Reason, why
 from jobsd.supervisor.recovery.claims import recover
 from waiting import wait_until
 
@@ -109,6 +111,28 @@ def test_a_job_whose_arguments_do_not_fit_is_set_aside_untouched(
     _make_due(session)
     worker.until(lambda: count("jobs WHERE outcome = 'finished' AND attempts = 1"))
     assert noted == [("a", "glad")]
+
+
+def test_a_job_that_is_set_aside_says_so(
+    worker: Driven, count: Count, session: Session
+) -> None:
+    job_id = _of_another_deploy("aside.greet")
+
+    def reasons() -> list[Reason]:
+        return why(session, inspect.find(session, job_id), 60.0)
+
+    worker.until(lambda: count("scheduled_executions"))
+    first = reasons()[0]
+    _make_due(session)
+    due = reasons()[0]
+
+    assert (first.reason, due.reason) == ("set_aside", "set_aside")
+    assert first.sentence.startswith("it was set aside ")
+    assert "its arguments do not fit" in first.sentence
+    assert first.details == {"since": inspect.find(session, job_id).set_aside_at}
+    _fit(session)
+    worker.until(lambda: count("jobs WHERE outcome = 'finished'"))
+    assert reasons() == []
 
 
 @pytest.mark.parametrize("name", ["aside.greet", "aside.agreet"], ids=["thread", "coroutine"])

@@ -56,6 +56,7 @@ class Found(NamedTuple):
     discarded, if that is known; `expires_at` is its time of expiry; `cancelled`: it has been
     asked to stop. `timeout_s` and `kill_after_s` are its time limit, as its workers have
     published it.
+    `set_aside_at` is when its arguments first did not fit, if it still waits.
     """
 
     job: JobRow
@@ -69,6 +70,7 @@ class Found(NamedTuple):
     cancelled: bool = False
     timeout_s: float | None = None
     kill_after_s: float | None = None
+    set_aside_at: datetime | None = None
 
 
 class Attempt(NamedTuple):

@@ -25,7 +25,8 @@ SELECT
     ready.lane, job.progress, job.reason, expiration.expires_at,
     (job.id = ANY (claim.cancelled)) IS TRUE,
     extract(epoch FROM known.timeout)::float8,
-    CASE WHEN known.timeout IS NOT NULL THEN extract(epoch FROM known.kill_after)::float8 END
+    CASE WHEN known.timeout IS NOT NULL THEN extract(epoch FROM known.kill_after)::float8 END,
+    job.set_aside_at
 FROM jobsd.jobs AS job
 LEFT JOIN jobsd.failed_executions AS failed ON failed.job_id = job.id
 LEFT JOIN jobsd.all_ready_executions AS ready ON ready.job_id = job.id

@@ -74,11 +74,11 @@ def why(session: Session, found: Found, threshold_s: float) -> list[Reason]:
     case = _Case(session, found, rows, alive)
     match found.job.state:
         case "scheduled":
-            return [*_scheduled(case), *_limit(case), *_queue(case)]
+            return [*_set_aside(found), *_scheduled(case), *_limit(case), *_queue(case)]
         case "blocked":
-            return [*_blocked(case), *_queue(case)]
+            return [*_set_aside(found), *_blocked(case), *_queue(case)]
         case "ready":
-            return [*_held(case), *_queue(case), *_in_line(case)]
+            return [*_set_aside(found), *_held(case), *_queue(case), *_in_line(case)]
         case "claimed":
             return list(_claimed(case))
         case "lost":
@@ -94,6 +94,17 @@ def why(session: Session, found: Found, threshold_s: float) -> list[Reason]:
 def selection(worker: ProcessRow) -> Selection:
     """Return the queues that a worker claims from, according to its row."""
     return Selection(tuple(str(worker.metadata.get("queues", "*")).split(",")))
+
+
+def _set_aside(found: Found) -> Iterator[Reason]:
+    """Yield that no worker that has claimed it could call its function."""
+    if (since := found.set_aside_at) is not None:
+        sentence = (
+            f"it was set aside {when(since)}: its arguments do not fit its function where it"
+            " was claimed; it fails if no other worker takes it within"
+            " `jobs.unknown_class_after`"
+        )
+        yield Reason("set_aside", sentence, {"since": since})
 
 
 def _scheduled(case: _Case) -> Iterator[Reason]:
