@@ -1,4 +1,4 @@
-"""Refuses to build from a copy without its links; all else is in pyproject.toml.
+"""Refuses to build from a copy without its links; pyproject.toml has the rest.
 
 pip unpacks a .zip itself and writes each link as a file, so that the rooms would be missing.
 """
@@ -22,5 +22,5 @@ if lost := lost_links():
         f" ({', '.join(lost)}); use a clone, the .tar.gz, or a .zip unpacked by unzip"
     )
 
-# Last, and not by a statement: what is wrong is told also where it is not installed.
+# Last, and not by a statement: the refusal works without setuptools, too.
 import_module("setuptools").setup()

@@ -1,10 +1,10 @@
 """Background jobs and recurring tasks for Python on PostgreSQL alone.
 
-Importing this loads nothing, prints nothing and configures nothing: each name is loaded
-when it is first asked for (`face`).
+Importing this loads nothing, prints nothing and configures nothing: each name is loaded on
+first access (`face`).
 """
 
-TYPE_CHECKING = False  # true for checkers, by its name; `typing` would cost more than all else
+TYPE_CHECKING = False  # true for checkers, by its name; importing `typing` costs more
 
 if TYPE_CHECKING:
     from jobsd.acts import queues
@@ -82,7 +82,7 @@ else:
 
     def __getattr__(name):  # noqa: ANN001, ANN202 - checkers read the imports above
         if name not in __all__:
-            # `from jobsd import machine` asks for it before it looks for the module.
+            # `from jobsd import machine` tries this before it imports the module.
             raise AttributeError(f"module 'jobsd' has no attribute {name!r}")
         from jobsd.face import find  # noqa: PLC0415
 

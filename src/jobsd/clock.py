@@ -28,20 +28,20 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 def moment_of(microseconds: int) -> datetime:
-    """Return the moment that lies so many microseconds behind the beginning of 1970."""
+    """Return the moment this number of microseconds after the beginning of 1970."""
     return _EPOCH + timedelta(microseconds=microseconds)
 
 
 def microseconds_of(moment: datetime) -> int:
-    """Return how many microseconds behind the beginning of 1970 an aware moment lies."""
+    """Return the number of microseconds from the beginning of 1970 to an aware moment."""
     return (moment - _EPOCH) // _MICROSECOND
 
 
 def parse_duration(value: object) -> float:
-    """Return the seconds that a number, a `timedelta`, or words such as "1h30m" mean.
+    """Return the seconds of a number, a `timedelta`, or words such as "1h30m".
 
     Raises:
-        ValueError: for anything else, and for negative or infinite durations.
+        ValueError: for any other value, and for negative or infinite durations.
     """
     seconds = _seconds(value)
     if seconds is None or not math.isfinite(seconds) or seconds < 0:

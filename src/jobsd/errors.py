@@ -1,4 +1,4 @@
-"""The errors that a caller may want to catch; each keeps the facts of its sentence."""
+"""The errors that a caller may want to catch; each has the facts of its sentence."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ class Error(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing that is wrong in a configuration.
+    """One fault of a configuration.
 
-    `source` is FILE:LINE:COLUMN, or the name of a flag or variable; `excerpt` holds the
-    line and the caret below it, or nothing.
+    `source` is FILE:LINE:COLUMN, or the name of a flag or variable; `excerpt` holds the line
+    and the caret below it, or nothing.
     """
 
     message: str
@@ -79,11 +79,11 @@ class EmbeddedServerError(Error):
 
 
 class NotFoundError(Error):
-    """There is no such job, task, queue or process. Exit status 5."""
+    """The job, task, queue or process does not exist. Exit status 5."""
 
 
 class JobNotFoundError(NotFoundError):
-    """The job that was waited for (`id`) is not there, or another job has its id by now."""
+    """The job that was waited for (`id`) does not exist, or another job has its id by now."""
 
     def __init__(self, job_id: int, *, other: bool = False) -> None:
         self.id = job_id
@@ -146,8 +146,8 @@ class DuplicateError(EnqueueError):
 class AfterCommitError(EnqueueError):
     """A transaction was committed, but its `after_commit` jobs were not enqueued.
 
-    `jobs` holds them, for `enqueue_many`. If `known` is False, the connection was lost
-    before the server could say whether it had committed: look for them first.
+    `jobs` holds them, for `enqueue_many`. If `known` is False, the connection was lost before
+    the server could report whether it had committed: look for them first.
     """
 
     def __init__(
@@ -167,7 +167,7 @@ class AfterCommitError(EnqueueError):
 
 
 class UnknownJobError(Error):
-    """No job is registered under this name in the process that was to run it."""
+    """No job is registered under this name in the process that claimed it."""
 
     def __init__(self, name: str, hint: str = "") -> None:
         self.name = name
@@ -194,7 +194,7 @@ class TimeLimitExceeded(InterruptError):  # noqa: N818 - named like what it tell
 
 
 class Cancelled(InterruptError):  # noqa: N818 - named like what it tells
-    """Somebody has cancelled the job; raised in the job itself, which is discarded by that."""
+    """The job was cancelled; raised in the job itself, which is discarded by that."""
 
     def __init__(self) -> None:
         super().__init__("the job was cancelled")
@@ -225,7 +225,7 @@ class CompletionError(Error):
 
 
 class ResultError(Error):
-    """The result of a job can't be kept, or can't be read; `class_name` says of which one."""
+    """The result of a job of class `class_name` can't be kept, or can't be read."""
 
     def __init__(self, class_name: str, why: str, *, verb: str = "kept") -> None:
         self.class_name = class_name

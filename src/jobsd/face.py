@@ -1,4 +1,4 @@
-"""The names of `from jobsd import …`: where each is defined, and what it needs to work.
+"""The names of `from jobsd import …`: the module of each, and its requirements.
 
 `import jobsd` alone loads nothing, and a name loads no more than it needs: a program that
 defines a job loads no driver before it enqueues.
@@ -65,7 +65,7 @@ HOMES = {name: module for module, names in _NAMES.items() for name in names.spli
 
 
 def find(name: str) -> object:
-    """Return what `from jobsd import NAME` imports.
+    """Return the object for `from jobsd import NAME`.
 
     Raises:
         AttributeError: for a name that jobsd does not have.

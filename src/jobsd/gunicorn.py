@@ -19,7 +19,7 @@ def when_ready(server: object) -> None:
 
 
 def post_worker_init(worker: object) -> None:
-    """Have each worker start the tree's keeper again should it be killed."""
+    """Make each worker start the tree's keeper again if it is killed."""
     del worker
     if in_web.is_enabled():
         in_web.keep(os.getppid())

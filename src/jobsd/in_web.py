@@ -2,8 +2,8 @@
 
 The tree is a child of a *keeper*, a process of its own that belongs to one web server: it
 starts the tree when no other web server's keeper of this project runs one, starts it again when
-it crashes, and ends it with the web server. So it does not matter which of the web server's
-processes asked first, how many there are, and how often they are replaced.
+it crashes, and ends it with the web server. So the order, number and replacements of the web
+server's processes do not matter.
 
 The keeper is no child of the web server's processes, since some servers reap children that they
 do not know and take their exit status for a worker's. It listens on a Unix socket in the
@@ -56,9 +56,9 @@ def host_pid() -> int:
 def start(host: int, environ: Mapping[str, str] | None = None) -> None:
     """Start the keeper of the web server `host`, unless it has one. That takes about 0.2 s.
 
-    The tree has the environment of this process, unless it is given another one. Where the
-    keeper is killed while it starts, or takes too long for that, it is left to those that watch
-    it (`keep`): a web server goes on without a tree for a second rather than to end with it.
+    The tree gets `environ`, by default the environment of this process. If the keeper is killed
+    while it starts, or takes too long, its watchers (`keep`) start it again: the web server
+    runs without a tree for a second instead of ending with it.
 
     Raises:
         InWebError: it could not be started; its reason is on stderr.
@@ -66,7 +66,7 @@ def start(host: int, environ: Mapping[str, str] | None = None) -> None:
     if _is_kept(host):
         return
     command = [sys.executable, "-P", "-m", "jobsd.daemon.web_companion.in_web", str(host)]
-    # It forks and ends at once. Whoever reaps it, reaps the status 0.
+    # It forks and ends at once, with the status 0 for any process that reaps it.
     with contextlib.suppress(ChildProcessError, subprocess.TimeoutExpired):
         done = subprocess.run(
             command,
@@ -80,11 +80,11 @@ def start(host: int, environ: Mapping[str, str] | None = None) -> None:
 
 
 def keep(host: int, environ: Mapping[str, str] | None = None, *, renewed: bool = False) -> None:
-    """Start the keeper, and again whenever it has ended though this process lives.
+    """Start the keeper, and again whenever it has ended while this process lives.
 
-    For processes that fork no others: a thread waits for the keeper's end. `renewed` says that
-    this process has just loaded the application: if its files are others than those of the
-    tree that is there, the tree is reloaded.
+    For processes that fork no others: a thread waits for the keeper's end. `renewed` means that
+    this process has just loaded the application: if its files differ from those of the running
+    tree, the tree is reloaded.
     """
     if os.getpid() in _watched:
         return
@@ -104,7 +104,7 @@ def stop(host: int) -> None:
     """
     with contextlib.suppress(OSError), _connect(host) as connection:
         connection.sendall(b"stop\n")
-        # The keeper says within how many seconds the tree has ended.
+        # The keeper sends the number of seconds within which the tree will have ended.
         connection.settimeout(5)
         connection.settimeout(float(connection.recv(32) or b"0") + 5)
         while connection.recv(32):
@@ -112,12 +112,12 @@ def stop(host: int) -> None:
 
 
 def reload(host: int) -> None:
-    """Have the tree read its configuration and modules again."""
+    """Make the tree read its configuration and modules again."""
     _send(host, b"reload\n")
 
 
 def leave(host: int) -> None:
-    """Say that this process of the server ends in order.
+    """Report that this process of the server ends in order.
 
     If the server ends within half a minute, that is an orderly end, and the tree is drained.
     """
@@ -133,7 +133,7 @@ def address(host: int) -> str:
 
 
 def _is_kept(host: int) -> bool:
-    """Return whether the web server has a keeper, as all but one of its processes find."""
+    """Return whether the web server has a keeper; only its first process finds none."""
     with contextlib.suppress(OSError), _connect(host):
         return True
     return False

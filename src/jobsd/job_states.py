@@ -1,7 +1,7 @@
 """The list of the states of a job."""
 
 UNFINISHED = ("ready", "scheduled", "blocked", "claimed", "failed")
-"""Where a job can be that has neither finished nor was discarded."""
+"""The states of a job that has neither finished nor was discarded."""
 
 STATES = (
     *("scheduled", "ready", "blocked", "claimed", "failed", "finished", "discarded"),

@@ -1,4 +1,4 @@
-"""Packages whose modules are loaded when they are first asked for (PEP 562)."""
+"""Packages that load their modules on first access (PEP 562)."""
 
 from collections.abc import Callable, Sequence
 from importlib import import_module

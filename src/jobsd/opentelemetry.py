@@ -2,7 +2,7 @@
 
 An enqueue is a span of a producer, each attempt one of a consumer, its child: the context
 travels in the row of the job. Names are those of the conventions for messaging. The span of an
-attempt whose process has died goes with it: the tree's hooks process makes another one.
+attempt is lost with its process: the tree's hooks process then makes another one.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["instrument"]
 
 _CARRIED_MAX = 4_000
-"""Characters; more than that would not leave room for others in a job's context."""
+"""The maximum of characters; more would leave no room for others in a job's context."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +55,8 @@ def instrument(
     """Trace and measure every enqueue and every job of this program.
 
     Without providers the global ones are used, also when they are set later. With
-    `report_killed=False` nothing is said of attempts whose process has died, and nothing needs
-    the tree's hooks process.
+    `report_killed=False` attempts of dead processes are not reported, and the tree's hooks
+    process is not needed.
     """
     meter = metrics.get_meter("jobsd", meter_provider=meter_provider)
     _made[:] = [
@@ -77,7 +77,7 @@ def instrument(
 
 
 def _flush(_process: object) -> None:
-    """Export what a process has gathered: it ends without Python's farewell."""
+    """Export collected spans and metrics: the process ends without exit handlers."""
     given = _made[0].providers
     for provider in (
         given[0] or trace.get_tracer_provider(),
@@ -136,7 +136,7 @@ def _report_killed(attempt: KilledAttempt) -> None:
 
 
 def _facts(job: CurrentJob | KilledAttempt, operation: str) -> dict[str, str]:
-    """Return what spans and metrics tell alike."""
+    """Return the common attributes of spans and metrics."""
     return {
         "messaging.system": "jobsd",
         "messaging.operation.name": operation,
@@ -153,7 +153,7 @@ def _span(
     kind: SpanKind,
     parent: Context | None = None,
 ) -> Generator[Span]:
-    """Start the span of an enqueue or a job, which tells what that has raised."""
+    """Start the span of an enqueue or a job, which records errors."""
     with tracer.start_as_current_span(
         f"{facts['messaging.operation.name']} {job.queue_name}",
         context=parent,
@@ -190,5 +190,5 @@ def _counted(
 
 
 def _is_no_error(error: BaseException) -> bool:
-    """Return whether a job only says by this what is to become of it, or is given back."""
+    """Return whether an exception only sets the outcome of a job, or the job is released."""
     return isinstance(error, (Retry, Snooze, Discard, asyncio.CancelledError))

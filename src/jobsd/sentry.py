@@ -34,17 +34,17 @@ _ORIGIN = "auto.queue.jobsd"
 _SOURCE: Any = "task"
 """The word itself: older versions of the SDK have no `TransactionSource`."""
 _BAGGAGE_MAX = 4_000
-"""Characters; more than that would not leave room for others in a job's context."""
+"""The maximum of characters; more would leave no room for others in a job's context."""
 _FLUSH_S = 2.0
 
 
 class JobsdIntegration(Integration):
     """Reports jobs to Sentry: errors, traces, queues, and check-ins of recurring tasks.
 
-    With `monitor_recurring_tasks` each recurring task is a cron monitor, but for those whose
-    keys are in `exclude_recurring_tasks`. With `report_retries=False` only errors are
-    reported after which a job is not tried again. With `report_killed=False` nothing is said of
-    attempts whose process has died, and nothing needs the tree's hooks process.
+    With `monitor_recurring_tasks` each recurring task is a cron monitor, but for the keys in
+    `exclude_recurring_tasks`. With `report_retries=False` an error is reported only if the job
+    is not tried again. With `report_killed=False` attempts of dead processes are not reported,
+    and the tree's hooks process is not needed.
     """
 
     identifier = "jobsd"
@@ -61,7 +61,7 @@ class JobsdIntegration(Integration):
         self.exclude_recurring_tasks = frozenset(exclude_recurring_tasks)
         self.report_retries = report_retries
         if report_killed:
-            # Not in `setup_once`, which knows of no options.
+            # Not in `setup_once`, which gets no options.
             killed_jobs.on_killed(self._report_killed)
             hooks.on_exit(_flush)
 
@@ -130,7 +130,7 @@ def _around_job(job: CurrentJob) -> Generator[None, Any]:
 
 
 def _report_killed(attempt: killed_jobs.KilledAttempt) -> None:
-    """Report an attempt in which nothing was raised: there is no traceback."""
+    """Report an attempt that raised no error: there is no traceback."""
     mechanism = {"type": "jobsd", "handled": attempt.retried}
     error = {"type": attempt.kind, "value": attempt.message, "mechanism": mechanism}
     with sentry_sdk.isolation_scope() as scope:
@@ -175,7 +175,7 @@ def _transaction(job: CurrentJob) -> Generator[Any]:
 
 @contextmanager
 def _span(job: CurrentJob) -> Generator[None]:
-    """Measure what Sentry shows of queues."""
+    """Measure the figures of Sentry's page of queues."""
     with sentry_sdk.start_span(op="queue.process", name=job.class_name, origin=_ORIGIN) as span:
         span.set_data(SPANDATA.MESSAGING_SYSTEM, "jobsd")
         span.set_data(SPANDATA.MESSAGING_DESTINATION_NAME, job.queue_name)
@@ -189,7 +189,7 @@ def _span(job: CurrentJob) -> Generator[None]:
 
 def _outcome(error: BaseException, job: CurrentJob) -> str:
     """Return the outcome of a job that raised this; "snoozed" if it only postponed itself."""
-    # A coroutine is cancelled when its worker drains, and goes back.
+    # A coroutine is cancelled when its worker drains, and is released.
     if isinstance(error, (Retry, asyncio.CancelledError)):
         return "snoozed"
     policy = replace(registry.get(job.class_name).policy, backoff=constant(0))
@@ -208,7 +208,7 @@ def _report(error: BaseException, *, handled: bool) -> None:
 
 @contextmanager
 def _checked_in(job: CurrentJob, integration: JobsdIntegration) -> Generator[None]:
-    """Check in at the monitor of the recurring task that has enqueued the job, if one has."""
+    """Check in at the monitor of the job's recurring task, if it has one."""
     task = text.texts_of(job.context.get("recurring_task"))
     wanted = integration.monitor_recurring_tasks and {"key", "schedule", "time_zone"} <= set(
         task

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator
 from typing import cast
 
 CAUSES_MAX = 10
-"""That are told of an error whose stack is listed plainly."""
+"""The number of causes that are listed of an error with a plain stack."""
 
-# Controls, spaces that are not plain, marks of direction, tags: what can't be seen. A list of
-# our own, the same as that of `jobsd.is_seen` in SQL: what Python calls printable, each version
-# of it decides anew.
+# Invisible characters: controls, special spaces, marks of direction, tags. A list of our own,
+# the same as that of `jobsd.is_seen` in SQL: each version of Python has its own list of
+# printable characters.
 _UNSEEN = re.compile(
     r"[\u0001-\u001f\u007f-\u00a0\u00ad\u061c\u1680\u180e\u2000-\u200f\u2028-\u202f"
     r"\u205f-\u206f\u3000\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
@@ -20,7 +20,7 @@ _PLAIN_MODULES = frozenset({"builtins", "jobsd.errors", "jobsd.jobs.policy"})
 
 
 def closest(word: str, names: Iterable[str], least: float = 0.6) -> str:
-    """Return the name that `word` probably means, "" if none is at least so similar."""
+    """Return the name that `word` probably means, "" if none is similar enough."""
     if not (known := list(names)):
         return ""
     # Slow to load, and only needed to be helpful.
@@ -43,13 +43,13 @@ def is_storable(text: str) -> bool:
 
 
 def byte_size(text: str) -> int:
-    """Return how many bytes a text takes in the database."""
+    """Return the number of bytes of a text in the database."""
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
 def is_seen(text: str) -> bool:
-    """Return whether all of a text can be seen and stored: a name or a key may hold it."""
-    # The former is soon known, and what it calls printable is no more than that.
+    """Return whether a name or a key may contain a text: all is visible and storable."""
+    # The first test is fast, and all characters that it accepts pass the second.
     return text.isprintable() or (is_storable(text) and not _UNSEEN.search(text))
 
 
@@ -69,7 +69,7 @@ def one_line(text: str) -> str:
 
 
 def error_type(error: BaseException | None) -> str:
-    """Return the name of an error's class, with its module unless everybody knows it."""
+    """Return the name of an error's class, with its module unless it is builtin or ours."""
     kind = type(error)
     name = kind.__qualname__
     return name if kind.__module__ in _PLAIN_MODULES else f"{kind.__module__}.{name}"
@@ -86,9 +86,9 @@ def error_message(error: BaseException) -> str:
 def error_stack(error: BaseException, frames_max: int) -> str:
     """Return the last frames of an error and of its causes as Python prints them; never raises.
 
-    Python's own formatting may raise: it calls what the author's classes define, and it parses
-    the lines that it shows, which CPython 3.11 can't always do in two threads at once
-    (SystemError: AST constructor recursion depth mismatch). Then the frames are listed plainly.
+    Python's own formatting may raise: it calls methods of the user's classes, and it parses the
+    lines that it shows, which CPython 3.11 can't always do in two threads at once (SystemError:
+    AST constructor recursion depth mismatch). Then the frames are listed plainly.
     """
     try:
         # Slow to load, and most programs have no error to show.
@@ -127,9 +127,9 @@ def _cause(error: BaseException) -> BaseException | None:
 
 
 def texts_of(given: object) -> dict[str, str]:
-    """Return the texts of a mapping; what is none, or has others, gives nothing of that.
+    """Return the texts of a mapping; other values, and other objects, are left out.
 
-    For what a job's context holds: others may have written it, and no job fails by it.
+    For a job's context: other programs may have written it, and no job fails by it.
     """
     if not isinstance(given, dict):
         return {}

@@ -1,4 +1,4 @@
-"""What the operator wrote, checked and frozen."""
+"""The operator's configuration, checked and frozen."""
 
 from typing import TYPE_CHECKING
 

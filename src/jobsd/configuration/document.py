@@ -1,13 +1,12 @@
-"""Parses a configuration file's text into nodes with source spans, by way of PyYAML.
+"""Parses a configuration file's text into nodes with source spans, by means of PyYAML.
 
-PyYAML's composer makes the nodes, with marks and anchors; nothing is constructed, so a tag
-can make nothing. What a hostile or broken file could blow up is bounded while it composes:
-how deep values are nested and how many there are, with every alias written out (and before,
-the size of the file; afterwards, how much text variables bring). Merge keys
-(`<<: *default`) work.
+PyYAML's composer makes the nodes, with marks and anchors; no values are constructed, so a tag
+has no effect. Bounds against hostile or broken files apply while it composes: the depth of
+nested values and their number, with every alias written out (and before, the size of the file;
+afterwards, the length of the text from variables). Merge keys (`<<: *default`) work.
 
-The quick parser (libyaml) does the work where it is installed. When it refuses a text, the
-one in Python reads it again: its errors are the ones that `syntax` can put into words.
+The quick parser (libyaml) does the work if it is installed. When it refuses a text, the one in
+Python reads it again: its errors are the ones that `syntax` can put into words.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ class _Malformed(Exception):  # noqa: N818  -- ends the reading of one file; bec
 
 
 def compose(source: Source, environ: c.Mapping[str, str], faults: Faults) -> Node | None:
-    """Return what the document holds; None when it is empty, or not well formed."""
+    """Return the document's root; None when it is empty, or not well formed."""
     masked = Masked(source.text)
     try:
         composed = _compose(source, masked)
@@ -80,9 +79,9 @@ def _composer(parser: Any, source: Source, masked: Masked) -> _Composer:  # noqa
 class _Composer(Composer):
     """PyYAML's composer over one of its parsers, bounded, and aware of secrets.
 
-    `_size` counts the nodes with aliases written out; `_extents` has size and height below
-    each anchor. The text up to `_read` was understood; `_secret` is true while a value is read
-    that must not be shown.
+    `_size` counts the nodes with aliases written out; `_extents` has size and height below each
+    anchor. The text up to `_read` was understood; `_secret` is true while a secret value is
+    read.
     """
 
     peek_event: Any
@@ -101,7 +100,7 @@ class _Composer(Composer):
         self._secret = False
 
     def compose(self) -> yaml.Node | None:
-        """Return the only document; when it can't be read, keep what follows secret."""
+        """Return the only document; when it can't be read, keep the rest of the text secret."""
         try:
             return self.get_single_node()
         except (_Malformed, yaml.YAMLError):
@@ -113,7 +112,7 @@ class _Composer(Composer):
             self.dispose()
 
     def resolve(self, kind: type, _value: object, implicit: Any) -> str:  # noqa: ANN401
-        """Return the tag of a node on which none was written."""
+        """Return the tag of a node without a written one."""
         return _PLAIN if kind is yaml.ScalarNode and implicit[0] else _IMPLICIT
 
     def compose_node(self, parent: Any, index: Any) -> Any:  # noqa: ANN401 - PyYAML's signature
@@ -128,7 +127,7 @@ class _Composer(Composer):
         is_alias = isinstance(event, yaml.AliasEvent)
         self._require_bounds(event, *self._extent(event) if is_alias else (1, 0))
         if event.anchor and not is_alias:
-            self.anchors.pop(event.anchor, None)  # a later anchor may bear the same name
+            self.anchors.pop(event.anchor, None)  # a later anchor may have the same name
         self._depth += 1
         node: Any = super().compose_node(parent, index)
         self._depth -= 1
@@ -137,7 +136,7 @@ class _Composer(Composer):
             if event.anchor:
                 self._extents[event.anchor] = self._size - size, self._deepest - self._depth
         self._deepest = max(above, self._deepest)
-        # Not where that fails: nothing is read any more, and the rest is as secret.
+        # Not after an error: nothing is read any more, and the rest is as secret.
         self._secret = outside
         return node
 
@@ -148,7 +147,7 @@ class _Composer(Composer):
         return secrecy.is_secret(key.value, below=self._secret)
 
     def _extent(self, alias: yaml.AliasEvent) -> tuple[int, int]:
-        """Return the size of what an alias stands for, itself included, and the height."""
+        """Return the size of an alias's value, itself included, and the height."""
         if alias.anchor not in self._extents:
             name = "…" if self._secret else shortened(str(alias.anchor))
             raise self._malformed(alias, f'"*{name}" refers to no "&{name}" above it')
@@ -184,7 +183,7 @@ class _Composer(Composer):
 
 
 def _without_properties(source: Source, masked: Masked, start: int, end: int) -> SourceSpan:
-    """Return where a value stands, without the anchor or tag before it."""
+    """Return the span of a value, without the anchor or tag before it."""
     text = masked.text
     while start < end and text[start] in "&!":
         while start < end and not text[start].isspace():
@@ -231,7 +230,7 @@ class _Converter:
         return self._mapping(node, span)
 
     def _span(self, node: yaml.Node) -> SourceSpan:
-        """Return where a value stands; of a collection, its first character."""
+        """Return the span of a value; of a collection, its first character."""
         start, end = node.start_mark.index, node.end_mark.index
         if isinstance(node, yaml.ScalarNode):
             return _without_properties(self._source, self._masked, start, end)

@@ -1,6 +1,6 @@
 """Makes the shipped queue.yml, and the one that `init` writes, from the table of settings.
 
-A setting that it does not set is a comment in it, with its default.
+A setting with its default is a comment in it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,7 +25,7 @@ _COLUMN = 34
 
 
 def example_queue_file(processes: str, modules: Sequence[str] = ()) -> str:
-    """Return the text of a queue.yml; `processes` is how many each kind of worker has.
+    """Return the text of a queue.yml; `processes` is the number for each kind of worker.
 
     `modules` define the project's jobs.
     """

@@ -1,4 +1,4 @@
-"""Faults: everything that is wrong in a configuration, collected, and shown to an operator.
+"""Faults: all errors in a configuration, collected, and shown to an operator.
 
 error: workers[0].threads must be a whole number from 1 to 256, not 0
   at config/queue.yml:7:16
@@ -46,7 +46,7 @@ class Mistakes(Exception):  # noqa: N818 - as above
 
 
 class Faults:
-    """Faults in the order in which they are shown: by file, by place, then all others.
+    """Faults in the order in which they are shown: by file, by position, then all others.
 
     A fault that is found twice (in a value that several sections share) is shown once. The
     number is bounded: after 200 faults the others are only counted.
@@ -58,7 +58,7 @@ class Faults:
         self._left_out = 0
 
     def add(self, span: SourceSpan, message: str, hint: str = "") -> None:
-        """Add what is wrong at a place in a file, or with a flag or a variable."""
+        """Add a fault at a span of a file, or of a flag or a variable."""
         if not span.source.text:
             self.add_fault(span.fault(message, hint))
             return
@@ -67,7 +67,7 @@ class Faults:
             known[span.start, message] = span, hint
 
     def add_fault(self, fault: Fault) -> None:
-        """Add a fault that has no place in a text."""
+        """Add a fault without a span in a text."""
         if self._has_room():
             self._elsewhere[fault] = None
 
@@ -78,7 +78,7 @@ class Faults:
 
     @property
     def full(self) -> bool:
-        """Whether no more faults are kept: reading on is of no use."""
+        """Whether no more faults are kept: reading on is useless."""
         return self._left_out > 0
 
     def all(self) -> tuple[Fault, ...]:
@@ -106,7 +106,7 @@ def _without_passwords(fault: Fault) -> Fault:
 
 
 def render(fault: Fault) -> str:
-    """Return a fault as the operator is shown it; plain text, without an end of line."""
+    """Return a fault as text for the operator; plain, without an end of line."""
     lines = [f"error: {fault.message}"]
     if fault.source:
         lines.append(f"  at {fault.source}")
@@ -117,7 +117,7 @@ def render(fault: Fault) -> str:
 
 
 def report(faults: Iterable[Fault], warnings: Iterable[str] = ()) -> str:
-    """Return all warnings and faults, the faults apart from each other by an empty line."""
+    """Return all warnings and faults, the faults separated by empty lines."""
     warned = "\n".join(one_line(f"warning: {warning}") for warning in warnings)
     return "\n\n".join((*filter(None, (warned,)), *map(render, faults)))
 
@@ -145,7 +145,7 @@ def quoted(text: str) -> str:
 
 
 def shortened(text: str) -> str:
-    """Return `text` without passwords, and no longer than a message can bear."""
+    """Return `text` without passwords, cut to the length for a message."""
     text = redact(text)
     return text if len(text) <= _LONGEST_SHOWN else text[: _LONGEST_SHOWN - 1] + "…"
 

@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 class Entry:
-    """One mapping while it is read; `node` None: nothing is given, all is default."""
+    """One mapping while it is read; `node` None: all values are defaults."""
 
     def __init__(
         self, node: Mapping | None, path: str, span: source.SourceSpan, faults: Faults
@@ -45,15 +45,15 @@ class Entry:
         return [key for key in self._pairs if key not in self._asked]
 
     def has(self, key: str) -> bool:
-        """Return whether the key stands there, whatever it holds."""
+        """Return whether the mapping has the key, with any value."""
         return key in self._pairs
 
     def is_given(self, key: str) -> bool:
-        """Return whether the key stands there and holds something."""
+        """Return whether the mapping has the key, with a value other than null."""
         return self.node(key) is not None
 
     def node(self, key: str) -> Node | None:
-        """Return what a key holds; None when that is nothing."""
+        """Return the value of a key; None when that is null."""
         self._asked.add(key)
         pair = self._pairs.get(key)
         return None if pair is None or is_null(pair.value) else pair.value
@@ -66,11 +66,11 @@ class Entry:
         return take(pair.value, kind, self.path_of(key), self._faults, default=default)
 
     def mapping(self, key: str) -> Entry:
-        """Return the mapping that a key holds, to be read in its turn."""
+        """Return the mapping under a key, to be read in its turn."""
         return self.inner(key, self.node(key))
 
     def mappings(self, key: str) -> tuple[Entry, ...] | None:
-        """Return the list of mappings that a key holds; None when it is missing."""
+        """Return the list of mappings under a key; None when it is missing."""
         node = self.node(key)
         if node is None:
             return None
@@ -91,7 +91,7 @@ class Entry:
         return Entry(mapping, self.path_of(key), span, self._faults)
 
     def missing(self, hint: str, *keys: str) -> None:
-        """Add a fault of keys none of which is given, unless a misspelt one explains it."""
+        """Add a fault for keys none of which is given, unless a misspelt one explains it."""
         if any(nearest(key, self._asked.union(keys)) in keys for key in self.unknown()):
             return
         neither = f"{self.path} has neither {' nor '.join(keys)}"
@@ -99,11 +99,11 @@ class Entry:
         self._faults.add(self.span, message, hint)
 
     def wrong(self, key: str, message: str, hint: str = "") -> None:
-        """Add a fault of a field that is good by itself and bad among the others."""
+        """Add a fault of a field that is valid by itself and conflicts with others."""
         self._faults.add(self.span_of(key), f"{self.path_of(key)} {message}", hint)
 
     def span_of(self, key: str) -> source.SourceSpan:
-        """Return where a field's value stands; where it is missing, the span of the mapping."""
+        """Return the span of a field's value; if it is missing, the span of the mapping."""
         pair = self._pairs.get(key)
         return pair.value.span if pair else self.span
 
@@ -113,7 +113,7 @@ class Entry:
 
 
 def take(node: Node, kind: kinds.Kind[T], path: str, faults: Faults, *, default: T) -> T:
-    """Return the value of a node; the default, and its faults, when it can't be taken."""
+    """Return the value of a node; the default, and its faults, when it is invalid."""
     try:
         return kind(node)
     except Mistake as mistake:
@@ -125,7 +125,7 @@ def take(node: Node, kind: kinds.Kind[T], path: str, faults: Faults, *, default:
 
 
 def refuse(node: Node, path: str, mistake: Mistake, faults: Faults) -> None:
-    """Add the fault of one value, unless what stands there has one already."""
+    """Add the fault of one value, unless it has one already."""
     if isinstance(node, Scalar) and node.refused:
         return
     quotes_value = mistake.quotes_value and not node.span.is_secret
@@ -141,7 +141,7 @@ def refuse(node: Node, path: str, mistake: Mistake, faults: Faults) -> None:
 
 
 def shown(node: Node) -> str:
-    """Return how a fault calls what was given."""
+    """Return the given value in the words of a fault."""
     match node:
         case Mapping():
             return "a mapping"
@@ -156,7 +156,7 @@ def shown(node: Node) -> str:
 
 
 def _without_value(node: Scalar) -> str:
-    """Say why each of the variables of an empty value gave nothing."""
+    """Return why each of the variables in an empty value is empty."""
     return ", ".join(
         f"{name} is {'not set' if name in node.unset else 'set but has no value'}"
         for name in node.variables

@@ -24,7 +24,7 @@ ROWS = tuple(
 class Flags:
     """The flags of `start` as typed, by their names with underscores; None: not given.
 
-    Nothing in them has been checked yet.
+    They are not checked yet.
     """
 
     def __init__(self, **given: Text) -> None:
@@ -63,7 +63,7 @@ class Given:
         return self._by.get(row, "")
 
     def over(self, row: Setting[Any], below: Any) -> Any:  # noqa: ANN401 - of any setting
-        """Return the value that counts for a setting; `below` is the one of the file."""
+        """Return the effective value of a setting; `below` is the one of the file."""
         if row not in self._values and below is None and row.fallback:
             node = _variable(self._environ, row.fallback)
             if node is not None:
@@ -76,7 +76,8 @@ class Given:
     def _read(self, row: Setting[Any], node: Scalar) -> None:
         by = node.span.source.name
         if by.startswith("--") and not node.text.strip():
-            # Most likely a variable of the shell that is not set: nothing would mean all.
+            # Most likely a variable of the shell that is not set: an empty value would select
+            # all.
             self._faults.add(
                 node.span, f"{by} is empty", "give a value, or leave the option out"
             )

@@ -1,4 +1,4 @@
-"""The folder of a project: where its files are looked up."""
+"""The folder of a project, which contains its files."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,7 +8,7 @@ RECURRING_FILE = "config/recurring.yml"
 
 
 def project_root(cwd: Path, environ: Mapping[str, str]) -> Path:
-    """Return the folder in which files, `storage/` and the user's modules are looked up.
+    """Return the folder that contains the project's files, `storage/` and the user's modules.
 
     `JOBSD_HOME` is set by `bin/jobs` to the folder above it.
     """

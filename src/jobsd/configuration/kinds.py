@@ -1,7 +1,7 @@
-"""What a setting may hold: each kind reads a node, or raises a `Mistake`.
+"""The values of settings: each kind reads a node, or raises a `Mistake`.
 
 A kind of texts is made of a reader of one text. The readers serve files, variables and flags
-alike, and know of none of them.
+alike, and know none of them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ T = TypeVar("T")
 DAY_S = 86_400.0
 LONGEST_S = 36_500 * DAY_S
 NAME_BYTES_MAX = 255
-IDENTIFIER_BYTES_MAX = 56  # quoted and with .wake behind it, it names a channel: 63
+IDENTIFIER_BYTES_MAX = 56  # quoted and with .wake after it, it names a channel: 63
 
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
 _POWERS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
@@ -40,7 +40,7 @@ _FALSE = frozenset({"", "0", "f", "n", "no", "false", "off"})
 
 @dataclass(frozen=True, slots=True)
 class Kind(Generic[T]):
-    """A reader of nodes, and what it takes in words."""
+    """A reader of nodes, and the accepted values in words."""
 
     read: Callable[[Node], T]
     takes: str
@@ -49,7 +49,7 @@ class Kind(Generic[T]):
         """Return the value of a node.
 
         Raises:
-            Mistake, Mistakes: when it can't be taken.
+            Mistake, Mistakes: when it is invalid.
         """
         return self.read(node)
 
@@ -151,7 +151,7 @@ def _in_units(size: int) -> str:
 
 
 def text(reader: Callable[[str], T], takes: str = "a text") -> Kind[T]:
-    """Make a kind of a reader of texts; what looks like a number is a text here."""
+    """Make a kind of a reader of texts; a number without quotes is a text here."""
 
     def read(node: Node) -> T:
         if not isinstance(node, Scalar):
@@ -164,7 +164,7 @@ def text(reader: Callable[[str], T], takes: str = "a text") -> Kind[T]:
 
 
 def optional(kind: Kind[T]) -> Kind[T | None]:
-    """Make a kind that takes nothing for None."""
+    """Make a kind that accepts null as None."""
     return Kind(lambda node: None if is_null(node) else kind(node), f"{kind.takes}, or null")
 
 
@@ -224,7 +224,7 @@ def some_of(*words: str) -> Kind[frozenset[str]]:
 
 
 def choice(*words: str, **aliases: str) -> Kind[str]:
-    """Make a kind: one of a few words, in whatever case; an alias means another word."""
+    """Make a kind: one of a few words, in upper or lower case; an alias stands for a word."""
     all_words = (*words, *aliases)
     takes = ", ".join(all_words[:-1]) + f" or {all_words[-1]}"
 
@@ -277,7 +277,7 @@ def read_queue(name: str) -> str:
 
 
 def read_queue_pattern(pattern: str) -> str:
-    """Read the name of a queue, a prefix with a star behind it, or a star for all."""
+    """Read the name of a queue, a prefix with a star after it, or a star for all."""
     if "," in pattern:
         raise Mistake(
             "must be one queue, without a comma", "write a list with one queue per line"
@@ -294,7 +294,7 @@ def read_queue_pattern(pattern: str) -> str:
 
 
 def _printable(name: str) -> str:
-    """Return a text that the name of a queue may hold: no job is enqueued to any other."""
+    """Return a name if a queue may have it: no job is enqueued to any other."""
     if is_seen(name) and name == name.strip(" "):
         return name
     raise Mistake("must be printable text without spaces at its ends")
@@ -324,7 +324,7 @@ def read_identifier(name: str) -> str:
 
 
 def read_bind(address: str) -> str | None:
-    """Read HOST:PORT, or "off"; without a host all addresses are meant."""
+    """Read HOST:PORT, or "off"; without a host it stands for all addresses."""
     if address.lower() in {"off", "false"}:
         return None
     found = _BIND.fullmatch(address) if len(address) <= NAME_BYTES_MAX else None
@@ -335,7 +335,7 @@ def read_bind(address: str) -> str | None:
 
 
 def read_place(number: str) -> int:
-    """Read the place of an entry in a list: the first is 1."""
+    """Read the number of an entry in a list: the first is 1."""
     if number.isascii() and number.isdecimal() and len(number) < 4 and int(number):
         return int(number)
     raise Mistake("must be a whole number from 1")

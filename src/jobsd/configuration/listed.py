@@ -21,8 +21,8 @@ DEFAULT = "default"
 def settings(root: Path, environ: Environment[str, str], flags: Flags) -> Iterator[Row]:
     """Yield each setting as a start would read it; URLs are without their passwords.
 
-    `seconds` says that the value is a time; `from_environment` that all or a part of it is the
-    value of a variable.
+    `seconds`: the value is a time; `from_environment`: all or a part of it is the value of a
+    variable.
 
     Raises:
         ConfigurationError: with every fault of the file, the environment and the flags.
@@ -68,7 +68,7 @@ def _simple(value: object) -> object:
 
 
 class _Origins:
-    """Where values come from: a flag beats its variable, a variable beats the file."""
+    """The origins of values: a flag beats its variable, a variable beats the file."""
 
     def __init__(self, environ: Environment[str, str], flags: Flags, file: Node | None) -> None:
         self._environ = environ
@@ -76,7 +76,7 @@ class _Origins:
         self._file = file
 
     def of(self, row: setting.Setting[object], path: tuple[str | int, ...]) -> tuple[str, bool]:
-        """Return the flag, the variable, FILE:LINE, or the default; whether variables count."""
+        """Return the flag, variable, FILE:LINE, or default; whether variables were used."""
         written = _find(self._file, path)
         if row.flag_name in self._flags.given:
             return row.flag_option, False
@@ -101,7 +101,7 @@ def _has_variables(node: Node) -> bool:
 
 
 def _file(root: Path, environ: Environment[str, str], options: Options) -> Node | None:
-    """Return the part of the file that counts; it has no faults."""
+    """Return the selected part of the file; it has no faults."""
     source = read_source(root, options.config)
     if source is None:
         return None
@@ -110,7 +110,7 @@ def _file(root: Path, environ: Environment[str, str], options: Options) -> Node 
 
 
 def _find(node: Node | None, path: tuple[str | int, ...]) -> Node | None:
-    """Return what is written at a path of keys and numbers, None when nothing is."""
+    """Return the node at a path of keys and numbers, or None."""
     for step in path:
         match node, step:
             case Mapping(pairs=pairs), str() if step in pairs:

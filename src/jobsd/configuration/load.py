@@ -1,7 +1,7 @@
 """Loads the configuration: defaults, files, variables, flags; each overrides the ones before.
 
-`examine` reads all of it and gathers the faults; `load` is for callers that only
-go on without any. Neither needs a database, and neither imports a module of the user's.
+`examine` reads all of it and collects the faults; `load` is for callers that go on only without
+faults. Neither needs a database, and neither imports a module of the user's.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ class _Reading:
         )
 
     def _group(self, options: Options) -> Options:
-        """Return the options with the one entry of `workers` that is asked for, if one is."""
+        """Return the options with the requested entry of `workers` alone, if any."""
         place, groups = options.worker_group, options.workers
         if place is None:
             return options
@@ -196,7 +196,7 @@ class _Reading:
 
     @property
     def _skips_recurring(self) -> bool:
-        """Whether no scheduler is wanted: new runs would keep a tree that is to end."""
+        """Whether no scheduler runs: its new runs would keep a tree that ends when idle."""
         return self._start.skip_recurring or self._start.until_empty
 
     def _warn_without_dispatcher(self, options: Options, name: str) -> None:
@@ -208,7 +208,7 @@ class _Reading:
             )
 
     def _require_end(self, options: Options) -> None:
-        """Refuse a tree that is to end and would not, and a horizon without an end."""
+        """Refuse a tree that is asked to end and never would, and a horizon without an end."""
         works = "worker" in options.only and any(each.processes for each in options.workers)
         if options.until_empty and not works:
             hint = "without workers no job would ever run"
@@ -253,7 +253,7 @@ class _Reading:
         self.faults.add(span, "no processes configured", hint)
 
     def _alike(self) -> str:
-        """Return a text that two trees of a host share only when they are started alike."""
+        """Return a text that is equal in two trees of a host only if they are started alike."""
         start, given = self._start, self._flags.given
         files = (self.root, start.config, start.recurring_file)
         kinds = sorted(start.only)

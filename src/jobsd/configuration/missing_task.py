@@ -9,9 +9,9 @@ from .source import Mapping, UnreadableError, read_source
 
 
 def explain_missing_task(root: Path, environ: c.Mapping[str, str], key: str) -> str:
-    """Return where the file has the task `key`, and what keeps it from being loaded.
+    """Return where the file has the task `key`, and what prevents it from being loaded.
 
-    Nothing when it has none; its faults are not reported.
+    An empty text if the file has no such task; its faults are not reported.
     """
     faults = Faults()
     start = options.StartOptions(**flags.Given(environ, flags.Flags(), faults).start_options())

@@ -67,7 +67,7 @@ _QUEUES = texts(read_queue_pattern, "queues", ("*",))
 
 @dataclass(frozen=True, slots=True)
 class DatabaseOptions:
-    """Where the queue lives. URLs hold passwords, so no `repr` shows them."""
+    """The database of the queue. URLs hold passwords, so no `repr` shows them."""
 
     url: str | None = setting(
         URL,
@@ -87,7 +87,7 @@ class DatabaseOptions:
 
 @dataclass(frozen=True, slots=True)
 class DispatcherOptions:
-    """One dispatcher: it moves jobs that are due to the ready ones."""
+    """One dispatcher: it makes due jobs ready."""
 
     polling_interval_s: float = setting(
         _INTERVAL, "1", "The pause between two polls when nothing wakes it."
@@ -173,12 +173,12 @@ class SupervisorOptions:
 
     @property
     def hang_timeout_s(self) -> float:
-        """How long the loop of a process may stand still."""
+        """The time without an iteration after which a process counts as hung."""
         return self.hang_timeout or max(self.process_alive_threshold_s * 2 / 3, _HANG_MIN_S)
 
     @property
     def thresholds(self) -> Thresholds:
-        """What other trees have to know of these times."""
+        """The times that other trees must know."""
         return Thresholds(
             self.heartbeat_interval_s, self.process_alive_threshold_s, self.hang_timeout_s
         )
@@ -186,7 +186,7 @@ class SupervisorOptions:
 
 @dataclass(frozen=True, slots=True)
 class MonitorOptions:
-    """Where metrics and health are served: "127.0.0.1:9394", ":9394", "[::1]:9394".
+    """The address of metrics and health: "127.0.0.1:9394", ":9394", "[::1]:9394".
 
     No `bind`: no HTTP. With `bind_is_default` the port was not configured, so the tree starts
     without HTTP when it is taken.
@@ -270,9 +270,9 @@ class JobsOptions:
 
 @dataclass(frozen=True, slots=True)
 class LogsOptions:
-    """Where the log goes, and what is in it.
+    """The destination of the log, and its content.
 
-    No `file`: stdout. `format` None: `console` on a terminal, else `json`.
+    No `file`: stdout. `format` None: `console` on a terminal, otherwise `json`.
     """
 
     file: Path | None = setting(
@@ -349,16 +349,16 @@ class StartOptions:
 
     @property
     def recurring_file(self) -> str:
-        """The file of recurring tasks; `-` before its name says that it may be missing."""
+        """The file of recurring tasks; `-` before its name means that it may be missing."""
         return self.recurring.removeprefix("-")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options(StartOptions):
-    """Everything that is set, in one value.
+    """All settings, in one value.
 
-    `root` is the project's folder. `warnings` are sentences for the operator. `schedules` says
-    whether a scheduler runs. `alike` is equal in two trees of a host that are started alike.
+    `root` is the project's folder. `warnings` are sentences for the operator. `schedules`: a
+    scheduler runs. `alike` is equal in two trees of a host that are started alike.
     """
 
     root: Path
@@ -395,4 +395,4 @@ SECTIONS = {
     "logs": LogsOptions,
 }
 LISTS = ("dispatchers", "workers")
-"""The sections of which there may be several."""
+"""The sections with several entries."""

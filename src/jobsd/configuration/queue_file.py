@@ -57,7 +57,7 @@ class Reader:
     given: flags.Given | None = None
 
     def read(self, section: source.Mapping | None, span: source.SourceSpan) -> QueueFile:
-        """Read one section; `span` is for faults without a place of their own."""
+        """Read one section; `span` is for faults without a span of their own."""
         with Entry(section, "", span, self.faults) as entry:
             found = self._values(TOP, entry)
             for key in SECTIONS.keys() - {*LISTS, "monitor"}:
@@ -87,7 +87,7 @@ class Reader:
         }
 
     def _monitor(self, entry: Entry) -> MonitorOptions:
-        """Read where to listen: `monitor: null` means nowhere; without the key, the default."""
+        """Read the address: `monitor: null` means none; without the key, the default."""
         with entry.mapping("monitor") as monitor:
             values = self._values(settings_of(MonitorOptions), monitor)
             asked = monitor.has("bind") or (self.given is not None and self.given.has(_BIND))
@@ -96,7 +96,7 @@ class Reader:
         return MonitorOptions(**values, bind_is_default=not asked)
 
     def _values(self, rows: Rows, entry: Entry) -> dict[str, Any]:
-        """Read settings: a flag beats its variable, that the file, and that the default."""
+        """Read settings: flags beat variables, variables the file, the file the defaults."""
         trying = self.environment in TRYING
         found: dict[str, Any] = {}
         for field, key, row in rows:

@@ -1,8 +1,8 @@
 """Decides which parts of a file are never shown, because they may hold passwords.
 
-Where the document was parsed, these are the values below `database` or below a key whose name
-sounds like a secret, and each value in which a password is recognised. In comments, and where
-the document could not be parsed, they are recognised by the text alone.
+In a parsed document these are the values below `database` or below a key whose name suggests a
+secret, and each value in which a password is recognised. In comments, and in a text that could
+not be parsed, they are recognised by the text alone.
 """
 
 import re
@@ -44,20 +44,20 @@ class Secrets:
         insort(self._parts, (start, end))
 
     def add_value(self, start: int, end: int) -> None:
-        """Keep what is written as one value secret."""
+        """Keep the characters of one value secret."""
         opening = _OPENING.match(self._text, start, end)
         closed = end - start > 1 and self._text[start] == self._text[end - 1]
         quotes = closed and self._text[start] in "\"'"
         self.add(opening.end() if opening else start, end - 1 if quotes else end)
 
     def within(self, start: int, end: int) -> list[tuple[int, int]]:
-        """Return the secret parts that begin between two places, or reach into it."""
+        """Return the secret parts that begin between two positions, or reach into the range."""
         first = max(0, bisect_left(self._parts, (start, 0)) - 1)
         last = bisect_left(self._parts, (end, 0))
         return [part for part in self._parts[first:last] if part[1] > start]
 
     def starred(self, start: int, end: int) -> str:
-        """Return a part of the text with a star for each letter that is not shown."""
+        """Return a part of the text with a star for each hidden letter."""
         letters = list(self._text[start:end])
         for part in self.within(start, end):
             first, last = max(part[0], start) - start, min(part[1], end) - start

@@ -18,12 +18,12 @@ from .source import Mapping, Node, Pair, is_null
 DEFAULT = "default"
 
 _MISSPELT = 0.8
-"""How similar the name of a section must be to be meant by an environment without one."""
+"""The minimum similarity between an environment and a section that probably is its own."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sections:
-    """`used` counts, `default` is overlaid by it; `unused` are the other sections."""
+    """`used` is in effect, over `default`; `unused` are the other sections."""
 
     used: Mapping | None
     default: Mapping | None = None
@@ -34,7 +34,7 @@ class Sections:
 def pick(
     root: Node | None, environment: str, is_own: Callable[[Pair], bool], faults: Faults
 ) -> Sections:
-    """Return the part of a file that counts in `environment`.
+    """Return the part of a file that is in effect in `environment`.
 
     `is_own` returns whether a pair of the top level belongs to a file without sections.
     """
@@ -89,7 +89,7 @@ def _section(pair: Pair, faults: Faults) -> Mapping | None:
 def _narrowed(default: Mapping | None, section: Mapping) -> Mapping | None:
     """Return the part of `default` whose keys the section has.
 
-    Else each of ten sections would be checked with all of `default`.
+    Otherwise each of ten sections would be checked with all of `default`.
     """
     if default is None:
         return None

@@ -2,11 +2,11 @@
 
     threads: int = setting(whole(1, 256), "3", "How many jobs a process runs at once.")
 
-A row is all that is known of a setting: the values that it takes, its default as one writes it
-in the file, one sentence, and the flag and the variable that beat the file. Reading, checking,
-`start --help`, the shipped queue.yml, the file of `init`, the reference page and the defaults
-of direct calls all come from the rows. The field's name is the key, without the unit at its
-end (`_s`), since a duration is written with a unit of its own or with none.
+A row has all facts of a setting: its valid values, its default in the syntax of the file, one
+sentence, and the flag and the variable that beat the file. Reading, checking, `start --help`,
+the shipped queue.yml, the file of `init`, the reference page and the defaults of direct calls
+all come from the rows. The field's name is the key, without the unit at its end (`_s`), since a
+duration is written with a unit of its own or with none.
 """
 
 from collections.abc import Iterator
@@ -22,10 +22,10 @@ T = TypeVar("T")
 class Setting(Generic[T]):
     """One row.
 
-    `default` is the text that would be written in the file; `default_when_trying` the one of
-    the environments in which people try things out, where it differs. `flag` has its
-    placeholder behind it ("--pidfile FILE"). `variable` beats the file, `fallback` yields to
-    it. With `adds` the values of the flag follow those of the file instead of replacing them.
+    `default` is its text in the file; `default_when_trying` the one of the environments in
+    which people try things out, if it differs. `flag` has its placeholder after it ("--pidfile
+    FILE"). `variable` beats the file, `fallback` yields to it. With `adds` the values of the
+    flag follow those of the file instead of replacing them.
     """
 
     kind: kinds.Kind[T]
@@ -51,7 +51,7 @@ class Setting(Generic[T]):
 
     @property
     def default_in_yaml(self) -> str:
-        """The default as it is written in a file; an empty text means an empty list."""
+        """The default in the syntax of a file; an empty text means an empty list."""
         return f'"{self.default}"' if self.default == "*" else self.default or "[]"
 
     def default_value(self, *, trying: bool = False) -> T:

@@ -1,11 +1,11 @@
 """A configuration text, the spans of it that faults point at, and values with such spans.
 
-Lines and columns count from 1, in characters of the file as it was written. An excerpt
-shows one line and a caret below it; it is made for terminals, so it holds no control
-character and no password.
+Lines and columns count from 1, in characters of the file as it was written. An excerpt shows
+one line and a caret below it; it is made for terminals, so it holds no control character and no
+password.
 
 Types of values are those of JSON and no others, by the rules of YAML 1.2 with the booleans of
-1.1; a date, a sexagesimal number or `.nan` stays the text it is.
+1.1; a date, a sexagesimal number or `.nan` stays a text.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _FAR = 2000
 
 
 class UnreadableError(Exception):
-    """A file is there and can't be used; `fault` says why."""
+    """A file exists and can't be used; `fault` has the reason."""
 
     def __init__(self, fault: Fault) -> None:
         super().__init__(fault.message)
@@ -41,7 +41,7 @@ class UnreadableError(Exception):
 
 
 class Source:
-    """One file's text under the name by which people know it.
+    """One file's text under its name for people.
 
     A flag or a variable is a source without a text: a fault names only the source.
     """
@@ -58,7 +58,7 @@ class Source:
         return line, index - self._starts[line - 1] + 1
 
     def line(self, number: int) -> tuple[int, int]:
-        """Return where a line begins and, without its end, ends."""
+        """Return the beginning of a line and its end, without the line end."""
         start = self._starts[number - 1]
         end = self.text.find("\n", start)
         return start, end if end >= 0 else len(self.text)
@@ -79,7 +79,7 @@ class SourceSpan:
 
     @property
     def name(self) -> str:
-        """FILE:LINE:COLUMN of where it begins; without a text the name of the source."""
+        """FILE:LINE:COLUMN of its beginning; without a text the name of the source."""
         if not self.source.text:
             return self.source.name
         line, column = self.source.position(self.start)
@@ -87,11 +87,11 @@ class SourceSpan:
 
     @property
     def is_secret(self) -> bool:
-        """Whether any of it must not be shown."""
+        """Whether a part of it is secret."""
         return bool(self.source.secrets.within(self.start, self.end))
 
     def fault(self, message: str, hint: str = "") -> Fault:
-        """Return a fault at this place."""
+        """Return a fault at this span."""
         return Fault(message, self.name, _excerpt(self) if self.source.text else "", hint)
 
 
@@ -100,7 +100,7 @@ NOWHERE = SourceSpan(Source("the defaults", ""), 0, 0)
 
 
 def read_source(root: Path, name: str) -> Source | None:
-    """Return the text of the file that people call `name`; None when there is none.
+    """Return the text of the file with this name; None when there is none.
 
     Raises:
         UnreadableError: when it is not a file, too big, or not UTF-8.
@@ -120,7 +120,7 @@ def read_source(root: Path, name: str) -> Source | None:
 
 
 def _content(path: Path) -> bytes | None:
-    """Return at most a byte more than allowed; None for what isn't a regular file.
+    """Return at most a byte more than allowed; None if it isn't a regular file.
 
     Opened without waiting: a pipe without a writer would block the start for ever.
     """
@@ -198,9 +198,8 @@ _FRACTION = re.compile(
 class Scalar:
     """A text; a `plain` one was written without quotes, so that its form gives it a type.
 
-    `variables` are the names of the variables in it, and `unset` those of them that are not
-    set. Of a `refused` one, which has a text in the place of a variable that is none, nobody
-    knows what it was to be.
+    `variables` are the names of the variables in it, and `unset` the unset ones. A `refused`
+    scalar has an invalid variable; its type is unknown.
     """
 
     span: SourceSpan
@@ -217,7 +216,7 @@ class Scalar:
 
     @property
     def is_null(self) -> bool:
-        """Whether it is written as nothing."""
+        """Whether it is written as null."""
         return self.plain and not self.refused and self.text.strip() in _NULLS
 
 
@@ -231,7 +230,7 @@ class Sequence:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pair:
-    """A key and what it holds."""
+    """A key and its value."""
 
     key: Scalar
     value: Node
@@ -249,7 +248,7 @@ Node: TypeAlias = Scalar | Sequence | Mapping
 
 
 def is_null(node: Node) -> bool:
-    """Return whether `node` is written as nothing."""
+    """Return whether `node` is written as null."""
     return isinstance(node, Scalar) and node.is_null
 
 

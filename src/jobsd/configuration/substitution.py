@@ -30,8 +30,8 @@ _RUBY = re.compile(
     re.VERBOSE,
 )
 _SHELL = re.compile(rf"\$\{{(?P<name>{_NAME}):-(?P<default>[^{{}}\n]*)\}}")
-# `${` counts as a variable only where a shell would read one: a template passed to a job
-# may hold "${user.name}".
+# `${` counts as a variable only in a form that a shell would read: a template passed to a job
+# may contain "${user.name}".
 _OPENING = re.compile(rf"<%|\$\{{(?={_NAME}[}}:?+=-])")
 _PRIVATE = range(0xE000, 0xF900)
 _LONGEST = 1024
@@ -49,7 +49,7 @@ class Substitution:
     problem: str = ""
 
     def value(self, environ: Mapping[str, str]) -> str:
-        """Return the text that stands in its place."""
+        """Return the text that replaces it."""
         value = environ.get(self.name, self.default)
         return value or self.default if self.or_empty else value
 
@@ -65,13 +65,13 @@ class Masked:
         self.text = "".join(_masked(text, self.substitutions, first, other))
 
     def within(self, start: int, end: int) -> tuple[Substitution, ...]:
-        """Return the substitutions between two places of the text."""
+        """Return the substitutions between two positions of the text."""
         return self.substitutions[
             bisect_left(self._starts, start) : bisect_left(self._starts, end)
         ]
 
     def restore(self, text: str, values: list[str]) -> str:
-        """Return a scalar's text with `values` where the masks were."""
+        """Return a scalar's text with `values` in place of the masks."""
         following = iter(values)
         return self._mask.sub(lambda mask: next(following, mask[0]), text)
 
@@ -110,7 +110,7 @@ def _shell(text: str, start: int) -> Substitution:
 
 
 def _closing(text: str, start: int, bracket: str) -> int:
-    """Return where the bracket ends that closes the one at `start`; -1: not on its line."""
+    """Return where the bracket at `start` is closed; -1: not on its line."""
     line_end = text.find("\n", start, start + _LONGEST)
     end = text.find(bracket, start + 2, line_end if line_end >= 0 else start + _LONGEST)
     return end + len(bracket) if end >= 0 else -1

@@ -1,4 +1,4 @@
-"""Turns PyYAML's errors into faults with their position and what to do."""
+"""Turns PyYAML's errors into faults with their position and advice."""
 
 import re
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from yaml.reader import ReaderError
 from .source import Source
 from .substitution import FORMS, Masked
 
-# PyYAML's words, ours, and what to do. `context` is matched, too.
+# PyYAML's words, ours, and the advice. `context` is matched, too.
 _WORDS = (
     (r"found character '\\t'", "a tab can't indent YAML", "indent with spaces"),
     (
@@ -61,7 +61,7 @@ _BEGAN = re.compile(
 def in_words(
     error: yaml.YAMLError, source: Source, masked: Masked
 ) -> Iterator[tuple[int, int, str, str]]:
-    """Yield start, end, message and hint for what is wrong.
+    """Yield start, end, message and hint for each error.
 
     A malformed variable often breaks the YAML around it: the ones outside of comments are
     reported, and the error itself unless it is in the line of one of them or the next.

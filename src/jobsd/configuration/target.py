@@ -4,9 +4,9 @@ The first of: a flag, QUEUE_DATABASE_URL, `database.url` in queue.yml, DATABASE_
 embedded server. The last is started when a command needs it, and its tables are kept at the
 version of this program; those of a database of the user's are changed on request only.
 
-A program, which is anything but our commands, never starts it, let alone makes it: a web
-application that has lost its DATABASE_URL would put its jobs where no worker looks. It
-joins one that runs for the project, and logs that.
+A program other than our commands never starts it, let alone makes it: a web application that
+has lost its DATABASE_URL would put its jobs where no worker looks. It joins a server that runs
+for the project, and logs that.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def _ignore(_message: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """Where the queue lives; with `server`, on an embedded server that may not run yet."""
+    """The database of the queue; with `server`, on an embedded server that may not run yet."""
 
     target: Target
     server: Server | None = None
@@ -78,7 +78,7 @@ def database(
 ) -> Database:
     """Return the database of these options. Connects to nothing, starts nothing.
 
-    `report` gets a sentence about whatever makes the caller wait.
+    `report` gets a sentence about each cause of a wait.
 
     Raises:
         ConfigurationError: when none is configured, and an embedded one may not be used.
@@ -99,7 +99,7 @@ def embedded_server(
     root: Path, environ: Mapping[str, str], report: Callable[[str], None] = _ignore
 ) -> Server:
     """Return the embedded server of the project at `root`, whether it is used or not."""
-    # Loaded only where no database is configured.
+    # Loaded only if no database is configured.
     from jobsd.database.clients import other_clients  # noqa: PLC0415
     from jobsd.embedded import Server, location  # noqa: PLC0415
 
@@ -126,7 +126,7 @@ def find_target(cwd: Path, environ: Mapping[str, str]) -> Target:
 
 
 def find_schema(cwd: Path, environ: Mapping[str, str]) -> str:
-    """Return the schema of a program's tables, wherever its database is.
+    """Return the schema of a program's tables, in any database.
 
     Raises:
         ConfigurationError: with the faults of the configuration, but for URLs.
@@ -137,7 +137,7 @@ def find_schema(cwd: Path, environ: Mapping[str, str]) -> str:
 
 
 def require_made(found: Database, cwd: Path, environ: Mapping[str, str]) -> None:
-    """Return when a command that needs a database finds one, or is in a project.
+    """Return if a command that needs a database finds one, or is in a project.
 
     Raises:
         ConfigurationError: outside of any project, when none is configured: a server that
@@ -158,7 +158,7 @@ def _require_permission(environ: Mapping[str, str]) -> None:
 
 
 def _refusal(environ: Mapping[str, str]) -> errors.Fault | None:
-    """Refuse an embedded server where the operator forbids it, or systemd started us.
+    """Refuse an embedded server if the operator forbids it, or systemd started us.
 
     INVOCATION_ID proves nothing: the terminals of a session under systemd inherit it.
     """

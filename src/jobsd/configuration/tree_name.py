@@ -1,6 +1,6 @@
 """The name of a tree on its host, the same at each start from the same files.
 
-Apart from the options, since what it needs is large, and most commands start no tree.
+Apart from the options, since its imports are large, and most commands start no tree.
 """
 
 import hashlib

@@ -8,13 +8,13 @@ from .kinds import Kind
 from .source import Mapping, Node, Scalar, is_null
 
 ROLES = ("viewer", "operator", "admin")
-"""Each may do what the ones before it may do."""
+"""Each includes the ones before it."""
 _KEYS = ("password", "token", "role")
 
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """Who may come in, by a password or as a program by a token, and what for."""
+    """A user: a name with a password, or a program with a token, and a role."""
 
     name: str
     role: str
