@@ -27,7 +27,7 @@ def create_app(authorize: Authorize | None = None, **settings: Any) -> Applicati
         ConfigurationError: with the faults of the configuration.
         ValueError: when `live` is neither "poll" nor "sse".
     """
-    from .mounting import mounted  # noqa: PLC0415 - whoever only names this room needs no Jinja2
+    from .mounting import mounted  # noqa: PLC0415 - importing this room needs no Jinja2
 
     return mounted(authorize, **settings)
 

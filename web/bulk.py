@@ -82,7 +82,7 @@ class Begun:
     sentence: str
 
 
-def begin(  # noqa: PLR0913 - who, what, to which
+def begin(  # noqa: PLR0913 - actor, act and jobs
     session: Session,
     target: Callable[[], Target],
     form: Mapping[str, str],
@@ -127,7 +127,7 @@ def _perform(  # noqa: PLR0913, PLR0917 - as `begin`
             written.session = session
             bulk.perform(session, act, meant, upto, how, written)
             written.end()
-    except Exception as error:  # noqa: BLE001 - nobody waits for it
+    except Exception as error:  # noqa: BLE001 - a thread has no caller
         emit("web.failed", path=f"/bulk/{written.id}", error=error)
     finally:
         _free.release()

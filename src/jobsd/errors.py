@@ -178,7 +178,7 @@ class InterruptError(BaseException):
     """A job was interrupted; no `Exception`, so that `except Exception` does not swallow it."""
 
 
-class TimeLimitExceeded(InterruptError):  # noqa: N818 - named like what it tells
+class TimeLimitExceeded(InterruptError):  # noqa: N818 - named by its event
     """The job has run for longer than its `timeout`; raised in the job itself."""
 
     limit_s: float | None = None
@@ -193,7 +193,7 @@ class TimeLimitExceeded(InterruptError):  # noqa: N818 - named like what it tell
             self.args = (f"{self.args[0]} of {limit_s:g} s",)
 
 
-class Cancelled(InterruptError):  # noqa: N818 - named like what it tells
+class Cancelled(InterruptError):  # noqa: N818 - named by its event
     """The job was cancelled; raised in the job itself, which is discarded by that."""
 
     def __init__(self) -> None:

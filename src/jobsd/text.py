@@ -98,7 +98,7 @@ def error_stack(error: BaseException, frames_max: int) -> str:
             error, limit=-frames_max, compact=True
         )
         return "".join(found.format())
-    except BaseException as broken:  # noqa: BLE001 - whatever it is, the error is to be told
+    except BaseException as broken:  # noqa: BLE001 - the original error must be reported
         why = f"<the stack of the error raised {type(broken).__name__}>"
     try:
         return "\n".join([why, *_plain_stack(error, frames_max)])

@@ -126,7 +126,7 @@ def clear(name: str, *, keep: bool = True, session: Session | None = None) -> in
 
 
 def _clear(session: Session, name: str, until: int, *, keep: bool) -> tuple[bool, int]:
-    from jobsd.jobs import limits  # noqa: PLC0415 - who reads queues clears none
+    from jobsd.jobs import limits  # noqa: PLC0415 - reading queues needs no limits
 
     parameters = {"name": name, "until": until, "keep": keep, "limit": CLEAR_BATCH}
     with session.connection.transaction():
@@ -142,7 +142,7 @@ def _text(option: str, text: str | None) -> str | None:
 
 
 def _whoever() -> str:
-    import getpass  # noqa: PLC0415 - who reads queues need not be known
+    import getpass  # noqa: PLC0415 - needed for a pause only
 
     try:
         user = getpass.getuser()

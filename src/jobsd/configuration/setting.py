@@ -60,7 +60,7 @@ class Setting(Generic[T]):
         return self.kind(source.Scalar(source.NOWHERE, text or self.default, plain=True))
 
 
-def setting(  # noqa: PLR0913 - what there is to know of a setting
+def setting(  # noqa: PLR0913 - the columns of a row
     kind: kinds.Kind[T],
     default: str,
     sentence: str,

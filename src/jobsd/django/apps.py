@@ -22,7 +22,7 @@ class JobsConfig(apps.AppConfig):  # type: ignore[misc] # pyright: ignore[report
     def ready(self) -> None:
         """Set up the default integration of a project."""
         # Until a target is set here, it finds the database as the commands do.
-        assert face.HOMES  # noqa: S101 - it has been loaded before what follows
+        assert face.HOMES  # noqa: S101 - it must be loaded before the next call
         default_database.find_target_by(queue.target, lambda: queue.SCHEMA)
         backend.place_by(queue.InTransactions())
         backend.search(queue.connection)

@@ -32,7 +32,7 @@ class Jobs:
         app.cli.add_command(command.jobs_command)
         _served[:] = [app]
         # Until a target is set here, it finds the database as the commands do.
-        assert face.HOMES  # noqa: S101 - it has been loaded before what follows
+        assert face.HOMES  # noqa: S101 - it must be loaded before the next call
         default_database.find_target_by(lambda: queue.target(app), lambda: queue.schema(app))
         middleware.around_job(in_application)
 

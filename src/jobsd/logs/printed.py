@@ -117,7 +117,7 @@ class _Bytes(io.RawIOBase):
 class Copied:
     """Stands for a stream that stays as it is: each line that is written is copied, too."""
 
-    def __init__(self, stream: Any, copy_line: Callable[[str], None]) -> None:  # noqa: ANN401 - whatever stands there
+    def __init__(self, stream: Any, copy_line: Callable[[str], None]) -> None:  # noqa: ANN401 - any stream
         self._stream = stream
         self._lines = Printed(copy_line)
 

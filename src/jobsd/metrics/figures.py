@@ -35,7 +35,7 @@ class TaskRuns:
 
 
 class Arrived(NamedTuple):
-    """The stored number of jobs that have entered a queue."""
+    """A stored row of `arrivals`: the counts of one queue."""
 
     ended: int
     gone: int
@@ -137,7 +137,7 @@ class DatabaseFigures:
     oldest_transaction_s: float = 0.0
     """The age of the oldest transaction that our role sees."""
     arrivals: Mapping[str, Arrived] = field(default_factory=dict[str, Arrived])
-    """The stored number of jobs that have entered each queue."""
+    """The stored counts of arrivals of each queue."""
     run_times_s: Mapping[str, float] = field(default_factory=dict[str, float])
     """The recent run time of jobs of a queue."""
     enqueued: Mapping[str, int] = field(default_factory=dict[str, int])

@@ -98,7 +98,7 @@ def count(session: Session, act: BulkAct, meant: Filter) -> Counted:
     return Counted(min(jobs, COUNTED_MAX + 1), upto)
 
 
-def perform(  # noqa: PLR0913, PLR0917 - who does what to which, and how
+def perform(  # noqa: PLR0913, PLR0917 - actor, act, jobs and parameters
     session: Session, act: BulkAct, meant: Filter, upto: int, how: How, written: Act
 ) -> None:
     """Change the jobs up to an id, some hundreds at a time, and record the progress."""

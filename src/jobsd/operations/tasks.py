@@ -63,7 +63,7 @@ def listed(session: Session) -> list[Row]:
 
 
 def history_row(task: RecurringTask | None, run: RecurringRun, now: datetime) -> Row:
-    """Return a planned run with its delay, split by its causes."""
+    """Return a planned run with its delays, its duration, and the cause of its lateness."""
     row = {**asdict(run), "late_s": run.late_s, "late": timedelta(seconds=run.late_s)}
     if task is None:
         return {**row, "waited_s": None, "ran_s": None, "cause": None}

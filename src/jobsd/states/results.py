@@ -36,7 +36,7 @@ class End(NamedTuple):
     created_us: int | None = None
 
     @property
-    def value(self) -> Any:  # noqa: ANN401 - the author's own
+    def value(self) -> Any:  # noqa: ANN401 - the user's own
         """The return value of the job."""
         return value(self.result)
 
@@ -77,7 +77,7 @@ def values(session: Session, ids: Sequence[int], most: int) -> dict[int, dict[st
     }
 
 
-def value(text: str | None) -> Any:  # noqa: ANN401 - the author's own
+def value(text: str | None) -> Any:  # noqa: ANN401 - the user's own
     """Return the return value of a job, from its JSON text."""
     return None if text is None else arguments.load(text)[0][0]
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def jobs() -> Generator[MemoryQueue]:
     """Record the enqueues of the test, without a database."""
-    from .modes import recorded  # noqa: PLC0415 - as said above
+    from .modes import recorded  # noqa: PLC0415 - as above
 
     with recorded() as queue:
         yield queue

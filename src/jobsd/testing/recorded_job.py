@@ -94,7 +94,7 @@ class RecordedJob:
         return self.errors[-1] if self.errors else None
 
     @property
-    def result(self) -> Any:  # noqa: ANN401 - the author's own
+    def result(self) -> Any:  # noqa: ANN401 - the user's own
         """Its return value, if the job keeps results (`result_ttl`)."""
         return results.value(self.written)
 
