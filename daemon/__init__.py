@@ -1,1 +1,1 @@
-"""What the operating system and the operator see: commands, assembly, pidfile, readiness."""
+"""The face to operating system and operator: commands, assembly, pidfile, readiness."""

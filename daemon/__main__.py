@@ -1,4 +1,4 @@
-"""`python -m jobsd.daemon`: what `bin/jobs` starts."""
+"""`python -m jobsd.daemon`, which `bin/jobs` starts."""
 
 from .entry_point import main
 

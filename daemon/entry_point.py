@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def main() -> NoReturn:
-    """Run what the command line says and exit as it ends."""
+    """Run the command of the command line and exit with its status."""
     interrupts.are_the_end()
     from jobsd.daemon.cli.cli import main as run
 

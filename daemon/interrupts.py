@@ -1,11 +1,11 @@
 """Interrupts of a command: its end, without a traceback, however early one comes.
 
-What a command needs takes longer to load than many take to run. An exception that is raised
-within the import system may be dropped there, and printed; so until the command itself begins,
-an interrupt ends the process at once. While Python itself starts, `bin/jobs` lets it wait.
-From there on it is a KeyboardInterrupt as ever: there may be something to clean up. Once the
-command has ended, however that was, an interrupt ends the process at once again: nothing is
-left but to say so, and a second Ctrl-C wants no more of it.
+Loading a command's modules takes longer than many commands take to run. An exception that is
+raised within the import system may be dropped there, and printed; so until the command itself
+begins, an interrupt ends the process at once. While Python itself starts, `bin/jobs` blocks
+interrupts. From the command on an interrupt is a KeyboardInterrupt as usual: there may be state
+to clean up. Once the command has ended, in whatever way, an interrupt ends the process at once
+again: only its message is left, and a second Ctrl-C is a request to omit that.
 """
 
 from __future__ import annotations
@@ -29,11 +29,12 @@ INTERRUPTED = 130
 
 def are_the_end() -> None:
     """Let an interrupt end the process at once."""
-    # Who is started in the background ignores interrupts, and goes on to.
+    # A process started in the background ignores interrupts; keep that.
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _leave)
     sys.unraisablehook = _report
-    # Until here `bin/jobs` has let interrupts wait. One that has come in between is the end.
+    # Until here `bin/jobs` has blocked interrupts. One that has come meanwhile ends the
+    # process.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
@@ -43,18 +44,18 @@ def are_exceptions() -> None:
 
 
 def are_the_end_again() -> None:
-    """Let an interrupt end the process at once, where it did so before the command."""
+    """Let an interrupt end the process at once, if it did so before the command."""
     if sys.unraisablehook is _report:
         _replace(signal.default_int_handler, _leave)
 
 
 def are_ignored() -> None:
-    """Let no interrupt spoil what has ended."""
+    """Ignore interrupts: the command has ended."""
     _replace(_leave, signal.SIG_IGN)
 
 
 def _replace(known: object, wanted: Callable[..., object] | int) -> None:
-    """Handle interrupts in another way, unless somebody else has decided how."""
+    """Replace the handler of interrupts, unless other code has set one."""
     if signal.getsignal(signal.SIGINT) is known:
         signal.signal(signal.SIGINT, wanted)
 
@@ -64,7 +65,7 @@ def _leave(_number: int, _frame: FrameType | None) -> NoReturn:
 
 
 def _report(dropped: sys.UnraisableHookArgs) -> None:
-    """Report what Python drops, unless that is an interrupt: it must not be lost."""
+    """Report an exception that Python drops; an interrupt must not be lost."""
     if issubclass(dropped.exc_type, KeyboardInterrupt):
         os._exit(INTERRUPTED)
     sys.__unraisablehook__(dropped)

@@ -26,12 +26,12 @@ def wants_debug() -> bool:
 
 
 def drop_output() -> None:
-    """Write nothing more to stdout, which takes nothing: Python would flush it at its end."""
+    """Write no more to stdout, which accepts no data: Python would flush it at its end."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def note(message: str) -> None:
-    """Write to stderr, without passwords and without anything that a terminal would obey."""
+    """Write to stderr, without passwords and without control characters for the terminal."""
     from jobsd.logs.redaction import redact
 
     text = printable_lines(redact(message))
@@ -39,14 +39,14 @@ def note(message: str) -> None:
 
 
 def error(message: str, hint: str = "") -> None:
-    """Report what is wrong, and what could be done about it."""
+    """Report an error, and a possible remedy."""
     note(f"error: {message}")
     if hint:
         note(f"hint: {hint}")
 
 
 def require_command(ctx: click.Context, word: str, known: Collection[str]) -> None:
-    """Refuse a word that is no command, with the one that was probably meant."""
+    """Refuse an unknown command, and suggest the nearest one."""
     if word not in known:
         near = closest(word, known)
         meant = f"; did you mean {near!r}?" if near else ""

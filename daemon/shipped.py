@@ -1,4 +1,4 @@
-"""What is shipped with jobsd: files, and the jobs that every process that runs jobs knows."""
+"""Files shipped with jobsd, and the shipped jobs, which every process that runs jobs knows."""
 
 from importlib import import_module
 

@@ -26,7 +26,7 @@ __all__ = [
 
 
 def plain(value: object) -> str:
-    """Return a value for a pipe: one field of one line, whatever it holds."""
+    """Return a value for a pipe: one field of one line, whatever characters it has."""
     match value:
         case None:
             return ""
@@ -63,33 +63,33 @@ def human(value: object) -> str:
 
 
 def number(value: object) -> str:
-    """Return an id, which people copy, so that nothing separates its digits."""
+    """Return an id, which people copy, so that no separator splits its digits."""
     return "-" if value is None else str(value)
 
 
 def moment(value: datetime) -> str:
-    """Return a moment as a log line has it, and how far away it is."""
+    """Return a moment in the form of the log, and how far away it is."""
     return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%SZ} ({when(value)})"
 
 
 def brief_moment(value: object) -> str:
-    """Return how far away a moment is; anything else as `human` does."""
+    """Return how far away a moment is; any other value as in `human`."""
     return when(value) if isinstance(value, datetime) else human(value)
 
 
 def json_text(document: object, *, ascii_only: bool = False) -> str:
-    """Return a document as one line of JSON, with nothing in it that a terminal would obey."""
+    """Return a document as one line of JSON, without control characters for the terminal."""
     import json  # most output is none, as below
 
     text = json.dumps(document, default=as_json, ensure_ascii=ascii_only)
     if text.isprintable():
         return text
-    # All that JSON itself is made of is printable, so this is within a string.
+    # The syntax of JSON itself is printable, so this is within a string.
     return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
 
 
 def printable_lines(text: str) -> str:
-    """Return text of several lines, with nothing else in it that a terminal would obey."""
+    """Return text of several lines, without any other control characters."""
     return "\n".join(one_line(line.expandtabs(4)) for line in text.split("\n"))
 
 
@@ -117,7 +117,7 @@ def wrapped(text: str, width: int | None, indent: str = "") -> list[str]:
 
 
 def cut(text: str, width: int) -> str:
-    """Return as much of a text as fits, with an ellipsis where the rest was."""
+    """Return the part of a text that fits, with an ellipsis for the rest."""
     if cells(text) <= width:
         return text
     kept, left = "", width - 1

@@ -70,7 +70,7 @@ class Supervisor:
     process that has no other thread.
     """
 
-    def __init__(  # noqa: PLR0913 - what only assembly can know
+    def __init__(  # noqa: PLR0913 - facts of the assembly
         self,
         specs: Sequence[children.ChildSpec],
         options: SupervisorOptions,

@@ -1,4 +1,4 @@
-"""The command line: entry, verbs, output, tables, screens, and what commands share.
+"""The command line: entry, verbs, output, tables, screens, and the common parts of commands.
 
-Each command lies in `commands`; what starts a tree lies in `tree`.
+Each command lies in `commands`; the start of a tree lies in `tree`.
 """

@@ -87,7 +87,7 @@ def _drain(target: Target, jobs: int, threads: int) -> None:
 
 
 def _stop_when_done(context: Context, jobs: int) -> None:
-    """End the worker once all are recorded; meanwhile show on a terminal how far it is."""
+    """End the worker once all jobs are recorded; meanwhile show its progress on a terminal."""
     pause = threading.Event()
     done = 0
     shows_at = 0.0

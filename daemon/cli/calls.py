@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A job that is known here, with arguments that it takes."""
+    """A job that is known here, with valid arguments."""
 
     definition: Definition
     args: list[Any]
@@ -26,8 +26,8 @@ def read_call(name: str, text: str) -> Call:
     """Return the job of this name with arguments from JSON: a list, or an object of names.
 
     Raises:
-        UnknownJobError: when no module that was imported defines it.
-        click.UsageError: when the arguments can't be read, or are not the job's.
+        UnknownJobError: if no module that was imported defines it.
+        click.UsageError: if the arguments can't be read, or don't fit the job.
     """
     from jobsd.arguments import arguments
     from jobsd.jobs import registry
@@ -43,7 +43,7 @@ def read_call(name: str, text: str) -> Call:
 
 
 def _of_argument(fault: Exception) -> str:
-    """Return what is wrong with the arguments as the help calls them."""
+    """Return the fault of the arguments in the words of the help."""
     text = str(fault)
     if not text.startswith(_ARGUMENTS):
         return f"ARGS-JSON: {text}"

@@ -1,4 +1,4 @@
-"""The command line: which commands there are, and how each of them ends.
+"""The command line: its commands, and how each of them ends.
 
 A command's module is loaded when the command is called. This module loads only click: so
 `--help` answers at once, and errors while the driver is loaded are reported, too.
@@ -83,7 +83,7 @@ _SHARED = {
 """Modules with several commands: each is `NAME_command` there, a single one `command`."""
 
 COMPLETE = "_JOBSD_COMPLETE"
-"""The variable by which a shell asks for completions."""
+"""The variable by which a shell requests completions."""
 
 _NO_LIBPQ = ("no pq wrapper available", "libpq library not found")
 """How psycopg reports that libpq is missing, by default and with PSYCOPG_IMPL=python."""
@@ -127,7 +127,7 @@ class Commands(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Put `start` before options without a command."""
-        # A shell that asks for completions of the first word gives none.
+        # A shell that requests completions of the first word gives none.
         first = args[0] if args else "" if ctx.resilient_parsing else "--"
         if first in {"--version", "-V"}:
             args = ["version", *args[1:]]
@@ -140,12 +140,12 @@ class Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command, or suggest the one that was probably meant."""
+        """Find the command, or suggest the nearest one."""
         require_command(ctx, args[0], _COMMANDS)
         return super().resolve_command(ctx, args)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """Return the commands that begin so, without loading one of them."""
+        """Return the commands with this beginning, without loading one of them."""
         from click.shell_completion import CompletionItem
 
         del ctx
@@ -184,7 +184,7 @@ def commands() -> None:
 
 
 def main() -> NoReturn:
-    """Run what the command line says and exit as it ends."""
+    """Run the command of the command line and exit with its status."""
     _open_streams()
     _hide(sys.argv[1:])
     status = run(sys.argv[1:])
@@ -225,7 +225,7 @@ def _open_streams() -> None:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command and return its exit status; what goes wrong is reported on stderr."""
+    """Run one command and return its exit status; report an error on stderr."""
     given = list(arguments)
     end = given.index("--") if "--" in given else len(given)
     debug = "--debug" in given[:end]

@@ -1,7 +1,7 @@
-"""What a shell offers for a word: commands and options by click, names from the database.
+"""Completions for a shell: commands and options by click, names from the database.
 
-A prompt must not hang and must print nothing: if anything goes wrong, there are no names. This
-creates and starts nothing: an embedded server that does not run is not started.
+A prompt must not hang, and completion must print no messages: after any error, there are no
+names. It starts no server: an embedded one that does not run stays stopped.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class _TookTooLongError(BaseException):
 
 @contextlib.contextmanager
 def _patience() -> Generator[None]:
-    """Interrupt the block when the time is over, whatever it waits for.
+    """Interrupt the block when the time is over, even in a wait.
 
     In a destructor or a callback of the import system, Python only prints the exception and
     continues. So the exception is raised again soon after, and printing is turned off.

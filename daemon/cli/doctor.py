@@ -1,4 +1,4 @@
-"""What `doctor` examines: one finding each, in the order in which one depends on another."""
+"""The examinations of `doctor`: one finding each, those first on which others depend."""
 
 import contextlib
 import shlex
@@ -48,7 +48,7 @@ _HEARTBEAT_S = 600.0
 _FULL, _OVERFULL = 0.8, 0.95
 
 COUNTED_MAX = 100_000
-"""Nobody decides otherwise for more of them, and a count must cost little."""
+"""A greater number does not change the finding, and a count must cost little."""
 _NAMED_MAX = 3
 _WALK_OLD_S = 2 * 86400.0
 
@@ -57,7 +57,7 @@ STATEMENTS = Statements("jobsd.daemon.cli", "doctor.sql")
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """How it stands with one thing."""
+    """The finding of one examination."""
 
     level: Level
     subject: str
@@ -71,7 +71,7 @@ class Finding:
 
 
 def examine(project: Project) -> Iterator[Finding]:
-    """Examine one thing after the other; without a database most of them are left out."""
+    """Examine one subject after the other; without a database most of them are left out."""
     examined = examine_configuration(project.root, project.environ, project.flags)
     yield _configuration(project, examined)
     with contextlib.ExitStack() as stack:
@@ -172,9 +172,10 @@ def _connections(session: Session) -> Finding:
 
 
 def settings(session: Session) -> Finding:
-    """Say which settings of the server stay in force although ours differ.
+    """Report settings of the server that stay in force although ours differ.
 
-    A session makes its own settings. Behind a pooler its statements carry those that they can.
+    A session makes its own settings. Behind a pooler its statements carry the settings that
+    they can.
     """
     names = list(session_settings.NEEDED)
     found = dict(session.fetch(STATEMENTS["settings"], {"names": names}))
@@ -254,7 +255,7 @@ def _queues(session: Session, project: Project) -> Finding:
 
 
 def _recurring(session: Session, project: Project) -> Finding:
-    """Say which tasks are late, or were in their last run, and name the cause of each."""
+    """Report tasks that are late, or were in their last run, and the cause of each."""
     rows = [task for task in tasks.load(session) if task.enabled]
     last = runs.latest(session, [task.key for task in rows])
     late = sorted(late_tasks(rows, last, clock.utc_now()), key=lambda found: -(found[2] or 0.0))
@@ -286,7 +287,7 @@ def _heartbeat(session: Session) -> Finding:
 
 
 def _paused(session: Session) -> Finding:
-    """Say which paused queues have jobs waiting, since when, why, and how to let them go on."""
+    """Report paused queues with waiting jobs: since when, why, and how to resume them."""
     rows = session.fetch(STATEMENTS["paused"], {"most": COUNTED_MAX})
     if not rows:
         return Finding("OK", "pauses", "no job waits in a paused queue")
@@ -297,7 +298,7 @@ def _paused(session: Session) -> Finding:
 
 
 def failed_jobs(session: Session) -> Finding:
-    """Say how many jobs have failed, and how to see them."""
+    """Report the number of failed jobs, and how to list them."""
     ((count,),) = session.fetch(STATEMENTS["failed"], {"most": COUNTED_MAX})
     if not count:
         return Finding("OK", "failures", "there are no failed jobs")
@@ -306,7 +307,7 @@ def failed_jobs(session: Session) -> Finding:
 
 
 def _unknown(session: Session) -> Finding:
-    """Say of which classes jobs wait that no worker knows, and since when."""
+    """Report classes of waiting jobs that no worker knows, and since when they wait."""
     rows = parked.unknown(session)
     if not rows:
         return Finding("OK", "classes", "some worker knows the class of each waiting job")
@@ -321,7 +322,7 @@ def _unknown(session: Session) -> Finding:
 
 
 def _lost(session: Session) -> Finding:
-    """Say how many jobs are in no table, and when all were last looked at for such ones."""
+    """Report the number of jobs in no table, and the time of the last search for them."""
     known = lost_jobs.known(session)
     age_s = known.walk_age_s
     searched = "not searched for yet" if age_s is None else f"searched for {length(age_s)} ago"
@@ -350,7 +351,7 @@ def _number(count: int, noun: str) -> str:
 
 
 def _history(session: Session, options: Options) -> Finding:
-    """Say which tasks, of the file or of the table, clear finished jobs."""
+    """Report the tasks, of the file or of the table, that clear finished jobs."""
     if not options.jobs.preserve_finished_jobs:
         return Finding("OK", "history", "finished jobs are not kept")
     if keys := clearing_tasks([*options.tasks, *tasks.load(session)]):

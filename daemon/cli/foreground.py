@@ -11,7 +11,7 @@ from .project import Project
 
 
 def calling(name: str, arguments: str) -> Callable[[], object]:
-    """Return a call that performs such a job in this process; raises as `read_call` does."""
+    """Return a call that performs the job in this process; raises as `read_call` does."""
     from jobsd.jobs.enqueueable import perform_here
 
     call = calls.read_call(name, arguments)
@@ -19,9 +19,9 @@ def calling(name: str, arguments: str) -> Callable[[], object]:
 
 
 def run_here(project: Project, read: Callable[[], Callable[[], object]]) -> int:
-    """Call what `read` returns once the jobs are loaded; return the exit status.
+    """Call the result of `read` once the jobs are loaded; return the exit status.
 
-    That is 1 if it raises an exception, which is reported.
+    That is 1 if the call raises an exception, which is reported.
     """
     from jobsd.logs import logs
 
@@ -46,7 +46,7 @@ def run_here(project: Project, read: Callable[[], Callable[[], object]]) -> int:
 
 
 def _report(fault: BaseException) -> None:
-    """Print what was raised, and where; with --debug, the whole traceback."""
+    """Print an exception, and the line that raised it; with --debug, the whole traceback."""
     import traceback
 
     if wants_debug():

@@ -1,7 +1,7 @@
-"""Which jobs a command means, and what it reports of those that it was to change.
+"""Selects the jobs of a command, and reports jobs that it could not change.
 
-`list` takes filters. What changes jobs takes ids, or `--all` with the same filters; then it
-asks for consent, and names the jobs that it has left alone and why.
+`list` takes filters. Commands that change jobs take ids, or `--all` with the same filters; then
+they ask for consent, and report each job left unchanged with the reason.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _DRY_IDS = 100
 
 
 class Filters(NamedTuple):
-    """What the options say; None where they say nothing."""
+    """The values of the options; None for omitted ones."""
 
     state: str | None
     queue: str | None
@@ -45,14 +45,14 @@ class Filters(NamedTuple):
     error_type: str | None = None
 
     def selected(self) -> acts.listing.Filter:
-        """Return which jobs are selected; those with an error have failed."""
+        """Return the filter of jobs; a filter by error selects failed ones."""
         state = "failed" if self.error and not self.state else self.state
         return acts.listing.Filter(
             state, self.queue, self.class_name, self.since_s, self.error, self.error_type
         )
 
     def text(self) -> str:
-        """Return the filters as the audit names them: all jobs, if there are none."""
+        """Return the filters in the form of the audit: all jobs, if there are none."""
         given = [
             f"{name}={value}" for name, value in self._asdict().items() if value is not None
         ]
@@ -60,7 +60,7 @@ class Filters(NamedTuple):
 
 
 class Selected(NamedTuple):
-    """The jobs of some ids, or all that pass the filters, and whether to ask before."""
+    """Jobs by their ids, or all that pass the filters, and whether to ask before."""
 
     ids: tuple[int, ...]
     everything: bool
@@ -69,10 +69,10 @@ class Selected(NamedTuple):
     dry_run: bool
 
     def check(self) -> None:
-        """Refuse ids together with all, filters without all, and nothing.
+        """Refuse ids together with all, filters without all, and an empty selection.
 
         Raises:
-            click.UsageError: saying what is missing or too much.
+            click.UsageError: naming the missing or superfluous option.
         """
         fault = None
         if self.everything and self.ids:
@@ -157,22 +157,22 @@ def selecting(function: Callable[..., R]) -> Callable[..., R]:
 
 
 def named_ids(ids: Sequence[int]) -> str:
-    """Return jobs as the audit names them."""
+    """Return jobs in the form of the audit."""
     return f"{'job' if len(ids) == 1 else 'jobs'} {', '.join(map(str, ids))}"
 
 
 def consent(verb: str, count: int, state: str | None, *, yes: bool, but: str = "") -> None:
-    """Go on if many jobs are really meant; `but` is what is to be thought of.
+    """Ask for consent to change this number of jobs; `but` is a caution.
 
     Raises:
-        RefusedError: without `--yes`, when no one can be asked or the answer is no.
+        RefusedError: without `--yes`, if no terminal is there or the answer is no.
     """
     if count:
         require_consent(f"{verb} {_jobs(count, state)}{but}", yes=yes)
 
 
 def dry_run(verb: str, ids: Sequence[int], state: str | None) -> Result:
-    """Return what would be done to jobs, to which nothing was done."""
+    """Return the result of a dry run, which changes no jobs."""
     found = {"dry_run": True, "jobs": len(ids), "ids": list(ids[:_DRY_IDS])}
     return Result(found, (Value(len(ids), f"would {verb} {_jobs(len(ids), state)}"),))
 
@@ -182,7 +182,7 @@ def _jobs(count: int, state: str | None) -> str:
 
 
 class Progress:
-    """Reports on a terminal, once a second, how many of the jobs have been changed."""
+    """Reports on a terminal, once a second, the number of changed jobs."""
 
     def __init__(self, verb: str, wanted: int) -> None:
         self.count = 0
@@ -191,7 +191,7 @@ class Progress:
         self._report_at = clock.monotonic() + _REPORT_EVERY_S
 
     def add(self, count: int) -> None:
-        """Add what one transaction has done."""
+        """Add the number of jobs that one transaction has changed."""
         self.count += count
         if clock.monotonic() >= self._report_at and sys.stderr.isatty():
             self._report_at = clock.monotonic() + _REPORT_EVERY_S
@@ -199,7 +199,7 @@ class Progress:
 
     @property
     def skipped(self) -> int:
-        """How many of them had moved on before they were reached."""
+        """The number of jobs that had moved on before they were reached."""
         return self._wanted - self.count
 
 
@@ -212,11 +212,11 @@ class Left:
 
     @property
     def status(self) -> int:
-        """How the command ends."""
+        """The exit status."""
         return NOT_FOUND if self.missing else REFUSED if self.refused else DONE
 
     def facts(self) -> dict[str, Any]:
-        """Return what a program gets."""
+        """Return the facts for programs."""
         refused = [{"id": job_id, "reason": why} for job_id, why in self.refused.items()]
         return {"refused": refused, "not_found": self.missing}
 
@@ -224,7 +224,7 @@ class Left:
 def explain(
     session: Session, ids: Iterable[int], refusal: Callable[[inspect.Found], str]
 ) -> Left:
-    """Report of each job why it was not changed."""
+    """Report for each job why it was not changed."""
     from jobsd.acts import inspect
 
     left = Left({}, [])
@@ -239,13 +239,13 @@ def explain(
 
 
 def named(verb: str, count: int, facts: dict[str, Any], left: Left) -> Result:
-    """Return what became of jobs that were named by their ids."""
+    """Return the result for jobs that were selected by ids."""
     parts = (Value(count, f"{counted(count, 'job')} {verb}"),) if count else ()
     return Result({**facts, **left.facts()}, parts, status=left.status)
 
 
 def all_of(progress: Progress, facts: dict[str, Any], verb: str) -> Result:
-    """Return what became of jobs that were selected by filters."""
+    """Return the result for jobs that were selected by filters."""
     if progress.skipped:
         moved = counted(progress.skipped, "job")
         note(f"skipped {moved} that had changed state, or were just being claimed")

@@ -1,7 +1,7 @@
 """Reads the log for `logs`: finds it, selects lines, and formats them for people.
 
-A line is a JSON object, or text for people, whose stack follows in indented lines: these are
-of the line above them.
+A line is a JSON object, or text for people. The stack of the latter follows in indented lines,
+which belong to the line above them.
 """
 
 import json
@@ -32,7 +32,7 @@ _FACT = re.compile(r" (job_id|class_name)=(\S+)")
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of the log and what is known of it; `rest` are the lines of its stack."""
+    """One line of the log in parsed form; `rest` are the lines of its stack."""
 
     text: str
     facts: dict[str, Any]
@@ -47,11 +47,11 @@ class Line:
         try:
             return layout(self.facts)
         except (KeyError, ValueError, TypeError):
-            # An object, but none of ours.
+            # An object, but not in our form.
             return one_line(self.text)
 
     def raw(self) -> str:
-        """Return it as it is written, without what a terminal would obey."""
+        """Return it as it was written, without control characters for the terminal."""
         if self.is_json:
             return self.text if self.text.isprintable() else values.json_text(self.facts)
         return self.shown(colour=False)
@@ -63,7 +63,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which lines are meant."""
+    """The filter of lines."""
 
     level: str = "debug"
     job_id: int | None = None
@@ -72,7 +72,7 @@ class Wanted:
     since_s: float | None = None
 
     def admits(self, line: Line) -> bool:
-        """Return whether a line is one of them; a line without a level has level info."""
+        """Return whether a line passes; a line without a level has level info."""
         facts = line.facts
         level = LEVELS.get(str(facts.get("level")), LEVELS["info"])
         return (
@@ -103,7 +103,7 @@ def _age_s(facts: dict[str, Any]) -> float:
 
 
 def parse(texts: Iterable[str | None]) -> Iterator[Line | None]:
-    """Yield the lines of a log, and None whenever that is all for now."""
+    """Yield the lines of a log, and None whenever there are no more for now."""
     held: Line | None = None
     for text in texts:
         if held is not None and text is not None and text.startswith("    "):
@@ -137,7 +137,7 @@ def read_log(project: Project, *, follow: bool) -> Iterator[str | None]:
     """Return the lines of the project's log; to `follow` it never ends, see `parse`.
 
     Raises:
-        NotFoundError: the log is kept nowhere.
+        NotFoundError: the log is not kept.
     """
     path = project.options.logs.file
     if path is not None:
@@ -174,7 +174,7 @@ def _open(path: str) -> TextIO:
 
 
 def _complete(file: TextIO) -> Iterator[str]:
-    """Yield the lines that have an end; the others are being written."""
+    """Yield the complete lines; the others are being written."""
     while True:
         at = file.seek(0, os.SEEK_CUR)
         line = file.readline()
@@ -198,7 +198,7 @@ def _was_replaced(path: str, file: TextIO) -> bool:
 def _of_journal(unit: str, *, follow: bool) -> Iterator[str | None]:
     command = ["journalctl", "--no-pager", "--output=cat", f"--unit={unit}"]
     if follow:
-        # It does not say where the past ends.
+        # journalctl does not show where the past ends.
         command += ["--follow", "--lines=100"]
         yield None
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, errors="replace") as read:

@@ -20,7 +20,7 @@ from jobsd.daemon.program import note
 from jobsd.daemon.values import cells, human, json_text, plain, printable_lines, wrapped
 from jobsd.text import one_line
 
-from .table import Column as Column  # noqa: PLC0414 - what each table has
+from .table import Column as Column  # noqa: PLC0414 - for modules with tables
 from .table import Row, for_people, tab_separated
 
 Pairs = Sequence[tuple[str, object]]
@@ -53,7 +53,7 @@ class Format:
 
 
 class Part(Protocol):
-    """A part of what a command prints."""
+    """A part of a command's output."""
 
     def lines(self, form: Format) -> Iterator[str]:
         """Yield its lines in a format; no text in them can control the terminal."""
@@ -94,7 +94,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """The facts of one thing, a line each; on a terminal, `for_people` replaces them."""
+    """The facts of one subject, a line each; on a terminal, `for_people` replaces them."""
 
     facts: Pairs
     for_people: Pairs | None = None
@@ -171,9 +171,9 @@ class Value:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a command prints: `document` if JSON was asked for, otherwise `parts`.
+    """The output of a command: `document` if JSON was requested, otherwise `parts`.
 
-    `sentence` goes to stderr, unless JSON was asked for. `status` is the exit status.
+    `sentence` goes to stderr, unless JSON was requested. `status` is the exit status.
     """
 
     document: object
@@ -185,17 +185,17 @@ class Result:
 def rows(
     found: Sequence[Row], columns: Sequence[Column], *, empty: str = "", status: int = 0
 ) -> Result:
-    """Return rows as a result; `empty` says on stderr what to do when there are none."""
+    """Return rows as a result; `empty` is a hint on stderr if there are none."""
     return Result(found, (Table(found, columns),), "" if found else empty, status)
 
 
 def facts(found: Mapping[str, object], *, status: int = 0) -> Result:
-    """Return the facts of one thing as a result."""
+    """Return the facts of one subject as a result."""
     return Result(found, (Facts(tuple(found.items())),), status=status)
 
 
 def done(sentence: str, found: Mapping[str, object]) -> Result:
-    """Return what was done: a sentence for people, facts for programs."""
+    """Return the result of a change: a sentence for people, facts for programs."""
     return Result(found, sentence=sentence)
 
 
@@ -257,7 +257,7 @@ def format_of(
 
 
 def _size() -> tuple[int, int]:
-    """Return columns and lines of the terminal, as variables or the terminal say."""
+    """Return columns and lines of the terminal, from variables or the terminal itself."""
     import shutil  # it loads modules for archives, for which no pipe should wait
 
     return shutil.get_terminal_size()
@@ -274,19 +274,19 @@ def _wants_color(color: str, *, terminal: bool) -> bool:
 
 
 def _chosen(columns: Sequence[Column], rows: Sequence[Row], form: Format) -> list[Column]:
-    """Return the columns to print: those that were named, else those of the medium."""
+    """Return the columns to print: the requested ones, or the default of the medium."""
     if not form.columns:
         other = "pipe" if form.terminal else "terminal"
         return [column for column in columns if column.on != other]
     known = {column.name: column for column in columns}
     known |= {name: Column(name) for name in (rows[0] if rows else ()) if name not in known}
     _require_known(form.columns, known, rows)
-    # Somebody has asked for them, so none is left out.
+    # They were requested, so none is left out.
     return [replace(known.get(name, Column(name)), rank=0) for name in form.columns]
 
 
 def _with_columns(found: object, names: tuple[str, ...]) -> object:
-    """Return rows with these columns only; any other document as it is."""
+    """Return rows with these columns only; any other document unchanged."""
     if not names or not isinstance(found, list):
         return found
     rows = cast("list[dict[str, object]]", found)

@@ -1,4 +1,4 @@
-"""What a command works on: a folder, its configuration, its database, its jobs."""
+"""The project of a command: a folder, its configuration, its database, its jobs."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Project:
         return configuration.load.load_for_commands(self.root, self.environ, self.flags)
 
     def read_options(self) -> Options:
-        """Return the whole configuration as it is now, with the recurring tasks.
+        """Read the whole configuration again, with the recurring tasks.
 
         Raises:
             ConfigurationError: with all its faults.
@@ -61,7 +61,7 @@ class Project:
         return configuration.load.load(self.root, self.environ, self.flags)
 
     def examine(self) -> Examined:
-        """Return the configuration with its faults: nothing is raised for these."""
+        """Return the configuration with its faults, without raising an error."""
         return configuration.load.examine(self.root, self.environ, self.flags)
 
     @cached_property
@@ -69,7 +69,7 @@ class Project:
         """The database, which may not run yet if it is embedded.
 
         Raises:
-            ConfigurationError: when there is none.
+            ConfigurationError: if there is none.
         """
         return configuration.target.database(self.options, self.environ, _report)
 
@@ -102,7 +102,7 @@ class Project:
 
         Raises:
             DatabaseUnreachableError: within 4 s.
-            SchemaError: when the tables are not as needed, unless `any_schema` is given.
+            SchemaError: if the tables are not as needed, unless `any_schema` is given.
         """
         target = self.target(any_schema=any_schema, makes=makes)
         with contextlib.closing(self._connect(target)) as session:
@@ -114,10 +114,10 @@ class Project:
     def load_jobs(self) -> None:
         """Import the modules that define jobs, ours and the project's.
 
-        What they print while they are imported is not the command's output: it goes to stderr.
+        Their output during the import is not the command's output: it goes to stderr.
 
         Raises:
-            ModuleError: for one that can't be imported.
+            ModuleError: for a module that can't be imported.
         """
         from jobsd.daemon.shipped import import_shipped_jobs
 
@@ -132,7 +132,7 @@ class Project:
 
     @cached_property
     def shown_arguments(self) -> operations.shown_arguments.ShownArguments:
-        """Arguments as the output of commands may show them, by `jobs.filter_arguments`."""
+        """Arguments as the output of commands may show them: see `jobs.filter_arguments`."""
         return operations.shown_arguments.ShownArguments(
             self.options.jobs.filter_arguments, self._positional
         )
@@ -169,9 +169,9 @@ def _let_jobs_use(target: Target) -> None:
 
 
 def _connect_in_time(target: Target) -> Session:
-    """Connect; when that takes too long, end the process.
+    """Connect; if that takes too long, end the process.
 
-    Nothing else can interrupt the look-up of a host name, or an attempt to reach one of several
+    No signal can interrupt the look-up of a host name, or an attempt to reach one of several
     addresses.
     """
     import threading

@@ -1,4 +1,4 @@
-"""psql: found where there is one, and connected without a password in its title."""
+"""Finds psql, and connects it without a password in its title."""
 
 import os
 import shutil
@@ -18,14 +18,14 @@ def become_psql(project: Project, arguments: Sequence[str]) -> NoReturn:
     """Replace this process by psql.
 
     Raises:
-        NotFoundError: when there is none on this machine.
+        NotFoundError: if there is none on this machine.
     """
     takes_path = _reach(project)
     url = project.target(any_schema=True).url
     program = _find(project)
     parameters = conninfo.conninfo_to_dict(url)
     environ = dict(os.environ)
-    # Everybody may read the arguments of a process; its environment only its owner.
+    # Any user may read the arguments of a process; its environment only its owner.
     if (password := parameters.pop("password", None)) is not None:
         environ["PGPASSWORD"] = str(password)
     if (password := parameters.pop("sslpassword", None)) is not None:
@@ -39,7 +39,7 @@ def become_psql(project: Project, arguments: Sequence[str]) -> NoReturn:
 def _reach(project: Project) -> bool:
     """Connect first: psql would wait for a silent server without end, and end with 2.
 
-    Return whether the way there takes a search path; a transaction pooler refuses one.
+    Return whether the connection takes a search path; a transaction pooler refuses one.
     """
     with project.session(any_schema=True):
         url = project.target(any_schema=True).url
@@ -53,14 +53,15 @@ def _reach(project: Project) -> bool:
 
 
 def _search_path(project: Project) -> str:
-    """Return what lets a name without a schema be found in ours, behind the user's own."""
+    """Return the option that makes psql search our schema after the user's own."""
     return f'-csearch_path="$user",public,{project.options.database.schema}'
 
 
 def _serve(parameters: dict[str, Any], environ: dict[str, str], setting: str) -> None:
-    """Give psql a setting that has no variable: in a file of services, which nobody else has.
+    """Give psql a setting without a variable: in a service file that only this process has.
 
-    Where another service is meant there is room for none; psql asks for the password then.
+    If the URL or the environment names another service, that is impossible; psql then asks for
+    the password.
     """
     if "service" in parameters or environ.get("PGSERVICE"):
         return

@@ -15,7 +15,7 @@ def _is_paused(value: object) -> str:
 
 
 def columns(most: int) -> tuple[Column, ...]:
-    """Return the columns of queues of which at most `most` jobs of a state were counted."""
+    """Return the columns of queues, with at most `most` jobs of a state counted."""
     count = _counted_up_to(most)
     return (
         Column("name", "QUEUE"),
@@ -41,5 +41,5 @@ EMPTY = "no queue has jobs that have not ended, and no queue is paused"
 
 
 def for_people(rows: Sequence[Mapping[str, Any]]) -> list[Row]:
-    """Return the rows with the number of jobs of each state in columns of their own."""
+    """Return the rows with the number of jobs of each state in separate columns."""
     return [{**row["jobs"], **row, "jobs": None} for row in rows]

@@ -1,7 +1,7 @@
-"""The screen of `status`: a head of a few lines, and sections that share what is left.
+"""The screen of `status`: a head of a few lines, and sections that share the other lines.
 
-On a terminal it is as high as that, with the most urgent rows of each section; a pipe gets
-all rows. `--watch` draws each screen over the one before, so its head stays where it is.
+On a terminal it has the terminal's height, with the most urgent rows of each section; a pipe
+gets all rows. `--watch` draws each screen over the one before, so its head does not move.
 """
 
 import os
@@ -25,7 +25,7 @@ from .output import Column, Format, Table, colored
 Row = dict[str, Any]
 
 QUEUED_MAX = overview.COUNTED_MAX
-"""Jobs of one state of a queue that are counted, so that the screen is there at once."""
+"""Counted jobs of one state of a queue, so that the screen appears at once."""
 QUEUE_COLUMNS = queue_list.columns(QUEUED_MAX)
 _STATES = ("scheduled", "ready", "blocked", "claimed", "failed", "finished", "discarded")
 _COLOR = re.compile(r"\x1b\[\d+m")
@@ -66,7 +66,7 @@ _PLANNED = tuple(
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What the screen shows beside the overview."""
+    """The figures of the screen beside the overview."""
 
     totals: overview.Totals
     threads: overview.Threads
@@ -74,7 +74,7 @@ class Figures:
 
 
 def figures(session: Session, seen: overview.Overview) -> Figures:
-    """Read what the screen shows beside the overview."""
+    """Read the figures of the screen beside the overview."""
     return Figures(
         overview.totals(session),
         overview.threads(session, seen.alive),
@@ -84,7 +84,7 @@ def figures(session: Session, seen: overview.Overview) -> Figures:
 
 @dataclass(frozen=True, slots=True)
 class Screen:
-    """What `status` prints, on a terminal or in a pipe."""
+    """The output of `status`, on a terminal or in a pipe."""
 
     seen: overview.Overview
     figures: Figures
@@ -99,7 +99,7 @@ class Screen:
         if not self.watched:
             yield from lines
             return
-        # The last line has no newline behind it that would scroll the head away.
+        # The last line ends without a newline, which would scroll the head away.
         height = form.height or len(lines) + 1
         kept = [f"{line}{_CLEAR_LINE}" for line in lines[: height - 1]]
         yield f"{_HOME}" + "\n".join(kept) + _CLEAR_BELOW
@@ -194,9 +194,9 @@ def _clipped(lines: Sequence[str], form: Format) -> Iterator[str]:
 
 
 def _share(wanted: Sequence[int], lines: int | None) -> list[int]:
-    """Return how many rows each section gets, one after the other in turn.
+    """Return how many rows each section gets, distributed one by one.
 
-    A section that does not get all its rows needs one of its lines to say so.
+    A section that does not get all its rows uses one of its lines to show that.
     """
     if lines is None or sum(wanted) <= lines:
         return list(wanted)
@@ -211,7 +211,7 @@ def _share(wanted: Sequence[int], lines: int | None) -> list[int]:
 
 
 def _shortened(section: Table, lines: int) -> Table:
-    """Return a section of at most so many lines below its heading."""
+    """Return a section of at most `lines` lines below its heading."""
     rows = section.rows
     if len(rows) <= lines:
         return replace(section, more="")
@@ -221,7 +221,7 @@ def _shortened(section: Table, lines: int) -> Table:
 
 
 def _load_and_memory() -> str:
-    """Say how busy this host is: its load of the last minutes, its memory."""
+    """Return the load of this host in the last minutes, and its memory."""
     load = " ".join(f"{each:.2f}" for each in os.getloadavg())
     sizes = dict(
         line.split(":") for line in Path("/proc/meminfo").read_text("ascii").splitlines()

@@ -1,10 +1,10 @@
-"""Rows as lines: a table that fits a terminal, records where none does, or fields with tabs.
+"""Rows as lines: a table that fits a terminal, records if no table fits, or fields with tabs.
 
-What identifies a row (an id, a queue, a state, a process id, a name) is always there whole.
-The other columns have ranks. When a line is too long, first all of them say what they say
-more briefly, then those that may be cut are cut, and then the one of the highest rank is
-left out, until the rest fits. Where even what identifies does not fit, each row prints as
-lines of `name: value`.
+The columns that identify a row (an id, a queue, a state, a process id, a name) are always
+printed whole. The other columns have ranks. If a line is too long, first all columns take their
+brief form, then columns that may be cut are cut, and then the one of the highest rank is left
+out, until the rest fits. If even the identifying columns do not fit, each row prints as lines
+of `name: value`.
 """
 
 from __future__ import annotations
@@ -19,17 +19,16 @@ Row = Mapping[str, object]
 
 _GAP = "  "
 _CUT_MIN = 10
-"""Cells that a column keeps which may be cut, unless it says otherwise."""
+"""The default of the minimum width of a column that may be cut."""
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column: its name in a pipe and in JSON, and how people see it.
+    """One column: its name in a pipe and in JSON, and its form for people.
 
-    `rank` 0 identifies. `brief` is a shorter form, `cuts` says that the end may be cut off,
-    down to `least` cells, `wraps` that the last column goes on in the next line, between
-    words. `on` says that only a pipe or only a terminal has it, `style` which colour a value
-    gets.
+    `rank` 0 identifies. `brief` is a shorter form, `cuts` means that the end may be cut off,
+    down to `least` cells, `wraps` that the last column goes on in the next line, between words.
+    `on` limits it to a pipe or to a terminal, `style` is the colour of a value.
     """
 
     name: str
@@ -46,13 +45,13 @@ class Column:
 
     @property
     def heading(self) -> str:
-        """What stands above it on a terminal."""
+        """The heading on a terminal."""
         return self.title or self.name.replace("_", " ").upper()
 
 
 @dataclass(frozen=True, slots=True)
 class _Fitted:
-    """A column as it will be printed: its fields, and how wide it may be at most."""
+    """A column as it will be printed: its fields, and its maximum width."""
 
     column: Column
     fields: list[str]
@@ -62,7 +61,7 @@ class _Fitted:
 def tab_separated(
     rows: Sequence[Row], columns: Sequence[Column], paint: Callable[[str, str], str]
 ) -> Iterator[str]:
-    """Yield a line of fields for each row, with nothing left out."""
+    """Yield a line of fields for each row, with all columns."""
     for row in rows:
         yield "\t".join(_painted(plain(row.get(c.name)), c, row, paint) for c in columns)
 
@@ -99,7 +98,7 @@ def _fitted(column: Column, rows: Sequence[Row], show: Callable[[Any], str]) -> 
 
 
 def _fit(fitted: list[_Fitted], rows: Sequence[Row], width: int) -> list[_Fitted]:
-    """Return the columns as they fit; none when those that identify do not."""
+    """Return the columns that fit; none if the identifying ones do not."""
     for f in sorted(fitted, key=lambda f: -f.column.rank):
         if _taken(fitted) > width and f.column.brief is not None:
             fitted[fitted.index(f)] = _fitted(f.column, rows, f.column.brief)
@@ -112,7 +111,7 @@ def _fit(fitted: list[_Fitted], rows: Sequence[Row], width: int) -> list[_Fitted
 
 
 def _cut(fitted: list[_Fitted], width: int) -> list[_Fitted]:
-    """Cut what may be cut, that of the highest rank first, until all fits."""
+    """Cut columns that may be cut, that of the highest rank first, until all fit."""
     too_much = _taken(fitted) - width
     cut_to: dict[str, int] = {}
     for f in sorted(fitted, key=lambda f: -f.column.rank):
@@ -140,7 +139,7 @@ def _least_of(fitted: _Fitted) -> int:
 def _wrapped_line(
     fields: list[tuple[str, _Fitted]], row: Row, paint: Callable[[str, str], str]
 ) -> Iterator[str]:
-    """Yield a row whose last field goes on below, where it has the more room for long words."""
+    """Yield a row; its last field goes on below it, if long words have more room there."""
     *others, (text, last) = fields
     taken = _taken([fitted for _, fitted in fields])
     if max(map(cells, text.split()), default=0) > last.width:

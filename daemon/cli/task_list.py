@@ -56,10 +56,10 @@ HISTORY_COLUMNS = (
 
 @contextlib.contextmanager
 def expected(project: Project, key: str) -> Generator[None]:
-    """Report of a task that is not found what keeps it in its file.
+    """Add to the error for a missing task the reason that keeps it in its file.
 
     Raises:
-        NotFoundError: as its cause; it says where the task is when the file has it.
+        NotFoundError: with that cause; it names the line of the task if the file has it.
     """
     from jobsd.configuration.missing_task import explain_missing_task
 

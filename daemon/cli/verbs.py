@@ -1,4 +1,4 @@
-"""The base of all commands: their shape, their help, their common options."""
+"""The base of all commands: their form, their help, their common options."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from jobsd.daemon import interrupts
 from jobsd.daemon.program import program, require_command
 
 from . import output
-from .project import Project as Project  # noqa: PLC0414 - what each verb works on
+from .project import Project as Project  # noqa: PLC0414 - for all verbs
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -46,10 +46,10 @@ class _WithExamples(click.Command):
 
 
 class Verb(_WithExamples):
-    """A command. What it returns is printed as the options of output say.
+    """A command. Its result is printed according to the options of output.
 
-    A command without output has none of these options; only one that prints a `table` has
-    those of tables.
+    A command without output has none of these options; only one that prints a `table` has those
+    of tables.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class Verb(_WithExamples):
         return found
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the options, those of output behind the others."""
+        """Write the options, with those of output at the end."""
         for title, wanted in (("Options", False), ("Output", True)):
             records = [
                 each.get_help_record(ctx)
@@ -98,7 +98,7 @@ WORDS = "jobsd.words"
 
 
 class WithWords(Verb):
-    """A command that starts itself again: it keeps the words that it was called with."""
+    """A command that starts itself again: it keeps the words of its call."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Keep the words in the context's `meta`."""
@@ -110,13 +110,13 @@ _FORMAT = "jobsd.format"
 
 
 def chosen_format() -> output.Format:
-    """Return how the result of the command that runs is to be printed."""
+    """Return the format for the result of the running command."""
     form: output.Format = click.get_current_context().meta[_FORMAT]
     return form
 
 
 def output_options(*, table: bool) -> list[click.Parameter]:
-    """Return the options that say how a result is printed; of a `table` also its columns."""
+    """Return the options for the output of a result; of a `table` also its columns."""
     options: list[click.Parameter] = [
         click.Option(["--json", "as_json"], is_flag=True, help="Print one JSON document."),
         click.Option(
@@ -136,7 +136,7 @@ _WHOLE_SENTENCE = 1000
 
 
 class Noun(_WithExamples, click.Group):
-    """A group of commands about one thing; alone it is the command of the name `default`."""
+    """A group of commands about one subject; alone it is the command of the name `default`."""
 
     def __init__(
         self,
@@ -150,7 +150,7 @@ class Noun(_WithExamples, click.Group):
         self._default = default
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write what each command does, to the end of the sentence."""
+        """Write a description of each command: its whole sentence."""
         del ctx
         rows = [
             (name, each.get_short_help_str(_WHOLE_SENTENCE))
@@ -162,7 +162,7 @@ class Noun(_WithExamples, click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command, or suggest the one that was probably meant."""
+        """Find the command, or suggest the nearest one."""
         require_command(ctx, args[0], self.commands)
         return super().resolve_command(ctx, args)
 
@@ -186,7 +186,7 @@ else:  # of click before 8.5 it is no generic class
 
 
 class _Read(_Type[R]):
-    """What a function reads from the text, or refuses with a sentence."""
+    """A type of parameter: a function parses the text, or refuses it with a sentence."""
 
     def __init__(self, name: str, read: Callable[[str], R], kind: str = "") -> None:
         self.name = name
@@ -196,7 +196,7 @@ class _Read(_Type[R]):
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
-        """Return the names of the database that begin so."""
+        """Return the names of the database with this beginning."""
         del ctx, param
         from .completion import names
 
@@ -208,7 +208,7 @@ class _Read(_Type[R]):
         param: click.Parameter | None,
         ctx: click.Context | None,
     ) -> R:
-        """Return what is meant."""
+        """Return the parsed value."""
         try:
             return self._read(value)
         except (ValueError, errors.Error) as fault:
@@ -242,7 +242,7 @@ CLASS = _Read("class", _class, "class")
 TASK = _Read("text", str, "task")
 """The key of a recurring task."""
 LINE = _Read("text", _line)
-"""A text that is shown beside others."""
+"""A text of one line."""
 
 
 class _JobId(click.IntRange):
@@ -262,7 +262,7 @@ class _JobId(click.IntRange):
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
-        """Return the ids that begin so."""
+        """Return the ids with this beginning."""
         del ctx, param
         from .completion import names
 
@@ -277,7 +277,7 @@ args_json = click.argument("arguments", metavar="[ARGS-JSON]", default="[]")
 def on_project(
     function: Callable[Concatenate[Project, P], R],
 ) -> Callable[..., R]:
-    """Give a command the project it works on, and the options that say where that is."""
+    """Give a command its project, and the options that locate it."""
 
     @functools.wraps(function)
     def run(
@@ -303,10 +303,10 @@ def on_project(
 
 
 def require_consent(what: str, *, yes: bool) -> None:
-    """Go on with `--yes`, or once somebody at the terminal agrees.
+    """Go on with `--yes`, or after consent at the terminal.
 
     Raises:
-        RefusedError: when nobody agrees, or no one can be asked.
+        RefusedError: without consent, or without a terminal.
     """
     if yes:
         return

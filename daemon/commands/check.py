@@ -1,4 +1,4 @@
-"""`check`, `config` and `doctor`: whether all that jobsd needs is in order."""
+"""`check`, `config` and `doctor`: whether the environment of jobsd is in order."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
@@ -34,7 +34,7 @@ def check_command(
     from jobsd.logs.redaction import redacted
 
     faults, warnings = _examine(Project(config=config, recurring=recurring, imports=imports))
-    # What a module says that can't be imported is in it too.
+    # It includes messages of a module that can't be imported.
     document = redacted(
         {
             "valid": not faults,
@@ -65,9 +65,9 @@ def _examine(project: Project) -> tuple[tuple[Fault, ...], tuple[str, ...]]:
 
 
 def _knows_modules(faults: Iterable[Fault], config: str, imports: Sequence[str]) -> bool:
-    """Return whether `import:` was read although something else is wrong.
+    """Return whether `import:` was read although there are other faults.
 
-    With a module left out that is misspelt, more would be reported than is wrong.
+    If a misspelt module were left out, unrelated faults would be reported.
     """
     queue_file = any(fault.source.partition(":")[0] == config for fault in faults)
     return bool(imports) or not queue_file

@@ -20,7 +20,7 @@ _FROM_OUTSIDE = ("HeartbeatLog", "RecurringTask", "queues")
 def command(project: Project) -> None:
     """Open a Python prompt with the project's jobs, `HeartbeatLog`, `RecurringTask`, `queues`.
 
-    It uses IPython where that is installed. If stdin is not a terminal, it runs the program on
+    It uses IPython if that is installed. If stdin is not a terminal, it runs the program on
     stdin instead. The database is the one that the other commands use.
     """
     from jobsd.enqueueing import client
@@ -38,7 +38,7 @@ def command(project: Project) -> None:
 
 
 def _names() -> dict[str, Any]:
-    """Return what is known at the prompt: what jobsd exports, and each job by its own name."""
+    """Return the names at the prompt: the exports of jobsd, and each job by its own name."""
     import jobsd
     from jobsd import face
     from jobsd.jobs import registry

@@ -80,7 +80,7 @@ def status(project: Project) -> Result:
 @command.command(cls=Verb, examples="db sql | psql postgresql://owner@host/app")
 @on_project
 def sql(project: Project) -> Result:
-    """Print all DDL, for those who apply it by hand; needs no database."""
+    """Print all DDL, to be applied by hand; needs no database."""
     return document("sql", database.steps.ddl(project.options.database.schema))
 
 

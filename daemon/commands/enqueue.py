@@ -77,7 +77,7 @@ def enqueue_command(  # noqa: PLR0913 - the options of an enqueue
 
 
 def enqueued(job: EnqueuedJob, what: str) -> Result:
-    """Return the id of a job that is in the queue now, or that its limit has refused it."""
+    """Return the id of an enqueued job, or the refusal of its limit."""
     fields = {"id": job.id, "state": job.state}
     if job.id is not None:
         return Result(fields, (Value(job.id, f"job {job.id} ({job.state}): {what}"),))
@@ -108,7 +108,7 @@ def _moment(text: str, project: Project) -> datetime:
         meant = moment.replace(tzinfo=require_zone(counts)[1])
     except ScheduleError as error:
         raise click.BadParameter(error.message, param_hint="'--at'") from None
-    # Where clocks are put forward, some times are left out: nobody can mean one of these.
+    # When clocks are put forward, some times are skipped: they can't be intended.
     if meant.astimezone(UTC).astimezone(meant.tzinfo).replace(tzinfo=None) != moment:
         fault = f"there is no {moment:%H:%M} on {moment:%Y-%m-%d} in {counts}: clocks skip it"
         raise click.BadParameter(fault, param_hint="'--at'")

@@ -1,4 +1,4 @@
-"""`generate`: files for other programs, such as those that start the daemon, shells and man."""
+"""`generate`: files for other programs, such as service managers, shells and man."""
 
 import os
 from collections.abc import Callable
@@ -33,7 +33,7 @@ def procfile() -> Result:
 
 @command.command(cls=Verb, examples="generate crontab | crontab -")
 def crontab() -> Result:
-    """Write a crontab that runs the recurring tasks where no daemon can.
+    """Write a crontab that runs the recurring tasks without a daemon.
 
     Each task runs in a process of its own; nothing is enqueued.
     """
@@ -59,8 +59,8 @@ def kamal() -> Result:
 def systemd() -> Result:
     """Write a unit for systemd that runs this project with this Python.
 
-    The unit runs as the owner of the project's folder, or as `jobsd` where that is root. It
-    reads the URL of the database from /etc/jobsd/env.
+    The unit runs as the owner of the project's folder, or as `jobsd` if that is root. It reads
+    the URL of the database from /etc/jobsd/env.
     """
     return _made("systemd")
 
@@ -95,7 +95,7 @@ def grafana() -> Result:
 
 @command.command(cls=Verb, examples="generate prometheus > jobsd.rules.yml")
 def prometheus() -> Result:
-    """Write the Prometheus alerts; comments in front say how to scrape this project."""
+    """Write the Prometheus alerts; comments at the top show how to scrape this project."""
     return _made("prometheus")
 
 

@@ -1,4 +1,4 @@
-"""`heartbeat` and `health`: what the heartbeat job has written, and what that says."""
+"""`heartbeat` and `health`: the recorded heartbeats, and the health that they show."""
 
 from __future__ import annotations
 
@@ -195,7 +195,7 @@ def health_command(project: Project, within_s: float | None) -> Result:
     """
     with project.session() as session:
         status = _judged(project, session, within_s)
-    # It prints JSON anyhow.
+    # It always prints JSON.
     return Result(
         status, (Value(json_text(status)),), status=DONE if status["healthy"] else FAILED
     )
@@ -207,7 +207,7 @@ def _judged(project: Project, session: Session, given_s: float | None) -> dict[s
     from jobsd.supervisor.monitor.health import WITHIN_S, Expected
 
     examined = project.examine()
-    # With faults in the tasks nobody knows what was promised.
+    # With faults in the tasks the promise is unknown.
     expected = Expected({}, WITHIN_S) if examined.faults else Expected.by(examined.options)
     within_s = expected.heartbeat_within_s
     beats = HeartbeatLogs(

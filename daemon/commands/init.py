@@ -46,7 +46,7 @@ def command(folder: str) -> output.Result:
 
 
 def _say(folder: str, found: FoundProject, *, forgotten: bool) -> None:
-    """Return what was found, what a person has to do, and the next commands."""
+    """Print the detected project, the steps for a person, and the next commands."""
     from jobsd.daemon.generate.new_project import imports, next_commands
 
     if sentence := found.sentence():

@@ -1,4 +1,4 @@
-"""`retry`, `discard`, `cancel` and `failures`: what an operator does to jobs."""
+"""`retry`, `discard`, `cancel` and `failures`: an operator's changes of jobs."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def retry_command(project: Project, /, *, selected: Selected) -> Result:
 
 
 def retry_all(session: Session, selected: Selected) -> Result:
-    """Retry all failed jobs that pass the filters, once somebody has consented."""
+    """Retry all failed jobs that pass the filters, after consent."""
     state = selected.filters.state or "failed"
     if state not in {"failed", "lost"}:
         raise errors.RefusedError(f"{state} jobs have not failed: there is nothing to retry")
@@ -114,7 +114,7 @@ def discard_command(project: Project, /, *, selected: Selected) -> Result:
 
 
 def discard_all(session: Session, selected: Selected, *, keep: bool) -> Result:
-    """Discard all jobs that pass the filters, once somebody has consented."""
+    """Discard all jobs that pass the filters, after consent."""
     filters = selected.filters.selected()
     ids = acts.discards.ids(session, filters, selected.filters.limit)
     if selected.dry_run:
@@ -154,7 +154,7 @@ cancel --all --queue mail --dry-run
 )
 @on_project
 def cancel_command(project: Project, /, *, selected: Selected, force: bool) -> Result:
-    """Cancel jobs: discard those that wait, stop those that run; prints how many.
+    """Cancel jobs: discard waiting ones, stop running ones; prints how many.
 
     A running job is interrupted, and discarded unless it succeeds nevertheless. Exit 5 for an
     id that does not exist, 6 for a job that has ended, and for --all without --yes.
@@ -198,7 +198,7 @@ def _cancel_ids(session: Session, ids: Sequence[int], *, force: bool, keep: bool
 def _became(
     done: Mapping[int, str], more: dict[str, Any], *, skipped: int = 0, status: int = 0
 ) -> Result:
-    """Return what became of each job: discarded, or told to stop."""
+    """Return the outcome of each job: discarded, or requested to stop."""
     if skipped:
         note(f"skipped {counted(skipped, 'job')} that had ended in the meantime")
     ended = [
@@ -261,7 +261,7 @@ def _of_group(function: Callable[..., Result]) -> Callable[..., Result]:
 @_of_group
 @on_project
 def retry(project: Project, /, **group: Any) -> Result:  # noqa: ANN401 - the group
-    """Retry failed jobs of CLASS; with ERROR, an error type, only those that failed so."""
+    """Retry failed jobs of CLASS, or only those with the error type ERROR."""
     with project.session() as session:
         return retry_all(session, _selected(session, **group))
 
@@ -272,7 +272,7 @@ def retry(project: Project, /, **group: Any) -> Result:  # noqa: ANN401 - the gr
 @_of_group
 @on_project
 def discard(project: Project, /, **group: Any) -> Result:  # noqa: ANN401 - the group
-    """Discard failed jobs of CLASS; with ERROR, an error type, only those that failed so."""
+    """Discard failed jobs of CLASS, or only those with the error type ERROR."""
     with project.session() as session:
         keep = project.options.jobs.preserve_finished_jobs
         return discard_all(session, _selected(session, **group), keep=keep)
@@ -290,7 +290,7 @@ def _selected(  # noqa: PLR0913 - the options of a group
     """Return the jobs of a group.
 
     Raises:
-        NotFoundError: when no failed job is in it.
+        NotFoundError: if no failed job is in it.
     """
     known = [
         group

@@ -27,14 +27,14 @@ _WITH_SPACES = re.compile(r'([a-z]+(?:\.[^\s:"]+)?:)?([^"]*\s[^"]*)')
 
 
 class _Search(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic since click 8.5
-    """A part of a search; a shell offers the names, and behind some of them what there is."""
+    """A part of a search; a shell offers the names, and for some of them existing values."""
 
     name = "text"
 
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
-        """Return the parts that begin so."""
+        """Return the parts with this beginning."""
         del ctx, param
         key, colon, begun = incomplete.partition(":")
         if not colon:
@@ -52,7 +52,7 @@ SEARCH = _Search()
 
 
 def search_text(parts: Sequence[str]) -> str:
-    """Return one search of words that a shell has cut: what it took for one word stays one."""
+    """Return one search from words split by a shell; a quoted phrase stays one word."""
     return parts[0] if len(parts) == 1 else " ".join(map(_quoted, parts))
 
 
@@ -88,11 +88,11 @@ _OF_STATES = {
     "finished": (_FINISHED_AT,),
     "discarded": (_FINISHED_AT,),
 }
-"""What is to be known of the jobs of one state beside that."""
+"""Additional columns for the jobs of one state."""
 _LIMIT = 20
 _LIMIT_MAX = 10_000
 _SEARCH_S = 0.1
-"""For so long a search goes on without an age: a filter that nothing passes would read all."""
+"""The time limit of a search without an age: a filter that no job passes would read all."""
 
 _EXAMPLES = """
 list
@@ -108,7 +108,7 @@ list --columns id,state,finished_at --state finished --header
 @filtered
 @on_project
 def command(project: Project, *, search: tuple[str, ...], filters: Filters) -> Result:
-    """List jobs, the newest first: 20 of them, unless --limit says otherwise.
+    """List jobs, the newest first: 20 of them, or as many as --limit.
 
     SEARCH is written as on the dashboard: class:, queue:, state:, error:, key:, host:, before:,
     after: and args.NAME:, each with a value behind it, and words that class, queue or error
@@ -124,7 +124,7 @@ def command(project: Project, *, search: tuple[str, ...], filters: Filters) -> R
         fault = f"{limit} is not in the range 1<=x<={_LIMIT_MAX}."
         raise click.BadParameter(fault, param_hint="'--limit'")
     selected = _selected(project, search, filters)
-    # With an age it is all of that time that is meant.
+    # With an age, its whole period is searched.
     within_s = _SEARCH_S if selected.since_s is None else None
     with project.session() as session:
         found = acts.listing.listed(session, selected, limit, within_s=within_s)
@@ -148,7 +148,7 @@ def _selected(project: Project, search: tuple[str, ...], filters: Filters) -> Fi
         search_text(search), project.options.jobs.filter_arguments
     )
     if found.problems:
-        # What is not understood narrows nothing: more would be listed than was asked for.
+        # Refuse an invalid search; ignoring it would list too many jobs.
         raise click.BadParameter("; ".join(found.problems), param_hint="SEARCH")
     given = {name: each for name, each in asdict(selected).items() if each not in (None, ())}
     return replace(found.meant, **given)
@@ -181,7 +181,7 @@ def _claimed_by(row: dict[str, Any]) -> str | None:
 
 
 def _note_how_far(found: Listed) -> None:
-    """Say it when older jobs may be selected too."""
+    """Print a note if older jobs may be selected too."""
     if not found.complete:
         oldest = "" if found.oldest is None else f", enqueued {when(found.oldest)} and later"
         note(

@@ -1,4 +1,4 @@
-"""`logs` and `audit`: what has happened, and what somebody has done by hand."""
+"""`logs` and `audit`: the log, and the acts of people."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ logs --class 'app.billing.*' --json
 
 @dataclass(frozen=True, slots=True)
 class _Lines:
-    """Lines of the log: as people read them on a terminal, as they are written in a pipe."""
+    """Lines of the log: formatted on a terminal, unchanged in a pipe."""
 
     found: Iterable[Line]
 
     def lines(self, form: Format) -> Iterator[str]:
-        """Yield them."""
+        """Yield the lines."""
         for line in self.found:
             yield line.shown(colour=form.color) if form.terminal else line.raw()
 
@@ -95,7 +95,7 @@ def logs_command(project: Project, /, **options: Any) -> Result:  # noqa: ANN401
         raise click.UsageError("--follow never ends, so it can't print one JSON document")
     lines = parse(read_log(project, follow=follow))
     all_of_them = count is None and wanted.since_s is not None
-    # Until the first None: what is there now.
+    # Until the first None: the existing lines.
     past = (line for line in iter(partial(next, lines, None), None) if wanted.admits(line))
     found = deque(past, None if all_of_them else LINES if count is None else count)
     if follow:
@@ -138,7 +138,7 @@ _AUDIT_COLUMNS = (
 )
 @on_project
 def audit_command(project: Project, limit: int) -> Result:
-    """List what was done by hand, by commands or on the dashboard, the latest first."""
+    """List what operators did, by commands or on the dashboard, the latest first."""
     with project.session() as session:
         rows = operations.audit.rows(session, limit)
     return Result(

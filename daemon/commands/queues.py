@@ -116,7 +116,7 @@ def clear(project: Project, name: str, *, yes: bool, dry_run: bool) -> Result:
 
 def _clear(project: Project, session: Session, name: str, *, yes: bool) -> int:
     size = acts.queues.size(name, session=session)
-    # What is enqueued from now on was not there to be consented to.
+    # Jobs enqueued from now on are not part of the consent.
     if not size and not yes:
         return 0
     require_consent(f"discard {counted(size, 'ready job')} of queue {name!r}", yes=yes)

@@ -1,4 +1,4 @@
-"""`recurring`: tasks that run by a schedule; those that no file defines can be changed here."""
+"""`recurring`: tasks that run by a schedule; changes tasks that no file defines."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ _limit = click.option(
 
 @click.group(cls=Noun, examples=_EXAMPLES, default="list")
 def command() -> None:
-    """Show recurring tasks, run one now, add and change those that no file defines."""
+    """Show recurring tasks, run one now, add and change tasks that no file defines."""
 
 
 @command.command("list", cls=Verb, table=True, examples="recurring list\nrecurring list --json")
 @on_project
 def list_tasks(project: Project) -> Result:
-    """List the tasks with their next and last runs and what they run.
+    """List the tasks with their next and last runs and their jobs or commands.
 
     The table is ordered by next run, like that of `systemctl list-timers`.
     """
@@ -288,7 +288,7 @@ def disable(project: Project, key: str) -> Result:
 
 @contextlib.contextmanager
 def _audited(session: Session, verb: str, project: Project, key: str) -> Generator[None]:
-    """Do something to a task that is expected to be there, and write down who did."""
+    """Act on a task that is expected to exist, and record the actor."""
     with (
         task_list.expected(project, key),
         operations.audit.acting(session, verb, f"task {key}"),

@@ -1,4 +1,4 @@
-"""`recurring explain`: what a schedule means, without a database."""
+"""`recurring explain`: the meaning of a schedule, without a database."""
 
 import os
 import sys
@@ -90,7 +90,7 @@ def _for_people(text: str) -> Shown:
 
 
 def _is_key(text: str) -> bool:
-    """Return whether a task in the file is named so."""
+    """Return whether the file has a task of this name."""
     return bool(
         configuration.missing_task.explain_missing_task(Project().root, os.environ, text)
     )

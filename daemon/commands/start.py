@@ -87,7 +87,7 @@ class _WithCommand(WithWords):
     """Takes everything behind `--` for the command."""
 
     def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
-        """Return what stands behind the name in the usage line."""
+        """Return the command's part of the usage line."""
         del ctx
         return ["[OPTIONS OF start]", "--", "COMMAND..."]
 
@@ -115,8 +115,8 @@ def with_command(
 ) -> int:
     """Run COMMAND (a web server) with the daemon beside it; when one ends, end the other.
 
-    Only a daemon that has crashed is started again. Else, whichever ends first, the other one
-    is stopped gracefully, and the exit status is that of the first. TERM, INT and QUIT are
+    Only a daemon that has crashed is started again. Otherwise, whichever ends first, the other
+    one is stopped gracefully, and the exit status is that of the first. TERM, INT and QUIT are
     passed to both; so is HUP, to the web server only if it handles it. USR1, USR2, TTIN and
     TTOU are passed to the daemon.
     """

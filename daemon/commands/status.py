@@ -1,4 +1,4 @@
-"""`status`, `ps` and `metrics`: what runs now, as one screen, as processes, as figures."""
+"""`status`, `ps` and `metrics`: the current state as a screen, as processes, as figures."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def ps_command(project: Project) -> Result:
 
 
 def _for_people(rows: Sequence[Row]) -> list[Row]:
-    """Return the rows with what a worker's metadata say in columns of their own."""
+    """Return the rows with the metadata of workers in separate columns."""
     names = ("queues", "threads")
     return [{**row, **{name: row["metadata"].get(name) for name in names}} for row in rows]
 

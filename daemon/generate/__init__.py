@@ -1,4 +1,4 @@
 """Files for other programs: units, platforms, orchestration, man pages, a new project.
 
-The files that are shipped as they are lie in `packaging`, `systemd` and `config`.
+The files that are shipped unchanged lie in `packaging`, `systemd` and `config`.
 """

@@ -1,7 +1,7 @@
 """Detects the framework and the code in a folder for `init`.
 
-Nothing of it is imported. What can't be read is as if it were not there: `init` works in any
-folder, and only knows less of it.
+It imports no code. A file that can't be read is treated as missing: `init` works in any folder,
+with fewer facts.
 """
 
 import contextlib
@@ -21,10 +21,10 @@ _NOT_OURS = frozenset({"bin", "config", "docs", "examples", "migrations", "scrip
 
 @dataclass(frozen=True, slots=True)
 class FoundProject:
-    """What was found; all of it is empty in a folder of no kind that is known.
+    """The facts about a folder; all empty if its kind is unknown.
 
-    `because` names the file that shows the framework. `package` is the one that the sample
-    becomes a part of, `source` the folder that it lies in ("src"), `settings` Django's module.
+    `because` names the file that shows the framework. `package` is the one that gets the
+    sample, `source` the folder that it lies in ("src"), `settings` Django's module.
     """
 
     framework: str = ""
@@ -34,7 +34,7 @@ class FoundProject:
     settings: str = ""
 
     def sentence(self) -> str:
-        """Return what was found as a sentence, "" for nothing."""
+        """Return the facts as a sentence, "" for none."""
         parts = [f"{self.framework} ({self.because})"] if self.framework else []
         if self.package:
             parts.append(
@@ -44,7 +44,7 @@ class FoundProject:
 
 
 def find_project(folder: Path) -> FoundProject:
-    """Return what lies in the folder."""
+    """Return the facts about the folder."""
     settings = _SETTINGS.search(_text(folder / "manage.py"))
     if settings:
         package = settings[1].partition(".")[0]
@@ -81,7 +81,7 @@ def _requirements(folder: Path) -> dict[str, set[str]]:
 
 
 def _package(folder: Path, source: Path) -> str:
-    """Return the package of that name that the project has, else the only one there is."""
+    """Return the project's package of that name, or its only package."""
     found: list[str] = []
     with contextlib.suppress(OSError):
         found = sorted(

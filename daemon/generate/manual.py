@@ -54,7 +54,7 @@ def page() -> str:
 
 def _command(name: str, command: click.Command) -> Iterator[str]:
     context = click.Context(command, info_name=name)
-    # Not `make_metavar`: it takes another number of arguments in each version of click.
+    # Not `make_metavar`: its number of arguments depends on the version of click.
     arguments = command.collect_usage_pieces(context)[1:]
     yield f".SS {_text(' '.join([name, *arguments]))}"
     yield _text(" ".join(inspect.cleandoc(command.help or "").split()))
@@ -68,7 +68,7 @@ def _command(name: str, command: click.Command) -> Iterator[str]:
 
 
 def _text(text: str) -> str:
-    """Return a text of which nothing is a request or an escape of roff."""
+    """Return a text without requests or escapes of roff."""
     escaped = text.replace("\\", "\\e").replace("-", "\\-")
     if not escaped.isascii():
         letters = (each if each.isascii() else f"\\[u{ord(each):04X}]" for each in escaped)

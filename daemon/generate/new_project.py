@@ -1,6 +1,6 @@
-"""Writes the files of a new project, fitted to what exists, without overwriting any.
+"""Writes the files of a new project, fitted to existing ones, without overwriting any.
 
-Nothing is overwritten. To `.gitignore` lines are added, if the folder has one or is git's.
+Only `.gitignore` gets additional lines, if the folder has one or is git's.
 """
 
 import shlex
@@ -13,14 +13,14 @@ from jobsd.daemon.shipped import shipped_text
 from .found_project import FoundProject, find_project
 
 _CONFIGURATION = {"config/queue.yml": 0o644, "config/recurring.yml": 0o644}
-# The job's module has a name that no package bears, so that it shadows nothing.
+# The job's module has a name that no package has, so that it shadows none.
 _SAMPLE = "sample_jobs"
 _IGNORED = ("/storage/postgres/", "/log/*.log")
-"""What a daemon writes into its project: the embedded server's files, and maybe a log."""
+"""Files that a daemon writes into its project: the embedded server's, and maybe a log."""
 
 
 def write_project(folder: Path, found: FoundProject | None = None) -> dict[str, str]:
-    """Write the files that are not there; return of each: made, kept or extended."""
+    """Write the missing files; return for each: made, kept or extended."""
     found = find_project(folder) if found is None else found
     names = {"bin/jobs": 0o755, **_CONFIGURATION, sample_file(found): 0o644}
     done = {
@@ -42,7 +42,7 @@ def sample_file(found: FoundProject) -> str:
 
 
 def imports(found: FoundProject) -> tuple[str, ...]:
-    """Return the modules that `import:` names: of Django first what sets it up."""
+    """Return the modules for `import:`; for Django first the one that sets it up."""
     return (*(["jobsd.django.setup"] if found.settings else []), sample_module(found))
 
 
@@ -64,7 +64,7 @@ def _text(name: str, found: FoundProject) -> str:
 
 
 def _exports(found: FoundProject) -> str:
-    """Return what the script sets, so that it finds the project's code."""
+    """Return the variables that the script sets, so that it finds the project's code."""
     lines: list[str] = []
     if found.source:
         path = f"$JOBSD_HOME/{found.source}"
@@ -78,7 +78,7 @@ def _exports(found: FoundProject) -> str:
 def _write(path: Path, text: str, mode: int) -> bool:
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        # Exclusive: also a link that leads nowhere is somebody's.
+        # Exclusive: even a dangling link belongs to its owner.
         with path.open("x", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError:
@@ -89,7 +89,7 @@ def _write(path: Path, text: str, mode: int) -> bool:
 
 
 def _ignore(folder: Path) -> dict[str, str]:
-    """Add the lines that are missing to git's list of what it ignores."""
+    """Add the missing lines to .gitignore."""
     path = folder / ".gitignore"
     if path.is_symlink() or not (path.is_file() or (folder / ".git").exists()):
         return {}

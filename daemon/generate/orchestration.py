@@ -19,11 +19,11 @@ USER = 10001
 STATE = "/var/lib/jobsd"
 """The folder of journals in the image; a volume there lets them outlive the container."""
 STOP_BESIDE_S = 5
-"""How long an end takes, in addition to the drain."""
+"""The duration of an end, in addition to the drain."""
 
 
 def dockerfile(options: Options) -> str:
-    """Return the recipe of an image that has the project, what it asks for, and us."""
+    """Return the recipe of an image with the project, its requirements, and jobsd."""
     text = shipped_text("daemon/generate/templates/Dockerfile.template")
     words = {
         "IMAGE": IMAGE,
@@ -39,7 +39,7 @@ def dockerfile(options: Options) -> str:
 
 
 def _installation(options: Options) -> str:
-    """Return how to install what the project asks for: before its code, which changes more."""
+    """Return the step that installs the requirements: before the code, which changes more."""
     if (options.root / "requirements.txt").is_file():
         install = "RUN pip install --no-cache-dir -r requirements.txt 'jobsd[binary]'"
         return f"COPY requirements.txt ./\n{install}"
@@ -103,7 +103,7 @@ def _deployment(options: Options, name: str, *flags: str) -> dict[str, Any]:
     container = {
         **_container(options, "start", *flags),
         "ports": [{"name": "http", "containerPort": PORT}],
-        # Only what a restart mends: it would not bring back a database.
+        # Only faults that a restart mends: it would not bring back a database.
         "livenessProbe": {**_probe("/livez"), "failureThreshold": 3},
         "readinessProbe": _probe("/readyz"),
         "startupProbe": {**_probe("/livez"), "failureThreshold": 30},
@@ -185,7 +185,7 @@ def _dumped(document: dict[str, Any]) -> str:
 
 
 class _Plain(yaml.SafeDumper):
-    """Writes what occurs twice twice: people read it, and not every reader knows aliases."""
+    """Writes repeated values in full: people read it, and not every parser supports aliases."""
 
     def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002
         return True

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from jobsd.recurring.definition import TaskDefinition
 
 _FIELDS = 5
-"""Of a line of a crontab: it knows no seconds."""
+"""Fields of a line of a crontab, which has no seconds."""
 _KAMAL_DRAIN_S = 30
 """Kamal's own `drain_timeout`, which other roles may rely on."""
 
@@ -49,7 +49,7 @@ def kamal(options: Options) -> Iterator[str]:
     environment = options.environment
     if environment in TRYING:
         environment = "production"
-    # The container is killed when this is over: after the drain, and what an end takes besides.
+    # The container is killed after this time: after the drain, and the rest of an end.
     stop_s = ceil(options.supervisor.shutdown_timeout_s) + 5
     yield "# For config/deploy.yml. Before each deploy, migrate (.kamal/hooks/pre-deploy):"
     yield f'#   kamal app exec --version "$KAMAL_VERSION" "{program} db migrate"'
@@ -62,7 +62,7 @@ def kamal(options: Options) -> Iterator[str]:
     yield f"      stop-timeout: {stop_s}"
     yield f"      health-cmd: {program} status --here"
     yield "      health-interval: 10s"
-    # Kamal stops a role without a proxy by this, whatever the container's own time is.
+    # Kamal stops a role without a proxy after this, whatever the container's own time is.
     yield f"drain_timeout: {max(stop_s, _KAMAL_DRAIN_S)}"
     yield "env:"
     yield "  clear:"
@@ -72,7 +72,7 @@ def kamal(options: Options) -> Iterator[str]:
 
 
 def prometheus(options: Options) -> Iterator[str]:
-    """Yield the lines of the rules for Prometheus, and how it reads them and our metrics."""
+    """Yield the rules for Prometheus, with comments on how to load them and to scrape us."""
     yield "# For prometheus.yml:"
     yield "#   rule_files: [jobsd.rules.yml]"
     yield "#   scrape_configs:"
@@ -90,8 +90,8 @@ def grafana() -> str:
 def crontab(options: Options) -> Iterator[str]:
     """Yield the lines of a crontab that runs the recurring tasks without a daemon.
 
-    Each run holds a lock, so that none begins while the one before it still runs. Cron
-    mails what a command writes to stderr, which is nothing unless it fails.
+    Each run holds a lock, so that none begins while the one before it still runs. Cron mails a
+    command's output on stderr, which is empty unless it fails.
     """
     yield "# The recurring tasks of this project, for cron instead of a scheduler."
     yield "# Start no scheduler beside it, or each task runs twice: `start --skip-recurring`."
@@ -124,7 +124,10 @@ def _entry(task: TaskDefinition, options: Options) -> Iterator[str]:
 
 
 def _program(options: Options) -> str:
-    """Return how another program starts us: without our PATH, from the project's folder."""
+    """Return the command for other programs to start us, from the project's folder.
+
+    They don't have our PATH.
+    """
     if (options.root / "bin/jobs").exists():
         return "bin/jobs"
     if os.path.basename(sys.argv[0]) == "__main__.py":  # noqa: PTH119 - it is a text
@@ -144,5 +147,5 @@ def _command(task: TaskDefinition, options: Options) -> str:
         run += "" if empty else f" {shlex.quote(given)}"
     lock = shlex.quote(f"/tmp/jobsd-{tree_of(options)}-{task.key}.lock")  # noqa: S108 - an empty file
     line = f"cd {shlex.quote(str(options.root))} && flock -n {lock} {run} >/dev/null"
-    # Cron takes a bare percent sign for the end of the line.
+    # Cron treats a bare percent sign as the end of the line.
     return line.replace("%", "\\%")

@@ -83,7 +83,7 @@ def _variables(
     trying = options.environment in TRYING
     yield "JOBSD_ENV", "production" if trying else options.environment
     yield "JOBSD_CONFIG", str(root / (environ.get("JOBSD_CONFIG") or QUEUE_FILE))
-    # A dash before the path says that the file may be missing.
+    # A dash before the path allows the file to be missing.
     recurring = environ.get("JOBSD_RECURRING_SCHEDULE") or f"-{RECURRING_FILE}"
     dash = "-" if recurring.startswith("-") else ""
     yield "JOBSD_RECURRING_SCHEDULE", f"{dash}{root / recurring.removeprefix('-')}"
@@ -126,7 +126,7 @@ def _word(text: str) -> str:
 
 
 def _text(path: str | Path) -> str:
-    """Return a path as an unquoted value: only percent signs mean something to systemd."""
+    """Return a path as an unquoted value: only percent signs are special to systemd."""
     text = str(path)
     if not text.isprintable() or "\\" in text:
         raise ConfigurationError((Fault(f"a systemd unit can't contain the path {text!r}"),))

@@ -1,8 +1,8 @@
 """Builds each process of a tree from the configuration.
 
-All modules of ours that the children need are imported here, before the first fork: their
-pages are shared, and a child starts in milliseconds. The user's are imported in workers
-and the scheduler, after it: HUP brings new code, and nothing of it is in the supervisor.
+All modules of ours that the children need are imported here, before the first fork: their pages
+are shared, and a child starts in milliseconds. The user's are imported in workers and the
+scheduler, after it: HUP brings new code, since none of it is in the supervisor.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ def keep_running(server: Server, scoreboard: Scoreboard) -> None:
     """Restart the server whenever it has crashed, for as long as this process lives.
 
     A server that was stopped on purpose has removed its pid file, and stays stopped. A server
-    that was killed has left that file, and nothing else would start it until the next command
-    is run. The thread runs in the monitor, which may have threads because it never forks.
+    that was killed has left that file, and no process would start it until the next command is
+    run. The thread runs in the monitor, which may have threads because it never forks.
     """
     thread = threading.Thread(
         target=_keep, args=(server, scoreboard), name="keeper", daemon=True
@@ -77,7 +77,7 @@ def _keep(server: Server, scoreboard: Scoreboard) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Assembly:
-    """The processes that a configuration asks for."""
+    """The processes of a configuration."""
 
     options: Options
     database: Database
@@ -85,12 +85,12 @@ class Assembly:
     web_listener: socket.socket | None = None
 
     def __post_init__(self) -> None:
-        # What this file does not name itself, and the children would each load again.
+        # Modules that this file does not name, and that each child would load again.
         shipped.import_shipped_jobs()
         import_module("jobsd.face")
 
     def specs(self, scoreboard: Scoreboard) -> list[ChildSpec]:
-        """Return them, the monitor first: the rows of the others name its supervisor."""
+        """Return the specs, the monitor first: the rows of the others name its supervisor."""
         options, only = self.options, self.options.only
         specs = [ChildSpec("monitor", 1, self._monitor)]
         if scoreboard.hook_line is not None:
@@ -120,7 +120,7 @@ class Assembly:
 
     @property
     def _target(self) -> Target:
-        """The database as a loop sees it: a round waits for several answers, and must end."""
+        """The database for a loop: an iteration waits for several answers, and must end."""
         patience_s = self.options.supervisor.hang_timeout_s / 5
         target = self.database.target
         return replace(target, deadline_s=min(target.deadline_s, patience_s))
@@ -148,7 +148,7 @@ class Assembly:
 
     def _web(self, listener: socket.socket) -> Callable[[Context], int]:
         def start(context: Context) -> int:
-            # Only a tree that has a dashboard loads what it is made of.
+            # Only a tree with a dashboard loads its modules.
             from jobsd.web.process import WebProcess
 
             self._begin("web", context)
@@ -182,7 +182,7 @@ class Assembly:
         for key, why in ((task.key, import_check.misfit(task)) for task in options.tasks):
             if why is None:
                 continue
-            # Found out before the start, so this is a reload: the old one goes on.
+            # Checked before the start, so this is a reload: the old one goes on.
             emit("process.crashed", error=f"{key}.{why[0]}: {why[1]}")
             return EXIT_CONFIGURATION
         scheduler = Scheduler(
@@ -259,7 +259,7 @@ def _unwritable(path: Path | None, error: OSError) -> ConfigurationError:
 
 
 def hook_line(imported: import_check.Imported) -> HookLine | None:
-    """Return the way to the hooks process, when there are hooks that only it can call."""
+    """Return the pipe to the hooks process, if there are hooks that only it can call."""
     elsewhere = {f"on_{kind}" for kind in lifecycle_hooks.WITH_MODULES}
     moments = {each for each in imported.hooks if each.rpartition("_")[0] not in elsewhere}
     if not moments and not imported.events:

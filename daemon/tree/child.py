@@ -1,7 +1,7 @@
 """Runs a function in a child process and waits for it.
 
-The supervisor never has a connection, a thread or a module of the user's: what is needed
-of these before the first fork leaves nothing behind in it.
+The supervisor never has a connection, a thread or a module of the user's: work before the first
+fork that needs them runs in a child, which leaves none of them behind.
 """
 
 import fcntl
@@ -15,7 +15,7 @@ from typing import NoReturn
 def in_child(work: Callable[[], int], deadline_s: float | None = None) -> int:
     """Run `work` in a forked child and return its exit status; 128 + N for a signal N.
 
-    With `deadline_s` it is killed when it takes longer than that.
+    With `deadline_s` it is killed if it takes longer than that.
     """
     sys.stdout.flush()
     sys.stderr.flush()
@@ -43,7 +43,7 @@ def _live(
         if os.getppid() != parent:
             os._exit(1)
         if deadline_s is not None:
-            # By its default action it ends the process whatever that waits for.
+            # The default action ends the process even in a wait.
             signal.signal(signal.SIGALRM, signal.SIG_DFL)
             signal.setitimer(signal.ITIMER_REAL, deadline_s)
         status = work()
@@ -58,10 +58,10 @@ def _live(
 
 
 def _die_at_the_end_of(pipe: int) -> None:
-    """Have the kernel end this process when nobody holds the other end of a pipe any more.
+    """Have the kernel end this process when no process holds the other end of a pipe any more.
 
-    By its default action SIGIO ends a process whatever that waits for. `prctl` does the same
-    (`supervisor.kernel`), but what calls it takes 2 ms to load.
+    By its default action SIGIO ends a process even in a wait. `prctl` does the same
+    (`supervisor.kernel`), but its caller takes 2 ms to load.
     """
     fcntl.fcntl(pipe, fcntl.F_SETOWN, os.getpid())
     fcntl.fcntl(pipe, fcntl.F_SETFL, os.O_ASYNC)

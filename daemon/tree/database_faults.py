@@ -10,9 +10,9 @@ from jobsd.database.other_build import UNDEFINED
 
 
 def report_database(fault: psycopg.Error) -> int:
-    """Report an error of the driver and return the exit status that says so."""
+    """Report an error of the driver and return its exit status."""
     if isinstance(fault, psycopg.ProgrammingError) and fault.sqlstate is None:
-        # What libpq says of it may be a part of the password.
+        # libpq's message may contain a part of the password.
         error("the URL of the database can't be read")
         return CONFIGURATION
     if isinstance(fault, UNDEFINED):

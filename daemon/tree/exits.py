@@ -27,7 +27,7 @@ _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 
 def report(fault: BaseException, *, debug: bool = False) -> int:
-    """Report what went wrong and return the exit status that says so."""
+    """Report an error and return its exit status."""
     if debug or wants_debug():
         note("".join(traceback.format_exception(fault)).rstrip())
     match fault:

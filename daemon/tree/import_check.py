@@ -42,7 +42,7 @@ class Imported:
 
 def check_imports(options: Options) -> Imported:
     """Import the modules in a child, and compare the recurring tasks with their jobs."""
-    # What is ours, before: each page of memory that a child writes to is copied for it.
+    # Our modules, before: each page of memory that a child writes to is copied for it.
     shipped.import_shipped_jobs()
     # In memory: a disk that is full or read-only is no reason not to start.
     with open(os.memfd_create("jobsd import check"), "w+", encoding="utf-8") as report:  # noqa: PTH123
@@ -72,10 +72,10 @@ def check_imports(options: Options) -> Imported:
 
 
 def faults(options: Options) -> list[Fault]:
-    """Import the modules here, and return all that is wrong."""
+    """Import the modules here, and return all faults."""
     broken = [fault for name in options.imports if (fault := _import(name, options))]
     if broken:
-        # Of these modules nobody knows which jobs they would have defined.
+        # The jobs that these modules would have defined are unknown.
         return broken[:20]
     return [fault for task in options.tasks[:10_000] if (fault := _fault_of(task, options))][
         :50
@@ -83,7 +83,7 @@ def faults(options: Options) -> list[Fault]:
 
 
 def misfit(task: TaskDefinition) -> tuple[str, str] | None:
-    """Return what of a task does not fit the jobs known here, and why: "class" or "args"."""
+    """Return the key ("class" or "args") of a task that misfits the known jobs, and why."""
     if task.class_name is None:
         return None
     definition = registry.find(task.class_name)
@@ -113,7 +113,7 @@ def _hint(error: registry.ModuleError) -> str:
 
 
 def _where(error: BaseException | None) -> str:
-    """Return the way through the user's code to an error, as Python shows it."""
+    """Return the lines of the user's code that led to an error, in Python's form."""
     if error is None:
         return ""
     import traceback  # slow to load, and only for modules that are broken
@@ -155,10 +155,10 @@ def _fault_of(task: TaskDefinition, options: Options) -> Fault | None:
 def _wrong_call(function: Callable[..., object], command: Command) -> str:
     """Return why a function does not take the arguments of a command, "" if it does."""
     try:
-        # A decorator may give the function inside arguments that a caller does not.
+        # A decorator may pass the function inside arguments that a caller does not.
         signature = inspect.signature(function, follow_wrapped=False)
     except (TypeError, ValueError):
-        # Written in C: nothing is known of what it takes.
+        # Written in C: its arguments are unknown.
         return ""
     try:
         signature.bind(*command.args, **command.kwargs)
@@ -176,7 +176,7 @@ def _class_hint(task: TaskDefinition, options: Options) -> str:
 
 
 def _at(task: TaskDefinition, key: str, message: str, hint: str, options: Options) -> Fault:
-    """Return the fault at the line in which the task says so."""
+    """Return the fault at the line of the task's key."""
     where = task.arguments_source if key == "args" else ""
     name, line, column = (where or f"{task.source}:1").rsplit(":", 2)
     try:

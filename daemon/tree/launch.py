@@ -1,8 +1,8 @@
 """Runs a tree from its configuration until it ends.
 
-In this order, so that every fault is reported before anything runs: the pidfile, the port,
-the user's modules (in a child that is thrown away), the database (in another). Only then
-the supervisor begins: it has no connection, no thread and no module of the user's.
+In this order, so that every fault is reported before any process runs: the pidfile, the port,
+the user's modules (in a child that is thrown away), the database (in another). Only then the
+supervisor begins: it has no connection, no thread and no module of the user's.
 """
 
 import contextlib
@@ -44,10 +44,10 @@ from .pidfile import Pidfile, unusable
 
 
 class Readiness:
-    """Reports readiness and status to systemd, or whoever has started us: see sd_notify(3).
+    """Reports readiness and status to systemd, or another service manager: see sd_notify(3).
 
-    `watchdog_s` is how often it wants a sign of life, None for never. The variables are
-    read once: children must not find them.
+    `watchdog_s` is the interval of its watchdog, None for none. The variables are read once:
+    children must not find them.
     """
 
     def __init__(self, environ: Mapping[str, str]) -> None:
@@ -59,7 +59,7 @@ class Readiness:
         """Send assignments, one a line; never raises and never waits."""
         if not self._address:
             return
-        # Whoever does not listen, or has no room, misses it: we have other things to do.
+        # A receiver that does not listen, or has no room, misses it: we don't wait.
         with contextlib.suppress(OSError), _datagrams() as wire:
             wire.sendto(lines.encode(), socket.MSG_DONTWAIT, self._address)
 
@@ -78,9 +78,9 @@ def _watchdog_s(environ: Mapping[str, str]) -> float | None:
 def handle_signals() -> None:
     """Let TERM and QUIT end the start, until the supervisor handles them itself.
 
-    As process 1 of a container: the kernel keeps back a signal without a handler, TERM too, so
-    a container that is stopped while the tree still starts would wait until its engine kills
-    it. Elsewhere the default action is right.
+    As process 1 of a container: the kernel drops a signal without a handler, TERM too, so a
+    container that is stopped while the tree still starts would wait until its engine kills it.
+    Elsewhere the default action is right.
     """
     if os.getpid() == 1:
         for number in (signal.SIGTERM, signal.SIGQUIT):
@@ -93,22 +93,22 @@ def _end(number: int, frame: FrameType | None) -> NoReturn:
 
 
 LATER = 75
-"""The child that was to prepare the database could not, since it is away, or somebody holds its
+"""The child could not prepare the database, since it is away, or another session holds its
 tables: the monitor will."""
 
 _UNCHANGEABLE = ("database", "monitor", "supervisor")
 
 FAREWELL_S = 0.8
-"""What there is to stop the embedded server in; it goes on stopping without us."""
+"""Time for stopping the embedded server; it goes on stopping without us."""
 
 
 def launch(options: Options, environ: Mapping[str, str], read: Callable[[], Options]) -> int:
-    """Run the tree that the options describe; return the exit status of the program.
+    """Run the tree of the options; return the exit status of the program.
 
     `read` reads the configuration again, for a reload.
 
     Raises:
-        Error: saying why nothing was started.
+        Error: naming the reason why the tree was not started.
     """
     handle_signals()
     os.chdir(options.root)
@@ -136,7 +136,7 @@ def launch(options: Options, environ: Mapping[str, str], read: Callable[[], Opti
         if share is not None:
             share.release()
             _say_farewell(found)
-        # One that comes now is late: while it takes itself apart, Python would die of it.
+        # A late signal: Python would die of it while it finalizes.
         signal.pthread_sigmask(signal.SIG_BLOCK, signals.HEARD)
         return status
     finally:
@@ -196,14 +196,14 @@ def _requests(root: Path) -> Requests:
 
 
 def _reloadable(old: Options, new: Options) -> Options:
-    """Return what a reload makes of the tree: all must agree on what the supervisor goes by."""
+    """Return the options of a reload: the supervisor's own ones stay unchanged."""
     web = replace(new.web, bind=old.web.bind)
     unchanged = {name: getattr(old, name) for name in _UNCHANGEABLE}
     return replace(new, web=web, **unchanged)
 
 
 def _unchangeable(old: Options, new: Options) -> Iterator[str]:
-    """Yield what a reload does not change, of that which the operator has changed."""
+    """Yield a warning for each changed setting that a reload does not apply."""
     for name in _UNCHANGEABLE:
         if getattr(old, name) != getattr(new, name):
             yield f"{name}: changes there take effect at the next start"

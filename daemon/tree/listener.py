@@ -19,15 +19,15 @@ from jobsd.events.events import emit
 def listeners(
     options: Options, environ: Mapping[str, str]
 ) -> tuple[socket.socket | None, socket.socket | None]:
-    """Return the sockets of the monitor and of the dashboard, as far as they are wanted."""
+    """Return the sockets of the monitor and of the dashboard, if they are wanted."""
     return listen(options.monitor), listen_web(options, environ)
 
 
 def listen(options: MonitorOptions) -> socket.socket | None:
-    """Return a listening socket; None without HTTP, and when the default port is taken.
+    """Return a listening socket; None without HTTP, and if the default port is taken.
 
     Raises:
-        ConfigurationError: when the address was asked for and can't be had.
+        ConfigurationError: if the requested address can't be bound.
     """
     if options.bind is None:
         return None
@@ -52,10 +52,10 @@ def listen(options: MonitorOptions) -> socket.socket | None:
 
 
 def listen_web(options: Options, environ: Mapping[str, str]) -> socket.socket | None:
-    """Return the socket of the dashboard; None when no process of the tree serves it.
+    """Return the socket of the dashboard; None if no process of the tree serves it.
 
     Raises:
-        ConfigurationError: when the address can't be had, or everybody could come in there.
+        ConfigurationError: if the address can't be bound, or would let anyone in.
     """
     if options.web.bind is None:
         return None
@@ -70,7 +70,7 @@ def listen_web(options: Options, environ: Mapping[str, str]) -> socket.socket | 
 
 
 def require_web(options: Options, environ: Mapping[str, str], bind: str) -> None:
-    """Return when a dashboard may be served at an address.
+    """Check that a dashboard may be served at an address.
 
     Raises:
         ConfigurationError: without the packages of the extra, and without users anywhere but
@@ -102,7 +102,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def bound(bind: str) -> socket.socket:
-    """Return a socket that listens at an address; without a host at all of this machine."""
+    """Return a socket that listens at an address; without a host, on all of this machine's."""
     host, _, port = bind.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
     if not host and socket.has_dualstack_ipv6():

@@ -1,17 +1,16 @@
 """The file that lets one supervisor run for a project, and names its process id.
 
-The lock is the truth, the number in the file is for people: it may be of a process long
-gone, whose id another has now. The lock is POSIX's (`lockf`): it belongs to the process,
-so it is free after `kill -9`, and no child inherits it; one of `flock` would stay with
-an orphan.
+The lock is decisive, the number in the file is for people: it may be the id of a process long
+gone, or another process may have it now. The lock is POSIX's (`lockf`): it belongs to the
+process, so it is free after `kill -9`, and no child inherits it; a lock of `flock` would stay
+with an orphan.
 
-Invariant: nobody else in this process may open the file, since closing any descriptor of
-it gives the lock back; and nobody removes it, since two could then lock two files of one
-name.
+Invariant: no other code in this process may open the file, since closing any descriptor of it
+releases the lock; and no one removes it, since two could then lock two files of one name.
 
-The path may be mistyped, or lie where others write too. So no link is followed, and what is
-not plainly a pidfile is neither written nor removed; a device is not even opened, which can
-be enough to set it off.
+The path may be mistyped, or lie in a folder that others can write. So no link is followed, and
+a file that is not plainly a pidfile is neither written nor removed; a device is not even
+opened, which can be enough to set it off.
 """
 
 import contextlib
@@ -24,7 +23,7 @@ from jobsd.errors import ConfigurationError, Error, Fault
 
 
 class PidfileHeld(Error):  # noqa: N818 - a state of things, not a mistake
-    """Another supervisor runs. Exit status 75. `pid` is None when the file does not say."""
+    """Another supervisor runs. Exit status 75. `pid` is None if the file does not have it."""
 
     def __init__(self, path: Path, pid: int | None) -> None:
         self.path = path
@@ -50,7 +49,7 @@ _NO_NUMBER = b"\0 \t\r\n"  # a power failure can leave zeros of what was just wr
 
 
 def unusable(path: Path, why: str, hint: str = "") -> ConfigurationError:
-    """Return the error that says why this path can't be the pidfile."""
+    """Return the error for a path that can't be the pidfile."""
     message = f"the pidfile {path} can't be used: {why}"
     return ConfigurationError((Fault(message, "supervisor.pidfile or --pidfile", hint=hint),))
 
@@ -59,11 +58,11 @@ class Pidfile:
     """A locked pidfile; `fd` is the descriptor that no child may keep."""
 
     def __init__(self, path: Path) -> None:
-        """Make the directories and the file where they are missing, and lock it.
+        """Make the directories and the file if they are missing, and lock it.
 
         Raises:
-            PidfileHeld: someone else has the lock.
-            ConfigurationError: what is there is not a pidfile, or not one of ours.
+            PidfileHeld: another process has the lock.
+            ConfigurationError: the file is not a pidfile, or not one of ours.
             OSError: the file can't be made or opened.
         """
         self._path = path
@@ -79,14 +78,14 @@ class Pidfile:
         self._write(b"%d\n" % os.getpid())
 
     def release(self) -> None:
-        """Remove the file, unless another has its name by now, and give the lock back."""
+        """Remove the file, unless another has its name by now, and release the lock."""
         with contextlib.suppress(OSError):
             if _is_at(self._path, self.fd):
                 self._path.unlink()
         os.close(self.fd)
 
     def _write(self, content: bytes) -> None:
-        # On a full disk we start all the same: the lock needs no room.
+        # On a full disk we still start: the lock needs no room.
         with contextlib.suppress(OSError):
             os.ftruncate(self.fd, 0)
             os.pwrite(self.fd, content, 0)
@@ -94,7 +93,7 @@ class Pidfile:
 
 def _lock(path: Path) -> int:
     _require_file(path)
-    # Should another thing have come there meanwhile: a link is refused, a FIFO not waited for.
+    # If another file has replaced it meanwhile: a link is refused, a FIFO not waited for.
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     fd = os.open(path, flags, 0o644)
     try:
@@ -116,7 +115,7 @@ def _require_file(path: Path) -> None:
 
 
 def _fault(fd: int) -> str:
-    """Return what tells the file that we have locked from a pidfile of ours, or nothing."""
+    """Return how the locked file differs from a pidfile of ours, or ""."""
     found = os.fstat(fd)
     if not stat.S_ISREG(found.st_mode):
         return "it is not a regular file"

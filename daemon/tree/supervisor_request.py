@@ -36,7 +36,7 @@ class NoAnswerError(errors.Error):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What became of a request: the exit status, and what there is to report."""
+    """The outcome of a request: the exit status, and the facts to report."""
 
     pid: int
     status: int
@@ -55,7 +55,7 @@ def ask(word: str, root: Path, pid: int | None = None) -> Answer:
     Raises:
         NotRunningError: no supervisor is there, or it ends while we wait.
         RefusedError: several are there, or it is another user's.
-        NoAnswerError: it stands still.
+        NoAnswerError: it does not answer.
     """
     with _supervisor(root, pid) as (number, connection):
         return _answer(word, number, connection)
@@ -99,7 +99,7 @@ def pids(root: Path) -> list[int]:
 
 @contextlib.contextmanager
 def _supervisor(root: Path, pid: int | None) -> Generator[tuple[int, socket.socket]]:
-    """Connect to the one supervisor that is meant."""
+    """Connect to the one supervisor of the project, or the one of this process id."""
     with contextlib.ExitStack() as stack:
         found = list(_askable(running(root), root, stack))
         if pid is not None:

@@ -1,4 +1,4 @@
-"""What a tree on this machine has counted, asked of its monitor as Prometheus asks."""
+"""The counters of a tree on this machine, scraped from its monitor as Prometheus does."""
 
 import http.client
 import os

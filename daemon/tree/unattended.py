@@ -1,8 +1,8 @@
 """Finds queues from which no worker takes, and rows that are never deleted.
 
-Queues that no worker takes from, where jobs wait without end; finished jobs that no task
-clears, and rows that no dispatcher does, which stay for ever. A task of the user's own may
-clear them under another name, and so may cron, or another host: the sentences leave that open.
+Jobs wait without end in a queue without a worker; finished jobs without a task that clears
+them, and rows without a dispatcher that does, stay for ever. A task of the user's own may clear
+them under another name, and so may cron, or another host: the warnings leave that open.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ _NAMED_MAX = 5
 def unserved_queues(options: Options) -> Iterator[str]:
     """Yield a warning for each queue of a recurring task that no worker here takes from.
 
-    The jobs must be known: a task goes to the queue of its job unless it names another.
-    Who starts no scheduler, or no workers, has them elsewhere.
+    The jobs must be known: a task goes to the queue of its job unless it names another. A tree
+    without a scheduler, or without workers, has them on other hosts.
     """
     workers = [Selection(each.queues) for each in options.workers if each.processes]
     if not workers or not options.schedules or "worker" not in options.only:
@@ -40,9 +40,9 @@ def unserved_queues(options: Options) -> Iterator[str]:
 
 
 def kept_history(options: Options) -> Iterator[str]:
-    """Yield a warning when finished jobs are kept, and no task of the file clears them.
+    """Yield a warning if finished jobs are kept, and no task of the file clears them.
 
-    Who reads no tasks here has them elsewhere.
+    A tree that reads no tasks has them on other hosts.
     """
     if not options.jobs.preserve_finished_jobs or options.skip_recurring:
         return
@@ -54,7 +54,7 @@ def kept_history(options: Options) -> Iterator[str]:
 
 
 def kept_rows(options: Options) -> Iterator[str]:
-    """Yield a warning when dispatchers run here, and none deletes what is no longer needed."""
+    """Yield a warning if dispatchers run here, and none deletes outdated rows."""
     if options.dispatchers and not any(
         each.concurrency_maintenance for each in options.dispatchers
     ):
@@ -91,7 +91,7 @@ def waiting(session: Session, threshold_s: float) -> list[str]:
 
 
 def is_unknown_queue(session: Session, options: Options, name: str) -> bool:
-    """Return whether nobody names a queue, `*` apart, and no job was in it lately."""
+    """Return whether no configuration names a queue, `*` apart, and it had no jobs lately."""
     from jobsd.acts import queues
     from jobsd.jobs import definition
     from jobsd.processes import registry as processes

@@ -25,7 +25,7 @@ def run_beside(
     With `reload` the tree follows the files below `root`, and faults are waited out.
 
     Raises:
-        ConfigurationError: with every fault, before anything is started; not with `reload`.
+        ConfigurationError: with every fault, before any process is started; not with `reload`.
     """
     if reload:
         options = examine(root, os.environ, flags).options

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 _WAITS_S = 1.0
 _WAITS_FOR_LOCK_S = 0.2
-"""Nothing wakes who waits for a file's lock beside other things, and asking takes 2 µs."""
+"""No event reports that a lock of a file is free, and trying takes 2 µs."""
 _LEFT_S = 30.0
-"""How long the word of a worker that it ends in order counts for its server."""
+"""How long a worker's notice of an orderly end counts for its server."""
 _CONNECTIONS_MAX = 1024
 
 
@@ -44,12 +44,12 @@ class Keeper:
         self._left_at = -_LEFT_S
 
     def descriptors(self) -> list[int]:
-        """Return what is readable when the host has ended or a process of it has a word."""
+        """Return descriptors that become readable when the host ends or sends a word."""
         found = [each.fileno() for each in (self._listener, *self._open)]
         return found if self._is_over else [*found, self._process]
 
     def poll(self, siblings: Siblings) -> float:
-        """Take the lock, take words, and end the tree once the host has ended."""
+        """Take the lock, receive words, and end the tree once the host has ended."""
         for word in self._words():
             self._take(word, siblings)
         if not self._is_over and select.select([self._process], [], [], 0)[0]:
@@ -82,14 +82,14 @@ class Keeper:
             siblings.reload()
 
     def _has_changed(self) -> bool:
-        """Return whether a file of the project is another one than when this was asked last."""
+        """Return whether a file of the project has changed since the last call."""
         from .source_watch import files_below
 
         before, self._found = self._found, files_below(self._root)
         return before != self._found
 
     def _words(self) -> list[tuple[socket.socket, bytes]]:
-        """Return the words that have come, with their connections; the end is no word."""
+        """Return the words received, with their connections; the end is no word."""
         with contextlib.suppress(BlockingIOError):
             while len(self._open) < _CONNECTIONS_MAX:
                 connection, _ = self._listener.accept()
@@ -127,7 +127,7 @@ def main(host: int) -> None:
     listener.settimeout(0)
     if os.fork():
         return
-    # Ctrl-C of a terminal reaches the web server; that tells us.
+    # Ctrl-C of a terminal reaches the web server, which notifies us.
     os.setsid()
     try:
         _keep(host, listener)

@@ -95,12 +95,12 @@ def tree(
 ) -> Sibling:
     """Return the daemon as a sibling, `start` with these arguments."""
     command = [sys.executable, "-P", "-m", "jobsd.daemon", "start", *arguments]
-    # The watchdog is fed by the supervisor, whose process is not the one that systemd started.
+    # The supervisor feeds the watchdog, and its process is not the one that systemd started.
     given = {name: value for name, value in environ.items() if name != "WATCHDOG_PID"}
     return Sibling(command, given, kept)
 
 
 def web_server(command: Sequence[str], environ: Mapping[str, str]) -> Sibling:
-    """Return a web server as a sibling; it does not speak to systemd."""
+    """Return a web server as a sibling; it does not notify systemd."""
     given = {name: value for name, value in environ.items() if name not in _OF_SYSTEMD}
     return Sibling(command, given)

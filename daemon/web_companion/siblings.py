@@ -37,7 +37,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Received(NamedTuple):
-    """A signal that has come; `by_terminal` when a key or a hang-up has made it."""
+    """A signal received; `by_terminal` if a key or a hang-up has caused it."""
 
     number: signal.Signals
     by_terminal: bool
@@ -46,9 +46,9 @@ class Received(NamedTuple):
 class SignalFile:
     """Blocks these signals in the process, for good, and reads them as records of a file.
 
-    So one `select` waits for all. A record says more than a handler is given: whether the
-    terminal has sent the signal. Then every process of the foreground group has it already, and
-    to pass it on would send it twice.
+    So one `select` waits for all. Unlike a handler, a record shows whether the terminal has
+    sent the signal. Then every process of the foreground group has it already, and passing it
+    on would send it twice.
 
     A program that is started must unblock them: a mask survives exec.
     """
@@ -69,7 +69,7 @@ class SignalFile:
         return self._fd
 
     def take(self) -> list[Received]:
-        """Return the signals that have come since the last call. Never waits."""
+        """Return the signals received since the last call. Never waits."""
         try:
             records = os.read(self._fd, 64 * _RECORD_BYTES)
         except BlockingIOError:
@@ -87,20 +87,20 @@ _USAGE = 2
 _ORDERLY = frozenset({DONE, _USAGE, HELD, CONFIGURATION, INTERRUPTED})
 """Ends of a tree that starting it again would not change."""
 GRACE_S = 10.0
-"""What the end of a tree may take beside its drain, before it is killed."""
+"""Time for the end of a tree beside its drain, before it is killed."""
 _WEB_GRACE_S = 30.0
 _POLL_S = 1.0
 
 
 class Companion(Protocol):
-    """Something else that decides about the tree, polled by the loop."""
+    """Another object that decides about the tree, polled by the loop."""
 
     def descriptors(self) -> Sequence[int]:
-        """Return what is readable when there is something to poll."""
+        """Return descriptors that are readable when a poll is due."""
         ...
 
     def poll(self, siblings: Siblings) -> float:
-        """Do what is due; return the seconds until it is to be polled again, at most."""
+        """Do the due work; return the seconds until the next poll, at most."""
         ...
 
     def after_exit(self, exited: Exit) -> bool:
@@ -109,7 +109,7 @@ class Companion(Protocol):
 
 
 class Siblings:
-    """The tree, perhaps a web server, and whatever else decides about them.
+    """The tree, perhaps a web server, and the companions that decide about them.
 
     `drain_s` is the time that the tree gives its running jobs. Made and run in the main thread
     of a process that has no other.
@@ -134,7 +134,7 @@ class Siblings:
 
     @property
     def stop_max_s(self) -> float:
-        """The most that a stop of the tree takes."""
+        """The maximum duration of a stop of the tree."""
         return self._drain_s + GRACE_S
 
     def run(self, *, start_tree: bool = True) -> int:
@@ -161,7 +161,10 @@ class Siblings:
             emit("tree.started", pid=self._tree.pid)
 
     def reload(self) -> None:
-        """Have the tree read its configuration and modules again; one that has ended starts."""
+        """Have the tree read its configuration and modules again.
+
+        Start a tree that has ended.
+        """
         self._reloads = bool(self._tree.pid)
         if self._tree.pid:
             self._send_reload()
@@ -204,7 +207,7 @@ class Siblings:
         return 0.0 if self._over() else min([_POLL_S, *(due - now for due in dues), *rests])
 
     def _reap(self) -> None:
-        """Reap the siblings, and what PID 1 of a container has inherited."""
+        """Reap the siblings, and orphans that PID 1 of a container has inherited."""
         with contextlib.suppress(ChildProcessError):
             while (found := os.waitpid(-1, os.WNOHANG))[0]:
                 pid, status = found
@@ -280,7 +283,7 @@ class Siblings:
 
 
 def log_as(kind: str, options: Options) -> None:
-    """Set up the log of this process, in the form that the tree's own lines have."""
+    """Set up the log of this process, in the form of the tree's own lines."""
     logs.configure(
         cast("Literal['json', 'console'] | None", options.logs.format),
         options.logs.level,

@@ -37,7 +37,7 @@ class SourceWatch:
         return []
 
     def poll(self, siblings: Siblings) -> float:
-        """Reload if something has changed; return when to look again, in seconds."""
+        """Reload if a file has changed; return the seconds until the next check."""
         found = files_below(self._root)
         if found != self._found:
             changed = {name for name, _ in found.items() ^ self._found.items()}
@@ -57,7 +57,7 @@ def files_below(root: Path) -> Found:
 
 
 def _files(folder: str, left: int) -> Iterator[tuple[str, tuple[int, int]]]:
-    """Yield the files of a folder and of those below it, without what vanishes meanwhile."""
+    """Yield the files of a folder and of those below it, except files that vanish meanwhile."""
     folders = [folder]
     while folders and left > 0:
         try:

@@ -182,7 +182,7 @@ class DatabaseThread:
             self._registered = False
         return self._outage.note(error)
 
-    def _progress(self, done: bool) -> bool:  # noqa: FBT001 - what was returned
+    def _progress(self, done: bool) -> bool:  # noqa: FBT001 - a returned value
         """Return whether a process was recovered; note progress either way.
 
         There may be many to recover, and each takes several statements: a busy monitor must not

@@ -106,7 +106,7 @@ class Scraping:
     connection is kept: scrapes matter most when the server has none left.
     """
 
-    def __init__(  # noqa: PLR0913 - what the two halves are read from
+    def __init__(  # noqa: PLR0913 - the sources of both halves
         self,
         target: Target,
         scoreboard: Scoreboard,

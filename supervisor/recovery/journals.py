@@ -58,10 +58,7 @@ class Settled:
     why: str = _SUPERSEDED
 
     def delete(self) -> bool:
-        """Delete the journal.
-
-        Return whether it was there: then its outcomes are ours to emit.
-        """
+        """Delete the journal; return whether its outcomes are ours to emit: it was there."""
         try:
             self.path.unlink()
         except OSError:

@@ -1,1 +1,1 @@
-"""What `init` writes, as files that look like what they become."""
+"""The files that `init` writes, as templates that look like their results."""

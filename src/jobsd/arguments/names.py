@@ -35,7 +35,7 @@ class NamedArguments:
             for name in self.names
         ]
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - the author's own
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - the user's own
         """Return the key of a job with these arguments."""
         picked = tuple(
             args[place]

@@ -76,7 +76,7 @@ class Session:
     plans it again each time: 0.2 ms, and several times that after a rest.
     """
 
-    def __init__(  # noqa: PLR0913 - what a session may be for
+    def __init__(  # noqa: PLR0913 - options of a session
         self,
         target: Target,
         name: str,

@@ -58,10 +58,7 @@ def changed_tables(text: str) -> list[str]:
 
 
 class Patience:
-    """How long a migration goes on waiting for other transactions.
-
-    Reports the first of them.
-    """
+    """The time that a migration waits for other transactions; reports the first one."""
 
     def __init__(self, report: Callable[[str], None]) -> None:
         self._report = report

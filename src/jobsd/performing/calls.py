@@ -23,7 +23,7 @@ def call(
     definition: registry.Definition,
     args: Sequence[Any],
     kwargs: Mapping[str, Any],
-) -> Any:  # noqa: ANN401 - the author's own
+) -> Any:  # noqa: ANN401 - the user's own
     """Perform the job and return its result; also raise an exception sent from outside.
 
     If the exception comes after the function has returned, it is dropped: the job has

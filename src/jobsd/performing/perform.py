@@ -151,7 +151,7 @@ def _kept(definition: Definition, result: object) -> Outcome:
     ttl_s = definition.result_ttl_s
     try:
         text = results.dump(definition.name, result)
-    except BaseException as error:  # noqa: BLE001 - what an object of the author's may raise
+    except BaseException as error:  # noqa: BLE001 - an object of the user's may raise any
         return Outcome(Verdict("failed"), exception=error, ttl_s=ttl_s)
     return Outcome(Verdict("finished"), result=text, ttl_s=ttl_s)
 
@@ -215,7 +215,7 @@ async def _limited(  # noqa: PLR0913, PLR0917 - as above
     job: ClaimedJob,
     seat: Interruptible,
     limit_s: float,
-) -> Any:  # noqa: ANN401 - the author's own
+) -> Any:  # noqa: ANN401 - the user's own
     seat.due = monotonic() + limit_s
     _limit_hard(seat, job, definition, limit_s)
     seat.job = job
@@ -291,7 +291,7 @@ def _emit_started(job: ClaimedJob) -> None:
 def _failure(error: BaseException, policy: Policy, attempt: int, attempts_max: int) -> Outcome:
     try:
         verdict = judge(policy, error, attempt, attempts_max)
-    except BaseException as broken:  # noqa: BLE001 - the author's backoff may raise anything
+    except BaseException as broken:  # noqa: BLE001 - the user's backoff may raise anything
         broken.__context__ = error
         return Outcome(Verdict("failed"), exception=broken)
     return Outcome(verdict, exception=error)

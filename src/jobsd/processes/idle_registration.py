@@ -43,7 +43,7 @@ class IdleRegistration:
         return True
 
     def withdraw(self, process_id: int) -> bool:
-        """Delete the registration, since the process polls by itself.
+        """Delete the registration: the process polls by itself.
 
         Return whether there was one.
         """

@@ -89,7 +89,7 @@ class RecurringTask(StoredTask):
         Raises:
             Error: for an invalid limit.
         """
-        from . import runs  # noqa: PLC0415 - who lists tasks enqueues nothing
+        from . import runs  # noqa: PLC0415 - listing tasks enqueues no jobs
 
         check_count("limit", limit)
         with lent() as session:
