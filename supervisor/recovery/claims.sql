@@ -299,8 +299,8 @@ WITH claim AS (
     WHERE EXISTS (SELECT FROM jobsd.sleepers)
 )
 SELECT
-    id, class_name, queue_name, attempt, outcome, error, reason, (SELECT count(*) FROM woken),
-    false, NULL::text[], NULL::bigint, created_at
+    id, class_name, queue_name, attempt, outcome, error, reason, 0::bigint, false,
+    NULL::text[], NULL::bigint, created_at
 FROM job
 UNION ALL
 SELECT id, class_name, queue_name, attempts, verdict, NULL, reason, 0, false, NULL, NULL, created_at
@@ -310,8 +310,11 @@ SELECT id, class_name, queue_name, attempts, 'released', NULL, NULL, 0, false, N
 FROM released
 UNION ALL
 -- One more row says whether claims are left because something was locked, and for which keys to
--- hand over: each key as often as it has a free slot.
-SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, EXISTS (SELECT FROM waiting) OR EXISTS (
+-- hand over: each key as often as it has a free slot. It is there in any case, so it is the one
+-- that wakes.
+SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, (SELECT count(*) FROM woken), EXISTS (
+    SELECT FROM waiting
+) OR EXISTS (
     SELECT FROM jobsd.claims AS other
     WHERE other.process_id = %(process_id)s
         AND other.id NOT IN (SELECT id FROM claim)

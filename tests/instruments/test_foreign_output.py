@@ -122,10 +122,11 @@ def test_a_line_of_ours_is_not_wrapped_again_and_one_like_it_is(log: Log) -> Non
     [
         ('"event":"an app\'s"', '"event":"process.exited"'),
         ('"event":"an app\'s"', '"event":"an app\'s","event":"process.exited"'),
+        ('"event":"an app\'s"', '"event":"process.exited","event":"an app\'s"'),
         ('"event":"an app\'s"', '"event":"postgresql://shop:geheim@db/shop"'),
         ('"pid":', '"x":' + "[" * 5_000 + ',"pid":'),
     ],
-    ids=["event", "twice", "password", "deep"],
+    ids=["event", "twice", "first of twice", "password", "deep"],
 )
 def test_a_text_like_a_line_of_ours_forges_none(log: Log, of: str, by: str) -> None:
     logs.take_prints()

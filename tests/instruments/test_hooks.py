@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,6 +13,8 @@ from harness.event_recorder import Emitted, EventRecorder, names
 from jobsd.errors import Error
 from jobsd.events import events, hooks
 from jobsd.events.hooks import Process
+from jobsd.events.killed_jobs import KilledAttempt, on_killed
+from jobsd.jobs.current import CurrentJob, running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -230,3 +233,59 @@ def test_where_a_hook_hangs_is_logged() -> None:
     thread.join()
     assert error["message"].startswith("it still runs after 2 s")
     assert "in wait" in error["stack"]
+
+
+def test_what_an_event_hook_does_to_the_facts_in_a_job_nobody_else_sees(
+    reported: Emitted,
+) -> None:
+    @jobsd.on_event("job.started")
+    def spoil(_event: Event, facts: dict[str, Any]) -> None:
+        facts.clear()
+
+    heard: list[dict[str, Any]] = []
+    jobsd.on_event("job.started")(lambda _event, facts: heard.append(facts))
+    with running(CurrentJob(7, 1, "mail", "app.send")):
+        events.emit("job.started", job_id=7)
+
+    assert heard == [{"job_id": 7}]
+    assert [facts for _, facts in reported] == [{"job_id": 7}]
+
+
+def test_what_an_event_hook_sets_stays_with_it_where_a_thread_goes_on() -> None:
+    here: ContextVar[str] = ContextVar("here", default="nothing")
+
+    @jobsd.on_event("job.started")
+    def sets(_event: Event, _facts: dict[str, Any]) -> None:
+        here.set("the hook's")
+
+    events.emit("job.started", job_id=1)
+
+    assert here.get() == "nothing"
+
+
+@pytest.mark.parametrize(
+    ("error", "killed"),
+    [
+        ({"type": "ProcessExitError", "message": "m"}, True),
+        ({"type": "TimeLimitExceeded", "message": "m", "kill_after": 10.0}, True),
+        ({"type": "TimeLimitExceeded", "message": "m"}, False),
+        (ValueError("m"), False),
+        (None, False),
+    ],
+)
+@pytest.mark.parametrize("name", ["job.failed", "job.retried"])
+def test_an_attempt_whose_process_was_ended_is_reported_however_it_came(
+    error: object, name: str, *, killed: bool
+) -> None:
+    reported: list[KilledAttempt] = []
+    on_killed(reported.append)
+
+    events.pass_on(
+        name,
+        {"job_id": 7, "class_name": "app.send", "queue_name": "mail", "attempt": 2}
+        | {"error": error},
+    )
+
+    assert [(each.job_id, each.message, each.retried) for each in reported] == (
+        [(7, "m", name == "job.retried")] if killed else []
+    )

@@ -337,3 +337,9 @@ def test_without_the_journals_socket_lines_go_to_stdout_with_their_priority(
 
     there.stdout.seek(0)
     assert there.stdout.read().startswith(b'<6>{"timestamp":')
+
+
+def test_a_field_has_no_password(there: Journal) -> None:
+    emit("job.discarded", job_id=7, reason="no postgresql://ann:s3cr3t@db/shop")
+
+    assert there.entry()["JOBSD_REASON"] == ["no postgresql://ann:***@db/shop"]

@@ -234,3 +234,27 @@ def test_what_a_slow_database_has_not_stored_is_bounded(
     assert 9_000 < sum(len(piece.text) for piece in pieces) < 11_000
     assert re.fullmatch(r"… 9\d\d lines left out …", pieces[-1].text)
     assert more[-1].text.endswith("behind")
+
+
+def test_a_character_that_can_not_be_stored_holds_up_no_log() -> None:
+    with running(JOB):
+        KEPT.say("before\0after")
+
+    assert _texts() == ["before\N{REPLACEMENT CHARACTER}after"]
+
+
+def test_logs_that_were_dropped_take_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept_module, "UNWRITTEN_MAX", 10_000)
+    kept = Kept()
+    kept.keep(2**20)
+    kept.begin(JOB)
+    for _ in range(200):
+        kept.say("x" * 100, JOB.id)
+    kept.end(JOB)
+    kept.forget()
+
+    kept.begin(JOB)
+    kept.say("another time", JOB.id)
+
+    pieces, _ = kept.take(MOST)
+    assert [piece.text[24:] for piece in pieces] == ["another time"]

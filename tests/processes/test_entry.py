@@ -77,6 +77,8 @@ def test_nothing_of_the_last_process_is_left_but_its_counters(entry: ScoreboardE
     entry.ended_as(_retried(1))
     entry.row_lost = 1
     entry.wants_recycling = 1
+    entry.working = entry.leaving = entry.outcomes_lost = 1
+    entry.stack, entry.stack_job = "where it stood", 1
     entry.queue("mail").count("failed")
     entry.count_dropped_lines(3)
     entry.record_exit(9, "hung", 100)
@@ -85,6 +87,8 @@ def test_nothing_of_the_last_process_is_left_but_its_counters(entry: ScoreboardE
 
     assert (entry.row_id, entry.status, entry.rss_kib, entry.up_s) == (0, 0, 0, 0.0)
     assert (entry.row_lost, entry.wants_recycling) == (False, False)
+    assert (entry.working, entry.leaving, entry.outcomes_lost, entry.stack_job) == (0, 0, 0, 0)
+    assert entry.jobs_ended == 0
     assert (entry.running(), entry.succeeded(), entry.in_threads()) == ([], [], {})
     assert entry.endings() == []
     assert entry.dropped_lines == 3
@@ -242,3 +246,13 @@ def test_an_entry_knows_for_how_long_each_of_its_jobs_has_been_running(
     entry.rest(255)
 
     assert entry.ages_s() == {10: 30.0, 12: 10.0}
+
+
+def test_a_job_that_is_the_only_one_has_no_coroutine_beside_it(entry: ScoreboardEntry) -> None:
+    entry.started(0, 7, 70)
+    alone = entry.only_job()
+    entry.coroutine_started(0, 8, 80)
+    beside = entry.only_job()
+    entry.rest(0)
+
+    assert (alone, beside, entry.only_job()) == (7, None, 8)

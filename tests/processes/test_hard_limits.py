@@ -214,3 +214,35 @@ def test_a_job_that_blocks_its_loop_is_overdue_at_once(
 
     (late,) = entry.overdue()
     assert (late.limit_s, late.grace_s, late.outcome) == (-7.0, 1.0, "retried")
+
+
+def test_limits_and_lost_outcomes_do_not_touch_one_another() -> None:
+    entry = Scoreboard().entries[0]
+    entry.take("worker", "worker-1")
+    limit = entry.hard_limit(0)
+    limit.say(1.0, 1.0, ("failed", 0.0))
+    assert entry.outcomes_lost == 0
+
+    entry.hard_limit(5).say(1.0, 1.0, ("failed", 0.0))
+    entry.outcomes_lost = 1
+    entry.started(5, 7, 70)
+    entry.hard_limit(5).move(1.0)
+
+    assert [each.job for each in entry.overdue()] == [InClaim(7, 70)]
+
+
+def test_a_limit_of_a_dead_process_strikes_no_job_of_the_next() -> None:
+    entry = Scoreboard().entries[0]
+    entry.take("worker", "worker-1")
+    entry.started(0, 7, 70)
+    entry.hard_limit(0).say(1.0, 1.0, ("failed", 0.0))
+    entry.hard_limit(0).move(1.0)
+    assert entry.overdue()
+    entry.record_exit(9, "signal", 0)
+
+    entry.take("worker", "worker-2")
+    entry.started(0, 8, 80)
+    entry.hard_limit(3).say(1.0, 1.0, ("failed", 0.0))
+
+    assert entry.overdue() == []
+    assert entry.next_hard_ns == 0

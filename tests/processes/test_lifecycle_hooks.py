@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -256,3 +257,43 @@ def test_an_event_goes_over_the_line_with_its_longest_facts_cut() -> None:
     (message,) = line.receive()
     assert message["event"] == "thread.failed"
     assert message["facts"]["error"]["type"] == "ValueError"
+
+
+def test_an_event_whose_facts_are_too_many_for_the_line_goes_without_them() -> None:
+    line = HookLine(frozenset(), frozenset({"thread.failed"}))
+    many = {f"fact_{number}": "x" * 900 for number in range(6)}
+
+    line.forward(events.EVENTS["thread.failed"], many)
+    line.forward(events.EVENTS["thread.failed"], {"thread": "rounds"})
+
+    assert [message["facts"] for message in line.receive()] == [{}, {"thread": "rounds"}]
+
+
+def test_a_message_that_could_be_torn_is_not_sent() -> None:
+    line = HookLine(frozenset(), frozenset())
+
+    assert not line.send({"hook": "on_start", "filling": "x" * select.PIPE_BUF})
+    assert line.receive() == []
+
+
+def test_a_process_that_is_asked_to_stop_does_not_wait_long_for_its_start_hooks(
+    monkeypatch: pytest.MonkeyPatch, failures: list[dict[str, Any]]
+) -> None:
+    monkeypatch.setattr(lifecycle_hooks, "START_S", 60.0)
+    monkeypatch.setattr(lifecycle_hooks, "END_S", 0.1)
+    release = threading.Event()
+    scoreboard = Scoreboard()
+    scoreboard.entries[0].take("worker", "worker-1")
+    context = Context(scoreboard, scoreboard.entries[0], "worker-1")
+
+    @jobsd.on_worker_start
+    def hangs() -> None:
+        context.request_stop()
+        release.wait(60)
+
+    watch = Stopwatch()
+    lifecycle_hooks.LifecycleHooks(context, "worker").start()
+    release.set()
+
+    assert watch.took() < 30
+    assert [failed["hook"] for failed in failures] == ["on_worker_start"]

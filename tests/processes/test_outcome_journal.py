@@ -207,3 +207,27 @@ def test_the_folder_names_the_database_and_the_schema(tmp_path: Path) -> None:
     assert str(state).startswith("/var/lib/a/outcomes/")
     assert journal_paths(below) == []
     assert journal_paths(None) == []
+
+
+def test_a_journal_is_never_written_through_a_link(path: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.write_text("precious", encoding="utf-8")
+    path.parent.mkdir(parents=True)
+    path.symlink_to(other)
+
+    with pytest.raises(OSError, match="symbolic links"):
+        Journal(path).append([BEGIN])
+
+    assert other.read_text(encoding="utf-8") == "precious"
+
+
+def test_a_record_that_only_a_later_version_understands_is_passed_over(path: Path) -> None:
+    journal = Journal(path)
+    later = _kept(1)._asdict() | {"of_a_later_version": True}
+    journal.append([BEGIN, later, _kept(2)._asdict()])
+    journal.close()
+
+    found = read_journal(path)
+
+    assert found is not None
+    assert found.outcomes == [_kept(2)]

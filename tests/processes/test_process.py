@@ -11,7 +11,14 @@ import psycopg
 import pytest
 
 from harness.event_recorder import Emitted, EventRecorder, names
-from jobsd.processes.process import QUIET, listen_to_signals, run
+from jobsd.processes.nap import Nap
+from jobsd.processes.process import (
+    QUIET,
+    REST_MAX_S,
+    UNREAD_REST_MAX_S,
+    listen_to_signals,
+    run,
+)
 from jobsd.scoreboard.entry import UP
 from waiting import Stopwatch
 
@@ -276,3 +283,23 @@ def test_signals_that_are_not_its_own_are_handled_by_doing_nothing(context: Cont
         os._exit(4 if context.stopping or context.quiet else 3)
 
     assert fork(bothered) == 3
+
+
+@pytest.mark.parametrize(("unread", "longest_s"), [(0, REST_MAX_S), (1, UNREAD_REST_MAX_S)])
+def test_while_journals_are_to_be_read_it_polls_soon(
+    context: Context, monkeypatch: pytest.MonkeyPatch, unread: int, longest_s: float
+) -> None:
+    rests: list[float] = []
+
+    def take(_self: Nap, seconds: float, _sockets: object = ()) -> list[int]:
+        rests.append(seconds)
+        return []
+
+    monkeypatch.setattr(Nap, "take", take)
+    context.scoreboard.journals_unread = unread
+    loop = Loop(context, lambda: None)
+    loop.rest_s = 3600.0
+
+    run(loop, context)
+
+    assert rests[0] == longest_s

@@ -274,3 +274,14 @@ def test_a_process_that_stands_still_with_the_lock_holds_nobody_up_for_long(
     with scoreboard.claiming():
         assert 0 < sum(waits) <= 0.1
     holder.end()
+
+
+def test_the_last_reload_is_the_one_that_counts() -> None:
+    scoreboard = Scoreboard()
+    failed: list[int] = []
+    for outcome in ("done", "failed", "refused", "done"):
+        scoreboard.count_reload(outcome)
+        failed.append(bool(scoreboard.reload_failed))
+
+    assert failed == [False, True, True, False]
+    assert scoreboard.reloads() == {"done": 2, "refused": 1, "failed": 1}

@@ -146,3 +146,14 @@ def test_a_claimed_job_has_begun_when_it_was_claimed(task: RecurringTask, rows: 
 
     assert (run.outcome, run.started_at is not None) == ("claimed", True)
     assert lateness(task, run, datetime.now(UTC)).queue_s is not None
+
+
+@pytest.mark.usefixtures("default_client")
+def test_a_missed_run_that_was_recorded_is_not_overdue(task: RecurringTask, rows: Rows) -> None:
+    rows("UPDATE jobsd.recurring_tasks SET planned_from = now() - interval '2 hours'")
+    now = datetime.now(UTC)
+    due = overdue_since(_found(task.key), None, now)
+    assert due is not None
+    recorded = RecurringRun(due, now, None, "missed", None, None)
+
+    assert overdue_since(_found(task.key), recorded, now) is None

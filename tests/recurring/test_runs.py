@@ -11,6 +11,7 @@ import pytest
 
 from jobsd.clock import utc_now
 from jobsd.errors import Error, RefusedError, UnknownJobError
+from jobsd.jobs.definition import Job
 from jobsd.recurring import runs
 from jobsd.recurring.runs import PlannedRun
 from jobsd.recurring.tasks import RecurringTask
@@ -22,6 +23,16 @@ if TYPE_CHECKING:
     from rows import Rows
 
 pytestmark = pytest.mark.usefixtures("default_client")
+
+
+class ExpiringTestJob(Job):
+    """A job that is worth nothing a minute later."""
+
+    expires_in = 60
+
+    def perform(self) -> None:
+        """Do nothing."""
+
 
 CLASS = "RecurringTestJob"
 NIGHTLY: dict[str, Any] = {"schedule": "at 3am every day", "class_name": CLASS}
@@ -42,6 +53,17 @@ def test_a_run_now_is_in_the_history() -> None:
 
     assert (run.job_id, run.outcome) == (job.id, "ready")
     assert 0 <= run.late_s < 30
+
+
+def test_a_run_expires_as_its_class_says(rows: Rows) -> None:
+    job = RecurringTask.schedule(
+        "nightly", **{**NIGHTLY, "class_name": "ExpiringTestJob"}
+    ).run_now()
+
+    assert rows(
+        "SELECT job_id, expires_at - now() BETWEEN interval '1 s' AND interval '60 s'"
+        " FROM jobsd.expirations"
+    ) == [(job.id, True)]
 
 
 def test_a_disabled_task_can_be_run_now() -> None:

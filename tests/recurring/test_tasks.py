@@ -303,3 +303,14 @@ def test_enabling_an_enabled_task_changes_nothing() -> None:
     made.enable()
 
     assert task_of("nightly") == made
+
+
+def test_a_task_that_is_made_again_knows_its_last_run() -> None:
+    task = RecurringTask.schedule("nightly", **NIGHTLY)
+    task.run_now()
+    (run,) = task.history()
+    RecurringTask.unschedule("nightly")
+
+    again = RecurringTask.schedule("nightly", **NIGHTLY)
+
+    assert again.last_run_at == run.run_at

@@ -76,6 +76,7 @@ def test_missed_runs_are_reported(
 
     facts = dict(emitted)["recurring.missed"]
     assert (facts["task"], facts["runs"]) == ("tick", 3)
+    assert facts["first"] < facts["last"]
 
 
 def test_a_gap_is_reported_once(

@@ -134,3 +134,21 @@ def test_history_and_heartbeats_are_cleared_past_their_time(
 
     left = rows("SELECT task_key FROM jobsd.recurring_executions")
     assert (left, rows("SELECT hostname FROM jobsd.heartbeat_logs")) == (["new"], ["new"])
+
+
+def test_much_old_history_does_not_wait_for_the_next_hour(
+    make_scheduler: MakeScheduler, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobsd.scheduler.scheduler.CLEAR_FIRST_S", 0.0)
+    monkeypatch.setattr("jobsd.scheduler.scheduler.CLEAR_MAX", 1)
+    rows(
+        "INSERT INTO jobsd.recurring_executions (task_key, run_at)"
+        " VALUES ('old', now() - interval '40 days'), ('old', now() - interval '41 days')"
+    )
+    driven = make_scheduler()
+
+    driven.poll()
+    left = rows("SELECT count(*) FROM jobsd.recurring_executions")
+
+    assert left == [1]
+    driven.until(lambda: rows("SELECT count(*) FROM jobsd.recurring_executions") == [0])

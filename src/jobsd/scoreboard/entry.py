@@ -54,7 +54,8 @@ _STATE, _PID, _STARTED, _TICK, _ROW, _KIND, _STATUS, _DIED, _REASON = range(9)
 _ROW_LOST, _BUSY, _THREADS, _DROPPED, _, _RSS, _GENERATION, _UP_SINCE = range(9, 17)
 _RECYCLING, _HOOKS_DONE, _LEAVING, _DATABASE_DOWN = range(17, 21)
 _WORKING, _HEARTBEAT, _QUEUES, _NUMBER = range(21, 25)
-_BUSY_COROUTINES, _COROUTINES_MOST, _CLASSES, _OUTCOMES_LOST = 26, 27, 28, 29
+# Of the words between, 25 is of `running_jobs`, 29 and 30 are of `hard_limits`.
+_BUSY_COROUTINES, _COROUTINES_MOST, _CLASSES, _OUTCOMES_LOST = 26, 27, 28, 31
 _NAME_AT, _NAME_WORDS = 32, 16
 _ERRORS, _PRUNES, _CLAIMS_LOST, _SERVED = range(48, 52)
 # Words about one process: cleared for the next one.
