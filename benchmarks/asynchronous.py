@@ -34,7 +34,7 @@ def cases(server: Server, scale: float) -> Iterator[Case]:
         f"{AT_ONCE} at once on one loop",
         contender(f"{AT_ONCE} at once", server, partial(_awaited, at_once=AT_ONCE), few, 1),
         contender("one at a time", server, one, few, 1),
-        target="ratio ≥ 2.5",
+        target="ratio ≥ 1.5",
     )
 
 

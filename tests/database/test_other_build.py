@@ -198,7 +198,7 @@ LACKS = "the tables in schema 'jobsd' are missing, or another build's:"
 
 
 async def _ask(client: Client, statement: str) -> None:
-    async with async_pool.Loan(client) as connection:
+    async with async_pool.connection_of(client) as connection:
         await connection.fetch_prepared(Statement("ours", statement), {})
 
 

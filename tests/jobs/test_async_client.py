@@ -82,7 +82,7 @@ def test_a_coroutine_may_be_cancelled_anywhere(
     reported: list[int] = []
 
     async def enqueue(number: int) -> None:
-        # Whatever is unique has a connection to itself; others go together.
+        # The statement of a unique job is another one.
         given = note.using(unique_key=number) if alone else note
         await given.aenqueue(number)
         reported.append(number)

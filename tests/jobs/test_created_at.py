@@ -91,7 +91,7 @@ def test_a_job_of_an_event_loop_is_returned_with_its_moment(
     _has_moments_of_rows(session, [asyncio.run(made.using(**options).aenqueue(1))])
 
 
-def test_jobs_that_share_an_exchange_are_returned_with_their_moments(session: Session) -> None:
+def test_jobs_of_coroutines_at_once_are_returned_with_their_moments(session: Session) -> None:
     async def all_of_them() -> list[EnqueuedJob]:
         return await asyncio.gather(*(plain.aenqueue(n) for n in range(5)))
 

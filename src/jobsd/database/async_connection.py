@@ -2,13 +2,13 @@
 
 It belongs to one event loop. A coroutine that is cancelled while it waits for the server leaves
 the connection in the middle of a statement: then it is closed at once, so that no other
-statement gets this one's answer. The server may or may not have executed the statement. An
-`Exchange` is driven by the loop itself, and outlives the coroutines that wait for it.
+statement gets this one's answer. The server may or may not have executed the statement.
 """
 
 import asyncio
 import contextlib
-from collections.abc import Iterable, Mapping, Sequence
+import select
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import psycopg
@@ -33,7 +33,6 @@ from .deadline import (
 )
 from .hosts import LONG_S, are_several, awake, heard, note
 from .session_settings import CLIENT_CHECK, NOT_HERE, setting_query, settings
-from .socket_watch import SocketWatch, Watched
 from .statements import Plain, Statement, as_bytes, tables_are_at
 from .steps import latest_version, works_with_older
 
@@ -50,16 +49,10 @@ class AsyncDeadlineConnection(psycopg.AsyncConnection[tuple[Any, ...]]):
     """When it became idle (monotonic): written by the pool that keeps idle ones."""
     schema = ""
     """The schema of the tables, which each statement names."""
-    exchange: Watched | None = None
-    """The exchange for which the loop reads answers, if no coroutine does."""
     names: dict[bytes, bytes]
     """The names of prepared statements by their texts."""
     _named = 0
     _reader: Any = None
-    _watch: SocketWatch | None = None
-    _waiter: asyncio.Future[int] | None = None
-    _heard = False
-    """Whether an unexpected message has come from the server."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - psycopg's
         super().__init__(*args, **kwargs)
@@ -85,62 +78,31 @@ class AsyncDeadlineConnection(psycopg.AsyncConnection[tuple[Any, ...]]):
             result = await self._result()
         else:
             result = await self._run_prepared(text, values)
-        return self.load([result])
-
-    def load(self, results: Iterable[PGresult]) -> list[tuple[Any, ...]]:
-        """Return the rows of several results, one after the other."""
-        reader = self._reader
-        if reader is None:
-            reader = self._reader = Transformer(self)
-        rows: list[tuple[Any, ...]] = []
-        for result in results:
-            reader.set_pgresult(result)
-            rows += reader.load_rows(0, result.ntuples, tuple)
+        if self._reader is None:
+            self._reader = Transformer(self)
+        self._reader.set_pgresult(result)
+        rows: list[tuple[Any, ...]] = self._reader.load_rows(0, result.ntuples, tuple)
         return rows
-
-    @property
-    def watched_socket(self) -> int:
-        """The socket as the loop knows it; negative once the loop has forgotten it."""
-        return self._watched().socket
 
     def stands(self) -> bool:
         """Return whether the idle connection still stands, without a round trip.
 
-        No input has come and none is waiting: any input would be the server's goodbye, or a
-        notice, and a new connection is the safe answer to both.
+        No input is waiting: any input would be the server's goodbye, or a notice, and a new
+        connection is the safe answer to both.
         """
-        is_open = self.pgconn.status == ConnStatus.OK
-        return is_open and not self._heard and not self._watched().has_input()
-
-    def readable(self) -> None:
-        """Read, or let the waiting coroutine read; called by the loop."""
-        if self.exchange is not None:
-            self.exchange.readable()
-        elif self._waiter is not None:
-            _settle(self._waiter, _READ)
-        elif self._watched().has_input():
-            self._heard = True
-            try:
-                self.pgconn.consume_input()
-            except psycopg.Error:
-                self._watched().end()
+        if self.pgconn.status != ConnStatus.OK:
+            return False
+        poller = select.poll()
+        poller.register(self.pgconn.socket, select.POLLIN)
+        return not poller.poll(0)
 
     def part(self) -> None:
         """Close the connection now, whatever statement is running."""
-        self.exchange = None
-        if self._watch is not None:
-            self._watch.end()
         self.pgconn.finish()
 
     def _part_if_lost(self) -> None:
         if self.pgconn.status != ConnStatus.OK:
             self.part()
-
-    def _watched(self) -> SocketWatch:
-        if self._watch is None:
-            loop = asyncio.get_running_loop()
-            self._watch = SocketWatch(loop, self.pgconn.socket, self)
-        return self._watch
 
     async def wait(
         self,
@@ -234,23 +196,20 @@ class AsyncDeadlineConnection(psycopg.AsyncConnection[tuple[Any, ...]]):
 
     async def _ready(self, loop: asyncio.AbstractEventLoop, wanted: int, until: float) -> int:
         """Wait for the socket; return the events that it is ready for, 0 at the deadline."""
-        self._heard = False
-        socket = self.watched_socket
-        if socket < 0:
-            return wanted
+        socket = self.pgconn.socket
         ready: asyncio.Future[int] = loop.create_future()
         timer = loop.call_at(until, _settle, ready, 0)
         if wanted & _READ:
-            self._waiter = ready
+            loop.add_reader(socket, _settle, ready, _READ)
         if wanted & _WRITE:
             loop.add_writer(socket, _settle, ready, _WRITE)
         try:
             return await ready
         finally:
-            self._waiter = None
+            # Before libpq goes on: it may close the socket, whose number others then get.
             timer.cancel()
-            if wanted & _WRITE:
-                loop.remove_writer(socket)
+            loop.remove_reader(socket)
+            loop.remove_writer(socket)
 
 
 async def open_async_connection(target: Target, name: str) -> AsyncDeadlineConnection:

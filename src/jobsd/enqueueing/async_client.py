@@ -1,31 +1,26 @@
-"""What a program enqueues from an event loop: jobs one by one, or many at once.
+"""Stores what a program enqueues from an event loop: jobs one by one, or many at once.
 
-Jobs that coroutines enqueue at the same time go together where that changes nothing for them
-(`courier`). What may wait for others, or has to be tried in two ways, has a connection to
-itself meanwhile.
+Each enqueue has a connection of its loop's pool to itself meanwhile.
 """
 
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import psycopg
-from psycopg import capabilities, errors
+from psycopg import errors
 
 from jobsd.database.async_connection import AsyncDeadlineConnection
-from jobsd.database.deadline import refuse_nul
-from jobsd.database.statements import as_bytes
 from jobsd.errors import EnqueueError
 from jobsd.jobs.default_database import NOT_GIVEN
 from jobsd.jobs.draft import Draft, EnqueuedJob
 
 from . import backend, client, submission
 from .async_drivers import AsyncPsycopgDriver, async_driver_of, take
-from .async_pool import Loan, pool_of
+from .async_pool import connection_of
 from .bulk import Bulk, EnqueuedJobs
 from .connections import PlainAsyncCursor, has_to_begin, is_asynchronous_sqlalchemy, run_sync
 from .drivers import commits_itself
 from .enqueue import (
-    STATEMENTS,
     met_a_replacement,
     refusal,
     refused,
@@ -35,9 +30,6 @@ from .enqueue import (
 )
 from .steps import within_savepoint
 
-_TOGETHER = {STATEMENTS[name] for name in ("at_once", "later", "limited")}
-"""What waits for no lock of another transaction, and makes none wait."""
-
 
 async def store(drafted: Draft, connection: object = NOT_GIVEN) -> EnqueuedJob:
     """Store one job: committed when this returns, or as part of `connection`'s transaction."""
@@ -46,12 +38,8 @@ async def store(drafted: Draft, connection: object = NOT_GIVEN) -> EnqueuedJob:
     if connection is NOT_GIVEN:
         if backend.framework is not None and (placed := backend.framework.aenqueue(drafted)):
             return await placed
-        answer = await _store_together(drafted)
-        if isinstance(answer, tuple):
-            return reported(drafted, answer)
-        store_alone = _store_once if met_a_replacement(answer) else _store_alone
-        async with Loan(client.default_client()) as mine:
-            return reported(drafted, await store_alone(mine, drafted))
+        async with connection_of(client.default_client()) as mine:
+            return reported(drafted, await _store(mine, drafted))
     if is_asynchronous_sqlalchemy(connection):
         within: EnqueuedJob = await run_sync(
             connection, lambda inner: client.enqueue(drafted, inner, surrounded=False)
@@ -63,36 +51,7 @@ async def store(drafted: Draft, connection: object = NOT_GIVEN) -> EnqueuedJob:
         return await take(steps_within(drafted, schema), driver)
 
 
-async def _store_together(job: Draft) -> tuple[Any, ...] | psycopg.Error | None:
-    """Store a job with those that come at the same time.
-
-    Returns its row, the error for which none of them was stored, or None when it has to be
-    done alone.
-    """
-    mine = client.default_client()
-    schema = mine.target.schema
-    statement, parameters = request(job, always=False)
-    if statement not in _TOGETHER or submission.is_known(schema) or not _HAS_PIPELINES:
-        return None
-    try:
-        text, names = statement.number(schema)
-        values = [as_bytes(parameters[name]) for name in names]
-        refuse_nul(values)
-    except (psycopg.Error, UnicodeEncodeError) as error:
-        raise refusal(error, doubtful=True) from error
-    pool = pool_of(mine)
-    answer = await pool.courier.carry(pool, text, values)
-    if isinstance(answer, tuple):
-        return answer
-    if isinstance(answer, errors.QueryCanceled) or answer.sqlstate is None:
-        raise refusal(answer, doubtful=True) from answer
-    return answer
-
-
-_HAS_PIPELINES = capabilities.has_pipeline()
-
-
-async def _store_alone(mine: AsyncDeadlineConnection, job: Draft) -> Sequence[Any]:
+async def _store(mine: AsyncDeadlineConnection, job: Draft) -> Sequence[Any]:
     try:
         return await _store_once(mine, job)
     except EnqueueError as error:
@@ -132,7 +91,7 @@ async def store_many(jobs: Iterable[Draft], connection: object = NOT_GIVEN) -> E
     if connection is NOT_GIVEN:
         if backend.framework is not None and (placed := backend.framework.aenqueue_many(jobs)):
             return await placed
-        async with Loan(client.default_client()) as mine:
+        async with connection_of(client.default_client()) as mine:
             return await _enqueue_all(mine, client.schema_of_tables(), jobs, owned=True)
     if is_asynchronous_sqlalchemy(connection):
         within: EnqueuedJobs = await run_sync(

@@ -2,7 +2,7 @@
 
 Each loop of each process has a pool of its own, whose connections are made when they are
 needed: a connection belongs to the loop that waits for it, and to the process that opened it.
-A coroutine may be cancelled wherever it awaits: what it was lent is then closed, unless the
+A coroutine may be cancelled wherever it awaits: its connection is then closed, unless the
 answer to its statement has been read to the end.
 """
 
@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
@@ -23,7 +25,6 @@ from jobsd.database.other_build import UNDEFINED, unlike_tables
 from jobsd.errors import DatabaseUnreachableError
 
 from . import client
-from .batcher import Courier
 from .idle import ANSWER_S, READ_ONLY
 
 if TYPE_CHECKING:
@@ -42,7 +43,6 @@ class AsyncPool:
         self._quiet_s = owner.quiet_s
         self.idle: list[AsyncDeadlineConnection] = []
         self._permits = asyncio.Semaphore(owner.size_max)
-        self.courier = Courier()
 
     async def lend(self) -> AsyncDeadlineConnection:
         """Return a connection that no other coroutine has.
@@ -51,17 +51,14 @@ class AsyncPool:
             DatabaseUnreachableError: when there is none yet and none can be made, or when
                 all have been lent for half a minute.
         """
-        if self._permits.locked():
-            try:
-                async with asyncio.timeout(_WAIT_S):
-                    await self._permits.acquire()
-            except TimeoutError:
-                raise DatabaseUnreachableError(
-                    f"all {self._size_max} connections of this event loop have been in use"
-                    f" for {_WAIT_S:g} s",
-                ) from None
-        else:
-            await self._permits.acquire()
+        try:
+            async with asyncio.timeout(_WAIT_S):
+                await self._permits.acquire()
+        except TimeoutError:
+            raise DatabaseUnreachableError(
+                f"all {self._size_max} connections of this event loop have been in use"
+                f" for {_WAIT_S:g} s",
+            ) from None
         try:
             return await self._take()
         except BaseException:
@@ -100,30 +97,24 @@ class AsyncPool:
             raise DatabaseUnreachableError(unreachable(self._target.url, error)) from error
 
 
-class Loan:
-    """A connection that is lent to the coroutine that enters this."""
-
-    __slots__ = ("_connection", "_pool", "_schema")
-
-    def __init__(self, owner: Client) -> None:
-        self._pool = pool_of(owner)
-        self._schema = owner.target.schema
-
-    async def __aenter__(self) -> AsyncDeadlineConnection:
-        self._connection = await self._pool.lend()
-        return self._connection
-
-    async def __aexit__(
-        self, _kind: object, error: BaseException | None, _trace: object
-    ) -> None:
-        cause = error.__cause__ or error if error is not None else None
+@asynccontextmanager
+async def connection_of(owner: Client) -> AsyncGenerator[AsyncDeadlineConnection]:
+    """Lend a connection of the running loop to the coroutine that enters this."""
+    pool = pool_of(owner)
+    connection = await pool.lend()
+    try:
+        yield connection
+    except BaseException as error:
+        cause = error.__cause__ or error
         if isinstance(cause, client.RECYCLE):
-            self._connection.part()
+            connection.part()
         if isinstance(cause, errors.ReadOnlySqlTransaction):
-            self._pool.close_idle()
-        self._pool.take_back(self._connection)
+            pool.close_idle()
         if isinstance(error, UNDEFINED):
-            raise unlike_tables(self._schema, error) from error
+            raise unlike_tables(owner.target.schema, error) from error
+        raise
+    finally:
+        pool.take_back(connection)
 
 
 _Loops = WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncPool]

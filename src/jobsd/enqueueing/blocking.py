@@ -2,6 +2,7 @@
 
 import sys
 import warnings
+from types import FrameType
 
 _warned = False
 
@@ -16,5 +17,14 @@ def warn_of_blocking() -> None:
         "enqueue blocks the event loop of this thread while it waits for the database:"
         " `await job.aenqueue(…)`, or `await jobsd.aenqueue_many(…)`",
         RuntimeWarning,
-        stacklevel=4,
+        stacklevel=_levels_within_jobsd(),
     )
+
+
+def _levels_within_jobsd() -> int:
+    """Return the `stacklevel` of the line that has called jobsd."""
+    level = 1
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+    while frame is not None and frame.f_globals["__name__"].partition(".")[0] == "jobsd":
+        level, frame = level + 1, frame.f_back
+    return level
