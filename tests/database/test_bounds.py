@@ -48,7 +48,6 @@ BOUNDS = {
     "acts/moves.run": BATCH,
     "acts/retention.clear": REQUEST,
     "acts/retention.clearable": REQUEST,
-    "acts/retries.retake": BATCH,
     "acts/retries.retry": BATCH,
     "daemon/doctor.settings": FIXED,
     "database/schema_locks.holders": FIXED,

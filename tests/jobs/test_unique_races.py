@@ -349,8 +349,7 @@ def test_a_retry_and_an_enqueue_of_one_key_are_never_both(
     retry = Statements("jobsd.acts", "retries.sql")
     with psycopg.connect(target.url) as mine, ThreadPoolExecutor(1) as pool:
         with session.connection.transaction():
-            assert session.fetch(retry["retake"], {"ids": [first]}) == []
-            session.fetch(retry["retry"], {"ids": [first]})
+            assert session.fetch(retry["retry"], {"ids": [first]}) == [(first, False)]
             answer = pool.submit(_within, finished, mine)
             wait_until(lambda: session.connection.execute(WAITS).fetchall())
         assert answer.result(60) == (first, "duplicate")

@@ -18,7 +18,6 @@ from jobsd import clock, errors
 from jobsd.database.connection import Session, Statements
 from jobsd.enqueueing.on_demand import lent
 from jobsd.events.events import emit
-from jobsd.jobs import limits
 from jobsd.states import lost
 
 from . import holders, inspect, listing
@@ -127,7 +126,6 @@ def expire(session: Session, ids: Sequence[int], *, keep: bool) -> list[int]:
     """Discard expired waiting jobs, in the caller's transaction; return their ids."""
     parameters = {"ids": list(ids), "keep": keep, "reason": "expired", "failed": False}
     rows = session.fetch(STATEMENTS["discard"], parameters)
-    limits.hand_over(session, [row[2] for row in rows if row[2] is not None])
     return [row[0] for row in rows]
 
 
@@ -168,8 +166,6 @@ def holder(found: inspect.Found) -> str:
 def _discard(session: Session, ids: list[int], *, keep: bool) -> Discarded:
     with session.connection.transaction():
         parameters = {"ids": ids, "keep": keep, "reason": None, "failed": True}
-        rows = session.fetch(STATEMENTS["discard"], parameters)
-        done = {row[0]: row[1] for row in rows}
+        done = dict(session.fetch(STATEMENTS["discard"], parameters))
         found = lost.drop(session, [each for each in ids if each not in done], keep=keep)
-        limits.hand_over(session, [row[2] for row in rows if row[2] is not None])
     return Discarded(done | dict.fromkeys(found, "lost"))

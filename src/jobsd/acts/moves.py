@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from jobsd.database.connection import Session, Statements
 from jobsd.errors import Error
-from jobsd.jobs import limits, registry
+from jobsd.jobs import registry
 
 STATEMENTS = Statements("jobsd.acts", "moves.sql")
 
@@ -38,10 +38,7 @@ def batches(
     to = {"queue_name": queue, "priority": priority}
     for start in range(0, len(ids), BATCH):
         chosen = list(ids[start : start + BATCH])
-        with session.connection.transaction():
-            rows = session.fetch(STATEMENTS["move"], {"ids": chosen, **to})
-            limits.hand_over(session, [key for _, key, _ in rows if key is not None])
-        yield [row[0] for row in rows]
+        yield [row[0] for row in session.fetch(STATEMENTS["move"], {"ids": chosen, **to})]
 
 
 def run_batches(session: Session, ids: Sequence[int]) -> Iterator[list[int]]:

@@ -119,20 +119,11 @@ def clear(name: str, *, keep: bool = True, session: Session | None = None) -> in
         until = taken.fetch(STATEMENTS["last_position"], {"name": check_queue(name)})[0][0]
         found = until is not None
         while found:
-            found, batch = _clear(taken, name, until, keep=keep)
+            parameters = {"name": name, "until": until, "keep": keep, "limit": CLEAR_BATCH}
+            ((found, batch),) = taken.fetch(STATEMENTS["clear"], parameters)
             cleared += batch
     emit("queue.cleared", queue_name=name, size=cleared)
     return cleared
-
-
-def _clear(session: Session, name: str, until: int, *, keep: bool) -> tuple[bool, int]:
-    from jobsd.jobs import limits  # noqa: PLC0415 - reading queues needs no limits
-
-    parameters = {"name": name, "until": until, "keep": keep, "limit": CLEAR_BATCH}
-    with session.connection.transaction():
-        found, batch, keys, *_ = session.fetch(STATEMENTS["clear"], parameters)[0]
-        limits.hand_over(session, keys)
-    return found > 0, int(batch)
 
 
 def _text(option: str, text: str | None) -> str | None:

@@ -119,68 +119,39 @@ SELECT max(position)
 FROM jobsd.all_ready_executions
 WHERE queue_name = %(name)s;
 
--- clear: discard some ready jobs of a queue. Returns how many were found, how many were discarded
--- (others have changed the rest meanwhile), and the keys of limited jobs: the next statement lets
--- the jobs that wait for these keys follow. Jobs that are being claimed are skipped.
+-- clear: discard some ready jobs of a queue; returns how many were found, and how many were
+-- discarded. Jobs that are being claimed are skipped.
 WITH common AS (
-    SELECT ctid AS place
+    SELECT job_id
     FROM jobsd.ready_executions
     WHERE queue_name = %(name)s AND position <= %(until)s
     ORDER BY priority, position
     LIMIT %(limit)s
     FOR UPDATE SKIP LOCKED
 ), parked AS (
-    SELECT ctid AS place
+    SELECT job_id
     FROM jobsd.parked_executions
     WHERE queue_name = %(name)s AND position <= %(until)s
     ORDER BY lane, priority, position
     LIMIT %(limit)s
     FOR UPDATE SKIP LOCKED
 ), limited AS (
-    SELECT ctid AS place
+    SELECT job_id
     FROM jobsd.blocked_executions
     WHERE queue_name = %(name)s AND position <= %(until)s AND position IS NOT NULL
     ORDER BY priority, position
     LIMIT %(limit)s
     FOR UPDATE SKIP LOCKED
-), left_common AS (
-    DELETE FROM jobsd.ready_executions
-    WHERE ctid = ANY (ARRAY(SELECT place FROM common))
-    RETURNING job_id
-), left_lane AS (
-    DELETE FROM jobsd.parked_executions
-    WHERE ctid = ANY (ARRAY(SELECT place FROM parked))
-    RETURNING job_id
-), left_limited AS (
-    DELETE FROM jobsd.blocked_executions
-    WHERE ctid = ANY (ARRAY(SELECT place FROM limited))
-    RETURNING job_id, concurrency_key
-), taken AS (
-    SELECT job_id FROM left_common
+), found AS (
+    SELECT job_id FROM common
     UNION ALL
-    SELECT job_id FROM left_lane
+    SELECT job_id FROM parked
     UNION ALL
-    SELECT job_id FROM left_limited
-), kept AS (
-    UPDATE jobsd.jobs
-    SET finished_at = now(), outcome = 'discarded'
-    WHERE id = ANY (ARRAY(SELECT job_id FROM taken)) AND %(keep)s
-), erased AS (
-    DELETE FROM jobsd.jobs
-    WHERE id = ANY (ARRAY(SELECT job_id FROM taken)) AND NOT %(keep)s
-    RETURNING id, class_name, created_at
-), attempt AS (
-    DELETE FROM jobsd.attempts
-    WHERE job_id = ANY (ARRAY(SELECT job_id FROM taken)) AND NOT %(keep)s
+    SELECT job_id FROM limited
 )
 SELECT
-    (SELECT count(*) FROM common) + (SELECT count(*) FROM parked)
-        + (SELECT count(*) FROM limited),
-    (SELECT count(*) FROM taken),
-    ARRAY(SELECT concurrency_key FROM left_limited),
+    (SELECT count(*) FROM found),
     (
-        SELECT CASE WHEN count(*) > 0 THEN jobsd.keep_ends(
-            array_agg(id), array_agg(class_name), array_agg(created_at)
-        ) END
-        FROM erased
+        SELECT count(*)
+        FROM jobsd.discard_jobs(ARRAY(SELECT job_id FROM found), %(keep)s, NULL, false)
     );

@@ -97,10 +97,8 @@ def refusal(session: Session, found: inspect.Found) -> str:
 def _retry(session: Session, ids: list[int], *, with_lost: bool) -> list[int]:
     known = [job_id for job_id in ids if 0 < job_id <= inspect.ID_MAX]
     with session.connection.transaction():
-        taken = {row[0] for row in session.fetch(STATEMENTS["retake"], {"ids": known})}
-        known = [job_id for job_id in known if job_id not in taken]
-        retried = [row[0] for row in session.fetch(STATEMENTS["retry"], {"ids": known})]
+        refused = dict(session.fetch(STATEMENTS["retry"], {"ids": known}))
+        retried = [job_id for job_id, is_refused in refused.items() if not is_refused]
         if with_lost:
-            done = set(retried)
-            retried += lost.ready(session, [each for each in known if each not in done])
+            retried += lost.ready(session, [each for each in known if each not in refused])
     return retried

@@ -39,7 +39,6 @@ class ByHand:
             cancels.STATEMENTS["cancel"]: self._cancel,
             cancels.STATEMENTS["open"]: self._open,
             discards.STATEMENTS["discard"]: self._discard,
-            retries.STATEMENTS["retake"]: self._retake,
             retries.STATEMENTS["retry"]: self._retry,
             retries.STATEMENTS["taken"]: self._taken,
             holders.STATEMENTS["held"]: self._nothing,
@@ -103,7 +102,7 @@ class ByHand:
             if job.state in {"scheduled", "ready"} or (
                 job.state == "failed" and given["failed"]
             ):
-                rows.append((job.id, job.state, None))
+                rows.append((job.id, job.state))
                 self._drop(job, given["reason"], keep=given["keep"])
         return rows
 
@@ -115,21 +114,19 @@ class ByHand:
     def _failed(self, given: Given) -> list[RecordedJob]:
         return [job for job in self._some(given) if job.state == "failed"]
 
-    def _retake(self, given: Given) -> Rows:
-        """Take the unique keys of jobs again; return the jobs whose keys others have."""
-        tried = ((job, self._queue.unique.retake(job)) for job in self._failed(given))
-        return [(job.id, holder.id) for job, holder in tried if holder is not None]
-
     def _taken(self, given: Given) -> Rows:
         job = self._queue.find(given["id"])
         holder = None if job is None else self._queue.unique.in_the_way_of(job)
         return [] if holder is None else [(holder.id,)]
 
     def _retry(self, given: Given) -> Rows:
-        retried = self._failed(given)
-        for job in retried:
-            self._queue.retry(job)
-        return [(job.id, 0) for job in retried]
+        rows: Rows = []
+        for job in self._failed(given):
+            refused = self._queue.unique.retake(job) is not None
+            rows.append((job.id, refused))
+            if not refused:
+                self._queue.retry(job)
+        return rows
 
     def _ids(self, given: Given) -> Rows:
         """Return the ids of the selected jobs: all of them in one page."""
@@ -203,7 +200,7 @@ class ByHand:
         for job in gone:
             self._drop(job, None, keep=given["keep"])
         # All at once: no jobs remain for a next batch.
-        return [(0, len(gone), [])]
+        return [(0, len(gone))]
 
     @staticmethod
     def _none_lost(_given: Given) -> Rows:

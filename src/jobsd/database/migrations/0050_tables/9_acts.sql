@@ -1,4 +1,4 @@
--- What people ask and do in SQL: in which state each job is, and to retry or discard one.
+-- In which state each job is, and how jobs are retried and cancelled, by SQL and by all commands.
 
 -- Each job with its state. Each state is a part of its own, so that `WHERE state = 'failed'` reads
 -- failed_executions and nothing else but the rows of these jobs. The columns are documented in
@@ -77,115 +77,100 @@ BEGIN
 END
 $$;
 
--- Discard a job that waits or has failed, as `bin/jobs discard` does; returns the state that it had.
--- Without `keep` its row goes. Whoever holds the job locked is waited for, two seconds.
-CREATE FUNCTION jobsd.discard(job_id bigint, keep boolean DEFAULT true) RETURNS text
+-- Let failed jobs run again, with all their attempts before them and their errors kept. They wait
+-- and expire as if they were enqueued now. A job is `refused` if another one has its unique key:
+-- `holder`, or NULL for one that is being enqueued. Rows that another session has locked are
+-- skipped.
+CREATE FUNCTION jobsd.retry_jobs(wanted bigint[])
+RETURNS TABLE (id bigint, refused boolean, holder bigint)
 LANGUAGE plpgsql
 SET enable_seqscan = off
 SET jit = off
 SET enable_bitmapscan = off
 AS $$
-#variable_conflict use_variable
+#variable_conflict use_column
 DECLARE
-    had text;
-    key text;
-    class text;
-    created timestamptz;
-    is_held boolean := true;
+    ids bigint[] := ARRAY(
+        SELECT job_id
+        FROM jobsd.failed_executions
+        WHERE job_id = ANY (wanted)
+        ORDER BY job_id
+        FOR UPDATE SKIP LOCKED
+    );
 BEGIN
-    FOR turn IN 1 .. 100 LOOP
-        had := CASE
-            WHEN EXISTS (
-                SELECT FROM jobsd.ready_executions AS place
-                WHERE place.job_id = discard.job_id FOR UPDATE SKIP LOCKED
-            ) OR EXISTS (
-                SELECT FROM jobsd.parked_executions AS place
-                WHERE place.job_id = discard.job_id FOR UPDATE SKIP LOCKED
-            ) THEN 'ready'
-            WHEN EXISTS (
-                SELECT FROM jobsd.scheduled_executions AS place
-                WHERE place.job_id = discard.job_id FOR UPDATE SKIP LOCKED
-            ) THEN 'scheduled'
-            WHEN EXISTS (
-                SELECT FROM jobsd.failed_executions AS place
-                WHERE place.job_id = discard.job_id FOR UPDATE SKIP LOCKED
-            ) THEN 'failed'
-        END;
-        IF had IS NULL THEN
-            SELECT
-                CASE WHEN place.position IS NULL THEN 'blocked' ELSE 'ready' END,
-                CASE WHEN place.position IS NOT NULL THEN place.concurrency_key END
-            INTO had, key
-            FROM jobsd.blocked_executions AS place
-            WHERE place.job_id = discard.job_id
-            FOR UPDATE SKIP LOCKED;
-        END IF;
-        EXIT WHEN had IS NOT NULL OR NOT is_held;
-        -- Once more where it is not: it may have been let go just before.
-        is_held := jobsd.holders_of(job_id) IS NOT NULL;
-        PERFORM pg_sleep(0.02);
+    refused := true;
+    FOR id, holder IN SELECT taken.job_id, taken.present FROM jobsd.retake_unique(ids) AS taken LOOP
+        ids := array_remove(ids, id);
+        RETURN NEXT;
     END LOOP;
-    IF had IS NULL THEN
-        PERFORM jobsd.refuse('discard', job_id);
-    END IF;
-    DELETE FROM jobsd.ready_executions AS place WHERE place.job_id = discard.job_id;
-    DELETE FROM jobsd.parked_executions AS place WHERE place.job_id = discard.job_id;
-    DELETE FROM jobsd.scheduled_executions AS place WHERE place.job_id = discard.job_id;
-    DELETE FROM jobsd.failed_executions AS place WHERE place.job_id = discard.job_id;
-    DELETE FROM jobsd.blocked_executions AS place WHERE place.job_id = discard.job_id;
-    IF keep THEN
-        UPDATE jobsd.jobs SET finished_at = now(), outcome = 'discarded' WHERE id = job_id;
-    ELSE
-        DELETE FROM jobsd.attempts AS attempt WHERE attempt.job_id = discard.job_id;
-        DELETE FROM jobsd.jobs
-        WHERE id = job_id
-        RETURNING class_name, created_at INTO class, created;
-        PERFORM jobsd.keep_ends(ARRAY[job_id], ARRAY[class], ARRAY[created]);
-    END IF;
-    IF key IS NOT NULL THEN
-        PERFORM jobsd.hand_over(ARRAY[key], true);
-    END IF;
-    RETURN had;
+    RETURN QUERY
+        WITH gone AS (
+            DELETE FROM jobsd.failed_executions WHERE job_id = ANY (ids) RETURNING job_id
+        ), job AS (
+            UPDATE jobsd.jobs
+            SET attempts = 0, scheduled_at = now()
+            WHERE id = ANY (ARRAY(SELECT job_id FROM gone))
+            RETURNING id, queue_name, priority, concurrency_key, concurrency_limit, expires_in
+        ), expiring AS (
+            INSERT INTO jobsd.expirations AS known (job_id, expires_at)
+            SELECT id, clock_timestamp() + expires_in
+            FROM job
+            WHERE expires_in IS NOT NULL
+            ON CONFLICT (job_id) DO UPDATE SET expires_at = excluded.expires_at
+        ), ordered AS (
+            SELECT id, queue_name, priority
+            FROM job
+            WHERE concurrency_key IS NULL
+            ORDER BY id
+        ), ready AS (
+            INSERT INTO jobsd.ready_executions (job_id, position, priority, queue_name)
+            SELECT id, nextval('jobsd.jobs_id_seq'), priority, queue_name
+            FROM ordered
+            ON CONFLICT (job_id) DO NOTHING -- put there by hand
+        ), blocked AS (
+            INSERT INTO jobsd.blocked_executions (
+                job_id, priority, queue_name, concurrency_key, concurrency_limit
+            )
+            SELECT id, priority, queue_name, concurrency_key, concurrency_limit
+            FROM job
+            WHERE concurrency_key IS NOT NULL
+            ORDER BY id
+            ON CONFLICT (job_id) DO NOTHING -- put there by hand
+        ), woken AS (
+            SELECT pg_notify('jobsd.wake', payload)
+            FROM (
+                SELECT 'ready ' || queue_name AS payload FROM job WHERE concurrency_key IS NULL
+                UNION
+                SELECT 'limited ' || queue_name FROM job WHERE concurrency_key IS NOT NULL
+            ) AS payloads
+        )
+        SELECT id, false, NULL::bigint
+        FROM job
+        WHERE (SELECT count(*) FROM woken) IS NOT NULL
+        ORDER BY id;
 END
 $$;
 
--- Retry a failed job, with all its attempts before it. The time in which it has to be begun counts
--- anew.
+-- Retry a failed job, as `bin/jobs retry` does; returns 'ready'.
 CREATE FUNCTION jobsd.retry(job_id bigint) RETURNS text
 LANGUAGE plpgsql
 SET enable_seqscan = off
 SET jit = off
-SET enable_bitmapscan = off
 AS $$
 #variable_conflict use_variable
 DECLARE
-    job jobsd.jobs;
-    holder record;
+    answer record;
 BEGIN
-    PERFORM FROM jobsd.failed_executions AS failed
-    WHERE failed.job_id = retry.job_id
-    FOR UPDATE SKIP LOCKED;
+    SELECT * INTO answer FROM jobsd.retry_jobs(ARRAY[job_id]);
     IF NOT FOUND THEN
         PERFORM jobsd.refuse('retry', job_id);
     END IF;
-    SELECT * INTO holder FROM jobsd.retake_unique(ARRAY[job_id]) AS taken;
-    IF FOUND THEN
+    IF answer.refused THEN
         RAISE EXCEPTION 'retry: job % has the unique key of job %',
-            coalesce(holder.present::text, 'another, which is just enqueued,'), job_id
+            coalesce(answer.holder::text, 'another, which is just enqueued,'), job_id
             USING ERRCODE = 'unique_violation';
     END IF;
-    DELETE FROM jobsd.failed_executions AS failed WHERE failed.job_id = retry.job_id;
-    UPDATE jobsd.jobs AS stored
-    SET attempts = 0, scheduled_at = now()
-    WHERE stored.id = job_id
-    RETURNING * INTO job;
-    IF job.expires_in IS NOT NULL THEN
-        PERFORM jobsd.let_expire(job_id, clock_timestamp() + job.expires_in);
-    END IF;
-    RETURN jobsd.place(
-        job_id, nextval('jobsd.jobs_id_seq'), job.queue_name, job.priority,
-        NULL, job.concurrency_key, job.concurrency_limit, false, true
-    );
+    RETURN 'ready';
 END
 $$;
 
@@ -193,8 +178,8 @@ $$;
 -- their claim. So the statements that end a claimed job find the note in the row that they change
 -- anyway, also when it came a moment before, and jobs that nobody cancels have nothing to do with it.
 
--- Cancel some jobs, and say of each which state it had. Those that are not named in the answer have
--- ended or are just being changed: what another transaction has locked is not waited for.
+-- Cancel jobs; returns the state that each had. Jobs that have ended, and those that another session
+-- has locked, are left out.
 CREATE FUNCTION jobsd.cancel_jobs(wanted bigint[], force boolean, keep boolean)
 RETURNS TABLE (id bigint, was text)
 LANGUAGE plpgsql
@@ -203,130 +188,46 @@ SET jit = off
 SET enable_bitmapscan = off
 AS $$
 #variable_conflict use_column
-DECLARE
-    ids bigint[];
-    states text[];
-    keys text[];
-    erased_ids bigint[];
-    classes text[];
-    created timestamptz[];
-    running bigint[];
 BEGIN
-    WITH scheduled AS (
-        DELETE FROM jobsd.scheduled_executions
-        WHERE ctid = ANY (ARRAY(
-            SELECT ctid
-            FROM jobsd.scheduled_executions
-            WHERE job_id = ANY (wanted)
-            ORDER BY job_id
-            FOR UPDATE SKIP LOCKED
-        ))
-        RETURNING job_id
-    ), ready AS (
-        DELETE FROM jobsd.ready_executions
-        WHERE ctid = ANY (ARRAY(
-            SELECT ctid
-            FROM jobsd.ready_executions
-            WHERE job_id = ANY (wanted)
-            ORDER BY job_id
-            FOR UPDATE SKIP LOCKED
-        ))
-        RETURNING job_id
-    ), parked AS (
-        DELETE FROM jobsd.parked_executions
-        WHERE ctid = ANY (ARRAY(
-            SELECT ctid
-            FROM jobsd.parked_executions
-            WHERE job_id = ANY (wanted)
-            ORDER BY job_id
-            FOR UPDATE SKIP LOCKED
-        ))
-        RETURNING job_id
-    ), blocked AS (
-        DELETE FROM jobsd.blocked_executions
-        WHERE ctid = ANY (ARRAY(
-            SELECT ctid
-            FROM jobsd.blocked_executions
-            WHERE job_id = ANY (wanted)
-            ORDER BY job_id
-            FOR UPDATE SKIP LOCKED
-        ))
-        RETURNING job_id, CASE WHEN position IS NOT NULL THEN concurrency_key END AS key
-    ), gone AS (
-        SELECT job_id, 'scheduled' AS state, NULL::text AS key FROM scheduled
-        UNION ALL
-        SELECT job_id, 'ready', NULL FROM ready
-        UNION ALL
-        SELECT job_id, 'ready', NULL FROM parked
-        UNION ALL
-        SELECT job_id, CASE WHEN key IS NULL THEN 'blocked' ELSE 'ready' END, key FROM blocked
-    ), kept AS (
-        UPDATE jobsd.jobs
-        SET finished_at = now(), outcome = 'discarded', reason = 'cancelled'
-        WHERE id = ANY (ARRAY(SELECT job_id FROM gone)) AND keep
-    ), erased AS (
-        DELETE FROM jobsd.jobs
-        WHERE id = ANY (ARRAY(SELECT job_id FROM gone)) AND NOT keep
-        RETURNING id, class_name, created_at
-    ), attempt AS (
-        DELETE FROM jobsd.attempts
-        WHERE job_id = ANY (ARRAY(SELECT job_id FROM gone)) AND NOT keep
-    )
-    SELECT
-        array_agg(job_id), array_agg(state), array_agg(key),
-        (SELECT array_agg(id ORDER BY id) FROM erased),
-        (SELECT array_agg(class_name ORDER BY id) FROM erased),
-        (SELECT array_agg(created_at ORDER BY id) FROM erased)
-    INTO ids, states, keys, erased_ids, classes, created
-    FROM gone;
-    IF erased_ids IS NOT NULL THEN
-        PERFORM jobsd.keep_ends(erased_ids, classes, created);
-    END IF;
-
-    WITH held AS (
-        SELECT id
-        FROM jobsd.claims
-        WHERE job_ids && wanted
-        ORDER BY id
-        FOR NO KEY UPDATE SKIP LOCKED
-    ), noted AS (
-        UPDATE jobsd.claims AS claim
-        SET cancelled = ARRAY(
-                SELECT unnest(claim.cancelled)
-                UNION
-                (SELECT unnest(claim.job_ids) INTERSECT SELECT unnest(wanted))
-            ),
-            forced = CASE
-                WHEN force THEN ARRAY(
-                    SELECT unnest(claim.forced)
+    RETURN QUERY SELECT * FROM jobsd.discard_jobs(wanted, keep, 'cancelled', false);
+    RETURN QUERY
+        WITH held AS (
+            SELECT id
+            FROM jobsd.claims
+            WHERE job_ids && wanted
+            ORDER BY id
+            FOR NO KEY UPDATE SKIP LOCKED
+        ), noted AS (
+            UPDATE jobsd.claims AS claim
+            SET cancelled = ARRAY(
+                    SELECT unnest(claim.cancelled)
                     UNION
                     (SELECT unnest(claim.job_ids) INTERSECT SELECT unnest(wanted))
-                )
-                ELSE claim.forced
-            END
-        FROM held
-        WHERE claim.id = held.id
-        RETURNING
-            claim.process_id,
-            ARRAY(SELECT unnest(claim.job_ids) INTERSECT SELECT unnest(wanted)) AS job_ids
-    ), woken AS (
-        SELECT
-            pg_notify('jobsd.wake', 'cancel ' || process_id),
-            -- Monitors: a process that stands still can't hear it.
-            CASE WHEN force THEN pg_notify('jobsd.kill', process_id::text) END
-        FROM (SELECT DISTINCT process_id FROM noted) AS processes
-    )
-    SELECT array_agg(job_id)
-    INTO running
-    FROM noted
-    CROSS JOIN LATERAL unnest(noted.job_ids) AS job_id
-    WHERE (SELECT count(*) FROM woken) IS NOT NULL;
-
-    PERFORM jobsd.hand_over(keys, true);
-    RETURN QUERY
-        SELECT each.id, each.state FROM unnest(ids, states) AS each (id, state)
-        UNION ALL
-        SELECT each.id, 'claimed'::text FROM unnest(running) AS each (id);
+                ),
+                forced = CASE
+                    WHEN force THEN ARRAY(
+                        SELECT unnest(claim.forced)
+                        UNION
+                        (SELECT unnest(claim.job_ids) INTERSECT SELECT unnest(wanted))
+                    )
+                    ELSE claim.forced
+                END
+            FROM held
+            WHERE claim.id = held.id
+            RETURNING
+                claim.process_id,
+                ARRAY(SELECT unnest(claim.job_ids) INTERSECT SELECT unnest(wanted)) AS job_ids
+        ), woken AS (
+            SELECT
+                pg_notify('jobsd.wake', 'cancel ' || process_id),
+                -- Monitors: a process that stands still can't hear it.
+                CASE WHEN force THEN pg_notify('jobsd.kill', process_id::text) END
+            FROM (SELECT DISTINCT process_id FROM noted) AS processes
+        )
+        SELECT job_id, 'claimed'
+        FROM noted
+        CROSS JOIN LATERAL unnest(noted.job_ids) AS job_id
+        WHERE (SELECT count(*) FROM woken) IS NOT NULL;
 END
 $$;
 
