@@ -147,9 +147,9 @@ class ChildTable:
                 process.kill()
 
     def boot_rest_s(self) -> float:
-        """Return when to check booting processes: their begin of work sends no signal.
+        """Return the seconds to the next check of booting processes: they send no signal.
 
-        A process that has begun since the last check is checked once more.
+        A process that has begun to work since the last check is checked once more.
         """
         rests = [
             min(BOOT_REST_MAX_S, max(BOOT_REST_MIN_S, process.entry.age_s / 4))

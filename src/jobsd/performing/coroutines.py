@@ -284,7 +284,7 @@ class Coroutines:
         loop.call_later(BEAT_S, self._beat, loop)
 
     def _start(self) -> None:
-        """Start waiting jobs while slots are free."""
+        """Start waiting jobs, up to the capacity."""
         # Imported late, as in `_call`.
         from asyncio import Task  # noqa: PLC0415
 
