@@ -152,6 +152,24 @@ def test_doctor_warns_of_queues_that_no_live_worker_takes_from(
     ]
 
 
+def test_doctor_sees_the_queues_of_jobs_that_no_worker_knew(
+    run: Commands, session: Session
+) -> None:
+    run.json("enqueue", "DailyCleanupJob", "--queue", "odd")
+    session.connection.execute(
+        "WITH gone AS (DELETE FROM jobsd.ready_executions RETURNING *)"
+        " INSERT INTO jobsd.parked_executions (job_id, position, priority, queue_name, lane)"
+        " SELECT job_id, position, priority, queue_name, 'DailyCleanupJob' FROM gone"
+    )
+
+    level, reported = _found(run, "queues")
+
+    assert (level, reported) == (
+        "WARN",
+        "no running worker takes jobs from odd: their jobs will wait",
+    )
+
+
 def test_tables_that_are_too_new_are_refused_by_each_program(
     run: Commands, empty_database: str
 ) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from typing import TYPE_CHECKING
 
 import pytest
 
 from jobsd.daemon.cli import cli
 from jobsd.daemon.tree import supervisor_request
-from jobsd.daemon.tree.supervisor_request import systemd_unit
+from jobsd.daemon.tree.supervisor_request import Answer, NotRunningError, ask, systemd_unit
+from jobsd.supervisor.requests import PeerCredentials
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,6 +55,29 @@ def test_of_several_one_must_be_named(run: Commands) -> None:
         assert second.process.wait(5) == 0
         assert first.process.poll() is None
         assert run("stop").returncode == 0
+
+
+@pytest.mark.parametrize(("uid", "answered"), [(54_321, False), (54_320, True)])
+def test_a_socket_of_another_user_is_no_supervisor_of_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uid: int, *, answered: bool
+) -> None:
+    def bound(_: Path) -> list[socket.socket]:
+        return [ours]
+
+    def of_user(_: socket.socket) -> PeerCredentials:
+        return PeerCredentials(42, uid, uid)
+
+    monkeypatch.setattr(os, "geteuid", lambda: 54_320)
+    monkeypatch.setattr(supervisor_request, "running", bound)
+    monkeypatch.setattr(supervisor_request, "peer", of_user)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.sendall(b'{"status": 0}\n')
+        if not answered:
+            with pytest.raises(NotRunningError):
+                ask("reload", tmp_path)
+        else:
+            assert ask("reload", tmp_path) == Answer(42, 0)
 
 
 _SERVICE = "0::/system.slice/jobsd.service\n"

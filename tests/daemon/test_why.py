@@ -56,6 +56,12 @@ def test_a_worker_that_has_ended_does_not_count(session: Session) -> None:
     assert "no_worker" in _why(session, enqueue())
 
 
+def test_a_worker_that_is_quiet_does_not_count(session: Session) -> None:
+    _process(session, "worker", queues="*", threads=1, quiet=True)
+
+    assert "no_worker" in _why(session, enqueue())
+
+
 def test_a_worker_that_is_silent_does_not_count(session: Session) -> None:
     worker = _process(session, "worker", queues="*", threads=1)
     session.connection.execute(
@@ -92,6 +98,15 @@ def test_its_queue_is_paused(session: Session) -> None:
 
     assert list(reasons) == ["paused"]
     assert (reasons["paused"]["by"], reasons["paused"]["because"]) == ("me@here", "moving")
+
+
+def test_a_pause_is_told_with_its_reason(session: Session) -> None:
+    _process(session, "worker", queues="*", threads=1)
+    queues.pause("mail", "no server", by="me@here", session=session)
+
+    (sentence,) = _sentences(session, enqueue())
+
+    assert sentence.endswith(" by me@here: no server")
 
 
 def test_others_come_before_it(session: Session) -> None:

@@ -138,3 +138,17 @@ def test_a_task_whose_failed_job_was_deleted_or_retried_has_failed_no_more(
     rows("DELETE FROM jobsd.failed_executions WHERE job_id = 102")
 
     assert database_figures(session).tasks["ill"].failed == 1
+
+
+def test_a_task_that_is_off_has_no_next_run(session: Session, rows: Rows) -> None:
+    rows(
+        "INSERT INTO jobsd.recurring_tasks (key, schedule, enabled)"
+        " VALUES ('on', 'every hour', true), ('off', 'every hour', false) RETURNING 1"
+    )
+
+    tasks = database_figures(session).tasks
+
+    assert {key: task.next_at is not None for key, task in tasks.items()} == {
+        "on": True,
+        "off": False,
+    }

@@ -9,7 +9,7 @@ import pytest
 from jobsd import Error
 from jobsd.testing import perform_enqueued
 
-from .shop import call, flaky, inside
+from .shop import call, flaky, inside, ran
 
 if TYPE_CHECKING:
     from jobsd.testing import MemoryQueue
@@ -45,3 +45,14 @@ def test_a_job_that_enqueues_itself_without_end_is_an_error(
     with pytest.raises(Error, match="20 jobs have run and there are more: is it a loop"):
         perform_enqueued()
     assert [job.state for job in jobs].count("finished") == 20
+
+
+def test_a_job_whose_key_was_held_is_performed_later(jobs: MemoryQueue) -> None:
+    inside.extend([perform_enqueued, lambda: ran.append("behind")])
+    call.enqueue()
+    call.enqueue()
+
+    perform_enqueued()
+
+    assert ran == ["call", "behind", "call"]
+    assert {job.state for job in jobs} == {"finished"}

@@ -49,6 +49,7 @@ def test_those_that_can_not_be_are_left_alone_and_reported(
     reported = browser.post("/chosen", act="retry", **{f"job.{ready}": ""})
 
     assert got.json() == {"act": "retry", "jobs": 1, "skipped": 1}
+    assert [(row["jobs"], row["skipped"]) for row in audit.rows(session)] == [(0, 1), (1, 1)]
     assert "the%20others%20are%20not%20failed" in reported.headers["Location"]
 
 

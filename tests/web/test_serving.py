@@ -178,6 +178,45 @@ def test_who_takes_nothing_of_an_answer_keeps_no_place(
     assert status == 200
 
 
+def test_a_client_that_reads_slowly_is_not_cut_off(
+    target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [1_000.0]
+    monkeypatch.setattr(channels, "monotonic", lambda: now[0])
+    monkeypatch.setattr(channels, "WAITING_MAX", 1_000)
+    listener = bound("127.0.0.1:0")
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65_536)
+    port = listener.getsockname()[1]
+    serving = Serving(made(target), listener)
+    serving.start()
+    wanted = _asset(port)
+
+    with contextlib.ExitStack() as opened:
+        client = opened.enter_context(socket.socket())
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        client.settimeout(30)
+        client.connect(("127.0.0.1", port))
+        # So few that they are read at once: while an answer waits, no request is read.
+        client.sendall(60 * wanted)
+        # Once all is answered, nothing is added to what waits: it gets less by reading alone.
+        place = wait_until(lambda: _answered(serving), 60, "all answers")
+        answers = opened.enter_context(client.makefile("rb"))
+
+        def was_taken() -> bool:
+            return bool(answers.read(65_536)) and place._sent_at == now[0]
+
+        for _ in range(3):
+            now[0] += channels.UNREAD_S - 1
+            wait_until(was_taken, 60, "an answer of which something was taken")
+        assert not place.will_close
+    serving.stop()
+
+
+def _answered(serving: Serving) -> Any:
+    places = list(serving._server.active_channels.values())
+    return next((each for each in places if each.total_outbufs_len and not each.requests), None)
+
+
 def test_nobody_sends_many_requests_ahead(target: Target) -> None:
     listener = bound("127.0.0.1:0")
     port = listener.getsockname()[1]

@@ -23,7 +23,7 @@ from jobsd.daemon.web_companion import siblings
 import os
 logs.configure("json", "debug", kind="with", name="with-1")
 tree, web = (Sibling([sys.executable, "-c", text], os.environ) for text in sys.argv[1:])
-siblings.GRACE_S = float(os.environ["GRACE_S"])
+siblings.GRACE_S = siblings._WEB_GRACE_S = float(os.environ["GRACE_S"])
 sys.exit(siblings.Siblings(tree, web, drain_s=1).run())
 """
 

@@ -190,3 +190,28 @@ wait()
 
         assert shell.wait() == 0
         assert shell.events("tree.exited")[0]["signal"] == "SIGKILL"
+
+
+def test_a_web_server_that_ignores_its_end_is_killed(tmp_path: Path) -> None:
+    web = """
+signal.signal(S.SIGTERM, S.SIG_IGN)
+note("web up")
+wait()
+"""
+    with Shell(tmp_path, web=web, grace_s=0.2) as shell:
+        shell.wait_notes("tree up", "web up")
+
+        shell.send(S.SIGTERM)
+
+        assert shell.wait() == 0
+        assert shell.events("web_server.exited")[0]["signal"] == "SIGKILL"
+
+
+def test_a_web_server_that_another_program_has_ended_has_failed(tmp_path: Path) -> None:
+    web = """
+while "tree up" not in open(os.environ["NOTES"]).read(): time.sleep(0.01)
+os.kill(os.getpid(), S.SIGTERM)
+"""
+    with Shell(tmp_path, web=web) as shell:
+        assert shell.wait() == 128 + S.SIGTERM
+        assert shell.notes == ["tree up", "tree SIGTERM"]
