@@ -100,7 +100,7 @@ def test_its_queue_is_paused(session: Session) -> None:
     assert (reasons["paused"]["by"], reasons["paused"]["because"]) == ("me@here", "moving")
 
 
-def test_a_pause_is_told_with_its_reason(session: Session) -> None:
+def test_a_pause_gives_its_reason(session: Session) -> None:
     _process(session, "worker", queues="*", threads=1)
     queues.pause("mail", "no server", by="me@here", session=session)
 

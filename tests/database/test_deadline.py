@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
+from jobsd.database.deadline import DeadlineError, open_connection
 from jobsd.database.statements import Statement
 
 if TYPE_CHECKING:
-    from jobsd.database.connection import Session
+    from jobsd.database.connection import Session, Target
 
 _PING = Statement("ping", "SELECT 1")
 
@@ -97,3 +98,32 @@ def test_what_was_deallocated_is_not_asked_once_more_in_a_transaction(
             session.fetch_prepared(_PING, {})
 
     assert session.fetch_prepared(_PING, {}) == [(1,)]
+
+
+def test_a_statement_has_a_shorter_deadline_for_a_block_and_never_a_longer_one(
+    session: Session,
+) -> None:
+    connection = session.reconnect()
+    usual = connection.deadline_s
+
+    with connection.shorter_deadline(1.0):
+        with connection.shorter_deadline(5.0):
+            inside = connection.deadline_s
+        behind = connection.deadline_s
+
+    assert (inside, behind, connection.deadline_s) == (1.0, 1.0, usual)
+
+
+def test_a_statement_that_ends_though_it_was_to_be_cancelled_may_have_been_done(
+    target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late = open_connection(target.url, "late", 1.0)
+    with psycopg.connect(target.url, autocommit=True) as holder, contextlib.closing(late):
+        holder.execute("SELECT pg_advisory_lock(1)")
+
+        def release(_within_s: float) -> None:
+            holder.execute("SELECT pg_advisory_unlock(1)")
+
+        monkeypatch.setattr(late, "_request_cancel", release)
+        with pytest.raises(DeadlineError):
+            late.execute("SELECT pg_advisory_lock(1)")

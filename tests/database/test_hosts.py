@@ -237,3 +237,25 @@ def test_what_libpq_refuses_or_finds_by_itself_is_left_to_it(given: dict[str, st
 @pytest.mark.parametrize("given", [{}, {"host": "a", "port": "1"}, {"host": None}])
 def test_one_host_is_no_choice(given: dict[str, Any]) -> None:
     assert not hosts.are_several(given)
+
+
+def test_one_port_is_that_of_all_hosts() -> None:
+    assert hosts.places({"host": "a,b", "port": "5433"}) == [
+        {"host": "a", "port": "5433"},
+        {"host": "b", "port": "5433"},
+    ]
+
+
+def test_the_socket_of_a_url_is_no_host_that_could_be_silent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def hangs(*_: object) -> socket.socket:
+        raise TimeoutError
+
+    monkeypatch.setattr(socket, "create_connection", hangs)
+    parameters = {"host": "/run/of a test,@of a test,", "port": "1"}
+
+    hosts.note(parameters, hosts.LONG_S)
+
+    assert hosts.heard(parameters) == parameters | {"port": "1,1,1"}
+    assert hosts.awake(parameters) is None

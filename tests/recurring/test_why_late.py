@@ -28,7 +28,7 @@ NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
         ("ready", "enqueued 8.0s after its planned time, then 1m32s in the queue"),
     ],
 )
-def test_what_made_the_last_run_late_is_told_in_a_sentence(
+def test_a_sentence_says_what_made_the_last_run_late(
     session: Session, outcome: str, sentence: str
 ) -> None:
     last = RecurringRun(NOON, NOON + timedelta(seconds=8), 1, outcome, None, None)
