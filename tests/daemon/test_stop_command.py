@@ -80,6 +80,20 @@ def test_a_socket_of_another_user_is_no_supervisor_of_ours(
             assert ask("reload", tmp_path) == Answer(42, 0)
 
 
+def test_a_supervisor_that_ends_while_it_is_asked_does_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def bound(_: Path) -> list[socket.socket]:
+        return [ours]
+
+    monkeypatch.setattr(supervisor_request, "running", bound)
+    ours, theirs = socket.socketpair()
+    with ours:
+        theirs.shutdown(socket.SHUT_WR)
+        with theirs, pytest.raises(NotRunningError, match="has ended meanwhile"):
+            ask("reload", tmp_path)
+
+
 _SERVICE = "0::/system.slice/jobsd.service\n"
 
 
