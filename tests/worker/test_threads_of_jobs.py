@@ -34,8 +34,13 @@ def note_the_cancel() -> None:
 def keep_whole() -> None:
     with current_job().shield():
         note_the_cancel()
-        gate.wait(0.1)
+        assert gate.wait(60)
         noted.append("kept whole")
+
+
+@job
+async def come_next() -> None:
+    pass
 
 
 @job
@@ -125,7 +130,13 @@ def test_a_shield_in_a_thread_of_a_job_is_kept_and_the_interrupt_comes_at_its_en
     driven.until(lambda: noted)
 
     cancel(job_id)
-    driven.until(lambda: rows("SELECT outcome FROM jobsd.jobs") == ["discarded"])
+    driven.until(lambda: "cancelled" in noted)
+    come_next.enqueue()
+    outcomes = "SELECT outcome FROM jobsd.jobs ORDER BY id"
+    driven.until(lambda: rows(outcomes)[1] == "finished")
+    assert rows(outcomes) == [None, "finished"]
+    gate.set()
+    driven.until(lambda: rows(outcomes) == ["discarded", "finished"])
 
     assert noted == ["began", "cancelled", "kept whole"]
 
