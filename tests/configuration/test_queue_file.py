@@ -103,6 +103,14 @@ def test_one_missed_heartbeat_must_not_make_a_process_dead(project: Project) -> 
     )
 
 
+def test_the_key_that_is_given_is_the_one_at_fault(project: Project) -> None:
+    project.queue("supervisor: {heartbeat_interval: 1h}")
+
+    assert project.fault().message == (
+        "supervisor.heartbeat_interval must be less than half of process_alive_threshold"
+    )
+
+
 def test_a_threshold_just_above_two_heartbeats_is_good(project: Project) -> None:
     project.queue("supervisor: {heartbeat_interval: 1, process_alive_threshold: 2100ms}")
 

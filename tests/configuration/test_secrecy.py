@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jobsd.configuration.faults import report
+from jobsd.configuration.faults import Faults, report
 from jobsd.configuration.flags import Flags
 from jobsd.configuration.load import examine
+from jobsd.errors import Fault
 
 if TYPE_CHECKING:
     from configuration.project import Project
@@ -166,3 +167,10 @@ def test_many_secrets_take_no_longer_than_others(project: Project) -> None:
     project.queue("database: {something: [" + "a, " * 100_000 + "], other: 1}\nworkers: 1")
 
     assert len(project.faults()) == 3
+
+
+def test_no_part_of_a_fault_shows_a_password() -> None:
+    url, faults = "postgresql://me:SESAME@db/x", Faults()
+    faults.add_fault(Fault(f"not {url}", f"{url}:1", hint=f"instead of {url}"))
+
+    assert "SESAME" not in str(faults.all())

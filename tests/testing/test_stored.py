@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextvars import ContextVar, copy_context
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
 
+from jobsd.jobs import context, middleware
+from jobsd.jobs.context import carry
 from jobsd.testing import assert_enqueued, perform_enqueued, refute_enqueued
 
 from .shop import alone, call, flaky, inside, once, ran, urgent, welcome
@@ -18,6 +21,10 @@ if TYPE_CHECKING:
     from jobsd.database.connection import Target
 
     Connection = psycopg.Connection[Any]
+
+
+_TENANT: ContextVar[str] = ContextVar("tenant_of_stored_jobs")
+LATER = datetime(2100, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -38,7 +45,7 @@ def test_the_jobs_of_a_transaction_are_seen_and_performed(mine: Connection) -> N
 
     assert ran == ["urgent", (42, "en")]
     assert [job.state for job in performed] == ["finished", "finished"]
-    assert perform_enqueued(at=datetime(2100, 1, 1, tzinfo=UTC), connection=mine)
+    assert perform_enqueued(at=LATER, connection=mine)
     states = mine.execute("SELECT count(*), min(outcome) FROM jobsd.jobs").fetchone()
     assert states == (3, "finished")
 
@@ -96,3 +103,61 @@ def test_a_statement_that_fails_in_a_job_spoils_nothing(mine: Connection) -> Non
 
     query = "SELECT state, attempts FROM jobsd.job_states"
     assert mine.execute(query).fetchall() == [("failed", 1)]
+
+
+def test_a_limited_job_that_is_due_is_performed(mine: Connection) -> None:
+    call.using(connection=mine, wait="5m").enqueue()
+    call.using(connection=mine, wait="5m").enqueue()
+
+    assert perform_enqueued(connection=mine) == []
+    perform_enqueued(at=LATER, connection=mine)
+
+    assert ran == ["call", "call"]
+
+
+def test_a_snooze_is_no_error(mine: Connection) -> None:
+    flaky.using(connection=mine).enqueue("snooze")
+
+    (performed,) = perform_enqueued(connection=mine)
+
+    assert (performed.state, performed.errors) == ("scheduled", [])
+
+
+def test_only_the_jobs_that_are_meant_are_performed(mine: Connection) -> None:
+    welcome.using(connection=mine).enqueue(42)
+    urgent.using(connection=mine).enqueue()
+
+    perform_enqueued(queue="mail", connection=mine)
+
+    assert ran == [(42, "en")]
+
+
+def test_a_result_is_that_of_the_performed_job(mine: Connection) -> None:
+    urgent.using(connection=mine).enqueue()
+
+    (performed,) = perform_enqueued(connection=mine)
+
+    assert performed.result == "done"
+
+
+@pytest.fixture
+def _nothing_is_carried() -> Iterator[None]:
+    yield
+    middleware.JOBS.forget()
+    middleware.ENQUEUES.forget()
+    context.forget()
+
+
+@pytest.mark.usefixtures("_nothing_is_carried")
+def test_a_job_has_what_its_enqueuer_had(mine: Connection) -> None:
+    carry(_TENANT)
+    inside.append(lambda: ran.append(_TENANT.get(None)))
+
+    def enqueue() -> None:
+        _TENANT.set("ann")
+        call.using(connection=mine).enqueue()
+
+    copy_context().run(enqueue)
+    perform_enqueued(connection=mine)
+
+    assert ran == ["call", "ann"]

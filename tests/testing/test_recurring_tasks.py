@@ -1,0 +1,48 @@
+"""Which recurring tasks a virtual clock runs, and when it leaves a run out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from jobsd.acts import queues
+from jobsd.recurring.definition import TaskDefinition
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from jobsd.testing import VirtualClock
+
+
+@pytest.mark.parametrize(("overlap", "enqueued"), [("allow", 3), ("skip", 1)])
+def test_a_run_whose_predecessor_waits_is_left_out_where_the_task_says_so(
+    jobs_clock: VirtualClock, overlap: str, enqueued: int
+) -> None:
+    hourly = TaskDefinition(
+        key="hourly",
+        phrase="every hour",
+        class_name="kit.welcome",
+        arguments_json="[7]",
+        overlap=overlap,
+    )
+    jobs_clock.tasks.use(hourly)
+    queues.pause("mail")
+
+    jobs_clock.advance("3h")
+
+    assert len(jobs_clock.jobs) == enqueued
+
+
+def test_the_tasks_of_the_chosen_environment_are_read(
+    jobs_clock: VirtualClock, tmp_path: Path
+) -> None:
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config/recurring.yml").write_text(
+        "staging: {hourly: {class: kit.welcome, args: [1], schedule: every hour}}\n"
+        "test: {daily: {class: kit.welcome, args: [1], schedule: every day}}\n"
+    )
+
+    jobs_clock.tasks.read(tmp_path, environment="staging")
+
+    assert [task.key for task in jobs_clock.tasks.definitions] == ["hourly"]
