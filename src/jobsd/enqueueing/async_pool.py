@@ -25,7 +25,7 @@ from jobsd.database.other_build import UNDEFINED, unlike_tables
 from jobsd.errors import DatabaseUnreachableError
 
 from . import client
-from .idle import ANSWER_S, READ_ONLY
+from .idle import takes_jobs_async
 
 if TYPE_CHECKING:
     from .client import Client
@@ -84,7 +84,7 @@ class AsyncPool:
             connection = self.idle.pop()
             if not connection.stands():
                 connection.part()
-            elif monotonic() - connection.idle_since < self._quiet_s or await _takes_jobs(
+            elif monotonic() - connection.idle_since < self._quiet_s or await takes_jobs_async(
                 connection
             ):
                 return connection
@@ -142,19 +142,3 @@ def pool_of(owner: Client) -> AsyncPool:
             loops.pop(ended).close_idle()
         pool = loops[loop] = AsyncPool(owner)
     return pool
-
-
-async def _takes_jobs(connection: AsyncDeadlineConnection) -> bool:
-    """Ask the server whether the connection leads to one that takes jobs: one round trip."""
-    usual = connection.deadline_s
-    connection.deadline_s = min(ANSWER_S, usual)
-    try:
-        ((read_only,),) = await connection.fetch_prepared(READ_ONLY, {})
-    except psycopg.Error:
-        connection.part()
-        return False
-    finally:
-        connection.deadline_s = usual
-    if read_only:
-        connection.part()
-    return not read_only

@@ -4,6 +4,7 @@ import select
 
 import psycopg
 
+from jobsd.database.async_connection import AsyncDeadlineConnection
 from jobsd.database.connection import Session, Statement
 
 ANSWER_S = 1.0
@@ -34,4 +35,20 @@ def takes_jobs(session: Session) -> bool:
         ((read_only,),) = session.fetch_prepared(READ_ONLY, {}, within_s=ANSWER_S)
     except psycopg.Error:
         return False
+    return not read_only
+
+
+async def takes_jobs_async(connection: AsyncDeadlineConnection) -> bool:
+    """Do what `takes_jobs` does; close a connection that leads to none."""
+    usual = connection.deadline_s
+    connection.deadline_s = min(ANSWER_S, usual)
+    try:
+        ((read_only,),) = await connection.fetch_prepared(READ_ONLY, {})
+    except psycopg.Error:
+        connection.part()
+        return False
+    finally:
+        connection.deadline_s = usual
+    if read_only:
+        connection.part()
     return not read_only
