@@ -24,7 +24,6 @@ from jobsd.states.claims import (
     array,
     conclusion,
     record_statement,
-    text_array,
 )
 from jobsd.text import byte_size
 
@@ -158,7 +157,7 @@ class Recording:
         """Return the statement that hands over the freed slots: it comes after the others."""
         if not self.freed_keys:
             return None
-        return limits.STATEMENTS["hand_over"], {"keys": text_array(self.freed_keys)}
+        return limits.STATEMENTS["hand_over"], {"keys": list(self.freed_keys)}
 
     def jobs(self, more: Iterable[Ended] = ()) -> set[InClaim]:
         """Return all jobs that are written."""

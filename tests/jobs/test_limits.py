@@ -9,13 +9,13 @@ import psycopg
 import pytest
 from psycopg import errors
 
+from jobsd.database.statements import as_text
 from jobsd.enqueueing import bulk, enqueue
 from jobsd.enqueueing.client import enqueue_many
 from jobsd.errors import EnqueueError, LimitError
 from jobsd.jobs import limits
 from jobsd.jobs.definition import Job, job
 from jobsd.jobs.limits import Limit
-from jobsd.states.claims import text_array
 from rows import fetch
 
 if TYPE_CHECKING:
@@ -341,7 +341,7 @@ def test_beside_a_paused_first_job_the_first_of_other_queues_is_handed_over_to(
 def test_texts_are_written_as_an_array_that_the_server_reads(
     session: Session, texts: list[str]
 ) -> None:
-    stored = session.connection.execute("SELECT %s::text[]", (text_array(texts),)).fetchone()
+    stored = session.connection.execute("SELECT %s::text[]", (as_text(texts),)).fetchone()
 
     assert stored == (texts,)
 

@@ -72,15 +72,6 @@ def record_statement(*, whole: bool, keep: bool, singles: bool = False) -> State
     return begin.with_(STATEMENTS["succeed"]).with_(end)
 
 
-def text_array(texts: Collection[str]) -> str:
-    """Return texts as the text of an array; most keys contain no characters to escape."""
-    inside = '","'.join(texts)
-    if "\\" in inside or inside.count('"') != 2 * max(0, len(texts) - 1):
-        escaped = (text.replace("\\", "\\\\").replace('"', '\\"') for text in texts)
-        inside = '","'.join(escaped)
-    return f'{{"{inside}"}}' if texts else "{}"
-
-
 class StoredClaim(NamedTuple):
     """A row of `claims`: its jobs, and the claim that its one job was moved out of, if any.
 
