@@ -42,6 +42,11 @@ def claim(session: Session, process_id: int, jobs: tuple[int, ...] | list[int]) 
     return int(row[0])
 
 
+def worker_row(session: Session, name: str = "worker-dead") -> int:
+    """Write the row of a worker; return its id."""
+    return registry.register(session, kind="worker", name=name, supervisor_id=0, metadata={})
+
+
 def places(session: Session) -> dict[int, str]:
     """Return where each job is; each is in one place only."""
     rows = session.connection.execute(_PLACES.encode()).fetchall()

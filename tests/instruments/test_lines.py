@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jobsd.logs import redaction
 from jobsd.logs.layouts import for_people, in_json
 from jobsd.logs.lines import Lines, encode
 from jobsd.logs.redaction import redact
@@ -167,3 +168,24 @@ def test_a_password_whose_end_was_cut_off_is_hidden() -> None:
     reported = _line({"note": "x" * 3600 + "postgresql://me:" + "secret" * 100 + "@db/x"})
 
     assert "secret" not in reported
+
+
+def test_a_password_is_hidden_as_a_url_has_it_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redaction, "_known", ())
+    redaction.hide(["s3cr3t/? and more"])
+
+    assert redaction.redact("it was s3cr3t%2F%3F%20and%20more, or so") == "it was ***, or so"
+
+
+def test_a_name_of_a_secret_may_have_dashes(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("_names", "_stems", "_in_named"):
+        monkeypatch.setattr(redaction, name, getattr(redaction, name))
+    redaction.hide_behind(["api_key"])
+
+    facts = {"api-key": "geheim", "API_KEY": "geheim", "key": "shown"}
+
+    assert redaction.redacted(facts, named=True) == {
+        "api-key": "***",
+        "API_KEY": "***",
+        "key": "shown",
+    }

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+from prometheus_client.core import Metric
 from prometheus_client.openmetrics import parser as openmetrics_parser
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -313,3 +314,16 @@ def test_promtool_finds_nothing_to_complain_of() -> None:
     )
 
     assert (checked.returncode, checked.stdout, checked.stderr) == (0, b"", b"")
+
+
+def test_a_family_that_is_known_here_is_not_taken_from_a_running_tree() -> None:
+    published = [
+        Metric("jobsd_recurring_enqueued_total", "the same, by the tree", "counter"),
+        Metric("jobsd_processes", "the same, by the tree", "gauge"),
+        Metric("jobsd_loop_age_seconds", "what only the tree knows", "gauge"),
+    ]
+
+    text = exposition(None, DATABASE, published=published)[0].decode()
+
+    assert "the same" not in text
+    assert "what only the tree knows" in text

@@ -1,13 +1,19 @@
 """What Python's own streams and C's keep back is told while its job runs."""
 
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
 
 import pytest
+
+from jobsd.logs.pipes import Descriptors, Pipes
+from jobsd.logs.printed import LINE_MAX
 
 PROGRAM = """
 import ctypes, os, sys
@@ -60,3 +66,32 @@ def test_what_a_stream_would_keep_is_logged_at_once_and_its_rest_at_the_end(by: 
         ("a line", 7),
         ("no line", 7),
     ]
+
+
+def test_a_line_that_can_not_be_logged_costs_no_other_line() -> None:
+    logged: list[tuple[int, str]] = []
+
+    def log_line(number: int, line: str) -> None:
+        if line == "bad":
+            raise ValueError(line)
+        logged.append((number, line))
+
+    with contextlib.closing(Pipes()) as none:
+        reader = Descriptors(log_line, none)
+    reader._unfinished[1] = b"be"
+    reader._take(1, b"fore\nbad\nbehind\n")
+
+    assert logged == [(1, "before"), (1, "behind")]
+
+
+def test_output_without_ends_of_lines_is_logged_in_pieces() -> None:
+    logged: list[str] = []
+    with contextlib.closing(Pipes()) as none:
+        reader = Descriptors(lambda _, line: logged.append(line), none)
+    reader._unfinished[1] = b""
+
+    for _ in range(5):
+        reader._take(1, b"x" * LINE_MAX)
+
+    assert logged == ["x" * 2 * LINE_MAX] * 2
+    assert reader._unfinished[1] == b"x" * LINE_MAX

@@ -6,14 +6,16 @@ import os
 import shutil
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from jobsd.processes import registry
+from jobsd.processes.database_loop import DatabaseLoop
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session, Target
+    from jobsd.processes.context import Context
 
 REGISTER = """
 import socket, sys
@@ -53,3 +55,23 @@ def test_a_host_name_is_stored_whatever_its_characters(
     )
 
     assert [row.hostname for row in registry.processes(session)] == [stored]
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_a_process_that_connects_again_still_says_that_it_is_quiet(
+    session: Session, context: Context, *, quiet: bool
+) -> None:
+    class Quiet(DatabaseLoop):
+        kind = "worker"
+
+        def metadata(self) -> dict[str, Any]:
+            return {"threads": 3}
+
+    context.quiet = quiet
+    loop = Quiet(context, session)
+    for _ in range(2):
+        loop.connect()
+
+    (row,) = registry.processes(session)
+    assert row.metadata["threads"] == 3
+    assert row.metadata.get("quiet", False) == quiet

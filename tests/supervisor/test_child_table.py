@@ -6,10 +6,10 @@ import errno
 import os
 import signal
 from contextlib import closing
-from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
 
+import psutil
 import pytest
 
 from jobsd.scoreboard.scoreboard import Scoreboard
@@ -18,7 +18,7 @@ from jobsd.supervisor.children import Child, ChildExit, ChildProcess, ChildSpec
 from jobsd.supervisor.stack_dump import StackDump
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from harness.event_recorder import EventRecorder
     from jobsd.supervisor.fork import Fork
@@ -62,10 +62,6 @@ def _spec(kind: str = "worker", count: int = 1, label: str = "") -> ChildSpec:
     return ChildSpec(kind, count, lambda _: 0, label)
 
 
-def _descriptors() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
-
-
 def test_a_fork_that_is_refused_costs_neither_an_entry_nor_a_descriptor(
     table: ChildTable, scoreboard: Scoreboard, forks: Forks, recorder: EventRecorder
 ) -> None:
@@ -73,12 +69,12 @@ def test_a_fork_that_is_refused_costs_neither_an_entry_nor_a_descriptor(
     forks.refuses = True
     table.add([_spec()])
     child = table.children[0]
-    before = _descriptors()
+    before = psutil.Process().num_fds()
 
     for _ in range(3):
         assert table.start(child, child.spec) is None
 
-    assert _descriptors() == before
+    assert psutil.Process().num_fds() == before
     assert scoreboard.free_entry() is scoreboard.entries[0]
     assert len(refused) == 3
 
@@ -133,6 +129,38 @@ def test_a_process_that_boots_is_checked_often_until_it_works(table: ChildTable)
 
     assert max(rests) <= BOOT_REST_MAX_S
     assert table.boot_rest_s() == float("inf")
+
+
+@pytest.mark.parametrize("others", [0, 1])
+def test_what_a_dead_process_has_written_last_is_of_the_only_job_that_ran(
+    table: ChildTable, monkeypatch: pytest.MonkeyPatch, others: int
+) -> None:
+    logged: list[Mapping[str, object]] = []
+
+    def log(_pipes: object, facts: Mapping[str, object]) -> None:
+        logged.append(facts)
+
+    monkeypatch.setattr("jobsd.supervisor.child_table.log_unread_output", log)
+    table.add([_spec()])
+    table.fill(lambda: False)
+    (process,) = table.processes.values()
+    for number in range(1 + others):
+        process.entry.started(number, 7 + number, 70)
+    ended: list[tuple[int, int, object]] = [
+        (process.pid, 0, SimpleNamespace(ru_maxrss=1)),
+        (0, 0, None),
+    ]
+
+    def wait(*_: object) -> tuple[int, int, object]:
+        return ended.pop(0)
+
+    monkeypatch.setattr(os, "wait4", wait)
+
+    table.reap()
+
+    (facts,) = logged
+    assert facts.get("job_id") == (None if others else 7)
+    assert facts["pid"] == process.pid
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from harness.job_rows import assert_only_job_is, claim, make_jobs, process_names
+from harness.job_rows import assert_only_job_is, claim, make_jobs, process_names, worker_row
 from jobsd.clock import monotonic_ns
 from jobsd.processes import registry
 from jobsd.scoreboard.entry import FREE
@@ -25,13 +25,9 @@ _LOCK = "SELECT FROM jobsd.processes WHERE id = %s FOR UPDATE"
 _DELETE = "DELETE FROM jobsd.processes WHERE id = %s"
 
 
-def _row(session: Session, name: str) -> int:
-    return registry.register(session, kind="worker", name=name, supervisor_id=0, metadata={})
-
-
 @pytest.mark.parametrize("what", [_LOCK, _DELETE])
 def test_heartbeats_pass_over_a_row_that_is_locked(session: Session, what: str) -> None:
-    one, other = _row(session, "one"), _row(session, "other")
+    one, other = worker_row(session, "one"), worker_row(session, "other")
     session.connection.execute("UPDATE jobsd.processes SET last_heartbeat_at = '2020-01-01'")
     beats = [Beat(row, monotonic_ns(), 0) for row in (one, other)]
     with psycopg.connect(session.target.url) as holder:
@@ -95,7 +91,7 @@ def test_a_process_learns_soon_that_its_locked_row_is_gone(
     " again.",
 )
 def test_who_could_not_beat_is_not_taken_for_dead(session: Session, target: Target) -> None:
-    row_id, (job,) = _row(session, "held"), make_jobs(session, 1)
+    row_id, (job,) = worker_row(session, "held"), make_jobs(session, 1)
     claim(session, row_id, [job])
     peers = Peers(60, 10)
     recovery = Recovery(session, Scoreboard().entries[0], keep_finished=True)

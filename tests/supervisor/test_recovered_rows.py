@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from harness.job_rows import claim, make_jobs, places
+from harness.job_rows import claim, make_jobs, places, worker_row
 from harness.remains import Gone
 from jobsd.database import portions
-from jobsd.processes import registry
 from jobsd.processes.outcome_journal import Journal, read_journal
 from jobsd.scoreboard.scoreboard import Scoreboard
 from jobsd.states.claims import InClaim
@@ -31,14 +30,10 @@ if TYPE_CHECKING:
     from rows import Rows
 
 
-def _process(session: Session, name: str = "worker-dead") -> int:
-    return registry.register(session, kind="worker", name=name, supervisor_id=0, metadata={})
-
-
 def _crash(session: Session, **columns: Any) -> int:
     """Let a job crash that has these columns, and is tried again."""
     (job,) = make_jobs(session, 1, **{"max_attempts": 3, "retries_crash": True, **columns})
-    row_id = _process(session)
+    row_id = worker_row(session)
     claim(session, row_id, [job])
     recovered = recover(session, DeadProcess(row_id, "worker-dead", {}, threads=1))
     assert recovered.complete
@@ -74,7 +69,7 @@ def test_a_job_of_very_many_attempts_is_tried_again_within_about_a_day(
 
 def test_of_a_job_that_is_not_kept_no_attempt_is_left(session: Session, rows: Rows) -> None:
     job, other = make_jobs(session, 2)
-    row_id = _process(session)
+    row_id = worker_row(session)
     claim_id = claim(session, row_id, [job])
     session.connection.execute(
         "INSERT INTO jobsd.attempts (job_id, attempt, process, ended_at, error)"
@@ -96,7 +91,7 @@ def test_a_job_that_goes_back_wakes_those_who_claim_such_jobs(
 ) -> None:
     limit = None if key is None else 1
     (job,) = make_jobs(session, 1, concurrency_key=key, concurrency_limit=limit)
-    row_id, sleeper = _process(session), _process(session, "worker-asleep")
+    row_id, sleeper = worker_row(session), worker_row(session, "worker-asleep")
     claim(session, row_id, [job])
     session.connection.execute("UPDATE jobsd.claims SET concurrency_key = %s", (key,))
     session.connection.execute(
@@ -113,7 +108,7 @@ def test_a_job_that_goes_back_wakes_those_who_claim_such_jobs(
 
 def test_a_cancelled_job_of_a_dead_process_is_counted_as_cancelled(session: Session) -> None:
     (job,) = make_jobs(session, 1)
-    row_id = _process(session)
+    row_id = worker_row(session)
     claim(session, row_id, [job])
     session.connection.execute("UPDATE jobsd.claims SET cancelled = %s", ([job],))
     own = Scoreboard().entries[0]
@@ -130,7 +125,7 @@ def test_of_very_many_dead_processes_the_latest_are_remembered(
 ) -> None:
     monkeypatch.setattr(recoveries, "REMEMBERED_MAX", 2)
     recovery = Recovery(session, Scoreboard().entries[0], keep_finished=True)
-    ids = [_process(session, f"worker-{number}") for number in range(3)]
+    ids = [worker_row(session, f"worker-{number}") for number in range(3)]
 
     for number, row_id in enumerate(ids):
         name = f"worker-{number}"
