@@ -46,3 +46,21 @@ def test_the_tasks_of_the_chosen_environment_are_read(
     jobs_clock.tasks.read(tmp_path, environment="staging")
 
     assert [task.key for task in jobs_clock.tasks.definitions] == ["hourly"]
+
+
+def test_a_task_of_the_start_runs_once_however_often_the_clock_is_advanced(
+    jobs_clock: VirtualClock,
+) -> None:
+    hourly = TaskDefinition(
+        key="hourly",
+        phrase="every hour",
+        class_name="kit.welcome",
+        arguments_json="[7]",
+        run_at_start=True,
+    )
+    jobs_clock.tasks.use(hourly)
+
+    for _ in range(2):
+        jobs_clock.advance("1h")
+
+    assert len(jobs_clock.jobs) == 3

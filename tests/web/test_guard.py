@@ -163,6 +163,7 @@ def test_the_variables_make_one_admin() -> None:
 
     assert users_of((), made_of) == (User("root", "admin", "p", "t"),)
     assert users_of((ANN,), {"JOBSD_WEB_USER": "root"}) == (ANN,)
+    assert users_of((ANN,), made_of) == (ANN, User("root", "admin", "p", "t"))
 
 
 def test_no_text_of_a_user_has_a_password() -> None:

@@ -1,0 +1,128 @@
+"""What is known of a server's process, without a server."""
+
+# pyright: reportPrivateUsage=false
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from jobsd.embedded import Location, Server, locks, postmaster
+from jobsd.embedded.postmaster import Postmaster
+from jobsd.errors import DatabaseUnreachableError
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+
+@contextlib.contextmanager
+def _process(*arguments: str, name: str = "postgres") -> Generator[int]:
+    """Run a process of this name until the end of the block; yield its id."""
+    command = [name, "-c", "print(flush=True); input()", *arguments]
+    with subprocess.Popen(
+        command, executable=sys.executable, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        yield process.pid
+
+
+@pytest.mark.parametrize(("folder", "is_ours"), [("data", True), ("elsewhere", False)])
+def test_a_server_of_another_folder_is_not_ours(
+    tmp_path: Path, folder: str, *, is_ours: bool
+) -> None:
+    with _process("-D", str(tmp_path / folder)) as pid:
+        assert postmaster._may_serve(pid, tmp_path / "data") is is_ours
+
+
+def test_another_program_that_has_got_the_id_is_no_server(tmp_path: Path) -> None:
+    with _process("-D", str(tmp_path), name="other") as pid:
+        assert not postmaster._may_serve(pid, tmp_path)
+
+
+def test_a_process_that_waits_to_be_reaped_does_not_run() -> None:
+    with _process() as pid:
+        while_it_runs = postmaster.is_alive(pid)
+    process = subprocess.Popen(["true"])
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    unreaped = postmaster.is_alive(process.pid)
+    process.wait()
+
+    assert (while_it_runs, unreaped) == (True, False)
+
+
+def test_the_kernel_does_not_prefer_the_server_when_memory_is_short() -> None:
+    with _process() as pid:
+        score = Path(f"/proc/{pid}/oom_score_adj")
+        score.write_text("500")
+
+        postmaster._protect_from_oom(pid)
+
+        assert int(score.read_text()) == 0
+
+
+@pytest.mark.parametrize(("state", "is_at_it"), [(3, True), (6, False), (None, True)])
+def test_a_server_whose_state_is_unknown_may_be_at_its_checkpoint(
+    tmp_path: Path, state: int | None, *, is_at_it: bool
+) -> None:
+    place = Location(tmp_path)
+    if state is not None:
+        (place.data / "global").mkdir(parents=True)
+        control = bytes(16) + state.to_bytes(4, sys.byteorder) + bytes(100)
+        (place.data / "global/pg_control").write_bytes(control)
+
+    assert postmaster._is_checkpointing(place) is is_at_it
+
+
+@pytest.mark.parametrize(("newest", "lines"), [(20, ("start", "log")), (5, ("start",))])
+def test_a_log_from_before_the_last_start_says_nothing_of_it(
+    tmp_path: Path, newest: int, lines: tuple[str, ...]
+) -> None:
+    place = Location(tmp_path)
+    place.logs.mkdir()
+    for path, text, at in (
+        (place.start_log, "start", 10),
+        (place.logs / "postgresql-Mon.log", "log", newest),
+    ):
+        path.write_text(f"{text}\n")
+        os.utime(path, (at, at))
+
+    assert postmaster.last_lines(place) == lines
+
+
+def test_a_share_that_is_given_back_twice_closes_no_other_file(tmp_path: Path) -> None:
+    hold = locks.Hold(Location(tmp_path), 1.0)
+    hold.release()
+    with (tmp_path / "another").open("w") as other:
+        hold.release()
+
+        assert os.fstat(other.fileno()).st_nlink == 1
+
+
+@pytest.mark.parametrize(
+    ("answers", "used"), [((1, 0), False), ((), True)], ids=["closing", "unknown"]
+)
+def test_a_server_is_used_while_its_clients_are_unknown_and_not_by_one_that_closes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answers: tuple[int, ...], *, used: bool
+) -> None:
+    left, reported = list(answers), list[str]()
+
+    def running(_: Location) -> Postmaster:
+        return Postmaster(os.getpid(), "ready")
+
+    def other_clients(_: str) -> int:
+        if not left:
+            raise DatabaseUnreachableError("no answer")
+        return left.pop(0)
+
+    monkeypatch.setattr(postmaster, "find_running", running)
+    server = Server(Location(tmp_path), {}, other_clients, reported.append)
+
+    assert server._has_clients() is used
+    assert len(reported) == (not answers)
