@@ -29,7 +29,7 @@ from jobsd.worker.recording import Recording, RunPortions
 from jobsd.worker.turn import LOCKED_MAX
 from slow_way import slowed
 
-from .bodies import noted
+from .bodies import gate, noted
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -47,6 +47,13 @@ KIB = 1024
 def give(number: int, size: int) -> str:
     noted.append(number)
     return chr(97 + number % 26) * size
+
+
+@job(result_ttl="1h")
+def give_together(number: int, size: int) -> str:
+    noted.append(number)
+    assert gate.wait(60)
+    return "x" * size
 
 
 @job
@@ -136,14 +143,19 @@ def test_one_statement_reads_no_more_than_its_portion(session: Session) -> None:
 def test_results_are_recorded_in_portions_that_the_line_bears(
     make_worker: MakeWorker, target: Target, count: Count
 ) -> None:
-    handles = [give.enqueue(number, 256 * KIB) for number in range(12)]
+    handles = [give_together.enqueue(number, 256 * KIB) for number in range(12)]
     keep_nothing.enqueue()
+
+    def all_have_ended() -> bool:
+        if len(noted) >= len(handles):
+            gate.set()  # They end together.
+        return count("jobs WHERE outcome = 'finished'") == 13
 
     with slowed(target, 1.5 * KIB * KIB) as (_, through):
         driven = make_worker(
-            target=replace(through, deadline_s=1), threads=2, connects=False, prefetch=12
+            target=replace(through, deadline_s=1), threads=12, connects=False, prefetch=12
         )
-        work_until(driven.worker, lambda: count("jobs WHERE outcome = 'finished'") == 13)
+        work_until(driven.worker, all_have_ended)
 
     assert sorted(map(str, noted)) == sorted(map(str, range(-1, 12)))
     assert count("results") == len(handles)
