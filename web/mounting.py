@@ -41,7 +41,7 @@ def served(
     """
     made = settings_of(options, environ, target)
     role = None if made.users or made.trusted_proxies else "admin"
-    host = bind.rpartition(":")[0]
+    host = bind.rpartition(":")[0].lower()
     hosts = LOOPBACK | (made.hosts or frozenset()) | {host}
     return Application(replace(made, open_role=role, hosts=hosts, live="sse"))
 
@@ -63,7 +63,7 @@ def settings_of(
         path=web.path,
         environment=options.environment,
         users=users.users_of(web.users, environ),
-        hosts=frozenset(web.hosts),
+        hosts=frozenset(map(str.lower, web.hosts)),
         trusted_header=web.trusted_header,
         trusted_proxies=web.trusted_proxies,
         read_only=web.read_only,

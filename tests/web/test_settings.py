@@ -70,15 +70,21 @@ def test_only_without_any_users_everybody_here_may_do_everything(
     assert _served(tmp_path, f"web: {web}\n").open_role == role
 
 
-@pytest.mark.parametrize("bind", ["10.0.0.5:9393", "[fd00::5]:9393"])
+@pytest.mark.parametrize("bind", ["10.0.0.5:9393", "[fd00::5]:9393", "Here.Example:9393"])
 def test_the_address_to_which_it_is_bound_is_one_of_its_names(
     tmp_path: Path, bind: str
 ) -> None:
-    assert bind.rpartition(":")[0] in (_served(tmp_path, "", bind).hosts or ())
+    assert bind.rpartition(":")[0].lower() in (_served(tmp_path, "", bind).hosts or ())
 
 
 @pytest.mark.parametrize(
-    ("web", "hosts"), [("{}", None), ("{hosts: [jobs.example]}", {"jobs.example"})]
+    ("web", "hosts"),
+    [
+        ("{}", None),
+        ("{hosts: [jobs.example]}", {"jobs.example"}),
+        # As `guard` compares it with the name in a request.
+        ("{hosts: [Jobs.Example]}", {"jobs.example"}),
+    ],
 )
 def test_where_it_is_mounted_the_program_says_where_and_for_whom(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, web: str, hosts: set[str] | None
