@@ -98,7 +98,7 @@ FROM jobsd.jobs AS job
 LEFT JOIN jobsd.failed_executions AS failed ON failed.job_id = job.id
 LEFT JOIN jobsd.scheduled_executions AS scheduled ON scheduled.job_id = job.id
 """
-_ENDED = {
+ENDED = {
     "success": ("finished", 1, None),
     "result": ("finished", 1, None),
     "coroutine": ("finished", 1, None),
@@ -107,7 +107,7 @@ _ENDED = {
     "snooze": ("scheduled", 0, None),
     "discard": ("discarded", 1, None),
 }
-_EMITTED = {
+EMITTED = {
     **{("job.finished", name): 1 for name in ("success", "result", "coroutine", "long")},
     ("job.failed", "failure"): 1,
     ("job.retried", "retry"): 1,
@@ -120,7 +120,7 @@ _EMITTED = {
 class Stopped:
     """A project whose tree has begun one job of each kind when the database goes away."""
 
-    def __init__(self, root: Path, url: str, **environ: str) -> None:
+    def __init__(self, root: Path, url: str, queue: str = QUEUE, **environ: str) -> None:
         self.url = url
         self.gate = root / "gate"
         root.mkdir(exist_ok=True)
@@ -132,7 +132,7 @@ class Stopped:
             **{"GATE": str(self.gate), **environ},
         )
         self.project.write("trial_jobs.py", LEDGER + JOBS)
-        self.project.write("config/queue.yml", QUEUE)
+        self.project.write("config/queue.yml", queue)
         self.logs: list[Tree] = []
 
     def begin(self, tree: Tree) -> None:
@@ -146,15 +146,26 @@ class Stopped:
                     "SELECT jobsd.enqueue(%s, '[]', max_attempts => %s)",
                     (f"trial_jobs.{name}", attempts),
                 )
-        wait_until(lambda: self._lines("began") == {*NAMES}, what=tree.reported)
+        wait_until(lambda: self.lines("began") == {*NAMES}, what=tree.reported)
 
     def end_jobs(self, tree: Tree) -> None:
         """Let all jobs but the long one end."""
         self.gate.touch()
-        wait_until(lambda: self._lines("ended") == {*NAMES} - {"long"}, what=tree.reported)
+        wait_until(lambda: self.lines("ended") == {*NAMES} - {"long"}, what=tree.reported)
 
-    def _lines(self, word: str) -> set[str]:
+    def lines(self, word: str) -> set[str]:
+        """Return the jobs that have written this word."""
         return {line.split()[1] for line in ledger(self.project) if line.startswith(f"{word} ")}
+
+    def check_without_stop(self, tree: Tree) -> None:
+        """See that each job has ended as it did, once, though the tree has never stopped."""
+        wait_until(
+            lambda: self.places() == {**ENDED, "long": ("finished", 1, None)},
+            what=tree.reported,
+        )
+        once = {key: n for key, n in EMITTED.items() if key != ("job.released", "long")}
+        wait_until(lambda: self.emitted() == once, what=lambda: str(self.emitted()))
+        wait_until(lambda: self.journals() == [])
 
     def places(self) -> dict[str, tuple[Any, ...]]:
         """Return state, attempts and error of each job."""
@@ -175,7 +186,7 @@ class Stopped:
 
     def emitted(self) -> dict[tuple[str, str], int]:
         """Return how often the end of each job was emitted, by all trees together."""
-        ends = {event for event, _ in _EMITTED}
+        ends = {event for event, _ in EMITTED}
         return dict(
             Counter(
                 (event["event"], event["class_name"].partition(".")[2])
@@ -190,7 +201,7 @@ class Stopped:
         self.logs.append(tree)
         self.gate.with_name("gate.long").touch()
         wait_until(
-            lambda: self.places() == {**_ENDED, "long": ("finished", 1, None)},
+            lambda: self.places() == {**ENDED, "long": ("finished", 1, None)},
             what=lambda: f"{self.places()}\n{tree.reported()}",
         )
         lines = Counter(ledger(self.project))
@@ -198,7 +209,7 @@ class Stopped:
         with connect(self.url) as connection:
             kept = connection.execute("SELECT state, result::text FROM jobsd.results")
             assert kept.fetchall() == [("finished", '[{"answer": 42}]')]
-        wait_until(lambda: self.emitted() == _EMITTED, what=lambda: str(self.emitted()))
+        wait_until(lambda: self.emitted() == EMITTED, what=lambda: str(self.emitted()))
         assert self.journals() == []
 
     def journals(self) -> list[Path]:
@@ -341,10 +352,4 @@ def test_a_reload_while_the_database_is_away_loses_no_outcome(
         running.start()
 
         stopped.gate.with_name("gate.long").touch()
-        wait_until(
-            lambda: stopped.places() == {**_ENDED, "long": ("finished", 1, None)},
-            what=tree.reported,
-        )
-        once = {key: n for key, n in _EMITTED.items() if key != ("job.released", "long")}
-        wait_until(lambda: stopped.emitted() == once, what=lambda: str(stopped.emitted()))
-        wait_until(lambda: stopped.journals() == [])
+        stopped.check_without_stop(tree)
