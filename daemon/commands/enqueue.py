@@ -16,6 +16,7 @@ from jobsd.errors import Error
 
 if TYPE_CHECKING:
     from jobsd.jobs.draft import EnqueuedJob
+    from jobsd.jobs.job_options import UsingOptions
 
 
 _ENQUEUE_EXAMPLES = """
@@ -58,7 +59,7 @@ def enqueue_command(  # noqa: PLR0913 - the options of an enqueue
     the job's concurrency limit is reached and it may not wait.
     """
     from jobsd.enqueueing import client
-    from jobsd.jobs.draft import Options, draft
+    from jobsd.jobs.draft import draft, with_options
 
     if wait_s is not None and at is not None:
         raise click.UsageError("use --in or --at, not both", click.get_current_context())
@@ -67,7 +68,8 @@ def enqueue_command(  # noqa: PLR0913 - the options of an enqueue
     wait_until = None if at is None else _moment(at, project)
     try:
         plain = draft(call.definition, call.args, call.kwargs)
-        drafted = Options(queue, priority, wait_s, wait_until).apply(plain)
+        options: UsingOptions = {"queue": queue, "priority": priority, "wait": wait_s}
+        drafted = with_options(plain, {**options, "wait_until": wait_until})
     except Error as fault:
         raise click.UsageError(str(fault), click.get_current_context()) from fault
     with project.session(makes=True):

@@ -93,7 +93,7 @@ def waiting(session: Session, threshold_s: float) -> list[str]:
 def is_unknown_queue(session: Session, options: Options, name: str) -> bool:
     """Return whether no configuration names a queue, `*` apart, and it had no jobs lately."""
     from jobsd.acts import queues
-    from jobsd.jobs import definition
+    from jobsd.jobs import job_options
     from jobsd.processes import registry as processes
 
     rows = [row for row in processes.processes(session) if row.kind == "worker"]
@@ -101,7 +101,7 @@ def is_unknown_queue(session: Session, options: Options, name: str) -> bool:
     chosen += [operations.why.selection(row).patterns for row in rows]
     named = {pattern for patterns in chosen for pattern in patterns} - {"*"}
     named |= {
-        definition.DEFAULT_QUEUE,
+        job_options.DEFAULT_QUEUE,
         *(task.queue_name or "" for task in recurring.tasks.load(session)),
     }
     known = Selection(tuple(named)).matches(name)

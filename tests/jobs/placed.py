@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from jobsd.enqueueing import client
-from jobsd.jobs.draft import Options, draft
+from jobsd.jobs.draft import draft, with_options
 from jobsd.jobs.limits import Limit
 from jobsd.jobs.policy import Policy
 from jobsd.jobs.registry import Definition
@@ -14,6 +14,7 @@ from jobsd.states.claims import InClaim
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session
+    from jobsd.jobs.job_options import UsingOptions
 
 
 def enqueue(
@@ -27,7 +28,7 @@ def enqueue(
     """Store a job that does nothing; with a `key` it is limited."""
     limit = None if key is None else Limit(to=to, key=key, group="k")
     nothing = Definition(name, lambda: None, queue, 0, Policy(), "test", limit)
-    job = client.enqueue(Options(**options).apply(draft(nothing, [], {})))
+    job = client.enqueue(with_options(draft(nothing, [], {}), cast("UsingOptions", options)))
     assert job.id is not None
     return job.id
 

@@ -193,15 +193,16 @@ NEW = {
     "priority": 9,
     "max_attempts": 5,
     "retries_crash": False,
-    "expires_in_s": 60.0,
-    "timeout_s": 8.0,
-    "kill_after_s": 7.0,
-    "result_ttl_s": 6.0,
+    "expires_in": "0:01:00",
+    "timeout": "0:00:08",
+    "kill_after": "0:00:07",
+    "result_ttl": "0:00:06",
     "asynchronous": True,
     "positional": ["m"],
     "concurrency": {"function": True},
     "uniqueness": {"function": True},
 }
+TIMES = {"expires_in", "timeout", "kill_after", "result_ttl"}
 
 
 @pytest.mark.parametrize("column", NEW)
@@ -218,8 +219,7 @@ def test_what_is_new_of_a_definition_is_published_whichever_it_is(
 
     published.publish(session, [plain.definition])
 
-    known = column.removesuffix("_s")
-    value = f"extract(epoch FROM {known})::float8" if column.endswith("_s") else known
+    value = f"to_char({column}, 'FMHH24:MI:SS')" if column in TIMES else column
     read = f"SELECT {value} FROM jobsd.definitions WHERE class_name = 'p.plain'"
     assert before.get(column) != NEW[column]
     assert rows(read) == [NEW[column]]

@@ -16,8 +16,8 @@ from typing import Any
 from jobsd import machine, text
 from jobsd.arguments import signature
 from jobsd.enqueueing import client
-from jobsd.jobs import current, registry, time_limits
-from jobsd.jobs.draft import Options, draft
+from jobsd.jobs import current, job_options, registry, time_limits
+from jobsd.jobs.draft import draft, with_options
 from jobsd.jobs.policy import Policy, constant, exponential, judge
 from jobsd.jobs.registry import Definition
 from jobsd.operations.job_info import find
@@ -149,8 +149,14 @@ class TasksBackend(backend.BaseTaskBackend):  # type: ignore[misc] # pyright: ig
         result = task_results.made(task, None, args, kwargs, enqueued_at=enqueued_at)
         definition = registry.get(task.module_path)
         definition.require(result.args, result.kwargs)
-        options = Options(task.queue_name, -int(task.priority), None, _aware(task.run_after))
-        drafted = options.apply(draft(definition, result.args, result.kwargs))
+        drafted = with_options(
+            draft(definition, result.args, result.kwargs),
+            {
+                "queue": task.queue_name,
+                "priority": -int(task.priority),
+                "wait_until": _aware(task.run_after),
+            },
+        )
         carried = {"backend": self.alias, "enqueued_at": enqueued_at.isoformat()}
         enqueued = client.enqueue(replace(drafted, context=json.dumps({"task": carried})))
         # If the queue has a database of its own, there is no id before the commit.
@@ -189,7 +195,7 @@ def _definition(task: Any, result_ttl: Any) -> Definition:  # noqa: ANN401 - Dja
         f"{task.module_path} (a task)",
         takes=signature.Signature(task.func, *([None] if task.takes_context else [])),
         coroutine=performed.soon if asynchronous else None,
-        time_limit=time_limits.read_time_limit(options["timeout"]),
+        time_limit=job_options.read_time_limit(options["timeout"]),
         result_ttl_s=time_limits.bounded_duration_s(
             "result_ttl", getattr(task, "result_ttl", None) or result_ttl
         ),

@@ -11,12 +11,11 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from jobsd.arguments import arguments
-from jobsd.clock import utc_now
 from jobsd.errors import Error, ProcessExitError
 
+from .job_options import USING, UsingOptions
 from .queue_backend import backend
-from .registry import Definition, check_priority, check_queue, find
-from .time_limits import WAIT_MAX_S, bounded_duration_s, read_expiry
+from .registry import Definition, find
 from .unique import Unique, Uniqueness
 
 if TYPE_CHECKING:
@@ -92,63 +91,22 @@ def draft(definition: Definition, args: Sequence[Any], kwargs: Mapping[str, Any]
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What `using` was given; None leaves the job's own."""
+def with_options(drafted: Draft, given: UsingOptions) -> Draft:
+    """Return a draft with the options of one enqueue; None leaves the job's own.
 
-    queue: str | None = None
-    priority: int | None = None
-    wait: timedelta | float | str | None = None
-    wait_until: datetime | None = None
-    unique_key: object = None
-    expires_in: timedelta | float | str | None = None
-
-    def apply(self, drafted: Draft) -> Draft:
-        """Return the draft with these options.
-
-        Raises:
-            Error: saying which option can't be meant.
-        """
-        if self.wait is not None and self.wait_until is not None:
-            raise Error("give wait or wait_until, not both")
-        return replace(
-            drafted,
-            queue_name=drafted.queue_name if self.queue is None else check_queue(self.queue),
-            priority=drafted.priority
-            if self.priority is None
-            else check_priority(self.priority),
-            wait_s=_wait_s(self.wait),
-            wait_until=_wait_until(self.wait_until),
-            unique=drafted.unique if self.unique_key is None else self._unique(drafted),
-            expires_in_s=drafted.expires_in_s
-            if self.expires_in is None
-            else read_expiry(self.expires_in),
-        )
-
-    def _unique(self, drafted: Draft) -> Uniqueness:
+    Raises:
+        Error: saying which option is invalid.
+    """
+    wanted = {name: value for name, value in given.items() if value is not None}
+    if "wait" in wanted and "wait_until" in wanted:
+        raise Error("give wait or wait_until, not both")
+    part = wanted.pop("unique_key", None)
+    changed = {USING[name].field or "": USING[name].read(wanted[name]) for name in wanted}
+    if part is not None:
         known = find(drafted.class_name)
         unique = (known and known.unique) or Unique()
-        return unique.keyed(drafted.class_name, self.unique_key)
-
-
-def _wait_s(wait: timedelta | float | str | None) -> float | None:
-    if wait is None:
-        return None
-    # A wait that lies in the past is one that is over.
-    past = isinstance(wait, timedelta) and wait < timedelta(0)
-    return 0.0 if past else bounded_duration_s("wait", wait)
-
-
-def _wait_until(moment: datetime | None) -> datetime | None:
-    if moment is None:
-        return None
-    if not isinstance(moment, datetime):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise Error(f"wait_until: {moment!r} is not a datetime")
-    if moment.tzinfo is None or moment.utcoffset() is None:
-        raise Error(f"wait_until: {moment} has no time zone; give an aware datetime")
-    if (moment - utc_now()).total_seconds() > WAIT_MAX_S:
-        raise Error(f"wait_until: {moment} is more than a hundred years away")
-    return moment
+        changed["unique"] = unique.keyed(drafted.class_name, part)
+    return replace(drafted, **changed)
 
 
 @dataclass(slots=True)

@@ -5,15 +5,15 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any, Generic, ParamSpec, TypeVar, overload
+from typing import Any, Generic, ParamSpec, TypeVar, Unpack, overload
 
 from jobsd import errors
 from jobsd.arguments.signature import Signature
 from jobsd.events.bound_job import running_job
 
 from .default_database import NOT_GIVEN
-from .draft import Draft, EnqueuedJob, Options, draft
+from .draft import Draft, EnqueuedJob, draft, with_options
+from .job_options import UsingOptions, require_names, spelled_out
 from .queue_backend import backend
 from .registry import Definition
 
@@ -69,17 +69,13 @@ class FunctionJob(Generic[P, R_co]):
         self._signature.check(args, kwargs)
         return draft(self.definition, args, kwargs)
 
-    def using(  # noqa: PLR0913 - the options of one enqueue
+    @spelled_out(UsingOptions)
+    def using(
         self,
         *,
-        queue: str | None = None,
-        priority: int | None = None,
-        wait: timedelta | float | str | None = None,
-        wait_until: datetime | None = None,
-        unique_key: object = None,
-        expires_in: timedelta | float | str | None = None,
         connection: object = NOT_GIVEN,
         after_commit: object = NOT_GIVEN,
+        **options: Unpack[UsingOptions],
     ) -> Using[P]:
         """Return the job with options for one enqueue.
 
@@ -90,7 +86,7 @@ class FunctionJob(Generic[P, R_co]):
         transaction; with `after_commit` it is enqueued once that connection's transaction has
         committed.
         """
-        options = Options(queue, priority, wait, wait_until, unique_key, expires_in)
+        require_names("using", options, UsingOptions)
         return Using(self.with_args, options, connection, after_commit)
 
     def __repr__(self) -> str:
@@ -102,7 +98,7 @@ class Using(Generic[P]):
     """A job with options for one enqueue."""
 
     _draft: Callable[P, Draft]
-    _options: Options
+    _options: UsingOptions
     _connection: object = NOT_GIVEN
     _after_commit: object = NOT_GIVEN
 
@@ -117,7 +113,7 @@ class Using(Generic[P]):
             EnqueueError: when the database refuses.
             DatabaseUnreachableError: when the database cannot be reached.
         """
-        drafted = self._options.apply(self._draft(*args, **kwargs))
+        drafted = with_options(self._draft(*args, **kwargs), self._options)
         enqueued: EnqueuedJob
         if self._after_commit is NOT_GIVEN:
             enqueued = backend().enqueue(drafted, self._connection)
@@ -131,7 +127,7 @@ class Using(Generic[P]):
 
         `connection` and `after_commit` are asynchronous ones here.
         """
-        drafted = self._options.apply(self._draft(*args, **kwargs))
+        drafted = with_options(self._draft(*args, **kwargs), self._options)
         enqueued: EnqueuedJob
         if self._after_commit is NOT_GIVEN:
             enqueued = await backend().aenqueue(drafted, self._connection)
@@ -144,7 +140,7 @@ class Using(Generic[P]):
         """Return the job with these options and arguments, for `enqueue_many`."""
         if self._connection is not NOT_GIVEN or self._after_commit is not NOT_GIVEN:
             raise errors.Error("give the connection to enqueue_many: it is for all its jobs")
-        return self._options.apply(self._draft(*args, **kwargs))
+        return with_options(self._draft(*args, **kwargs), self._options)
 
     def _require_no_connection(self) -> None:
         if self._connection is not NOT_GIVEN:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from jobsd.errors import Cancelled, Error, TimeLimitExceeded
 
@@ -46,6 +46,19 @@ def exponential(
         return min(most_s, plain_s * (1 + _chance() * jitter))
 
     return wait
+
+
+def check_backoff(given: object) -> Backoff:
+    """Return a backoff, the default one for None.
+
+    Raises:
+        Error: for what is not a function.
+    """
+    if given is None:
+        return exponential()
+    if not callable(given):
+        raise Error(f"backoff: {given!r} is not a function; constant({given!r}) makes one")
+    return cast("Backoff", given)
 
 
 def _draw() -> float:

@@ -14,7 +14,8 @@ from jobsd.arguments import arguments, keys, names, signature
 from jobsd.database.connection import Session, Statements
 from jobsd.errors import ArgumentError, ProcessExitError
 
-from . import registry, time_limits
+from . import registry
+from .job_options import OPTIONS
 from .registry import Definition
 
 STATEMENTS = Statements("jobsd.jobs", "published.sql")
@@ -41,16 +42,10 @@ def _record(definition: Definition) -> dict[str, Any]:
     limit, unique = definition.limit, definition.unique
     record: dict[str, Any] = {
         "class_name": definition.name,
-        "queue_name": definition.queue,
-        "priority": definition.priority,
-        "max_attempts": definition.policy.max_attempts,
         "retries_crash": definition.policy.retries(ProcessExitError),
-        "expires_in_s": definition.expires_in_s,
-        "timeout_s": time_limits.timeout_s(definition.time_limit),
-        "kill_after_s": time_limits.kill_after_s(definition.time_limit),
-        "result_ttl_s": definition.result_ttl_s,
         "asynchronous": definition.name in registry.asynchronous(),
         "positional": None if definition.takes is None else definition.takes.positional,
+        **{row.column: row.of(definition) for row in OPTIONS.values() if row.column and row.of},
     }
     if limit is not None and limit.key is not None:
         spec = _key(limit.key, limit.group, definition)

@@ -86,22 +86,12 @@ def kill_after_s(limit: TimeLimit | None) -> float:
     return DEFAULT.kill_after_s if own_s is None else own_s
 
 
-def read_time_limit(
-    timeout: timedelta | float | str | None, kill_after: timedelta | float | str | None = None
-) -> TimeLimit | None:
-    """Return what the options of a job say, None when they say nothing.
+def read_bound(option: str, value: timedelta | float | str) -> float:
+    """Return the seconds that `timeout` or `kill_after` says.
 
     Raises:
         Error: for what is no such time.
     """
-    if timeout is None and kill_after is None:
-        return None
-    return TimeLimit(_read("timeout", timeout), _read("kill_after", kill_after))
-
-
-def _read(option: str, value: timedelta | float | str | None) -> float | None:
-    if value is None:
-        return None
     seconds = duration_s(option, value)
     if LIMIT_MIN_S <= seconds <= LIMIT_MAX_S:
         return seconds

@@ -15,7 +15,8 @@ from typing import Any, cast
 from jobsd.arguments import arguments
 from jobsd.errors import Error
 from jobsd.jobs import registry
-from jobsd.jobs.registry import check_class, check_priority, check_queue
+from jobsd.jobs.job_options import OPTIONS
+from jobsd.jobs.registry import check_class
 from jobsd.schedules import Schedule, parse
 from jobsd.text import is_storable
 
@@ -153,10 +154,9 @@ def check(task: TaskDefinition) -> TaskDefinition:
     )
     _check_kind(bool, enabled=task.enabled, run_at_start=task.run_at_start)
     _ = task.plan
-    if task.queue_name is not None:
-        check_queue(task.queue_name)
-    if task.priority is not None:
-        check_priority(task.priority)
+    for option, given in (("queue", task.queue_name), ("priority", task.priority)):
+        if given is not None:
+            OPTIONS[option].read(given)
     _check_choice("on_missed", task.on_missed, ON_MISSED)
     _check_choice("overlap", task.overlap, OVERLAP)
     _check_storable(task)

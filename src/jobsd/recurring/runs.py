@@ -18,7 +18,7 @@ from jobsd.clock import moment_of
 from jobsd.database.connection import Session, Statement, Statements
 from jobsd.enqueueing import bulk
 from jobsd.jobs import registry
-from jobsd.jobs.draft import Draft, EnqueuedJob, Options, draft
+from jobsd.jobs.draft import Draft, EnqueuedJob, draft, with_options
 
 from .command_job import COMMAND_JOB
 from .definition import StoredTask, is_key
@@ -92,7 +92,7 @@ def draft_of(task: StoredTask) -> Draft:
         drafted = draft(definition, *task.arguments)
     else:
         drafted = replace(draft(definition, [], {}), arguments=task.arguments_json)
-    return Options(queue=task.queue_name, priority=task.priority).apply(drafted)
+    return with_options(drafted, {"queue": task.queue_name, "priority": task.priority})
 
 
 def store(
