@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jobsd.configuration.faults import Faults, report
+from jobsd.configuration.faults import Faults, report, shortened
 from jobsd.configuration.flags import Flags
 from jobsd.configuration.load import examine
 from jobsd.errors import Fault
@@ -174,3 +174,9 @@ def test_no_part_of_a_fault_shows_a_password() -> None:
     faults.add_fault(Fault(f"not {url}", f"{url}:1", hint=f"instead of {url}"))
 
     assert "SESAME" not in str(faults.all())
+
+
+def test_a_text_that_is_cut_shows_no_part_of_a_password() -> None:
+    texts = [f"{'x' * before} postgresql://me:SESAME@db/x" for before in range(120)]
+
+    assert [text for text in map(shortened, texts) if ":S" in text] == []

@@ -43,9 +43,12 @@ def test_the_tasks_of_the_chosen_environment_are_read(
         "test: {daily: {class: kit.welcome, args: [1], schedule: every day}}\n"
     )
 
+    (tmp_path / "config/queue.yml").write_text("staging: {time_zone: Europe/Paris}\n")
+
     jobs_clock.tasks.read(tmp_path, environment="staging")
 
     assert [task.key for task in jobs_clock.tasks.definitions] == ["hourly"]
+    assert jobs_clock.tasks.zone.key == "Europe/Paris"
 
 
 def test_a_task_of_the_start_runs_once_however_often_the_clock_is_advanced(
