@@ -8,13 +8,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import Metric
 from prometheus_client.openmetrics import parser as openmetrics_parser
 from prometheus_client.parser import text_string_to_metric_families
 
-from jobsd.metrics import metrics
+from jobsd.metrics import metrics, plain_text
 from jobsd.metrics.figures import DatabaseFigures, Durations, TableSize, TaskRuns, TreeFigures
-from jobsd.metrics.metrics import accepts_openmetrics, exposition
+from jobsd.metrics.metrics import accepts_openmetrics, exposition, exposition_with
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -212,19 +213,37 @@ def test_the_figures_of_classes_errors_and_troubles_are_those_that_were_given() 
     assert (next_run, (("task", "never"),)) not in samples
 
 
-def test_the_trees_metrics_are_made_before_the_database_is_waited_for() -> None:
-    made: list[str] = []
+def test_the_text_is_byte_by_byte_that_of_the_library() -> None:
+    odd = {'odd "name\\\n': 1e-7, "big": 123456789.0, "none": float("inf"), "100%s {0}": -0.5}
+    figures = replace(DATABASE, latencies_s=odd, oldest_transaction_s=1e22)
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(metrics.Scrape(TREE, lambda: figures))
+
+    assert exposition(TREE, figures)[0] == generate_latest(registry)
+
+
+def test_the_trees_metrics_are_written_before_the_database_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    written: list[str] = []
+    lines = plain_text._lines  # pyright: ignore[reportPrivateUsage]
+
+    def note(family: Any) -> str:
+        text = lines(family)
+        written.append(text)
+        return text
 
     def answer() -> DatabaseFigures:
-        made.append("answered")
+        written.append("answered")
         return DATABASE
 
-    for family in metrics.Scrape(TREE, answer).collect():
-        made.append(family.name)  # noqa: PERF401 - beside the answer, in the order of both
+    monkeypatch.setattr(plain_text, "_lines", note)
+    body, _ = exposition_with(TREE, answer, openmetrics=False)
 
-    before = made[: made.index("answered")]
-    assert "jobsd_job_duration_seconds" in before
+    before = "".join(written[: written.index("answered")])
+    assert "jobsd_job_duration_seconds_bucket" in before
     assert "jobsd_queue_jobs" not in before
+    assert body == exposition(TREE, DATABASE)[0]
 
 
 def test_what_no_tree_was_asked_for_is_left_out() -> None:

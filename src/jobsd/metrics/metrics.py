@@ -11,14 +11,14 @@ import platform
 from collections.abc import Callable, Iterator, Sequence
 from typing import cast
 
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 from prometheus_client.openmetrics import exposition as openmetrics_exposition
 from prometheus_client.registry import Collector
 
 from jobsd.machine import PROGRAM_VERSION
 
-from . import families
+from . import families, plain_text
 from .families import AnyFamily
 from .figures import DatabaseFigures, TreeFigures
 from .queue_metrics import queue_metrics, server_metrics
@@ -28,7 +28,6 @@ TEXT = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
 
-_as_text = cast("Callable[[CollectorRegistry], bytes]", generate_latest)
 _as_openmetrics = cast(
     "Callable[[CollectorRegistry], bytes]",
     openmetrics_exposition.generate_latest,  # pyright: ignore[reportUnknownMemberType]
@@ -59,11 +58,11 @@ def exposition_with(
 
 
 def _written(figures: Scrape, *, openmetrics: bool) -> tuple[bytes, str]:
+    if not openmetrics:
+        return plain_text.as_text(figures.families()), TEXT
     registry = CollectorRegistry(auto_describe=False)
     registry.register(figures)
-    if openmetrics:
-        return _as_openmetrics(registry), OPENMETRICS
-    return _as_text(registry), TEXT
+    return _as_openmetrics(registry), OPENMETRICS
 
 
 def plain(
@@ -99,11 +98,18 @@ class Scrape(Collector):
         self._published = published
 
     def collect(self) -> Iterator[Metric]:
-        """Yield all families for the library, each made when it is asked for."""
+        """Yield all families for the library."""
+        return (
+            family if isinstance(family, Metric) else family.metric()
+            for family in self.families()
+        )
+
+    def families(self) -> Iterator[AnyFamily | Metric]:
+        """Yield all families."""
         known = set[str]()
         for family in self._own():
             known |= {family.name, f"{family.name}_total", f"{family.name}_info"}
-            yield family.metric()
+            yield family
         yield from (family for family in self._published if family.name not in known)
 
     def _own(self) -> Iterator[AnyFamily]:
