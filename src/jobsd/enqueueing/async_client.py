@@ -20,14 +20,7 @@ from .async_pool import connection_of
 from .bulk import Bulk, EnqueuedJobs
 from .connections import PlainAsyncCursor, has_to_begin, is_asynchronous_sqlalchemy, run_sync
 from .drivers import commits_itself
-from .enqueue import (
-    met_a_replacement,
-    refusal,
-    refused,
-    reported,
-    request,
-    steps_within,
-)
+from .enqueue import met_a_replacement, refusal, refused, reported, request, steps_within
 from .steps import within_savepoint
 
 
