@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from driven_worker import count, make_worker, scoreboard
-from jobsd.jobs import context, middleware
+from harness.surroundings import forget_surroundings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,6 +18,4 @@ __all__ = ["count", "make_worker", "scoreboard"]
 @pytest.fixture(autouse=True)
 def _surrounded_by_nothing() -> Iterator[None]:
     yield
-    middleware.JOBS.forget()
-    middleware.ENQUEUES.forget()
-    context.forget()
+    forget_surroundings()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import jobsd
-from jobsd.events import events, hooks
+from jobsd.events import hooks
 from jobsd.events.hooks import Process
 from jobsd.processes.context import Context
 from jobsd.scoreboard.hook_line import HookLine
@@ -82,15 +82,15 @@ def test_the_exit_of_the_supervisor_comes_after_all_others(
     assert called == ["monitor", "supervisor"]
 
 
-def test_a_line_of_the_supervisor_that_a_subscriber_has_lost_is_counted() -> None:
-    def fail(_event: object, _facts: object) -> None:
+def test_a_line_of_the_supervisor_that_a_subscriber_has_lost_is_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(_name: str, **_facts: object) -> None:
         raise ValueError("no room")
 
     scoreboard = Scoreboard()
-    end = events.subscribe(fail, names=["process.reaped"])
-    try:
-        emit(scoreboard, "process.reaped", pid=1, status=0)
-    finally:
-        end()
+    monkeypatch.setattr("jobsd.events.events.emit", fail)
+
+    emit(scoreboard, "process.reaped", pid=1, status=0)
 
     assert scoreboard.dropped_lines == 1

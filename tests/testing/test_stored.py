@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from jobsd.jobs import context, middleware
+from harness.surroundings import forget_surroundings
 from jobsd.jobs.context import carry
 from jobsd.testing import assert_enqueued, perform_enqueued, refute_enqueued
 
@@ -143,9 +143,7 @@ def test_a_result_is_that_of_the_performed_job(mine: Connection) -> None:
 @pytest.fixture
 def _nothing_is_carried() -> Iterator[None]:
     yield
-    middleware.JOBS.forget()
-    middleware.ENQUEUES.forget()
-    context.forget()
+    forget_surroundings()
 
 
 @pytest.mark.usefixtures("_nothing_is_carried")
