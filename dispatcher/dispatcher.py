@@ -5,7 +5,7 @@ earlier job notifies it. It polls at least every five seconds. When no notificat
 (wake-ups off, a transaction pooler), it polls every `polling_interval`.
 
 States: connecting (register), then polling: dispatch due jobs, maintain limits, discard expired
-jobs, continue the walk that searches for lost jobs. Between two polls it holds no work.
+jobs. Between two polls it holds no work.
 """
 
 from typing import Any, NamedTuple
@@ -20,7 +20,6 @@ from jobsd.processes.idle_registration import IdleRegistration
 from jobsd.processes.process import REST_MAX_S
 
 from .due_cursor import DueCursor, Place
-from .lost_walk import LostWalk
 from .maintenance import Expiry, Maintenance
 
 STATEMENTS = Statements("jobsd.dispatcher", "dispatcher.sql")
@@ -49,7 +48,6 @@ class Dispatcher(DatabaseLoop):
         self._options = options
         self._idle = IdleRegistration(self._session, self.kind)
         self._maintenance = Maintenance(self._session, options)
-        self._lost_walk = LostWalk(self._commits)
         keep = jobs.preserve_finished_jobs
         self._cursor = DueCursor()
         self._expiry = Expiry(self._commits, context.entry, keep=keep)
@@ -67,7 +65,6 @@ class Dispatcher(DatabaseLoop):
     def connect(self) -> None:
         """Register."""
         super().connect()
-        self._lost_walk.register(self._process_id)
         self._idle.forget()
 
     def disconnect(self) -> None:
@@ -76,7 +73,6 @@ class Dispatcher(DatabaseLoop):
         self._cursor.reset()
         self._maintenance.restart()
         self._expiry.restart()
-        self._lost_walk.break_off()
 
     def poll(self) -> float:
         """Dispatch a batch; return the seconds until the next poll, 0 if more jobs are due."""
@@ -86,7 +82,6 @@ class Dispatcher(DatabaseLoop):
         batch = self._dispatch()
         self._maintenance.step(blocked=batch.blocked)
         self._expiry.step(batch.expires_s)
-        self._lost_walk.step()
         return self._rest_s(batch)
 
     def doing(self) -> str:
@@ -143,7 +138,6 @@ class Dispatcher(DatabaseLoop):
             rest_s = min(rest_s, max(0.001, batch.next_s))
         next_at = min(
             self._maintenance.next_at,
-            self._lost_walk.next_at,
             self._expiry.next_at,
             self._cursor.next_at,
         )

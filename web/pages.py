@@ -225,8 +225,7 @@ def _totals(asked: Asked) -> overview.Totals:
 def _counts(found: overview.Totals) -> list[tuple[str, str]]:
     """Return the number of jobs in each state, as far as they were counted."""
     states = ("ready", "claimed", "scheduled", "blocked", "failed", "finished", "discarded")
-    lost = [("lost", f"{found.lost:,}")] if found.lost else []
-    return [*((state, found.shown(state)) for state in states), *lost]
+    return [(state, found.shown(state)) for state in states]
 
 
 def _health(seen: overview.Overview) -> tuple[str, str]:

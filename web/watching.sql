@@ -13,7 +13,7 @@ FROM (VALUES
         'jobs',
         ARRAY[
             'jobs', 'ready_executions', 'parked_executions', 'scheduled_executions',
-            'blocked_executions', 'failed_executions', 'claims', 'attempts', 'lost_jobs'
+            'blocked_executions', 'failed_executions', 'claims', 'attempts'
         ],
         concat_ws(
             ' ',

@@ -13,7 +13,6 @@ from operator import attrgetter
 from typing import Any
 
 from jobsd.clock import moment_of
-from jobsd.database.commits import Commits
 from jobsd.database.connection import Session
 from jobsd.errors import TimeLimitExceeded
 from jobsd.events.events import emit, is_subscribed
@@ -23,7 +22,6 @@ from jobsd.performing.perform import Run, stored_error
 from jobsd.scoreboard.counters import FAILURES, QueueCounters
 from jobsd.scoreboard.entry import ScoreboardEntry
 from jobsd.states.claims import Ended, InClaim
-from jobsd.states.lost import find
 from jobsd.states.reconciliation import Sent, recorded
 
 from .ledger import Claims, Ledger
@@ -280,12 +278,12 @@ class UncertainOutcomes:
         for job in recording.unstarted:
             self._add(job, Ended(job.claim_id, job.id, "released"), process_id)
 
-    def reconcile(self, commits: Commits, gone: Claims) -> None:
+    def reconcile(self, session: Session, gone: Claims) -> None:
         """Report what turns out to be recorded by us, and which claims were taken away.
 
         This is called once the claims have been read back; `gone` are those that are no more.
         """
-        recorded, cancelled = self._recorded(commits.session)
+        recorded, cancelled = self._recorded(session)
         runs = [what for what in recorded if isinstance(what, Run)]
         released = [what for what in recorded if not isinstance(what, Run)]
         self._report.ended(runs, cancelled)
@@ -293,8 +291,6 @@ class UncertainOutcomes:
         ours = {_job_of(what).id for what in recorded}
         if lost := sorted(claim_id for claim_id, job_ids in gone.items() if job_ids - ours):
             self._report.lost(lost)
-        # The process that took them has given their jobs a state; if not, they are lost jobs.
-        find(commits, set[int]().union(*gone.values()) - ours)
 
     def _recorded(self, session: Session) -> tuple[list[Run | ClaimedJob], set[InClaim]]:
         holds = self._ledger.holds

@@ -311,12 +311,11 @@ class Worker(DatabaseLoop):
         """Read our claims back; report those that are gone, beside `lost` ones."""
         self._reconcile_at = asked_at + RECONCILE_S
         self._cancels.note()
-        self._commits.emit_committed()
         unknown, gone = self._ledger.reconcile(self._session, self._process_id)
         self._release += unknown
         self._pool.verify(self._ledger.holds, asked_at)
         self._asynchronous.coroutines.verify(self._ledger.holds, asked_at)
-        self._uncertain.reconcile(self._commits, {**(lost or {}), **gone})
+        self._uncertain.reconcile(self._session, {**(lost or {}), **gone})
         if unknown:
             self._turn(asked_at)
 

@@ -15,15 +15,8 @@ from jobsd.daemon.program import program
 from jobsd.daemon.statuses import CONFIGURATION, FAILED
 from jobsd.daemon.tree.unattended import CLEARING_COMMAND, clearing_tasks, some, waiting
 from jobsd.daemon.values import counted, length, when
-from jobsd.database import session_settings
-from jobsd.database.connection import (
-    OUTAGES,
-    Session,
-    Statements,
-    Target,
-    any_server_will_do,
-    redact,
-)
+from jobsd.database import connection, session_settings
+from jobsd.database.connection import OUTAGES, Session, Statements, Target
 from jobsd.database.migrate import refuse_foreign, version
 from jobsd.database.other_build import OtherBuildError
 from jobsd.database.statements import quote_identifier
@@ -34,7 +27,6 @@ from jobsd.processes import registry
 from jobsd.processes.nap import Nap
 from jobsd.recurring import runs, tasks
 from jobsd.recurring.lateness import SCHEDULER, late_tasks
-from jobsd.states import lost as lost_jobs
 from jobsd.states import parked
 
 from .project import Project
@@ -50,7 +42,6 @@ _FULL, _OVERFULL = 0.8, 0.95
 COUNTED_MAX = 100_000
 """A greater number does not change the finding, and a count must cost little."""
 _NAMED_MAX = 3
-_WALK_OLD_S = 2 * 86400.0
 
 STATEMENTS = Statements("jobsd.daemon.cli", "doctor.sql")
 
@@ -96,7 +87,6 @@ def examine(project: Project) -> Iterator[Finding]:
             yield _paused(session)
             yield _unknown(session)
             yield failed_jobs(session)
-            yield _lost(session)
             yield _history(session, examined.options)
             yield _recurring(session, project)
             yield _heartbeat(session)
@@ -113,8 +103,8 @@ def _configuration(project: Project, examined: Examined) -> Finding:
 
 
 def _reached(url: str, took: str) -> Finding:
-    message = f"{redact(url)} was reached in {took}"
-    if any_server_will_do(url):
+    message = f"{connection.redact(url)} was reached in {took}"
+    if connection.any_server_will_do(url):
         advice = "add target_session_attrs=read-write, or jobsd may connect to a standby"
         return Finding("WARN", "database", f"{message}; it names several hosts: {advice}")
     return Finding("OK", "database", message)
@@ -319,22 +309,6 @@ def _unknown(session: Session) -> Finding:
     more = len(rows) - len(message)
     message += [f"and {counted(more, 'more class')}"] if more else []
     return Finding("WARN", "classes", "; ".join(message))
-
-
-def _lost(session: Session) -> Finding:
-    """Report the number of jobs in no table, and the time of the last search for them."""
-    known = lost_jobs.known(session)
-    age_s = known.walk_age_s
-    searched = "not searched for yet" if age_s is None else f"searched for {length(age_s)} ago"
-    if known.jobs:
-        jobs = counted(known.jobs, "job")
-        message = f"{jobs} in no table, {searched}; `{program()} list --state lost`"
-        return Finding("FAIL", "lost jobs", message)
-    if age_s is not None and age_s > _WALK_OLD_S:
-        return Finding(
-            "WARN", "lost jobs", f"{searched}; a running dispatcher searches once a day"
-        )
-    return Finding("OK", "lost jobs", f"no lost job is known; {searched}")
 
 
 def _pause(name: str, reason: str | None, by: str | None, since: datetime, count: int) -> str:

@@ -181,10 +181,35 @@ def _jobs(count: int, state: str | None) -> str:
     return counted(count, "job" if state is None else f"{state} job")
 
 
+def chosen_ids(
+    session: Session,
+    filters: acts.listing.Filter,
+    limit: int | None,
+    ids: Callable[[Session, acts.listing.Filter, int | None], Sequence[int]],
+) -> Sequence[int]:
+    """Return the jobs that pass the filters, as `ids` reads them, the oldest first."""
+    if filters.state == "lost":
+        return lost_ids(session, filters, limit)
+    return ids(session, filters, limit)
+
+
+def lost_ids(
+    session: Session, filters: acts.listing.Filter, limit: int | None = None
+) -> list[int]:
+    """Search the lost jobs that pass the filters, the oldest first: all jobs are read."""
+    progress, found = Progress("jobs searched"), list[int]()
+    for page in acts.listing.id_pages(session, filters):
+        found += page
+        progress.add(acts.listing.PAGE)
+        if limit is not None and len(found) >= limit:
+            break
+    return found[:limit][::-1]
+
+
 class Progress:
     """Reports on a terminal, once a second, the number of changed jobs."""
 
-    def __init__(self, verb: str, wanted: int) -> None:
+    def __init__(self, verb: str, wanted: int | None = None) -> None:
         self.count = 0
         self._verb = verb
         self._wanted = wanted
@@ -195,12 +220,13 @@ class Progress:
         self.count += count
         if clock.monotonic() >= self._report_at and sys.stderr.isatty():
             self._report_at = clock.monotonic() + _REPORT_EVERY_S
-            note(f"{self.count:,} of {self._wanted:,} {self._verb}")
+            of = "" if self._wanted is None else f" of {self._wanted:,}"
+            note(f"{self.count:,}{of} {self._verb}")
 
     @property
     def skipped(self) -> int:
         """The number of jobs that had moved on before they were reached."""
-        return self._wanted - self.count
+        return (self._wanted or self.count) - self.count
 
 
 @dataclass(frozen=True, slots=True)

@@ -171,8 +171,6 @@ def _jobs(found: overview.Totals) -> str:
     parts = [f"{state} {found.shown(state)}" for state in _STATES]
     if found.retries:
         parts[0] += f" ({counted(found.retries, 'retry', 'retries')})"
-    if found.lost:
-        parts.append(f"lost {found.lost:,}")
     # A state and its number stay on one line.
     return ", ".join(part.replace(" ", _NEVER_APART) for part in parts)
 

@@ -99,17 +99,26 @@ _DOCTOR_COLUMNS = (
 )
 
 
-@click.command(cls=Verb, examples="doctor\ndoctor --json")
+@click.command(cls=Verb, examples="doctor\ndoctor --json\ndoctor --lost --fix")
+@click.option("--lost", is_flag=True, help="Search all jobs for those that are in no table.")
+@click.option("--fix", is_flag=True, help="Make those ready again that no worker runs.")
 @on_project
-def doctor_command(project: Project) -> Result:
+def doctor_command(project: Project, *, lost: bool, fix: bool) -> Result:
     """Examine configuration, database, processes, jobs and tasks; rate each OK, WARN or FAIL.
+
+    `--lost` reads all jobs, so it is for after a restore. `--fix` first waits until each living
+    worker has said which jobs it runs.
 
     Exit status 1 when anything fails, 4 when the database can't be reached, 78 when another
     build of jobsd has made its tables.
     """
-    from jobsd.daemon.cli.doctor import examine
+    from jobsd.daemon.cli import doctor, lost_jobs
 
-    findings = list(examine(project))
+    if fix and not lost:
+        raise click.UsageError("--fix needs --lost", click.get_current_context())
+    findings = list(doctor.examine(project))
+    if lost and findings[-1].subject not in {"database", "schema"}:
+        findings.append(lost_jobs.examine(project, fixing=fix))
     failed = {found.subject: found.status for found in findings if found.level == "FAIL"}
     rows = [finding.facts() for finding in findings]
     status = UNREACHABLE if "database" in failed else max(failed.values(), default=DONE)

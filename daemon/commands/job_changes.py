@@ -11,14 +11,7 @@ import click
 
 from jobsd import acts, errors, operations
 from jobsd.daemon.cli import failure_list, job_selection
-from jobsd.daemon.cli.job_selection import (
-    Filters,
-    Progress,
-    Selected,
-    consent,
-    explain,
-    selecting,
-)
+from jobsd.daemon.cli.job_selection import Filters, Progress, Selected, consent, explain
 from jobsd.daemon.cli.output import Result, Table, Value
 from jobsd.daemon.cli.verbs import CLASS, DURATION, LINE, Noun, Project, Verb, on_project
 from jobsd.daemon.program import note, program
@@ -38,7 +31,7 @@ retry --all --error 'SMTP*421' --dry-run
 
 
 @click.command(cls=Verb, examples=_RETRY_EXAMPLES)
-@selecting
+@job_selection.selecting
 @on_project
 def retry_command(project: Project, /, *, selected: Selected) -> Result:
     """Retry failed jobs with a fresh set of attempts; prints how many.
@@ -61,9 +54,8 @@ def retry_all(session: Session, selected: Selected) -> Result:
     if state not in {"failed", "lost"}:
         raise errors.RefusedError(f"{state} jobs have not failed: there is nothing to retry")
     lost = state == "lost"
-    ids = acts.listing.ids(
-        session, selected.filters.selected().of(state), selected.filters.limit
-    )
+    filters, limit = selected.filters.selected().of(state), selected.filters.limit
+    ids = job_selection.chosen_ids(session, filters, limit, acts.listing.ids)
     if selected.dry_run:
         return job_selection.dry_run("retry", ids, state)
     consent("retry", len(ids), state, yes=selected.yes, but=_MAY_RUN if lost else "")
@@ -96,7 +88,7 @@ discard --all --class 'app.billing.*' --error ZeroDivision --dry-run
 
 
 @click.command(cls=Verb, examples=_DISCARD_EXAMPLES)
-@selecting
+@job_selection.selecting
 @on_project
 def discard_command(project: Project, /, *, selected: Selected) -> Result:
     """Discard jobs that are scheduled, ready, blocked, failed or lost; prints how many.
@@ -116,7 +108,8 @@ def discard_command(project: Project, /, *, selected: Selected) -> Result:
 def discard_all(session: Session, selected: Selected, *, keep: bool) -> Result:
     """Discard all jobs that pass the filters, after consent."""
     filters = selected.filters.selected()
-    ids = acts.discards.ids(session, filters, selected.filters.limit)
+    limit = selected.filters.limit
+    ids = job_selection.chosen_ids(session, filters, limit, acts.discards.ids)
     if selected.dry_run:
         return job_selection.dry_run("discard", ids, filters.state)
     consent("discard", len(ids), filters.state, yes=selected.yes)
@@ -148,7 +141,7 @@ cancel --all --queue mail --dry-run
 
 
 @click.command(cls=Verb, examples=_CANCEL_EXAMPLES)
-@selecting
+@job_selection.selecting
 @click.option(
     "--force", is_flag=True, help="End the process of a job that does not stop in time."
 )
@@ -170,7 +163,8 @@ def cancel_command(project: Project, /, *, selected: Selected, force: bool) -> R
 
 def _cancel_all(session: Session, selected: Selected, *, force: bool, keep: bool) -> Result:
     filters = selected.filters.selected()
-    ids = acts.cancels.ids(session, filters, selected.filters.limit)
+    limit = selected.filters.limit
+    ids = job_selection.chosen_ids(session, filters, limit, acts.cancels.ids)
     if selected.dry_run:
         return job_selection.dry_run("cancel", ids, filters.state)
     consent("cancel", len(ids), filters.state, yes=selected.yes)

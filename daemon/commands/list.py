@@ -12,14 +12,16 @@ from click.shell_completion import CompletionItem
 
 from jobsd import acts, job_states, operations
 from jobsd.daemon.cli import completion
-from jobsd.daemon.cli.job_selection import Filters, filtered
+from jobsd.daemon.cli.job_selection import Filters, Progress, filtered
 from jobsd.daemon.cli.output import Column, Result, Table, colored
 from jobsd.daemon.cli.verbs import Project, Verb, chosen_format, on_project
 from jobsd.daemon.program import note
 from jobsd.daemon.values import brief_moment, number, plain, when
 
 if TYPE_CHECKING:
+    from jobsd.acts.inspect import JobRow
     from jobsd.acts.listing import Filter, Listed
+    from jobsd.database.connection import Session
 
 
 _KEYS = ("class:", "queue:", "state:", "error:", "key:", "host:", "before:", "after:", "args.")
@@ -115,6 +117,7 @@ def command(project: Project, *, search: tuple[str, ...], filters: Filters) -> R
     must contain. An option takes precedence.
 
     Without --since the newest 100,000 jobs are searched, or as many as can be read in 0.1 s.
+    With --state lost all jobs are.
 
     --state adds columns: when jobs are due, when and by which process they were claimed, when
     they ended, or their error. `--columns` takes any field of --json.
@@ -127,7 +130,10 @@ def command(project: Project, *, search: tuple[str, ...], filters: Filters) -> R
     # With an age, its whole period is searched.
     within_s = _SEARCH_S if selected.since_s is None else None
     with project.session() as session:
-        found = acts.listing.listed(session, selected, limit, within_s=within_s)
+        if selected.state == "lost":
+            found = _lost(session, selected, limit)
+        else:
+            found = acts.listing.listed(session, selected, limit, within_s=within_s)
     rows = operations.jobs.rows(found.jobs, project.shown_arguments)
     _note_how_far(found)
     if chosen_format().as_json:
@@ -138,6 +144,21 @@ def command(project: Project, *, search: tuple[str, ...], filters: Filters) -> R
         more=f"the newest {limit:,}; use -n for more" if len(rows) == limit else "",
     )
     return Result(rows, (table,), "" if rows else _none(selected, found))
+
+
+def _lost(session: Session, selected: Filter, limit: int) -> Listed:
+    """Return the newest lost jobs: all jobs are searched for them."""
+    progress, before = Progress("jobs searched"), acts.listing.BEYOND
+    jobs: list[JobRow] = []
+    while True:
+        found = acts.listing.listed(
+            session, selected, limit - len(jobs), before=before, seen_max=acts.listing.PAGE
+        )
+        jobs += found.jobs
+        progress.add(found.seen)
+        if found.complete or found.last_id is None:
+            return found._replace(jobs=jobs, complete=True)
+        before = found.last_id
 
 
 def _selected(project: Project, search: tuple[str, ...], filters: Filters) -> Filter:

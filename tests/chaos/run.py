@@ -323,8 +323,6 @@ def _read_log(events: list[dict[str, Any]], lines: list[str], evidence: Evidence
         name = event.get("event")
         if name in _ENDS and event.get("reason") and (pid := event.get(_ENDS[name])):
             evidence.exits.setdefault(pid, event["reason"])
-        if name == "jobs.lost":
-            evidence.seen.setdefault("in no place", []).append(json.dumps(event))
         if name == "thread.failed" or event.get("exit_status") == 70:
             evidence.errors.append(json.dumps(event))
     evidence.errors += [line for line in lines if line.startswith("Traceback")]

@@ -48,7 +48,6 @@ def test_doctor_has_a_line_for_each_thing(run: Commands, session: Session) -> No
         ("OK", "pauses"),
         ("OK", "classes"),
         ("OK", "failures"),
-        ("OK", "lost jobs"),
         ("OK", "history"),
         ("OK", "recurring"),
         ("OK", "heartbeat"),

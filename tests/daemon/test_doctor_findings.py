@@ -85,20 +85,6 @@ def test_older_tables_fail_where_this_program_can_not_work_with_them(
     assert doctor._schema(_answering()).level == level
 
 
-@pytest.mark.parametrize(
-    ("age_s", "level"), [(None, "OK"), (86_400.0, "OK"), (3 * 86_400.0, "WARN")]
-)
-def test_lost_jobs_are_to_be_searched_for_each_day(
-    monkeypatch: pytest.MonkeyPatch, age_s: float | None, level: str
-) -> None:
-    def known(_: object) -> object:
-        return SimpleNamespace(jobs=0, walk_age_s=age_s)
-
-    monkeypatch.setattr("jobsd.states.lost.known", known)
-
-    assert doctor._lost(_answering()).level == level
-
-
 @pytest.mark.parametrize(("payload", "heard"), [("doctor", True), ("another", False)])
 def test_only_its_own_notification_counts(
     monkeypatch: pytest.MonkeyPatch, payload: str, *, heard: bool

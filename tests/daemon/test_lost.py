@@ -8,8 +8,8 @@ import pytest
 
 from harness.job_rows import assert_only_job_is
 from jobs.placed import enqueue
-from jobsd.database.commits import Commits
-from jobsd.states import lost
+from jobsd.acts import listing
+from jobsd.daemon.cli import job_selection
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session
@@ -21,27 +21,73 @@ pytestmark = pytest.mark.usefixtures("default_client")
 
 @pytest.fixture
 def gone(session: Session) -> int:
-    """A job that was found in no table."""
+    """A job that is in no table."""
     job_id = enqueue()
     session.connection.execute("DELETE FROM jobsd.ready_executions")
-    lost.find(Commits(session), [job_id])
     return job_id
 
 
-def test_list_show_and_doctor_report_it(run: Commands, gone: int) -> None:
+def test_list_show_and_doctor_report_it_when_asked(run: Commands, gone: int) -> None:
     assert [job["id"] for job in run.json("list", "--state", "lost")] == [gone]
     assert run.json("show", str(gone))["state"] == "lost"
-    assert "FAIL\tlost jobs\t1 job in no table, not searched for yet;" in run("doctor").stdout
+    assert "lost" not in run("doctor").stdout
+
+    asked = run("doctor", "--lost")
+    assert asked.returncode == 1
+    assert f"FAIL\tlost jobs\t1 job ({gone}) in no table; " in asked.stdout
 
 
-def test_doctor_reports_when_all_were_checked(run: Commands, session: Session) -> None:
+def test_doctor_says_that_none_is_lost(run: Commands) -> None:
+    enqueue()
+
+    assert "OK\tlost jobs\tno job is lost\n" in run("doctor", "--lost").stdout
+
+
+def test_doctor_makes_lost_jobs_ready(run: Commands, session: Session, gone: int) -> None:
+    assert "OK\tlost jobs\t1 lost job made ready\n" in run("doctor", "--lost", "--fix").stdout
+
+    assert_only_job_is(session, gone, "ready")
+    (act,) = run.json("audit")
+    assert (act["act"], act["target"]) == ("retry", "lost jobs")
+
+
+def test_doctor_says_which_lost_jobs_it_has_left(
+    run: Commands, session: Session, gone: int
+) -> None:
     session.connection.execute(
-        "INSERT INTO jobsd.lost_walk (began_at, ended_at)"
-        " VALUES (now(), now() - interval '2 hours')"
+        "INSERT INTO jobsd.processes"
+        " (kind, name, pid, hostname, last_heartbeat_at, running)"
+        " VALUES ('worker', 'w', 1, 'away', now() - interval '1 h',"
+        "  jsonb_build_object(%s::text, 1))",
+        (gone,),
     )
-    assert "OK\tlost jobs\tno lost job is known; searched for 2h" in run("doctor").stdout
-    session.connection.execute("UPDATE jobsd.lost_walk SET ended_at = now() - interval '3 d'")
-    assert "WARN\tlost jobs\tsearched for 3d" in run("doctor").stdout
+
+    asked = run("doctor", "--lost", "--fix")
+
+    assert asked.returncode == 1
+    assert f"FAIL\tlost jobs\t0 lost jobs made ready; not 1 job ({gone}), " in asked.stdout
+    assert run.json("show", str(gone))["state"] == "lost"
+
+
+def test_a_fix_without_a_search_is_refused(run: Commands) -> None:
+    refused = run("doctor", "--fix")
+
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "--fix needs --lost" in refused.stderr
+
+
+def test_a_search_says_on_a_terminal_how_far_it_has_come(
+    session: Session, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(listing, "PAGE", 2)
+    monkeypatch.setattr(job_selection, "_REPORT_EVERY_S", 0)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    for _ in range(3):
+        enqueue()
+
+    job_selection.lost_ids(session, listing.Filter("lost"))
+
+    assert capsys.readouterr().err == "2 jobs searched\n4 jobs searched\n"
 
 
 def test_it_is_retried_with_yes_only(run: Commands, session: Session, gone: int) -> None:
@@ -68,15 +114,3 @@ def test_it_is_discarded(words: str, run: Commands, session: Session, gone: int)
     assert run("discard", *words.format(gone).split()).stdout == "1\n"
 
     assert_only_job_is(session, gone, "discarded")
-
-
-def test_metrics_report_it(run: Commands, session: Session, gone: int) -> None:
-    assert gone
-    assert "jobsd_lost_jobs 1.0" in run("metrics").stdout
-    session.connection.execute(
-        "INSERT INTO jobsd.lost_walk (ended_at) VALUES (now() - interval '1 hour')"
-    )
-
-    lines = run("metrics").stdout.splitlines()
-    (age,) = [line for line in lines if line.startswith("jobsd_lost_jobs_walk_age_seconds ")]
-    assert 3600 <= float(age.split()[1]) < 3700

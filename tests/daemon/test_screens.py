@@ -254,8 +254,8 @@ def test_a_queue_is_counted_up_to_a_bound_and_a_screen_says_so(session: Session)
 
 
 def test_a_total_is_the_number_or_at_least_so_many_or_not_counted() -> None:
-    none = Totals(0, 0, 0, 0, 0, 0, 0, 0, all_seen=True, lost=0)
-    many = Totals(10_001, 0, 0, 0, 0, 0, 10_001, 0, all_seen=False, lost=0)
+    none = Totals(0, 0, 0, 0, 0, 0, 0, 0, all_seen=True)
+    many = Totals(10_001, 0, 0, 0, 0, 0, 10_001, 0, all_seen=False)
 
     assert [none.shown(state) for state in ("ready", "finished")] == ["0", "0"]
     assert [many.shown(state) for state in ("scheduled", "ready", "finished", "discarded")] == [

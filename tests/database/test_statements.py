@@ -11,7 +11,7 @@ import pytest
 
 from jobsd.acts import listing
 from jobsd.database.statements import Statement, Statements
-from jobsd.states import claims, lost, parked, ready, series
+from jobsd.states import claims, parked, ready, series
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session
@@ -33,7 +33,7 @@ _FRAGMENTS = {
     *("meet_kind", "as_they_come", "take_few", "shrink", "whole", "succeed", "finish", "erase"),
     *("report", "singles"),
 }
-_PARTS = {"places", "search", "rows", "ids", "some", "next", "lost"}
+_PARTS = {"places", "lost", "search", "rows", "ids"}
 _UNPREPARED = re.compile(r"^(?:COPY|BEGIN|COMMIT)\b", re.MULTILINE)
 
 
@@ -78,10 +78,10 @@ def _statements() -> list[Statement]:
         ]
     found += [walk for each in (parked.SCOUT, parked.MOVE) for walk in each.values()]
     pages = [
-        listing.page_query(state, end) for state in (None, "ready") for end in ("rows", "ids")
+        listing.page_query(state, end)
+        for state in (None, "ready", "lost")
+        for end in ("rows", "ids")
     ]
-    ends = lost.STATEMENTS["lost"]
-    found += [lost.STATEMENTS[begin].with_(ends) for begin in ("some", "next")]
     return [*found, *pages]
 
 

@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cut_sessions import HOW, CutSessions, cutting, points, work_until
-from harness.job_rows import make_jobs
 from jobs import placed
-from jobsd.dispatcher import lost_walk
 from jobsd.processes.process import WAITED_OUT
 
 if TYPE_CHECKING:
@@ -39,13 +37,7 @@ def way(target: Target) -> Iterator[CutSessions]:
 @pytest.fixture
 def reported(recorder: EventRecorder) -> Emitted:
     """What was reported of jobs that ended without a run."""
-    return recorder.events("jobs.discarded", "jobs.lost")
-
-
-@pytest.fixture(autouse=True)
-def _walks_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("START_S", "CHECK_S", "LEASE_S"):
-        monkeypatch.setattr(lost_walk, name, 0.05)
+    return recorder.events("jobs.discarded")
 
 
 class Work:
@@ -53,11 +45,10 @@ class Work:
 
     def __init__(self, table: Table) -> None:
         self._table = table
-        for name in ("jobs", "lost_jobs", "blocked_executions", "claims"):
+        for name in ("jobs", "blocked_executions", "claims"):
             table.rows(f"DELETE FROM jobsd.{name} RETURNING 1")
         for name in ("ready_executions", "scheduled_executions", "expirations"):
             table.rows(f"DELETE FROM jobsd.{name} RETURNING 1")
-        table.rows("UPDATE jobsd.lost_walk SET ended_at = NULL RETURNING 1")
         self.due = [table.enqueue(None, wait="1 h") for _ in range(3)]
         self.due.append(table.enqueue("due", wait="1 h"))
         table.make_due()
@@ -65,8 +56,6 @@ class Work:
         table.rows(EXPIRE)
         self.blocked = table.enqueue("free")
         placed.block(table.session, self.blocked)
-        (self.lost,) = make_jobs(table.session, 1)
-        table.remove("ready_executions", self.lost)
 
     def is_done(self) -> bool:
         gone = self._table.rows(GONE)
@@ -75,19 +64,18 @@ class Work:
             and [row[0] for row in gone] == self.expired
             and self._table.ids("scheduled_executions") == []
             and self._table.ids("expirations") == []
-            and self._table.ids("lost_jobs") == [self.lost]
         )
 
     @property
     def reported(self) -> dict[str, list[int]]:
-        return {"jobs.discarded": self.expired, "jobs.lost": [self.lost]}
+        return {"jobs.discarded": self.expired}
 
 
 @pytest.mark.failure(
     "The session of a dispatcher ends at any of its statements, before it is done, or behind"
     " that.",
     "The dispatcher connects again and does the rest: each job is in one place, and each job"
-    " that is discarded or lost is reported once",
+    " that is discarded is reported once",
 )
 @pytest.mark.parametrize("every", EVERY)
 @pytest.mark.parametrize("how", HOW)
@@ -112,7 +100,7 @@ def test_a_session_that_ends_anywhere_leaves_nothing_undone(  # noqa: PLR0917 - 
 
 def _jobs_of(reported: Emitted) -> dict[str, list[int]]:
     """Return the jobs of each event, as often as they were reported."""
-    jobs: dict[str, list[int]] = {"jobs.discarded": [], "jobs.lost": []}
+    jobs: dict[str, list[int]] = {"jobs.discarded": []}
     for name, facts in reported:
         jobs[name] += facts["job_ids"]
     return jobs

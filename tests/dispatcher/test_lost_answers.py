@@ -9,8 +9,6 @@ import psycopg
 import pytest
 
 from harness.event_recorder import Emitted, EventRecorder, names
-from harness.job_rows import make_jobs
-from jobsd.dispatcher import lost_walk
 from lost_answers import losing
 from rows_of_limits import turn as _turn
 
@@ -27,7 +25,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def heard(recorder: EventRecorder) -> Emitted:
-    return recorder.events("jobs.discarded", "jobs.lost")
+    return recorder.events("jobs.discarded")
 
 
 @pytest.fixture
@@ -87,28 +85,6 @@ def test_a_discard_of_which_nothing_is_left_is_not_reported(
     _turn(dispatcher)
 
     assert "jobs.discarded" not in names(heard)
-
-
-def test_a_lost_job_is_reported_once(
-    make: Make,
-    table: Table,
-    way: LostAnswers,
-    heard: Emitted,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(lost_walk, "START_S", 0.0)
-    (job,) = make_jobs(table.session, 1)
-    table.rows("DELETE FROM jobsd.ready_executions WHERE job_id = %s RETURNING 1", job)
-    dispatcher, _ = make(url=way.url)
-    _lose(dispatcher, way)
-    assert table.rows("SELECT job_id FROM jobsd.lost_jobs") == [(job,)]
-    assert heard == []
-
-    dispatcher.connect()
-    _turn(dispatcher)
-    _turn(dispatcher)
-
-    assert _jobs_of(heard) == [("jobs.lost", [job])]
 
 
 def _jobs_of(heard: Emitted) -> list[tuple[str, list[int]]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from jobsd.acts import listing
 from jobsd.processes import registry
 
 if TYPE_CHECKING:
@@ -53,6 +54,11 @@ def places(session: Session) -> dict[int, str]:
     found = dict(rows)
     assert len(found) == len(rows), "a job is in two places"
     return found
+
+
+def lost_jobs_of(session: Session) -> list[int]:
+    """Return the lost jobs, as a search of all jobs finds them."""
+    return list(listing.ids(session, listing.Filter("lost")))
 
 
 def assert_job_is(session: Session, job_id: int, state: str) -> None:

@@ -215,7 +215,7 @@ def test_no_deploy_is_noticed_by_any_job(
     assert {row[:2] for row in query(_ENDED)} == {("finished", 1)}
     assert query(_ATTEMPTS) == [(0,)]
     assert query(_PLANNED_TWICE) == []
-    assert {"process.exited", "claims.lost", "jobs.lost"} & set(fleet.log) == set()
+    assert {"process.exited", "claims.lost"} & set(fleet.log) == set()
 
 
 def _all_run(fleet: Fleet, enqueuer: Enqueuer) -> None:

@@ -115,10 +115,6 @@ ROWS: dict[str, list[Panel]] = {
         }),
         Panel("Size of tables", "bytes", {_most("jobsd_table_bytes", "table"): "{{table}}"}),
         Panel("Dead rows", "short", {_most("jobsd_table_rows", "table", 'state="dead"'): "{{table}}"}),
-        Panel("Lost jobs", "short", {
-            "max(jobsd_lost_jobs)": "lost jobs",
-            "max(jobsd_lost_jobs_walk_age_seconds)": "seconds since all jobs were looked at",
-        }),
     ],
 }  # fmt: skip
 

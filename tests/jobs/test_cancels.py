@@ -137,14 +137,13 @@ def test_of_many_each_says_what_became_of_it(
     jobs = _one_in_each_state(session, rows)
     other = enqueue("other")
 
-    rows("INSERT INTO jobsd.lost_jobs (job_id) VALUES (%s)", jobs["lost"])
-
     done = cancel_all(queue="mail")
 
-    failed = jobs.pop("failed")
+    failed, lost = jobs.pop("failed"), jobs.pop("lost")
     assert done == {id_: state for state, id_ in jobs.items()}
     assert_job_is(session, failed, "failed")
     assert cancel_all() == {jobs["claimed"]: "claimed", other: "ready"}
+    assert cancel_all(state="lost") == {lost: "lost"}
 
 
 def test_those_that_end_meanwhile_say_so(rows: Rows, monkeypatch: pytest.MonkeyPatch) -> None:

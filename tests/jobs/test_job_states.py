@@ -39,7 +39,6 @@ def _one_of_each(session: Session, rows: Rows) -> dict[str, int]:
         rows("DELETE FROM jobsd.ready_executions WHERE job_id = %s", made[outcome])
         rows("UPDATE jobsd.jobs SET outcome = %s WHERE id = %s", outcome, made[outcome])
     rows("DELETE FROM jobsd.ready_executions WHERE job_id = %s", made["lost"])
-    rows("INSERT INTO jobsd.lost_jobs (job_id) VALUES (%s)", made["lost"])
     return made
 
 

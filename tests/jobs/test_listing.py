@@ -44,9 +44,7 @@ def test_each_state_lists_its_jobs(session: Session) -> None:
         "lost": enqueue(),
     }
     session.connection.execute(
-        "WITH gone AS (DELETE FROM jobsd.ready_executions WHERE job_id = %(id)s)"
-        " INSERT INTO jobsd.lost_jobs VALUES (%(id)s)",
-        {"id": jobs["lost"]},
+        "DELETE FROM jobsd.ready_executions WHERE job_id = %s", (jobs["lost"],)
     )
     fail(session, jobs["failed"])
     block(session, jobs["blocked"])

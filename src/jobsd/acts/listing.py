@@ -196,7 +196,9 @@ def ids(session: Session, meant: Filter, limit: int | None = None) -> array[int]
 def page_query(state: str | None, end: str) -> Statement:
     """Return the statement that reads the jobs of one state, or all: `rows` or `ids`."""
     jobs = STATEMENTS["jobs"]
-    if state is not None and state not in _ENDED:
+    if state == "lost":
+        jobs = STATEMENTS["lost"]
+    elif state is not None and state not in _ENDED:
         place = f"all_{state}" if state in {"ready", "blocked"} else state
         jobs = STATEMENTS["places"]
         text = jobs.text.replace("jobsd.all_ready_executions", f"jobsd.{place}_executions")

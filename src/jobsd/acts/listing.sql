@@ -29,6 +29,29 @@ WITH placed AS MATERIALIZED (
     WHERE id = ANY (ARRAY(SELECT job_id FROM placed))
 );
 
+-- lost: begin a search of the jobs that are in no table, the newest first: one slice of the primary
+-- key, whatever the number of lost ones in it. The claims, few and long, are read last and only if
+-- a job was found in none of the other tables.
+WITH slice AS MATERIALIZED (
+    SELECT id
+    FROM jobsd.jobs
+    WHERE id < %(before)s
+    ORDER BY id DESC
+    LIMIT %(page)s
+), place AS (
+    SELECT min(id) AS last_id, count(*) AS size
+    FROM slice
+), seen AS (
+    SELECT
+        id AS job_id, queue_name, class_name, outcome, created_at, concurrency_key, arguments
+    FROM jobsd.jobs
+    WHERE id IN (
+        SELECT job_id
+        FROM jobsd.lost_executions
+        WHERE job_id = ANY (ARRAY(SELECT id FROM slice))
+    )
+);
+
 -- search: go on with those of the seen jobs that are meant, in one pass that keeps nothing but their
 -- ids. What is to be known of other tables is read once and hashed, not for each job: of errors
 -- only for jobs that have one.

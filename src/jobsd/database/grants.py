@@ -62,7 +62,7 @@ GRANT INSERT, DELETE, UPDATE (
 GRANT INSERT, UPDATE, DELETE ON
     jobsd.ready_executions, jobsd.scheduled_executions, jobsd.blocked_executions,
     jobsd.parked_executions, jobsd.failed_executions, jobsd.failure_counts,
-    jobsd.unique_jobs, jobsd.discard_keys, jobsd.attempts, jobsd.results, jobsd.lost_jobs,
+    jobsd.unique_jobs, jobsd.discard_keys, jobsd.attempts, jobsd.results,
     jobsd.expirations, jobsd.pauses, jobsd.audit
 TO runtime;
 GRANT INSERT, UPDATE ON jobsd.recurring_executions TO runtime;

@@ -156,8 +156,6 @@ not wait for a slot. \
 jobs.cancelled info Jobs were cancelled by hand: those that waited are discarded, those that \
 run are being stopped. [size job_ids]
 jobs.cleared info Old finished jobs were deleted. [jobs class_name]
-jobs.lost error Jobs were found in no table; they may still be running. [size job_ids]
-jobs.walked info All jobs were searched for lost ones. [jobs duration]
 queue.paused info A queue was paused: none of its jobs are claimed. [queue_name reason by]
 queue.resumed info A paused queue was resumed. [queue_name]
 queue.cleared info All ready jobs of a queue were discarded. [queue_name size]

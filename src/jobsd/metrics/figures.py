@@ -120,10 +120,6 @@ class DatabaseFigures:
     """The last run of the heartbeat job (seconds since the epoch)."""
     postgresql: str = ""
     """The server's version."""
-    lost_jobs: int = 0
-    """Jobs that were found in no table, and still are."""
-    lost_walk_age_s: float | None = None
-    """The time since the last walk over all jobs that searches for lost ones has ended."""
     unknown_jobs: Mapping[str, int] = field(default_factory=dict[str, int])
     """Ready jobs by queue whose class is unknown to all workers of the queue."""
     unknown_for_s: Mapping[str, float] = field(default_factory=dict[str, float])

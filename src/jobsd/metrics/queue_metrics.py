@@ -16,7 +16,6 @@ def queue_metrics(database: DatabaseFigures, tree: TreeFigures | None) -> Iterat
     yield from _queues(database, tree)
     yield from _processes(database)
     yield from _tasks(database)
-    yield from _lost(database)
 
 
 def _queues(database: DatabaseFigures, tree: TreeFigures | None) -> Iterator[AnyFamily]:
@@ -151,18 +150,6 @@ def _tasks(database: DatabaseFigures) -> Iterator[AnyFamily]:
             "heartbeat_last_timestamp_seconds",
             "Time of the heartbeat job's last run.",
             value=database.last_heartbeat,
-        )
-
-
-def _lost(database: DatabaseFigures) -> Iterator[AnyFamily]:
-    yield families.gauge(
-        "lost_jobs", "Jobs that the last search found in no table.", value=database.lost_jobs
-    )
-    if database.lost_walk_age_s is not None:
-        yield families.gauge(
-            "lost_jobs_walk_age_seconds",
-            "How long ago the last search for lost jobs ended.",
-            value=database.lost_walk_age_s,
         )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from jobsd.database.connection import Session, Statement, Statements
 from jobsd.metrics.figures import Arrived, DatabaseFigures, TableSize, TaskRuns
-from jobsd.states import lost, parked
+from jobsd.states import parked
 
 from . import next_runs, queues
 
@@ -41,7 +41,7 @@ def database_figures(
     """
     read = _read(session, busy_jobs, run_times=run_times, asked=asked)
     arrivals = {queue: Arrived(*row) for queue, *row in read["arrivals"]}
-    (last_heartbeat, postgresql), (lost_jobs, walk_age_s) = read["server"][0], read["lost"][0]
+    ((last_heartbeat, postgresql),) = read["server"]
     counts, claim_ages_s = queues.by_queue(read)
     unknown_jobs, unknown_for_s = _unknown(read["unknown"])
     return DatabaseFigures(
@@ -63,8 +63,6 @@ def database_figures(
         enqueued={queue: row.enqueued for queue, row in arrivals.items() if row.enqueued},
         run_times_s=dict(read.get("run_times", ())),
         busy_threads=None if busy_jobs is None else dict(read["busy"]),
-        lost_jobs=lost_jobs,
-        lost_walk_age_s=walk_age_s,
     )
 
 
@@ -79,7 +77,6 @@ def _read(
     statements: dict[str, tuple[Statement, dict[str, object]]] = {
         **queues.asked(COUNTED_MAX, together_max=TOGETHER_MAX),
         **{name: (STATEMENTS[name], {}) for name in names},
-        "lost": (lost.STATEMENTS["known"], {}),
         "unknown": (parked.STATEMENTS["unknown"], {}),
     }
     if busy_jobs is not None:

@@ -7,7 +7,6 @@ from typing import Any
 from jobsd.acts import inspect
 from jobsd.database.connection import Session, Statements
 from jobsd.heartbeat.log import HeartbeatLogs
-from jobsd.states import lost
 
 from . import failures, tasks
 from .processes import processes
@@ -41,7 +40,6 @@ class Totals:
     finished: int
     discarded: int
     all_seen: bool
-    lost: int
 
     def shown(self, state: str) -> str:
         """Return the number of a state as people read it.
@@ -119,8 +117,7 @@ def totals(
     """
     bounds = {"most": COUNTED_MAX + 1, "scheduled": scheduled, "newest": newest}
     (counts,) = session.fetch(STATEMENTS["totals"], bounds)
-    numbers: list[Any] = [*counts, lost.known(session).jobs]
-    return Totals(*numbers)
+    return Totals(*counts)
 
 
 def threads(session: Session, alive: list[Row]) -> Threads:

@@ -1,41 +1,8 @@
--- some: begin a check of some jobs, by their ids.
-WITH seen AS MATERIALIZED (
-    SELECT id, outcome
-    FROM jobsd.jobs
-    WHERE id = ANY (%(ids)s::bigint[])
-);
-
--- next: begin a check of the next jobs, by their ids.
-WITH seen AS MATERIALIZED (
-    SELECT id, outcome
-    FROM jobsd.jobs
-    WHERE id > %(after)s
-    ORDER BY id
-    LIMIT %(limit)s
-);
-
--- lost: end a check: return which of the jobs are in no table, how many were seen, and the last
--- of them. Invariant: this is one statement, so it has one snapshot. Every move of a job is one
--- statement or one transaction, so no snapshot shows a job between two tables. The claims are few
--- and long: they are read only if a job was found in none of the other tables.
-stray AS MATERIALIZED (
-    SELECT seen.id
-    FROM seen
-    WHERE seen.outcome IS NULL
-        AND NOT EXISTS (SELECT FROM jobsd.all_ready_executions AS r WHERE r.job_id = seen.id)
-        AND NOT EXISTS (SELECT FROM jobsd.scheduled_executions AS s WHERE s.job_id = seen.id)
-        AND NOT EXISTS (SELECT FROM jobsd.blocked_executions AS b WHERE b.job_id = seen.id)
-        AND NOT EXISTS (SELECT FROM jobsd.failed_executions AS f WHERE f.job_id = seen.id)
-)
-SELECT
-    ARRAY(
-        SELECT id
-        FROM stray
-        WHERE id NOT IN (SELECT job_id FROM jobsd.claimed_executions)
-        ORDER BY id
-    ),
-    (SELECT count(*) FROM seen),
-    (SELECT max(id) FROM seen);
+-- some: return which of some jobs are in no table.
+SELECT job_id
+FROM jobsd.lost_executions
+WHERE job_id = ANY (%(ids)s::bigint[])
+ORDER BY job_id;
 
 -- lock: lock some jobs that have not ended, before they are checked again and changed. Jobs that
 -- another session has locked are skipped: it is changing them.
@@ -46,16 +13,13 @@ WHERE id = ANY (%(ids)s::bigint[])
 ORDER BY id
 FOR UPDATE SKIP LOCKED;
 
--- note: record that jobs are lost; return those that were not recorded before.
-INSERT INTO jobsd.lost_jobs (job_id)
+-- free: return those of some lost jobs that no worker runs, as the heartbeats say.
 SELECT lost.id
 FROM unnest(%(ids)s::bigint[]) AS lost (id)
-ON CONFLICT (job_id) DO NOTHING -- found before
-RETURNING job_id;
-
--- forget: remove jobs from the record of lost ones.
-DELETE FROM jobsd.lost_jobs
-WHERE job_id = ANY (%(ids)s::bigint[]);
+WHERE NOT EXISTS (
+    SELECT FROM jobsd.processes WHERE running ? lost.id::text
+)
+ORDER BY lost.id;
 
 -- ready: make some lost jobs ready again, with all of their attempts left. Their `scheduled_at`
 -- is now, so how long they have waited is measured from now.
@@ -117,15 +81,3 @@ SELECT
     )
 FROM unnest(%(ids)s::bigint[]) AS lost (id)
 ORDER BY lost.id;
-
--- known: return how many jobs are known to be lost (100,000 at most), and how long ago the last
--- walk over all jobs ended.
-SELECT
-    (
-        SELECT count(*)
-        FROM (SELECT FROM jobsd.lost_executions LIMIT 100000) AS counted
-    ),
-    (
-        SELECT greatest(0, extract(epoch FROM now() - ended_at))::float8
-        FROM jobsd.lost_walk
-    );

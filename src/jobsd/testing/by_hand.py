@@ -44,7 +44,7 @@ class ByHand:
             holders.STATEMENTS["held"]: self._nothing,
             inspect.STATEMENTS["find"]: self._find,
             inspect.STATEMENTS["attempts"]: self._attempts,
-            lost.SOME: self._none_lost,
+            lost.STATEMENTS["some"]: self._nothing,
             lost.STATEMENTS["lock"]: self._nothing,
             queues.STATEMENTS["pause"]: self._pause,
             queues.STATEMENTS["resume"]: self._resume,
@@ -201,10 +201,6 @@ class ByHand:
             self._drop(job, None, keep=given["keep"])
         # All at once: no jobs remain for a next batch.
         return [(0, len(gone))]
-
-    @staticmethod
-    def _none_lost(_given: Given) -> Rows:
-        return [([],)]
 
     @staticmethod
     def _nothing(_given: Given) -> Rows:

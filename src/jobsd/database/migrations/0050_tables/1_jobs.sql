@@ -271,32 +271,13 @@ CREATE VIEW jobsd.all_blocked_executions AS
     FROM jobsd.blocked_executions
     WHERE position IS NULL;
 
--- Jobs that were found in no table, until somebody discards or retries them.
-CREATE TABLE jobsd.lost_jobs (
-    job_id bigint PRIMARY KEY,
-    found_at timestamptz NOT NULL DEFAULT now()
-);
-
--- How far the walk over all jobs has come that looks for lost ones: one row, or none before the
--- first. `after_id` is null between two walks; whoever has taken a step lately is the walker.
-CREATE TABLE jobsd.lost_walk (
-    single boolean PRIMARY KEY DEFAULT true CHECK (single),
-    walker bigint,
-    stepped_at timestamptz,
-    after_id bigint,
-    began_at timestamptz,
-    ended_at timestamptz,
-    -- Somebody has seen an outage; and the start of the server that the last walk began on.
-    asked_at timestamptz,
-    server_started_at timestamptz
-)
-WITH (fillfactor = 50);
-
--- What was found and still is in no table.
+-- Jobs that have not ended and are in no table. No index says which: to read all of this view is to
+-- read all jobs, so those who search do it by slices of the primary key.
+-- Invariant: this is one statement, so it has one snapshot. Every move of a job is one statement or
+-- one transaction, so no snapshot shows a job between two tables.
 CREATE VIEW jobsd.lost_executions AS
-    SELECT lost.job_id, lost.found_at
-    FROM jobsd.lost_jobs AS lost
-    JOIN jobsd.jobs AS job ON job.id = lost.job_id
+    SELECT job.id AS job_id
+    FROM jobsd.jobs AS job
     WHERE job.outcome IS NULL
         AND NOT EXISTS (SELECT FROM jobsd.ready_executions AS r WHERE r.job_id = job.id)
         AND NOT EXISTS (SELECT FROM jobsd.parked_executions AS p WHERE p.job_id = job.id)
