@@ -26,13 +26,14 @@ class ClaimedJob(NamedTuple):
     priority: int
     position: int
     context: str | None = None
-    """JSON text of what it was given on its way."""
+    """JSON text of the context that was stored at the enqueue."""
     expires_at: float | None = None
     """When it is not begun any more (by our `monotonic`); None: never."""
     set_aside_s: float | None = None
     """How long ago it was set aside first, as its arguments did not fit; None: it was not."""
     created_us: int | None = None
-    """When it was created, in microseconds since 1970: with its id, what it is known by."""
+    """The time of its creation, in microseconds since 1970; with the id it identifies the job.
+    """
 
     @property
     def attempt(self) -> int:

@@ -16,7 +16,7 @@ from .middleware import around_enqueue, around_job
 _VARIABLES = "variables"
 _STRUCTLOG = "structlog"
 _OF_JOB = frozenset({"job_id", "class_name", "queue_name", "attempt"})
-"""What the log says of a job by itself."""
+"""The job's fields that each of its log lines has anyway."""
 _TEXT_MAX = 500
 """Characters of a value of structlog's context: ids and names, not documents."""
 
@@ -33,7 +33,7 @@ def carry(*variables: ContextVar[Any], structlog: bool = False) -> None:
     texts as they are, others as text.
 
     Raises:
-        Error: for what is not a ContextVar, or a name that another one has already.
+        Error: if a value is not a ContextVar, or its name is taken.
     """
     for variable in variables:
         if not isinstance(variable, ContextVar):  # pyright: ignore[reportUnnecessaryIsInstance]
@@ -54,7 +54,7 @@ def forget() -> None:
 
 def _pack(job: current.CurrentJob) -> Generator[None]:
     here = copy_context()
-    # One that only has its default has it in the worker, too.
+    # A variable that has only its default has it in the worker, too.
     values = {name: here[each] for name, each in _carried.items() if each in here}
     if values:
         job.context[_VARIABLES] = arguments.written((), values)

@@ -1,4 +1,4 @@
-"""What a running job may know of itself."""
+"""The facts that a running job may read about itself."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class CurrentJob(NamedTuple):
 
     @property
     def context(self) -> dict[str, Any]:
-        """What a function of `around_enqueue` has stored with the job; often empty."""
+        """The values that functions of `around_enqueue` stored with the job; often empty."""
         if isinstance(self.carried, str):
             found: dict[str, Any] = json.loads(self.carried)
             return found
@@ -78,7 +78,7 @@ class CurrentJob(NamedTuple):
 
     @property
     def cancelled(self) -> bool:
-        """Whether somebody has cancelled the job: `Cancelled` is raised in it, or will be."""
+        """Whether the job was cancelled: `Cancelled` is raised in it, or will be."""
         interrupt = interrupt_here()
         return interrupt is not None and issubclass(interrupt.kind, Cancelled)
 
@@ -101,7 +101,7 @@ class CurrentJob(NamedTuple):
         So its effects in the queue's database and its end are committed together, or neither.
         Commit soon afterwards: nothing interrupts the job any more. An exception after the
         commit is reported, and the job stays finished. `connection` is one of a driver,
-        SQLAlchemy or Django; `result` is what is kept where there is a `result_ttl`.
+        SQLAlchemy or Django; `result` is kept if the job has a `result_ttl`.
 
         Raises:
             CompletionError: when that is impossible: the connection leads to another database,
@@ -154,7 +154,7 @@ def stopping() -> bool:
 
 
 class running:  # noqa: N801 - used as a statement is: `with running(job):`
-    """Say which job runs in this thread, until the end of the block; its log lines tell it.
+    """Mark the job as running in this thread until the end of the block; log lines name it.
 
     A class rather than a generator: half a microsecond instead of two, for each job.
     """
@@ -174,14 +174,14 @@ class running:  # noqa: N801 - used as a statement is: `with running(job):`
 
 
 def begin(job: Bound) -> None:
-    """Say that a job runs here from now on: what `running` does, in half of its time."""
+    """Mark a job as running here from now on, as `running` does, in half of its time."""
     running_job.set(job)
     if KEPT.most:
         KEPT.begin(job)
 
 
 def end(job: Bound, outer: Bound | None = None) -> None:
-    """Say that it runs here no more, but `outer`, within which it ran."""
+    """Mark it as no longer running here; `outer`, within which it ran, runs again."""
     try:
         if UNENDED:
             end_lines()
@@ -192,7 +192,7 @@ def end(job: Bound, outer: Bound | None = None) -> None:
 
 
 def begin_drain(patience_s: float | None = None) -> None:
-    """Let jobs know that their process drains, and is ended after so many seconds."""
+    """Let jobs know that their process drains and ends after `patience_s` seconds."""
     if patience_s is not None and _drain.deadline is None:
         _drain.deadline = utc_now() + timedelta(seconds=patience_s)
     _drain.begun.set()

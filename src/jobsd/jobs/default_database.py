@@ -13,21 +13,21 @@ if TYPE_CHECKING:
 
 
 chosen: Target | None = None
-"""The database of the command that runs here: it counts whatever else would find one."""
+"""The database of the command that runs here: it takes precedence over all other sources."""
 find_target: Callable[[], Target] | None = None
 find_schema: Callable[[], str] | None = None
 
 NOT_GIVEN: object = ...
-"""What `connection` and `after_commit` are where nobody gives them: None is a mistake."""
+"""Sentinel for a `connection` or `after_commit` that is not given; None is an error."""
 
 
 def choose(target: Target) -> None:
-    """Say which database this program uses, unless it configures another one."""
+    """Set the database of this program, which its configuration can override."""
     global chosen  # noqa: PLW0603 - the program's one
     chosen = target
 
 
 def find_target_by(find: Callable[[], Target], find_schema_of: Callable[[], str]) -> None:
-    """Say how the database is found at first use, and the schema where none is needed."""
+    """Set the functions that find the database at first use, and the schema without one."""
     global find_target, find_schema
     find_target, find_schema = find, find_schema_of

@@ -35,7 +35,7 @@ _SPELT = {"name", "perform"}
 
 
 class Performs(Protocol[P, R_co]):
-    """What a class that is a job has."""
+    """The attributes of a class that is a job."""
 
     def perform(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
         """Do the work."""
@@ -85,7 +85,7 @@ class Job:
     def _perform_new(cls, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         return cls().perform(*args, **kwargs)
 
-    # The annotation of `cls` is how checkers know what the `perform` of a class takes.
+    # By the annotation of `cls`, checkers know the parameters of a class's `perform`.
 
     @overload
     @classmethod

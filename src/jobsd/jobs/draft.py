@@ -27,7 +27,7 @@ Timeout = timedelta | float | str | None
 
 @dataclass(slots=True)
 class Draft:
-    """What is to be enqueued; never changed once it is made (freezing doubles its price).
+    """A job before its enqueue; never changed once it is made (freezing doubles its price).
 
     `wait_s` and `wait_until` are for later; at most one of them is given. `limited` is None
     for a job that no limit holds, `unique` for one of which there may be any number. `context`
@@ -54,7 +54,7 @@ class Draft:
         return self.wait_s is not None or self.wait_until is not None
 
     def columns(self) -> dict[str, Any]:
-        """Return what stands in the row of every job, by the names of the columns."""
+        """Return the values of the job's row by the names of the columns."""
         return {
             "queue_name": self.queue_name,
             "class_name": self.class_name,
@@ -111,9 +111,9 @@ def with_options(drafted: Draft, given: UsingOptions) -> Draft:
 
 @dataclass(slots=True)
 class EnqueuedJob:
-    """A job that was enqueued: its id, and where it is.
+    """A job that was enqueued: its id and its state.
 
-    `state` is "ready" (also where it will have to wait for a slot of its limit), "scheduled",
+    `state` is "ready" (also if it will have to wait for a slot of its limit), "scheduled",
     "discarded" (its limit is reached and it may not wait: nothing was stored, and there is no
     id) or "duplicate" (it is unique, and nothing was stored: the id is that of the existing
     job). With `after_commit` it is "pending" and has no id until it is stored.
@@ -132,8 +132,8 @@ class EnqueuedJob:
     def wait(self, timeout: Timeout = None) -> str:
         """Wait until the job has ended; return its state: finished, failed or discarded.
 
-        A job that is tried again has not ended. One that is deleted as soon as it has ended is
-        "gone" then. `timeout` is in seconds, a timedelta, or text such as "1m".
+        A retried job has not ended. A job that is deleted as soon as it has ended is "gone"
+        then. `timeout` is in seconds, a timedelta, or text such as "1m".
 
         Raises:
             TimeoutError: when it has not ended in time.
@@ -145,7 +145,7 @@ class EnqueuedJob:
         return self.state
 
     def result(self, timeout: Timeout = None) -> Any:  # noqa: ANN401 - the author's own
-        """Wait until the job has ended; return what it has returned. It needs a `result_ttl`.
+        """Wait until the job has ended; return its result. It needs a `result_ttl`.
 
         Raises:
             JobFailedError: when it has failed.

@@ -1,4 +1,4 @@
-"""A function that is a job, and a job with options: what can be enqueued."""
+"""A function that is a job, and a job with options: both can be enqueued."""
 
 from __future__ import annotations
 
@@ -105,8 +105,8 @@ class Using(Generic[P]):
     def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> EnqueuedJob:
         """Enqueue the job with these options.
 
-        After a commit that is still to come: the returned job is "pending" and has no id;
-        both are filled in when it is stored. When that fails, who commits gets the error.
+        After a commit that is still to come: the returned job is "pending" and has no id; both
+        are filled in when it is stored. When that fails, the code that commits gets the error.
 
         Raises:
             ArgumentError: when the arguments cannot be stored.

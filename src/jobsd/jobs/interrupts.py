@@ -1,8 +1,8 @@
 """Interrupts: an exception that is raised in a job which runs, from outside of it.
 
-A job can be reached in the thread that runs it. What it must not be struck in it can shield:
-the interrupt comes at the end of the shield then. Other threads that have the context of the
-job (`asyncio.to_thread`) are never interrupted; they see the interrupt, and can shield the job.
+A job can be reached in the thread that runs it. It can shield a block against interrupts: they
+come at the end of the shield then. Other threads that have the context of the job
+(`asyncio.to_thread`) are never interrupted; they see the interrupt, and can shield the job.
 """
 
 import threading
@@ -27,9 +27,9 @@ class Interrupt(NamedTuple):
 class Interruptible:
     """What runs one job at a time and can be interrupted in it.
 
-    `job`, `due` and `shields` are written by what runs the job, `interrupt` by whoever
-    interrupts it; `sent` by both: the interrupt that has come, or is about to. Shields of
-    other threads are in `_abroad`.
+    The performer writes `job`, `due` and `shields`, the interrupting thread `interrupt`, and
+    both write `sent`: the interrupt that has come, or is about to. Shields of other threads
+    are in `_abroad`.
     """
 
     __slots__ = (
@@ -46,11 +46,11 @@ class Interruptible:
         self._limited = limited
         self.thread_id = thread_id
         self.hard = hard
-        """Where is said by when the job has to have ended, for those outside of the process."""
+        """The row that shows other processes the job's deadline."""
         self.grace_s: float | None = None
-        """How long after its due its process goes, where that is said."""
+        """The time from its deadline to the end of its process, if it has such a limit."""
         self.job: Any = None
-        """The job whose author's code runs now."""
+        """The job whose user's code runs now."""
         self.due = NEVER
         """When its time is over (monotonic)."""
         self.task: Any = None
@@ -60,14 +60,14 @@ class Interruptible:
         self.sent: Interrupt | None = None
 
     def begin(self, limit_s: float) -> None:
-        """Say that the job which begins now has so much time, and let somebody look then."""
+        """Give the job that begins now `limit_s` seconds, and have its deadline checked."""
         self.due = due = monotonic() + limit_s
         self._limited(limit_s, due)
 
     def limit_again(self, case: object) -> bool:
-        """Say by when the job that begins now has to have ended, if it is as the one before.
+        """Set the deadline of a job that begins with the case of the previous one.
 
-        What becomes of it is the same in each `case`: so that is written once for many jobs.
+        Jobs of one `case` have the same outcome: it is written once for many jobs.
         """
         hard = self.hard
         if hard is None:
@@ -83,10 +83,10 @@ class Interruptible:
     def limit_hard(
         self, case: object, limit_s: float, grace_s: float, verdict: tuple[str, float]
     ) -> None:
-        """Say so of one that is not as the one before: also what is to become of it."""
+        """Set the deadline and the outcome of a job whose case is not the previous one."""
         hard = self.hard
-        # Invariant: before the row is written: who writes it meanwhile, or what ends us in
-        # that, takes it back.
+        # Invariant: before the row is written: a thread that writes it meanwhile, or an
+        # interrupt of this function, takes it back.
         hard.grace_s, hard.case = grace_s, case
         try:
             hard.say(limit_s, grace_s, verdict, self.thread_id)
@@ -101,12 +101,12 @@ class Interruptible:
         grace_s: float,
         verdict: tuple[str, float],
     ) -> None:
-        """Say that the job which runs has to have ended so soon. Called by another thread."""
+        """Move up the deadline of the running job. Called by another thread."""
         if self.hard is None:
             return
         self.grace_s = grace_s
         shielded = None
-        # Once more where it has begun or ended a shield meanwhile.
+        # Repeat if the job has begun or ended a shield meanwhile.
         while shielded != (now_shielded := self.is_shielded):
             shielded = now_shielded
             at_s = 0.0 if shielded else monotonic() + grace_s
@@ -119,13 +119,13 @@ class Interruptible:
         grace_s: float,
         verdict: tuple[str, float],
     ) -> None:
-        """Say that the job has to go at once: nothing runs beside it in its loop."""
+        """Set the deadline of the job to now: nothing runs beside it in its loop."""
         if self.hard is not None:
             self.grace_s = grace_s
             self.hard.say(-stood_s, grace_s, verdict, self.thread_id, job, monotonic())
 
     def unlimit(self) -> None:
-        """Say that the job has ended."""
+        """Remove the deadline: the job has ended."""
         # Invariant: in this order, since an exception may come between the two.
         with _counting:
             self.hard.move(0)
@@ -138,7 +138,7 @@ class Interruptible:
             self._count(self.job)
 
     def unshield(self) -> None:
-        """End a shield; what has come meanwhile is raised. The time to end counts from here."""
+        """End a shield and raise the interrupt that came in it; the time to end starts here."""
         self.shields -= 1
         if not self.shields and self.grace_s is not None:
             self._count(self.job)
@@ -150,12 +150,12 @@ class Interruptible:
         return bool(self.shields) or (bool(_abroad) and self.job in _abroad)
 
     def shield_abroad(self, job: object) -> None:
-        """Begin a shield of a job in another thread than the one that runs it."""
+        """Begin a shield of a job in a thread that does not run it."""
         _abroad.append(job)
         self._count(job)
 
     def unshield_abroad(self, job: object) -> None:
-        """End such a shield. A thread is struck soon; a task is cancelled by its loop."""
+        """End a shield of another thread. A thread is struck soon, a task by its loop."""
         _abroad.remove(job)
         self._count(job)
         if (task := self.task) is not None:
@@ -171,7 +171,7 @@ class Interruptible:
             task.cancel()
 
     def _count(self, job: object) -> None:
-        """Say from when the time to end counts, if the job still runs: not in a shield."""
+        """Start the time to end, if the job still runs: not in a shield."""
         with _counting:
             # Invariant: first this, then the job: it is that of the job, or of none.
             grace_s = self.grace_s
@@ -182,16 +182,16 @@ class Interruptible:
             self.hard.move(0 if self.is_shielded else began + grace_s)
 
     def enter(self) -> None:
-        """Say that it is this thread."""
+        """Register this thread as the one that runs the jobs."""
         self.thread_id = threading.get_ident()
         register_here(lambda: self)
 
     def leave(self) -> None:
-        """Say that this thread runs no more jobs."""
+        """Unregister this thread: it runs no more jobs."""
         _here.find = None
 
     def deliver(self) -> None:
-        """Raise, in the job, the interrupt that is meant for it and has not come yet."""
+        """Raise the job's interrupt in it, unless it has come already."""
         interrupt = self.interrupt
         if interrupt is None or self.is_shielded or self.sent is interrupt:
             return
@@ -204,7 +204,7 @@ _counting = threading.Lock()
 """Held while the time to end is written, by any thread of the job."""
 
 _abroad: list[object] = []
-"""The jobs that other threads shield than those that run them, once for each shield."""
+"""The jobs that are shielded in threads that don't run them, once for each shield."""
 
 SEAT: ContextVar[Interruptible | None] = ContextVar("jobsd_seat", default=None)
 """What runs the job: its tasks, and threads that have its context, know it by this."""
@@ -219,7 +219,7 @@ _here = _Here()
 
 
 def register_here(find: Callable[[], Interruptible | None]) -> None:
-    """Say how to find what runs a job that this thread is in."""
+    """Set the function that finds the performer of the job of this thread."""
     _here.find = find
 
 
@@ -232,7 +232,7 @@ def find_here() -> Interruptible | None:
 def interrupt_here() -> Interrupt | None:
     """Return what interrupts the job that this is called in, in whatever thread.
 
-    In another thread than the one that runs the job, also once the job has ended by it.
+    Also for threads that don't run the job, and after the interrupt has ended it.
     """
     if (here := find_here()) is not None:
         return here.interrupt
@@ -246,14 +246,15 @@ def interrupt_here() -> Interrupt | None:
 def deliver() -> None:
     """Raise the interrupt that has waited for the end of code of ours, if there is one.
 
-    Called at the end of what jobs call often: who does nothing else is always met in there.
+    Called at the end of functions that jobs call often: a job that calls only these is always
+    interrupted there.
     """
     if (found := find_here()) is not None:
         found.deliver()
 
 
 class Shield:
-    """Keeps interrupts out of a block; what has come meanwhile is raised at its end."""
+    """Keeps interrupts out of a block; an interrupt that came is raised at its end."""
 
     __slots__ = ("_abroad", "_found")
 

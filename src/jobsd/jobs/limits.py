@@ -164,7 +164,7 @@ def hand_over(session: Session, keys: Collection[str]) -> None:
 
 
 def unblocked(rows: Sequence[tuple[Any, ...]]) -> None:
-    """Tell of what the rows of the statement `hand_over` say."""
+    """Emit the events of the rows of the statement `hand_over`."""
     if rows[0][0] and is_subscribed("debug"):
         emit("jobs.unblocked", size=rows[0][0])
 
@@ -172,8 +172,8 @@ def unblocked(rows: Sequence[tuple[Any, ...]]) -> None:
 def uncovered(session: Session) -> Iterator[list[str]]:
     """Look for the keys of which jobs are blocked beside a free slot, and none is ready.
 
-    Yields what each statement has found, and locks nothing. Nothing of ours leaves one, but for
-    a queue that is paused while its job is the one that comes first.
+    Yields the keys that each statement has found, and locks nothing. Our code leaves none,
+    except for a paused queue whose job is the first of its key.
     """
     after = ""
     while True:
@@ -186,5 +186,5 @@ def uncovered(session: Session) -> Iterator[list[str]]:
 
 
 def forget_keys(session: Session) -> None:
-    """Forget the keys that nobody has held for a day to enqueue what may not wait."""
+    """Forget the keys that no job has held for a day, of limits whose jobs may not wait."""
     session.fetch(STATEMENTS["forget"], {"limit": _KEYS_AT_ONCE})

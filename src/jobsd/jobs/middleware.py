@@ -1,8 +1,8 @@
 """The user's generators that surround every job and every enqueue.
 
-The first that is registered is the outermost. Each is begun before, and goes on behind: there
-`yield` returns the result, or raises the exception that came. What is asynchronous is
-surrounded by both kinds of generators, all else by plain ones.
+The first registered generator is the outermost. Each begins before the job and goes on after
+it: its `yield` returns the result, or raises the job's exception. Asynchronous jobs are
+surrounded by both kinds of generators, plain ones by plain generators only.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ CONTEXT_MAX = 10_000
 
 
 class _Plain(Generator[None, Any, None]):
-    """A generator of the author's, whose last step gets the result."""
+    """A generator of the user's, whose last step gets the result."""
 
     def __init__(self, generator: Generator[None, Any]) -> None:
         self._generator = generator
@@ -147,7 +147,7 @@ class Surroundings:
         return result
 
     async def await_(self, job: CurrentJob, body: Callable[[], Any]) -> Any:  # noqa: ANN401
-        """Call `body`, and await what it returns, within all of them."""
+        """Call `body` and await its result, within all generators."""
         result: Any = None
         async with AsyncExitStack() as stack:
             steps: list[_Plain | _Asynchronous] = []
@@ -174,9 +174,9 @@ ENQUEUES = Surroundings("around_enqueue")
 def around_job(function: Around) -> Around:
     """Surround every job that this process performs with a generator; a decorator.
 
-    The generator gets what `current_job()` gives, and runs in the context of the job. At its
-    `yield` the job runs: `yield` returns the job's result, or raises what the job has raised.
-    An exception that the generator raises, too, is the job's; where it raises none, the job has
+    The generator gets the value of `current_job()`, and runs in the context of the job. At its
+    `yield` the job runs: `yield` returns the job's result, or raises the job's exception. An
+    exception that the generator raises, too, is the job's; if it raises none, the job has
     succeeded. The first that is registered is the outermost. An asynchronous generator
     surrounds `async def` jobs only, a plain one all of them.
 
@@ -193,9 +193,9 @@ def around_enqueue(function: Around) -> Around:
     """Surround every enqueue of this process with a generator; a decorator.
 
     The generator gets the job, whose `id` and `attempt` are 0, and may put small JSON into
-    `job.context`: who performs the job finds it in `current_job().context`, at each attempt.
-    At its `yield` the job is enqueued: `yield` returns the `EnqueuedJob`, or raises the error.
-    With `after_commit`, and for each job of `enqueue_many`, that is "pending" and has no id.
+    `job.context`: each attempt finds it in `current_job().context`. At its `yield` the job is
+    enqueued: `yield` returns the `EnqueuedJob`, or raises the error. With `after_commit`, and
+    for each job of `enqueue_many`, that is "pending" and has no id.
 
     An asynchronous generator surrounds enqueues that are awaited only. What SQL enqueues, and
     the scheduler, is not surrounded.
@@ -223,7 +223,7 @@ def perform(definition: Definition, args: Sequence[Any], kwargs: Mapping[str, An
 def begin_asynchronous(
     definition: Definition, args: Sequence[Any], kwargs: Mapping[str, Any]
 ) -> Awaitable[Any]:
-    """Begin an asynchronous job that is the current one; who awaits it performs it."""
+    """Begin an asynchronous job as the current one; the returned awaitable performs it."""
     make = definition.coroutine or definition.perform
     if JOBS.functions:  # as above
         return JOBS.await_(current_job(), partial(_await, make, args, kwargs))
@@ -288,7 +288,7 @@ def enqueue_later(drafted: Draft) -> Draft:
 
 
 class _Outgoing:
-    """A job on its way, what is put into its context, and why it was not stored."""
+    """A job during its enqueue, its context, and the reason why it was not stored."""
 
     def __init__(self, drafted: Draft) -> None:
         carried: dict[str, Any] = json.loads(drafted.context) if drafted.context else {}

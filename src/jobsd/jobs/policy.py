@@ -16,7 +16,7 @@ Backoff = Callable[[int], float | timedelta]
 
 
 FAILURES = (Exception, TimeLimitExceeded)
-"""What another attempt may mend, unless a job says otherwise."""
+"""The exceptions that are retried, unless a job has other options."""
 
 
 def exponential(
@@ -71,7 +71,7 @@ _chance: Callable[[], float] = _draw
 
 
 def chance_by(chance: Callable[[], float]) -> Callable[[], float]:
-    """Draw the share of the jitter by this from now on; return what it was drawn by before."""
+    """Set the function that draws the share of the jitter; return the previous one."""
     global _chance
     before, _chance = _chance, chance
     return before
@@ -88,7 +88,7 @@ def constant(seconds: float | timedelta | str) -> Backoff:
 
 
 class Retry(Error):  # noqa: N818 - said to the queue, no error
-    """Raised in a job: try again, in `after` seconds or as its backoff says.
+    """Raised in a job: try again, in `after` seconds or after its backoff.
 
     It counts as an attempt; when none is left, the job fails.
     """
@@ -135,7 +135,7 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What becomes of a job: "failed", "retried", "discarded" or "snoozed", and when."""
+    """The outcome of an attempt ("failed", "retried", "discarded", "snoozed") and its time."""
 
     outcome: str
     wait_s: float = 0.0
@@ -150,14 +150,15 @@ class Ending(NamedTuple):
     wait_s: float
     error_type: str
     error: dict[str, Any] | None = None
-    """All of the error, where that is known."""
+    """The whole error, if it is known."""
 
 
 def judge(policy: Policy, error: BaseException, attempt: int, attempts_max: int) -> Verdict:
-    """Decide what becomes of a job whose attempt of this number (1, 2, …) raised `error`.
+    """Decide the outcome of a job whose attempt of this number (1, 2, …) raised `error`.
 
-    What the job says itself beats its options, and `discard_on` beats `retry_on`. When the
-    backoff raises or gives no number, the default one is taken, and `error` bears a note.
+    An exception of the queue (such as `Retry`) beats the job's options, and `discard_on` beats
+    `retry_on`. When the backoff raises or gives no number, the default one is taken, and
+    `error` bears a note.
     """
     if isinstance(error, Snooze):
         return Verdict("snoozed", _bounded(error.wait_s))
@@ -173,7 +174,7 @@ def judge(policy: Policy, error: BaseException, attempt: int, attempts_max: int)
 
 
 def drawn_wait_s(policy: Policy, attempt: int) -> float:
-    """Return how long a job waits whose attempt is to be tried again; drawn anew each time."""
+    """Return the pause before the next attempt of a job; each call draws its jitter."""
     try:
         seconds = _seconds(policy.backoff(attempt))
     except Exception:  # noqa: BLE001 - as below; `judge` has told of it

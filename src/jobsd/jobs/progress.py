@@ -76,7 +76,7 @@ def say(job_id: int, done: float, total: float | None, note: str | None) -> None
     """Leave how far a job has come; a job without an id is ignored.
 
     Raises:
-        Error: for what is no number or no text.
+        Error: if a value is not a number, or the note not a text.
     """
     _check("done", done)
     if total is not None:
@@ -103,7 +103,7 @@ def write(session: Session, process_id: int, texts: Mapping[int, str]) -> None:
 def _check(name: str, value: object) -> None:
     # A bool is an int too, but no number that anybody means.
     if isinstance(value, int | float) and not isinstance(value, bool):  # noqa: SIM102 - narrows
-        # Also what is whole and too long for a float: readers of JSON make floats of numbers.
+        # Also integers that are too large for a float: readers of JSON make floats of numbers.
         if 0 <= value <= sys.float_info.max:
             return
     raise Error(f"progress: {name} is {value!r:.60}, which is not a number of at least 0")

@@ -1,7 +1,8 @@
 """The definitions of jobs that workers publish, for enqueues from SQL and for dashboards.
 
-`jobsd.enqueue` takes from it what the call does not say. Keys that are made of arguments, by
-their names or of all of them, it computes as Python does; what is a function, it can't.
+`jobsd.enqueue` takes from it the options that the call does not give. Keys that are made of
+arguments, by their names or of all of them, it computes as Python does; keys of functions it
+can't compute.
 """
 
 import contextlib
@@ -25,7 +26,7 @@ _FUNCTION: dict[str, Any] = {"function": True}
 
 
 def publish(session: Session, definitions: Iterable[Definition]) -> None:
-    """Say how these jobs are defined; what was published before of others stays."""
+    """Publish the definitions of these jobs; those of other jobs stay."""
     records = [_record(each) for each in definitions]
     session.fetch(STATEMENTS["publish"], {"definitions": json.dumps(records)})
 
@@ -74,7 +75,7 @@ def _seconds(seconds: float | None) -> str | None:
 
 
 def _key(key: Any, group: str | None, definition: Definition) -> dict[str, Any]:  # noqa: ANN401
-    """Return what a key is made of, as far as the database can make it."""
+    """Return the parts of a key, as far as the database can make it."""
     scope = group or definition.name
     if isinstance(key, names.NamedArguments):
         named = {"names": list(key.names), "single": key.single}

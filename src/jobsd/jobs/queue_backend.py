@@ -14,7 +14,7 @@ from jobsd.errors import Error
 
 
 class QueueBackend(Protocol):
-    """Stores jobs, waits for their ends, and completes the one that runs."""
+    """Stores jobs, waits for their ends, and completes the running job."""
 
     def enqueue(self, drafted: Any, connection: object) -> Any:
         """Store one job: committed when this returns, or in the connection's transaction."""

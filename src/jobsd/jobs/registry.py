@@ -37,14 +37,14 @@ class Definition:
     priority: int
     policy: Policy
     source: str
-    """module.function, to tell a reload from a second job of the same name."""
+    """module.function, to distinguish a reload from a second job of the same name."""
     limit: Limit | None = None
     takes: Signature | None = None
     coroutine: Callable[..., Any] | None = None
     """What makes the coroutine of an asynchronous job, which `perform` runs to its end."""
     time_limit: TimeLimit | None = None
     result_ttl_s: float | None = None
-    """For how long what it returns is kept; None: it is not."""
+    """The time for which its result is kept; None: it is not kept."""
     unique: Unique | None = None
     expires_in_s: float | None = None
     """Within how long of its first due moment it has to be begun; None: whenever."""
@@ -53,7 +53,7 @@ class Definition:
         """Return when the job takes these arguments.
 
         Raises:
-            ArgumentError: saying why not, and what it takes.
+            ArgumentError: with the reason, and the job's parameters.
         """
         if self.takes is None:
             return
@@ -115,7 +115,7 @@ def get(name: str) -> Definition:
     """Return the job of this name.
 
     Raises:
-        UnknownJobError: naming the nearest one that there is, and how jobs become known.
+        UnknownJobError: naming the nearest known job, and how jobs become known.
     """
     known = _definitions.get(name)
     if known is None:
@@ -203,7 +203,7 @@ def check_priority(value: object) -> int:
 
 
 def check_count(option: str, value: object, most: int = 2**31 - 1) -> int:
-    """Return how many are meant when it is a number of things.
+    """Return the value of an option that is a count.
 
     Raises:
         Error: saying what it may be.

@@ -12,17 +12,17 @@ class Selection:
 
     @property
     def everything(self) -> bool:
-        """Whether all queues are meant: `*` among names means all of them."""
+        """Whether all queues are selected: `*` among names selects all of them."""
         return "*" in self.patterns
 
     @property
     def has_prefixes(self) -> bool:
-        """Whether the queues that are meant must be looked up."""
+        """Whether the selected queues must be looked up."""
         return any(pattern.endswith("*") for pattern in self.patterns)
 
     @property
     def prefixes(self) -> list[str]:
-        """What the names of the queues that must be looked up begin with; of `*`: nothing."""
+        """The prefixes of the queues that must be looked up; that of `*` is empty."""
         stems = [pattern[:-1] for pattern in self.patterns if pattern.endswith("*")]
         return [""] if "" in stems else stems
 
@@ -36,7 +36,7 @@ class Selection:
         return list(names)
 
     def matches(self, queue: str) -> bool:
-        """Return whether a queue is meant."""
+        """Return whether a queue is selected."""
         return self.everything or any(
             queue == pattern or (pattern.endswith("*") and queue.startswith(pattern[:-1]))
             for pattern in self.patterns

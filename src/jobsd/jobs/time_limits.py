@@ -14,10 +14,10 @@ WAIT_MAX_S = 100 * 365 * 86400.0
 
 
 def duration_s(option: str, value: float | timedelta | str) -> float:
-    """Return the seconds that an option says.
+    """Return the seconds of an option.
 
     Raises:
-        Error: for what is not a duration.
+        Error: if the value is not a duration.
     """
     try:
         return parse_duration(value)
@@ -26,10 +26,10 @@ def duration_s(option: str, value: float | timedelta | str) -> float:
 
 
 def bounded_duration_s(option: str, value: float | timedelta | str) -> float:
-    """Return the seconds that an option says, which the database can add to a time.
+    """Return the seconds of an option, which the database can add to a time.
 
     Raises:
-        Error: for what is not a duration, or longer than a hundred years.
+        Error: if the value is not a duration, or longer than a hundred years.
     """
     seconds = duration_s(option, value)
     if seconds > WAIT_MAX_S:
@@ -50,7 +50,7 @@ class TimeLimit:
 
 @dataclass(slots=True)
 class _Default:
-    """What counts in this process for jobs that say nothing."""
+    """The defaults of this process for jobs without options of their own."""
 
     timeout_s: float | None = None
     kill_after_s: float = 10.0
@@ -64,7 +64,7 @@ DEFAULT = _Default()
 def set_default(
     timeout_s: float | None, kill_after_s: float = 10.0, hang_timeout_s: float = 40.0
 ) -> None:
-    """Say what counts for the jobs of this process that say nothing themselves."""
+    """Set the defaults for the jobs of this process that have no options of their own."""
     DEFAULT.timeout_s, DEFAULT.kill_after_s = timeout_s, kill_after_s
     DEFAULT.hang_timeout_s = hang_timeout_s
 
@@ -75,7 +75,7 @@ def hang_timeout_s() -> float:
 
 
 def timeout_s(limit: TimeLimit | None) -> float | None:
-    """Return after how many seconds such a job is interrupted; None: never."""
+    """Return the seconds after which a job of this limit is interrupted; None: never."""
     own_s = None if limit is None else limit.timeout_s
     return DEFAULT.timeout_s if own_s is None else own_s
 
@@ -90,7 +90,7 @@ def read_bound(option: str, value: timedelta | float | str) -> float:
     """Return the seconds that `timeout` or `kill_after` says.
 
     Raises:
-        Error: for what is no such time.
+        Error: if a value is not a valid time.
     """
     seconds = duration_s(option, value)
     if LIMIT_MIN_S <= seconds <= LIMIT_MAX_S:
@@ -102,7 +102,7 @@ def read_expiry(value: timedelta | float | str | None) -> float | None:
     """Return within how many seconds a job has to be begun; None: whenever.
 
     Raises:
-        Error: for what is no such time.
+        Error: if the value is not a valid time.
     """
     if value is None:
         return None
@@ -112,10 +112,10 @@ def read_expiry(value: timedelta | float | str | None) -> float | None:
 
 
 def read_result_ttl(value: timedelta | float | str | None) -> float | None:
-    """Return for how many seconds what a job returns is kept; None: not at all.
+    """Return the seconds for which a job's result is kept; None: not at all.
 
     Raises:
-        Error: for what is no such time.
+        Error: if the value is not a valid time.
     """
     if value is None:
         return None

@@ -1,7 +1,7 @@
 """Unique jobs: their definition, and which job has a key.
 
 A key is a row of `unique_jobs`, which an enqueue takes. When the next job with this key is
-enqueued, the tables say whether the job that has the key still counts: `5_unique.sql` of the
+enqueued, the tables show whether the job that has the key still counts: `5_unique.sql` of the
 migration describes how. Workers know nothing of keys.
 """
 
@@ -171,7 +171,7 @@ def _raised(name: str, error: Exception) -> UniqueError:
 
 
 def forget(session: Session) -> Iterator[int]:
-    """Forget the keys whose jobs no longer count; yield how many each statement forgets."""
+    """Forget the keys whose jobs no longer count; yield their number for each statement."""
     after = ""
     while True:
         parameters = {"after": after, "limit": _KEYS_AT_ONCE}
