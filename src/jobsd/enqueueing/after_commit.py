@@ -1,15 +1,15 @@
 """Enqueueing once another transaction has committed: where the queue has its own database.
 
-Until then a job is in the memory of this program only. A transaction that is rolled back
-takes its jobs with it, and so does a savepoint. What has survived is enqueued through a
+Until then a job is in the memory of this program only. A transaction that is rolled back takes
+its jobs with it, and so does a savepoint. The jobs that survive are enqueued through a
 connection of ours, all jobs of one transaction together.
 
-Who says that it has committed: Django's `on_commit` (`django_commit`) and the events of a
-SQLAlchemy Session (`session_commit`). Both are believed as far as the server confirms it
-(`pending`). A connection of psycopg or SQLAlchemy tells nobody how its transaction ends.
+Django's `on_commit` (`django_commit`) and the events of a SQLAlchemy Session
+(`session_commit`) report the commit. Both are believed as far as the server confirms it
+(`pending`). A connection of psycopg or SQLAlchemy does not report how its transaction ends.
 
-Invariant: what was committed, as the library says and the server confirms, is enqueued, or
-the one who committed gets `AfterCommitError`.
+Invariant: the jobs of a commit that the library reports and the server confirms are enqueued,
+or the code that commits gets `AfterCommitError`.
 """
 
 from typing import Any
@@ -39,8 +39,8 @@ _TAKEN = "a SQLAlchemy Session or AsyncSession bound to an engine, or a Django c
 def enqueue(drafted: Draft, given: object, *, surrounded: bool = True) -> EnqueuedJob:
     """Enqueue a job once the transaction of `given` has committed; at once if there is none.
 
-    There is none where each statement commits by itself (autocommit). A Session begins one,
-    as its first statement would: its commit is the one that is meant.
+    With autocommit there is no transaction. A Session begins one, as its first statement
+    would, and the jobs await its commit.
 
     Returns a job that is "pending" and has no id; both are filled in when it is enqueued.
     A job whose transaction was rolled back stays as it is.
@@ -65,7 +65,7 @@ def _pending(drafted: Draft, given: object) -> EnqueuedJob | None:
 
 
 async def aenqueue(drafted: Draft, given: object) -> EnqueuedJob:
-    """Do what `enqueue` does for an AsyncSession, whose commit then awaits the enqueue.
+    """Enqueue as `enqueue` does, for an AsyncSession, whose commit then awaits the enqueue.
 
     Raises:
         Error: when `given` is no AsyncSession that is bound to an engine.

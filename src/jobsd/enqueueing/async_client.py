@@ -1,4 +1,4 @@
-"""Stores what a program enqueues from an event loop: jobs one by one, or many at once.
+"""Enqueues jobs from an event loop, one by one or many at once.
 
 Each enqueue has a connection of its loop's pool to itself meanwhile.
 """

@@ -2,8 +2,8 @@
 
 Each loop of each process has a pool of its own, whose connections are made when they are
 needed: a connection belongs to the loop that waits for it, and to the process that opened it.
-A coroutine may be cancelled wherever it awaits: its connection is then closed, unless the
-answer to its statement has been read to the end.
+A coroutine may be cancelled at each await: its connection is then closed, unless the answer to
+its statement has been read to the end.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class AsyncPool:
             ):
                 return connection
             else:
-                # What has befallen one in silence has befallen all that were idle beside it.
+                # If one idle connection was lost unnoticed, so were the others.
                 self.close_idle()
         try:
             return await open_async_connection(self._target, "jobsd client")
@@ -128,7 +128,7 @@ def pool_of(owner: Client) -> AsyncPool:
     """Return the pool of the running loop, made now if there is none."""
     global _pools, _pid  # of each process
     if _pid != os.getpid():
-        # What the parent has opened is never closed and never used here.
+        # Connections of the parent process are never closed and never used here.
         _inherited.append(_pools)
         _pools, _pid = _Pools(), os.getpid()
     loops = _pools.get(owner)

@@ -1,9 +1,9 @@
-"""Jobs that wait for a commit, and what becomes of them once their library says it has come.
+"""Jobs that wait for a commit, and their enqueue once their library reports it.
 
-That it says so proves nothing: PostgreSQL answers the COMMIT of a transaction in which a
-statement has failed with ROLLBACK, no driver raises, and the libraries take it for a commit.
-So where the transaction is one of PostgreSQL, its id is asked for when the job is accepted,
-and what became of that id before the job is enqueued.
+The report proves nothing: PostgreSQL answers the COMMIT of a transaction in which a statement
+has failed with ROLLBACK, no driver raises, and the libraries take it for a commit. So in a
+transaction of PostgreSQL, its id is read when the job is accepted, and the outcome of that id
+before the job is enqueued.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -31,7 +31,7 @@ _ASK_END = "SELECT txid_status({})"
 class Pending:
     """A job that waits for a commit, and what its caller was given for it.
 
-    `transaction` is the id of its transaction, None where that is not one of PostgreSQL.
+    `transaction` is the id of its transaction, None if that is not one of PostgreSQL.
     """
 
     draft: Draft
@@ -58,9 +58,9 @@ def store(drafts: Sequence[Draft]) -> Iterable[EnqueuedJob]:
 
 
 def settle(jobs: Sequence[Pending], query: Query, put: Put = store) -> None:
-    """Enqueue, all together, the jobs whose transaction the server has committed.
+    """Enqueue together the jobs whose transaction the server has committed.
 
-    `query` must not run in that transaction any more; `put` enqueues them. A job whose
+    `query` must not run in that transaction any more; `put` enqueues the jobs. A job whose
     transaction was rolled back stays as it is.
 
     Raises:
@@ -76,7 +76,7 @@ def settle(jobs: Sequence[Pending], query: Query, put: Put = store) -> None:
 
 
 def _committed(transactions: set[int | None], query: Query) -> set[int | None]:
-    """Return those that were committed, None among them: there the library must be believed.
+    """Return the committed ids, and None if given: without an id the library is believed.
 
     Raises:
         Error: when the server does not know, or not yet.

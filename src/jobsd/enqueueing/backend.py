@@ -1,7 +1,7 @@
 """What takes jobs instead of a connection of ours: the test kit, or a framework.
 
-`jobsd.testing` replaces the database in a test (`active`). A framework that has a connection
-open says where an enqueue without one goes (`found`).
+`jobsd.testing` replaces the database in a test (`active`). A framework with an open connection
+chooses the target of an enqueue without one (`found`).
 """
 
 from collections.abc import Awaitable, Callable, Iterable
@@ -25,7 +25,7 @@ class StandIn(Protocol):
         ...
 
     def end_of(self, job_id: int) -> End:
-        """Say how a job has ended that somebody waits for."""
+        """Return how a job ended that a thread waits for."""
         ...
 
     def examine(self, job_id: int) -> Any:  # noqa: ANN401 - of a room above
@@ -38,14 +38,14 @@ class StandIn(Protocol):
 
 
 find_connection: Callable[[], object] | None = None
-"""What finds the connection in whose transaction a test of a framework enqueues."""
+"""Finds the connection in whose transaction a test of a framework enqueues."""
 
 active: StandIn | None = None
 """What does so now; None outside of tests."""
 
 
 def search(find: Callable[[], object]) -> None:
-    """Say how the connection is found through which a test sees its jobs."""
+    """Set the function that finds the connection through which a test sees its jobs."""
     global find_connection  # noqa: PLW0603 - the program's one
     find_connection = find
 
@@ -61,7 +61,7 @@ class Place(Protocol):
     """Takes jobs over a framework's connection; None leaves them to a connection of ours."""
 
     def enqueue(self, drafted: Draft, *, waits: bool) -> EnqueuedJob | None:
-        """Enqueue one job; `waits` says that it waits for an open transaction to commit."""
+        """Enqueue one job; if `waits`, after an open transaction has committed."""
         ...
 
     def enqueue_many(self, jobs: Iterable[Draft], *, waits: bool) -> EnqueuedJobs | None:
@@ -86,6 +86,6 @@ framework: Place | None = None
 
 
 def place_by(place: Place | None) -> None:
-    """Say where enqueues go; None: through connections of ours."""
+    """Set the backend of enqueues; None: connections of ours."""
     global framework  # noqa: PLW0603 - the program's one
     framework = place

@@ -41,7 +41,7 @@ PIECE, FIRST_PIECE = 250, 50
 """Rows of one COPY, each of which waits for an answer, and of the first COPY of a bulk."""
 
 COLUMNS = tuple(re.findall(r"\w+", STATEMENTS["copy"].text.partition("(")[2].partition(")")[0]))
-"""The columns of a line, in their order; what has no COPY gets them as JSON."""
+"""The columns of a line, in their order; drivers without COPY get them as JSON."""
 
 _STATES = ("ready", "scheduled", "discarded", "duplicate")
 _READY, _SCHEDULED, _DISCARDED, _DUPLICATE = range(len(_STATES))
@@ -52,14 +52,14 @@ _NULL = r"\N"
 
 
 def code_of(state: str) -> int:
-    """Return the byte that says a state in `EnqueuedJobs`."""
+    """Return the byte of a state in `EnqueuedJobs`."""
     return _STATES.index(state)
 
 
 class EnqueuedJobs(Sequence[EnqueuedJob]):
     """Many jobs that were enqueued, in the order in which they were given: nine bytes each.
 
-    `stored` is their number without those that were discarded, and without duplicates.
+    `stored` is their number without discarded jobs and duplicates.
     """
 
     def __init__(self) -> None:
@@ -173,11 +173,11 @@ def enqueue_many_within(driver: Driver, jobs: Iterable[Draft]) -> EnqueuedJobs:
 
 
 class Bulk:
-    """One call of `enqueue_many`: what is common to its batches.
+    """One call of `enqueue_many`: the state that its batches share.
 
-    `steps` says what is to be sent, whoever sends it, and whether that waits or awaits. Where
-    the jobs are committed at once (`owned`), they are drawn while they are sent. On a caller's
-    connection the iterable may itself have something to ask there.
+    `steps` yields the statements for any driver, which waits or awaits. If the jobs are
+    committed at once (`owned`), they are drawn while they are sent. On a caller's connection
+    the iterable may itself run statements there.
     """
 
     def __init__(self, jobs: Iterator[Draft], schema: str, *, owned: bool) -> None:
@@ -194,13 +194,14 @@ class Bulk:
         self._impatient: set[str] = set()
         # Of the batch: the unique jobs, by their places in it.
         self._unique: dict[int, tuple[Draft, Uniqueness]] = {}
-        # Of the batch: when those were created that are told instead, by their places in it.
+        # Of the batch: the creation times of existing jobs that duplicates stand for, by
+        # position.
         self._others_us: dict[int, int | None] = {}
         self._drawn = 0
         self._clock_ahead_s, self._created = 0.0, ""
 
     def steps(self, *, copies: bool = True) -> Steps[None]:
-        """Store all batches, then wake all who may sleep: once for each queue, at a commit."""
+        """Store all batches, then wake idle workers: once for each queue, at a commit."""
         if (yield from submission.is_needed(self._schema)):
             while batch := list(self._batches.draw()):
                 yield from self._submit(batch)
@@ -212,7 +213,7 @@ class Bulk:
             yield Ask(STATEMENTS["wake"], parameters)
 
     def report(self) -> EnqueuedJobs:
-        """Emit what was stored, and return it."""
+        """Emit the stored jobs, and return them."""
         stored = self.stored
         emit("jobs.enqueued", size=stored.stored)
         if stored.duplicates:
@@ -296,7 +297,7 @@ class Bulk:
         ids[turn], states[turn] = job_id or 0, code_of(state)
 
     def _admit_unique(self, ids: list[int], states: bytearray) -> Steps[None]:
-        """Drop those of the batch's unique jobs of which there is one; that is told instead."""
+        """Drop the batch's unique jobs that exist already; the existing ones are reported."""
         wanted = {ids[turn]: turn for turn in self._unique}
         found = admission(wanted, [unique for _, unique in self._unique.values()])
         found |= {"always": not self._owned, "hastily": False}
@@ -309,7 +310,7 @@ class Bulk:
             states[turn] = _DUPLICATE
 
     def _report_duplicates(self, ids: list[int], states: bytearray) -> None:
-        """Raise where one of the batch is not to be there twice.
+        """Raise if a duplicate of the batch has `on_conflict="raise"`.
 
         Raises:
             DuplicateError: for the first one.
@@ -373,7 +374,7 @@ def _field(value: object) -> str:
 
 
 def admission(ids: Iterable[int], unique: Iterable[Uniqueness]) -> dict[str, Any]:
-    """Return the parameters that say of some jobs, just stored, what makes them unique."""
+    """Return the parameters with the unique keys of jobs that were just stored."""
     columns = zip(*unique, strict=True)
     return {"ids": list(ids), **dict(zip(Uniqueness._fields, map(list, columns), strict=True))}
 
@@ -386,7 +387,7 @@ _PLAIN = f"{_NOT_UNIQUE}\t{_NULL}"
 def _limit_fields(limited: limits.Limited) -> str:
     key, to, duration, on_conflict = limited
     lasts = _NULL if duration is None else f"{duration.total_seconds()} s"
-    # Of what has to be escaped, a key may have only this (`keys.encode`).
+    # A backslash is the only character of a key that needs an escape (`keys.encode`).
     escaped = _field(key) if "\\" in key else key
     return f"{escaped}\t{to}\t{lasts}\t{on_conflict}"
 

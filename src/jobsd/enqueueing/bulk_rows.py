@@ -33,7 +33,7 @@ class Batches:
         """Yield the jobs of the next batch.
 
         Raises:
-            EnqueueError: where one is no job.
+            EnqueueError: if an item is not a job.
         """
         self.is_full = False
         size = 0
@@ -53,10 +53,10 @@ class Batches:
 
 
 def checked(job: Draft) -> Draft:
-    """Return what was given when it is a draft.
+    """Return the job if it is a draft.
 
     Raises:
-        EnqueueError: when it is anything else.
+        EnqueueError: if it is not a draft.
     """
     if not isinstance(job, Draft):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise EnqueueError(f"{job!r} is not a job with arguments: write job.with_args(…)")

@@ -39,9 +39,9 @@ from .idle import stands, takes_jobs
 
 POOL_MAX = 10
 QUIET_S = 10.0
-"""An idle connection is checked before it is lent once it has been idle for so long."""
+"""The time for which a connection may be idle before it is checked when it is lent."""
 KEEP_FINISHED_S = 86400.0
-"""After this a finished job may be cleared, where no configuration says otherwise."""
+"""The age at which finished jobs may be cleared, unless a configuration has another."""
 _WAIT_S = 30.0
 _IDLE = psycopg.pq.TransactionStatus.IDLE
 
@@ -196,8 +196,8 @@ class Loan:
             self._client.close_idle()
 
 
-# What was prepared is gone, or of tables that were others, and stays so; or the server takes
-# nothing, and goes on to while it is the server of this connection.
+# A prepared statement is gone, or belongs to tables that have changed, and stays so; or the
+# server takes no writes for as long as this connection leads to it.
 RECYCLE = (
     errors.FeatureNotSupported,
     errors.InvalidSqlStatementName,
@@ -265,7 +265,7 @@ def default_client() -> Client:
     """Return the program's client, made now if there is none.
 
     Raises:
-        Error: when nothing says where the database is.
+        Error: if no database is configured.
     """
     global _client  # noqa: PLW0603
     if backend.active is not None:
@@ -310,8 +310,8 @@ def enqueue(
 ) -> EnqueuedJob:
     """Enqueue one job: committed when this returns, or in the transaction of `connection`.
 
-    What the program has put around enqueues is called, unless `surrounded` is false. A job
-    that has waited for a commit (`waits` is false) waits for no other one.
+    The functions around enqueues are called, unless `surrounded` is false. A job that has
+    waited for a commit (`waits` is false) waits for no other one.
     """
     if surrounded and middleware.ENQUEUES:
         return middleware.enqueue(

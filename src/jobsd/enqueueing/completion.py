@@ -1,10 +1,10 @@
 """The end of a job in the transaction of its own effects: both are committed, or neither is.
 
 The job's thread asks the control thread for a claim of its own, since a claim is of many jobs
-and the author's transaction may stay open for long: no turn of the worker may wait for it. Then
-the thread records the success, and marks that claim, through the author's connection. What
-became of that transaction, the control thread finds out once the job has returned. Only then it
-removes the claim: with it goes the slot that the function has used until its end.
+and the user's transaction may stay open for long: no turn of the worker may wait for it. Then
+the thread records the success, and marks that claim, through the user's connection. The
+control thread finds out the outcome of that transaction once the job has returned. Only then
+it removes the claim: with it goes the slot that the function has used until its end.
 
 A transaction that keeps one snapshot (REPEATABLE READ, SERIALIZABLE) must not be older than the
 claim that it changes. So `completing` asks for the claim before the first statement.
@@ -82,17 +82,17 @@ class Requests:
         return bool(self._open)
 
     def wake_by(self, wake: Callable[[], None]) -> None:
-        """Say how the thread that answers is woken."""
+        """Set the function that wakes the thread that answers."""
         self._wake = wake
 
     def take(self) -> list[Request]:
-        """Return what is asked for now."""
+        """Return the open requests."""
         with self._lock:
             taken, self._open = self._open, []
         return taken
 
     def drop(self, request: Request) -> None:
-        """Forget a wish that is answered, or that nobody waits for any more."""
+        """Forget a request that is answered, or for which no thread waits any more."""
         with self._lock:
             self._open = [each for each in self._open if each is not request]
 
@@ -127,8 +127,9 @@ REQUESTS = Requests()
 class Begun:
     """A completion that was begun: in which claim, and how far it has come.
 
-    Once `complete` was called, the row of the claim tells how the job has ended. `shielded`
-    says that nothing strikes the job since; `opened` that a block of `completing` is open.
+    Once `complete` was called, the row of the claim shows how the job has ended. If
+    `shielded`, nothing interrupts the job any more; if `opened`, a block of `completing` is
+    open.
     """
 
     claim_id: int
@@ -151,7 +152,7 @@ def is_opened(job_id: int) -> bool:
 
 
 def take_called(job_id: int) -> Begun | None:
-    """Forget what a job has begun that has ended; return it if it has called `complete`."""
+    """Forget the completion of a job that has ended; return it if `complete` was called."""
     begun = BEGUN.pop(job_id, None)
     return begun if begun is not None and begun.calls else None
 
@@ -212,7 +213,8 @@ def completing(job: CurrentJob, connection: object, result: object) -> Generator
     if begun.opened:
         raise errors.CompletionError(job.id, "a block of completing() is open already")
     calls = begun.calls
-    # Invariant: first this. What the worker writes of the job it has written when it answers.
+    # Invariant: this comes first. When the worker answers, it has written all its records of
+    # the job.
     begun.opened = True
     try:
         begun.claim_id = REQUESTS.isolate(job.id, job.claim_id).claim_id
@@ -316,7 +318,7 @@ def _state(error: BaseException) -> str | None:
 
 
 def _is_refused(error: BaseException) -> bool:
-    """Return whether nothing was written: else the answer may be lost of what is committed."""
+    """Return whether nothing was written; otherwise the answer to a commit may be lost."""
     if not isinstance(error, errors.CompletionError):
         return False
     return error.__cause__ is None or (_state(error) or "08")[:2] not in _LOST

@@ -11,7 +11,7 @@ from jobsd.errors import EnqueueError, Error
 
 
 def connection_behind(given: object) -> tuple[Any, object]:
-    """Return SQLAlchemy's Connection if this is or has one, else None; and the driver's.
+    """Return SQLAlchemy's Connection if this is or has one, or None; and the driver's.
 
     When this returns, the library counts the transaction as begun.
 
@@ -71,7 +71,7 @@ class PlainAsyncCursor(psycopg.AsyncCursor[tuple[Any, ...]]):
 
 
 def ask(question: Callable[[Any], Any], given: object) -> Any:  # noqa: ANN401 - the library's
-    """Return what a question to a library's object returns.
+    """Return the result of a call on a library's object.
 
     Raises:
         EnqueueError: when the question raises, whatever it raises.
@@ -83,7 +83,7 @@ def ask(question: Callable[[Any], Any], given: object) -> Any:  # noqa: ANN401 -
 
 
 def refusal(given: object, error: BaseException) -> str:
-    """Say that a library's object refuses its connection, and why."""
+    """Return the message that a library's object refuses its connection, and why."""
     message = " ".join(str(error).split()) or type(error).__name__
     return f"{name_of(given)} refuses its connection: {message}"
 
@@ -101,7 +101,7 @@ def is_asynchronous_sqlalchemy(given: object) -> bool:
 
 
 def is_asyncpg(given: object) -> bool:
-    """Return whether it is a connection of asyncpg, or one that its pool has lent."""
+    """Return whether it is a connection of asyncpg, or one lent by its pool."""
     return is_of(given, "asyncpg") and hasattr(given, "fetch")
 
 
@@ -142,7 +142,7 @@ def is_sqlalchemy(given: object) -> bool:
 
 def _behind_django(given: Any) -> Any:  # noqa: ANN401 - Django's wrapper, if it is one
     # Django's own cursors check the same: nothing may be written through a connection of
-    # another thread, or one whose transaction is broken and will be rolled back.
+    # another thread, or in a broken transaction that will be rolled back.
     given.validate_thread_sharing()
     given.validate_no_broken_transaction()
     given.ensure_connection()
@@ -167,9 +167,9 @@ def _behind_sqlalchemy(connection: Any) -> Any:  # noqa: ANN401 - a Connection
 def begin(connection: psycopg.Connection[Any]) -> None:
     """Begin the transaction that the caller's next statement would begin.
 
-    psycopg's `transaction()` commits at its end if no transaction was open before it: what is
-    stored in it would not be part of the caller's transaction. And psycopg 3.2 never leaves
-    such a block if it could not begin because the transaction had failed.
+    psycopg's `transaction()` commits at its end if no transaction was open before it: its rows
+    would not be part of the caller's transaction. And psycopg 3.2 never leaves such a block if
+    it could not begin because the transaction had failed.
 
     Raises:
         EnqueueError: when the server refuses.

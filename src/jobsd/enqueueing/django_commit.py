@@ -1,9 +1,9 @@
 """Jobs that wait for the commit of a Django connection, which its `on_commit` reports.
 
-`on_commit` takes one function for each enqueue: Django drops those of a savepoint that is
-rolled back. The others it calls one by one, and when one raises it drops all that follow. So
-the first of ours that is called enqueues all that have survived: those that Django still
-holds, as nobody else does.
+`on_commit` takes one function for each enqueue: Django drops the functions of a savepoint that
+is rolled back. The others it calls one by one, and when one raises it drops all that follow.
+So the first of ours that is called enqueues all jobs that have survived: only Django's own
+list of functions shows which.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class _Hook:
     def __call__(self) -> None:
         connection = self._connection
         if connection.in_atomic_block:
-            # Nothing is committed yet: a test calls by hand what it has captured.
+            # Nothing is committed yet: a test calls the functions that it has captured.
             jobs = self.take()
             for job in jobs:
                 job.transaction = None

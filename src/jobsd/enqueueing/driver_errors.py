@@ -7,7 +7,7 @@ _LOST = {"OperationalError", "InterfaceError", "DeadlineError"}
 
 
 def sqlstate(error: BaseException) -> str | None:
-    """Return PostgreSQL's code of an error, or None where the server has said nothing."""
+    """Return PostgreSQL's code of an error, or None if it is not the server's."""
     origin = _origin(error)
     for name in ("sqlstate", "pgcode"):
         if isinstance(code := getattr(origin, name, None), str):
@@ -24,7 +24,7 @@ def is_lost(error: BaseException) -> bool:
 
 
 def said_by(error: BaseException) -> str:
-    """Return what an error says, without what its library adds."""
+    """Return the message of an error, without the additions of its library."""
     origin = _origin(error)
     return _fields(origin).get("M") or str(origin)
 

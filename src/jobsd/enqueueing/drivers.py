@@ -1,9 +1,9 @@
 """Sends our statements through a caller's connection, whatever its driver is.
 
 Psycopg 3 takes them as our own connections do. Every other driver gets each parameter as a
-text, which the statement casts, and answers with numbers, truth values and texts: so it does
-not matter which types it knows, or was taught. No library is imported: who passes a
-connection has done so.
+text, which the statement casts, and answers with numbers, truth values and texts: so the types
+that it knows do not matter. No library is imported: a program that passes a connection has
+imported its library.
 """
 
 import sys
@@ -101,7 +101,7 @@ def _commits_itself(raw: Any) -> bool:  # noqa: ANN401 - any driver's connection
         return not raw.is_closed() and not raw.is_in_transaction()
     elif is_of(raw, "psycopg2"):
         return bool(raw.autocommit and raw.get_transaction_status() == _IDLE.value)
-    # The own interface of pg8000 has no such mode: there each statement commits.
+    # The own interface of pg8000 has no autocommit mode: each statement commits.
     return getattr(raw, "autocommit", is_of(raw, "pg8000")) is True
 
 
@@ -170,7 +170,7 @@ def _copy_end(pgconn: PGconn) -> PQGen[None]:
 
 
 class ForeignDriver:
-    """What is common to all drivers but psycopg 3: texts go in, by the style of the driver."""
+    """The common part of all drivers but psycopg 3: texts go in, by the style of the driver."""
 
     def __init__(self, connection: Any, schema: str, style: str) -> None:  # noqa: ANN401
         self.connection = connection

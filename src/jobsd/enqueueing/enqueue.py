@@ -90,8 +90,8 @@ def enqueue_alone(session: Session, job: Draft) -> EnqueuedJob:
 def met_a_replacement(error: BaseException | None) -> bool:
     """Return whether a function was replaced while a statement called it: nothing is stored.
 
-    No step of ours does that, but whoever makes the functions anew by hand may. The server
-    calls it an internal error, or an unknown function. A second call finds the new one.
+    Our migrations never replace a function in use, but an operator may. The server calls it an
+    internal error, or an unknown function. A second call finds the new one.
     """
     return isinstance(error, errors.InternalError_ | errors.UndefinedFunction)
 
@@ -119,7 +119,7 @@ def _enqueue_alone(session: Session, job: Draft) -> EnqueuedJob:
     if _is_decided(job):
         return enqueue(session.connection, session.target.schema, job)
     try:
-        # A unique one that is the first, as most are, is stored by one plain statement.
+        # Most unique jobs are the first of their key: one plain statement stores these.
         first = job.unique and session.fetch_prepared(
             STATEMENTS["unique_at_once"], job.columns() | job.unique._asdict()
         )
@@ -165,7 +165,7 @@ def request(job: Draft, *, always: bool) -> tuple[Statement, dict[str, Any]]:
 
 
 def reported(job: Draft, row: Sequence[Any]) -> EnqueuedJob:
-    """Return what a statement of `request` has answered, and emit it.
+    """Return the answer of a statement of `request`, and emit it.
 
     The last column is when the job was created, in microseconds since 1970.
     """
@@ -184,10 +184,10 @@ def reported(job: Draft, row: Sequence[Any]) -> EnqueuedJob:
 
 
 def report_duplicate(job: Draft, unique: Uniqueness, present: int) -> None:
-    """Tell that a job was not stored, since another one is there.
+    """Emit that a job was not stored because of an existing one.
 
     Raises:
-        DuplicateError: where that is to be one.
+        DuplicateError: if the job has `on_conflict="raise"`.
     """
     if unique.unique_conflict == "raise":
         raise DuplicateError(job.class_name, unique.unique_key, present)
@@ -196,7 +196,7 @@ def report_duplicate(job: Draft, unique: Uniqueness, present: int) -> None:
 
 
 def _report(job: Draft, enqueued: EnqueuedJob) -> None:
-    """Tell that a job was stored, or was not because of a conflict; committed or not."""
+    """Emit that a job was stored, or was not because of a conflict; committed or not."""
     facts = {
         "job_id": enqueued.id,
         "class_name": job.class_name,
@@ -213,9 +213,9 @@ def _report(job: Draft, enqueued: EnqueuedJob) -> None:
 
 @contextmanager
 def refused(*, doubtful: bool = False) -> Generator[None]:
-    """Turn what any driver raises in a caller's transaction into the error that says so.
+    """Turn any driver's exception in a caller's transaction into an EnqueueError.
 
-    `doubtful` says that there is none: each statement is committed by itself.
+    If `doubtful`, there is no transaction: each statement is committed by itself.
 
     Raises:
         EnqueueError: the cause is the driver's error.
@@ -229,10 +229,10 @@ def refused(*, doubtful: bool = False) -> Generator[None]:
 
 
 def refusal(error: Exception, *, doubtful: bool) -> EnqueueError:
-    """Return the error that says why nothing was enqueued, or that nobody knows.
+    """Return the error with the reason why no job was enqueued, or that this is unknown.
 
-    `doubtful` says that the server may have committed when it was lost: what we do in a
-    caller's transaction, or had not asked it to commit, it has not.
+    If `doubtful`, the server may have committed when it was lost. It has not in a caller's
+    transaction, or before we asked it to commit.
     """
     known = not (doubtful and is_lost(error))
     head = "the job was not" if known else "it is not known whether the job was"
@@ -240,7 +240,7 @@ def refusal(error: Exception, *, doubtful: bool) -> EnqueueError:
 
 
 def _reported(error: Exception) -> str:
-    """Return one line that says what the server, or the driver, refused."""
+    """Return the refusal of the server, or of the driver, in one line."""
     said = said_by(error).strip()
     first = said.splitlines()[0] if said else type(error).__name__
     state = sqlstate(error)

@@ -26,7 +26,7 @@ def stands(session: Session) -> bool:
 
 
 def takes_jobs(session: Session) -> bool:
-    """Ask the server whether the connection leads to one that takes jobs: one round trip.
+    """Ask the server whether it is one that takes jobs: one round trip.
 
     A firewall between may have forgotten the connection, and the server may have become a
     standby: neither is seen from here.

@@ -82,7 +82,7 @@ def completing(job: Any, connection: object, result: object) -> AbstractContextM
 
 
 def lent(session: Session | None = None) -> AbstractContextManager[Session]:
-    """Lend the session that was given, or else one to the database of the program."""
+    """Lend the given session, or one to the database of the program."""
     if session is not None:
         return nullcontext(session)
     from . import client

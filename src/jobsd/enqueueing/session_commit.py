@@ -1,7 +1,7 @@
 """Jobs that wait for the commit of a SQLAlchemy Session, reason by the events of that Session.
 
-Only of one that is bound to an engine: upon a Connection it may have joined a transaction
-that somebody else commits, and a Connection tells of no commit.
+The Session must be bound to an engine: upon a Connection it may have joined a transaction that
+other code commits, and a Connection reports no commit.
 """
 
 from __future__ import annotations
@@ -49,13 +49,13 @@ class _Ledger:
     """The jobs that wait for the transactions and savepoints of one Session."""
 
     def __init__(self, session: Any, engine: Any) -> None:  # noqa: ANN401 - SQLAlchemy's
-        # Who passes a Session has loaded it.
+        # A program that passes a Session has loaded it.
         from sqlalchemy import event  # noqa: PLC0415
 
         self._engine = engine
         self._waiting: dict[object, list[Pending]] = {}
         self._committed: object = None
-        # First: when somebody else's function raises, those behind it are not called.
+        # First: when another listener raises, those after it are not called.
         event.listen(session, "after_commit", self._on_commit, insert=True)
         event.listen(session, "after_transaction_end", self._on_end)
 
@@ -94,7 +94,7 @@ class _Ledger:
 
 def _await_store(drafts: Sequence[Draft]) -> Iterable[EnqueuedJob]:
     """Do what `store` does where the commit of an AsyncSession is awaited."""
-    # Who passes an AsyncSession has loaded what it needs.
+    # A program that passes an AsyncSession has loaded its dependencies.
     from sqlalchemy.util import await_only  # noqa: PLC0415
 
     from . import async_client  # noqa: PLC0415

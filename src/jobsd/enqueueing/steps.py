@@ -51,7 +51,7 @@ _TRANSACTION = tuple(
 
 
 def take(steps: Steps[T], driver: Driver) -> T:
-    """Take all steps through a connection; return what the generator returns."""
+    """Take all steps through a connection; return the value of the generator."""
     try:
         step = next(steps)
         while True:
@@ -67,9 +67,9 @@ def take(steps: Steps[T], driver: Driver) -> T:
 
 
 def within_savepoint(steps: Steps[T]) -> Steps[T]:
-    """Take steps all or none: in a savepoint, or a transaction where none has begun.
+    """Take all steps or none: in a savepoint, or in a transaction if none is open.
 
-    None has where each statement commits by itself (autocommit).
+    With autocommit none is open.
     """
     begin, keep, undo = _SAVEPOINT
     try:
@@ -82,7 +82,7 @@ def within_savepoint(steps: Steps[T]) -> Steps[T]:
     try:
         done = yield from steps
     except BaseException:
-        # What was raised says more than a connection that can't even undo.
+        # Keep the original error, not that of the rollback.
         with contextlib.suppress(Exception):
             yield undo
         raise
@@ -93,6 +93,6 @@ def within_savepoint(steps: Steps[T]) -> Steps[T]:
 def _do(step: Ask | Copy, driver: Driver) -> Sequence[Sequence[Any]]:
     if isinstance(step, Ask):
         return driver.fetch(step.statement, step.parameters)
-    # No other one is given such a step.
+    # Only psycopg's driver is given COPY steps.
     cast("PsycopgDriver", driver).copy(step.statement, step.pieces)
     return ()

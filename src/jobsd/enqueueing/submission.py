@@ -1,9 +1,9 @@
-"""Enqueueing as a role that may do nothing else: `db grants --enqueue-only`.
+"""Enqueueing as a role with no other rights: `db grants --enqueue-only`.
 
-Such a role may not write to the tables. It calls one function that runs as their owner, for one
-job or many. No other program pays for it: on a connection of ours, which commits by itself,
-it is noticed by the refusal. In a caller's transaction a refusal would end that, so there the
-server is asked first, once in a process.
+The role may not write to the tables. It calls one function that runs as their owner, for one
+job or many. Other programs do not pay for it: on a connection of ours, which commits by
+itself, the refusal shows the role. In a caller's transaction a refusal would end that, so
+there the server is asked first, once in a process.
 """
 
 import json
@@ -40,7 +40,7 @@ def know(schema: str) -> None:
 
 
 def forget(schema: str, error: BaseException) -> None:
-    """Ask anew the next time, when what was known may have been wrong."""
+    """Ask again the next time, since the known rights may have been wrong."""
     if is_refusal(error):
         _submits.pop(schema, None)
 

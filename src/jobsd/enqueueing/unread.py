@@ -9,14 +9,14 @@ from jobsd.states.results import End, values
 
 
 class Unread:
-    """The jobs that have ended and whose results and errors are still to be read."""
+    """The ended jobs whose results and errors are still to be read."""
 
     def __init__(self) -> None:
         self._ends: dict[int, End] = {}
         self._late: dict[int, int] = {}
         """How many deadlines have passed for jobs that were alone in their statement."""
         self._done: list[End] = []
-        """What is to be returned: with its result and error, or given up."""
+        """The ends to be returned: with their result and error, or given up."""
         self._portion = Portion()
 
     def __bool__(self) -> bool:
@@ -30,12 +30,12 @@ class Unread:
     def read(self, session: Session, wanted: Container[int]) -> list[End]:
         """Read what one statement may bring, of jobs that are still wanted; return their ends.
 
-        Those that were given up are among them, and still `unread`.
+        Ends that were given up are among them, and still `unread`.
         """
         self._ends = {id_: end for id_, end in self._ends.items() if id_ in wanted}
         self._late = {id_: late for id_, late in self._late.items() if id_ in self._ends}
         ids = [*self._ends][: 1 if self._portion.is_one else IDS_MAX]
-        # One that was given up is told first, or it would be asked for again.
+        # A job that was given up is reported first, or it would be read again.
         if ids and not self._done:
             self._read(session, ids)
         found, self._done = self._done, []

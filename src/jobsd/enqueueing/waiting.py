@@ -1,10 +1,10 @@
 """Waiting for the ends of jobs: one thread and one connection in each process that waits.
 
-The thread begins with the first wait and ends some time after the last. It registers what is
-waited for, so that workers notify it of those jobs that keep their results; all others, and
-what no worker ends (a crash, a discard by hand), it finds by asking. It asks for states first,
-and then for results and errors, some MiB at a time. It reconnects for as long as anybody waits:
-only the end of this process ends a wait before its time.
+The thread begins with the first wait and ends some time after the last. It registers the jobs
+that are waited for, so that workers notify it of those that keep their results; the ends of
+others, and ends without a worker (a crash, a discard by hand), it finds by polling. It reads
+states first, and then results and errors, some MiB at a time. It reconnects for as long as any
+thread waits: only the end of this process ends a wait before its time.
 """
 
 import asyncio
@@ -32,16 +32,16 @@ from . import backend, client
 from .unread import Unread
 
 POLL_MIN_S, POLL_MAX_S = 0.02, 1.0
-"""How often it is asked how jobs have ended of which nobody tells: at first, and later."""
+"""The pause between polls for ends without a notification: at first, and later."""
 LINGER_S = 5.0
-"""How long the connection is kept when nobody waits any more."""
+"""The time for which the connection is kept after the last wait."""
 AGAIN_S = 0.5
 END_S = 2.0
 """How long the end of the program waits for the connection to be closed."""
 
 
 class Wait(Future[End]):
-    """A wait for the end of a job: of the one that was created then, if that is known."""
+    """A wait for the end of a job; with its creation time, if known, for that job only."""
 
     def __init__(self, created_us: int | None) -> None:
         super().__init__()
@@ -97,7 +97,7 @@ class Waiting:
                 self._old.add(job_id)
 
     def end(self) -> None:
-        """Close the connection, in whose place there is none any more; nobody waits then."""
+        """Close the connection. Called when there are no waiters."""
         self._ending = True
         self._wake()
         if (thread := self._thread) is not None and self.pid == os.getpid():
@@ -138,10 +138,10 @@ class Waiting:
             self._rest(session, rest_s)
 
     def _asked(self, named: set[str]) -> list[int]:
-        """Return the jobs to ask for: those that were named to us, and those whose time it is.
+        """Return the jobs to read: those of notifications, and those whose poll is due.
 
-        However many are waited for, the end of one asks for no other. Those that wait for long
-        come together, at each second.
+        The end of one job causes no reads of others, whatever their number. Jobs that wait for
+        long are read together, once a second.
         """
         now = monotonic()
         due = {job_id: when for job_id, when in self._due.items() if job_id in self._waits}
@@ -159,7 +159,7 @@ class Waiting:
         return max(0.0, first - monotonic())
 
     def _register(self, session: Session) -> None:
-        """Say what is waited for, and what no longer."""
+        """Register new waits, and remove the ended ones."""
         with self._lock:
             new, self._new = self._new, set()
             old, self._old = self._old - self._waits.keys(), set()
@@ -189,7 +189,7 @@ class Waiting:
                 self._report(end)
 
     def _turn_away(self, end: End) -> None:
-        """Tell those who wait for an earlier job of its id that it is not there any more."""
+        """End the waits for an earlier job of this id: it is gone."""
         with self._lock:
             waits = self._waits.get(end.id, [])
             others = [each for each in waits if not each.means(end)]
@@ -202,7 +202,7 @@ class Waiting:
             _set(each, JobNotFoundError(end.id, other=True))
 
     def _report(self, end: End) -> None:
-        """Tell those who wait for a job how it has ended."""
+        """Give the end of a job to the threads that wait for it."""
         self._turn_away(end)
         with self._lock:
             futures = self._waits.pop(end.id, [])
@@ -219,7 +219,7 @@ class Waiting:
             _set(future, error)
 
     def _forget(self) -> None:
-        """Register all anew: the connection is gone, and maybe what it had written."""
+        """Register all waits again: the connection is gone, and maybe its registrations."""
         with self._lock:
             self._new.update(self._waits)
 
@@ -308,7 +308,7 @@ def require_result(handle: draft.EnqueuedJob) -> None:
 
 
 def value_of(end: End) -> Any:  # noqa: ANN401 - the author's own
-    """Return what a job has returned that has ended.
+    """Return the result of a job that has ended.
 
     Raises:
         JobFailedError: when it has failed.
@@ -372,7 +372,7 @@ os.register_at_fork(after_in_child=_renew_lock)
 
 
 def _set(future: Future[End], what: End | BaseException) -> None:
-    """Finish a future; one that was cancelled meanwhile stays so."""
+    """Finish a future; a cancelled one stays so."""
     if not future.set_running_or_notify_cancel():
         return
     if isinstance(what, BaseException):
