@@ -31,7 +31,7 @@ from .registry import Definition, check_class, register
 from .unique import Unique
 
 _SPELT = {"name", "perform"}
-"""What else of a class is no misspelt option; `name` is near too many words."""
+"""Other attributes that are no misspelt options; `name` is near too many words."""
 
 
 class Performs(Protocol[P, R_co]):

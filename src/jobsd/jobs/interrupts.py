@@ -48,7 +48,7 @@ class Interruptible:
         self.hard = hard
         """The row that shows other processes the job's deadline."""
         self.grace_s: float | None = None
-        """The time from its deadline to the end of its process, if it has such a limit."""
+        """The time from its deadline to the end of its process, if that is limited."""
         self.job: Any = None
         """The job whose user's code runs now."""
         self.due = NEVER

@@ -103,7 +103,7 @@ def _is(kind: type[Any], wrong: str, given: object) -> Any:  # noqa: ANN401 - of
 
 
 def _wait_s(wait: timedelta | float | str) -> float:
-    # A wait that lies in the past is one that is over.
+    # A wait that lies in the past is over.
     past = isinstance(wait, timedelta) and wait < timedelta(0)
     return 0.0 if past else time_limits.bounded_duration_s("wait", wait)
 
@@ -208,7 +208,7 @@ USING: Mapping[str, Option] = {
 
 
 def read(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return all options of a job, read and checked: those that are given, else the defaults.
+    """Return all options of a job, read and checked: given ones, or the defaults.
 
     Raises:
         Error: saying which option is invalid.
@@ -217,7 +217,7 @@ def read(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def read_time_limit(timeout: object, kill_after: object = None) -> time_limits.TimeLimit | None:
-    """Return the time limit of a job, None when its options say nothing.
+    """Return the time limit of a job, None if it has none.
 
     Raises:
         Error: for an invalid time.

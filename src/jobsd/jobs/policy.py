@@ -52,7 +52,7 @@ def check_backoff(given: object) -> Backoff:
     """Return a backoff, the default one for None.
 
     Raises:
-        Error: for what is not a function.
+        Error: if it is not a function.
     """
     if given is None:
         return exponential()

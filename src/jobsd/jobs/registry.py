@@ -191,7 +191,7 @@ def check_priority(value: object) -> int:
     """Return a priority when it is one; smaller numbers run first.
 
     Raises:
-        Error: saying what a priority may be.
+        Error: naming the valid priorities.
     """
     if isinstance(value, int) and not isinstance(value, bool):  # noqa: SIM102 - narrows
         if PRIORITY_MIN <= value <= PRIORITY_MAX:

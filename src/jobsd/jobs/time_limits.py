@@ -87,7 +87,7 @@ def kill_after_s(limit: TimeLimit | None) -> float:
 
 
 def read_bound(option: str, value: timedelta | float | str) -> float:
-    """Return the seconds that `timeout` or `kill_after` says.
+    """Return the seconds of `timeout` or `kill_after`.
 
     Raises:
         Error: if a value is not a valid time.
