@@ -1,10 +1,10 @@
 """Decides for which kind of jobs, functions or coroutines, a worker claims, and how many.
 
 Jobs of both kinds lie in one order. Threads and loop have room apart from each other: while
-both have some, a claim takes jobs as they come, as many as either could start. While all that
-come are of one kind, it takes as many as this kind has room for: to look at the class of each
-job would cost the server half as much again. Those of the other kind that come all the same
-and can't be started go back at once. Where only one kind has room, a claim is for this kind
+both have room, a claim takes jobs in order, as many as either could start. While all claimed
+jobs are of one kind, it takes as many as this kind has room for: to look at the class of each
+job would cost the server half as much again. Jobs of the other kind that come all the same and
+can't be started are released at once. If only one kind has room, a claim is for this kind
 alone, and passes over the other (see `ways`). So neither kind holds the other up, and no job
 lies here that can't be started.
 
@@ -28,7 +28,7 @@ from .turn import ClaimRequest, Turns
 
 
 class Aim(NamedTuple):
-    """What to claim: so many jobs, functions (False) or coroutines (True) alone, or both."""
+    """The number of jobs to claim; functions (False), coroutines (True), or both."""
 
     limit: int
     kind: bool | None = None
@@ -45,7 +45,7 @@ class Asynchronous:
         trust_s: float,
         turns: Turns,
     ) -> None:
-        """Begin without a loop; `turns` says how many more jobs may be claimed."""
+        """Begin without a loop; `turns` knows how many more jobs may be claimed."""
         entry, wake = context.entry, context.nap.wake
         self.coroutines = Coroutines(options.coroutines, entry, wake, trust_s, pool.lock)
         entry.coroutines_max = options.coroutines
@@ -96,7 +96,7 @@ class Asynchronous:
     # Claims.
 
     def aim(self, threads: int) -> Aim:
-        """Return what to claim, where there is room for so many in threads."""
+        """Return the aim of a claim, with room for `threads` jobs in threads."""
         if not self.is_active:
             return Aim(threads)
         loop = self._room()
@@ -106,10 +106,11 @@ class Asynchronous:
         return Aim(loop or threads, bool(loop))
 
     def limited_aim(self, request: ClaimRequest, left: int, threads: int) -> Aim:
-        """Return for how many limited jobs there is room behind a claim, of the kinds it meant.
+        """Return the room for limited jobs after a claim, of the kinds of this claim.
 
-        `left` is by how many the claim came back short. One that was full may have passed over
-        limited jobs that come first: as many of these may be claimed beside, as it was for.
+        `left` is the number of jobs that the claim came back short of. A full claim may have
+        passed over limited jobs that come first: as many of these may be claimed beside it, as
+        it was for.
         """
         if not self.is_active:
             return Aim(left if left > 0 else request.limit)
@@ -130,7 +131,7 @@ class Asynchronous:
         return self._favoured_limited is True if aim.kind is None else aim.kind
 
     def favour_limited(self, jobs: Sequence[ClaimedJob], limit: int) -> None:
-        """Take note of a claim of limited jobs of both kinds, which was for so many."""
+        """Take note of a claim of up to `limit` limited jobs of both kinds."""
         if self.is_active:
             kinds = {self.is_ours(job) for job in jobs}
             full = len(kinds) == 1 and len(jobs) >= limit
@@ -143,7 +144,7 @@ class Asynchronous:
     def take(
         self, jobs: list[ClaimedJob], limit: int, asked_at: float
     ) -> tuple[list[ClaimedJob], list[ClaimedJob]]:
-        """Hand the loop's jobs over to it; return those for threads, and those that go back."""
+        """Hand the loop's jobs over to it; return the threads' jobs, and those to release."""
         if not (self.is_active and jobs):
             return jobs, []
         names = registry.asynchronous()
@@ -198,7 +199,7 @@ class Asynchronous:
         return runs, back
 
     def drain(self, within_s: float | None) -> list[ClaimedJob]:
-        """Return what was not started; what then still runs is cancelled in time."""
+        """Return the unstarted jobs; running ones are cancelled in time."""
         if within_s is not None and self.coroutines.uncollected:
             self.coroutines.drain(max(within_s - 0.5, within_s * 0.75))
         return self.coroutines.take_back()

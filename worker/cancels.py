@@ -1,12 +1,13 @@
 """Interrupts the jobs of a worker that are cancelled or over their time limit.
 
-The request of a cancel stands in the claim. A notification says that there is one; without a
-listener the claims are looked at once a second, while there are any. Who is told so late that
-the job has ended meanwhile has nothing to do: what records its end reads the claim by itself.
+The request of a cancel is written to the claim. A notification announces it; without a
+listener the claims are polled once a second, while there are any. If the job has ended before
+the worker hears of it, the worker does nothing: the statement that records its end reads the
+claim by itself.
 
-Of a job that is over its time limit and does not stop the supervisor knows, too, and asks the
-process to stop. The worker adds where the job stands, for the error that its attempt gets, and
-an end as soon as nothing else is left.
+The supervisor also knows of a job that is over its time limit and does not stop, and asks the
+process to stop. The worker adds the stack of the job, for the error of its attempt, and ends
+as soon as no other job is left.
 """
 
 import os
@@ -29,7 +30,7 @@ from .asynchronous import Asynchronous
 from .ledger import Ledger
 
 CHECK_S = 0.8
-"""How often the claims are looked at where no notification comes."""
+"""The pause between polls of the claims without a notification."""
 AGAIN_S = 0.02
 """How soon a job is met again that is just about to begin or to end."""
 _STACK_MAX = 4_000
@@ -57,11 +58,11 @@ class Cancels:
         self._asked = self._asked or payload == f"cancel {process_id}"
 
     def note(self) -> None:
-        """Take note that some job may have been cancelled, and nobody have told us."""
+        """Take note that a job may have been cancelled without a notification."""
         self._asked = True
 
     def stop(self, process_id: int) -> None:
-        """Stop what was cancelled since the last call, if there may be anything."""
+        """Stop the jobs that were cancelled since the last call, if there may be any."""
         if self._asked or self._is_due():
             self._read(process_id)
         if self._open or self._forced:
@@ -107,7 +108,7 @@ class Cancels:
                 self._forced.discard(each)
 
     def _limit(self, job: InClaim) -> bool:
-        """Say that the process is to go if a job that runs here does not end."""
+        """Set a deadline for the process, in case a job that runs here does not end."""
         seats = [*self._pool.seats(), *self._asynchronous.coroutines.seats()]
         for seat in seats:
             running = seat.job
@@ -127,7 +128,7 @@ class Cancels:
 
 
 def end_if_alone(entry: ScoreboardEntry, ledger: Ledger, asynchronous: Asynchronous) -> None:
-    """End a process that drains, when nothing is left in it but such jobs."""
+    """End a process that drains, when only jobs that don't end are left in it."""
     if not 0 < entry.next_hard_ns <= monotonic_ns():
         return
     overdue = entry.overdue()

@@ -1,14 +1,14 @@
 """Claims that are sent before their turns, so that the server works while we see to the rest.
 
-*After a rest*: before a rest with nothing in hand the next claim is made, and a notification
-that ends the rest sends it before all else. After a rest all that Python does is slow at first,
-since the processor has to read it anew, and the job waits for it.
+*After a rest*: before a rest without jobs the next claim is made, and a notification that ends
+the rest sends it first. After a rest all Python code is slow at first, since the processor has
+to read it again, and the job waits for it.
 
-*In a stream*, where jobs come one after another: once the threads have the jobs of a claim, the
-next claim is sent if its job has come, and then we see to what the last one has brought.
+*In a stream* of jobs that come one after another: once the threads have the jobs of a claim,
+the next claim is sent if its job has come, and then the results of the last one are handled.
 
-Such a claim searches all from the head, and nothing is recorded by its turn. At most one is
-under way.
+A claim ahead searches all from the head, and its turn records nothing. At most one is under
+way.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 class Prepared(NamedTuple):
-    """A claim that was made before its time: what is sent, and from when until when."""
+    """A claim that was made before its time: its statement, and when it may be sent."""
 
     request: ClaimRequest
     bound: Bound
@@ -57,7 +57,7 @@ class Ahead:
         self._ledger, self._turns, self._aim = ledger, turns, aim
         self.prepared: Prepared | None = None
         self.sent: ClaimRequest | None = None
-        """What was sent, whose answer the next turn waits for."""
+        """The claim that was sent, whose answer the next turn waits for."""
         self._last_bound: tuple[object, Bound] | None = None
 
     def forget(self) -> None:
@@ -65,7 +65,7 @@ class Ahead:
         self.prepared = self.sent = self._last_bound = None
 
     def prepare(self, process_id: int, until: float) -> None:
-        """Make the claim that is sent next, where only a claim or a survey can change it.
+        """Make the claim that is sent next, which only a claim or a survey can change.
 
         It is sent no later than `until`.
         """
@@ -79,7 +79,7 @@ class Ahead:
             self.prepared = Prepared(request, self._bound(request), since, until)
 
     def _bound(self, request: ClaimRequest) -> Bound:
-        """Return what is sent for the request: mostly what was sent for the last one."""
+        """Return the statement of the request: mostly that of the last one."""
         what = request.statement.name, request.most, request.process_id, request.parameters
         if self._last_bound is None or self._last_bound[0] != what:
             self._last_bound = what, self._turns.prepare(request)
@@ -88,9 +88,9 @@ class Ahead:
         return bound
 
     def send(self, *, alone: bool, delegated: bool = False) -> None:
-        """Send what was prepared, for the next poll alone, if it is due and right.
+        """Send the prepared claim, for the next poll alone, if it is due and right.
 
-        `alone` says whether a turn of now would claim, and do nothing else. The claim is to be
+        `alone` is true if a turn would now claim, and do nothing more. The claim is to be
         `delegated` if a notification has come: most claims without one find nothing.
         """
         prepared, self.prepared = self.prepared, None
@@ -105,7 +105,7 @@ class Ahead:
             self.sent = request
 
     def take(self, *, may_claim: bool) -> ClaimRequest | None:
-        """Return what was sent, if anything was: its turn is now.
+        """Return the claim that was sent, if any: its turn is now.
 
         If the worker may not claim any more, its jobs are given back.
         """

@@ -1,4 +1,4 @@
-"""The claims of one worker: when one is due, what it asks for, and what its result changes.
+"""The claims of one worker: when one is due, its request, and the effects of its result.
 
 `polling` decides when to claim and how many jobs; `cursor`, where the search begins; `ways`,
 whether to claim functions or coroutines alone. When a claim brings fewer jobs than it asked
@@ -111,7 +111,7 @@ class Claiming:
     # Before a claim.
 
     def aim(self) -> Aim:
-        """Return what there is room for now."""
+        """Return the room for jobs now."""
         return self._asynchronous.aim(0 if self.scout.is_under_way else self._thread_room())
 
     def due_at(self, kind: Kind) -> float:
@@ -142,7 +142,7 @@ class Claiming:
         """
         if not (self._only_limited and self.limited.goes_on) or self._ledger.gives_back:
             return
-        # Invariant: the scoreboard entry remembers what has ended till it is recorded.
+        # Invariant: the scoreboard entry remembers ended jobs until they are recorded.
         most = self._most - self._ledger.unrecorded
         room = self.prefetch.room_for_series(self._pool, most, self._pool.runs_dry)
         if room <= 0:
@@ -219,7 +219,7 @@ class Claiming:
     def _give_back(self, result: TurnResult, request: ClaimRequest) -> None:
         """Release withheld jobs, and unknown jobs unless they have to fail here.
 
-        A claim that brought nothing else has reached many unknown jobs in a row.
+        A claim of unknown jobs only has reached many of them in a row.
         """
         self._ledger.give_back([*result.withheld, *result.unknown])
         if result.withheld:

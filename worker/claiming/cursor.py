@@ -6,31 +6,30 @@ a quarter or half after 48,000 jobs. So the cursor remembers, for each queue and
 the last position that this worker has claimed, and the next claim begins after it. Positions
 only grow: a job that becomes ready later gets a later one.
 
-Two kinds of jobs lie before the cursor: those whose enqueuer committed late, and those that
-were released. A *sweep* from the head finds them: at once when a claim came back short, and in
-any case every five seconds, so that no job waits longer because of the cursor. A sweep that is
-costly, because there is much to walk over, is made for at most a tenth of the time. What it
-costs is what it takes longer than a claim after the cursor does, or than a millisecond: where
-nothing is to be walked over, a sweep is even the smaller statement (see `take_few`).
+Two kinds of jobs lie before the cursor: jobs of enqueuers that committed late, and released
+jobs. A *sweep* from the head finds them: at once when a claim came back short, and in any case
+every five seconds, so that no job waits longer because of the cursor. A costly sweep, with
+many rows to walk over, takes at most a tenth of the time. Its cost is its duration beyond that
+of a claim after the cursor, or beyond a millisecond: with no rows to walk over, a sweep is
+even the smaller statement (see `take_few`).
 
-The workers of one tree pass over what the others claim at the same time (`follow`, `marks`),
-while claims bring all they ask for, of one queue and priority. A claim searches up to the
-worker's own *floor*, passes over what the others have said, and goes on behind it. A sweep does
-so, too, and takes nothing that is another's: one that did pushed all other claims of the moment
-out of what they had said, into what the next ones had said, and so on for good. A claim of 16
-workers then met three locked rows for each that it took. A claim that has passed over anything
-and comes back short is made again from the worker's own position. A worker may die, or claim
-more urgent jobs, after it has said how far it claims: what it leaves is found when it claims
-again, or by sweeps.
+The workers of one tree pass over the jobs that others claim at the same time (`follow`,
+`marks`), while claims bring all they ask for, of one queue and priority. A claim searches up
+to the worker's own *floor*, passes over the ranges that the others have reserved, and goes on
+after them. A sweep does so, too, and takes nothing from reserved ranges: otherwise it
+displaced all other claims of the moment from their ranges into the next ones, and so on for
+good. A claim of 16 workers then met three locked rows for each that it took. A claim that has
+passed over anything and comes back short is made again from the worker's own position. A
+worker may die, or claim more urgent jobs, after it has reserved a range: the rest of the range
+is found when it claims again, or by sweeps.
 
-Of very many priorities only those that were claimed last are remembered. What comes before all
-of these, the *head*, is searched with every fifth claim or so, as its cost allows: where 30,000
-priorities are in use, a claim that searches behind the position of each of them takes longer
-than its jobs.
+Of very many priorities only the last claimed are remembered. The *head*, before all of these,
+is searched with every fifth claim or so, as its cost allows: with 30,000 priorities in use, a
+claim that searches after the position of each of them takes longer than its jobs.
 
-A *gap* holds nothing but jobs that can't be started here now: of classes that are not known,
-or of limits that are full. Claims pass over it, sweeps too, and it is cleared in the
-background: its jobs are moved to where no claim walks over them.
+A *gap* holds only jobs that can't be started here now: of unknown classes, or of full limits.
+Claims and sweeps pass over it, and it is cleared in the background: its jobs are moved out of
+the way of claims.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -54,11 +53,11 @@ USUAL_MAX_S = 0.005
 CHEAP_S = 0.001
 """A sweep that takes no longer is not costly: a commit on a busy machine takes as long."""
 KNOWN_MAX = 100
-"""So many priorities of a queue are remembered."""
+"""The number of priorities of a queue that are remembered."""
 HEAD_SHARE = 4.0
-"""After a claim of the head, so many times its duration passes before the next."""
+"""The pause after a claim of the head, in multiples of its duration."""
 BUSY_SHARE = 60.0
-"""After a part of a gap was cleared by a busy worker, so many times its duration passes."""
+"""The pause after a busy worker has cleared a part of a gap, in multiples of its duration."""
 
 _LOWEST = -(2**63)
 _FIRST = (-(2**31), _LOWEST)
@@ -66,7 +65,7 @@ _BEYOND = (2**31, _LOWEST)
 
 
 class Gap(NamedTuple):
-    """What a cursor passes over: the positions after `start` up to `end`."""
+    """A range that a cursor passes over: the positions after `start` up to `end`."""
 
     queue: str | None
     priority: int
@@ -80,8 +79,8 @@ class ClaimCursor:
     def __init__(self, marks: ClaimMarks | None = None) -> None:
         """Begin at the head; `marks` are those of the tree if this cursor is to follow them."""
         self._marks = marks
-        # Of which all jobs of the last claim were, what the next one passes over since others
-        # claim it, and up to where we have said that we claim.
+        # The flow of all jobs of the last claim, the ranges of others that the next one passes
+        # over, and the end of our reserved range.
         self._flow: Flow | None = None
         self._passed: tuple[int, int] | None = None
         self._said: int | None = None
@@ -119,7 +118,7 @@ class ClaimCursor:
         return sweep
 
     def _note_floors(self) -> None:
-        """Take note of how far we are, or else all others: up to there the sweep goes on."""
+        """Take note of our position, or that of all others: the sweep ends there."""
         if self._marks is None:
             return
         floors = self._marks.reached()
@@ -130,7 +129,7 @@ class ClaimCursor:
         self._floors = floors
 
     def follow(self, limit: int) -> None:
-        """Let a claim of so many jobs begin behind what others claim, and say so to them."""
+        """Begin a claim of `limit` jobs after the ranges of others, and reserve its range."""
         marks, flow = self._marks, self._flow
         if marks is None or flow is None or self.first_gap or not (key := marks.key(flow)):
             return
@@ -153,7 +152,7 @@ class ClaimCursor:
     def _note_flow(self, lasts: dict[Flow, int]) -> None:
         """Take note of what all jobs of a claim were, and of how far it has come.
 
-        What it has left of what we had said is searched by the next claim.
+        The next claim searches the rest of our reserved range.
         """
         said, flow, marks = self._said, self._flow, self._marks
         self._flow = next(iter(lasts)) if len(lasts) == 1 else None
@@ -168,7 +167,7 @@ class ClaimCursor:
             marks.set(key, last)
 
     def _unsay(self) -> None:
-        """Tell the others that we claim nothing that they should leave to us."""
+        """Withdraw our reservation."""
         self._said = None
         if self._marks is not None:
             self._marks.clear()
@@ -182,7 +181,7 @@ class ClaimCursor:
     ) -> None:
         """Take in the queue, priority and position of each claimed job, in their order.
 
-        `took_s` says how long the claim took, where the next one may have begun since.
+        `took_s` is the duration of the claim, since when the next one may have begun.
         """
         # Of each queue and priority the last one is the farthest.
         lasts = {(queue, priority): position for queue, priority, position in claimed}
@@ -210,7 +209,7 @@ class ClaimCursor:
             self._headed.add(queue)
 
     def reset(self) -> None:
-        """Begin at the head: what is remembered may be of another past."""
+        """Begin at the head: the remembered positions may be of another past."""
         self._last.clear()
         self._headed.clear()
         self._gaps.clear()
@@ -225,7 +224,7 @@ class ClaimCursor:
         self._sweep_due = True
 
     def note_walk(self, took_s: float) -> None:
-        """Take note that a claim, which took so long, only walked over jobs that are not meant.
+        """Take note that a claim of this duration only walked over jobs of the other kind.
 
         The next sweep has to walk over them again.
         """
@@ -238,7 +237,7 @@ class ClaimCursor:
         return max(allowed_at, self._swept_at + (1 + SHARE) * self._walked_s)
 
     def skip(self, gap: Gap) -> None:
-        """Pass over a gap from now on; it may continue one that is known."""
+        """Pass over a gap from now on; it may continue a known one."""
         gaps = self._gaps.setdefault(gap.queue, {})
         first, last = gaps.get(gap.priority, (gap.start, gap.end))
         gaps[gap.priority] = min(first, gap.start), max(last, gap.end)
@@ -254,7 +253,7 @@ class ClaimCursor:
     def cleared(self, gap: Gap, up_to: int | None) -> None:
         """Take note that a gap was cleared, to its end or up to a position.
 
-        What was cleared is swept like everything else.
+        The cleared range is swept like all others.
         """
         if up_to is not None:
             self._gaps[gap.queue][gap.priority] = up_to, gap.end
@@ -334,7 +333,7 @@ class ClaimCursor:
             last = known.get(priority)
             start, end = passed.get(priority, (_LOWEST, _LOWEST))
             if last is None:
-                # Up to the gap in one part: what is more urgent, and what lies before it.
+                # Up to the gap in one part: more urgent jobs, and those before it.
                 yield after, (priority, start + 1)
             else:
                 if after < (priority, _LOWEST):

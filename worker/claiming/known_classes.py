@@ -1,14 +1,14 @@
-"""Which jobs this worker can run, and what becomes of those that it can't.
+"""The classes that this worker can run, and the handling of jobs of other classes.
 
 A job whose class it has not imported is released untouched, into the lane of its class
-(`jobs/lanes`): another worker, of a newer or older deploy, may know it. Only where no living
-worker has known the class for long enough it is run here all the same, to fail as what it is.
-Each such claim asks the database for that again, since a worker that has just begun may know
-the class. A job whose class is known, but whose arguments do not fit, is set aside by whoever
-performs it (`performing/set_aside.py`), for no longer than that.
+(`jobs/lanes`): another worker, of a newer or older deploy, may know it. Only if no living
+worker has known the class for long enough, it is run here all the same, to fail with
+`UnknownJobError`. Each such claim asks the database for that again, since a worker that has
+just begun may know the class. A job whose class is known, but whose arguments do not fit, is
+set aside by its performer (`performing/set_aside.py`), for no longer than that.
 
-The lanes of our queues are surveyed when a notification says that a job was put into one;
-every five seconds while they have jobs, or when no notification can come; else hardly ever.
+The lanes of our queues are surveyed when a notification announces a job in one; every five
+seconds while they have jobs, or when no notification can come; rarely otherwise.
 
 A claim that brings nothing but unknown jobs has reached many of them in a row. A *scout* then
 walks on until it finds a job that can be run: what it has walked over is a gap of the cursor,
@@ -35,15 +35,15 @@ from .cursor import ClaimCursor, Gap, GapClearing
 SURVEY_S = 5.0
 """How often lanes are surveyed while there are some, or while no notification can come."""
 SURVEY_RARELY_S = 300.0
-"""How often else, in case a notification is lost."""
+"""The interval otherwise, in case a notification is lost."""
 BELIEVED_S = 1.0
 """How long it is believed that a job may not be run here yet."""
 SCOUTED = 20_000
-"""So many jobs are walked over by one statement, which takes a hundredth of a second."""
+"""Jobs that one statement walks over, which takes a hundredth of a second."""
 MOVED = 1000
-"""So many jobs are moved by one statement."""
+"""Jobs that one statement moves."""
 IDLE_SHARE = 1.0
-"""After a move by an idle worker, so many times its duration passes before the next."""
+"""The pause after an idle worker has moved jobs, in multiples of the move's duration."""
 
 _END = 2**63 - 1
 
@@ -98,7 +98,7 @@ class KnownClasses:
         return not before.issuperset(self.open)
 
     def refresh(self) -> None:
-        """Publish what has been imported since: a job may import more."""
+        """Publish the classes that were imported since: a job may import more."""
         if len(registry.known()) != self._published:
             self.publish(self.row_id)
 
@@ -110,7 +110,7 @@ class KnownClasses:
     def parks(self, job: ClaimedJob) -> bool:
         """Return whether a job that is released goes into its lane.
 
-        One that we don't know does, and one whose class has a lane: another worker doesn't
+        Jobs of unknown classes do, and jobs whose class has a lane: another worker doesn't
         know it.
         """
         if job.class_name not in registry.known():
@@ -130,10 +130,10 @@ class KnownClasses:
         return self.last_attempts([job for job in jobs if _lane(job) in overdue])
 
     def meet(self, jobs: list[tuple[str, str]]) -> None:
-        """Take note of limited jobs, each the first of its key, whose class we don't know.
+        """Take note of limited jobs of unknown classes, each the first of its key.
 
-        They are given by queue and class. Those that no worker has known for long enough are
-        ours to run, so that they fail.
+        They are given by queue and class. We run jobs that no worker has known for long
+        enough, so that they fail.
         """
         met = {
             (queue, parked.lane_of(name))
@@ -147,7 +147,7 @@ class KnownClasses:
         self._report(jobs)
 
     def _overdue(self, met: Iterable[Lane]) -> set[Lane]:
-        """Return those lanes whose class no worker has known for long enough."""
+        """Return the lanes whose class no worker has known for long enough."""
         now = monotonic()
         ages_s = parked.unknown_for_s(self._session, met) if (met := list(met)) else {}
         overdue = {
@@ -195,7 +195,7 @@ class _Walk(NamedTuple):
 
 
 class Scout:
-    """Finds what comes after many unknown jobs in a row, and clears them out of the way."""
+    """Finds the job after many unknown jobs in a row, and clears these out of the way."""
 
     def __init__(
         self, session: Session, cursor: ClaimCursor, known_classes: KnownClasses

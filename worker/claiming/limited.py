@@ -1,15 +1,14 @@
 """Claims limited jobs: takes slots, and series of jobs for them.
 
 A statement of its own does so, after the commit of the turn, whose slots may be taken again.
-Only the next jobs of a key that is alone are claimed before the turn that records the last
-ones: its slot is not freed. A worker that meets no limited job hardly ever sends it: a
-notification says that there are some, or it searches by itself at growing intervals. Where the
-turn's own claim has come back full, only those limited jobs are claimed that come before its
-last job.
+If the worker has only one key, it claims the key's next jobs before the turn that records the
+last ones: the slot is not freed. A worker that meets no limited job rarely sends it: a
+notification announces them, or it searches by itself at growing intervals. If the turn's own
+claim has come back full, only limited jobs before its last job are claimed.
 
 Jobs that were met and can't be started now (their key is full, or another worker has to start
-the first ones) are blocked where that is little work. Where nothing else was met, they are a
-gap of the cursor, like unknown jobs in a row, and are blocked in the background.
+the first ones) are blocked if that is little work. If no others were met, they are a gap of
+the cursor, like unknown jobs in a row, and are blocked in the background.
 
 Where threads have room and the loop has none, or the other way round, only limited functions,
 or only limited coroutines, are searched (`searches`): like plain jobs, neither kind waits for
@@ -44,11 +43,10 @@ from .searches import Searches
 from .selector import QueueSelector
 
 ASIDE_MAX = 100
-"""So many of them are blocked by the statement that claims; the rest in the background."""
+"""Jobs that are blocked by the statement that claims; the rest in the background."""
 BLOCKED = 1000
 IDLE_SHARE = 9.0
-"""After an idle worker has blocked so many in the background, so many times its duration
-passes."""
+"""The pause after an idle worker has blocked jobs, in multiples of its duration."""
 
 
 class Until(NamedTuple):
@@ -91,10 +89,10 @@ class Limited:
         """How many jobs of one key a claim finds."""
 
     def claim(self, aim: Aim, asked_at: float, until: Until | None, *, registered: bool) -> int:
-        """Claim so many jobs at most, of the kind that is meant; return how many these are.
+        """Claim up to the aimed number of jobs of its kind; return their number.
 
-        `until` is the last job that was claimed beside them, if there may be more after it;
-        `registered` says that the worker is registered as idle.
+        `until` is the last job that was claimed beside them, if there may be more after it; if
+        `registered`, the worker is registered as idle.
         """
         search, began = self.searches[aim.kind], monotonic()
         # A series is of functions: coroutines have a claim each.
@@ -138,7 +136,7 @@ class Limited:
         return self._is_full and len(ended) == 1 and self._ledger.keys == {ended[0].key}
 
     def _are_any(self) -> bool:
-        """Return whether any limited job is ready: where none was met, only that is asked.
+        """Return whether a limited job is ready: if none was met, only that is asked.
 
         The server takes 20 ms to plan the statement that claims, and then 1 ms for each that
         finds nothing.
@@ -209,7 +207,7 @@ class Limited:
         try:
             return self._session.fetch_prepared(statement, {**parameters, "hasty": True})
         except UniqueViolation:
-            # Somebody has taken a slot that was free when the statement began.
+            # Another worker has taken a slot that was free when the statement began.
             return self._session.fetch_prepared(statement, {**parameters, "hasty": False})
 
     def _shape(self, aim: Aim) -> dict[str, Plain]:
@@ -231,14 +229,14 @@ class Limited:
         }
 
     def _observe_length(self, met: Met, jobs: list[ClaimedJob], limit: int) -> None:
-        """Take in how long series were: where all jobs of few keys are few, more are taken."""
+        """Note the lengths of series: if all jobs of few keys are few, more are taken."""
         if len(jobs) >= limit:
             self._length = min(BATCH_MAX, self._length * 4 // 3 + 1)
         elif jobs and met.left:
             self._length = len(jobs) // len({job.claim_id for job in jobs})
 
     def _kind(self, aim: Aim) -> dict[str, Plain]:
-        """Return by which classes to search, where only one kind is meant."""
+        """Return the classes to search by, if only one kind is aimed at."""
         if aim.kind is None:
             return {}
         overdue = set[str]() if aim.kind else self._known_classes.overdue

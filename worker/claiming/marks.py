@@ -1,10 +1,10 @@
-"""What the workers of one tree tell each other of their claims: how far each reaches.
+"""The reservations by which the workers of one tree keep their claims apart.
 
 A row that another worker is just claiming is locked, and to find that out takes the server
-longer than to claim it. With 16 workers a claim met five such rows for each that it took. So
-a worker says, before it claims, how far its claim will reach at least, and the others begin
-behind that. It is easily told: positions are unique, so as many jobs of one queue and priority
-as it asks for reach as many positions further, or more.
+longer than to claim it. With 16 workers a claim met five locked rows for each that it took. So
+a worker publishes, before it claims, the least position that its claim will reach, and the
+others begin after it. The position is easy to compute: positions are unique, so N jobs of one
+queue and priority reach N positions further, or more.
 """
 
 from __future__ import annotations
@@ -33,21 +33,21 @@ class ClaimMarks:
         self._scoreboard, self._entry = scoreboard, entry
 
     def key(self, flow: Flow) -> Key | None:
-        """Return by what a flow is known in the tree; None if its queue has no number."""
+        """Return the key of a flow in the tree; None if its queue has no number."""
         queue, priority = flow
         number = ALL_QUEUES if queue is None else self._scoreboard.queue_names.number(queue)
         return None if number == OTHER else (number, priority)
 
     def set(self, key: Key, position: int) -> None:
-        """Say that we claim the jobs up to a position, but for those that others claim."""
+        """Reserve the jobs up to a position, except for those that others claim."""
         write_mark(self._entry.words, ClaimMark(*key, position))
 
     def turn(self) -> AbstractContextManager[None]:
-        """Read what others say, and say something, before the next one does."""
+        """Read the marks of others, and set one, before the next worker does."""
         return self._scoreboard.claiming()
 
     def clear(self) -> None:
-        """Say nothing any more."""
+        """Withdraw the reservation."""
         write_mark(self._entry.words, None)
 
     def reached(self) -> dict[Key, int]:
@@ -55,7 +55,7 @@ class ClaimMarks:
         reached: dict[Key, int] = {}
         for entry in self._scoreboard.used():
             mark = read_mark(entry.words)
-            # One that has died may not have claimed what it was about to.
+            # A dead worker may not have claimed its range.
             if mark is not None and entry.state in {TAKEN, UP}:
                 queue, priority, position = mark
                 key = queue, priority

@@ -4,12 +4,11 @@ Long jobs are claimed one for each idle thread, so that no job waits behind them
 another process could run it. Jobs that take no time are claimed by hundreds, so that one
 round trip to the database serves them all. Of jobs with large arguments a claim takes few.
 
-A claim that brought all it asked for says that there are more jobs. One that came back short
-says that there are none: whoever enqueues one notifies the worker, since the worker is
-registered as idle in the database. Only while that registration is new may an enqueuer have
-looked for it before, and commit after. So the worker polls again 1 ms later, 2 ms, … 5 s, and
-then every 5 s, in case a notification is lost. Without notifications the polling interval
-rules.
+A full claim shows that there are more jobs. A short one shows that there are none: each
+enqueuer notifies the worker, since the worker is registered as idle in the database. Only
+while that registration is new may an enqueuer have looked for it before, and commit after. So
+the worker polls again 1 ms later, 2 ms, … 5 s, and then every 5 s, in case a notification is
+lost. Without notifications the polling interval rules.
 """
 
 from collections.abc import Sequence
@@ -22,12 +21,13 @@ HORIZON_S = 0.02
 PATIENCE_S = 0.1
 """A claimed job that can't start within this time is released."""
 STEADY_S = 0.05
-"""It must have looked so for so long. Where processes outnumber the processors, a thread waits
-for one amid a short job: so 16 processes on two cores released 4 % of their jobs."""
+"""The time for which it must have looked so. With more processes than processors, a thread
+waits for one amid a short job: so 16 processes on two cores released 4 % of their jobs.
+"""
 BATCH_MAX = 500
 """Jobs that one statement claims."""
 BYTES = 2**20
-"""What the arguments of a claim should come to: of large ones, fewer are claimed."""
+"""The desired size of a claim's arguments: of large ones, fewer are claimed."""
 BYTES_MAX = 2 * BYTES
 """Arguments beyond this don't come along. They are measured as they are stored, compressed."""
 FEW = 4
@@ -37,7 +37,7 @@ CLAIMED_MAX = 1000
 holds."""
 
 MANY = 50
-"""Of so many jobs at once some end at any time, though each is long."""
+"""Of this number of jobs at once some end at any time, though each is long."""
 
 POLL_MIN_S = 0.001
 POLL_MAX_S = 5.0
@@ -93,7 +93,7 @@ class PrefetchPolicy:
             return
         self._cap = min(CLAIMED_MAX, self._cap * 2 or 1)
         mean_s = sum(runs_s) / len(runs_s)
-        # Many at once say more than one; one alone must not be drowned by history.
+        # Many at once count for more than one; one alone must not be drowned by history.
         weight = 1 - (1 - _WEIGHT) ** min(len(runs_s), 20)
         known_s = mean_s if self._mean_s is None else self._mean_s
         self._mean_s = known_s + (mean_s - known_s) * weight
@@ -111,13 +111,13 @@ class PrefetchPolicy:
 
     @property
     def low_water(self) -> int:
-        """When so few jobs wait to be started, the control thread claims more."""
+        """The number of waiting jobs at which the control thread claims more."""
         return self.ahead(()) // 2
 
     def room(self, pool: Runner, most: int, dry: int = 0) -> int:
         """Return how many jobs to claim now, at most; the pool wakes us when there is room.
 
-        So many threads run `dry`, since what waits is for others.
+        `dry` threads have no job, since the waiting jobs are for others.
         """
         return min(self.room_for_series(pool, most, dry), self.batch_max)
 
@@ -129,7 +129,7 @@ class PrefetchPolicy:
             # By halves: a turn serves many jobs, and the threads have work while it lasts.
             wanted = max(wanted, ahead - pool.waiting)
         wanted = max(wanted, min(ahead, dry * self.series_max))
-        # What has ended is recorded by the statement that claims.
+        # The statement that claims records ended jobs.
         return max(0, min(wanted, most))
 
     @property
@@ -153,7 +153,7 @@ class PrefetchPolicy:
         startable = self._startable(running_s, PATIENCE_S)
         if self._prefetch is not None or startable is None:
             return None
-        # What was posted for an idle thread may not have been taken yet.
+        # A job that was posted for an idle thread may not have been taken yet.
         return max(startable, self._threads - len(running_s))
 
     def late(self, pool: Runner) -> int | None:
@@ -179,10 +179,10 @@ class PrefetchPolicy:
         """Return how many jobs start within a time, if that is known.
 
         A thread that has been busy for as long is not counted: no job waits for it, since the
-        other threads go on. One that is busy for longer than jobs usually take is expected to
-        be so for as long again, and to start jobs as usual then: its job may be a long one
-        among short ones, or the machine was busy. Of many long jobs at once, as many end in
-        time as have run for nearly as long as jobs usually take.
+        other threads go on. A thread that is busy for longer than jobs usually take is
+        expected to be so for as long again, and to start jobs as usual then: its job may be a
+        long one among short ones, or the machine was busy. Of many long jobs at once, as many
+        end in time as have run for nearly as long as jobs usually take.
         """
         if self._mean_s is None:
             return None
@@ -201,9 +201,9 @@ class PrefetchPolicy:
 
 
 class Stream:
-    """Tells whether jobs come one after another, a few at a time, and are claimed as they come.
+    """Whether jobs come one after another, a few at a time, and are claimed as they come.
 
-    Such claims come back short. Of a backlog they bring all that they ask for.
+    Claims of a stream come back short. Those of a backlog bring all that they ask for.
     """
 
     def __init__(self) -> None:
@@ -238,11 +238,11 @@ class PollingInterval:
         self.next_poll = 0.0
 
     def begin(self) -> None:
-        """Take note of a claim that is begun: its answer says when the next one is due."""
+        """Take note of a claim that is begun: its answer decides when the next one is due."""
         self.next_poll = float("inf")
 
     def poll_in(self, seconds: float) -> None:
-        """Poll so much later."""
+        """Poll `seconds` later."""
         self.next_poll = monotonic() + seconds
 
     def reset_backoff(self) -> None:
@@ -258,8 +258,8 @@ class PollingInterval:
     def after_short(self, *, listening: bool, sweep_at: float | None) -> None:
         """Take note of a claim that came back short.
 
-        `sweep_at` is when jobs before the cursor may be searched for, if they were not yet.
-        What was heard since it was begun stands: the next claim is due at once.
+        `sweep_at` is when jobs before the cursor may be searched for, if they were not yet. A
+        notification since the claim began stands: the next claim is due at once.
         """
         now = monotonic()
         self._full_since = None
