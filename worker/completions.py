@@ -1,9 +1,9 @@
 """Prepares claims for jobs that record their own end by `complete`.
 
-Each gets a claim of its own when it asks for it. Once it has returned, the tables say what has
-become of its transaction: committed, then the job has finished, whatever it raised afterwards;
-rolled back, then its attempt has failed; still open, then it is asked again later. Only behind
-that its claim goes, and the slot that it may hold.
+Each gets a claim of its own when it asks for it. Once it has returned, the tables show the
+outcome of its transaction: committed, then the job has finished, whatever it raised
+afterwards; rolled back, then its attempt has failed; still open, then it is read again later.
+Only after that its claim goes, and the slot that it may hold.
 """
 
 import json
@@ -52,7 +52,7 @@ class Completions:
         completion.REQUESTS.wake_by(context.nap.wake)
 
     def collect(self, runs: list[Run]) -> list[Run]:
-        """Return the runs whose outcomes are known, and keep the others."""
+        """Return the runs with a known outcome, and keep the others."""
         if not self._ledger.completing:
             return runs
         mine = [run for run in runs if run.outcome.completes is not None]
@@ -67,11 +67,11 @@ class Completions:
 
     @property
     def undecided(self) -> list[Run]:
-        """The runs whose outcomes count only if their transactions were rolled back."""
+        """The runs that count only if their transactions were rolled back."""
         return [run for run in self._ended if not run.outcome.drained]
 
     def step(self) -> None:
-        """Answer who asks for a claim, and find out what has become of transactions."""
+        """Answer requests for claims, and find out the outcomes of transactions."""
         if completion.REQUESTS:
             for request in completion.REQUESTS.take():
                 self._isolate(request)
@@ -80,7 +80,7 @@ class Completions:
         if self._freed:
             parameters = {"claim_ids": self._freed}
             limits.unblocked(self._session.fetch(completion.STATEMENTS["free"], parameters))
-            # Only now: a statement whose answer is lost is sent again.
+            # Only now: a statement with a lost answer is sent again.
             self._freed = []
 
     def bound(self, rest_s: float) -> float:

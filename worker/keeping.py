@@ -1,8 +1,8 @@
 """Keeps outcomes in a journal, once a worker is asked to end and can't reach the database.
 
-It is written before each try to connect, and deleted once that works: what it says is recorded
-then as ever. So whenever the worker is killed, the journal says how each job had ended that it
-has collected; all others go back. See `outcome_journal`.
+It is written before each try to connect, and deleted once that works: its outcomes are
+recorded then as ever. So whenever the worker is killed, the journal has the outcome of each
+job that it has collected; all others are released. See `outcome_journal`.
 """
 
 import time
@@ -19,7 +19,7 @@ from .ledger import Ledger
 from .report import discard_reason
 
 Outcomes = dict[str, list[int]]
-"""Ids of jobs, by what became of them."""
+"""Ids of jobs, by their outcomes."""
 
 
 class Keeping:
@@ -32,7 +32,7 @@ class Keeping:
         completions: Completions,
         collect: Callable[[], None],
     ) -> None:
-        """Keep what the ledger has, once `collect` has brought it there."""
+        """Keep the outcomes of the ledger, once `collect` has brought them there."""
         self._context = context
         self._ledger = ledger
         self._completions = completions
@@ -45,17 +45,18 @@ class Keeping:
         self._reported: set[tuple[str, int]] = set()
 
     def keep(self) -> None:
-        """Write down what has ended and is not kept yet; report what can't be kept."""
+        """Write outcomes that are not kept yet; report failures to keep them."""
         if self._journal is None or self._context.orphaned or not self._ledger.has_claims:
             return
         self._collect()
-        # One whose transaction was committed all the same has finished: its claim says so.
+        # A job with a committed transaction has finished nevertheless: its claim shows it.
         runs = [*self._ledger.runs, *self._completions.undecided]
         fresh = [run for run in runs if _key(run) not in self._kept]
         error = self._append(self._journal, fresh)
         if error is not None:
             self._context.entry.outcomes_lost = 1
-            # Else our tree goes on, and its monitor knows of each job from the scoreboard.
+            # Otherwise our tree goes on, and its monitor knows of each job from the
+            # scoreboard.
             if self._context.scoreboard.stopping:
                 self._report(fresh, error)
 
@@ -72,7 +73,7 @@ class Keeping:
         self._context.entry.outcomes_lost = 0
 
     def _append(self, journal: Journal, runs: list[Run]) -> OSError | None:
-        """Write what there is to write; return why some of it could not be written."""
+        """Write the new outcomes; return why some could not be written."""
         begin = [] if self._is_begun else [{"process_id": self._context.entry.row_id}]
         try:
             if begin or runs:
@@ -95,7 +96,7 @@ class Keeping:
         return error if any(_key(run) not in self._kept for run in runs) else None
 
     def _report(self, runs: list[Run], error: OSError) -> None:
-        """Report once of each job what is lost, if the database does not come back in time."""
+        """Report each job once that is lost if the database does not come back in time."""
         lost: Outcomes = {}
         for run in runs:
             if _key(run) not in self._kept:
@@ -114,7 +115,7 @@ class Keeping:
 
 
 def kept_outcome(run: Run) -> KeptOutcome:
-    """Return what is kept of a run."""
+    """Return the kept form of a run."""
     job, outcome, exception = run.job, run.outcome, run.outcome.exception
     discarded = outcome.verdict.outcome == "discarded" and exception is not None
     return KeptOutcome(

@@ -1,4 +1,4 @@
-"""What this process has claimed and not recorded, and how its outcomes are written.
+"""The jobs that this process has claimed and not recorded, and the way to record them.
 
 The ledger mirrors the rows of `claims` that are ours. It is exact as long as the connection
 stands: only the control thread changes them, and a statement that fails has done nothing.
@@ -34,7 +34,7 @@ class Ledger:
     def __init__(
         self, process: str, *, keep: bool, parks: Callable[[ClaimedJob], bool]
     ) -> None:
-        """Keep the book for a process; `parks` says which jobs go back into a lane."""
+        """Keep the book for a process; `parks` decides which jobs go back into a lane."""
         self.process = process
         self.keep = keep
         self._parks = parks
@@ -44,7 +44,7 @@ class Ledger:
         self._left: set[int] = set()
         self._runs: list[Run] = []
         self._behind: list[Run] = []
-        """What is recorded by a later statement than the one that was made last."""
+        """Runs that a later statement records than the last one made."""
         self._portions = RunPortions()
         self._unstarted: list[ClaimedJob] = []
         self._locked_runs: list[Run] = []
@@ -52,7 +52,7 @@ class Ledger:
         self.locked: set[InClaim] = set()
         """The jobs that can't be written now, since a row is locked; they stay claimed."""
         self.completing: set[int] = set()
-        """The claims of jobs whose end is recorded in a transaction that is not ours."""
+        """The claims of jobs that end in a transaction of the user's."""
         self._moved: dict[InClaim, int] = {}
         self._cut_off = False
         self._unsure_s: dict[int, float] = {}
@@ -76,7 +76,7 @@ class Ledger:
         self._note_expirations(claim_id, jobs, asked_at)
 
     def _note_expirations(self, claim_id: int, jobs: list[ClaimedJob], asked_at: float) -> None:
-        """Take note of how far the server's clock may be behind what we take it for.
+        """Take note of how far the server's clock may be behind our estimate of it.
 
         When a job expires is counted from `asked_at`, before the server read its clock: so none
         is begun late. It may have been read as late as now.
@@ -108,7 +108,7 @@ class Ledger:
         self._moved[InClaim(job_id, claim_id)] = new_claim
 
     def claim_of(self, job: InClaim) -> int:
-        """Return the claim of a job that runs: the one that it was moved to, if it was."""
+        """Return the claim of a running job: that to which it was moved, if it was."""
         return self._moved.get(job, job.claim_id)
 
     def settle(self, claim_id: int) -> None:
@@ -131,13 +131,13 @@ class Ledger:
     def may_grow(self, claim_id: int) -> bool:
         """Return whether a claim of ours may get more jobs: none that it had comes back to it.
 
-        Invariant: a job is at most once in a claim. What we and the scoreboard entry remember
-        of a job stands beside its claim, and would be taken for how it ended this time.
+        Invariant: a job is at most once in a claim. Our record and the scoreboard entry's of a
+        job stand beside its claim, and would be taken for its outcome this time.
         """
         return claim_id in self._claims and claim_id not in self._left | self.completing
 
     def add(self, runs: Iterable[Run]) -> None:
-        """Take in runs that have ended; those whose claim was taken away are dropped."""
+        """Take in ended runs; runs with a lost claim are dropped."""
         if self._moved:
             runs = [self._in_its_claim(run) for run in runs]
         held = self._held(runs)
@@ -222,7 +222,7 @@ class Ledger:
 
     @property
     def may_wait(self) -> bool:
-        """Whether nobody waits for what is unrecorded: only plain successes, and no slots."""
+        """Whether unrecorded outcomes can wait: only plain successes, and no slots."""
         if self._unstarted or self._keys or self.completing:
             return False
         return all(run.outcome is SUCCESS for run in self._runs)
@@ -244,7 +244,7 @@ class Ledger:
     def is_uncertain(self) -> bool:
         """Whether our rows may be others than we know.
 
-        Any claim of ours may be taken away. And what a connection that broke had asked for may
+        Any claim of ours may be taken away. And the statement of a connection that broke may
         be done at any time: its commit may wait for a standby for hours.
         """
         return self.has_claims or self._cut_off
@@ -306,9 +306,9 @@ class Ledger:
     def forget(self, recording: Recording, recorded: set[int], concluded: set[int]) -> bool:
         """Forget the outcomes that were written, since their claims were whole.
 
-        `recorded` and `concluded` are the claims that let their successes, and their
-        other outcomes, be written. What was not written waits for `reconcile`; returns whether
-        all was.
+        `recorded` and `concluded` are the claims that let their successes, and their other
+        outcomes, be written. Unwritten outcomes wait for `reconcile`; returns whether all were
+        written.
         """
         if not recording:
             return True

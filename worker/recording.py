@@ -58,7 +58,7 @@ class Recording:
         *,
         keep: bool,
     ) -> None:
-        """Write what became of `runs`, and by `back` what becomes of the unstarted jobs."""
+        """Write the outcomes of `runs`, and by `back` those of the unstarted jobs."""
         self.successes: list[Run] = []
         self.others: list[Run] = []
         for run in runs:
@@ -70,7 +70,7 @@ class Recording:
         self._keep = keep
         self.lock_wait = LOCK_WAIT
         self.now = monotonic()
-        """When it was made: what is written are ages."""
+        """When it was made: ages are written."""
         self._ended = [ended(run, self.now) for run in self.others]
         self._back = back
         # As they are after the statement for the others, which comes first.
@@ -175,7 +175,7 @@ class RunPortions:
         """How many deadlines have passed for a value that was alone in its statement."""
 
     def split(self, runs: list[Run]) -> tuple[list[Run], list[Run]]:
-        """Return what the next statement records, and what those behind it do."""
+        """Return the runs of the next statement, and those of later ones."""
         if all(run.outcome is SUCCESS for run in runs):
             return runs, []
         count = self._portion.fitting(map(self._size, runs))
@@ -208,7 +208,7 @@ class RunPortions:
         return run, run
 
     def _size(self, run: Run) -> int:
-        # One that was late goes alone again.
+        # A late outcome goes alone again.
         return BYTES_MAX if _in_claim(run) in self._late else size_of(run)
 
 
@@ -218,7 +218,7 @@ def size_of(run: Run) -> int:
 
 
 def _without_value(run: Run) -> Run:
-    """Return what is recorded instead: a failure for a result, the type alone for an error."""
+    """Return the replacement of a run: a failure for a result, the type alone for an error."""
     why = f"each of {LATE_MAX} statements that stored it alone took too long"
     outcome = run.outcome
     if outcome.result is not None:
@@ -242,7 +242,7 @@ def _by_claim(jobs: Iterable[ClaimedJob]) -> dict[int, list[int]]:
 
 
 def ended(run: Run, now: float) -> Ended:
-    """Return what is to be written of a run."""
+    """Return the record of a run."""
     verdict = run.outcome.verdict
     return Ended(
         run.job.claim_id,

@@ -1,4 +1,4 @@
-"""Counts what became of jobs, once it is recorded, and emits events for the subscribers.
+"""Counts the outcomes of jobs once recorded, and emits events for the subscribers.
 
 An outcome is *uncertain* when it was sent to be recorded and no answer came. It stays in the
 ledger, which sends it again as long as its claim holds the job. A job that its claim no longer
@@ -60,7 +60,7 @@ class Report:
         concluded: set[int],
         cancelled: Collection[InClaim] = (),
     ) -> None:
-        """Report what was written, by the claims that let it be written."""
+        """Report the outcomes of claims that let them be written."""
         if not recording:
             return
         successes = [run for run in recording.successes if run.job.claim_id in recorded]
@@ -70,7 +70,7 @@ class Report:
         self.released(back, cancelled)
 
     def ended(self, runs: list[Run], cancelled: Collection[InClaim] = ()) -> None:
-        """Report runs whose outcomes are recorded; cancelled ones were discarded."""
+        """Report runs with recorded outcomes; cancelled ones were discarded."""
         for run in runs:
             if run.outcome.exception is not None:
                 job = InClaim(run.job.id, run.job.claim_id)
@@ -89,9 +89,9 @@ class Report:
             emit("job.slow", **_facts(run.job), **times)
 
     def released(self, jobs: list[ClaimedJob], cancelled: Collection[InClaim] = ()) -> None:
-        """Report jobs that were released: each in a drain, else all by one event.
+        """Report released jobs: each in a drain, otherwise all by one event.
 
-        Those that were cancelled meanwhile were discarded instead.
+        Jobs that were cancelled meanwhile were discarded instead.
 
         A worker that does not drain has claimed too far ahead: nothing has happened to these
         jobs, and there may be more of them than of those that run.
@@ -143,7 +143,7 @@ class Report:
             _count_runs(self._entry.job_class(name), outcome, done)
 
     def _set_aside(self, run: Run) -> None:
-        """Emit a job whose arguments do not fit; the first of a class is warned of."""
+        """Emit a job with arguments that do not fit; the first of a class is warned of."""
         job, misfit = run.job, str(run.outcome.exception)
         if job.class_name not in self._misfits:
             self._misfits.add(job.class_name)
@@ -254,7 +254,7 @@ class UncertainOutcomes:
         self._uncertain: dict[tuple[int, int], tuple[list[Sent], Run | ClaimedJob]] = {}
 
     def sent(self, recording: Recording, process_id: int) -> None:
-        """Take note of what is sent now, by a process that has this id."""
+        """Take note of the recording that the process of this id sends now."""
         self._last = recording, process_id
 
     def answered(self, recording: Recording, recorded: set[int], concluded: set[int]) -> None:

@@ -40,7 +40,8 @@ from .recording import Recording
 
 LOCKED_MAX = min(CLAIMED_MAX, ENDED_MAX // 2 - 12)
 """Jobs that are claimed at most while some wait for a locked row: the scoreboard entry keeps
-their outcomes while so many more jobs end, and then they are written into it again."""
+their outcomes while as many more jobs end, and then they are written into it again.
+"""
 CHECK_MIN_S = 0.1
 CHECK_MAX_S = 1.0
 """The shortest and the longest interval between two queries for locked rows."""
@@ -58,16 +59,15 @@ _class_name = itemgetter(ClaimedJob._fields.index("class_name"))
 
 @dataclass(slots=True)
 class TurnResult:
-    """What a turn has brought: a claim with its jobs, in order.
+    """The result of a turn: a claim with its jobs, in order.
 
-    `unknown` are jobs whose class is not known here. `withheld` are the first job whose
-    arguments did not fit into the answer, and all jobs after it; `weight` is the size of the
-    arguments that did. `recorded` are the claims whose successes were written, and `concluded`
-    those whose other outcomes were written. `cancelled` are jobs that were discarded instead,
-    because somebody has cancelled them. `walked` says how far a claim of one kind has walked
-    over jobs of the other kind, by queue and priority, and `steps` over how many jobs. `whole`
-    is false if the claim has ids of jobs that were deleted although their rows in
-    `ready_executions` were not.
+    `unknown` are jobs of classes that are unknown here. `withheld` are the first job with
+    arguments that did not fit into the answer, and all jobs after it; `weight` is the size of
+    the arguments that did. `recorded` are the claims with written successes, and `concluded`
+    those with written other outcomes. `cancelled` are jobs that were discarded instead, since
+    they were cancelled. `walked` is how far a claim of one kind has walked over jobs of the
+    other kind, by queue and priority, and `steps` over how many jobs. `whole` is false if the
+    claim has ids of jobs that were deleted although their rows in `ready_executions` were not.
     """
 
     claim_id: int | None = None
@@ -110,9 +110,9 @@ class TurnResult:
 class ClaimRequest:
     """What to claim: how many jobs, when, for which process, by which statement, from where.
 
-    `limit` says for how many there is room; a statement for few takes `FEW` of them at most.
-    `kind` limits it to coroutines (True) or functions (False); with `sweep`, the search begins
-    at the head of the index.
+    `limit` is the room for jobs; a statement for few takes `FEW` of them at most. `kind`
+    limits it to coroutines (True) or functions (False); with `sweep`, the search begins at the
+    head of the index.
     """
 
     limit: int
@@ -128,7 +128,7 @@ class ClaimRequest:
     """Whether limited jobs were claimed before it, and no more wait; None: after it."""
 
     answer: Callable[[], list[Row]] | None = None
-    """What waits for the rows, where it was sent before its turn."""
+    """Waits for the rows, if the claim was sent before its turn."""
     delegated: bool = False
     """Whether an idle thread waits for them, and begins the first job."""
 
@@ -139,12 +139,12 @@ class ClaimRequest:
 
     @property
     def most(self) -> int:
-        """How many jobs it takes at most; one that takes so many may have left some."""
+        """The most jobs it takes; a claim that takes as many may have left some."""
         return min(FEW, self.limit) if self.is_of_few else self.limit
 
 
 class Turns:
-    """Takes the turns of one worker, and leaves out the jobs whose rows are locked."""
+    """Takes the turns of one worker, and leaves out jobs with locked rows."""
 
     def __init__(
         self, session: Session, ledger: Ledger, pool: Pool, entry: ScoreboardEntry
@@ -161,7 +161,7 @@ class Turns:
     def take(
         self, recording: Recording, *, release: Iterable[Ended], request: ClaimRequest | None
     ) -> TurnResult | None:
-        """Record these outcomes, and claim what is requested, in one turn.
+        """Record these outcomes, and claim the requested jobs, in one turn.
 
         Returns None when it has done nothing: some rows are locked, and their jobs are left
         out from now on.
@@ -194,11 +194,11 @@ class Turns:
         return result
 
     def prepare(self, request: ClaimRequest) -> Bound:
-        """Return what is sent for a request before its turn, as long as we stay connected."""
+        """Return the statement of a request before its turn, valid while we stay connected."""
         return self._session.bind(*_fused(None, request))
 
     def send(self, request: ClaimRequest, bound: Bound, asked_at: float) -> None:
-        """Send what was prepared, whose answer the next turn waits for: it records nothing."""
+        """Send a prepared claim; the next turn waits for its answer and records nothing."""
         request.asked_at = asked_at
         bound.put("asked_at", asked_at)
         request.answer = self._session.send_bound(bound)
@@ -246,8 +246,8 @@ def _fetch(
 ) -> TurnResult:
     """Do one turn.
 
-    Invariant: slots are handed over after what frees them, by a statement of its own, whose
-    snapshot sees it, and what was blocked before.
+    Invariant: slots are handed over after they are freed, by a statement of its own, whose
+    snapshot sees that, and the jobs that were blocked before.
     """
     if request is not None and not (recording or release):
         # Mostly so when a job waits for it.
@@ -277,7 +277,7 @@ def _fetch(
 def _claimed(
     answer: list[tuple[Any, ...]], request: ClaimRequest | None, took_s: float
 ) -> TurnResult:
-    """Return what the fused statement has brought."""
+    """Return the result of the fused statement."""
     if request is not None and request.is_of_few:
         return _claimed_few(answer, request.claim_id, took_s)
     (claim_id, size, recorded, *more), *rows = answer
@@ -300,7 +300,7 @@ def _claimed(
 
 
 def _claimed_few(rows: list[tuple[Any, ...]], claim_id: int, took_s: float) -> TurnResult:
-    """Return what a claim of few jobs has brought: all come along, in no order."""
+    """Return the result of a claim of few jobs: all come along, in no order."""
     recorded = rows[0][_WIDTH - 1] if rows and len(rows[0]) == _WIDTH else None
     taken = [row for row in rows if row[0] is not None]
     # One without a class was deleted.
@@ -341,7 +341,7 @@ def _brought(
 
 
 def _known(jobs: list[ClaimedJob]) -> tuple[list[ClaimedJob], list[ClaimedJob]]:
-    """Return the jobs whose class is known here, and the others."""
+    """Return the jobs of known classes, and the others."""
     known = registry.known()
     # All at once: it costs a claim a thousandth.
     if known >= set(map(_class_name, jobs)):
@@ -351,7 +351,7 @@ def _known(jobs: list[ClaimedJob]) -> tuple[list[ClaimedJob], list[ClaimedJob]]:
 
 
 def came_along(jobs: list[ClaimedJob]) -> tuple[int, int]:
-    """Return how many jobs have their arguments, up to one that has not, and all their size."""
+    """Return the number of jobs before the first without arguments, and their total size."""
     sizes = [len(job.arguments) for job in jobs]
     return sizes.index(0) if 0 in sizes else len(jobs), sum(sizes)
 

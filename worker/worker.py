@@ -102,7 +102,7 @@ class Worker(DatabaseLoop):
     # The life of the process.
 
     def metadata(self) -> dict[str, Any]:
-        """Return what the row shows: how this worker is configured."""
+        """Return the configuration of this worker for its row."""
         return {
             "queues": ",".join(self._options.queues),
             "threads": self._options.threads,
@@ -111,13 +111,13 @@ class Worker(DatabaseLoop):
         }
 
     def connect(self) -> None:
-        """Register, and reconcile what a broken connection has left uncertain."""
+        """Register, and reconcile the uncertain claims of a broken connection."""
         if self._stopping:
             self._keeping.keep()
         began, before = monotonic(), self._process_id
         super().connect()
         self._keeping.discard()
-        # Another process may have declared us dead, and recovered what we had claimed.
+        # Another process may have declared us dead, and recovered our claims.
         lost = None if before in {0, self._process_id} else self._ledger.abandon()
         self._registered_at = began
         self._claiming.idle.forget()
@@ -140,7 +140,7 @@ class Worker(DatabaseLoop):
         return f"{self._pool.busy}/{self._pool.size} threads on {queues}"
 
     def stop(self) -> None:
-        """Claim nothing more, release what was not started, and let running jobs know of it."""
+        """Claim nothing more, release unstarted jobs, and let running jobs know of it."""
         super().stop()
         self._report.draining = True
         begin_drain(self._drain_s)
@@ -210,7 +210,7 @@ class Worker(DatabaseLoop):
                 self._cancels.hear(payload, self._process_id)
 
     def _collect(self) -> None:
-        """Collect what was posted, and see to what has ended, and what runs."""
+        """Collect posted outcomes, and handle ended and running jobs."""
         self._pool.check_threads()
         if self._asynchronous.uncollected or self._pool.series:
             self._collect_posted()
@@ -238,7 +238,7 @@ class Worker(DatabaseLoop):
             self._ledger.give_back(self._pool.take_back_behind(PATIENCE_S, keep))
 
     def _turn(self, asked_at: float, request: ClaimRequest | None = None) -> bool:
-        """Record what has ended, if that is due, and claim what is requested.
+        """Record ended jobs, if that is due, and claim the requested ones.
 
         Returns whether a thread has woken us, since such a job ends at once.
         """
@@ -256,7 +256,7 @@ class Worker(DatabaseLoop):
         result, back = self._pool.delegate(take, hand_over) if delegated else hand_over(take())
         if result is None:
             self._uncertain.answered(recording, set(), set())
-            self._reconcile_at = 0.0  # what was to be released is read back
+            self._reconcile_at = 0.0  # jobs to release are read back
             self._claiming.ways.poll_now()
             return False
         woken = False
@@ -269,7 +269,7 @@ class Worker(DatabaseLoop):
         written = result.recorded, result.concluded
         if not self._ledger.forget(recording, *written) or not result.whole:
             self._reconcile_at = 0.0
-        self._ledger.give_back(back)  # only now: what is forgotten is all that was noted before
+        self._ledger.give_back(back)  # only now: all earlier notes are forgotten
         self._uncertain.answered(recording, *written)
         self._report.recorded(recording, *written, result.cancelled)
         if request is not None:
@@ -321,7 +321,7 @@ class Worker(DatabaseLoop):
 
     def _rest_s(self) -> float:
         """Return how long to rest, after clearing gaps if there is time for it."""
-        # What came while a statement ran does not make the socket readable any more.
+        # Data that came while a statement ran does not make the socket readable any more.
         self._listen()
         self._asynchronous.show_busy(self._context.entry)
         rest_s = self._claiming.clear(self._idle_s())
@@ -337,13 +337,13 @@ class Worker(DatabaseLoop):
         return bool(self._stopping or self._context.quiet or unread)
 
     def _aim(self) -> Aim | None:
-        """Return what there is room for now, if there is any."""
+        """Return the room for jobs now, if there is any."""
         aim = None if self._claims_nothing else self._claiming.aim()
         return aim if aim is not None and aim.limit > 0 else None
 
     @property
     def _claims_alone(self) -> bool:
-        """Whether a turn that claims would do nothing else."""
+        """Whether a turn that claims would do nothing more."""
         return not (
             self._claims_nothing or self._release or self._is_recording_due(claims=True)
         )
@@ -356,7 +356,7 @@ class Worker(DatabaseLoop):
         return self._claiming.request(aim, asked_at, self._process_id)
 
     def _is_recording_due(self, *, claims: bool) -> bool:
-        """Return whether the turn records what has ended.
+        """Return whether the turn records ended jobs.
 
         A turn that claims does, since one commit serves both, and so does one of a worker that
         has nothing more to do. But where jobs come one after another, the next one waits for

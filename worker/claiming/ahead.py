@@ -57,7 +57,7 @@ class Ahead:
         self._ledger, self._turns, self._aim = ledger, turns, aim
         self.prepared: Prepared | None = None
         self.sent: ClaimRequest | None = None
-        """The claim that was sent, whose answer the next turn waits for."""
+        """The claim that was sent and has no answer yet."""
         self._last_bound: tuple[object, Bound] | None = None
 
     def forget(self) -> None:

@@ -147,7 +147,7 @@ class KnownClasses:
         self._report(jobs)
 
     def _overdue(self, met: Iterable[Lane]) -> set[Lane]:
-        """Return the lanes whose class no worker has known for long enough."""
+        """Return the lanes of classes that no worker has known for long enough."""
         now = monotonic()
         ages_s = parked.unknown_for_s(self._session, met) if (met := list(met)) else {}
         overdue = {

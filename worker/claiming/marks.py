@@ -39,7 +39,7 @@ class ClaimMarks:
         return None if number == OTHER else (number, priority)
 
     def set(self, key: Key, position: int) -> None:
-        """Reserve the jobs up to a position, except for those that others claim."""
+        """Reserve the jobs up to a position, except for jobs that others claim."""
         write_mark(self._entry.words, ClaimMark(*key, position))
 
     def turn(self) -> AbstractContextManager[None]:

@@ -103,7 +103,7 @@ class PrefetchPolicy:
         self._cap = 0
 
     def ahead(self, running_s: Sequence[float]) -> int:
-        """Return how many jobs may wait beyond those that idle threads start now."""
+        """Return how many jobs may wait beyond the jobs that idle threads start now."""
         if self._prefetch is not None:
             return min(self._prefetch, BATCH_MAX, self._cap, self._cap_by_bytes)
         startable = self._startable(running_s, HORIZON_S) or 0
@@ -143,7 +143,7 @@ class PrefetchPolicy:
 
     @property
     def series_startable(self) -> int:
-        """How many jobs of one thread's series can start in time after the one that runs."""
+        """How many jobs of one thread's series can start in time after the running job."""
         if self._prefetch is not None or self._mean_s is None:
             return BATCH_MAX
         return int(PATIENCE_S / max(self._mean_s, 1e-6))
@@ -157,7 +157,7 @@ class PrefetchPolicy:
         return max(startable, self._threads - len(running_s))
 
     def late(self, pool: Runner) -> int | None:
-        """Return how many waiting jobs to keep if the others can't start in time, else None."""
+        """Return how many waiting jobs to keep if the others can't start in time, or None."""
         running_s, waiting = pool.running_for_s(), pool.waiting
         early = self._startable(running_s, PATIENCE_S - STEADY_S)
         if early is None or waiting <= early:

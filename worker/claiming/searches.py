@@ -21,13 +21,14 @@ Reached = tuple[str | None, int, int]
 """How far nothing is left: a queue (None: all of them), a priority and a position."""
 
 SEARCH_MIN, SEARCH_MAX = 500, 20_000
-"""So many jobs are met by one statement; more only after some of which none is for us."""
+"""Jobs that one statement meets; more only after statements that met none for us."""
 WALK_MAX = 5000
-"""So many at most by one for one kind, which looks at the class of each."""
+"""The most that a search of one kind meets, which looks at the class of each."""
 PAUSE_MIN_S = 0.005
 PAUSE_MAX_S, PAUSE_BUSY_S = 5.0, 0.25
-"""How long to wait before the next search, where nothing was found: while the worker is
-registered as idle, so that a notification comes, and while it is not."""
+"""The pause before the next search, if none was found: while the worker is registered as idle,
+so that a notification comes, and while it is not.
+"""
 
 
 class Search:
@@ -39,7 +40,7 @@ class Search:
         self.due_at = 0.0
         """When to search (monotonic)."""
         self.met_none = False
-        """Whether the last search has met none, and nothing says that there are some."""
+        """Whether the last search met none, and no notification came since."""
         self._pause_s = PAUSE_MIN_S
 
     def now(self) -> None:
@@ -59,7 +60,7 @@ class Search:
         self.due_at = monotonic() + self._pause_s
 
     def go_on(self, met: Met, claimed: int, took_s: float, *, registered: bool) -> None:
-        """Take in what a search has met, and how many jobs it has claimed."""
+        """Note the jobs that a search has met, and the number that it has claimed."""
         self.met_none = not met.walked
         if claimed or met.left:
             self.depth = SEARCH_MIN
@@ -92,7 +93,7 @@ class KindSearch(Search):
         self.cursor.request_sweep()
 
     def advance(self, met: Met, *, sweep: bool) -> None:
-        """Go on from the first job that was meant: those of the kind may have been left."""
+        """Go on from the first job of the kind: jobs of it may have been left."""
         self.cursor.advance(_passed(met), sweep=sweep)
 
     def _pass_over(self, met: Met, took_s: float) -> None:
@@ -140,7 +141,7 @@ class Searches:
 
 
 def _passed(met: Met) -> Iterator[Reached]:
-    """Yield how far there was nothing that was meant, by queue and priority."""
+    """Yield how far the search has found no job of its kind, by queue and priority."""
     for queue, priority, first, last, meant in met.stretches:
         if meant is None:
             yield queue, priority, last

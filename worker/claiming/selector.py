@@ -16,12 +16,13 @@ from .cursor import ClaimCursor
 SURVEY_S = 0.25
 """How long the names of queues are believed."""
 SURVEY_SHARE = 20
-"""Where there are very many: for so many times as long as it took to find them."""
+"""The time for which a survey of very many is valid, in multiples of its duration."""
 PAUSED_S = 1.0
 """How long it is believed that paused queues hold few jobs, or many."""
 REACH, WIDER = 100, 4
-"""A claim asks for the first so many queues of a list, and after one that comes back short for
-so many times as many: of thousands each claim would read all names for a few of them."""
+"""A claim asks for the first 100 queues of a list, and after one that comes back short for
+four times as many: of thousands each claim would read all names for a few of them.
+"""
 SLOW_S = 0.02
 """A claim that takes longer may have passed over many jobs of paused queues."""
 
@@ -30,16 +31,16 @@ class QueueSelector:
     """From which queues a worker claims next, and by which statement.
 
     *All*: of `*` one statement picks from all queues and passes over the jobs of paused ones.
-    *Named*: a list of queues is picked from, one after the other. What a prefix stands for is
+    *Named*: a list of queues is picked from, one after the other. The queues of a prefix are
     surveyed, which is a round trip of its own and so not done for each claim. *Each*: of `*`
     again, when a claim has been slow and a survey finds that paused queues hold many jobs,
-    which each claim would pass over: the others are picked from by their names, and what is
-    most urgent of all is claimed.
+    which each claim would pass over: the others are picked from by their names, and the most
+    urgent jobs of all are claimed.
 
     A new queue becomes known by a notification, as long as the worker is registered as idle.
-    While it is not, a survey is believed for a quarter of a second: for so long a queue that a
-    claim has emptied is taken for empty, too, if the list is long. Each statement itself passes
-    over paused queues; a survey only finds the quicker one.
+    While it is not, a survey is believed for a quarter of a second: for this time a queue that
+    a claim has emptied is taken for empty, too, if the list is long. Each statement itself
+    passes over paused queues; a survey only finds the quicker one.
     """
 
     def __init__(self, selection: Selection, session: Session) -> None:
@@ -63,7 +64,7 @@ class QueueSelector:
     def queues(self, *, registered: bool) -> list[str | None]:
         """Return the queues to claim from, in order; None stands for all together.
 
-        `registered` says that the worker is registered as idle.
+        If `registered`, the worker is registered as idle.
         """
         self.is_cut = False
         age_s = monotonic() - self._surveyed_at
@@ -78,7 +79,7 @@ class QueueSelector:
 
     @property
     def first(self) -> tuple[Statement, dict[str, Any]] | None:
-        """By which statement to claim a few jobs from the head; None where a survey tells."""
+        """The statement to claim a few jobs from the head; None if a survey decides."""
         if self.selection.everything and not self._each:
             return ready.CLAIM_FIRST_ANY, {}
         if self._is_fixed and len(self._names) == 1:
@@ -90,7 +91,7 @@ class QueueSelector:
     ) -> tuple[Statement, dict[str, Any]]:
         """Return by which statement to claim, and from where; from these lanes as well.
 
-        With `few` by one for a few jobs, where there is one.
+        With `few` by a statement for a few jobs, if there is one.
         """
         queues = self.queues(registered=registered)
         if not lanes and few and len(queues) == 1 and not self._each:
@@ -194,14 +195,14 @@ class QueueSelector:
         self._survey_due, self._reach, self._begin = False, REACH, 0
         everything = self.selection.everything
         if everything and not ready.paused_many(self._session):
-            # The names are not needed, and to find them walks over what was claimed of each.
+            # The names are not needed, and to find them walks over the claimed jobs of each.
             self._each, self._surveyed_at = False, monotonic()
             return
         found = ready.survey(self._session, self.selection.prefixes)
         self._surveyed_at = monotonic()
         self._survey_s = max(SURVEY_S, SURVEY_SHARE * (self._surveyed_at - began))
         self._complete = found.complete
-        # Of all queues the most urgent job is wanted: it may be in one that is not named.
+        # Of all queues the most urgent job is wanted: its queue may not be named.
         self._each = everything and found.complete
         self._names = self.selection.resolve(found.names)
 

@@ -1,8 +1,8 @@
 """The ways of one worker to claim: jobs as they come, or those of one kind alone.
 
 Functions and coroutines lie in one order. A claim for one kind walks over the jobs of the
-other, of which there may be a million, and takes what is meant. So each way has a cursor of
-its own, and goes on where it has come to, a bounded walk at a time; and each knows by itself
+other, of which there may be a million, and takes those of its own. So each way has a cursor of
+its own, and goes on from its last position, a bounded walk at a time; and each knows by itself
 when to poll next.
 
 A claim as jobs come leaves neither kind behind it, and moves all cursors. One for one kind
@@ -19,9 +19,9 @@ Kind = bool | None
 """True: coroutines alone. False: functions alone. None: both, as they come."""
 
 WALK_MIN = 100
-"""So many jobs are walked over by a claim for one kind, beside those that it may take."""
+"""Jobs that a claim for one kind walks over, beside the jobs that it may take."""
 WALK_MAX = 5000
-"""So many at most, by a claim after some that have found none: about 10 ms."""
+"""The most of them, by a claim after some that have found none: about 10 ms."""
 
 
 class ClaimWay:
@@ -37,7 +37,7 @@ class ClaimWay:
     def begin(self, returns: int) -> bool:
         """Begin a claim, which serves all that was heard; return whether it is a sweep.
 
-        `returns` says how often jobs were given back.
+        `returns` is the number of times that jobs were released.
         """
         self.polling.begin()
         if sweep := self.cursor.begin_claim():
@@ -45,14 +45,15 @@ class ClaimWay:
         return sweep
 
     def depth(self, limit: int) -> int:
-        """Return over how many jobs a claim of so many is to walk."""
+        """Return the scan depth for a claim of `limit` jobs."""
         return max(limit, self._walk) + WALK_MIN
 
     def walk_on(self, limit: int, found: int, steps: int, took_s: float) -> bool:
         """Take note of a claim for one kind; return whether it was a part of a walk.
 
-        It was to bring `limit` jobs and has `found` some, in so many steps of its walk. One
-        that has found none pauses for as long as it took: the other kind is to be served, too.
+        It was to bring `limit` jobs and has `found` some, in `steps` steps of its walk. A
+        claim that has found none pauses for as long as it took: the other kind is to be
+        served, too.
         """
         whole = found >= limit or steps < self.depth(limit)
         self._walk = WALK_MIN if found or whole else min(WALK_MAX, self._walk * 4)

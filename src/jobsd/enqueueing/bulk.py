@@ -194,8 +194,7 @@ class Bulk:
         self._impatient: set[str] = set()
         # Of the batch: the unique jobs, by their places in it.
         self._unique: dict[int, tuple[Draft, Uniqueness]] = {}
-        # Of the batch: the creation times of existing jobs that duplicates stand for, by
-        # position.
+        # Of the batch: the creation times of the originals of duplicates, by position.
         self._others_us: dict[int, int | None] = {}
         self._drawn = 0
         self._clock_ahead_s, self._created = 0.0, ""
