@@ -27,7 +27,7 @@ from .filling import fill
 from .pairs import Case, Contender, Measured
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Iterator, Sequence
 
     from .server import Server
 
@@ -106,7 +106,7 @@ def _run(command: Sequence[str], folder: str, url: str) -> Measured:
 
 
 @contextlib.contextmanager
-def _real_time() -> Iterator[None]:
+def _real_time() -> Generator[None]:
     """Run what is started meanwhile by real-time priority, if this user may."""
     try:
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(5))

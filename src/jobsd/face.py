@@ -11,7 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jobsd.enqueueing import on_demand as _on_demand  # noqa: F401 - registers itself
+from jobsd.enqueueing import on_demand as _on_demand  # noqa: F401 - registers itself  # pyright: ignore[reportUnusedImport]
 from jobsd.jobs.default_database import find_target_by
 
 if TYPE_CHECKING:

@@ -243,7 +243,11 @@ def test_what_an_event_hook_does_to_the_facts_in_a_job_nobody_else_sees(
         facts.clear()
 
     heard: list[dict[str, Any]] = []
-    jobsd.on_event("job.started")(lambda _event, facts: heard.append(facts))
+
+    @jobsd.on_event("job.started")
+    def hear(_event: Event, facts: dict[str, Any]) -> None:
+        heard.append(facts)
+
     with running(CurrentJob(7, 1, "mail", "app.send")):
         events.emit("job.started", job_id=7)
 

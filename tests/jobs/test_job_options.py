@@ -1,4 +1,6 @@
-"""The table of job options, and who reads it."""
+"""The table of job options, and its readers."""
+
+# pyright: reportPrivateUsage=false
 
 from __future__ import annotations
 
@@ -54,6 +56,10 @@ def test_a_class_without_attributes_has_the_defaults_of_the_table() -> None:
     }
 
 
+def _perform(_self: Job) -> None:
+    pass
+
+
 @pytest.mark.parametrize("name", WRONG)
 def test_a_function_and_a_class_refuse_an_invalid_option_by_one_sentence(name: str) -> None:
     with pytest.raises(Error) as of_table:
@@ -61,7 +67,7 @@ def test_a_function_and_a_class_refuse_an_invalid_option_by_one_sentence(name: s
     with pytest.raises(Error) as of_function:
         job(**cast("JobOptions", {name: WRONG[name]}))(lambda: None)
     with pytest.raises(Error) as of_class:
-        type("Wrong", (Job,), {name: WRONG[name], "perform": lambda _self: None})
+        type("Wrong", (Job,), {name: WRONG[name], "perform": _perform})
 
     assert str(of_function.value) == str(of_class.value) == str(of_table.value)
 

@@ -95,7 +95,11 @@ def test_a_process_that_was_asked_to_stop_is_not_asked_for_another_reason(
     table: ChildTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sent: list[int] = []
-    monkeypatch.setattr(ChildProcess, "send", lambda _self, number: sent.append(number))
+
+    def send(_: ChildProcess, number: int) -> None:
+        sent.append(number)
+
+    monkeypatch.setattr(ChildProcess, "send", send)
     table.add([_spec("monitor")])
     table.fill(lambda: False)
     (child,) = table.children

@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from jobsd.supervisor.oom import OomKills
 
 
+def _nothing(_: object) -> None:
+    """Answer nothing."""
+
+
 @pytest.fixture
 def scoreboard() -> Scoreboard:
     return Scoreboard()
@@ -132,7 +136,7 @@ def test_a_process_that_was_killed_does_not_hang(
     killed: bool,
 ) -> None:
     hung = recorder.facts("process.hung")
-    monkeypatch.setattr("jobsd.supervisor.hang_detection.process_stat", lambda _: None)
+    monkeypatch.setattr("jobsd.supervisor.hang_detection.process_stat", _nothing)
     worker.entry.ticked_ns = monotonic_ns() - 100 * 10**9
     worker.killed = killed
 
@@ -161,7 +165,7 @@ def test_a_stop_at_once_does_not_wait_for_the_hooks(
 ) -> None:
     hooks = _process(table, "hooks")
     with closing(hooks.dump):
-        orphans = cast("Orphans", SimpleNamespace(terminate=lambda _: None))
+        orphans = cast("Orphans", SimpleNamespace(terminate=_nothing))
         stop = Stop(scoreboard, table, orphans)
         stop.begin(0.0, 60.0)
 
@@ -179,7 +183,7 @@ def test_a_process_that_takes_its_time_to_die_is_killed_once(
     sent: list[tuple[str, int]],
 ) -> None:
     killed = recorder.facts("process.killed")
-    stop = Stop(scoreboard, table, cast("Orphans", SimpleNamespace(terminate=lambda _: None)))
+    stop = Stop(scoreboard, table, cast("Orphans", SimpleNamespace(terminate=_nothing)))
     stop.begin(0.0, 5.0)
 
     for now in (5.0, 5.01, 5.05):

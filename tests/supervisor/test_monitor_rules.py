@@ -281,7 +281,11 @@ def test_a_writing_that_failed_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
 
     scoreboard = Scoreboard()
     written = History(cast("Session", SimpleNamespace(fetch=fail)), scoreboard)
-    monkeypatch.setattr(history, "_more", lambda *_: [{"name": "mail"}])
+
+    def more(*_: object) -> list[dict[str, str]]:
+        return [{"name": "mail"}]
+
+    monkeypatch.setattr(history, "_more", more)
 
     with pytest.raises(psycopg.OperationalError):
         written.write()

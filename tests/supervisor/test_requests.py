@@ -44,7 +44,11 @@ def test_only_its_own_user_and_root_may_ask(
     uid: int,
     words: list[str],
 ) -> None:
-    monkeypatch.setattr(requests, "peer", lambda _: PeerCredentials(1, uid, uid))
+
+    def peer(_: object) -> PeerCredentials:
+        return PeerCredentials(1, uid, uid)
+
+    monkeypatch.setattr(requests, "peer", peer)
     with _connect(tmp_path) as command:
         command.sendall(b"reload\n")
 

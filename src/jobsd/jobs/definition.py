@@ -23,7 +23,7 @@ from . import job_options
 from .default_database import NOT_GIVEN
 from .draft import Draft, EnqueuedJob, draft
 from .enqueueable import FunctionJob, P, R, R_co, T, Using, perform_here
-from .job_options import OPTIONS, JobOptions, Kinds, UsingOptions, spelled_out
+from .job_options import OPTIONS, JobOptions, UsingOptions, spelled_out
 from .limits import Limit
 from .policy import Backoff, Policy
 from .queue_backend import backend
@@ -52,8 +52,8 @@ class Job:
     queue: ClassVar[str]
     priority: ClassVar[int]
     max_attempts: ClassVar[int]
-    retry_on: ClassVar[Kinds]
-    discard_on: ClassVar[Kinds]
+    retry_on: ClassVar[tuple[type[BaseException], ...]]
+    discard_on: ClassVar[tuple[type[BaseException], ...]]
     backoff: ClassVar[Backoff]
     limits_concurrency: ClassVar[Limit | None]
     timeout: ClassVar[timedelta | float | str | None]

@@ -12,6 +12,7 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from functools import partial
+from operator import attrgetter
 from typing import Any, NamedTuple, TypedDict, TypeVar
 
 from jobsd.clock import utc_now
@@ -81,6 +82,22 @@ def _interval(seconds: float | None) -> str | None:
     return f"{hours:.0f} hours {rest_s:.6f} s"
 
 
+def _timeout_of(definition: Definition) -> str | None:
+    return _interval(time_limits.timeout_s(definition.time_limit))
+
+
+def _kill_after_of(definition: Definition) -> str | None:
+    return _interval(time_limits.kill_after_s(definition.time_limit))
+
+
+def _result_ttl_of(definition: Definition) -> str | None:
+    return _interval(definition.result_ttl_s)
+
+
+def _expires_in_of(definition: Definition) -> str | None:
+    return _interval(definition.expires_in_s)
+
+
 def _optional(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return lambda given: None if given is None else read(given)
 
@@ -125,7 +142,7 @@ OPTIONS: Mapping[str, Option] = {
         "the name of its queue.",
         column="queue_name",
         field="queue_name",
-        of=lambda definition: definition.queue,
+        of=attrgetter("queue"),
     ),
     "priority": Option(
         check_priority,
@@ -133,14 +150,14 @@ OPTIONS: Mapping[str, Option] = {
         "smaller numbers run first.",
         column="priority",
         field="priority",
-        of=lambda definition: definition.priority,
+        of=attrgetter("priority"),
     ),
     "max_attempts": Option(
         _max_attempts,
         1,
         "the number of attempts in all, crashes of its process included.",
         column="max_attempts",
-        of=lambda definition: definition.policy.max_attempts,
+        of=attrgetter("policy.max_attempts"),
     ),
     "retry_on": Option(
         _kinds, FAILURES, "the exceptions that lead to another attempt, if one is left."
@@ -164,21 +181,21 @@ OPTIONS: Mapping[str, Option] = {
         None,
         "after how long it is interrupted; by default `jobs.timeout`.",
         column="timeout",
-        of=lambda definition: _interval(time_limits.timeout_s(definition.time_limit)),
+        of=_timeout_of,
     ),
     "kill_after": Option(
         _optional(partial(time_limits.read_bound, "kill_after")),
         None,
         "how much later its process is ended; by default `jobs.kill_after`.",
         column="kill_after",
-        of=lambda definition: _interval(time_limits.kill_after_s(definition.time_limit)),
+        of=_kill_after_of,
     ),
     "result_ttl": Option(
         time_limits.read_result_ttl,
         None,
         "how long its result is kept, for `EnqueuedJob.result`.",
         column="result_ttl",
-        of=lambda definition: _interval(definition.result_ttl_s),
+        of=_result_ttl_of,
     ),
     "unique": Option(
         partial(_is, Unique, "unique: {!r:.60} is not a Unique; write Unique(key=…)"),
@@ -192,7 +209,7 @@ OPTIONS: Mapping[str, Option] = {
         "how long after it is due it may start; later it is discarded.",
         column="expires_in",
         field="expires_in_s",
-        of=lambda definition: _interval(definition.expires_in_s),
+        of=_expires_in_of,
     ),
     "name": Option(
         _optional(check_class), None, 'its registered name; by default "module.function".'
@@ -245,7 +262,7 @@ def spelled_out(known: type[Any]) -> Callable[[F], F]:
         own = [each for each in plain.parameters.values() if each.kind is not each.VAR_KEYWORD]
         mine = [each for each in own if each.kind is each.KEYWORD_ONLY]
         others = [each for each in own if each.kind is not each.KEYWORD_ONLY]
-        rows = OPTIONS if known is JobOptions else {}
+        rows: Mapping[str, Option] = OPTIONS if known is JobOptions else {}
         options = [
             inspect.Parameter(
                 name,
