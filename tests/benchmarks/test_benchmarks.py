@@ -29,7 +29,7 @@ CASES = {
     "unknown": ("drain beside", "drain behind", "first start"),
     "processes": ("4 processes",),
     "spread": ("priorities", "by a pattern"),
-    "commands": ("version", "status"),
+    "commands": ("config show", "status"),
     "web": ("/limits", "/history"),
     "web_drain": ("drain",),
     "scrape": ("3,000 queues",),

@@ -18,6 +18,7 @@ from jobsd import clock, errors
 from jobsd.database.connection import Session, Statements
 from jobsd.enqueueing.on_demand import lent
 from jobsd.events.events import emit
+from jobsd.jobs import limits
 from jobsd.states import lost
 
 from . import holders, inspect, listing
@@ -127,6 +128,7 @@ def expire(session: Session, ids: Sequence[int], *, keep: bool) -> list[int]:
     """Discard expired waiting jobs, in the caller's transaction; return their ids."""
     parameters = {"ids": list(ids), "keep": keep, "reason": "expired", "failed": False}
     rows = session.fetch(STATEMENTS["discard"], parameters)
+    limits.unblocked(rows)
     return [row[0] for row in rows]
 
 
@@ -167,6 +169,8 @@ def holder(found: inspect.Found) -> str:
 def _discard(session: Session, ids: list[int], *, keep: bool) -> Discarded:
     with session.connection.transaction():
         parameters = {"ids": ids, "keep": keep, "reason": None, "failed": True}
-        done = dict(session.fetch(STATEMENTS["discard"], parameters))
+        rows = session.fetch(STATEMENTS["discard"], parameters)
+        limits.unblocked(rows)
+        done = {job_id: state for job_id, state, _ in rows}
         found = lost.drop(session, [each for each in ids if each not in done], keep=keep)
     return Discarded(done | dict.fromkeys(found, "lost"))

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from jobsd.database.connection import Session, Statements
 from jobsd.errors import Error
-from jobsd.jobs import registry
+from jobsd.jobs import limits, registry
 
 STATEMENTS = Statements("jobsd.acts", "moves.sql")
 
@@ -38,7 +38,9 @@ def batches(
     to = {"queue_name": queue, "priority": priority}
     for start in range(0, len(ids), BATCH):
         chosen = list(ids[start : start + BATCH])
-        yield [row[0] for row in session.fetch(STATEMENTS["move"], {"ids": chosen, **to})]
+        rows = session.fetch(STATEMENTS["move"], {"ids": chosen, **to})
+        limits.unblocked(rows)
+        yield [row[0] for row in rows]
 
 
 def run_batches(session: Session, ids: Sequence[int]) -> Iterator[list[int]]:

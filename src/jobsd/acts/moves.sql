@@ -1,5 +1,6 @@
 -- move: give some jobs that wait another queue, another priority or both; returns which.
-SELECT jobsd.move_jobs(%(ids)s::bigint[], %(queue_name)s::text, %(priority)s::integer);
+SELECT id, unblocked
+FROM jobsd.move_jobs(%(ids)s::bigint[], %(queue_name)s::text, %(priority)s::integer);
 
 -- run: let some scheduled jobs be due now; a dispatcher makes them ready within seconds.
 UPDATE jobsd.scheduled_executions

@@ -114,13 +114,17 @@ def clear(name: str, *, keep: bool = True, session: Session | None = None) -> in
     jobs stay; with `keep` false they are deleted. Commits a few hundred jobs at a time, and
     ends with the jobs that were ready when it began.
     """
+    from jobsd.jobs import limits  # noqa: PLC0415 - reading queues needs no limits
+
     cleared = 0
     with lent(session) as taken:
         until = taken.fetch(STATEMENTS["last_position"], {"name": check_queue(name)})[0][0]
         found = until is not None
         while found:
             parameters = {"name": name, "until": until, "keep": keep, "limit": CLEAR_BATCH}
-            ((found, batch),) = taken.fetch(STATEMENTS["clear"], parameters)
+            rows = taken.fetch(STATEMENTS["clear"], parameters)
+            limits.unblocked(rows)
+            found, batch, _ = rows[0]
             cleared += batch
     emit("queue.cleared", queue_name=name, size=cleared)
     return cleared

@@ -149,9 +149,5 @@ WITH common AS (
     UNION ALL
     SELECT job_id FROM limited
 )
-SELECT
-    (SELECT count(*) FROM found),
-    (
-        SELECT count(*)
-        FROM jobsd.discard_jobs(ARRAY(SELECT job_id FROM found), %(keep)s, NULL, false)
-    );
+SELECT (SELECT count(*) FROM found), count(*), coalesce(max(unblocked), 0)
+FROM jobsd.discard_jobs(ARRAY(SELECT job_id FROM found), %(keep)s, NULL, false);

@@ -155,6 +155,7 @@ def job(function: Callable[..., Any] | None = None, /, **options: Unpack[JobOpti
         function: the function, when there are no options: `@job`.
     """
     job_options.require_names("job", options, JobOptions)
+    job_options.read(options)  # so that a wrong one is refused where it is written
     define = partial(_function_job, options)
     return define if function is None else define(function)
 

@@ -164,9 +164,9 @@ def hand_over(session: Session, keys: Collection[str]) -> None:
 
 
 def unblocked(rows: Sequence[tuple[Any, ...]]) -> None:
-    """Emit the events of the rows of the statement `hand_over`."""
-    if rows[0][0] and is_subscribed("debug"):
-        emit("jobs.unblocked", size=rows[0][0])
+    """Emit the number of unblocked jobs, the last column of a statement's first row."""
+    if rows and rows[0][-1] and is_subscribed("debug"):
+        emit("jobs.unblocked", size=rows[0][-1])
 
 
 def uncovered(session: Session) -> Iterator[list[str]]:

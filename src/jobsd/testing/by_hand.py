@@ -102,7 +102,7 @@ class ByHand:
             if job.state in {"scheduled", "ready"} or (
                 job.state == "failed" and given["failed"]
             ):
-                rows.append((job.id, job.state))
+                rows.append((job.id, job.state, 0))
                 self._drop(job, given["reason"], keep=given["keep"])
         return rows
 
@@ -200,7 +200,7 @@ class ByHand:
         for job in gone:
             self._drop(job, None, keep=given["keep"])
         # All at once: no jobs remain for a next batch.
-        return [(0, len(gone))]
+        return [(0, len(gone), 0)]
 
     @staticmethod
     def _nothing(_given: Given) -> Rows:

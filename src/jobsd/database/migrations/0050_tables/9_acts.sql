@@ -189,7 +189,9 @@ SET enable_bitmapscan = off
 AS $$
 #variable_conflict use_column
 BEGIN
-    RETURN QUERY SELECT * FROM jobsd.discard_jobs(wanted, keep, 'cancelled', false);
+    RETURN QUERY
+        SELECT each.id, each.was
+        FROM jobsd.discard_jobs(wanted, keep, 'cancelled', false) AS each;
     RETURN QUERY
         WITH held AS (
             SELECT id

@@ -33,7 +33,7 @@ $$;
 -- has locked are skipped: a worker is claiming them.
 CREATE FUNCTION jobsd.discard_jobs(
     wanted bigint[], keep boolean, why text, with_failed boolean
-) RETURNS TABLE (id bigint, was text)
+) RETURNS TABLE (id bigint, was text, unblocked bigint)
 LANGUAGE plpgsql
 SET enable_seqscan = off
 SET jit = off
@@ -108,8 +108,9 @@ BEGIN
     )
     SELECT array_agg(job_id), array_agg(state), array_agg(key) INTO ids, states, keys FROM gone;
     PERFORM jobsd.note_discarded(ids, keep, why);
-    PERFORM jobsd.hand_over(keys, true);
-    RETURN QUERY SELECT each.id, each.state FROM unnest(ids, states) AS each (id, state);
+    unblocked := jobsd.hand_over(keys, true);
+    RETURN QUERY
+        SELECT each.id, each.state, unblocked FROM unnest(ids, states) AS each (id, state);
 END
 $$;
 

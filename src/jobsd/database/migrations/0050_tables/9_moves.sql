@@ -3,7 +3,7 @@
 -- ready again, in the other queue. If a limited job was ready, others of its key may come before it
 -- now. Rows that another session has locked are skipped: a worker is claiming them.
 CREATE FUNCTION jobsd.move_jobs(wanted bigint[], to_queue text, to_priority integer)
-RETURNS SETOF bigint
+RETURNS TABLE (id bigint, unblocked bigint)
 LANGUAGE plpgsql
 SET enable_seqscan = off
 SET jit = off
@@ -102,7 +102,7 @@ BEGIN
     FROM job
     JOIN moved ON moved.job_id = job.id
     WHERE (SELECT count(*) FROM woken) IS NOT NULL;
-    PERFORM jobsd.hand_over(keys, true);
-    RETURN QUERY SELECT unnest(ids);
+    unblocked := jobsd.hand_over(keys, true);
+    RETURN QUERY SELECT each.id, unblocked FROM unnest(ids) AS each (id);
 END
 $$;
