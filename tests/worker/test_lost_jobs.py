@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from harness.job_rows import lost_jobs_of, places
-from jobsd.database.connection import Session
+from jobsd.database.connection import Session, Target
 from jobsd.enqueueing.client import enqueue_many
 from jobsd.jobs.current import current_job
 from jobsd.jobs.definition import job
@@ -20,7 +20,6 @@ from .bodies import gate, noted, wait_for_gate
 
 if TYPE_CHECKING:
     from harness.event_recorder import EventRecorder
-    from jobsd.database.connection import Target
 
     from .conftest import Count, Driven, MakeWorker
 
@@ -77,7 +76,8 @@ def test_no_job_seems_lost_while_many_move(make_worker: MakeWorker, target: Targ
     searches, over = [0], threading.Event()
 
     def search() -> None:
-        with contextlib.closing(Session(target, "search")) as mine:
+        patient = Target(target.url, target.schema, deadline_s=60)
+        with contextlib.closing(Session(patient, "search")) as mine:
             while not over.is_set():
                 found.extend(lost_jobs_of(mine))
                 with mine.connection.transaction():
