@@ -106,7 +106,7 @@ def test_what_the_server_can_not_store_is_refused_before_others_are_met(
         )
 
     assert isinstance(asyncio.run(run())[3], Exception)
-    assert sorted(stored()) == [0, 1, 2]
+    assert sorted(map(str, stored())) == ["0", "1", "2"]
 
 
 def test_each_of_several_that_the_server_ends_gets_an_error(

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.system
 def test_a_stop_beside_a_silent_server_loses_no_outcome(
     running: Cluster, url: str, tmp_path: Path
 ) -> None:
-    queue = QUEUE.replace("shutdown_timeout: 3", "shutdown_timeout: 15")
+    queue = QUEUE.replace("shutdown_timeout: 3", "shutdown_timeout: 30")
     stopped = Stopped(tmp_path, url, queue)
     with stopped.project.start() as tree:
         stopped.begin(tree)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from dashboard.asking import MADE, Browser
@@ -89,15 +90,17 @@ def test_the_server_and_the_tables_are_described(browser: Browser, rows: Rows) -
 
 
 def test_steps_that_are_missing_are_said(browser: Browser, rows: Rows) -> None:
-    kept = rows(
-        "DELETE FROM jobsd.schema_migrations WHERE version = %s RETURNING name",
+    (kept,) = rows(
+        "DELETE FROM jobsd.schema_migrations AS step WHERE version = %s"
+        " RETURNING to_jsonb(step)::text",
         latest_version(),
     )
     page = browser.get("/system").text
     rows(
-        "INSERT INTO jobsd.schema_migrations (version, name) VALUES (%s, %s)",
-        *(latest_version(), kept[0]),
+        "INSERT INTO jobsd.schema_migrations"
+        " SELECT * FROM jsonb_populate_record(NULL::jobsd.schema_migrations, %s::jsonb)",
+        kept,
     )
 
-    assert f"{latest_version():04d}_{kept[0]}" in page
+    assert f"{latest_version():04d}_{json.loads(str(kept))['name']}" in page
     assert "bin/jobs db migrate" in page
