@@ -31,7 +31,6 @@ ROWS = 50
 _NAMED = 8
 _FURTHER = 100
 """The maximum of groups of failures on the overview; those beyond _NAMED are folded."""
-_COUNTED = ("ready", "claimed", "scheduled", "blocked", "failed", "finished", "discarded")
 LOGS_SHOWN = 10
 """The number of attempts whose logs a page shows, if they are kept."""
 _NEWEST = 2_000

@@ -22,10 +22,6 @@ if TYPE_CHECKING:
     import psycopg
 
 
-_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
-"""The errors of output that a disk refuses. An error of a file that we open has a file name."""
-
-
 def report(fault: BaseException, *, debug: bool = False) -> int:
     """Report an error and return its exit status."""
     if debug or wants_debug():
@@ -39,6 +35,7 @@ def report(fault: BaseException, *, debug: bool = False) -> int:
             return statuses.DONE
         case OurError():
             return _report_ours(fault)
+        # Output that a disk refuses. An error of a file that we open has a file name.
         case OSError(
             errno=errno.ENOSPC | errno.EDQUOT | errno.EFBIG | errno.EIO, filename=None
         ):

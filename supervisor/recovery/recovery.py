@@ -20,14 +20,8 @@ from jobsd.database.connection import Session
 from jobsd.database.portions import Portion
 from jobsd.events.events import emit
 from jobsd.jobs.policy import Ending
-from jobsd.processes import registry
-from jobsd.processes.outcome_journal import (
-    Contents,
-    JournalInUseError,
-    journal_path,
-    journal_paths,
-    read_journal,
-)
+from jobsd.processes import outcome_journal, registry
+from jobsd.processes.outcome_journal import JournalInUseError, journal_path, read_journal
 from jobsd.scoreboard import counters
 from jobsd.scoreboard.entry import ScoreboardEntry
 from jobsd.scoreboard.scoreboard import Scoreboard
@@ -178,7 +172,11 @@ class Recovery:
 
         Return False to be called again.
         """
-        paths = [path for path in journal_paths(self._journals) if path.stem not in ours]
+        paths = [
+            path
+            for path in outcome_journal.journal_paths(self._journals)
+            if path.stem not in ours
+        ]
         recovered = [self._recover_journal(path) for path in paths]
         return all(recovered)
 
@@ -228,7 +226,7 @@ class Recovery:
         if any(counts.values()) or not exit_errors.was_asked(entry):
             emit("process.recovered", **_child(entry), reason=entry.reason, cause=why, **counts)
 
-    def _settle_outcomes(self, contents: Contents) -> Settled:
+    def _settle_outcomes(self, contents: outcome_journal.Contents) -> Settled:
         keep = self._keep_finished
         return settle(self._session, contents, self._portion, keep=keep)
 

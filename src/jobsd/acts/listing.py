@@ -27,7 +27,6 @@ STATEMENTS = Statements("jobsd.acts", "listing.sql")
 
 SEARCH_MAX = 100_000
 """The maximum of jobs that `listed` reads if the search does not bound their age."""
-LIMIT_MAX = 10_000
 PAGE = 10_000
 _PAGE_MIN, _PAGE_MAX = 1_000, 100_000
 BEYOND = 2**63 - 1

@@ -6,7 +6,8 @@ connection of ours, all jobs of one transaction together.
 
 Django's `on_commit` (`django_commit`) and the events of a SQLAlchemy Session
 (`session_commit`) report the commit. Both are believed as far as the server confirms it
-(`pending`). A connection of psycopg or SQLAlchemy does not report how its transaction ends.
+(`awaiting_commit`). A connection of psycopg or SQLAlchemy does not report the end of its
+transaction.
 
 Invariant: the jobs of a commit that the library reports and the server confirms are enqueued,
 or the code that commits gets `AfterCommitError`.

@@ -42,10 +42,6 @@ class Uniqueness(NamedTuple):
     unique_max_wait_s: float | None
 
 
-NOT_UNIQUE = dict.fromkeys(Uniqueness._fields)
-"""The parameters of a job that is not unique."""
-
-
 @dataclass(frozen=True, slots=True)
 class Unique:
     """Allows one job with the same key at a time.

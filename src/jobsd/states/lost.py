@@ -42,9 +42,9 @@ def ready(session: Session, ids: Sequence[int]) -> list[int]:
 
 def drop(session: Session, ids: Sequence[int], *, keep: bool) -> list[int]:
     """Discard jobs that are lost; return them. Within the caller's transaction."""
-    held = hold(session, ids)
-    rows = session.fetch(STATEMENTS["drop"], {"ids": held, "keep": keep}) if held else []
-    return [row[0] for row in rows]
+    if held := hold(session, ids):
+        session.fetch(STATEMENTS["drop"], {"ids": held, "keep": keep})
+    return held
 
 
 def _ids(session: Session, name: str, ids: Sequence[int]) -> list[int]:

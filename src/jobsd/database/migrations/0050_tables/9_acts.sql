@@ -77,39 +77,21 @@ BEGIN
 END
 $$;
 
--- Let failed jobs run again, with all their attempts before them and their errors kept. They wait
--- and expire as if they were enqueued now. A job is `refused` if another one has its unique key:
--- `holder`, or NULL for one that is being enqueued. Rows that another session has locked are
--- skipped.
-CREATE FUNCTION jobsd.retry_jobs(wanted bigint[])
-RETURNS TABLE (id bigint, refused boolean, holder bigint)
+-- Let jobs that are in no place run again, with all their attempts before them; returns them. They
+-- wait and expire as if they were enqueued now.
+CREATE FUNCTION jobsd.run_again(ids bigint[]) RETURNS SETOF bigint
 LANGUAGE plpgsql
 SET enable_seqscan = off
 SET jit = off
 SET enable_bitmapscan = off
 AS $$
 #variable_conflict use_column
-DECLARE
-    ids bigint[] := ARRAY(
-        SELECT job_id
-        FROM jobsd.failed_executions
-        WHERE job_id = ANY (wanted)
-        ORDER BY job_id
-        FOR UPDATE SKIP LOCKED
-    );
 BEGIN
-    refused := true;
-    FOR id, holder IN SELECT taken.job_id, taken.present FROM jobsd.retake_unique(ids) AS taken LOOP
-        ids := array_remove(ids, id);
-        RETURN NEXT;
-    END LOOP;
     RETURN QUERY
-        WITH gone AS (
-            DELETE FROM jobsd.failed_executions WHERE job_id = ANY (ids) RETURNING job_id
-        ), job AS (
+        WITH job AS (
             UPDATE jobsd.jobs
             SET attempts = 0, scheduled_at = now()
-            WHERE id = ANY (ARRAY(SELECT job_id FROM gone))
+            WHERE id = ANY (ids)
             RETURNING id, queue_name, priority, concurrency_key, concurrency_limit, expires_in
         ), expiring AS (
             INSERT INTO jobsd.expirations AS known (job_id, expires_at)
@@ -144,10 +126,42 @@ BEGIN
                 SELECT 'limited ' || queue_name FROM job WHERE concurrency_key IS NOT NULL
             ) AS payloads
         )
-        SELECT id, false, NULL::bigint
+        SELECT id
         FROM job
         WHERE (SELECT count(*) FROM woken) IS NOT NULL
         ORDER BY id;
+END
+$$;
+
+-- Let failed jobs run again, with their errors kept (see `run_again`). A job is `refused` if another one has its unique key:
+-- `holder`, or NULL for one that is being enqueued. Rows that another session has locked are
+-- skipped.
+CREATE FUNCTION jobsd.retry_jobs(wanted bigint[])
+RETURNS TABLE (id bigint, refused boolean, holder bigint)
+LANGUAGE plpgsql
+SET enable_seqscan = off
+SET jit = off
+SET enable_bitmapscan = off
+AS $$
+#variable_conflict use_column
+DECLARE
+    ids bigint[] := ARRAY(
+        SELECT job_id
+        FROM jobsd.failed_executions
+        WHERE job_id = ANY (wanted)
+        ORDER BY job_id
+        FOR UPDATE SKIP LOCKED
+    );
+BEGIN
+    refused := true;
+    FOR id, holder IN SELECT taken.job_id, taken.present FROM jobsd.retake_unique(ids) AS taken LOOP
+        ids := array_remove(ids, id);
+        RETURN NEXT;
+    END LOOP;
+    DELETE FROM jobsd.failed_executions WHERE job_id = ANY (ids);
+    RETURN QUERY
+        SELECT again.id, false, NULL::bigint
+        FROM jobsd.run_again(ids) AS again (id);
 END
 $$;
 
