@@ -1,7 +1,7 @@
 """Loads the named statements of the `.sql` files.
 
-A file lies beside the module that sends it. A statement begins with a comment of the form `--
-name: what it does` and ends with a semicolon. Tables are written `jobsd.name`;
+A file lies beside the module that sends it. A statement begins with a comment of the form
+`-- name: what it does` and ends with a semicolon. Tables are written `jobsd.name`;
 `Statement.render` replaces `jobsd` by the configured schema, once for each schema, since a
 `search_path` does not survive a transaction pooler.
 
