@@ -32,7 +32,6 @@ from .asynchronous import Aim, Asynchronous
 from .cancels import Cancels, end_if_alone
 from .claiming.claiming import Claiming
 from .claiming.known_classes import KnownClasses
-from .claiming.marks import ClaimMarks
 from .claiming.polling import PATIENCE_S, POLL_MAX_S
 from .claiming.selector import QueueSelector
 from .completions import Completions
@@ -92,7 +91,6 @@ class Worker(DatabaseLoop):
         self._claiming = Claiming(
             *(session, options, known_classes, selector, self._ledger),
             *(self._pool, self._report, self._turns, self._asynchronous),
-            ClaimMarks(context.scoreboard, context.entry),
         )
         self._ahead = self._claiming.ahead
         self._cancels = Cancels(session, self._ledger, self._pool, self._asynchronous)
@@ -170,7 +168,7 @@ class Worker(DatabaseLoop):
             self._ahead.send(alone=self._claims_alone, delegated=delegated)
         request = self._ahead.take(may_claim=not self._claims_nothing)
         if request is not None:
-            # The server works on it meanwhile. Where it was prepared, nothing is in hand.
+            # The server works on it meanwhile. A prepared claim was sent with nothing in hand.
             asked_at = request.asked_at
             if self._asynchronous.uncollected:
                 self._collect()
@@ -190,7 +188,7 @@ class Worker(DatabaseLoop):
         return self._rest_s()
 
     def _confirm_row(self) -> float:
-        """Return the time: what is ours then stays so for `trust_s`, as our row is fresh."""
+        """Return the time: our jobs stay ours for `trust_s` from it, as our row is fresh."""
         now = monotonic()
         if now <= self._fresh_until:
             return now
@@ -308,7 +306,7 @@ class Worker(DatabaseLoop):
                 self._ahead.send(alone=self._claims_alone)
 
     def _reconcile(self, asked_at: float, lost: Claims | None = None) -> None:
-        """Read our claims back; report those that are gone, beside `lost` ones."""
+        """Read our claims back; report the missing ones, and the `lost` ones."""
         self._reconcile_at = asked_at + RECONCILE_S
         self._cancels.note()
         unknown, gone = self._ledger.reconcile(self._session, self._process_id)

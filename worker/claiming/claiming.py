@@ -23,7 +23,6 @@ from jobsd.worker.turn import ClaimRequest, TurnResult, Turns
 from .ahead import Ahead
 from .known_classes import KnownClasses, Scout
 from .limited import Limited, Until
-from .marks import ClaimMarks
 from .polling import FEW, PrefetchPolicy, Stream
 from .selector import QueueSelector
 from .ways import ClaimWay, ClaimWays, Kind
@@ -43,7 +42,6 @@ class Claiming:
         report: Report,
         turns: Turns,
         asynchronous: Asynchronous,
-        marks: ClaimMarks,
     ) -> None:
         self._session = session
         self._ledger = ledger
@@ -55,7 +53,7 @@ class Claiming:
         self.selector = selector
         self.idle = IdleRegistration(session, "worker")
         self.prefetch = PrefetchPolicy(options.threads, options.prefetch)
-        self.ways = ClaimWays(options.polling_interval_s, marks)
+        self.ways = ClaimWays(options.polling_interval_s)
         self.stream = Stream()
         self.scout = Scout(session, self.ways.both.cursor, known_classes)
         self.limited = Limited(
@@ -160,8 +158,6 @@ class Claiming:
         opened, registered = self.known_classes.open, self.idle.stands
         if aim.kind is None:
             few = aim.limit <= FEW or way.polling.expects_few
-            if not few and not opened:
-                way.cursor.follow(aim.limit)
             return self.selector.search(way.cursor, opened, registered=registered, few=few)
         kind = parked.of_kind(aim.kind)
         meant: list[Lane] = [lane for lane in opened if lane[1] in kind]
@@ -281,9 +277,7 @@ class Claiming:
 
     def _after_short(self, request: ClaimRequest) -> None:
         way = self.ways[request.kind]
-        # What others were about to claim may still be there, and there are further queues.
-        followed, cut = way.cursor.stop_following(), self.selector.widen()
-        if followed or cut:
+        if self.selector.widen():  # There are further queues.
             way.polling.poll_now()
             return
         # While claims keep bringing jobs of the other kind, new jobs of this kind are found

@@ -13,16 +13,6 @@ many rows to walk over, takes at most a tenth of the time. Its cost is its durat
 of a claim after the cursor, or beyond a millisecond: with no rows to walk over, a sweep is
 even the smaller statement (see `take_few`).
 
-The workers of one tree pass over the jobs that others claim at the same time (`follow`,
-`marks`), while claims bring all they ask for, of one queue and priority. A claim searches up
-to the worker's own *floor*, passes over the ranges that the others have reserved, and goes on
-after them. A sweep does so, too, and takes nothing from reserved ranges: otherwise it
-displaced all other claims of the moment from their ranges into the next ones, and so on for
-good. A claim of 16 workers then met three locked rows for each that it took. A claim that has
-passed over anything and comes back short is made again from the worker's own position. A
-worker may die, or claim more urgent jobs, after it has reserved a range: the rest of the range
-is found when it claims again, or by sweeps.
-
 Of very many priorities only the last claimed are remembered. The *head*, before all of these,
 is searched with every fifth claim or so, as its cost allows: with 30,000 priorities in use, a
 claim that searches after the position of each of them takes longer than its jobs.
@@ -38,8 +28,6 @@ from typing import Any, NamedTuple
 from jobsd.clock import monotonic
 from jobsd.states.claims import array
 from jobsd.states.parked import Lane
-
-from .marks import ClaimMarks, Flow, Key
 
 IndexPosition = tuple[int, int]
 """A priority and a position."""
@@ -76,16 +64,7 @@ class Gap(NamedTuple):
 class ClaimCursor:
     """The last positions that one worker has claimed; of all queues together under None."""
 
-    def __init__(self, marks: ClaimMarks | None = None) -> None:
-        """Begin at the head; `marks` are those of the tree if this cursor is to follow them."""
-        self._marks = marks
-        # The flow of all jobs of the last claim, the ranges of others that the next one passes
-        # over, and the end of our reserved range.
-        self._flow: Flow | None = None
-        self._passed: tuple[int, int] | None = None
-        self._said: int | None = None
-        # Up to these positions we pass over nothing: it is ours to search.
-        self._floors: dict[Key, int] = {}
+    def __init__(self) -> None:
         self._last: dict[str | None, dict[int, int]] = {}
         self._gaps: dict[str | None, dict[int, tuple[int, int]]] = {}
         self._sweep_due = True
@@ -105,72 +84,13 @@ class ClaimCursor:
         wanted = self._sweep_due or now - self._swept_at >= SWEEP_S
         sweep = wanted and now >= self.sweep_at
         self._asks_head, self._asked_at = now >= self._head_at, now
-        if self._said is not None:
-            self._unsay()  # That claim was not made.
-        self._passed = None
         if sweep:
-            self._note_floors()
             self._last.clear()
             self._headed.clear()
             self._sweep_due = False
             self._swept_at = now
             self._walked_s = 0.0
         return sweep
-
-    def _note_floors(self) -> None:
-        """Take note of our position, or that of all others: the sweep ends there."""
-        if self._marks is None:
-            return
-        floors = self._marks.reached()
-        for queue, known in self._last.items():
-            for priority, position in known.items():
-                if key := self._marks.key((queue, priority)):
-                    floors[key] = max(position, self._floors.get(key, position))
-        self._floors = floors
-
-    def follow(self, limit: int) -> None:
-        """Begin a claim of `limit` jobs after the ranges of others, and reserve its range."""
-        marks, flow = self._marks, self._flow
-        if marks is None or flow is None or self.first_gap or not (key := marks.key(flow)):
-            return
-        last = self._last.get(flow[0], {}).get(flow[1], _LOWEST)
-        floor = max(last, self._floors.get(key, last))
-        with marks.turn():
-            reached = max(floor, marks.reached().get(key, floor))
-            self._said = self._floors[key] = reached + limit
-            marks.set(key, self._said)
-        if reached > floor:
-            self._passed = floor, reached
-
-    def stop_following(self) -> bool:
-        """Go on from our own position; return whether the last claim passed over any job."""
-        followed = self._passed is not None
-        self._flow = self._passed = None
-        self._floors.clear()
-        return followed
-
-    def _note_flow(self, lasts: dict[Flow, int]) -> None:
-        """Take note of what all jobs of a claim were, and of how far it has come.
-
-        The next claim searches the rest of our reserved range.
-        """
-        said, flow, marks = self._said, self._flow, self._marks
-        self._flow = next(iter(lasts)) if len(lasts) == 1 else None
-        if said is None or marks is None or flow is None or not (key := marks.key(flow)):
-            return
-        last = lasts.get(flow, _LOWEST)
-        self._floors[key] = max(said, last)
-        self._said = None
-        if last < said:
-            self._unsay()
-        elif last > said:
-            marks.set(key, last)
-
-    def _unsay(self) -> None:
-        """Withdraw our reservation."""
-        self._said = None
-        if self._marks is not None:
-            self._marks.clear()
 
     def advance(
         self,
@@ -191,7 +111,6 @@ class ClaimCursor:
             known[priority] = max(position, known.pop(priority, position))
         for queue in {queue for queue, _ in lasts}:
             self._forget(queue)
-        self._note_flow(lasts)
         took_s = monotonic() - self._asked_at if took_s is None else took_s
         if self._asks_head and self._headed:
             self._head_at = monotonic() + HEAD_SHARE * took_s
@@ -213,9 +132,6 @@ class ClaimCursor:
         self._last.clear()
         self._headed.clear()
         self._gaps.clear()
-        self._floors.clear()
-        self.stop_following()
-        self._unsay()
         self._sweep_due = True
         self._swept_at = self._sweep_allowed_at = self._walked_s = 0.0
 
@@ -285,7 +201,7 @@ class ClaimCursor:
         rows: list[tuple[Any, ...]] = []
         for queue in queues:
             # Most of thousands of queues are searched as a whole.
-            if queue in self._last or queue in self._gaps or self._passed:
+            if queue in self._last or queue in self._gaps:
                 rows += [(queue, *after, *below) for after, below in self._of(queue, gaps=True)]
             else:
                 rows.append((queue, *_FIRST, *_BEYOND))
@@ -324,8 +240,6 @@ class ClaimCursor:
     ) -> Iterator[tuple[IndexPosition, IndexPosition]]:
         known = self._last.get(queue, {})
         passed = self._gaps.get(queue, {}) if gaps else {}
-        if self._passed is not None and self._flow is not None and queue == self._flow[0]:
-            passed = {self._flow[1]: self._passed}
         after = _FIRST
         if queue in self._headed and not self._asks_head:
             after = min(known), _LOWEST

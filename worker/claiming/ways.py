@@ -12,7 +12,6 @@ moves only that kind's.
 from collections.abc import Iterator
 
 from .cursor import ClaimCursor
-from .marks import ClaimMarks
 from .polling import PollingInterval
 
 Kind = bool | None
@@ -27,8 +26,8 @@ WALK_MAX = 5000
 class ClaimWay:
     """One way to claim: from where, when, and how far to walk."""
 
-    def __init__(self, polling_interval_s: float, marks: ClaimMarks | None = None) -> None:
-        self.cursor = ClaimCursor(marks)
+    def __init__(self, polling_interval_s: float) -> None:
+        self.cursor = ClaimCursor()
         self.polling = PollingInterval(polling_interval_s)
         self.returns_swept = 0
         """How often jobs had been given back when it swept last."""
@@ -70,8 +69,8 @@ class ClaimWay:
 class ClaimWays:
     """The three ways. A worker that knows no asynchronous job uses one only."""
 
-    def __init__(self, polling_interval_s: float, marks: ClaimMarks) -> None:
-        self.both = ClaimWay(polling_interval_s, marks)
+    def __init__(self, polling_interval_s: float) -> None:
+        self.both = ClaimWay(polling_interval_s)
         self._alone = {kind: ClaimWay(polling_interval_s) for kind in (False, True)}
         self._all = (self.both, *self._alone.values())
 

@@ -21,7 +21,6 @@ from collections.abc import Iterator
 
 from jobsd.clock import monotonic_ns
 
-from .claim_mark import MARK_AT, MARK_WORDS
 from .counters import FAILURES, QUEUE_WORDS, QueueCounters
 from .hard_limits import LIMITS_END, HardLimits
 from .queue_names import CLASSES_MAX, ERRORS_MAX, OTHER, OTHERS, QUEUES_MAX, Names
@@ -63,7 +62,6 @@ _PASSING = (
     *(_PID, _ROW, _STATUS, _DIED, _REASON, _ROW_LOST, _BUSY, _THREADS, _RSS, _UP_SINCE),
     *(_RECYCLING, _HOOKS_DONE, _LEAVING, _DATABASE_DOWN, _WORKING, _HEARTBEAT),
     *(_BUSY_COROUTINES, _COROUTINES_MOST, _OUTCOMES_LOST),
-    *range(MARK_AT, MARK_AT + MARK_WORDS),
 )
 
 

@@ -12,7 +12,6 @@ import os
 import time
 import weakref
 from collections.abc import Generator, Iterator
-from contextlib import AbstractContextManager
 from dataclasses import astuple
 from itertools import islice, takewhile
 
@@ -38,7 +37,6 @@ _THRESHOLDS_AT = slice(32, 35)
 _RELOADS_AT = 40
 RELOAD_OUTCOMES = ("done", "refused", "failed")
 _RESTARTS_AT = 256
-_ANNOUNCEMENT, _CLAIM = range(2)
 TABLES_LACK_SOMETHING, TABLES_OF_ANOTHER_BUILD = 1, 2
 """States of the tables that were reported. The first comes and goes with statements, so it is
 reported once in the life of a tree; the second again, if our build's tables were there
@@ -113,8 +111,8 @@ class Scoreboard:
             ScoreboardEntry(self._entry_words(index), index, names)
             for index in range(ENTRIES_MAX)
         ]
-        self._locks = os.memfd_create("jobsd locks")
-        weakref.finalize(self, os.close, self._locks).atexit = False
+        self._lock = os.memfd_create("jobsd lock")
+        weakref.finalize(self, os.close, self._lock).atexit = False
 
     def _names(self, index: int, most: int) -> queue_names.QueueNames:
         start = _HEAD_WORDS + index * queue_names.NAMES_WORDS
@@ -190,36 +188,26 @@ class Scoreboard:
         """Return the counts of all processes, by class."""
         return totals([entry.class_rows() for entry in self.used()], self.class_names)
 
-    def announcing(self) -> AbstractContextManager[None]:
+    @contextlib.contextmanager
+    def announcing(self) -> Generator[None]:
         """Hold the lock under which one process reports an outage for the whole tree.
 
-        A process that is stopped may keep it, so others wait for a twentieth of a second only:
-        it is better to report an outage twice than never.
+        The kernel takes it from a process that dies. A process that is stopped may keep it, so
+        others wait for a twentieth of a second and continue without it: an outage that is
+        reported twice is better than one that is never reported.
         """
-        return self._holding(_ANNOUNCEMENT)
-
-    def claiming(self) -> AbstractContextManager[None]:
-        """Hold the lock under which a worker reads all claim marks and sets its own.
-
-        Others wait as long: two equal marks make each later claim meet locked rows.
-        """
-        return self._holding(_CLAIM)
-
-    @contextlib.contextmanager
-    def _holding(self, lock: int) -> Generator[None]:
-        """Hold a lock, or go on without it; the kernel releases it if its holder dies."""
         tries = 0
-        while not self._try_lock(lock) and tries < _TRIES:
+        while not self._try_lock() and tries < _TRIES:
             time.sleep(0.001)
             tries += 1
         try:
             yield
         finally:
-            fcntl.lockf(self._locks, fcntl.LOCK_UN, 1, lock)
+            fcntl.lockf(self._lock, fcntl.LOCK_UN)
 
-    def _try_lock(self, lock: int) -> bool:
+    def _try_lock(self) -> bool:
         try:
-            fcntl.lockf(self._locks, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, lock)
+            fcntl.lockf(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             return False
         return True
