@@ -1,11 +1,10 @@
--- dispatch: move the jobs that are due on, in the order in which they are due, and say in how
--- many seconds the next one is, whether any jobs are blocked, and in how many seconds the next one
--- expires. They become ready; their positions
--- are new: behind what workers have already passed. Whether a limited one may not wait is decided
--- by the worker that meets it; one that was begun or set aside before is not discarded any more.
--- Rows that another dispatcher has locked are its business;
--- one that somebody has just changed has a place that we do not see yet, and stays until
--- the next time.
+-- dispatch: move due jobs to their next table, in the order of their due times. Returns the seconds
+-- until the next job is due, whether any jobs are blocked, and the seconds until the next job
+-- expires. Ready jobs get new positions, behind those that workers have already passed. Whether a
+-- limited job may wait is decided by the worker that meets it; a job that was begun or set aside
+-- before is no longer discarded by its limit. Rows that another dispatcher has locked are skipped.
+-- A row that another session has just changed has a new ctid that this snapshot does not show; it
+-- stays until the next poll.
 WITH due AS (
     SELECT ctid AS place, scheduled_at, priority, job_id
     FROM jobsd.scheduled_executions
@@ -63,7 +62,7 @@ SELECT
     (
         SELECT extract(epoch FROM min(scheduled_at) - clock_timestamp())::float8
         FROM jobsd.scheduled_executions
-        -- Older servers can't tell how far away an infinite one is.
+        -- Older servers can't subtract from an infinite time.
         WHERE scheduled_at > now() AND scheduled_at < 'infinity'
     ),
     EXISTS (SELECT FROM jobsd.blocked_executions),
@@ -74,7 +73,7 @@ SELECT
     (SELECT scheduled_at::text FROM last),
     (SELECT priority FROM last),
     (SELECT job_id FROM last),
-    -- Whether any before the last one stays, since somebody has locked it.
+    -- Whether a row before the last one stays, because another session has locked it.
     EXISTS (
         SELECT
         FROM jobsd.scheduled_executions

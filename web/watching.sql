@@ -1,7 +1,7 @@
--- marks: return a mark for each part of the queue, which is another one when the part has changed.
--- What is read is the ends of indexes, tables of a few rows, and the server's counters of changes.
--- These come up to ten seconds late from a session that has gone idle; so what people look at
--- most has a mark of its own. Claims change with each turn of each worker.
+-- marks: return a mark for each part of the dashboard, which differs once the part has changed. It
+-- is computed from the ends of indexes, tables of a few rows, and the server's counters of changes.
+-- The counters lag up to ten seconds behind a session that has gone idle, so the parts that people
+-- watch most have marks of their own. Claims change with each turn of each worker.
 WITH counted AS MATERIALIZED (
     SELECT relname, n_tup_ins + n_tup_upd + n_tup_del AS changes
     FROM pg_catalog.pg_stat_user_tables

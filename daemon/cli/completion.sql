@@ -1,4 +1,4 @@
--- queue: list the queues of the latest jobs, and those that are paused.
+-- queue: list the queues of the latest jobs, and the paused queues.
 SELECT DISTINCT queue_name
 FROM (
     (SELECT queue_name FROM jobsd.jobs ORDER BY id DESC LIMIT 1000)

@@ -1,7 +1,7 @@
 -- clock: read the server's clock.
 SELECT clock_timestamp();
 
--- is_standby: say whether this server replays what another one writes.
+-- is_standby: return whether this server is a standby, which replays the log of a primary.
 SELECT pg_is_in_recovery();
 
 -- notify: wake all listeners; the processes of a tree ignore this word.

@@ -1,7 +1,7 @@
--- is_left: return whether any job of some queues ('name', 'prefix*' or '*') that are not paused is
--- ready, blocked or due within so many seconds, or one of these queues is claimed. One snapshot: a
--- job is in one place. The queues of ready jobs are found by skipping from one to the next: those
--- of others may hold millions.
+-- is_left: return whether the selected queues ('name', 'prefix*' or '*') have any job that is
+-- claimed, or, if they are not paused, any job that is ready, blocked or due within `horizon_s`
+-- seconds. One snapshot shows each job in one place. The queues of ready jobs are found by skipping
+-- from one to the next, because other queues may hold millions of jobs.
 WITH RECURSIVE known AS (
     (SELECT queue_name FROM jobsd.ready_executions ORDER BY queue_name LIMIT 1)
     UNION ALL

@@ -1,6 +1,6 @@
--- add: add what a tree has counted to this minute of its queues and to this hour of its
--- classes, and clear some of what has become too old. Rows are written in the order of their
--- names, so two trees cannot deadlock; rows that another tree is just clearing are skipped.
+-- add: add the counts of a tree to this minute of its queues and to this hour of its classes, and
+-- clear some of the rows that have become too old. Rows are written in the order of their names, so
+-- two trees cannot deadlock; rows that another tree is just clearing are skipped.
 WITH queue AS (
     INSERT INTO jobsd.history_minutes AS kept (
         minute, queue_name, finished, failed, retried, discarded, wait_s, run_s, waits, runs

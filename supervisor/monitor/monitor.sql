@@ -1,10 +1,11 @@
--- survey: write the heartbeats of a whole tree, from the ages of its loops' last ticks, and since
--- when its jobs have been running (which a job's own row says once it has ended only), and return what there is to judge: which of the rows are still there, the rows that are not of the
--- tree, the processes without a row that have claims, when the heartbeat job last ran, and which
--- rows another session holds locked: the other heartbeats don't wait for these. A heartbeat goes
--- back only after the server's clock has gone back (it must not stand until the old time comes
--- again): a process that has just beaten by itself may have stalled before, and we may not know
--- yet that it goes on.
+-- survey: write the heartbeats of a whole tree, from the ages of its loops' last ticks, and the
+-- times at which its running jobs started (a job's own row has that only once it has ended).
+-- Returns the facts to judge: the rows that still exist, the rows of other trees, the processes
+-- without a row that have claims, the last run of the heartbeat job, and the rows that another
+-- session holds locked (the other heartbeats don't wait for these). A heartbeat goes back only
+-- after the server's clock has gone back (it must not stand until the old time comes again): a
+-- process that has just written its own heartbeat may have stalled before, and we may not know yet
+-- that it goes on.
 WITH had AS (
     SELECT id
     FROM jobsd.processes
@@ -81,7 +82,7 @@ FROM (
             AS of_task_at
 ) AS heartbeat;
 
--- leave: remove the rows of a tree that has ended, but for those that still have claims.
+-- leave: remove the rows of a tree that has ended, except for processes that still have claims.
 WITH sleeper AS (
     DELETE FROM jobsd.sleepers WHERE process_id = ANY (%(ids)s::bigint[])
 )
@@ -94,8 +95,8 @@ WHERE (
     AND NOT EXISTS (SELECT FROM jobsd.claims AS claim WHERE claim.process_id = process.id)
 RETURNING process.id;
 
--- heartbeat: return when the heartbeat job last ran, and how long ago that is; and the same of the
--- runs that a recurring task enqueued.
+-- heartbeat: return the time and the age of the heartbeat job's last run, and the same of its last
+-- run that a recurring task enqueued.
 SELECT
     executed_at, extract(epoch FROM now() - executed_at)::float8,
     of_task_at, extract(epoch FROM now() - of_task_at)::float8

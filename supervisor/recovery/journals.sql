@@ -1,5 +1,5 @@
--- held: lock the claims that outcomes of a journal name, and return what they still hold, or which
--- job has completed itself in them.
+-- held: lock the claims that the outcomes of a journal name, and return the jobs that they still
+-- hold, and the job that has completed itself in them.
 SELECT id, job_ids, concurrency_key, completed
 FROM jobsd.claims
 WHERE id = ANY (%(claim_ids)s::bigint[])

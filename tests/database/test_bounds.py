@@ -36,7 +36,7 @@ QUEUES = "figures of 10,000 queues and classes"
 BOUNDS = {
     "acts/cancels.cancel": BATCH,
     "acts/cancels.open": BATCH,
-    "acts/cancels.say": BATCH,
+    "acts/cancels.mark_cancelled": BATCH,
     "acts/discards.discard": BATCH,
     "acts/expirations.ended": BATCH,
     "acts/expirations.settle": BATCH,

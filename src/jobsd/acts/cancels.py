@@ -170,7 +170,7 @@ def _cancel(session: Session, ids: list[int], *, force: bool, keep: bool) -> dic
         done = dict(session.fetch(STATEMENTS["cancel"], parameters))
         left = [each for each in ids if each not in done]
         if found := lost.drop(session, left, keep=keep):
-            session.fetch(STATEMENTS["say"], {"ids": found})
+            session.fetch(STATEMENTS["mark_cancelled"], {"ids": found})
         return done | dict.fromkeys(found, "lost")
 
 

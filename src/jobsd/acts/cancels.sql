@@ -1,9 +1,9 @@
--- cancel: cancel some jobs, wherever they are; says which state each had.
+-- cancel: cancel jobs in any state; returns the state that each had.
 SELECT id, was
 FROM jobsd.cancel_jobs(%(ids)s::bigint[], %(force)s, %(keep)s)
 ORDER BY id;
 
--- open: say which of these jobs have not ended.
+-- open: return the jobs of a list that have not ended.
 SELECT id
 FROM jobsd.jobs
 WHERE id = ANY (%(ids)s::bigint[])
@@ -11,7 +11,7 @@ WHERE id = ANY (%(ids)s::bigint[])
     AND NOT EXISTS (SELECT FROM jobsd.failed_executions AS failed WHERE failed.job_id = jobs.id)
 ORDER BY id;
 
--- say: say of jobs that are discarded that they were cancelled.
+-- mark_cancelled: set the reason of discarded jobs to cancelled.
 UPDATE jobsd.jobs
 SET reason = 'cancelled'
 WHERE id = ANY (%(ids)s::bigint[]) AND outcome = 'discarded';

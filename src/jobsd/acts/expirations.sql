@@ -1,5 +1,5 @@
--- due: list the next jobs whose time is over, after the last one seen, and lock their rows. A
--- session that gives such a job more time waits for us; a row that is just being changed is
+-- due: list the next expired jobs after the last one seen, and lock their rows. A session that
+-- extends the time of one of these jobs waits for us; a row that another session is changing is
 -- skipped. The queue is NULL if the job has ended, has failed or no longer exists.
 SELECT
     expiration.job_id, expiration.expires_at,
@@ -30,8 +30,8 @@ SELECT NOT EXISTS (
         AND outcome IS NULL
 );
 
--- forget: look at the next jobs, and delete the expirations of those that have ended in time or
--- no longer exist. Returns the last job that was looked at.
+-- forget: check the next jobs, and delete the expirations of jobs that have ended in time or no
+-- longer exist. Returns the last job that was checked.
 WITH seen AS MATERIALIZED (
     SELECT job_id
     FROM jobsd.expirations

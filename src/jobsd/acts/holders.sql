@@ -1,4 +1,5 @@
--- held: say which of these jobs somebody holds locked where they wait or have failed, and who.
+-- held: return the jobs whose row is locked by another session, in the table of their state, and
+-- the name of that session.
 SELECT wanted.id, holders.named
 FROM unnest(%(ids)s::bigint[]) AS wanted (id)
 CROSS JOIN LATERAL (SELECT jobsd.holders_of(wanted.id)) AS holders (named)

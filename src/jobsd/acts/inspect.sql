@@ -1,4 +1,4 @@
--- find: read one job, and what the table of its state says of it.
+-- find: read one job, with the columns of its state's table.
 SELECT
     job.id, job.class_name, job.queue_name, job.priority,
     CASE
@@ -53,8 +53,8 @@ WHERE job_id = %(id)s AND error IS NOT NULL
 ORDER BY ended_at, attempt
 LIMIT 1000;
 
--- logs: list what the last attempts of a job have printed and logged, where that is kept, the first
--- attempt first. Each has it in pieces.
+-- logs: list the captured logs of the last attempts of a job, the first attempt first. The log of
+-- an attempt is stored in pieces.
 SELECT attempt, process, started_at, string_agg(log, E'\n' ORDER BY ended_at)
 FROM jobsd.attempts
 WHERE job_id = %(id)s
@@ -70,13 +70,13 @@ WHERE job_id = %(id)s
 GROUP BY attempt, process, started_at
 ORDER BY started_at, attempt;
 
--- kept: read what a job has returned, and which process has performed it then.
+-- kept: read the result of a job, and the process that performed it.
 SELECT result::text, process
 FROM jobsd.results
 WHERE job_id = %(id)s AND expires_at > now();
 
--- ahead: count the ready jobs of its queue that come before one, those of its lane among them
--- if it has one; of very many, the `most`.
+-- ahead: count the ready jobs ahead of one in its queue, including those of its lane if it has one;
+-- the count stops at `most`.
 SELECT count(*)
 FROM (
     SELECT
@@ -98,9 +98,9 @@ FROM (
     LIMIT %(most)s
 ) AS counted;
 
--- elsewhere: count the ready jobs of other queues that are not paused and that a worker
--- takes before one: of the `names` all, of `everything` those that are more urgent; of very
--- many, the `most`.
+-- elsewhere: count the ready jobs of other, unpaused queues that a worker takes before one: all
+-- jobs of the queues in `names`, and with `everything` all more urgent jobs; the count stops at
+-- `most`.
 SELECT count(*)
 FROM (
     SELECT
@@ -128,7 +128,7 @@ FROM (
 ) AS series
 ORDER BY job_id;
 
--- blocked_before: count the jobs of its key that wait and come before one; of very many, the
+-- blocked_before: count the jobs that wait before one in the order of its key; the count stops at
 -- `most`.
 SELECT count(*)
 FROM (
@@ -139,11 +139,11 @@ FROM (
     LIMIT %(most)s
 ) AS counted;
 
--- waits_for_slot: say whether a job waits in the order of its key.
+-- waits_for_slot: return whether a job waits in the order of its key.
 SELECT EXISTS (SELECT FROM jobsd.blocked_executions WHERE job_id = %(id)s);
 
--- next_limit: say how many may run at once as the job says that comes first for a key. Classes
--- that share a key may differ in that.
+-- next_limit: return the limit of a key, taken from the first job that waits for it. Classes that
+-- share a key may have different limits.
 SELECT coalesce(job.concurrency_limit, 1)
 FROM (
     SELECT job_id

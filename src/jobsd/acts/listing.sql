@@ -52,9 +52,8 @@ WITH slice AS MATERIALIZED (
     )
 );
 
--- search: go on with those of the seen jobs that are meant, in one pass that keeps nothing but their
--- ids. What is to be known of other tables is read once and hashed, not for each job: of errors
--- only for jobs that have one.
+-- search: keep the ids of the seen jobs that match the filters, in one pass. Other tables are read
+-- once and hashed, not once for each job; errors are read only for jobs that have one.
 erring AS MATERIALIZED (
     SELECT job_id
     FROM jobsd.failed_executions
@@ -86,7 +85,8 @@ erring AS MATERIALIZED (
         coalesce((SELECT last_id FROM place), min(job_id)) AS last_id,
         coalesce((SELECT size FROM place), count(*)) AS size,
         min(created_at) AS oldest,
-        -- Behind a page without a young one there is none: jobs are numbered as they come.
+        -- Jobs are numbered in the order of their enqueue: if a page has no young job, no later one
+        -- has.
         coalesce(
             bool_or(created_at >= now() - make_interval(secs => %(since_s)s::float8)), true
         ) AS goes_on,
@@ -114,7 +114,7 @@ erring AS MATERIALIZED (
                 )
                 AND (
                     %(words)s::text[] IS NULL
-                    -- What this lets pass is looked at once more.
+                    -- A coarse filter; the exact one follows.
                     OR (
                         (
                             concat(class_name, e'\n', queue_name) ILIKE ALL (%(words)s::text[])
@@ -145,8 +145,8 @@ erring AS MATERIALIZED (
     CROSS JOIN unnest(edge.ids[1:%(limit)s]) AS job_id
 );
 
--- rows: end a search with the jobs that are meant, and how far it has come. The claims, few and
--- long, are read once and not for each job, and only where one of these may be claimed.
+-- rows: end a search with the matching jobs, and the position that the search has reached. The
+-- claims, few and long, are read once and not for each job, and only if a job may be claimed.
 claim AS MATERIALIZED (
     SELECT DISTINCT ON (member.job_id)
         member.job_id, claims.created_at, claims.process_id,
@@ -199,7 +199,8 @@ FROM edge
 LEFT JOIN wanted ON true
 ORDER BY wanted.id DESC;
 
--- ids: end a search with the ids of the jobs that are meant, and how far it has come.
+-- ids: end a search with the ids of the matching jobs, and the position that the search has
+-- reached.
 listed AS (
     SELECT coalesce(array_agg(job_id ORDER BY job_id DESC), '{}') AS ids
     FROM meant

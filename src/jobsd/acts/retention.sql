@@ -1,8 +1,8 @@
--- clear: remove the old finished jobs among the next ones by their ids, and their failed
--- attempts. Says how many went, which id was the last seen, how many were seen, the first
--- that has finished and is too young, and whether any was there before the limit: behind a
--- batch without such a one, none can have finished before it. Rows of another who clears
--- at the same time are skipped.
+-- clear: remove the old finished jobs of the next page by id, and their failed attempts. Returns
+-- the number of removed jobs, the last id of the page, the size of the page, the first job that has
+-- finished too recently, and whether any job of the page was created before the limit: if none was,
+-- no later job can have finished before it. Rows that another session clears at the same time are
+-- skipped.
 WITH bound AS (
     SELECT coalesce(
         %(finished_before)s::timestamptz,
@@ -48,8 +48,8 @@ SELECT
 FROM edge
 CROSS JOIN bound;
 
--- clearable: count the jobs that `clear` would remove among the next ones by their ids; the last id,
--- how many were seen, and whether any was there before the limit.
+-- clearable: count the jobs that `clear` would remove from the next page by id. Returns this count,
+-- the last id, the size of the page, and whether any job was created before the limit.
 WITH bound AS (
     SELECT now() - make_interval(secs => %(older_than_s)s::float8) AS finished_before
 ), seen AS MATERIALIZED (

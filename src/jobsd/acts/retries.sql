@@ -1,5 +1,5 @@
--- retry: let some failed jobs run again with all their attempts; returns them, and those that were
--- refused since another job has their unique key.
+-- retry: let failed jobs run again with all their attempts. Returns the retried jobs, and the jobs
+-- that were refused because another job has their unique key.
 SELECT id, refused
 FROM jobsd.retry_jobs(%(ids)s::bigint[]);
 

@@ -5,9 +5,9 @@ SELECT set_config('idle_in_transaction_session_timeout', %(idle)s, true);
 -- number: return the number of this transaction, NULL while it has written nothing.
 SELECT pg_current_xact_id_if_assigned()::text;
 
--- outcome: return what became of a transaction: committed, "in progress" or aborted, or NULL when
--- it is not known here. A number below that of a new transaction was given out. The end of a
--- snapshot would say less: it lies before a transaction in progress that no later one has outlived.
+-- outcome: return the status of a transaction: committed, "in progress" or aborted, or NULL if this
+-- server does not know it. Every number below that of a new transaction has been assigned. The end
+-- of a snapshot would not do: it lies before a transaction in progress if no later one has ended.
 SELECT CASE
     WHEN %(number)s::xid8 < pg_current_xact_id()
         THEN pg_xact_status(%(number)s::xid8)

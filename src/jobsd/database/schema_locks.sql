@@ -1,4 +1,4 @@
--- present: say which of these tables and views there are.
+-- present: return the tables and views of a list that exist.
 SELECT relation.relname
 FROM pg_class AS relation
 JOIN pg_namespace AS schema ON schema.oid = relation.relnamespace
@@ -7,7 +7,7 @@ WHERE schema.nspname = %(schema)s
     AND relation.relkind IN ('r', 'p', 'v')
 ORDER BY array_position(%(tables)s::text[], relation.relname::text);
 
--- holders: say who holds any of these tables, whoever has begun first of all.
+-- holders: return the oldest transaction that holds a lock on any of these tables.
 SELECT
     held.pid,
     coalesce(nullif(activity.application_name, ''), activity.backend_type),
@@ -23,7 +23,7 @@ WHERE held.granted
 ORDER BY activity.xact_start, held.pid
 LIMIT 1;
 
--- migrating: say which process migrates a database.
+-- migrating: return the session that migrates this database.
 SELECT
     held.pid,
     coalesce(nullif(activity.application_name, ''), activity.backend_type),

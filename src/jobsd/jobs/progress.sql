@@ -1,5 +1,5 @@
--- write: write how far some jobs have come, if the process still has them, or they have ended. A row
--- that somebody holds locked goes without: its job will say more, and others wait behind us.
+-- write: write the progress of jobs, if the process still has them or they have ended. A row that
+-- another session holds locked is skipped: its job will report again, and other jobs wait for us.
 WITH said AS (
     SELECT job_id, progress
     FROM unnest(%(ids)s::bigint[], %(texts)s::text[]) AS said (job_id, progress)

@@ -1,4 +1,5 @@
--- publish: say how some classes are defined, in the order of their names, since others do the same.
+-- publish: store the definitions of classes, in the order of their names, because other processes
+-- store theirs at the same time.
 INSERT INTO jobsd.definitions AS known
 SELECT mine.*
 FROM jsonb_array_elements(%(definitions)s::jsonb) AS given (each)
@@ -17,7 +18,7 @@ ON CONFLICT (class_name) DO UPDATE SET (
     )
 WHERE to_jsonb(known) - 'published_at' IS DISTINCT FROM to_jsonb(excluded) - 'published_at';
 
--- positional: what the workers have published of the names of positional arguments, by class.
+-- positional: list the names of positional arguments that workers have published, by class.
 SELECT class_name, positional
 FROM jobsd.definitions
 WHERE positional IS NOT NULL

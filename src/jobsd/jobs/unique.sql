@@ -1,7 +1,8 @@
--- forget: look at the next keys, and delete those whose job has ended or no longer exists, or
--- whose time is over. Returns the last key that was looked at, and how many were deleted. One
--- that was just taken again is another job's: it stays. So does that of a failed job, which may
--- be retried, and that of one that came behind a job that still waits.
+-- forget: check the next keys, and delete the expired ones and those whose job has ended or no
+-- longer exists. Returns the last key that was checked, and the number of deleted keys. A key that
+-- was just taken again belongs to another job: it stays. The key of a failed job stays, too,
+-- because the job may be retried; so does the key of a job that was enqueued behind one that still
+-- waits.
 WITH seen AS MATERIALIZED (
     SELECT key, job_id, until, ends_at, before_id
     FROM jobsd.unique_jobs

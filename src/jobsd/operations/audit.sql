@@ -1,9 +1,9 @@
--- begin: write down that somebody acts.
+-- begin: record the start of an act.
 INSERT INTO jobsd.audit (actor, via, act, target, wanted)
 VALUES (%(actor)s, %(via)s, %(act)s, %(target)s, %(wanted)s)
 RETURNING id;
 
--- go_on: add jobs that were changed; `ended` says that there are no more.
+-- go_on: add the number of changed jobs; `ended` marks the last batch.
 UPDATE jobsd.audit
 SET
     jobs = jobs + %(jobs)s,
@@ -20,7 +20,7 @@ WHERE id = %(id)s;
 -- withdraw: delete the row of an act that was refused.
 DELETE FROM jobsd.audit WHERE id = %(id)s;
 
--- rows: list what was done, the latest first.
+-- rows: list the acts, the latest first.
 SELECT id, acted_at, ended_at, actor, via, act, target, jobs, wanted, skipped
 FROM jobsd.audit
 WHERE id < %(before)s

@@ -74,7 +74,8 @@ SELECT
             THEN (
                 SELECT count(*)
                 FROM (
-                    -- The last ones first: what was taken lately still stands at the begin.
+                    -- From the end: the index still has the rows of recently claimed jobs at its
+                    -- start.
                     (
                         SELECT FROM jobsd.ready_executions
                         WHERE queue_name = first.queue_name
@@ -113,10 +114,10 @@ LEFT JOIN jobsd.jobs AS job ON job.id = first.job_id
 GROUP BY first.queue_name
 ORDER BY first.queue_name;
 
--- together: count the ready jobs of each queue, in one pass over all of them: unlike counts of one
--- queue after the other it is shared among parallel workers of the server, where there are many
--- jobs. A queue has up to three rows, of the places in which jobs wait. No rows where the server believes
--- that there are `together_max` of them or more: nothing bounds this pass but its end.
+-- together: count the ready jobs of each queue, in one pass over all of them. Of many jobs, the
+-- server shares this pass among its parallel workers, unlike counts of one queue after the other. A
+-- queue has up to three rows, one for each table in which its jobs wait. There are no rows if the
+-- server estimates `together_max` jobs or more, because nothing bounds this pass.
 WITH known AS MATERIALIZED (
     SELECT sum(greatest(reltuples, 0)) AS jobs
     FROM pg_class
@@ -153,9 +154,9 @@ UNION ALL
     LIMIT 10000
 );
 
--- elsewhere: for each queue, how many jobs are in the other states, and how old the oldest
--- claim is. Few as a rule; of very many, the first `most` are counted (at most a hundred thousand
--- of those that are not scheduled). Failed ones were counted when they failed.
+-- elsewhere: count the jobs of each queue in the other states, and return the age of the oldest
+-- claim. These jobs are few as a rule; counts stop at `most` (and at 100,000, except for scheduled
+-- jobs). Failed jobs were counted when they failed.
 SELECT queue_name, 'scheduled', count(*), NULL::float8
 FROM (SELECT queue_name FROM jobsd.scheduled_executions LIMIT %(most)s) AS counted
 GROUP BY queue_name

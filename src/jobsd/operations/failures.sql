@@ -1,7 +1,7 @@
 -- groups: list the failed jobs by class and type of error, the group with the latest failure first.
--- They were counted when they failed: what is read is a few rows for each message and queue, of
--- very many messages of those that changed last. `messages` has the most frequent ones. The job that
--- is named has failed last, as far as it is known of one that still is.
+-- They were counted when they failed, so this reads only a few rows for each message and queue; if
+-- there are very many messages, it reads those that changed last. `messages` has the most frequent
+-- ones. The job that is named is the last to have failed among those known to be still failed.
 WITH latest AS MATERIALIZED (
     SELECT DISTINCT group_id
     FROM (
@@ -64,8 +64,8 @@ GROUP BY class_name, error_type
 ORDER BY max(last_failed_at) DESC NULLS LAST, class_name, error_type
 LIMIT 1000;
 
--- fold: put the rows of each group that has changed into one; none where nothing has failed any
--- more. Rows that another tree folds are left to it. Says how many there were.
+-- fold: merge the rows of each changed group into one row, or none if its sum is 0. Rows that
+-- another tree is folding are skipped. Returns the number of merged rows.
 WITH changed AS MATERIALIZED (
     SELECT DISTINCT group_id
     FROM (

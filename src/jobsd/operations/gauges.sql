@@ -1,8 +1,8 @@
--- processes: list the processes by their series of metrics, how many are in each, and how old the
--- oldest of their heartbeats is. A series is named by the host, the tree, the kind and the
+-- processes: list the series of metrics of the processes, with the number of processes in each and
+-- the age of their oldest heartbeat. A series is named by the host, the tree, the kind and the
 -- number of the child, so a successor continues it. A process whose row has no number (written by
--- an older program) is named by its own name; one that has registered before its tree was known
--- has no name yet, lest it begin a series that ends at once.
+-- an older program) is named by its own name; a process that registered before its tree was known
+-- has no name yet, because it would begin a series that ends at once.
 SELECT
     process.kind,
     CASE
@@ -23,8 +23,8 @@ GROUP BY process.kind, series
 ORDER BY process.kind, series
 LIMIT 10000;
 
--- tasks: list the recurring tasks: how often each was enqueued and missed, when last, of how many of
--- its last five runs the job has failed, and when it is to run.
+-- tasks: list the recurring tasks: the numbers of enqueued and missed runs, the time of the last
+-- run, the number of failed jobs among its last five runs, and its schedule.
 SELECT
     key, runs_count, missed_count, extract(epoch FROM last_run_at)::float8,
     (
@@ -53,7 +53,7 @@ FROM jobsd.pauses
 ORDER BY queue_name
 LIMIT 10000;
 
--- dispatch: say for how long the oldest scheduled job has been due: dispatchers are that late.
+-- dispatch: return for how long the oldest scheduled job has been due: the delay of dispatchers.
 SELECT greatest(0, extract(epoch FROM now() - min(scheduled_at)))::float8
 FROM jobsd.scheduled_executions;
 
@@ -73,8 +73,8 @@ FROM (
 ORDER BY counted.relname
 LIMIT 1000;
 
--- oldest_transaction: say how old the oldest transaction in this database is, prepared ones
--- included. Of the sessions of others only a role with pg_read_all_stats sees it.
+-- oldest_transaction: return the age of the oldest transaction in this database, including prepared
+-- ones. Only a role with pg_read_all_stats sees the transactions of other roles.
 SELECT coalesce(extract(epoch FROM clock_timestamp() - min(began)), 0)::float8
 FROM (
     SELECT xact_start AS began
@@ -92,13 +92,13 @@ FROM jobsd.jobs
 WHERE id = ANY (%(ids)s::bigint[])
 GROUP BY queue_name;
 
--- arrivals: say how many jobs of each queue have ended, and have come in, as it is stored.
+-- arrivals: return the stored numbers of jobs that have ended in each queue and have been enqueued.
 SELECT queue_name, ended, gone, enqueued
 FROM jobsd.arrivals
 ORDER BY queue_name
 LIMIT 10000;
 
--- run_times: say how long jobs of each queue ran, in the last quarter of an hour.
+-- run_times: return the mean run time of the jobs of each queue, in the last quarter of an hour.
 SELECT queue_name, (sum(run_s) / sum(finished + failed + retried))::float8
 FROM jobsd.history_minutes
 WHERE minute > now() - interval '15 minutes'

@@ -1,4 +1,4 @@
--- minutes: sum what was done by steps of some minutes, of one queue or all.
+-- minutes: sum the history of one queue or all by steps of some minutes.
 SELECT
     to_timestamp(floor(extract(epoch FROM minute) / %(step_s)s) * %(step_s)s) AS step,
     sum(finished)::bigint, sum(failed)::bigint, sum(retried)::bigint, sum(discarded)::bigint,
@@ -20,7 +20,7 @@ GROUP BY step
 ORDER BY step
 LIMIT 1000;
 
--- queues: sum what was finished by queue.
+-- queues: sum the finished jobs by queue.
 SELECT queue_name, sum(finished)::bigint
 FROM jobsd.history_minutes
 WHERE minute >= now() - make_interval(secs => %(span_s)s)
@@ -28,7 +28,7 @@ GROUP BY queue_name
 ORDER BY queue_name
 LIMIT 10000;
 
--- hours: sum what was done by steps of some hours, of one class or all.
+-- hours: sum the history of one class or all by steps of some hours.
 SELECT
     to_timestamp(floor(extract(epoch FROM hour) / %(step_s)s) * %(step_s)s) AS step,
     sum(finished)::bigint, sum(failed)::bigint, sum(retried)::bigint, sum(discarded)::bigint,
@@ -50,7 +50,7 @@ GROUP BY step
 ORDER BY step
 LIMIT 1000;
 
--- classes: sum what was done by class, the one that has failed most first.
+-- classes: sum the history by class, the class with the most failures first.
 SELECT
     class_name,
     sum(finished)::bigint, sum(failed)::bigint, sum(retried)::bigint, sum(discarded)::bigint,

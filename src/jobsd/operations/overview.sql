@@ -1,6 +1,6 @@
--- totals: count the jobs in each state; of very many those up to `most`, retries among the next
--- `scheduled` ones, and those that have ended among the `newest` jobs, and where these mostly wait,
--- among the oldest. `all_seen` says that there are no others.
+-- totals: count the jobs in each state. Counts stop at `most`; retries are counted among the next
+-- `scheduled` jobs, ended jobs among the `newest` jobs and, if most of these still wait, among the
+-- oldest. `all_seen` is true if there are no older jobs.
 WITH retries AS MATERIALIZED (
     SELECT job_id
     FROM jobsd.scheduled_executions
@@ -38,7 +38,7 @@ SELECT
         WHERE job.attempts > 0
     ),
     (
-        -- The last ones first: what workers have taken lately still stands at the begin.
+        -- From the end: the index still has the rows of recently claimed jobs at its start.
         SELECT count(*)
         FROM (
             (

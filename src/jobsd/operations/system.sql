@@ -16,7 +16,7 @@ GROUP BY name
 ORDER BY count(*) DESC, name
 LIMIT 20;
 
--- migrations: list the steps that made the tables what they are.
+-- migrations: list the migrations that were applied.
 SELECT version, name, applied_at
 FROM jobsd.schema_migrations
 ORDER BY version DESC

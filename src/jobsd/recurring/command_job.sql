@@ -1,2 +1,2 @@
--- command: read what a task is to call.
+-- command: read the command of a task.
 SELECT command FROM jobsd.recurring_tasks WHERE key = %(key)s AND command IS NOT NULL;

@@ -1,6 +1,6 @@
--- lock_tasks: keep all others from storing a run of these tasks until this transaction ends.
--- The next statement, which sees what was committed meanwhile, asks whether the previous run
--- has ended. It waits for the lock: SKIP LOCKED would let two runs overlap.
+-- lock_tasks: keep all others from storing a run of these tasks until this transaction ends. The
+-- next statement, which sees rows committed meanwhile, checks whether the previous run has ended.
+-- It waits for the lock: SKIP LOCKED would let two runs overlap.
 SELECT key
 FROM jobsd.recurring_tasks
 WHERE key = ANY (%(keys)s::text[])
@@ -233,7 +233,7 @@ RETURNING 1;
 -- now: read the clock by which runs are planned.
 SELECT now();
 
--- created: say when the job of a run was created, in microseconds since 1970.
+-- created: return the time at which the job of a run was created, in microseconds since 1970.
 SELECT (date_part('epoch', created_at) * 1000000)::bigint
 FROM jobsd.jobs
 WHERE id = %(job_id)s;

@@ -16,9 +16,9 @@ SELECT
 FROM jobsd.recurring_tasks
 WHERE key = %(key)s;
 
--- store_static: store the tasks of one file as the file has them, and return the conflicts:
--- tasks that another file or a program has defined differently. A conflict says whether that
--- was a file, which one, and whether ours is newer.
+-- store_static: store the tasks of one file as the file has them, and return the conflicts: tasks
+-- that another file or a program has defined differently. A conflict has the name of the other
+-- file, if it was a file, and whether ours is newer.
 --
 -- A row belongs to the newest file that a running scheduler has read. A row that no file
 -- names any more is deleted once the scheduler that named it is gone. A new row takes its
@@ -190,8 +190,8 @@ USING notified
 WHERE key = %(key)s AND NOT static
 RETURNING key;
 
--- set_enabled: enable or disable a task that was made at run time; one that is enabled
--- does not catch up on the runs of the time when it was disabled.
+-- set_enabled: enable or disable a task that was made at run time; an enabled task does not catch
+-- up on the runs of the time when it was disabled.
 WITH notified AS MATERIALIZED (
     SELECT pg_notify('jobsd.task', 'recurring')
 )

@@ -9,7 +9,7 @@ JOIN jobsd.jobs AS job ON job.id = seen.id
 LEFT JOIN jobsd.ready_executions AS place ON place.job_id = seen.id
 ORDER BY seen.id;
 
--- dispatch: make ready what is due by a moment.
+-- dispatch: make the jobs ready that are due at a moment.
 WITH due AS (
     DELETE FROM jobsd.scheduled_executions
     WHERE scheduled_at <= %(at)s::timestamptz
