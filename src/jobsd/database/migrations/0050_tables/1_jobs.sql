@@ -1,4 +1,4 @@
--- The jobs, and the tables that say where each one is.
+-- The jobs, and the tables of their states.
 --
 -- No foreign keys on the hot path: with cascades they cost three quarters of the
 -- throughput (9.1 k jobs/s instead of 33.9 k). Instead every move of a job is one
@@ -14,8 +14,8 @@ CREATE TABLE jobsd.jobs (
     attempts integer NOT NULL DEFAULT 0,
     max_attempts integer NOT NULL DEFAULT 1,
     concurrency_limit integer,
-    -- Whether a death of its process counts as an attempt that may be repeated: who
-    -- records the death does not import the job's code.
+    -- Whether a death of its process counts as an attempt that may be repeated. It is a column
+    -- because the process that records the death does not import the job's code.
     retries_crash boolean NOT NULL DEFAULT false,
     queue_name text NOT NULL,
     class_name text NOT NULL,
@@ -25,21 +25,21 @@ CREATE TABLE jobsd.jobs (
     unique_key text,
     outcome text,
     concurrency_duration interval,
-    -- What `around_enqueue` gives a job on its way: the ids of a trace, the name of a tenant. It
-    -- stays with the job over all its attempts; NULL for most.
+    -- The context that `around_enqueue` adds to a job: the ids of a trace, the name of a tenant. It
+    -- stays with the job over all its attempts; NULL for most jobs.
     context jsonb,
-    -- What the job itself says: 'started' is taken away when it leaves a claim, since it may wait
-    -- again then, and counts no more. Its key is in `unique_key`.
+    -- Until when the job is unique, from its definition. 'started' becomes NULL when the job leaves
+    -- a claim: it may wait again then, but no longer counts. Its key is in `unique_key`.
     unique_until text,
-    -- How far a job has come, as it says itself; NULL for most. No index: the row is changed in
+    -- The progress that a job has reported; NULL for most jobs. No index, so the row is changed in
     -- place.
     progress jsonb,
     expires_in interval,
-    -- Why a job was discarded, in one word: expired, conflict, cancelled; NULL where its error
-    -- says so, or a human has done it.
+    -- Why a job was discarded, in one word: expired, conflict, cancelled; NULL if its error gives
+    -- the reason, or an operator discarded it.
     reason text,
-    -- Since when a worker has met arguments that its code does not take; NULL for most, and once
-    -- an attempt was recorded.
+    -- The time at which a worker first met the job with arguments that its code does not take; NULL
+    -- for most jobs, and after an attempt was recorded.
     set_aside_at timestamptz
 )
 -- A finish changes no indexed column and needs room on the page for a heap-only update. The
@@ -60,7 +60,7 @@ CREATE TABLE jobsd.ready_executions (
     priority integer NOT NULL,
     queue_name text NOT NULL
 )
--- A queue table: all that is in it dies soon, so it is vacuumed by count, not by share.
+-- A queue table: all of its rows die soon, so it is vacuumed by their number, not their share.
 WITH (
     autovacuum_vacuum_scale_factor = 0,
     autovacuum_vacuum_threshold = 5000,
@@ -74,10 +74,11 @@ CREATE UNIQUE INDEX ready_executions_any ON jobsd.ready_executions (priority, po
 CREATE UNIQUE INDEX ready_executions_queue
     ON jobsd.ready_executions (queue_name, priority, position);
 
--- Lanes: ready jobs that not every worker can run. A job whose class a worker has not imported is
--- parked, in the lane of its class: still ready, in its place, but only seen by workers that know
--- the class. In a table of its own: a million such rows beside the hot ones doubled the server's
--- work for a drain, since each vacuum reads all indexes.
+-- Lanes: ready jobs that not every worker can run. If a worker meets a job of a class that it has
+-- not imported, the job is parked in the lane of the class: it is still ready and keeps its
+-- position, but is only seen by workers that know the class. Parked jobs have a table of their own:
+-- a million of their rows beside the hot ones doubled the server's work for a drain, because each
+-- vacuum reads all indexes.
 CREATE TABLE jobsd.parked_executions (
     job_id bigint PRIMARY KEY,
     position bigint NOT NULL,
@@ -102,7 +103,7 @@ CREATE TABLE jobsd.scheduled_executions (
     concurrency_key text
 )
 WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
--- Serves the dispatcher: what is due, and when the next is.
+-- Serves the dispatcher: the due jobs, and the time of the next one.
 CREATE UNIQUE INDEX scheduled_executions_due
     ON jobsd.scheduled_executions (scheduled_at, priority, job_id);
 -- Invariant: made last. While a table is empty the planner takes the last of those indexes that hold
@@ -117,10 +118,10 @@ CREATE TABLE jobsd.blocked_executions (
     queue_name text NOT NULL,
     concurrency_key text NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now(),
-    -- What may not wait for a slot, and is discarded when there is none.
+    -- Whether the job may not wait: it is discarded if its key has no free slot.
     yields boolean NOT NULL DEFAULT false,
     position bigint DEFAULT nextval(pg_get_serial_sequence('jobsd.jobs', 'id')),
-    -- How many may run at once, as its job says; NULL: look there.
+    -- The job's limit, copied from its row in `jobs`; if NULL, that row has it.
     concurrency_limit integer
 )
 WITH (
@@ -128,7 +129,7 @@ WITH (
     autovacuum_vacuum_threshold = 5000,
     autovacuum_vacuum_cost_delay = 0
 );
--- Serves a slot's next holder: who is first of a key.
+-- Serves the search for a slot's next holder: the first job of a key.
 CREATE UNIQUE INDEX blocked_executions_next
     ON jobsd.blocked_executions (concurrency_key, priority, job_id);
 CREATE INDEX blocked_executions_yields
@@ -148,22 +149,23 @@ CREATE TABLE jobsd.failed_executions (
     job_id bigint PRIMARY KEY,
     failed_at timestamptz NOT NULL DEFAULT now(),
     error jsonb NOT NULL,
-    -- Class and queue of the job, whose row may go in the statement that takes this one away. They
-    -- have names of their own: who joins the two tables need not say which column is meant.
+    -- Class and queue of the job, because one statement may delete its row and this one. Their
+    -- names differ from those in `jobs`, so that a join of the two tables needs no qualified
+    -- columns.
     job_class text,
     job_queue text
 );
 
--- How many jobs have failed with which error and are still failed: see 9_failures.sql. The sum over the
--- rows of a group is how many there are. Who changes failed_executions only appends here, so nobody
--- waits for another one whose jobs fail alike; monitors fold the rows of a group into one.
+-- The number of failed jobs by class, queue and error: see 9_failures.sql. The number of a group is
+-- the sum over its rows. A change of failed_executions only appends rows here, so no session waits
+-- for another whose jobs fail with the same error; monitors fold the rows of a group into one.
 CREATE TABLE jobsd.failure_counts (
     id bigint GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY,
     group_id bigint NOT NULL,
     class_name text NOT NULL,
     queue_name text NOT NULL,
     error_type text NOT NULL,
-    -- The message, with * for all that is another one each time.
+    -- The message, with * for the parts that vary.
     pattern text NOT NULL,
     jobs bigint NOT NULL,
     first_failed_at timestamptz,
@@ -191,15 +193,15 @@ CREATE TABLE jobsd.attempts (
     -- NULL in a row that keeps a piece of the log of an attempt: its end is the attempt's start and
     -- as many microseconds as there are pieces before it. So it goes with the job's attempts.
     error jsonb,
-    -- A piece of what an attempt has printed and logged, where that is kept.
+    -- A piece of the captured log of an attempt.
     log text,
     PRIMARY KEY (job_id, attempt, ended_at)
 );
 
--- When a database goes back in time (a standby that was behind is promoted, a backup is
--- restored), its sequences give out again what they gave before. Whoever has missed it, behind
--- a pooler or stopped, then holds an id that is somebody else's by now. So what claims and
--- processes are known by is drawn at random.
+-- When a database goes back in time (a standby that was behind is promoted, a backup is restored),
+-- its sequences repeat numbers. A process that has missed this, behind a pooler or stopped, then
+-- holds an id that belongs to another one by now. So the ids of claims and processes are drawn at
+-- random.
 
 -- Draw an id: 52 random bits, above all that a sequence has given, and exact in JSON.
 CREATE FUNCTION jobsd.random_id() RETURNS bigint
@@ -211,9 +213,9 @@ CREATE FUNCTION jobsd.further_id(drawn bigint, number bigint) RETURNS bigint
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN (hashint8extended(number, drawn) & 4503599627370495) | 4503599627370496;
 
--- One row for each batch that a process has claimed and not recorded in full.
--- Invariant: `job_ids` lists exactly those that are not recorded yet, in the order in
--- which they start; the row goes with its last id. There is one exception: see `completed`.
+-- One row for each batch that a process has claimed and not recorded in full. Invariant: `job_ids`
+-- lists exactly the jobs that are not recorded yet, in the order in which they start; the row is
+-- deleted with its last id. There is one exception: see `completed`.
 CREATE TABLE jobsd.claims (
     id bigint PRIMARY KEY DEFAULT jobsd.random_id(),
     process_id bigint NOT NULL,
@@ -222,16 +224,16 @@ CREATE TABLE jobsd.claims (
     -- The slot that the claim holds, of a limited series.
     concurrency_key text,
     slot integer,
-    -- Which of its jobs are to stop, and which of these at any price.
+    -- The jobs that are to stop, and those of them whose process is killed if they don't.
     cancelled bigint[],
     forced bigint[],
-    -- A job that gets a claim of its own says from which it comes. Its process learns of the new
-    -- claim a moment after that is committed: when it dies before, all that it has left said of
-    -- the job is said of the claim before.
+    -- The former claim of a job that was moved to a claim of its own. Its process learns of the new
+    -- claim a moment after the commit: if it dies before, the records that it leaves name the
+    -- former claim.
     moved_from bigint,
-    -- The job that has recorded its own end, in a transaction of its author: `job_ids` is empty
-    -- then. The row, and the slot that it may hold, stay until the function has returned, or a
-    -- recovery removes them.
+    -- The job that has recorded its own end, in a transaction of the user: `job_ids` is empty then.
+    -- The row, and the slot that it may hold, stay until the function has returned, or a recovery
+    -- removes them.
     completed bigint
 )
 WITH (
@@ -245,7 +247,7 @@ WITH (
 ALTER TABLE jobsd.claims ALTER COLUMN job_ids SET STORAGE EXTERNAL;
 -- Serves the reading back of a process's own claims, and their release after its death.
 CREATE INDEX claims_process ON jobsd.claims (process_id);
--- Serves the count of a key's slots, and lets nobody take one twice.
+-- Serves the count of a key's slots, and prevents that a slot is taken twice.
 CREATE UNIQUE INDEX claims_slot ON jobsd.claims (concurrency_key, slot)
     WHERE concurrency_key IS NOT NULL;
 
@@ -253,7 +255,7 @@ CREATE VIEW jobsd.claimed_executions AS
     SELECT job_id, process_id, created_at
     FROM jobsd.claims CROSS JOIN LATERAL unnest(job_ids) AS job_id;
 
--- All ready jobs, wherever they wait.
+-- All ready jobs: common, parked and limited ones.
 CREATE VIEW jobsd.all_ready_executions AS
     SELECT job_id, position, priority, queue_name, NULL::text AS lane
     FROM jobsd.ready_executions
@@ -265,16 +267,16 @@ CREATE VIEW jobsd.all_ready_executions AS
     FROM jobsd.blocked_executions
     WHERE position IS NOT NULL;
 
--- All jobs that wait for a slot of which somebody has seen that it is not free.
+-- All blocked jobs: a worker or an enqueue has found no free slot of their key.
 CREATE VIEW jobsd.all_blocked_executions AS
     SELECT job_id, priority, queue_name, concurrency_key, created_at
     FROM jobsd.blocked_executions
     WHERE position IS NULL;
 
--- Jobs that have not ended and are in no table. No index says which: to read all of this view is to
--- read all jobs, so those who search do it by slices of the primary key.
--- Invariant: this is one statement, so it has one snapshot. Every move of a job is one statement or
--- one transaction, so no snapshot shows a job between two tables.
+-- Jobs that have not ended and are in no table. No index finds them: reading all of this view reads
+-- all jobs, so a search goes by slices of the primary key. Invariant: this is one statement, so it
+-- has one snapshot. Every move of a job is one statement or one transaction, so no snapshot shows a
+-- job between two tables.
 CREATE VIEW jobsd.lost_executions AS
     SELECT job.id AS job_id
     FROM jobsd.jobs AS job
@@ -287,24 +289,24 @@ CREATE VIEW jobsd.lost_executions AS
         -- As an array: a subquery that is not hashed is scanned for each job, ten times as slowly.
         AND job.id <> ALL (ARRAY(SELECT job_id FROM jobsd.claimed_executions));
 
--- What jobs have returned, for as long as their `result_ttl` says: whatever becomes of the job's own
--- row. A discarded one has a row, too; a failed one stands in failed_executions.
+-- The results of jobs. A row is kept for the `result_ttl` of its job, even if the job's own row is
+-- deleted. A discarded job has a row, too; a failed one has its row in failed_executions.
 CREATE TABLE jobsd.results (
     job_id bigint PRIMARY KEY,
     state text NOT NULL,
     result jsonb,
     expires_at timestamptz NOT NULL,
-    -- Which process has performed the job.
+    -- The process that has performed the job.
     process text,
-    -- When the job was created. A database that has gone back in time gives its id again.
+    -- When the job was created. A database that has gone back in time repeats its id.
     created_at timestamptz
 )
 WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
--- Serves the deletion of those whose time is over.
+-- Serves the deletion of expired results.
 CREATE INDEX results_expires_at ON jobsd.results (expires_at);
 
--- Who waits for the end of a job and wants to be told. Not logged: after a crash of the server who
--- waits asks by itself.
+-- The sessions that wait for the end of a job and want a notification. Not logged: after a crash of
+-- the server, waiting sessions poll.
 CREATE UNLOGGED TABLE jobsd.waiters (
     job_id bigint NOT NULL,
     waiter bigint NOT NULL,
@@ -313,24 +315,24 @@ CREATE UNLOGGED TABLE jobsd.waiters (
 )
 WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 
--- Jobs that expire: not begun in time, they are discarded.
+-- Jobs that expire: if they have not begun in time, they are discarded.
 --
--- When a job expires is a row beside it, which only such jobs have: from when the job was first due, or
--- was enqueued, by the server's clock. Dispatchers read the rows whose time has come. A claim reads
--- the row of a job that has `expires_in`. The row goes when its time has come and the job has ended,
--- or has failed; while the job runs, it stays for the attempts that may follow.
+-- Only jobs with `expires_in` have a row here. The time counts from the moment at which the job was
+-- first due, or was enqueued, by the server's clock. Dispatchers read the rows whose time has come;
+-- a claim reads the row of a job that has `expires_in`. The row is deleted when its time has come
+-- and the job has ended or failed; while the job runs, it stays for the attempts that may follow.
 CREATE TABLE jobsd.expirations (
     job_id bigint NOT NULL,
     expires_at timestamptz NOT NULL
 )
 WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
--- Serves the search for those whose time has come.
+-- Serves the search for expired jobs.
 CREATE INDEX expirations_expires_at ON jobsd.expirations (expires_at, job_id);
 -- Last, as with scheduled_executions.
 ALTER TABLE jobsd.expirations ADD PRIMARY KEY (job_id);
 
--- Return in how many seconds a job expires. As a function: who claims jobs that do not expire then
--- sets up no search for it.
+-- Return the seconds until a job expires. It is a function so that claims of jobs that do not
+-- expire set up no search for the row.
 CREATE FUNCTION jobsd.expires_in_s(job_id bigint) RETURNS float8
 LANGUAGE plpgsql STABLE PARALLEL SAFE
 AS $$

@@ -1,4 +1,4 @@
--- The processes, what each can run, and what they are told.
+-- The processes, the classes that each can run, and the pauses of queues.
 
 CREATE TABLE jobsd.processes (
     id bigint PRIMARY KEY DEFAULT jobsd.random_id(),
@@ -10,8 +10,8 @@ CREATE TABLE jobsd.processes (
     last_heartbeat_at timestamptz NOT NULL DEFAULT now(),
     created_at timestamptz NOT NULL DEFAULT now(),
     metadata jsonb NOT NULL DEFAULT '{}',
-    -- Since when its jobs have been running, by their ids, in seconds since the epoch: the monitor
-    -- writes it with the heartbeats, so that no start of a job needs a statement.
+    -- The start times of its running jobs, by id, in seconds since the epoch. The monitor writes
+    -- them with the heartbeats, so that no start of a job needs a statement.
     running jsonb
 )
 WITH (
@@ -20,9 +20,9 @@ WITH (
     autovacuum_vacuum_threshold = 500
 );
 
--- Who wants to be woken. NOTIFY takes a lock that serialises commits, so it is sent only
--- when somebody sleeps. Not logged: a row costs its writer no wait for the disk, and
--- when a crash empties the table the sleepers look by themselves within five seconds.
+-- The idle processes that want to be woken. NOTIFY takes a lock that serialises commits, so it is
+-- sent only when a process sleeps. Not logged: a row costs its writer no wait for the disk, and
+-- when a crash empties the table, the sleepers poll within five seconds.
 CREATE UNLOGGED TABLE jobsd.sleepers (
     process_id bigint PRIMARY KEY,
     kind text NOT NULL
@@ -36,7 +36,7 @@ CREATE TABLE jobsd.pauses (
     created_at timestamptz NOT NULL DEFAULT now()
 );
 
--- What each worker can run. The row goes with that of its process, whoever deletes that.
+-- The classes that each worker can run. The row is deleted with that of its process.
 CREATE TABLE jobsd.worker_classes (
     process_id bigint PRIMARY KEY REFERENCES jobsd.processes (id) ON DELETE CASCADE,
     queues text[] NOT NULL,
@@ -44,8 +44,8 @@ CREATE TABLE jobsd.worker_classes (
     lanes text[] NOT NULL
 );
 
--- Since when no worker that lives and takes from the queue has known the class of a lane; NULL:
--- one does. Counted only while such a worker looks at it.
+-- The time since which no living worker of the queue has known the class of a lane; NULL if one
+-- does. It counts only while a worker of the queue checks the lane.
 CREATE TABLE jobsd.lanes (
     queue_name text NOT NULL,
     lane text NOT NULL,
@@ -54,9 +54,9 @@ CREATE TABLE jobsd.lanes (
     PRIMARY KEY (queue_name, lane)
 );
 
--- The lane of a class: its name, which an index must be able to hold. It becomes a part of each
--- statement that asks for it: the server calls a function that is STRICT, or IMMUTABLE while a part
--- of it is only STABLE, which takes 2 µs for each job.
+-- The lane of a class: its name, which an index must be able to hold. The server inlines it into
+-- each statement that calls it. It would not inline a function that is STRICT, or IMMUTABLE with a
+-- part that is only STABLE, and a call takes 2 µs for each job.
 CREATE FUNCTION jobsd.lane_of(class_name text) RETURNS text
 LANGUAGE sql STABLE PARALLEL SAFE
 RETURN CASE

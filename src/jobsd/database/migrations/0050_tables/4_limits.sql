@@ -2,17 +2,18 @@
 --
 -- A limited job waits in blocked_executions from its enqueue on, in the order of its key. With a
 -- position it is ready: workers meet it in the order of all jobs. Without one it is blocked: a
--- worker has met it and found its key full, or it was enqueued together with one of its key that
--- comes first. Who takes a slot does so by the claim: a row of `claims` with a key and the number
--- of a slot holds that slot for as long as it is there. So nothing is freed by itself, forgotten
--- or freed twice, and the slots of a dead process go with its claims, whoever settles these.
+-- worker has met it and found its key full, or it was enqueued together with an earlier job of its
+-- key. A claim takes a slot: a row of `claims` with a key and the number of a slot holds that slot
+-- for as long as the row exists. So no slot is freed by itself, forgotten or freed twice, and the
+-- slots of a dead process are freed with its claims.
 --
--- Invariant: where jobs of a key wait, one of them is ready, or a claim of the key is there. Who
--- blocks a job holds such a claim's row locked, who removes a claim hands over to the first job
--- in the next statement of the same transaction, and that statement sees all that was blocked.
+-- Invariant: if jobs of a key wait, one of them is ready, or a claim of the key exists. A session
+-- that blocks a job holds the row of a claim of its key locked. A session that removes a claim
+-- hands over to the first job in the next statement of the same transaction, which sees all blocked
+-- jobs.
 
--- Who enqueues a job that may not wait holds the row of its key until its transaction ends, and
--- counts then. A row is forgotten when nobody has held it for a day.
+-- The enqueue of a job that may not wait locks the row of its key until its transaction ends, and
+-- then counts the jobs of the key. A row is deleted when no session has locked it for a day.
 CREATE TABLE jobsd.discard_keys (
     key text PRIMARY KEY,
     held_at timestamptz NOT NULL DEFAULT now()
@@ -23,12 +24,12 @@ WITH (
     autovacuum_vacuum_threshold = 1000
 );
 
--- Let the first waiting jobs of some keys be met again, one for each time that a key is named: its
--- slots were given back by the statement before. Their places are new, behind what workers have
--- passed already. Where the first ones are of paused queues, so are the first of the others. Jobs
--- that somebody has locked are passed over: he is claiming them, or hands over himself. `always`
--- notifies also when no worker seems to sleep, in a transaction that may stay open. Jobs that this
--- transaction has just made ready, `met` anyway, are left out.
+-- Make the first waiting jobs of some keys ready, one for each mention of a key, whose slots the
+-- statement before has freed. Their positions are new, behind the ones that workers have already
+-- passed. If queues are paused, the first jobs of the unpaused queues become ready as well. Jobs
+-- that another session has locked are skipped: it is claiming them, or hands over itself. `always`
+-- notifies also when no worker seems to sleep, for a transaction that may stay open. The jobs in
+-- `met`, which this transaction has just made ready, are left out.
 CREATE FUNCTION jobsd.hand_over(
     keys text[], always boolean DEFAULT false, met bigint[] DEFAULT '{}'
 ) RETURNS bigint
@@ -91,11 +92,11 @@ BEGIN
 END
 $$;
 
--- Hold a key among those whose jobs may not wait, until the transaction ends: whoever holds it
--- is waited for, two seconds in all in one transaction, so that the client has its answer in
--- time however many keys there are. Two who wait for each other are told so after one second, and
--- the one that is told goes without. The row is changed: under REPEATABLE READ, who can't see what
--- others have done since fails to be serialised.
+-- Lock the key of jobs that may not wait, until the transaction ends. It waits for another holder
+-- two seconds at most in one transaction, so that the client has its answer in time with any number
+-- of keys. The server ends a deadlock after one second, and the session that gets the error goes on
+-- without the lock. The row is changed so that under REPEATABLE READ a session that can't see the
+-- commits of others fails to be serialised.
 CREATE FUNCTION jobsd.hold_key(wanted text) RETURNS boolean
 LANGUAGE plpgsql
 AS $$
@@ -107,7 +108,7 @@ DECLARE
 BEGIN
     IF rest > 0 THEN
         BEGIN
-            -- The caller's own patience, where that is shorter. Nothing is no end: 0.
+            -- The caller's own lock_timeout, if it is shorter; 0 is no limit.
             PERFORM set_config('lock_timeout', least(
                 rest, nullif(extract(epoch FROM given::interval) * 1000, 0)::integer
             )::text, true);
@@ -117,7 +118,7 @@ BEGIN
             PERFORM set_config('lock_timeout', given, true);
             got := true;
         EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
-            -- What was set is taken back.
+            -- The setting was rolled back.
         END;
         rest := rest - floor(extract(epoch FROM clock_timestamp() - began) * 1000);
         PERFORM set_config('jobsd_limits.patience', greatest(0, rest)::text, true);
@@ -126,7 +127,8 @@ BEGIN
 END
 $$;
 
--- Count the jobs of a key that are ready, blocked or in hand, `at_most` of those that wait.
+-- Count the jobs of a key that are ready, blocked or claimed; of waiting jobs, `at_most` are
+-- counted.
 CREATE FUNCTION jobsd.jobs_of_key(wanted text, at_most bigint) RETURNS bigint
 LANGUAGE plpgsql
 SET enable_seqscan = off
@@ -150,10 +152,10 @@ BEGIN
 END
 $$;
 
--- Decide about jobs that this transaction has just stored and that may not wait, of some keys: as
--- if they had been enqueued one after the other. So what was stored behind one of them, in the
--- same bulk, does not count against it. The keys are taken by all in one order, so that who waits
--- for a key holds none that another one of them waits for. Says which were dropped.
+-- Decide about the jobs of some keys that this transaction has just stored and that may not wait,
+-- as if they had been enqueued one after the other: later jobs of the same bulk do not count
+-- against an earlier one. All sessions lock the keys in one order, so that none waits for a key
+-- while it holds one that the other needs. Returns the dropped jobs.
 CREATE FUNCTION jobsd.admit(keys text[]) RETURNS SETOF bigint
 LANGUAGE plpgsql
 SET enable_seqscan = off
@@ -184,7 +186,7 @@ BEGIN
         WHERE blocked.concurrency_key = wanted
             AND blocked.job_id >= first
             AND blocked.created_at = now();
-        -- What others have, and what this transaction has stored before.
+        -- The jobs of other sessions, and those that this transaction stored before.
         counted := jobsd.jobs_of_key(wanted, most + size) - size;
         admitted := '{}';
         dropped := '{}';

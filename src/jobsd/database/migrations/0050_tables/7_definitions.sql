@@ -1,6 +1,6 @@
--- What the workers know of jobs, for whoever enqueues in SQL. Each worker publishes what it has
--- imported; the newest wins. A key is said by what it is made of: a fixed text, the names of
--- arguments, or all of them; one that is a function can't be computed here.
+-- The definitions of job classes, for enqueues in SQL. Each worker publishes the classes that it
+-- has imported; the newest definition wins. A key is described by its parts: a fixed text, the
+-- names of arguments, or all arguments; a key that is a function can't be computed here.
 CREATE TABLE jobsd.definitions (
     class_name text PRIMARY KEY,
     queue_name text NOT NULL,
@@ -9,7 +9,7 @@ CREATE TABLE jobsd.definitions (
     retries_crash boolean NOT NULL,
     -- Whether its jobs run on an event loop.
     asynchronous boolean NOT NULL DEFAULT false,
-    -- The names of what it takes by position, that of all further ones after a star: by them a
+    -- The names of its positional parameters, the variadic one after a star. By these names a
     -- dashboard, which imports no jobs, knows which arguments it may show.
     positional text[],
     expires_in interval,
@@ -21,7 +21,7 @@ CREATE TABLE jobsd.definitions (
     published_at timestamptz NOT NULL DEFAULT now()
 );
 
--- What is known of a class, also for a role that may only enqueue, and reads no table.
+-- The definition of a class, also for a role that may only enqueue and reads no table.
 CREATE FUNCTION jobsd.definition_of(name text) RETURNS jobsd.definitions
 LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -31,8 +31,8 @@ AS $$
     SELECT * FROM jobsd.definitions WHERE class_name = name
 $$;
 
--- Keep the ends of jobs that were discarded and go with their rows, for whoever waits for them: as
--- long as their classes keep results. A worker has kept the ends that it has seen itself.
+-- Keep the ends of discarded jobs whose rows are deleted, for sessions that wait for them, as long
+-- as the classes keep results. A worker has already kept the ends of its own jobs.
 CREATE FUNCTION jobsd.keep_ends(ids bigint[], classes text[], created timestamptz[])
 RETURNS bigint
 LANGUAGE plpgsql
@@ -59,7 +59,7 @@ BEGIN
 END
 $$;
 
--- The arguments of a call by the names of the parameters, defaults among them.
+-- The arguments of a call by the names of its parameters, including defaults.
 CREATE FUNCTION jobsd.named_arguments(parameters jsonb, arguments jsonb) RETURNS jsonb
 LANGUAGE sql IMMUTABLE
 AS $$
@@ -79,14 +79,15 @@ AS $$
             WHEN jsonb_typeof(arguments) = 'object' THEN arguments
             ELSE coalesce(keywords, '{}')
         END
-    -- The last of an array is no argument where it holds keyword arguments, and nothing else.
+    -- The last element of an array is no argument if it holds keyword arguments and nothing else.
     FROM (VALUES (CASE
         WHEN arguments -> -1 = jsonb_build_object('$keywords', arguments -> -1 -> '$keywords')
             THEN arguments -> -1 -> '$keywords'
     END)) AS last (keywords)
 $$;
 
--- Whether all of a text can be seen, as in text.py: nobody could type another name or key.
+-- Whether all characters of a text are visible, as in text.py: no one could type any other name or
+-- key.
 CREATE FUNCTION jobsd.is_seen(given text) RETURNS boolean
 LANGUAGE sql IMMUTABLE
 AS $$
@@ -94,7 +95,7 @@ AS $$
         '\u2028-\u202f\u205f-\u206f\u3000\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]')
 $$;
 
--- What a value is that JSON does not have, `{"$uuid": …}`, or NULL.
+-- The tag of a value of a type that JSON lacks, such as `{"$uuid": …}`, or NULL.
 CREATE FUNCTION jobsd.tag_of(value jsonb) RETURNS text
 LANGUAGE sql IMMUTABLE
 AS $$
@@ -103,8 +104,8 @@ AS $$
     HAVING count(*) = 1 AND min(name) LIKE '$%'
 $$;
 
--- One part of a key as text, as arguments/keys.py writes it; NULL for what is no key. A tuple is written
--- in brackets, but not where it is the whole key.
+-- One part of a key as text, as arguments/keys.py writes it; NULL for a value that can't be part of
+-- a key. A tuple is written in brackets, unless it is the whole key.
 CREATE FUNCTION jobsd.key_text(part jsonb, is_whole boolean DEFAULT false) RETURNS text
 LANGUAGE plpgsql IMMUTABLE
 AS $$
@@ -132,7 +133,7 @@ BEGIN
 END
 $$;
 
--- JSON with what has no order in the one that arguments/keys.py gives it.
+-- JSON with its unordered values sorted as arguments/keys.py sorts them.
 CREATE FUNCTION jobsd.in_order(value jsonb) RETURNS jsonb
 LANGUAGE plpgsql IMMUTABLE
 AS $$
@@ -163,7 +164,7 @@ BEGIN
 END
 $$;
 
--- The key of a job with these arguments; NULL where there is none.
+-- The key of a job with these arguments; NULL if there is none.
 CREATE FUNCTION jobsd.key_of(spec jsonb, arguments jsonb, option text) RETURNS text
 LANGUAGE plpgsql
 AS $$
