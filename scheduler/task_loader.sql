@@ -1,7 +1,6 @@
--- check: read the clock, the number of tasks and their fingerprint, and whether a task of a
--- file is orphaned: the scheduler that has stored it is gone. The fingerprint changes with
--- every edit, in whatever order the edits commit (their latest time would not), and with one
--- by hand too.
+-- check: read the clock, the number of tasks and their fingerprint, and whether a task of a file is
+-- orphaned: the scheduler that has stored it is gone. The fingerprint changes with every edit, also
+-- by hand, and in any order of commits (the latest time of edits would not).
 SELECT
     now(),
     count(*),

@@ -7,8 +7,8 @@ SELECT pg_is_in_recovery();
 -- notify: wake all listeners; the processes of a tree ignore this word.
 SELECT pg_notify('jobsd.wake', 'doctor');
 
--- connections: return how many connections there are, and how many there may be without those
--- of superusers.
+-- connections: return the number of connections, and the most that the server allows to roles other
+-- than superusers.
 SELECT
     count(*),
     current_setting('max_connections')::integer

@@ -46,7 +46,7 @@ LEFT JOIN jobsd.definitions AS known
     ON known.class_name = job.class_name AND job.outcome IS NULL
 WHERE job.id = %(id)s;
 
--- attempts: list what went wrong with a job, the first attempt first.
+-- attempts: list the failed attempts of a job, the first attempt first.
 SELECT attempt, process, started_at, ended_at, error
 FROM jobsd.attempts
 WHERE job_id = %(id)s AND error IS NOT NULL

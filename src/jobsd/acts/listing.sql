@@ -10,9 +10,9 @@ WITH place AS (
     LIMIT %(page)s
 );
 
--- places: begin a search of the jobs in one state, the newest first: the ready ones as it stands
--- here, others once their table is put in the place of all_ready_executions. Jobs are read by an
--- array of ids: one walk along the index, where a join would seek for each.
+-- places: begin a search of the jobs in one state, the newest first. As written, it finds ready
+-- jobs; for another state, its table replaces all_ready_executions. Jobs are read by an array of
+-- ids: one walk along the index, while a join would search it for each job.
 WITH placed AS MATERIALIZED (
     SELECT job_id
     FROM jobsd.all_ready_executions AS source
@@ -30,8 +30,8 @@ WITH placed AS MATERIALIZED (
 );
 
 -- lost: begin a search of the jobs that are in no table, the newest first: one slice of the primary
--- key, whatever the number of lost ones in it. The claims, few and long, are read last and only if
--- a job was found in none of the other tables.
+-- key, with any number of lost jobs. The claims, few and long, are read last and only if a job was
+-- found in none of the other tables.
 WITH slice AS MATERIALIZED (
     SELECT id
     FROM jobsd.jobs

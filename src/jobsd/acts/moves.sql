@@ -1,8 +1,8 @@
--- move: give some jobs that wait another queue, another priority or both; returns which.
+-- move: give waiting jobs another queue, another priority or both; returns the moved jobs.
 SELECT id, unblocked
 FROM jobsd.move_jobs(%(ids)s::bigint[], %(queue_name)s::text, %(priority)s::integer);
 
--- run: let some scheduled jobs be due now; a dispatcher makes them ready within seconds.
+-- run: make scheduled jobs due now; a dispatcher makes them ready within seconds.
 UPDATE jobsd.scheduled_executions
 SET scheduled_at = now()
 WHERE ctid = ANY (ARRAY(

@@ -119,8 +119,8 @@ SELECT max(position)
 FROM jobsd.all_ready_executions
 WHERE queue_name = %(name)s;
 
--- clear: discard some ready jobs of a queue; returns how many were found, and how many were
--- discarded. Jobs that are being claimed are skipped.
+-- clear: discard some ready jobs of a queue; returns the number of found jobs, and of discarded
+-- ones. Jobs that are being claimed are skipped.
 WITH common AS (
     SELECT job_id
     FROM jobsd.ready_executions

@@ -1,5 +1,5 @@
 -- record: insert a heartbeat, with the key of the recurring task that enqueued its job, if one did:
--- of the tasks of this class, one has the job among its runs of the last day.
+-- then the job is among the last day's runs of a task of this class.
 INSERT INTO jobsd.heartbeat_logs (environment, hostname, task_key)
 VALUES (
     %(environment)s,

@@ -1,11 +1,9 @@
--- hand_over: give the first waiting jobs of some keys a position again, one job for each time
--- that a key is named. It follows, in the same transaction, the statement that has freed their
--- slots.
+-- hand_over: give the first waiting jobs of some keys a position again, one job for each mention of
+-- a key. It follows, in the same transaction, the statement that has freed their slots.
 SELECT jobsd.hand_over(%(keys)s::text[]);
 
--- uncovered: look at the next keys with blocked jobs, by skipping from one to the next. Return
--- the last one, and the keys with a free slot of which no job is ready that could be started.
--- Locks nothing.
+-- uncovered: check the next keys with blocked jobs, by skipping from one to the next. Returns the
+-- last key, and the keys with a free slot but no ready job that could start. Locks nothing.
 WITH RECURSIVE known AS (
     (
         SELECT concurrency_key, 1 AS turn

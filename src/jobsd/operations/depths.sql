@@ -1,7 +1,7 @@
--- ready: for each queue, how many jobs are ready and since when the oldest has waited. Names
--- come from index skips, over queues and priorities, over lanes, and over limited jobs; the first
--- job of each is its oldest; counts come from the same index. At most 10,000 skips, and `most` rows
--- of a queue counted; no counts where `together` has them.
+-- ready: return for each queue the number of ready jobs and the wait of the oldest one. Names come
+-- from index skips, over queues and priorities, over lanes, and over limited jobs; the first job of
+-- each is its oldest; counts come from the same index. It makes at most 10,000 skips, counts at
+-- most `most` rows of a queue, and counts nothing if `together` does.
 WITH RECURSIVE pair AS (
     (
         SELECT queue_name, priority, job_id, 1 AS turn
@@ -167,7 +167,7 @@ GROUP BY queue_name
 UNION ALL
 SELECT queue_name, 'claimed', count(*), extract(epoch FROM now() - min(created_at))::float8
 FROM (
-    -- All jobs of a claim by one search of the index: they lie together.
+    -- One search of the index finds all jobs of a claim, because they lie together.
     SELECT job.queue_name, claims.created_at
     FROM jobsd.claims
     CROSS JOIN LATERAL (

@@ -57,8 +57,8 @@ LIMIT 10000;
 SELECT greatest(0, extract(epoch FROM now() - min(scheduled_at)))::float8
 FROM jobsd.scheduled_executions;
 
--- tables: list our tables, how large each is with its indexes, and how many dead rows it has, as far
--- as the server has counted them.
+-- tables: list our tables, the size of each with its indexes, and the server's count of its dead
+-- rows.
 SELECT
     counted.relname,
     coalesce(pg_total_relation_size(counted.relid), 0),
@@ -86,7 +86,7 @@ FROM (
     SELECT prepared FROM pg_prepared_xacts WHERE database = current_database()
 ) AS transactions;
 
--- busy: count jobs that run by their queues.
+-- busy: count the running jobs by queue.
 SELECT queue_name, count(*)
 FROM jobsd.jobs
 WHERE id = ANY (%(ids)s::bigint[])
@@ -107,8 +107,8 @@ HAVING sum(finished + failed + retried) > 0
 ORDER BY queue_name
 LIMIT 10000;
 
--- snapshot: let all that follows be read as of one moment.
+-- snapshot: begin a transaction in which all statements read one snapshot.
 BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
 
--- end: end that.
+-- end: end this transaction.
 COMMIT;

@@ -1,6 +1,6 @@
--- keys: list the keys of concurrency limits that are in use: how many of each run, how many wait,
--- as far as they are counted, and the first of both. Keys of jobs that wait are met by index
--- skips, those of running ones are claims, of which there are few.
+-- keys: list the concurrency keys in use, with the numbers of running and of waiting jobs (counted
+-- up to a bound), and the first job of each kind. The keys of waiting jobs are found by index
+-- skips, those of running jobs in the claims, which are few.
 WITH RECURSIVE waiting AS (
     (
         SELECT concurrency_key AS key, 1 AS turn

@@ -1,4 +1,4 @@
--- server: describe the server, and how far its clock is from ours.
+-- server: describe the server, and return the offset of its clock from ours.
 SELECT
     current_setting('server_version'),
     current_database(),
@@ -8,7 +8,7 @@ SELECT
     current_setting('max_connections')::integer,
     pg_is_in_recovery();
 
--- connections: count the connections to this database, by the first word of what opened them.
+-- connections: count the connections to this database, by the first word of their application name.
 SELECT coalesce(nullif(split_part(application_name, ' ', 1), ''), 'unnamed') AS name, count(*)
 FROM pg_stat_activity
 WHERE datname = current_database() AND backend_type = 'client backend'

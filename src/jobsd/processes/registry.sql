@@ -1,4 +1,4 @@
--- register: write the row of a process; a row of the same name becomes its own again.
+-- register: write the row of a process; it takes over a row of the same name.
 INSERT INTO jobsd.processes (kind, name, pid, hostname, supervisor_id, metadata)
 VALUES (
     %(kind)s, %(name)s, %(pid)s, %(hostname)s, nullif(%(supervisor_id)s::bigint, 0),
@@ -30,7 +30,7 @@ WHERE id IN (SELECT id FROM had)
     AND NOT EXISTS (SELECT FROM jobsd.claims WHERE process_id = %(id)s)
 RETURNING id;
 
--- register_idle: register a process as idle: it is to be woken.
+-- register_idle: register a process as idle, to be woken by notifications.
 INSERT INTO jobsd.sleepers (process_id, kind)
 VALUES (%(id)s, %(kind)s)
 ON CONFLICT (process_id) DO NOTHING;
@@ -43,7 +43,7 @@ SELECT id
 FROM jobsd.processes
 WHERE name = %(name)s;
 
--- all: list the processes table, the trees one after the other.
+-- all: list the processes, the trees one after the other.
 SELECT
     id, kind, name, pid, hostname, supervisor_id,
     extract(epoch FROM now() - last_heartbeat_at)::float8 AS heartbeat_age_s,

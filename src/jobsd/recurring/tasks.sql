@@ -53,7 +53,7 @@ WITH mine AS (
         key, schedule, time_zone, class_name, command, arguments::jsonb, queue_name, priority,
         description, true, enabled, run_at_start, on_missed, overlap, source, %(process_id)s,
         file_changed_at,
-        -- Once, when all has been read: thousands of tasks take a while.
+        -- Once, after all rows were read: thousands of tasks take a while.
         (SELECT clock_timestamp()),
         (
             SELECT max(run.run_at)
@@ -155,8 +155,8 @@ FROM notified
 ON CONFLICT (key) DO NOTHING
 RETURNING key;
 
--- change: change a task that was made at run time. By another schedule it does not catch up on runs
--- of the time before.
+-- change: change a task that was made at run time. With a new schedule, the task does not catch up
+-- on earlier runs.
 WITH notified AS MATERIALIZED (
     SELECT pg_notify('jobsd.task', 'recurring')
 )

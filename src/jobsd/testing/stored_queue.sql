@@ -36,7 +36,7 @@ WITH due AS (
 )
 SELECT count(*) FROM due;
 
--- claim: take a job that waits, as a claim of no process; a limited one holds its slot by that.
+-- claim: claim a waiting job for no process; a limited job thereby holds its slot.
 WITH ready AS (
     DELETE FROM jobsd.ready_executions WHERE job_id = %(id)s::bigint
 ), blocked AS (

@@ -90,7 +90,7 @@ CREATE TABLE jobsd.history_minutes (
     run_s float8 NOT NULL,
     waits bigint[] NOT NULL,
     runs bigint[] NOT NULL,
-    -- Serves what is shown of a time, and the clearing of what is older.
+    -- Serves the charts of a period, and the clearing of older rows.
     PRIMARY KEY (minute, queue_name)
 )
 WITH (fillfactor = 70);
@@ -106,7 +106,7 @@ CREATE TABLE jobsd.history_hours (
     run_s float8 NOT NULL,
     waits bigint[] NOT NULL,
     runs bigint[] NOT NULL,
-    -- Serves what is shown of a time, and the clearing of what is older.
+    -- Serves the charts of a period, and the clearing of older rows.
     PRIMARY KEY (hour, class_name)
 )
 WITH (fillfactor = 50);
