@@ -35,9 +35,10 @@ taken AS (
     RETURNING job_id, priority, position
 );
 
--- hold_few: claim the few that were taken. For a job alone, to set up the statement is half of the
--- server's work: so an id that the server draws, an aggregate, a search for when a job expires and
--- whatever else most such claims have no use for is left out, or set up only where it is used.
+-- hold_few: claim the few jobs that were taken. For a single job, the setup of the statement is
+-- half of the server's work. So this leaves out the id that the server draws, the aggregate, the
+-- search for expirations and all other parts that most of these claims don't use, or sets them up
+-- only on use.
 claim AS (
     INSERT INTO jobsd.claims (id, process_id, job_ids)
     SELECT
@@ -57,7 +58,7 @@ claim AS (
         (date_part('epoch', job.created_at) * 1000000)::bigint
     FROM taken
     LEFT JOIN LATERAL (
-        -- OFFSET 0: else a plan that was made on an empty table reads all jobs. And each column
+        -- OFFSET 0: without it, a plan that was made on an empty table reads all jobs. Each column
         -- that is named here is set up three times.
         SELECT
             class_name, arguments, queue_name, attempts, max_attempts, scheduled_at, created_at,
@@ -68,10 +69,10 @@ claim AS (
     ) AS job ON true
 );
 
--- few: end a claim of few jobs: give them, in no order. One without a class was deleted.
+-- few: end a claim of few jobs: return them, in no order. A job without a class was deleted.
 SELECT * FROM few;
 
--- few_recorded: the same behind what is recorded. There is one row at least.
+-- few_recorded: the same after a record. There is one row at least.
 SELECT few.*, (SELECT string_agg(id::text, ',') FROM fenced) AS recorded
 FROM (SELECT) AS always
 LEFT JOIN few ON true;

@@ -1,7 +1,7 @@
--- write: store pieces of what some attempts have said, one a row, and remove old ones. Returns the
--- jobs of which it was done: one that is gone has no log, and one that is being removed is locked.
--- What was stored before is stored again only where its answer was lost; the row that says how many
--- lines were left out is changed.
+-- write: store pieces of the logs of some attempts, one a row, and remove old ones. Returns the
+-- jobs whose logs were stored: a deleted job has no log, and a job that is being deleted is locked.
+-- A piece is sent a second time only if the answer was lost; the row that counts omitted lines is
+-- updated.
 WITH said AS (
     SELECT job_id, attempt, began, moment, text
     FROM unnest(
@@ -35,8 +35,8 @@ WITH said AS (
 SELECT id
 FROM free;
 
--- sweep: remove the logs of jobs that are gone. Whoever removed them has waited for the lock of
--- `write`, with a snapshot in which there was no log yet.
+-- sweep: remove the logs of deleted jobs. The delete has waited for the lock of `write`, with a
+-- snapshot in which there was no log yet.
 DELETE FROM jobsd.attempts AS attempt
 WHERE job_id = ANY (%(job_ids)s::bigint[])
     AND NOT EXISTS (SELECT FROM jobsd.jobs WHERE id = attempt.job_id);

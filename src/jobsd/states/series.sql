@@ -1,30 +1,32 @@
--- any: say whether any limited job is ready.
+-- any: return whether any limited job is ready.
 SELECT EXISTS (SELECT FROM jobsd.blocked_executions WHERE position IS NOT NULL);
 
 -- claim: take slots of the keys that were met, and claim a series of each: the first jobs of the
--- key, whichever of them were met, that this worker can start. Slots that it has taken before, of
--- whose series few jobs are left, get more jobs (`claims`, `keys`, `sizes`, `rooms`), as far as the
--- other keys leave some of the `limit`: else these would wait as long as there are such.
+-- key that this worker can start, whichever of them were met. Slots that it has taken before, with
+-- few jobs left in their series, get more jobs (`claims`, `keys`, `sizes`, `rooms`), as far as the
+-- other keys leave some of the `limit`: otherwise the other keys would wait as long as these have
+-- jobs.
 --
--- Invariant: of a key the first jobs are locked, and what comes behind one that was not got, or
--- that another worker has to start, stays. So of two who want a slot of one key at the same time
--- the second gets none, or sees the first one's slot; else the unique index of slots refuses. Who
--- inserts a slot may have to wait for whoever just deletes it, and holds nothing meanwhile for
--- which others wait: rows of claims are locked (`guard`) only behind all of that.
+-- Invariant: the first jobs of a key are locked, and the jobs behind one that could not be locked,
+-- or that another worker has to start, stay. So of two workers that want a slot of one key at the
+-- same time, the second gets none, or sees the slot of the first, or is refused by the unique index
+-- of slots. The insert of a slot may have to wait for a session that just deletes it, and meanwhile
+-- holds nothing for which others wait: rows of claims are locked (`guard`) only after all inserts.
 --
--- Of many keys for which several jobs wait only some are taken (`deep`): their series are longer,
--- and other workers have some, too. Of the others those are taken for which one job waits, but
--- where these don't count (`singles`). One that is alone with its key (no slot is taken, and no
--- other job waits) takes the first slot by a short way: the steps of series were a quarter of the
--- work. Jobs that were met and whose key is full are blocked, `aside_max` in all, unless their turn
--- comes here within a moment (`flowing`); those that may not wait are dropped.
+-- Of many keys with several waiting jobs, only some are taken (`deep`): their series are longer,
+-- and other workers take some, too. Keys with one waiting job are taken as well, unless they don't
+-- count (`singles`). A job that is alone with its key (no slot is taken, and no other job waits)
+-- takes the first slot by a short way: the steps of series were a quarter of the work. Jobs that
+-- were met and whose key is full are blocked, `aside_max` in all, unless their turn comes here
+-- within a moment (`flowing`); jobs that may not wait are dropped.
 --
--- No join of two of these expressions, which would look at each pair: our connections plan without
--- hash and merge joins. And few steps for each job, of few columns: each costs as much as finding it.
+-- Two of these expressions are never joined, which would look at each pair: our connections plan
+-- without hash and merge joins. There are few steps for each job, of few columns: each step costs
+-- as much as finding the job.
 --
--- Where there are only jobs that are alone, their slots are inserted without asking whether somebody
--- has just taken one (`hasty`): that is a third of what an insert costs. A slot that is not free
--- then fails the statement, which has done nothing, and whoever sends it sends it again.
+-- If all jobs are alone with their keys, their slots are inserted without a check whether another
+-- worker has just taken one (`hasty`): the check is a third of the cost of an insert. If a slot is
+-- not free, the statement fails without any effect, and the worker sends it again.
 in_use AS MATERIALIZED (
     SELECT concurrency_key AS key
     FROM jobsd.claims
@@ -166,8 +168,9 @@ in_use AS MATERIALIZED (
     FROM key
     WHERE is_alone
 ), judged AS MATERIALIZED (
-    -- What another worker has to start, but may start beside ours, is passed over: it has one of
-    -- the free slots coming. (OFFSET 0: each is looked up once, not for each use of what is found.)
+    -- A job that another worker has to start, but may start beside ours, is passed over: one of the
+    -- free slots is left for it. (OFFSET 0: each job is looked up once, not for each use of the
+    -- result.)
     SELECT *, NOT is_ours AND claim_id IS NULL AND number <= free AS is_passed
     FROM (
         SELECT
@@ -179,7 +182,8 @@ in_use AS MATERIALIZED (
         OFFSET 0
     ) AS seen
 ), of_key AS MATERIALIZED (
-    -- What of a key comes at `bound` or behind it stays. All but the jobs is the same in all rows.
+    -- Jobs of a key at `bound` or behind it stay. All columns except the jobs are equal in all
+    -- rows.
     SELECT
         rank, min(key) AS key, min(held) AS held, min(numbers) AS numbers,
         min(claim_id) AS claim_id, min(size) AS size, min(first_most) AS first_most,
@@ -191,8 +195,8 @@ in_use AS MATERIALIZED (
     FROM judged
     GROUP BY rank
 ), fit AS MATERIALIZED (
-    -- Whether all that could be started is within the limit: then jobs that are alone need not be
-    -- counted with the series, in the order of all.
+    -- Whether all startable jobs are within the limit: then jobs that are alone need not be counted
+    -- with the series, in the order of all.
     SELECT (SELECT count(*) FROM alone)
         + (SELECT coalesce(sum(cardinality(job_ids)), 0) FROM of_key) <= %(limit)s::bigint
             AS is_all,
@@ -223,7 +227,7 @@ in_use AS MATERIALIZED (
     ) AS counted
     WHERE jobs > 0
 ), placed AS MATERIALIZED (
-    -- Of several slots each has the next job in turn.
+    -- Several slots get the next jobs in turn.
     SELECT
         rank, series, key, claim_id, size,
         coalesce(
@@ -298,7 +302,7 @@ in_use AS MATERIALIZED (
             SELECT place, job_id, is_gone AND is_locked FROM judged
         ) AS waiting
         WHERE (job_id IN (SELECT unnest(job_ids) FROM held)) IS TRUE
-            -- Their jobs were deleted by somebody's hand.
+            -- Their jobs were deleted by hand.
             OR is_left_over
     ))
 );

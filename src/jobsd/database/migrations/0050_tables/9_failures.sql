@@ -1,7 +1,7 @@
--- Failed jobs are counted by class, queue and error, whoever lets them come and go.
+-- Failed jobs are counted by class, queue and error, with each change of failed_executions.
 
--- What is the same in the messages of one kind of error: * stands for numbers, times, and long words
--- of hexadecimal digits. It is a pattern as the search has it.
+-- The part that the messages of one kind of error share: * stands for numbers, times, and long
+-- words of hexadecimal digits. The search takes it as a pattern.
 CREATE FUNCTION jobsd.error_pattern(message text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN regexp_replace(
@@ -9,13 +9,13 @@ RETURN regexp_replace(
     '0x[0-9a-f]+|[0-9a-fA-F]{8,}(-[0-9a-fA-F]{4,})*|[0-9]+([.,:-][0-9]+)*', '*', 'g'
 );
 
--- Count failed jobs that have come or gone. A trigger for each statement, not each row: it sees all
--- ways in which they come and go, and who has none pays nothing.
+-- Count inserted and deleted failed jobs. A trigger for each statement, not each row: it sees all
+-- ways in which rows are inserted and deleted, and without failed jobs it costs nothing.
 CREATE FUNCTION jobsd.count_failures() RETURNS trigger
 LANGUAGE plpgsql
 AS $$
 BEGIN
-    -- Most statements that could let jobs fail let none.
+    -- Most statements that could insert failed jobs insert none.
     IF TG_OP = 'DELETE' THEN
         NULL;
     ELSIF EXISTS (SELECT FROM come) THEN
@@ -71,7 +71,7 @@ CREATE TRIGGER failures_change AFTER UPDATE ON jobsd.failed_executions
     REFERENCING OLD TABLE AS gone NEW TABLE AS come
     FOR EACH STATEMENT EXECUTE FUNCTION jobsd.count_failures();
 
--- Name the class and the queue of a failed job that somebody's hand has put there.
+-- Set the class and the queue of a failed job that was inserted by hand.
 CREATE FUNCTION jobsd.name_failure() RETURNS trigger
 LANGUAGE plpgsql
 SET enable_seqscan = off

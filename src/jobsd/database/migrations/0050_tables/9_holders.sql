@@ -1,6 +1,7 @@
--- Name the sessions that hold the row of a job locked that waits or has failed; NULL where there is
--- none. Such a lock stands in the row alone, as the number of a transaction or of a set of them:
--- which of the two is not seen, so both are looked for among the sessions that use these tables.
+-- Return the names of the sessions that hold the row of a waiting or failed job locked; NULL if
+-- there are none. A row lock is stored only in the row, as the number of a transaction or of a set
+-- of transactions. The row does not show which of the two it is, so both are looked for among the
+-- sessions that use these tables.
 CREATE FUNCTION jobsd.holders_of(wanted bigint) RETURNS text
 LANGUAGE plpgsql
 SET enable_seqscan = off
@@ -30,7 +31,7 @@ BEGIN
             SELECT member.xid FROM pg_get_multixact_members(locked_by) AS member
         );
     EXCEPTION WHEN internal_error OR invalid_parameter_value THEN
-        -- There is no such set.
+        -- The set does not exist.
     END;
     RETURN (
         -- Without format(): its percent signs would be taken for placeholders.
