@@ -116,15 +116,14 @@ def test_a_configuration_is_read_without_what_judges_and_logs_jobs(project: Proj
     assert _loaded([["config", "show"], ["generate", "procfile"]], unwanted, project) == {}
 
 
-def test_a_schedule_that_runs_each_year_is_explained_without_croniter(
-    project: Project,
-) -> None:
-    often = ("daily", "*/7 9-17 * * *", "every weekday at 5am", "monthly", "0 0 29 12 *")
-    explained = [["recurring", "explain", each] for each in (*often, "0 0 29 2 *")]
+def test_croniter_is_loaded_only_where_a_cron_is_stepped(project: Project) -> None:
+    project.write("config/recurring.yml", "daily: {class: Daily, schedule: at 3am every day}\n")
+    reading = [["config", "show"], ["check"], ["generate", "procfile"]]
+    explained = [["recurring", "explain", each] for each in ("every: 5m", "monthly")]
 
-    loaded = _loaded(explained, ("croniter",), project)
+    loaded = _loaded([*reading, *explained], ("croniter",), project)
 
-    assert loaded == {"recurring explain 0 0 29 2 *": ["croniter"]}
+    assert loaded == {"recurring explain monthly": ["croniter"]}
 
 
 def test_defining_a_job_loads_nothing_that_is_seldom_needed() -> None:

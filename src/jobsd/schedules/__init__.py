@@ -15,10 +15,11 @@ phrase, or an interval (`every: 90m`); `parse_every` takes an interval's length.
 |---|---|
 | which parser a text goes to, the `Schedule` that comes out, explanations | `schedule` |
 | the parser of cron expressions | `cron_parser` |
-| a cron expression, its fields, how it is printed | `cron_expression`, `cron_fields` |
+| a cron expression, its fields, the way to print it | `cron_expression` |
 | the parser of phrases | `vocabulary`, `tokenizer`, `phrase_parser` with `_days`, `_times` |
 | what a parsed phrase means as cron | `phrase`, `phrase_compiler` with `_times` |
-| the next run, and what a change of the clocks does to it | `next_run`, `time_zones` |
+| the next matching time of a wall clock, from croniter | `wall_clock` |
+| the next run, and the effect of a change of the clocks | `next_run`, `time_zones` |
 | hints for a text that is refused | `hints`, `error` |
 
 A phrase is compiled into one cron expression or several; `next_run` computes the runs of

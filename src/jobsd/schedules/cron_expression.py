@@ -1,19 +1,236 @@
-"""A cron expression as sets of values, and the one canonical way to write it.
+"""A cron expression as the values that each field allows, and the one way to write it.
 
-`cron_parser` makes one from its text, `phrase_compiler` from a phrase. This module says
-which days match, prints the expression, and refuses one that can never run.
+`cron_parser` makes one from its text, `phrase_compiler` from a phrase. Beside plain values the
+two day fields know days counted from the month's end (`L`, `-2`), the weekday nearest to a day
+(`15W`), the n-th weekday of a month (`1#2`, `5#-1`) and weekdays of every n-th week (`1%2`,
+counted from the week of Monday, 2018-12-31, as the original does).
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from datetime import date, timedelta
+from itertools import pairwise
 
-from .cron_fields import DAY, LARGER, MONTH, Field, MonthDays, Span, WeekDays
-from .error import ScheduleError
-from .vocabulary import MONTH_NAMES
+NthWeekday = tuple[int, int]
+WeekdayOfWeeks = tuple[int, int, int]
 
-_LONGEST = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
-# The 29th of February falls on each weekday within 40 years, even across the year 2100.
-_SEARCH_LIMIT = timedelta(days=366 * 40)
+_WEEK_ZERO = date(2018, 12, 31)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """What a field counts, and from where to where."""
+
+    name: str
+    low: int
+    high: int
+
+    @property
+    def size(self) -> int:
+        """How many values there are."""
+        return self.high - self.low + 1
+
+    def wrapped(self, first: int, last: int) -> list[int]:
+        """Return the values from `first` to `last`, which may lie beyond the span's end."""
+        length = last - first + 1 if last >= first else last - first + 1 + self.size
+        return [
+            (first - self.low + i) % self.size + self.low for i in range(min(length, self.size))
+        ]
+
+
+SECOND = Span("second", 0, 59)
+MINUTE = Span("minute", 0, 59)
+HOUR = Span("hour", 0, 23)
+DAY = Span("day", 1, 31)
+MONTH = Span("month", 1, 12)
+WEEKDAY = Span("weekday", 0, 6)
+LARGER = {"second": "minute", "minute": "hour", "hour": "day", "day": "month", "month": "year"}
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """The allowed values of one field.
+
+    `step` is n where the field was written as "every n" (`*/n`). It does not change the
+    values, but hours written so follow elapsed time when the clocks change.
+    """
+
+    span: Span
+    values: frozenset[int]
+    step: int | None = None
+
+    @property
+    def is_full(self) -> bool:
+        """Whether every value is allowed (`*`)."""
+        return len(self.values) == self.span.size
+
+    @property
+    def is_cadence(self) -> bool:
+        """Whether it is `*`, or `*/n` that really repeats within the span."""
+        return self.is_full or (self.step is not None and len(self.values) > 1)
+
+    def explicit(self) -> str:
+        """Return `*` or the plain list of values: all that croniter is ever given."""
+        return "*" if self.is_full else ",".join(map(str, sorted(self.values)))
+
+    def __str__(self) -> str:
+        if self.is_full:
+            return "*"
+        if self.is_cadence:
+            return f"*/{self.step}"
+        return written(self.span, sorted(self.values))
+
+
+def full(span: Span) -> Field:
+    """Return the field that allows everything."""
+    return Field(span, frozenset(range(span.low, span.high + 1)))
+
+
+def only(span: Span, values: Iterable[int]) -> Field:
+    """Return the field that allows just these values."""
+    return Field(span, frozenset(values))
+
+
+def every(span: Span, count: int) -> Field:
+    """Return `*/count`: from the span's first value on, every `count`-th."""
+    return Field(span, frozenset(range(span.low, span.high + 1, count)), step=count)
+
+
+@dataclass(frozen=True, slots=True)
+class MonthDays:
+    """Days of the month; `from_last` counts from its end (1 is the last day)."""
+
+    plain: Field
+    from_last: frozenset[int] = frozenset()
+    nearest_weekday: frozenset[int] = frozenset()
+
+    @property
+    def has_each_month(self) -> bool:
+        """Whether they are plain numbers of days that every month has."""
+        return not (self.from_last or self.nearest_weekday) and max(self.plain.values) <= 28
+
+    def match(self, day: date) -> bool:
+        """Return whether `day` is one of them."""
+        if day.day in self.plain.values:
+            return True
+        last = _last_of_month(day)
+        if last - day.day + 1 in self.from_last:
+            return True
+        return any(
+            day.day == _nearest(day.year, day.month, number, last)
+            for number in self.nearest_weekday
+        )
+
+    def can_match(self, longest: int) -> bool:
+        """Return whether a month of at most `longest` days can have one of them."""
+        return bool(self.from_last) or any(
+            number <= longest for number in self.plain.values | self.nearest_weekday
+        )
+
+    def __str__(self) -> str:
+        parts = [str(self.plain)] if self.plain.values else []
+        parts += [f"{number}W" for number in sorted(self.nearest_weekday)]
+        counted = sorted(self.from_last, reverse=True)
+        if len(counted) > 2 and counted == list(range(len(counted), 0, -1)):
+            return ",".join([*parts, f"-{counted[0]}-L"])
+        return ",".join(parts + ["L" if number == 1 else f"-{number}" for number in counted])
+
+
+@dataclass(frozen=True, slots=True)
+class WeekDays:
+    """Days of the week (0 is Sunday), plain, by number in the month, or by week."""
+
+    plain: Field
+    nth: frozenset[NthWeekday] = field(default_factory=frozenset[NthWeekday])
+    of_weeks: frozenset[WeekdayOfWeeks] = field(default_factory=frozenset[WeekdayOfWeeks])
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether croniter can be given these days as a list."""
+        return not (self.nth or self.of_weeks)
+
+    def match(self, day: date) -> bool:
+        """Return whether `day` is one of them."""
+        weekday = day.isoweekday() % 7
+        if weekday in self.plain.values:
+            return True
+        return any(
+            weekday == wanted and _is_nth(day, number) for wanted, number in self.nth
+        ) or any(
+            weekday == wanted and (day - _WEEK_ZERO).days // 7 % every == offset % every
+            for wanted, every, offset in self.of_weeks
+        )
+
+    def __str__(self) -> str:
+        parts = (
+            [written(self.plain.span, sorted(self.plain.values))] if self.plain.values else []
+        )
+        parts += [f"{weekday}#{number}" for weekday, number in sorted(self.nth)]
+        parts += [
+            f"{weekday}%{every}" + (f"+{offset}" if offset else "")
+            for weekday, every, offset in sorted(self.of_weeks)
+        ]
+        return ",".join(parts)
+
+
+def _last_of_month(day: date) -> int:
+    from calendar import monthrange  # noqa: PLC0415 - loads `locale`, and few schedules ask
+
+    return monthrange(day.year, day.month)[1]
+
+
+def _is_nth(day: date, number: int) -> bool:
+    if number > 0:
+        return (day.day - 1) // 7 + 1 == number
+    last = _last_of_month(day)
+    return (last - day.day) // 7 + 1 == -number
+
+
+def _nearest(year: int, month: int, number: int, last: int) -> int:
+    """Return the weekday nearest to a day of the month, never leaving that month."""
+    if number > last:
+        return 0
+    day = date(year, month, number)
+    if day.isoweekday() == 6:
+        day += timedelta(days=-1 if number > 1 else 2)
+    elif day.isoweekday() == 7:
+        day += timedelta(days=1 if number < last else -2)
+    return day.day
+
+
+def written(span: Span, values: list[int]) -> str:
+    """Return sorted `values` as lists, ranges and steps, the shortest that reads well."""
+    step = _even_step(values)
+    if step == 1 and len(values) > 2:
+        return f"{values[0]}-{values[-1]}"
+    if span.high == 59 and step and _covers(span, values, step) and len(values) > 2:
+        return f"*/{step}"
+    if step and step > 1 and len(values) > 4:
+        return f"{values[0]}-{values[-1]}/{step}"
+    return ",".join(_runs(values))
+
+
+def _even_step(values: list[int]) -> int | None:
+    gaps = {later - earlier for earlier, later in pairwise(values)}
+    return gaps.pop() if len(gaps) == 1 else None
+
+
+def _covers(span: Span, values: list[int], step: int) -> bool:
+    return values == list(range(span.low, span.high + 1, step))
+
+
+def _runs(values: list[int]) -> list[str]:
+    runs: list[list[int]] = []
+    for value in values:
+        if runs and value == runs[-1][-1] + 1:
+            runs[-1].append(value)
+        else:
+            runs.append([value])
+    return [text for run in runs for text in _run(run)]
+
+
+def _run(run: list[int]) -> list[str]:
+    return [f"{run[0]}-{run[-1]}"] if len(run) > 2 else [str(value) for value in run]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +254,11 @@ class CronExpression:
         """Whether the hours are `*` or `*/n`, which go on evenly when the clocks change."""
         return self.hours.is_cadence
 
+    @property
+    def has_seconds(self) -> bool:
+        """Whether it runs at other seconds than 0."""
+        return self.seconds.values != frozenset({0})
+
     def match_day(self, day: date) -> bool:
         """Return whether the months and the day fields allow `day`."""
         if day.month not in self.months.values:
@@ -54,31 +276,9 @@ class CronExpression:
             str(self.months),
             str(self.week_days or "*") + ("&" if self.both_days else ""),
         ]
-        if self.seconds.values != frozenset({0}):
+        if self.has_seconds:
             fields.insert(0, str(self.seconds))
         return " ".join(fields)
-
-
-def require_possible(cron: CronExpression) -> CronExpression:
-    """Return `cron`.
-
-    Raises:
-        ScheduleError: when no day ever matches, such as the 30th of February.
-    """
-    days = cron.month_days
-    alone = cron.week_days is None or cron.both_days
-    months = sorted(cron.months.values)
-    if days and alone and not any(days.can_match(_LONGEST[month - 1]) for month in months):
-        named = (
-            MONTH_NAMES[months[0] - 1].capitalize() if len(months) == 1 else "any of its months"
-        )
-        raise ScheduleError(
-            f"there is no day {days} in {named}",
-            'the last day of a month is "L", or "last day of the month"',
-        )
-    if _is_rare(cron) and not _has_a_day(cron):
-        raise ScheduleError("no day in 40 years matches these day fields together")
-    return cron
 
 
 def uneven_steps(cron: CronExpression) -> list[str]:
@@ -108,18 +308,3 @@ def _describe_step(span: Span, step: int, values: list[int]) -> str:
         if span in {DAY, MONTH}
         else f"{sentence}; a true interval is `every: {step}{unit[0]}`"
     )
-
-
-def _is_rare(cron: CronExpression) -> bool:
-    """Return whether only a search can show that the expression ever runs."""
-    return cron.both_days or not (cron.week_days is None or cron.week_days.is_plain)
-
-
-def _has_a_day(cron: CronExpression) -> bool:
-    day = date(2001, 1, 1)
-    end = day + _SEARCH_LIMIT
-    while day < end:
-        if cron.match_day(day):
-            return True
-        day += timedelta(days=1)
-    return False

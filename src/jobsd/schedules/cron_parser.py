@@ -18,10 +18,11 @@ import re
 from dataclasses import dataclass
 from zlib import crc32
 
-from . import cron_fields
-from .cron_expression import CronExpression, require_possible
+from . import cron_expression as cron
+from .cron_expression import DAY, HOUR, MINUTE, MONTH, SECOND, WEEKDAY, CronExpression
 from .error import ScheduleError, quoted
 from .vocabulary import MONTHS, WEEKDAYS
+from .wall_clock import require_possible
 
 _NAMED = {
     "@yearly": "0 0 1 1 *",
@@ -61,7 +62,7 @@ _NTH = re.compile(r"([a-z]+|\d)#(?:(-?[1-5])|l|last)", re.ASCII)
 _LAST_WEEKDAY = re.compile(r"([a-z]{3,}|\d)l|l([a-z]{3,}|\d)", re.ASCII)
 _OF_WEEKS = re.compile(r"([a-z]+|\d)%(\d{1,3})(?:\+(\d{1,3}))?", re.ASCII)
 _LARGEST_STEP = 99
-_ALLOWED = {cron_fields.MONTH: "1-12 or jan-dec", cron_fields.WEEKDAY: "0-7 or sun-sat"}
+_ALLOWED = {MONTH: "1-12 or jan-dec", WEEKDAY: "0-7 or sun-sat"}
 # Jenkins' rule: a day that every month has.
 _DAYS_OF_EVERY_MONTH = 28
 
@@ -119,19 +120,19 @@ def _parse_fields(fields: list[str], key: str) -> CronExpression:
     """
     second, minute, hour, day, month, weekday = ["0", *fields] if len(fields) == 5 else fields
     both_days = "&" in day + weekday
-    month_days = _month_days(_FieldText(cron_fields.DAY, day.replace("&", "", 1), key))
-    week_days = _week_days(_FieldText(cron_fields.WEEKDAY, weekday.replace("&", "", 1), key))
-    if week_days and len(week_days.plain.values) == cron_fields.WEEKDAY.size:
+    month_days = _month_days(_FieldText(DAY, day.replace("&", "", 1), key))
+    week_days = _week_days(_FieldText(WEEKDAY, weekday.replace("&", "", 1), key))
+    if week_days and len(week_days.plain.values) == WEEKDAY.size:
         # Every weekday, listed: one of two day fields is enough, so every day matches.
         week_days = None
         month_days = month_days if both_days else None
     return require_possible(
         CronExpression(
-            seconds=_FieldText(cron_fields.SECOND, second, key).parse(),
-            minutes=_FieldText(cron_fields.MINUTE, minute, key).parse(),
-            hours=_FieldText(cron_fields.HOUR, hour, key).parse(),
+            seconds=_FieldText(SECOND, second, key).parse(),
+            minutes=_FieldText(MINUTE, minute, key).parse(),
+            hours=_FieldText(HOUR, hour, key).parse(),
             month_days=month_days,
-            months=_FieldText(cron_fields.MONTH, month, key).parse(),
+            months=_FieldText(MONTH, month, key).parse(),
             week_days=week_days,
             both_days=both_days and month_days is not None and week_days is not None,
         ),
@@ -142,7 +143,7 @@ def _parse_fields(fields: list[str], key: str) -> CronExpression:
 class _FieldText:
     """One field as it is written, and whose key chooses where that is left open."""
 
-    span: cron_fields.Span
+    span: cron.Span
     text: str
     key: str
 
@@ -152,32 +153,32 @@ class _FieldText:
             raise ScheduleError(f"the field of the {self.span.name} is empty")
         return parts
 
-    def parse(self) -> cron_fields.Field:
+    def parse(self) -> cron.Field:
         parts = self.parts()
         if len(parts) == 1:
             return self.part(parts[0])
-        return cron_fields.only(
+        return cron.only(
             self.span, [value for part in parts for value in self.part(part).values]
         )
 
-    def part(self, part: str) -> cron_fields.Field:
+    def part(self, part: str) -> cron.Field:
         found = _PART.fullmatch(part)
         if not found:
             raise self.wrong(part)
         step = self.step(found["step"])
         if found["hash"]:
-            return cron_fields.only(
+            return cron.only(
                 self.span, self.hashed(found["hash_low"], found["hash_high"], step)
             )
         if "~" in part:
-            return cron_fields.only(
+            return cron.only(
                 self.span, self.hashed(found["tilde_low"], found["tilde_high"], step)
             )
         if found["low"]:
-            return cron_fields.only(self.span, self.range(found["low"], found["high"], step))
-        if found["star"] == "?" and self.span not in {cron_fields.DAY, cron_fields.WEEKDAY}:
+            return cron.only(self.span, self.range(found["low"], found["high"], step))
+        if found["star"] == "?" and self.span not in {DAY, WEEKDAY}:
             raise self.wrong(part)
-        return cron_fields.every(self.span, step) if step else cron_fields.full(self.span)
+        return cron.every(self.span, step) if step else cron.full(self.span)
 
     def range(self, low: str, high: str | None, step: int | None) -> list[int]:
         start = self.value(low)
@@ -188,7 +189,7 @@ class _FieldText:
         return self.span.wrapped(start, end)[:: step or 1]
 
     def hashed(self, low: str | None, high: str | None, step: int | None) -> list[int]:
-        last = _DAYS_OF_EVERY_MONTH if self.span is cron_fields.DAY else self.span.high
+        last = _DAYS_OF_EVERY_MONTH if self.span is DAY else self.span.high
         values = self.span.wrapped(
             self.value(low) if low else self.span.low,
             self.value(high) if high else last,
@@ -215,10 +216,10 @@ class _FieldText:
     def value(self, text: str) -> int:
         if text.isdecimal() and len(text) <= 2:
             number = int(text)
-            high = {cron_fields.HOUR: 24, cron_fields.WEEKDAY: 7}.get(self.span, self.span.high)
+            high = {HOUR: 24, WEEKDAY: 7}.get(self.span, self.span.high)
             if self.span.low <= number <= high:
                 return number
-        names = {cron_fields.MONTH: MONTHS, cron_fields.WEEKDAY: WEEKDAYS}.get(self.span, {})
+        names = {MONTH: MONTHS, WEEKDAY: WEEKDAYS}.get(self.span, {})
         if text in names:
             return names[text]
         raise self.wrong(text)
@@ -230,7 +231,7 @@ class _FieldText:
         return ScheduleError(f"{quoted(part)} is not a valid {self.span.name} ({allowed})")
 
 
-def _month_days(field: _FieldText) -> cron_fields.MonthDays | None:
+def _month_days(field: _FieldText) -> cron.MonthDays | None:
     plain: set[int] = set()
     from_last: set[int] = set()
     nearest: set[int] = set()
@@ -244,7 +245,7 @@ def _month_days(field: _FieldText) -> cron_fields.MonthDays | None:
                 raise field.wrong(part)
             from_last |= set(range(last, first + 1))
         elif counted := _TO_LAST.fullmatch(part):
-            plain |= set(range(_day(field, counted[1], part), cron_fields.DAY.high + 1))
+            plain |= set(range(_day(field, counted[1], part), DAY.high + 1))
         elif counted := _NEAREST_WEEKDAY.fullmatch(part):
             nearest.add(_day(field, counted[1], part))
         else:
@@ -252,23 +253,21 @@ def _month_days(field: _FieldText) -> cron_fields.MonthDays | None:
             if values.is_full:
                 return None
             if len(parts) == 1:
-                return cron_fields.MonthDays(values)
+                return cron.MonthDays(values)
             plain |= values.values
-    if len(plain) == cron_fields.DAY.size:
+    if len(plain) == DAY.size:
         return None
-    return cron_fields.MonthDays(
-        cron_fields.only(cron_fields.DAY, plain), frozenset(from_last), frozenset(nearest)
-    )
+    return cron.MonthDays(cron.only(DAY, plain), frozenset(from_last), frozenset(nearest))
 
 
 def _day(field: _FieldText, text: str, part: str) -> int:
     number = int(text)
-    if not cron_fields.DAY.low <= number <= cron_fields.DAY.high:
+    if not DAY.low <= number <= DAY.high:
         raise field.wrong(part)
     return number
 
 
-def _week_days(field: _FieldText) -> cron_fields.WeekDays | None:
+def _week_days(field: _FieldText) -> cron.WeekDays | None:
     plain: set[int] = set()
     nth: set[tuple[int, int]] = set()
     of_weeks: set[tuple[int, int, int]] = set()
@@ -284,9 +283,7 @@ def _week_days(field: _FieldText) -> cron_fields.WeekDays | None:
         else:
             _require_whole_step(part)
             plain |= field.part(part).values
-    return cron_fields.WeekDays(
-        cron_fields.only(cron_fields.WEEKDAY, plain), frozenset(nth), frozenset(of_weeks)
-    )
+    return cron.WeekDays(cron.only(WEEKDAY, plain), frozenset(nth), frozenset(of_weeks))
 
 
 def _weeks(

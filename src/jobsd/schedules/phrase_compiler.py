@@ -22,11 +22,12 @@ The days are compiled here, the times of day in `phrase_compiler_times`.
 
 from dataclasses import dataclass
 
-from .cron_expression import CronExpression, require_possible, uneven_steps
-from .cron_fields import DAY, LARGER, MONTH, WEEKDAY, Field, MonthDays, WeekDays, full, only
+from . import cron_expression as cron
+from .cron_expression import DAY, MONTH, WEEKDAY, CronExpression, Field, MonthDays, WeekDays
 from .error import ScheduleError, quoted
 from .phrase import Cadence, Phrase
 from .phrase_compiler_times import counted, times_of
+from .wall_clock import require_possible
 
 _MOST = {"second": 60, "minute": 60, "hour": 24, "day": 30, "week": 1, "month": 12, "year": 1}
 _SIZES = _MOST | {"day": 31}
@@ -63,7 +64,7 @@ def crons_of(phrase: Phrase) -> list[CronExpression]:
         )
         for seconds, minutes, hours in times_of(phrase)
     ]
-    phrase.warnings += uneven_steps(crons[0])
+    phrase.warnings += cron.uneven_steps(crons[0])
     return crons
 
 
@@ -77,7 +78,7 @@ def _require_count(phrase: Phrase, cadence: Cadence) -> None:
         return
     if cadence.unit in {"week", "year"}:
         raise _counted_weeks_or_years(phrase, cadence)
-    larger = LARGER[cadence.unit]
+    larger = cron.LARGER[cadence.unit]
     raise ScheduleError(
         f"cron cannot express {quoted(phrase.text)}: it restarts the count with each"
         f" {larger}, which has {_SIZES[cadence.unit]} {cadence.unit}s",
@@ -116,12 +117,12 @@ def _days_of(phrase: Phrase) -> _Days:
         return _every_week(phrase)
     if unit in {"month", "year"} or phrase.months:
         return _every_month(phrase, unit)
-    return _Days(_month_days(phrase), full(MONTH), _week_days(phrase))
+    return _Days(_month_days(phrase), cron.full(MONTH), _week_days(phrase))
 
 
 def _every_day(phrase: Phrase) -> _Days:
     cadence = phrase.cadence
-    months = only(MONTH, phrase.months) if phrase.months else full(MONTH)
+    months = cron.only(MONTH, phrase.months) if phrase.months else cron.full(MONTH)
     if cadence is None or (cadence.count == 1 and cadence.first is None):
         return _Days(_month_days(phrase), months, _week_days(phrase))
     if phrase.has_weekdays:
@@ -143,15 +144,15 @@ def _every_day_of_range(phrase: Phrase, cadence: Cadence) -> MonthDays:
             f"{quoted(phrase.text)} gives the days twice",
             "write only the days, or only every how many",
         )
-    return MonthDays(only(DAY, DAY.wrapped(*phrase.day_range)[:: cadence.count]))
+    return MonthDays(cron.only(DAY, DAY.wrapped(*phrase.day_range)[:: cadence.count]))
 
 
 def _every_week(phrase: Phrase) -> _Days:
     if phrase.has_month_days or phrase.months:
         raise _both_days(phrase, "a cadence of weeks and a date")
     if phrase.has_weekdays:
-        return _Days(None, full(MONTH), _week_days(phrase))
-    return _Days(None, full(MONTH), WeekDays(only(WEEKDAY, [0])))
+        return _Days(None, cron.full(MONTH), _week_days(phrase))
+    return _Days(None, cron.full(MONTH), WeekDays(cron.only(WEEKDAY, [0])))
 
 
 def _every_month(phrase: Phrase, unit: str) -> _Days:
@@ -162,14 +163,14 @@ def _every_month(phrase: Phrase, unit: str) -> _Days:
         raise _both_days(phrase, "a cadence of years and a weekday")
     finer = cadence is not None and unit not in {"month", "year"}
     if not (phrase.has_month_days or phrase.has_weekdays or finer):
-        month_days = MonthDays(only(DAY, [1]))
+        month_days = MonthDays(cron.only(DAY, [1]))
     return _Days(month_days, months, week_days)
 
 
 def _months(phrase: Phrase, unit: str) -> Field:
     cadence = phrase.cadence
     if unit == "year":
-        return only(MONTH, phrase.months or {1})
+        return cron.only(MONTH, phrase.months or {1})
     if unit == "month" and cadence is not None:
         months = counted(MONTH, cadence)
         if phrase.months and not months.is_full:
@@ -177,8 +178,8 @@ def _months(phrase: Phrase, unit: str) -> Field:
                 f"{quoted(phrase.text)} gives the months twice",
                 "write only the months, or only every how many",
             )
-        return only(MONTH, phrase.months) if phrase.months else months
-    return only(MONTH, phrase.months)
+        return cron.only(MONTH, phrase.months) if phrase.months else months
+    return cron.only(MONTH, phrase.months)
 
 
 def _month_days(phrase: Phrase) -> MonthDays | None:
@@ -189,13 +190,13 @@ def _month_days(phrase: Phrase) -> MonthDays | None:
         days |= set(DAY.wrapped(*phrase.day_range))
     if len(days) == DAY.size:
         return None
-    return MonthDays(only(DAY, days), frozenset({1} if phrase.last_day else ()))
+    return MonthDays(cron.only(DAY, days), frozenset({1} if phrase.last_day else ()))
 
 
 def _week_days(phrase: Phrase) -> WeekDays | None:
     if not phrase.has_weekdays or len(phrase.weekdays) == WEEKDAY.size:
         return None
-    return WeekDays(only(WEEKDAY, phrase.weekdays), frozenset(phrase.nth_weekdays))
+    return WeekDays(cron.only(WEEKDAY, phrase.weekdays), frozenset(phrase.nth_weekdays))
 
 
 def _both_days(phrase: Phrase, parts: str) -> ScheduleError:

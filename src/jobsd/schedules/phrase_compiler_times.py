@@ -6,7 +6,7 @@ rules stand in `phrase_compiler`.
 
 from itertools import groupby
 
-from .cron_fields import HOUR, LARGER, MINUTE, SECOND, Field, Span, every, full, only
+from .cron_expression import HOUR, LARGER, MINUTE, SECOND, Field, Span, every, full, only
 from .error import ScheduleError, quoted
 from .phrase import Cadence, Phrase
 

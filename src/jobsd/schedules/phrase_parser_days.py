@@ -12,7 +12,7 @@ After "every" an ordinal needs its "of the month": "every second" is a cadence, 
 third monday" may mean two things.
 """
 
-from .cron_fields import MONTH, WEEKDAY
+from .cron_expression import MONTH, WEEKDAY
 from .error import ScheduleError, quoted
 from .phrase import Phrase
 from .tokenizer import Tokens
