@@ -8,12 +8,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
-from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import Metric
 from prometheus_client.openmetrics import parser as openmetrics_parser
 from prometheus_client.parser import text_string_to_metric_families
 
-from jobsd.metrics import metrics, plain_text
+from jobsd.metrics import metrics
 from jobsd.metrics.figures import DatabaseFigures, Durations, TableSize, TaskRuns, TreeFigures
 from jobsd.metrics.metrics import accepts_openmetrics, exposition, exposition_with
 
@@ -209,37 +208,32 @@ def test_the_figures_of_classes_errors_and_troubles_are_those_that_were_given() 
     assert (next_run, (("task", "never"),)) not in samples
 
 
-def test_the_text_is_byte_by_byte_that_of_the_library() -> None:
+def test_labels_and_numbers_of_any_kind_are_read_back() -> None:
     odd = {'odd "name\\\n': 1e-7, "big": 123456789.0, "none": float("inf"), "100%s {0}": -0.5}
-    figures = replace(DATABASE, latencies_s=odd, oldest_transaction_s=1e22)
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(metrics.Scrape(TREE, lambda: figures))
+    samples = _samples(TREE, replace(DATABASE, latencies_s=odd, oldest_transaction_s=1e22))
 
-    assert exposition(TREE, figures)[0] == generate_latest(registry)
+    latencies = {
+        dict(labels)["queue"]: value
+        for (name, labels), value in samples.items()
+        if name == "jobsd_queue_latency_seconds"
+    }
+    assert {queue: latencies[queue] for queue in odd} == odd
+    assert _value(samples, "jobsd_oldest_transaction_seconds") == 1e22
 
 
-def test_the_trees_metrics_are_written_before_the_database_is_waited_for(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    written: list[str] = []
-    lines = plain_text._lines  # pyright: ignore[reportPrivateUsage]
-
-    def note(family: Any) -> str:
-        text = lines(family)
-        written.append(text)
-        return text
+def test_the_trees_metrics_are_written_before_the_database_is_waited_for() -> None:
+    seen: list[str] = []
 
     def answer() -> DatabaseFigures:
-        written.append("answered")
+        seen.append("answered")
         return DATABASE
 
-    monkeypatch.setattr(plain_text, "_lines", note)
-    body, _ = exposition_with(TREE, answer, openmetrics=False)
+    seen.extend(family.name for family in metrics.Scrape(TREE, answer).collect())
 
-    before = "".join(written[: written.index("answered")])
-    assert "jobsd_job_duration_seconds_bucket" in before
+    before = seen[: seen.index("answered")]
+    assert "jobsd_job_duration_seconds" in before
     assert "jobsd_queue_jobs" not in before
-    assert body == exposition(TREE, DATABASE)[0]
+    assert exposition_with(TREE, answer, openmetrics=False) == exposition(TREE, DATABASE)
 
 
 def test_what_no_tree_was_asked_for_is_left_out() -> None:

@@ -11,25 +11,22 @@ import platform
 from collections.abc import Callable, Iterator, Sequence
 from typing import cast
 
-from prometheus_client import CollectorRegistry
-from prometheus_client.core import Metric
+from prometheus_client import exposition as text_exposition
+from prometheus_client.core import InfoMetricFamily, Metric
 from prometheus_client.openmetrics import exposition as openmetrics_exposition
 from prometheus_client.registry import Collector
 
 from jobsd.machine import PROGRAM_VERSION
 
-from . import families, plain_text
-from .families import AnyFamily
+from . import families, queue_metrics, tree_metrics
 from .figures import DatabaseFigures, TreeFigures
-from .queue_metrics import queue_metrics, server_metrics
-from .tree_metrics import tree_metrics
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
 
 _as_openmetrics = cast(
-    "Callable[[CollectorRegistry], bytes]",
+    "Callable[[Collector], bytes]",
     openmetrics_exposition.generate_latest,  # pyright: ignore[reportUnknownMemberType]
 )
 
@@ -58,11 +55,9 @@ def exposition_with(
 
 
 def _written(figures: Scrape, *, openmetrics: bool) -> tuple[bytes, str]:
-    if not openmetrics:
-        return plain_text.as_text(figures.families()), TEXT
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(figures)
-    return _as_openmetrics(registry), OPENMETRICS
+    if openmetrics:
+        return _as_openmetrics(figures), OPENMETRICS
+    return text_exposition.generate_latest(figures), TEXT
 
 
 def plain(
@@ -98,13 +93,6 @@ class Scrape(Collector):
         self._published = published
 
     def collect(self) -> Iterator[Metric]:
-        """Yield all families for the library."""
-        return (
-            family if isinstance(family, Metric) else family.metric()
-            for family in self.families()
-        )
-
-    def families(self) -> Iterator[AnyFamily | Metric]:
         """Yield all families."""
         known = set[str]()
         for family in self._own():
@@ -112,9 +100,9 @@ class Scrape(Collector):
             yield family
         yield from (family for family in self._published if family.name not in known)
 
-    def _own(self) -> Iterator[AnyFamily]:
+    def _own(self) -> Iterator[Metric]:
         if self._tree is not None:
-            yield from tree_metrics(self._tree)
+            yield from tree_metrics.tree_metrics(self._tree)
         # This scrape's result is newer than the tree's; but when the tree has lost the database
         # since, the values of the database are unknown again.
         found = self._database()
@@ -124,14 +112,14 @@ class Scrape(Collector):
         )
         yield _build_info(database.postgresql if database else "")
         if database is not None:
-            yield from queue_metrics(database, self._tree)
-            yield from server_metrics(database)
+            yield from queue_metrics.queue_metrics(database, self._tree)
+            yield from queue_metrics.server_metrics(database)
 
 
-def _build_info(postgresql: str) -> families.Info:
+def _build_info(postgresql: str) -> Metric:
     built = {
         "version": PROGRAM_VERSION,
         "python": platform.python_version(),
         "postgresql": postgresql,
     }
-    return families.Info("jobsd_build", "Versions of jobsd, Python and PostgreSQL.", built)
+    return InfoMetricFamily("jobsd_build", "Versions of jobsd, Python and PostgreSQL.", built)

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from prometheus_client.core import Metric
+
 from jobsd.job_states import UNFINISHED
 
 from . import families, figures
-from .families import AnyFamily
 from .figures import DatabaseFigures, TreeFigures
 
 
-def queue_metrics(database: DatabaseFigures, tree: TreeFigures | None) -> Iterator[AnyFamily]:
+def queue_metrics(database: DatabaseFigures, tree: TreeFigures | None) -> Iterator[Metric]:
     """Yield the families of metrics; each queue that the tree has seen is in each of them."""
     yield from _queues(database, tree)
     yield from _processes(database)
     yield from _tasks(database)
 
 
-def _queues(database: DatabaseFigures, tree: TreeFigures | None) -> Iterator[AnyFamily]:
+def _queues(database: DatabaseFigures, tree: TreeFigures | None) -> Iterator[Metric]:
     # Each queue that was ever seen has samples of 0, not none: alerts need a value.
     seen = tree.outcomes if tree else ()
     names = sorted({*database.depths, *database.latencies_s, *database.paused, *seen})
@@ -48,16 +49,14 @@ def _queues(database: DatabaseFigures, tree: TreeFigures | None) -> Iterator[Any
     yield from _unknown(names, database)
 
 
-def _depths(names: Sequence[str], database: DatabaseFigures) -> families.Table:
+def _depths(names: Sequence[str], database: DatabaseFigures) -> Iterator[families.Sample]:
     none = dict[str, int]()
-    depths = [database.depths.get(name, none) for name in names]
-    return families.Table(
-        ([name for name in names for _ in UNFINISHED], UNFINISHED * len(names)),
-        [depth.get(state, 0) for depth in depths for state in UNFINISHED],
-    )
+    for name in names:
+        depth = database.depths.get(name, none)
+        yield from (((name, state), depth.get(state, 0)) for state in UNFINISHED)
 
 
-def _busy(names: Sequence[str], database: DatabaseFigures) -> Iterator[AnyFamily]:
+def _busy(names: Sequence[str], database: DatabaseFigures) -> Iterator[Metric]:
     if database.busy_threads is not None:
         yield families.gauges(
             "queue_busy_threads",
@@ -67,7 +66,7 @@ def _busy(names: Sequence[str], database: DatabaseFigures) -> Iterator[AnyFamily
         )
 
 
-def _arrivals(database: DatabaseFigures) -> Iterator[AnyFamily]:
+def _arrivals(database: DatabaseFigures) -> Iterator[Metric]:
     yield families.counter(
         "queue_enqueued",
         "Jobs that were enqueued to the queue, by all programs; up to a minute late.",
@@ -83,7 +82,7 @@ def _arrivals(database: DatabaseFigures) -> Iterator[AnyFamily]:
         )
 
 
-def _unknown(names: Sequence[str], database: DatabaseFigures) -> Iterator[AnyFamily]:
+def _unknown(names: Sequence[str], database: DatabaseFigures) -> Iterator[Metric]:
     yield families.gauges(
         "queue_unknown_class_jobs",
         "Ready jobs of classes that no worker of the queue knows.",
@@ -98,7 +97,7 @@ def _unknown(names: Sequence[str], database: DatabaseFigures) -> Iterator[AnyFam
     )
 
 
-def _processes(database: DatabaseFigures) -> Iterator[AnyFamily]:
+def _processes(database: DatabaseFigures) -> Iterator[Metric]:
     yield families.gauges(
         "processes",
         "Processes of all trees on this database, by kind.",
@@ -113,7 +112,7 @@ def _processes(database: DatabaseFigures) -> Iterator[AnyFamily]:
     )
 
 
-def _tasks(database: DatabaseFigures) -> Iterator[AnyFamily]:
+def _tasks(database: DatabaseFigures) -> Iterator[Metric]:
     tasks = database.tasks
     yield families.counter(
         "recurring_enqueued",
@@ -153,7 +152,7 @@ def _tasks(database: DatabaseFigures) -> Iterator[AnyFamily]:
         )
 
 
-def server_metrics(database: figures.DatabaseFigures) -> Iterator[AnyFamily]:
+def server_metrics(database: figures.DatabaseFigures) -> Iterator[Metric]:
     """Yield the families."""
     yield families.gauge(
         "dispatch_lag_seconds",

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from prometheus_client.core import Metric
+
 from . import families
-from .families import AnyFamily
 from .figures import TreeFigures
 
 
-def tree_metrics(tree: TreeFigures) -> Iterator[AnyFamily]:
+def tree_metrics(tree: TreeFigures) -> Iterator[Metric]:
     """Yield the families."""
     yield from _jobs(tree)
     yield families.histogram(
@@ -50,7 +51,7 @@ def tree_metrics(tree: TreeFigures) -> Iterator[AnyFamily]:
     yield from _web(tree)
 
 
-def _jobs(tree: TreeFigures) -> Iterator[AnyFamily]:
+def _jobs(tree: TreeFigures) -> Iterator[Metric]:
     yield families.counter(
         "jobs",
         "Jobs that ended, by queue and outcome.",
@@ -77,7 +78,7 @@ def _jobs(tree: TreeFigures) -> Iterator[AnyFamily]:
     )
 
 
-def _classes(tree: TreeFigures) -> Iterator[AnyFamily]:
+def _classes(tree: TreeFigures) -> Iterator[Metric]:
     yield families.counter(
         "class_jobs",
         "Jobs that ended, by class and outcome.",
@@ -99,7 +100,7 @@ def _classes(tree: TreeFigures) -> Iterator[AnyFamily]:
     )
 
 
-def _processes(tree: TreeFigures) -> Iterator[AnyFamily]:
+def _processes(tree: TreeFigures) -> Iterator[Metric]:
     threads = {"busy": tree.busy_threads, "idle": tree.idle_threads}
     yield families.gauges(
         "worker_threads", "Threads of workers, by state.", ("state",), families.keyed(threads)
@@ -119,7 +120,7 @@ def _processes(tree: TreeFigures) -> Iterator[AnyFamily]:
     )
 
 
-def _web(tree: TreeFigures) -> Iterator[AnyFamily]:
+def _web(tree: TreeFigures) -> Iterator[Metric]:
     if tree.web_requests:
         yield families.counter(
             "web_requests",
@@ -129,7 +130,7 @@ def _web(tree: TreeFigures) -> Iterator[AnyFamily]:
         )
 
 
-def _reloads(tree: TreeFigures) -> Iterator[AnyFamily]:
+def _reloads(tree: TreeFigures) -> Iterator[Metric]:
     yield families.counter(
         "reloads",
         "Reloads of the configuration, by outcome.",
@@ -143,7 +144,7 @@ def _reloads(tree: TreeFigures) -> Iterator[AnyFamily]:
     )
 
 
-def _troubles(tree: TreeFigures) -> Iterator[AnyFamily]:
+def _troubles(tree: TreeFigures) -> Iterator[Metric]:
     yield families.counter(
         "prunes",
         "Processes of other trees that were pruned because their heartbeats had stopped.",

@@ -9,9 +9,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from jobsd.configuration.flags import Flags
-from jobsd.configuration.folder import project_root
-from jobsd.configuration.load import load
+from jobsd.configuration import flags, folder, load
 from jobsd.jobs import registry
 from jobsd.recurring import command_job, runs
 from jobsd.recurring.definition import TaskDefinition
@@ -54,8 +52,10 @@ class RecurringTasks:
         environ = dict(os.environ)
         if environment is not None:
             environ["JOBSD_ENV"] = environment
-        root = Path(project) if project is not None else project_root(Path.cwd(), environ)
-        options = load(root, environ, Flags())
+        root = (
+            Path(project) if project is not None else folder.project_root(Path.cwd(), environ)
+        )
+        options = load.load(root, environ, flags.Flags())
         # The shipped task runs a job of ours.
         import_module("jobsd.heartbeat.job")
         registry.load_modules(options.imports, options.root)

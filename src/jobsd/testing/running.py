@@ -8,7 +8,6 @@ from typing import Any
 
 from jobsd.errors import Cancelled
 from jobsd.jobs import claimed_job, interrupts, registry
-from jobsd.jobs.interrupts import Interrupt
 from jobsd.performing.interrupter import Interrupter
 from jobsd.performing.perform import Outcome, perform, stored_error
 
@@ -36,7 +35,7 @@ def stop(job: RecordedJob) -> None:
         return
     (seat,) = interrupter.threads
     if seat.thread_id == threading.get_ident():
-        seat.interrupt = Interrupt(seat.job, Cancelled)
+        seat.interrupt = interrupts.Interrupt(seat.job, Cancelled)
         seat.deliver()
     else:
         interrupter.interrupt(job.id, Cancelled)

@@ -18,7 +18,6 @@ from jobsd.enqueueing.drivers import PsycopgDriver, driver_of
 from jobsd.jobs.draft import Draft
 from jobsd.performing.perform import Outcome, described
 from jobsd.states import claims
-from jobsd.states.claims import Ended
 
 from . import running
 from .open_jobs import ANY, Wanted
@@ -97,7 +96,7 @@ class StoredQueue:
         verdict = outcome.verdict
         wait_s = verdict.wait_s if verdict.outcome == "snoozed" else 0.0
         error = described(outcome).error
-        ended = Ended(claim_id, job.id, verdict.outcome, wait_s=wait_s, error=error)
+        ended = claims.Ended(claim_id, job.id, verdict.outcome, wait_s=wait_s, error=error)
         given = claims.conclusion([ended], "test kit", keep=True)
         self._driver.fetch(claims.STATEMENTS["conclude"], given)
 
