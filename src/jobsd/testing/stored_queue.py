@@ -13,8 +13,7 @@ from psycopg import pq
 
 from jobsd.clock import utc_now
 from jobsd.database.statements import Statement, Statements
-from jobsd.enqueueing import client
-from jobsd.enqueueing.drivers import PsycopgDriver, driver_of
+from jobsd.enqueueing import client, drivers
 from jobsd.jobs.draft import Draft
 from jobsd.performing.perform import Outcome, described
 from jobsd.states import claims
@@ -56,7 +55,7 @@ class StoredQueue:
     """The jobs that a connection sees."""
 
     def __init__(self, connection: object) -> None:
-        self._driver = driver_of(connection, client.schema_of_tables())
+        self._driver = drivers.driver_of(connection, client.schema_of_tables())
         self._jobs: dict[int, RecordedJob] = {}
 
     @property
@@ -101,12 +100,12 @@ class StoredQueue:
         self._driver.fetch(claims.STATEMENTS["conclude"], given)
 
     def _send(self, statement: Statement) -> None:
-        if isinstance(self._driver, PsycopgDriver):
+        if isinstance(self._driver, drivers.PsycopgDriver):
             self._driver.connection.execute(statement.render(self._driver.schema))
 
     def _has_failed(self) -> bool:
         driver = self._driver
-        return isinstance(driver, PsycopgDriver) and (
+        return isinstance(driver, drivers.PsycopgDriver) and (
             driver.connection.info.transaction_status == pq.TransactionStatus.INERROR
         )
 
