@@ -3,11 +3,17 @@
 import os
 from collections.abc import Callable
 
+import click
+
 from jobsd.daemon import statuses
 from jobsd.daemon.program import note, wants_debug
 
 from . import calls
 from .project import Project
+
+quiet_option = click.option(
+    "--quiet", is_flag=True, help="Log only warnings and errors; prints stay."
+)
 
 
 def calling(name: str, arguments: str) -> Callable[[], object]:
@@ -18,17 +24,25 @@ def calling(name: str, arguments: str) -> Callable[[], object]:
     return lambda: perform_here(call.definition, call.args, call.kwargs)
 
 
-def run_here(project: Project, read: Callable[[], Callable[[], object]]) -> int:
+def run_here(
+    project: Project, read: Callable[[], Callable[[], object]], *, quiet: bool = False
+) -> int:
     """Call the result of `read` once the jobs are loaded; return the exit status.
 
-    That is 1 if the call raises an exception, which is reported.
+    That is 1 if the call raises an exception, which is reported. With `quiet` the log has only
+    warnings and errors; output of the job to stdout stays.
     """
     from jobsd.logs import logs
+    from jobsd.logs.layouts import LEVELS
+
+    level = project.options.logs.level
+    if quiet:
+        level = max(level, "warning", key=LEVELS.__getitem__)
 
     os.chdir(project.root)
     logs.configure(
         None,
-        project.options.logs.level,
+        level,
         kind="perform",
         name=f"perform-{os.getpid()}",
         stream=2,

@@ -1,10 +1,11 @@
 """`check`, `config` and `doctor`: whether the environment of jobsd is in order."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 
 import click
 
+from jobsd.configuration.found_modules import FOLDER, found_modules
 from jobsd.daemon.cli.output import Column, Result, Table, Value, colored
 from jobsd.daemon.cli.verbs import Noun, Project, Verb, chosen_format, on_project
 from jobsd.daemon.statuses import CONFIGURATION, DONE, UNREACHABLE
@@ -33,21 +34,39 @@ def check_command(
     from jobsd.configuration.faults import report
     from jobsd.logs.redaction import redacted
 
-    faults, warnings = _examine(Project(config=config, recurring=recurring, imports=imports))
+    project = Project(config=config, recurring=recurring, imports=imports)
+    faults, warnings = _examine(project)
+    found = [] if faults else _found_modules(project)
     # It includes messages of a module that can't be imported.
     document = redacted(
         {
             "valid": not faults,
             "faults": [asdict(fault) for fault in faults],
             "warnings": warnings,
+            "found_modules": found,
         }
     )
     return Result(
         document,
-        () if faults else (Value("configuration is valid"),),
+        () if faults else tuple(map(Value, ("configuration is valid", *_listed(found)))),
         report(faults, warnings) if faults or warnings else "",
         CONFIGURATION if faults else DONE,
     )
+
+
+def _found_modules(project: Project) -> list[str]:
+    """Return the modules that were found, if `import:` names none."""
+    from jobsd.configuration import listed
+
+    rows = listed.settings(project.root, project.environ, project.flags)
+    row = next(each for each in rows if each["setting"] == "import")
+    is_found = row["source"] == listed.FOUND
+    return list(found_modules(project.root)) if is_found else []
+
+
+def _listed(found: Sequence[str]) -> Iterator[str]:
+    if found:
+        yield f"imported from {FOLDER}: {', '.join(found)}"
 
 
 def _examine(project: Project) -> tuple[tuple[Fault, ...], tuple[str, ...]]:

@@ -127,11 +127,14 @@ perform app.reports.monthly '{"month": "2030-01"}' --debug
 @click.command(cls=Verb, prints=False, examples=_PERFORM_EXAMPLES)
 @click.argument("name")
 @args_json
+@foreground.quiet_option
 @on_project
-def perform_command(project: Project, name: str, arguments: str) -> int:
+def perform_command(project: Project, name: str, arguments: str, *, quiet: bool) -> int:
     """Run the job NAME in this process, without the queue.
 
     Its output goes to stdout, its log to stderr. Exit status 1 if it raises an exception. A
     database is needed only if the job uses it.
     """
-    return foreground.run_here(project, lambda: foreground.calling(name, arguments))
+    return foreground.run_here(
+        project, lambda: foreground.calling(name, arguments), quiet=quiet
+    )

@@ -141,8 +141,9 @@ def history(project: Project, key: str, limit: int) -> Result:
 )
 @click.argument("key", type=TASK)
 @click.option("--here", is_flag=True, help="Run the task of recurring.yml in this process.")
+@foreground.quiet_option
 @on_project
-def run(project: Project, key: str, *, here: bool) -> Result | int:
+def run(project: Project, key: str, *, here: bool, quiet: bool) -> Result | int:
     """Enqueue a task's job now, in addition to its schedule; prints the job's id.
 
     Exit status 6 if the job's limit is reached and it may not wait, or if the task's last run
@@ -150,8 +151,10 @@ def run(project: Project, key: str, *, here: bool) -> Result | int:
     """
     from jobsd.daemon.commands.enqueue import enqueued
 
+    if quiet and not here:
+        raise click.UsageError("--quiet belongs to --here")
     if here:
-        return foreground.run_here(project, lambda: _of_file(project, key))
+        return foreground.run_here(project, lambda: _of_file(project, key), quiet=quiet)
     project.load_jobs()
     with (
         project.session() as session,

@@ -3,8 +3,6 @@
 Only `.gitignore` gets additional lines, if the folder has one or is git's.
 """
 
-import shlex
-import sys
 from pathlib import Path
 
 from jobsd.configuration.example import example_queue_file
@@ -58,7 +56,6 @@ def _text(name: str, found: FoundProject) -> str:
         return example_queue_file("${JOB_CONCURRENCY:-1}", imports(found))
     template = f"{name.rpartition('/')[2]}.template"
     text = shipped_text(f"daemon/generate/templates/{template}")
-    text = text.replace("@PYTHON@", shlex.quote(sys.executable))
     text = text.replace("@EXPORTS@\n", _exports(found))
     return text.replace(_SAMPLE, sample_module(found))
 

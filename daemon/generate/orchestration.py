@@ -3,6 +3,7 @@
 They name an image that has the project in /app: the Dockerfile is the recipe of one.
 """
 
+import json
 import sys
 from typing import Any
 
@@ -11,6 +12,8 @@ import yaml
 from jobsd.configuration.options import TRYING, Options
 from jobsd.daemon.shipped import shipped_text
 from jobsd.machine import PROGRAM_VERSION
+
+from . import called
 
 IMAGE = "registry.example/app:latest"
 PORT = 9394
@@ -32,6 +35,7 @@ def dockerfile(options: Options) -> str:
         "USER": str(USER),
         "ENVIRONMENT": _environment(options)["JOBSD_ENV"],
         "PORT": str(PORT),
+        "COMMAND": json.dumps([*called.in_image(options), "start"]),
     }
     for name, word in words.items():
         text = text.replace(f"@{name}@", word)
@@ -40,12 +44,13 @@ def dockerfile(options: Options) -> str:
 
 def _installation(options: Options) -> str:
     """Return the step that installs the requirements: before the code, which changes more."""
+    pip = "RUN pip install --no-cache-dir --find-links"
     if (options.root / "requirements.txt").is_file():
-        install = "RUN pip install --no-cache-dir -r requirements.txt 'jobsd[binary]'"
-        return f"COPY requirements.txt ./\n{install}"
+        copied = "COPY requirements.txt wheel[s] /opt/build/"
+        return f"{copied}\n{pip} /opt/build -r /opt/build/requirements.txt 'jobsd[binary]'"
     if (options.root / "pyproject.toml").is_file():
-        return "COPY . /app\nRUN pip install --no-cache-dir /app 'jobsd[binary]'"
-    return f"RUN pip install --no-cache-dir 'jobsd[binary]=={PROGRAM_VERSION}'"
+        return f"COPY . /app\n{pip} wheels /app 'jobsd[binary]'"
+    return f"COPY . /app\n{pip} wheels 'jobsd[binary]=={PROGRAM_VERSION}'"
 
 
 def compose(options: Options) -> str:
@@ -53,7 +58,7 @@ def compose(options: Options) -> str:
     common = {"image": IMAGE, "environment": {**_environment(options), **_FROM_OUTSIDE}}
     daemon = {
         **common,
-        "command": ["start"],
+        "command": [*called.in_image(options), "start"],
         "depends_on": {"migrate": {"condition": "service_completed_successfully"}},
         "restart": "unless-stopped",
         "read_only": True,
@@ -61,7 +66,8 @@ def compose(options: Options) -> str:
         "volumes": [f"state:{STATE}"],
         "stop_grace_period": f"{_stop_s(options)}s",
     }
-    migrate = {**common, "command": ["db", "migrate"], "restart": "on-failure"}
+    words = [*called.in_image(options), "db", "migrate"]
+    migrate = {**common, "command": words, "restart": "on-failure"}
     return _dumped({"services": {"migrate": migrate, "jobs": daemon}, "volumes": {"state": {}}})
 
 
@@ -139,7 +145,7 @@ def _container(options: Options, *arguments: str) -> dict[str, Any]:
     return {
         "name": "jobsd",
         "image": IMAGE,
-        "args": list(arguments),
+        "args": [*called.in_image(options), *arguments],
         "env": [*plain, {"name": "DATABASE_URL", "valueFrom": secret}],
         "securityContext": {
             "allowPrivilegeEscalation": False,

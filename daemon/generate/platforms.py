@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
-import sys
 from collections.abc import Iterator
 from math import ceil
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobsd.clock import utc_now
 from jobsd.configuration.options import TRYING, Options
 from jobsd.daemon.shipped import shipped_text
+
+from . import called
 
 if TYPE_CHECKING:
     from jobsd.recurring.definition import TaskDefinition
@@ -26,13 +25,14 @@ _KAMAL_DRAIN_S = 30
 
 def procfile(options: Options) -> Iterator[str]:
     """Yield the lines of a Procfile: the daemon, and the migration that a release runs."""
-    yield f"release: {_program(options)} db migrate"
-    yield f"jobs: {_program(options)} start"
+    program = called.in_project(options)
+    yield f"release: {program} db migrate"
+    yield f"jobs: {program} start"
 
 
 def dokku(options: Options) -> str:
     """Return an app.json for Dokku: one daemon, the migration of a release, a check."""
-    program = _program(options)
+    program = called.in_project(options)
     asked = [*shlex.split(program), "status", "--here"]
     ready = {"type": "startup", "name": "jobs run", "command": asked}
     app = {
@@ -45,7 +45,7 @@ def dokku(options: Options) -> str:
 
 def kamal(options: Options) -> Iterator[str]:
     """Yield the lines of a Kamal deploy.yml that are ours: the role of the daemon."""
-    program = _program(options)
+    program = called.in_project(options)
     environment = options.environment
     if environment in TRYING:
         environment = "production"
@@ -91,13 +91,14 @@ def crontab(options: Options) -> Iterator[str]:
     """Yield the lines of a crontab that runs the recurring tasks without a daemon.
 
     Each run holds a lock, so that none begins while the one before it still runs. Cron mails a
-    command's output on stderr, which is empty unless it fails.
+    command's output on stderr: warnings and errors.
     """
     yield "# The recurring tasks of this project, for cron instead of a scheduler."
     yield "# Start no scheduler beside it, or each task runs twice: `start --skip-recurring`."
     yield "# MAILTO gets a mail for each run that fails."
     yield "SHELL=/bin/sh"
-    yield f"JOBSD_ENV={options.environment}"
+    variables = {"JOBSD_ENV": options.environment, **called.variables(options)}
+    yield from (f"{name}={value}" for name, value in variables.items())
     for task in options.tasks:
         yield ""
         yield from _entry(task, options)
@@ -123,29 +124,18 @@ def _entry(task: TaskDefinition, options: Options) -> Iterator[str]:
         yield f"{cron} {_command(task, options)}"
 
 
-def _program(options: Options) -> str:
-    """Return the command for other programs to start us, from the project's folder.
-
-    They don't have our PATH.
-    """
-    if (options.root / "bin/jobs").exists():
-        return "bin/jobs"
-    if os.path.basename(sys.argv[0]) == "__main__.py":  # noqa: PTH119 - it is a text
-        return f"{shlex.quote(sys.executable)} -P -m jobsd.daemon"
-    return shlex.quote(str(Path(sys.argv[0]).absolute()))
-
-
 def _command(task: TaskDefinition, options: Options) -> str:
     from jobsd.configuration.tree_name import tree_of
 
+    program = called.on_this_machine(options)
     if task.class_name is None:
-        run = f"{_program(options)} recurring run {shlex.quote(task.key)} --here"
+        run = f"{program} recurring run {shlex.quote(task.key)} --here"
     else:
         given = task.arguments_json
         empty = json.loads(given) in ([], {})
-        run = f"{_program(options)} perform {shlex.quote(task.class_name)}"
+        run = f"{program} perform {shlex.quote(task.class_name)}"
         run += "" if empty else f" {shlex.quote(given)}"
     lock = shlex.quote(f"/tmp/jobsd-{tree_of(options)}-{task.key}.lock")  # noqa: S108 - an empty file
-    line = f"cd {shlex.quote(str(options.root))} && flock -n {lock} {run} >/dev/null"
+    line = f"cd {shlex.quote(str(options.root))} && flock -n {lock} {run} --quiet >/dev/null"
     # Cron treats a bare percent sign as the end of the line.
     return line.replace("%", "\\%")

@@ -52,6 +52,9 @@ def unit(options: Options, environ: Mapping[str, str]) -> str:
     if path := environ.get("PYTHONPATH"):
         absolute = ":".join(str((root / each).resolve()) for each in path.split(":") if each)
         changes["WorkingDirectory"] += f"\nEnvironment={_word(f'PYTHONPATH={absolute}')}"
+    if settings := environ.get("DJANGO_SETTINGS_MODULE"):
+        variable = _word(f"DJANGO_SETTINGS_MODULE={settings}")
+        changes["WorkingDirectory"] += f"\nEnvironment={variable}"
     return "\n".join((*_head(root, user), *_changed(text, changes)))
 
 

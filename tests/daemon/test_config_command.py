@@ -87,3 +87,15 @@ def _source(run: Commands, setting: str, *arguments: str) -> dict[str, str]:
     rows = run.json("config", "show", *arguments)
     found: dict[str, str] = next(row for row in rows if row["setting"] == setting)
     return found
+
+
+def test_modules_that_were_found_are_listed(run: Commands) -> None:
+    run.project.write("config/queue.yml", "{}\n")
+    run.project.write("app/jobs/mail.py", "import jobsd\n\n@jobsd.job\ndef send(): ...\n")
+
+    checked = run("check")
+    row = next(each for each in run.json("config", "show") if each["setting"] == "import")
+
+    assert checked.stdout == "configuration is valid\nimported from app/jobs: app.jobs.mail\n"
+    assert (row["value"], row["source"]) == (["app.jobs.mail"], "app/jobs (found)")
+    assert run("perform", "app.jobs.mail.send").returncode == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -233,7 +234,7 @@ def test_init_makes_a_project_that_is_valid(tmp_path: Path, run: Commands) -> No
     checked = subprocess.run(
         [str(folder / "bin/jobs"), "check"],
         cwd="/",
-        env={"PATH": os.environ["PATH"]},
+        env={"PATH": os.environ["PATH"], "VIRTUAL_ENV": sys.prefix},
         capture_output=True,
         text=True,
         check=False,
@@ -275,6 +276,44 @@ def test_the_script_of_a_project_finds_its_own_python_first(tmp_path: Path, plac
     )
 
     assert done.stdout == f"{place} -P -m jobsd.daemon status {tmp_path}\n"
+
+
+@pytest.mark.parametrize("place", ["python3", "jobsd", "old python3", "none"])
+def test_the_script_of_a_project_searches_path_last(tmp_path: Path, place: str) -> None:
+    write_project(tmp_path)
+    found = tmp_path / "found"
+    found.mkdir()
+    for name in ("sh", "env", "readlink"):
+        (found / name).symlink_to(shutil.which(name) or name)
+    knows = 0 if place == "python3" else 1
+    programs = {
+        "python3": f'#!/bin/sh\n[ "$2" = -c ] && exit {knows}\necho python3 "$@"\n',
+        "jobsd": '#!/bin/sh\necho jobsd "$@"\n',
+    }
+    if place == "none":
+        programs.clear()
+    for name, text in programs.items():
+        (found / name).write_text(text, encoding="utf-8")
+        (found / name).chmod(0o755)
+
+    done = subprocess.run(
+        [str(tmp_path / "bin/jobs"), "status"],
+        env={"PATH": str(found)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    expected = {"none": (78, ""), "python3": (0, "python3 -P -m jobsd.daemon status\n")}
+    assert (done.returncode, done.stdout) == expected.get(place, (0, "jobsd status\n"))
+    assert ("no Python here has jobsd" in done.stderr) == (place == "none")
+
+
+def test_no_file_of_init_names_a_path_of_this_machine(tmp_path: Path) -> None:
+    written = write_project(tmp_path / "shop")
+
+    texts = [(tmp_path / "shop" / name).read_text(encoding="utf-8") for name in written]
+    assert [text for text in texts if sys.prefix in text or str(tmp_path) in text] == []
 
 
 def test_init_reports_what_it_did_as_json(tmp_path: Path, run: Commands) -> None:

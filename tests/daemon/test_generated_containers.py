@@ -25,9 +25,9 @@ def test_compose_migrates_first_and_gives_a_drain_its_time(run: Commands) -> Non
 
     services = yaml.safe_load(run("generate", "compose").stdout)["services"]
 
-    assert services["migrate"]["command"] == ["db", "migrate"]
+    assert services["migrate"]["command"] == ["jobsd", "db", "migrate"]
     daemon = services["jobs"]
-    assert daemon["command"] == ["start"]
+    assert daemon["command"] == ["jobsd", "start"]
     assert daemon["depends_on"] == {"migrate": {"condition": "service_completed_successfully"}}
     assert daemon["stop_grace_period"] == "95s"
     assert daemon["environment"]["JOBSD_ENV"] == "production"
@@ -45,10 +45,10 @@ def test_kubernetes_gets_a_migration_and_a_daemon_that_is_asked_and_drained(
     assert "&id" not in text, "not every reader knows aliases"
     assert [job["kind"], deployment["kind"]] == ["Job", "Deployment"]
     (migration,) = job["spec"]["template"]["spec"]["containers"]
-    assert migration["args"] == ["db", "migrate"]
+    assert migration["args"] == ["jobsd", "db", "migrate"]
     pod = deployment["spec"]["template"]["spec"]
     (daemon,) = pod["containers"]
-    assert daemon["args"] == ["start"]
+    assert daemon["args"] == ["jobsd", "start"]
     assert pod["terminationGracePeriodSeconds"] == 95
     assert pod["securityContext"]["runAsUser"] == 10001
     paths = {
@@ -84,9 +84,9 @@ def test_kubernetes_gets_a_deployment_for_each_group_of_workers(run: Commands) -
         for each in deployments
     }
     assert started == {
-        "jobsd": ["start", "--only", "dispatcher,scheduler"],
-        "jobsd-worker-1": ["start", "--only", "worker", "--worker-group", "1"],
-        "jobsd-worker-2": ["start", "--only", "worker", "--worker-group", "2"],
+        "jobsd": ["jobsd", "start", "--only", "dispatcher,scheduler"],
+        "jobsd-worker-1": ["jobsd", "start", "--only", "worker", "--worker-group", "1"],
+        "jobsd-worker-2": ["jobsd", "start", "--only", "worker", "--worker-group", "2"],
     }
     selectors = [each["spec"]["selector"]["matchLabels"] for each in deployments]
     assert len({json.dumps(each, sort_keys=True) for each in selectors}) == 3

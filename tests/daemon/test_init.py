@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -79,7 +80,7 @@ def test_a_project_with_a_package_is_valid(kind: str, tmp_path: Path) -> None:
     checked = subprocess.run(
         [str(tmp_path / "bin/jobs"), "check"],
         cwd="/",
-        env={"PATH": os.environ["PATH"]},
+        env={"PATH": os.environ["PATH"], "VIRTUAL_ENV": sys.prefix},
         capture_output=True,
         text=True,
         check=False,

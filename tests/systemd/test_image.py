@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import threading
+import tomllib
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -24,7 +25,8 @@ def test_the_recipe_copies_every_room() -> None:
 
     rooms = {link.name for link in (SOURCE / "src/jobsd").iterdir() if link.is_symlink()}
     assert len(rooms) == 6
-    assert copied == rooms | {"src", *SHIPPED.values()}
+    scripts = tomllib.loads((SOURCE / "pyproject.toml").read_text())["tool"]["setuptools"]
+    assert copied == rooms | {"src", *SHIPPED.values(), *scripts["script-files"]}
 
 
 def test_what_is_copied_is_not_ignored() -> None:

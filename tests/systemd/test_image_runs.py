@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import shlex
 import shutil
 import subprocess
 import sys
@@ -12,8 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 
 from harness.tree import ENDS_WITH_US
+from jobsd.daemon.generate.new_project import write_project
 from waiting import wait_until
 
 from .service import SOURCE
@@ -77,25 +80,54 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
 
 
 @pytest.fixture(scope="module")
-def image(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The image of our recipe, from a base that is made here."""
-    base = tmp_path_factory.mktemp("base") / "base.tar"
-    packages = "--include=python3,python3-pip"
+def base(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A base image of Debian's packages, into whose Python pip refuses to install."""
+    tar = tmp_path_factory.mktemp("base") / "base.tar"
+    packages = "--include=python3,python3-venv"
     made = subprocess.run(
-        ["mmdebstrap", "--quiet", "--variant=minbase", packages, "trixie", str(base)],
+        ["mmdebstrap", "--quiet", "--variant=minbase", packages, "trixie", str(tar)],
         capture_output=True,
         text=True,
         check=False,
     )
     assert made.returncode == 0, made.stderr
     scratch = engine("from", "scratch")
-    engine("add", "-q", scratch, str(base), "/")
-    engine("config", "--env", "PIP_BREAK_SYSTEM_PACKAGES=1", scratch)
+    engine("add", "-q", scratch, str(tar), "/")
     engine("commit", "-q", "--format", "docker", scratch, "base")
+    return "localhost/base"
+
+
+@pytest.fixture(scope="module")
+def image(engine: Engine, base: str) -> str:
+    """The image of our recipe."""
     recipe = SOURCE / "packaging/Dockerfile"
     ignored = ("--ignorefile", f"{recipe}.dockerignore", "--file", str(recipe))
-    engine.build("--build-arg", "BASE=localhost/base", *ignored, "--tag", "jobsd", str(SOURCE))
+    engine.build("--build-arg", f"BASE={base}", *ignored, "--tag", "jobsd", str(SOURCE))
     return "localhost/jobsd"
+
+
+@pytest.fixture(scope="module")
+def project_image(
+    engine: Engine, base: str, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[str, Path]:
+    """The image of a project's generated Dockerfile, and the folder that it was made from."""
+    folder = tmp_path_factory.mktemp("project") / "shop"
+    write_project(folder)
+    (folder / "config/queue.yml").write_text(CONFIGURATION, encoding="utf-8")
+    recipe = folder / "Dockerfile"
+    recipe.write_text(_generated(folder, "dockerfile"), encoding="utf-8")
+    # The release that no index has.
+    build = ("-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", f"{folder}/wheels")
+    subprocess.run([sys.executable, *build, str(SOURCE)], check=True)
+    engine.build("--build-arg", f"BASE={base}", "--tag", "shop", str(folder))
+    return "localhost/shop", folder
+
+
+def _generated(folder: Path, *what: str) -> str:
+    words = (str(folder / "bin/jobs"), "generate", *what)
+    environ = {**os.environ, "VIRTUAL_ENV": sys.prefix}
+    done = subprocess.run(words, cwd=folder, env=environ, capture_output=True, check=True)
+    return done.stdout.decode()
 
 
 @pytest.fixture
@@ -158,14 +190,63 @@ def test_it_is_process_1_of_any_user_with_a_root_that_is_read_only(
             process.kill()
 
 
-def _words(settings: dict[str, Any], root: Path) -> list[str]:
+def test_each_generated_command_starts_in_the_generated_image(
+    engine: Engine, project_image: tuple[str, Path]
+) -> None:
+    image, folder = project_image
+    found: dict[str, Any] = json.loads(engine("inspect", "--type", "image", image))
+    settings: dict[str, Any] = found["Docker"]["config"]
+    container = engine("from", image)
+    root = Path(engine("mount", container))
+
+    statuses = {
+        command: subprocess.run(
+            _words(settings, root, shlex.split(command)),
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        ).returncode
+        for command in (*_commands(folder), "bin/jobs version", "jobsd version")
+    }
+
+    # The database can't be reached. `start` is told to end at once.
+    ends = {"start": 0, "migrate": 4, "status": 4, "version": 0}
+    expected = {
+        command: next(status for word, status in ends.items() if word in command)
+        for command in statuses
+    }
+    assert statuses == expected
+
+
+def _commands(folder: Path) -> set[str]:
+    """Return the commands of all generated files, as each platform passes them on."""
+    kamal = yaml.safe_load(_generated(folder, "kamal"))["servers"]["job"]
+    dokku = json.loads(_generated(folder, "dokku"))
+    services = yaml.safe_load(_generated(folder, "compose"))["services"].values()
+    manifests = yaml.safe_load_all(_generated(folder, "kubernetes"))
+    pods = [each["spec"]["template"]["spec"]["containers"][0] for each in manifests]
+    procfile = _generated(folder, "procfile").splitlines()
+    found = {
+        *(line.split(": ", 1)[1] for line in procfile),
+        *(kamal["cmd"], kamal["options"]["health-cmd"]),
+        dokku["scripts"]["dokku"]["predeploy"],
+        shlex.join(dokku["healthchecks"]["jobs"][0]["command"]),
+        *(shlex.join(each["command"]) for each in services),
+        *(shlex.join(each["args"]) for each in pods),
+    }
+    stopped = "timeout --preserve-status 20"
+    return {f"{stopped} {each}" if each.endswith("start") else each for each in found}
+
+
+def _words(settings: dict[str, Any], root: Path, command: list[str] | None = None) -> list[str]:
     """Return the command that runs a container as an engine would: without a network."""
     spaces = ("--mount", "--pid", "--net", "--fork", "--kill-child=TERM")
     environ = ("/usr/bin/env", "-i", *settings["Env"], AWAY)
     program = ("sh", "-c", INSIDE, settings["WorkingDir"])
     return [
         *(*ENDS_WITH_US, "unshare", *spaces, "sh", "-euc", RUN, str(root)),
-        *(*environ, *program, *settings["Entrypoint"], *settings["Cmd"]),
+        *(*environ, *program, *(settings["Cmd"] if command is None else command)),
     ]
 
 

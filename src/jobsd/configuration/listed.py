@@ -10,12 +10,14 @@ from jobsd.logs.redaction import redact
 from . import document, load, queue_file, sections, setting
 from .faults import Faults
 from .flags import Flags
+from .found_modules import FOLDER
 from .options import LISTS, SECTIONS, Options
 from .source import Mapping, Node, Scalar, Sequence, read_source
 
 Row = dict[str, object]
 
 DEFAULT = "default"
+FOUND = f"{FOLDER} (found)"
 
 
 def settings(root: Path, environ: Environment[str, str], flags: Flags) -> Iterator[Row]:
@@ -30,7 +32,10 @@ def settings(root: Path, environ: Environment[str, str], flags: Flags) -> Iterat
     options = load.load_for_commands(root, environ, flags)
     origins = _Origins(environ, flags, _file(root, environ, options))
     for field, key, row in setting.settings_of(Options):
-        yield _row(key, field, getattr(options, field), origins.of(row, (key,)))
+        value, origin = getattr(options, field), origins.of(row, (key,))
+        if field == "imports" and value and origin[0] == DEFAULT:
+            origin = FOUND, False
+        yield _row(key, field, value, origin)
     for section, options_class in SECTIONS.items():
         held = getattr(options, section)
         for number, each in enumerate(held if section in LISTS else [held]):

@@ -20,6 +20,7 @@ from jobsd.logs.redaction import redact
 from . import document, queue_file, setting
 from .faults import Faults, quoted
 from .flags import Flags, Given
+from .found_modules import found_modules
 from .options import KINDS, TRYING, Options, StartOptions, SupervisorOptions
 from .queue_file import QueueFile
 from .sections import Sections, pick
@@ -140,7 +141,9 @@ class _Reading:
         part = queue_file.Reader(environment, faults)
         for section in filter(None, (sections.default, *sections.unused)):
             part.read(section, span)
-        return queue_file.Reader(environment, faults, self._given).read(sections.used, span)
+        modules = found_modules(self.root)
+        reader = queue_file.Reader(environment, faults, self._given, modules)
+        return reader.read(sections.used, span)
 
     def _tasks(self, time_zone: str) -> tuple[TaskDefinition, ...]:
         # Most commands read no tasks, and load no schedules.

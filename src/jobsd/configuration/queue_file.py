@@ -23,6 +23,7 @@ Rows = Iterable[tuple[str, str, Setting[Any]]]
 _START = {field for field, _, _ in settings_of(StartOptions)}
 TOP = tuple(row for row in settings_of(Options) if row[0] not in _START)
 _KEYS = frozenset({*SECTIONS, *(key for _, key, _ in TOP)})
+_IMPORT = next(row for field, _, row in TOP if field == "imports")
 _BIND = next(row for field, _, row in settings_of(MonitorOptions) if field == "bind")
 
 
@@ -49,17 +50,20 @@ class Reader:
     """Reads sections of the file in one environment.
 
     `given` beats the file; without it a section is only a part, whose settings are checked one
-    by one, but not against each other.
+    by one, but not against each other. `modules` are imported if the file has no `import`.
     """
 
     environment: str
     faults: Faults
     given: flags.Given | None = None
+    modules: tuple[str, ...] = ()
 
     def read(self, section: source.Mapping | None, span: source.SourceSpan) -> QueueFile:
         """Read one section; `span` is for faults without a span of their own."""
         with Entry(section, "", span, self.faults) as entry:
             found = self._values(TOP, entry)
+            if self.given is not None and not entry.is_given("import"):
+                found["imports"] = self.given.over(_IMPORT, self.modules)
             for key in SECTIONS.keys() - {*LISTS, "monitor"}:
                 found[key] = self._section(key, entry.mapping(key))
             found["monitor"] = self._monitor(entry)
