@@ -2,7 +2,8 @@
 
 If a recurring task runs the heartbeat job, the runs that it enqueued decide: they prove that
 tasks are enqueued, claimed, performed and recorded. A heartbeat may be late by one more period.
-A tree that has just started has the same time for its first heartbeat.
+A tree that has just started has the same time for its first heartbeat. While the database
+can't be reached, no tree is healthy.
 """
 
 from __future__ import annotations
@@ -76,7 +77,10 @@ def ready(scoreboard: Scoreboard, expected: Expected) -> Answer:
 
 
 def healthy(scoreboard: Scoreboard, expected: Expected, seen: LastHeartbeats) -> Answer:
-    """Return whether jobs run: by the heartbeat if there is one, otherwise by the processes."""
+    """Return whether jobs run: by the heartbeat if there is one, otherwise by the processes.
+
+    An outage of the database is known from the second failed attempt.
+    """
     up, answers = _up(scoreboard), scoreboard.database_answers
     within_s = expected.heartbeat_within_s
     last = seen.of_any if within_s is None else seen.of_task
@@ -90,10 +94,12 @@ def healthy(scoreboard: Scoreboard, expected: Expected, seen: LastHeartbeats) ->
         return Answer(good, {"healthy": good, **facts, "judged_by": "processes"})
     age_s = last.age_s if last.executed_at is not None else None
     beats = age_s is not None and age_s <= within_s
-    good = beats or _age_s(scoreboard) <= within_s
+    away = bool(scoreboard.outage_since_ns)
+    good = (beats or _age_s(scoreboard) <= within_s) and not away
     facts["heartbeat_age"] = None if age_s is None else round(age_s, 3)
     facts["heartbeat_within"] = within_s
-    facts["judged_by"] = "heartbeat" if beats or not good else "time since the start"
+    by = "heartbeat" if beats or not good else "time since the start"
+    facts["judged_by"] = "database" if away else by
     return Answer(good, {"healthy": good, **facts})
 
 

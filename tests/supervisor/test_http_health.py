@@ -155,6 +155,28 @@ def test_a_tree_that_has_just_begun_is_given_time_for_its_first_heartbeat(
         assert facts(listener, "/healthz")[0] == 503
 
 
+@pytest.mark.parametrize("beaten", [False, True], ids=["before the first", "after one"])
+def test_no_heartbeat_makes_a_tree_healthy_while_the_database_is_away(
+    target: Target, listener: socket.socket, session: Session, *, beaten: bool
+) -> None:
+    if beaten:
+        _beat(session)
+    with tree_on(target, beating(target)) as tree:
+        tree.start_monitor(listener)
+        wait_until(lambda: facts(listener, "/healthz")[0] == 200)
+        worker = tree.start_worker()
+
+        # Set by the second failed attempt of any process, until its next success.
+        worker.database_down = 1
+        tree.scoreboard.outage_since_ns = monotonic_ns()
+        status, said = facts(listener, "/healthz")
+
+        assert (status, said["judged_by"]) == (503, "database")
+        assert facts(listener, "/livez")[0] == 200
+        worker.database_down = 0
+        wait_until(lambda: facts(listener, "/healthz")[0] == 200)
+
+
 def test_a_new_heartbeat_is_seen_at_once(
     target: Target, listener: socket.socket, session: Session
 ) -> None:
