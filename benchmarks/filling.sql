@@ -40,6 +40,9 @@ WITH job AS (
     SELECT 'default', %s, jsonb_build_array(number)
     FROM generate_series(1, %s::bigint) AS number
     RETURNING id, queue_name, priority, class_name
+), lane AS (
+    INSERT INTO jobsd.lanes (queue_name, lane)
+    SELECT DISTINCT queue_name, class_name FROM job
 )
 INSERT INTO jobsd.parked_executions (job_id, position, priority, queue_name, lane)
 SELECT id, id, priority, queue_name, class_name

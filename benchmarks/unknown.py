@@ -36,7 +36,7 @@ def cases(server: Server, scale: float) -> Iterator[Case]:
             f"drain beside {parked:,} parked",
             Contender("beside", partial(_drain, server, beside, jobs)),
             Contender("alone", partial(_drain, server, alone, jobs)),
-            target="ratio ≥ 0.98",
+            target="ratio ≥ 0.95",
         )
     yield Case(
         f"drain behind {parked:,} unknown",
@@ -49,7 +49,7 @@ def cases(server: Server, scale: float) -> Iterator[Case]:
         Contender("behind", partial(_first_behind, server, parked)),
         Contender("alone", partial(_first_behind, server, 0)),
         pairs_max=3,
-        target="well below a second more",
+        target="≤ 30 s",
     )
 
 

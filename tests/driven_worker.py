@@ -73,7 +73,7 @@ class Driven:
             "by names": claiming.selector.by_names,
             "registered": claiming.idle.stands,
             "lanes": claiming.known_classes.open,
-            "walks": claiming.scout.is_under_way,
+            "sets aside": claiming.is_setting_aside,
             "claimed": worker._ledger._claims,
             "unrecorded": worker._ledger.has_unrecorded,
             "waiting": worker._pool.waiting,

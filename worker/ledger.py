@@ -7,12 +7,13 @@ and whether a last claim was made), and `reconcile` finds them out.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from operator import attrgetter
 
 from jobsd.clock import monotonic
 from jobsd.database.connection import Session
 from jobsd.database.portions import BYTES_MAX
+from jobsd.jobs import registry
 from jobsd.jobs.claimed_job import ClaimedJob
 from jobsd.performing.perform import SUCCESS, Run
 from jobsd.states.claims import Ended, InClaim, own
@@ -31,13 +32,9 @@ _expires_at = attrgetter("expires_at")
 class Ledger:
     """Claims with the ids of their jobs, and the outcomes that wait to be recorded."""
 
-    def __init__(
-        self, process: str, *, keep: bool, parks: Callable[[ClaimedJob], bool]
-    ) -> None:
-        """Keep the book for a process; `parks` decides which jobs go back into a lane."""
+    def __init__(self, process: str, *, keep: bool) -> None:
         self.process = process
         self.keep = keep
-        self._parks = parks
         self.nothing = Recording({}, {}, [], [], [], process, keep=keep)
         self._claims: Claims = {}
         self._keys: dict[int, str] = {}
@@ -274,10 +271,7 @@ class Ledger:
         if not self.has_unrecorded:
             return self.nothing
         runs, self._behind = self._portions.split(self._runs)
-        back = [
-            _given_back(job, parks=job.claim_id not in self._keys and self._parks(job))
-            for job in self._unstarted
-        ]
+        back = [_given_back(job, limited=job.claim_id in self._keys) for job in self._unstarted]
         return Recording(
             *(self._claims, self._keys, runs, self._unstarted, back, self.process),
             keep=self.keep,
@@ -386,7 +380,7 @@ def _may_come_back(run: Run) -> bool:
     return run.outcome.verdict.outcome not in {"finished", "discarded"}
 
 
-def _given_back(job: ClaimedJob, *, parks: bool) -> Ended:
-    if parks:
+def _given_back(job: ClaimedJob, *, limited: bool) -> Ended:
+    if not limited and job.class_name not in registry.known():
         return Ended(job.claim_id, job.id, "parked", position=job.position)
     return Ended(job.claim_id, job.id, "released")

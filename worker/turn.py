@@ -13,7 +13,7 @@ locked, the lock is of another kind: the next turn waits for it as long as any s
 """
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from math import inf
 from operator import attrgetter, itemgetter
@@ -112,7 +112,7 @@ class ClaimRequest:
 
     `limit` is the room for jobs; a statement for few takes `FEW` of them at most. `kind`
     limits it to coroutines (True) or functions (False); with `sweep`, the search begins at the
-    head of the index.
+    head of the index. With `lanes`, it takes jobs of these.
     """
 
     limit: int
@@ -122,6 +122,7 @@ class ClaimRequest:
     parameters: dict[str, Any]
     kind: bool | None = None
     sweep: bool = False
+    lanes: Sequence[tuple[str, str]] = ()
     claim_id: int = field(default_factory=claims.draw_id)
     """The id of the claim that is made if there is any job."""
     limited_short: bool | None = None

@@ -78,8 +78,7 @@ class Worker(DatabaseLoop):
         self._pool = Pool(options.threads, context.entry, context.nap.wake, trust_s)
         selector = QueueSelector(Selection(options.queues), session)
         known_classes = KnownClasses(session, selector.selection, jobs)
-        keep, parks = jobs.preserve_finished_jobs, known_classes.parks
-        self._ledger = Ledger(context.name, keep=keep, parks=parks)
+        self._ledger = Ledger(context.name, keep=jobs.preserve_finished_jobs)
         self._report = Report(context.entry, slow_after_s)
         self._progress = ProgressWriter(session, context.nap.wake, context.name)
         self._uncertain = UncertainOutcomes(self._report, self._ledger)
@@ -292,7 +291,7 @@ class Worker(DatabaseLoop):
 
     def _send_next(self, request: ClaimRequest) -> None:
         """Send the next claim if its job has come, and jobs come one after another."""
-        in_doubt = self._asynchronous.doubts or self._ledger.locked
+        in_doubt = self._asynchronous.doubts or self._ledger.locked or request.lanes
         if in_doubt or request.kind is not None or not self._claiming.stream.flows:
             return
         # A connection that breaks now breaks the next statement, too, and this turn is whole.

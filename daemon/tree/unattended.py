@@ -86,7 +86,7 @@ def waiting(session: Session, threshold_s: float) -> list[str]:
         if row.kind == "worker" and operations.processes.life(row, threshold_s) == "alive"
     ]
     named = {task.queue_name for task in recurring.tasks.load(session) if task.enabled}
-    by_class = {queue for queue, _ in parked.survey(session)}
+    by_class = parked.waiting(session)
     return _unserved({*ready.survey(session).names, *by_class, *filter(None, named)}, workers)
 
 

@@ -160,6 +160,9 @@ def test_doctor_sees_the_queues_of_jobs_that_no_worker_knew(
         " INSERT INTO jobsd.parked_executions (job_id, position, priority, queue_name, lane)"
         " SELECT job_id, position, priority, queue_name, 'DailyCleanupJob' FROM gone"
     )
+    session.connection.execute(
+        "INSERT INTO jobsd.lanes (queue_name, lane) VALUES ('odd', 'DailyCleanupJob')"
+    )
 
     level, reported = _found(run, "queues")
 

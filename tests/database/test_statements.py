@@ -11,7 +11,7 @@ import pytest
 
 from jobsd.acts import listing
 from jobsd.database.statements import Statement, Statements
-from jobsd.states import claims, parked, ready, series
+from jobsd.states import claims, ready, series
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session
@@ -26,8 +26,8 @@ _BEGINNINGS = (
     *(claims.record_statement(whole=True, keep=keep, singles=True) for keep in (True, False)),
 )
 _FRAGMENTS = {
-    *("nothing", "record", "no_claim", "pick_any", "pick_each", "pick_named", "pick_lanes"),
-    *("take", "hold", "walk_any", "walk_named", "scout", "move", "meet_any", "meet_named"),
+    *("nothing", "record", "no_claim", "pick_any", "pick_each", "pick_named", "pick_parked"),
+    *("take", "hold", "set_aside", "meet_any", "meet_named"),
     *("take_first", "take_first_named", "hold_few", "few", "few_recorded"),
     *("claim", "pick_kind", "take_either", "head", "head_walked", "jobs"),
     *("meet_kind", "as_they_come", "take_few", "shrink", "whole", "succeed", "finish", "erase"),
@@ -71,12 +71,12 @@ def _statements() -> list[Statement]:
                 ready.CLAIM_ANY,
                 ready.CLAIM_EACH,
                 ready.CLAIM_NAMED,
-                ready.CLAIM_LANES,
+                ready.CLAIM_PARKED,
                 ready.CLAIM_KIND,
                 *ready.OF_FEW,
             )
         ]
-    found += [walk for each in (parked.SCOUT, parked.MOVE) for walk in each.values()]
+    found += ready.SET_ASIDE.values()
     pages = [
         listing.page_query(state, end)
         for state in (None, "ready", "lost")

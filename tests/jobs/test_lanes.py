@@ -23,6 +23,11 @@ INSERT INTO jobsd.parked_executions
 SELECT job_id, position, gone.priority, gone.queue_name, jobsd.lane_of(class_name)
 FROM gone JOIN jobsd.jobs ON id = job_id
 """
+NOTE = """
+INSERT INTO jobsd.lanes (queue_name, lane)
+SELECT DISTINCT queue_name, lane FROM jobsd.parked_executions
+ON CONFLICT DO NOTHING
+"""
 
 
 pytestmark = pytest.mark.usefixtures("default_client")
@@ -31,6 +36,7 @@ pytestmark = pytest.mark.usefixtures("default_client")
 def _parked(session: Session, *priorities: int) -> list[int]:
     ids = [enqueue(priority=priority) for priority in priorities]
     session.connection.execute(PARK, (ids,))
+    session.connection.execute(NOTE.encode())
     return ids
 
 
@@ -61,7 +67,7 @@ def test_figures_count_parked_jobs_as_ready_and_say_which_nobody_knows(
     )
     enqueue()
     name = inspect.find(session, first).job.class_name
-    parked.unknown_for_s(session, [("mail", parked.lane_of(name)), ("mail", "without jobs")])
+    parked.note(session, [], [("mail", parked.lane_of(name)), ("mail", "without jobs")])
     session.connection.execute(
         "UPDATE jobsd.lanes SET unknown_since = now() - interval '1 minute'"
     )
@@ -126,7 +132,7 @@ def test_a_parked_job_can_be_discarded(session: Session) -> None:
     discards.discard(job_id, session=session)
 
     assert inspect.find(session, job_id).job.state == "discarded"
-    assert parked.survey(session) == []
+    assert parked.waiting(session) == []
 
 
 def test_a_parked_job_is_not_lost(session: Session) -> None:
@@ -142,8 +148,24 @@ def test_lanes_are_found_by_queue_and_class(session: Session) -> None:
             "SELECT jobsd.enqueue(%s, queue => %s)", (name, queue)
         ).fetchall()
         session.connection.execute(PARK, ([job_id],))
+    session.connection.execute(NOTE.encode())
+    session.connection.execute("INSERT INTO jobsd.lanes VALUES ('c', 'x'), ('a', 'z')")
 
-    assert parked.survey(session) == [("a", "x"), ("a", "y"), ("b", "x")]
+    found = parked.note(session, ["b", "c"], [("d", "new")])
+
+    assert [*found] == [("b", "x"), ("d", "new")]
+    assert parked.waiting(session) == ["a", "b"]
+
+
+def test_a_lane_with_jobs_is_never_forgotten(session: Session) -> None:
+    _parked(session, 0)
+    session.connection.execute("INSERT INTO jobsd.lanes VALUES ('mail', 'empty')")
+    session.connection.execute("UPDATE jobsd.lanes SET checked_at = now() - interval '1 year'")
+
+    parked.note(session, ["other"], [])
+
+    rows = session.connection.execute("SELECT lane <> 'empty' FROM jobsd.lanes").fetchall()
+    assert rows == [(True,)]
 
 
 @pytest.mark.parametrize("name", ["x", "é" * 250, "é" * 251, "\N{GRINNING FACE}" * 1000])
@@ -168,7 +190,7 @@ def test_many_classes_of_many_workers_are_searched_at_once(
     pairs = [("mail", name) for name in [*names[:50], "unknown"]]
 
     watch = Stopwatch()
-    ages_s = parked.unknown_for_s(session, pairs)
+    ages_s = parked.note(session, [], pairs)
 
     assert not watch.over(2.0)
     assert [lane for lane, age_s in ages_s.items() if age_s is not None] == [
@@ -188,6 +210,6 @@ def test_nobody_counts_while_a_worker_that_has_published_nothing_may_know_the_cl
         (queues,),
     )
 
-    aged = parked.unknown_for_s(session, [("mail", "a.class")])
+    aged = parked.note(session, [], [("mail", "a.class")])
 
     assert [age is not None for age in aged.values()] == [counts]

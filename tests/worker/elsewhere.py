@@ -31,6 +31,14 @@ def enqueue(
     return stored.id
 
 
+LANES = """
+INSERT INTO jobsd.lanes (queue_name, lane)
+SELECT DISTINCT queue_name, lane FROM jobsd.parked_executions
+ON CONFLICT DO NOTHING
+"""
+"""Notes the lanes of jobs that were put there by hand."""
+
+
 def park(session: Session, *job_ids: int) -> None:
     session.connection.execute(
         "WITH gone AS (DELETE FROM jobsd.ready_executions WHERE job_id = ANY (%s) RETURNING *)"
@@ -39,6 +47,7 @@ def park(session: Session, *job_ids: int) -> None:
         " FROM gone JOIN jobsd.jobs ON id = job_id",
         (list(job_ids),),
     )
+    session.connection.execute(LANES.encode())
 
 
 def where(session: Session, job_id: int) -> tuple[object, ...]:

@@ -106,7 +106,7 @@ def test_a_completed_claim_is_ours_until_its_function_has_returned(
     session: Session, rows: Rows, *, runs: bool
 ) -> None:
     """Where the statement that removes it has not come through, it is not given back."""
-    ledger = Ledger("worker-test", keep=True, parks=lambda _: False)
+    ledger = Ledger("worker-test", keep=True)
     job = ClaimedJob(7, 5, "completes", "[]", "mail", 0, 1, 0.0, "key", 0, 1)
     ledger.add_series(7, [job], "key", monotonic())
     ledger.completing.add(7)

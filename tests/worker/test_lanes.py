@@ -18,11 +18,11 @@ from jobsd.jobs import registry
 from jobsd.jobs.draft import Draft
 from jobsd.jobs.policy import Policy
 from jobsd.jobs.registry import Definition
-from jobsd.states import parked
+from jobsd.states import parked, ready
 from jobsd.states.parked import lane_of
 from waiting import wait_until
 
-from .bodies import gate, note, noted, wait_for_gate
+from .bodies import note, noted
 from .elsewhere import GONE, enqueue, park, survey, where
 
 if TYPE_CHECKING:
@@ -70,35 +70,34 @@ def test_a_job_that_another_worker_knows_waits_untouched_in_its_lane(
 
 
 @pytest.mark.usefixtures("_learned")
-def test_parked_jobs_are_claimed_in_one_order_with_the_others(
+def test_parked_jobs_are_claimed_in_their_order_and_in_turn_with_the_others(
     make_worker: MakeWorker, session: Session, count: Count
 ) -> None:
-    for turn, priority in enumerate((5, 0, 2)):
-        park(session, enqueue(GONE, f'["parked {turn}"]', priority=priority))
-        note.using(priority=priority).enqueue(f"common {turn}")
-    driven = make_worker(threads=1)
+    for priority in (9, 0, 5, 7, 2, 4, 6, 8, 1, 3):
+        park(session, enqueue(GONE, f"[{priority}]", priority=priority))
+    note.using(priority=9).enqueue("common")
+    driven = make_worker(threads=1, prefetch=1)
 
-    driven.until(lambda: len(noted) == 6)
+    driven.until(lambda: len(noted) == 11)
 
-    order = [f"{kind} {turn}" for turn in (1, 2, 0) for kind in ("parked", "common")]
-    assert noted == order
+    assert [each for each in noted if each != "common"] == [*range(10)]
+    assert noted.index("common") < 6
     driven.until(lambda: not count("parked_executions") and not count("claims"))
 
 
 @pytest.mark.usefixtures("_learned")
 @pytest.mark.parametrize("patterns", [("b", "a"), ("b*", "a*")])
-def test_of_a_list_of_queues_all_of_the_first_come_first_parked_ones_too(
+def test_of_a_list_of_queues_parked_jobs_of_the_first_come_first(
     make_worker: MakeWorker, session: Session, patterns: tuple[str, ...]
 ) -> None:
     for queue in ("a", "b", "c"):
-        park(session, enqueue(GONE, f'["parked {queue}"]', queue, 1))
-        note.using(queue=queue).enqueue(f"common {queue}")
+        park(session, enqueue(GONE, f'["{queue}"]', queue, int(queue == "b")))
     driven = make_worker(threads=1, queues=patterns)
 
-    driven.until(lambda: len(noted) == 4)
+    driven.until(lambda: len(noted) == 2)
     driven.until(driven.at_rest)
 
-    assert noted == ["common b", "parked b", "common a", "parked a"]
+    assert noted == ["b", "a"]
 
 
 @pytest.mark.usefixtures("_learned")
@@ -111,11 +110,25 @@ def test_a_parked_job_of_a_paused_queue_waits_until_it_is_resumed(
     note.using(queue="other").enqueue("common")
     driven.until(lambda: noted)
     assert noted == ["common"]
+    driven.worker._claiming.known_classes._survey_at = float("inf")
 
     queues.resume("default", session=session)
-    driven.until(lambda: len(noted) == 2)
+    driven.until(lambda: len(noted) == 2, within_s=10)
 
     assert noted == ["common", "parked"]
+
+
+@pytest.mark.usefixtures("_learned")
+def test_a_worker_that_has_emptied_a_lane_rests(
+    make_worker: MakeWorker, session: Session, count: Count
+) -> None:
+    park(session, enqueue(GONE, '["parked"]'))
+    driven = make_worker()
+
+    driven.until(lambda: noted and not count("claims"))
+    driven.worker._claiming.known_classes._survey_at = float("inf")
+
+    driven.until(lambda: driven.asked_rest_s > 0, within_s=2)
 
 
 def test_a_worker_that_learns_a_class_takes_what_was_parked(
@@ -149,11 +162,17 @@ def test_an_idle_worker_that_knows_a_class_takes_a_job_of_it_that_is_parked(
         )
     )
     waiting = Draft(GONE, "default", 0, '["parked"]')
-    walk = {"priority": 0, "after": 0, "until": 2**63 - 1, "limit": 10, "process_id": 0}
+    pick = {
+        "after_priorities": "{-1}",
+        "after_positions": "{0}",
+        "below_priorities": "{1}",
+        "below_positions": "{0}",
+    }
+    facts = {**pick, "limit": 10, "known": ["another.class"]}
 
     with session.connection.transaction():
         client.enqueue(waiting, connection=session.connection)
-        session.fetch(parked.MOVE["walk_any"], walk)
+        session.fetch(ready.SET_ASIDE[ready.CLAIM_ANY.name], facts)
     driven.until(lambda: noted == ["parked"])
 
 
@@ -168,26 +187,7 @@ def test_a_parked_job_sends_a_notification_though_no_worker_is_idle(
         awake.until(lambda: count("parked_executions"))
 
         assert count("sleepers") == 0
-        wait_until(lambda: listener.notifications() == ["lane default"])
-
-
-@pytest.mark.usefixtures("_learned")
-def test_a_parked_job_that_is_given_back_goes_into_its_lane_again(
-    make_worker: MakeWorker, session: Session, count: Count
-) -> None:
-    driven = make_worker(threads=1, prefetch=5)
-    wait_for_gate.enqueue("runs")
-    driven.until(lambda: noted)
-    given_back = enqueue(GONE)
-    park(session, given_back)
-    survey(driven)
-    driven.until(lambda: count("claims") == 2)
-
-    driven.worker.stop()
-    driven.until(lambda: count("parked_executions"))
-
-    assert where(session, given_back) == (GONE, 0, given_back, 0)
-    gate.set()
+        wait_until(lambda: listener.notifications() == [f"lane default\n{GONE}"])
 
 
 def test_a_class_name_as_long_as_it_may_be_has_a_lane(
@@ -229,7 +229,7 @@ def test_when_the_database_goes_away_before_it_has_judged_the_jobs_go_back(
         raise psycopg.OperationalError("gone")
 
     with monkeypatch.context() as patched:
-        patched.setattr(parked, "unknown_for_s", cut_off)
+        patched.setattr(parked, "note", cut_off)
         with pytest.raises(psycopg.OperationalError):
             driven.until(lambda: False)
     driven.worker.disconnect()

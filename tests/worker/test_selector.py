@@ -82,7 +82,7 @@ def test_of_many_queues_a_claim_reads_the_first_ones_and_others_once_these_are_e
     reached: list[int] = []
     more = True
     for _ in range(4):
-        _, places = selector.search(ClaimCursor(), [], registered=False)
+        _, places = selector.search(ClaimCursor(), registered=False)
         assert places["names"] == names[: len(places["names"])]
         reached.append(len(places["names"]))
         more = selector.widen()
@@ -105,7 +105,7 @@ class Long:
 
     def searched(self) -> list[str]:
         """Return the queues that a claim searches now."""
-        _, places = self.selector.search(ClaimCursor(), [], registered=False)
+        _, places = self.selector.search(ClaimCursor(), registered=False)
         names: list[str] = places["names"]
         return names
 
@@ -378,16 +378,3 @@ def test_when_the_crowd_is_gone_claims_are_from_all_again(
     driven.until(lambda: _ran)
 
     driven.until(lambda: not driven.worker._claiming.selector._each)
-
-
-def test_a_queue_whose_jobs_all_lie_in_lanes_keeps_its_place_in_the_list(
-    session: Session,
-) -> None:
-    selector = selectors.QueueSelector(Selection(("mail*", "other")), session)
-
-    _, places = selector.search(ClaimCursor(), [("mail_a", "x")], registered=True)
-
-    turns = map(int, places["turns"].strip("{}").split(","))
-    assert [name for _, name in sorted(zip(turns, places["names"], strict=True))] == [
-        *("mail_a", "mail_a", "other")
-    ]

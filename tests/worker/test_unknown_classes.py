@@ -104,9 +104,10 @@ def test_a_worker_that_registers_ends_the_count_for_what_it_knows_in_its_queues(
     session: Session, knower: Knower
 ) -> None:
     pairs = [("a", GONE), ("b", GONE), ("a", "other")]
-    parked.unknown_for_s(session, pairs)
+    parked.note(session, [], pairs)
 
     knower(GONE, queues=("a",))
+    parked.note(session, [], pairs)
     rows = session.connection.execute(
         "SELECT queue_name, lane FROM jobsd.lanes WHERE unknown_since IS NOT NULL ORDER BY 1, 2"
     ).fetchall()
@@ -123,16 +124,16 @@ def test_only_workers_that_take_from_the_queue_count_as_knowing(
 ) -> None:
     knower(GONE, queues=patterns)
 
-    assert parked.unknown_for_s(session, [("mail", GONE)]) == {("mail", GONE): age_s}
+    assert parked.note(session, [], [("mail", GONE)]) == {("mail", GONE): age_s}
 
 
 def test_what_a_worker_knows_goes_with_its_row(session: Session, knower: Knower) -> None:
     row = knower(GONE)
-    before = parked.unknown_for_s(session, [("mail", GONE)])
+    before = parked.note(session, [], [("mail", GONE)])
 
     processes.deregister(session, row)
 
-    after = parked.unknown_for_s(session, [("mail", GONE)])
+    after = parked.note(session, [], [("mail", GONE)])
     assert (before["mail", GONE], after["mail", GONE]) == (None, 0.0)
 
 

@@ -14,14 +14,13 @@ from jobsd.database.connection import Session, Statement
 from jobsd.performing.pool import Pool
 from jobsd.processes.idle_registration import IdleRegistration
 from jobsd.states import parked, ready
-from jobsd.states.parked import Lane
 from jobsd.worker.asynchronous import Aim, Asynchronous
 from jobsd.worker.ledger import Ledger
 from jobsd.worker.report import Report
 from jobsd.worker.turn import ClaimRequest, TurnResult, Turns
 
 from .ahead import Ahead
-from .known_classes import KnownClasses, Scout
+from .known_classes import KnownClasses
 from .limited import Limited, Until
 from .polling import FEW, PrefetchPolicy, Stream
 from .selector import QueueSelector
@@ -55,7 +54,6 @@ class Claiming:
         self.prefetch = PrefetchPolicy(options.threads, options.prefetch)
         self.ways = ClaimWays(options.polling_interval_s)
         self.stream = Stream()
-        self.scout = Scout(session, self.ways.both.cursor, known_classes)
         self.limited = Limited(
             *(session, selector, known_classes, ledger, self.prefetch),
             *(pool, report, asynchronous),
@@ -66,6 +64,10 @@ class Claiming:
         """Whether the last claim has brought none but limited jobs."""
         self._waits = False
         """Whether only functions, or only coroutines, wait for notifications."""
+        self._from_lanes = False
+        """Whether the last claim was one of jobs in lanes."""
+        self._unknown_in_row = 0
+        """How many claims in a row have brought unknown jobs alone."""
 
     def begin_anew(self) -> None:
         """Begin at the head of the index, because the database may have gone back in time."""
@@ -83,34 +85,48 @@ class Claiming:
             self.ahead.prepared = None
         if word == "resumed":
             self._reset()
+            self.known_classes.survey_soon()
         if word in {"ready", "limited", "resumed"} and self.selector.add(queue):
             self.ways.poll_now()
             if word != "ready":
                 self.limited.searches.now()
         if word == "lane":
-            self.known_classes.parked(queue)
+            queue, _, lane = queue.rpartition("\n")
+            if self.known_classes.hear(queue, lane):
+                self.ways.poll_now()
 
     def survey(self) -> None:
-        """Find out whether there are jobs to claim after unknown ones, or in lanes."""
-        self.scout.walk()
+        """Set many unknown jobs aside, and find out whether there are jobs in lanes."""
+        if self.is_setting_aside:
+            statement, where = self.selector.search(
+                self.ways.both.cursor, registered=self.idle.stands
+            )
+            if not self.known_classes.set_aside(statement, where):
+                self._unknown_in_row = 0
+                self.ways.poll_now()
         if self.known_classes.survey():
             self.ways.request_sweep()
             self.ways.poll_now()
 
     @property
+    def is_setting_aside(self) -> bool:
+        """Whether unknown jobs are set aside by thousands, before anything is claimed."""
+        return self._unknown_in_row > 1
+
+    @property
     def is_urgent(self) -> bool:
         """Whether `survey` has something to do at once."""
-        return self.scout.is_under_way or self.known_classes.is_due
+        return self.is_setting_aside or self.known_classes.is_due
 
     def clear(self, rest_s: float) -> float:
         """Clear gaps of the cursors while there is time; return the seconds left to rest."""
-        return self.limited.clear(self.scout.clear(rest_s))
+        return self.limited.clear(rest_s)
 
     # Before a claim.
 
     def aim(self) -> Aim:
         """Return the room for jobs now."""
-        return self._asynchronous.aim(0 if self.scout.is_under_way else self._thread_room())
+        return self._asynchronous.aim(0 if self.is_setting_aside else self._thread_room())
 
     def due_at(self, kind: Kind) -> float:
         """Return when a claim of this kind is due."""
@@ -122,6 +138,13 @@ class Claiming:
 
     def request(self, aim: Aim, asked_at: float, process_id: int) -> ClaimRequest:
         """Return the request of a claim."""
+        self._from_lanes = not self._from_lanes and aim.kind is None
+        if self._from_lanes and self.known_classes.open:
+            lanes, where = self.known_classes.places()
+            return ClaimRequest(
+                *(aim.limit, asked_at, process_id, ready.CLAIM_PARKED, where), lanes=lanes
+            )
+        self._from_lanes = False
         way = self.ways[aim.kind]
         sweep = way.begin(self._ledger.returns)
         if sweep:
@@ -158,9 +181,9 @@ class Claiming:
         opened, registered = self.known_classes.open, self.idle.stands
         if aim.kind is None:
             few = aim.limit <= FEW or way.polling.expects_few
-            return self.selector.search(way.cursor, opened, registered=registered, few=few)
+            return self.selector.search(way.cursor, registered=registered, few=few)
         kind = parked.of_kind(aim.kind)
-        meant: list[Lane] = [lane for lane in opened if lane[1] in kind]
+        meant = [lane for lane in opened if lane[1] in kind]
         segments = self.selector.search_kind(way.cursor, meant, registered=registered)
         how = {"kind": sorted(kind), "depth": way.depth(aim.limit)}
         return ready.CLAIM_KIND, {**segments, **how}
@@ -184,6 +207,10 @@ class Claiming:
         if result.jobs and result.claim_id is not None:
             self._report.claimed(result.claim_id, result.jobs)
         self._give_back(result, request)
+        if request.lanes:
+            if result.size < request.most:
+                self.known_classes.close(request.lanes)
+            return  # The other jobs are claimed at once.
         walks_on = self._advance(request, result)
         short = self._claim_limited(request, result, walks_on=walks_on)
         if walks_on:
@@ -192,6 +219,8 @@ class Claiming:
             self._after_short(request)
         else:
             self._after_full(request)
+        if self.known_classes.open:
+            self.ways.poll_now()
 
     def _advance(self, request: ClaimRequest, result: TurnResult) -> bool:
         """Move the cursors; return whether the walk of which the claim was a part continues."""
@@ -213,21 +242,19 @@ class Claiming:
         return False
 
     def _give_back(self, result: TurnResult, request: ClaimRequest) -> None:
-        """Release withheld jobs, and unknown jobs unless they have to fail here.
-
-        A claim of unknown jobs only has reached many of them in a row.
-        """
+        """Release withheld jobs, and unknown jobs unless they have to fail here."""
         self._ledger.give_back([*result.withheld, *result.unknown])
         if result.withheld:
             self.ways.request_sweep()
+        whole = len(result.unknown) >= request.most
+        self._unknown_in_row = self._unknown_in_row + 1 if whole else 0
         if not result.unknown:
             return
         # Note them as released first, because the query in `judge` may fail.
         if failing := self.known_classes.judge(result.unknown):
             self._ledger.start_after_all(failing)
             self._pool.post(failing, request.asked_at, *self.order)
-        elif len(result.unknown) == request.limit:
-            self.scout.begin(result.unknown[-1], named=self.selector.by_names)
+            self._unknown_in_row = 0
 
     @property
     def order(self) -> tuple[int, Any]:

@@ -87,25 +87,18 @@ class QueueSelector:
         return None
 
     def search(
-        self, cursor: ClaimCursor, lanes: Sequence[Lane], *, registered: bool, few: bool = False
+        self, cursor: ClaimCursor, *, registered: bool, few: bool = False
     ) -> tuple[Statement, dict[str, Any]]:
-        """Return by which statement to claim, and from where; from these lanes as well.
+        """Return by which statement to claim, and from where.
 
         With `few` by a statement for a few jobs, if there is one.
         """
         queues = self.queues(registered=registered)
-        if not lanes and few and len(queues) == 1 and not self._each:
+        if few and len(queues) == 1 and not self._each:
             return _of_few(cursor, queues[0])
-        if not lanes:
-            if len(queues) > REACH and not self.selection.everything:
-                queues = self._part(queues)
-            return self._statement, cursor.segments(queues)
-        if self.by_names:
-            # In the order of the list: all jobs of a queue may lie in lanes.
-            known = self.selection.resolve([*self._names, *(queue for queue, _ in lanes)])
-            queues = [*known]
-        ranked = not self.selection.everything
-        return ready.CLAIM_LANES, cursor.segments_with(queues, lanes, ranked=ranked)
+        if len(queues) > REACH and not self.selection.everything:
+            queues = self._part(queues)
+        return self._statement, cursor.segments(queues)
 
     def search_kind(
         self, cursor: ClaimCursor, lanes: Sequence[Lane], *, registered: bool

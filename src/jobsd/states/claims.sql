@@ -193,10 +193,8 @@ WITH bounded AS MATERIALIZED (
         SELECT
             sent.*,
             fenced.freed_key,
-            (
-                sent.outcome <> 'finished'
-                AND sent.job_id = ANY (fenced.cancelled)
-            ) IS TRUE AS is_cancelled
+            (sent.outcome <> 'finished' AND sent.job_id = ANY (fenced.cancelled)) IS TRUE
+                AS is_cancelled
         FROM sent
         JOIN fenced ON fenced.id = sent.claim_id
     ) AS known
@@ -331,7 +329,8 @@ SELECT
         FROM (
             SELECT DISTINCT
                 CASE
-                    WHEN outcome = 'parked' THEN 'lane ' || queue_name
+                    WHEN outcome = 'parked'
+                        THEN 'lane ' || queue_name || E'\n' || jobsd.lane_of(class_name)
                     WHEN outcome <> 'released' AND wait_s > 0 THEN 'due'
                     WHEN concurrency_key IS NULL THEN 'ready ' || queue_name
                     ELSE 'limited ' || queue_name

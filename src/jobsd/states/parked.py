@@ -1,14 +1,12 @@
-"""Lanes: the waiting ready jobs that only some workers can run.
+"""Lanes: the ready jobs that were set aside, since a worker of their queue can't run them.
 
 A worker claims from the common jobs of its queues without knowing their classes. A job whose
 class it has not imported is *parked*: it goes back untouched, with its position, into the lane
-of its class (`parked_executions`), where only workers that know the class search. A parked job
-is ready like any other, and keeps its slot if it is limited: a freed slot would go to the same
-job again, as the first of its key.
+of its class (`parked_executions`), which only workers that know the class claim from. A parked
+job is ready like any other.
 
-Each worker publishes the classes that it knows. When no living worker that claims from the
-queue knows the class of a lane, the table `lanes` records since when. The workers that
-claim from the queue, and have to leave the job in its lane, write that row.
+Each worker publishes the classes that it knows. The table `lanes` has a row for each lane with
+jobs, and records since when no living worker of the queue has known its class.
 """
 
 from collections.abc import Collection, Sequence
@@ -22,15 +20,6 @@ Lane = tuple[str, str]
 """A queue, and the lane of one class in it."""
 
 STATEMENTS = Statements("jobsd.states", "parked.sql")
-
-SCOUT, MOVE = (
-    {walk: STATEMENTS[walk].with_(STATEMENTS[end]) for walk in ("walk_any", "walk_named")}
-    for end in ("scout", "move")
-)
-"""The walks over the jobs of all queues, or of one."""
-
-LANES_MAX = 10_000
-"""The maximum of lanes that one search returns; the others follow when these are empty."""
 _BYTES_MAX = 500
 
 
@@ -58,17 +47,25 @@ def publish(
     session.fetch(STATEMENTS["publish"], parameters)
 
 
-def survey(session: Session) -> list[Lane]:
-    """Return the lanes that have jobs, of all queues."""
-    rows = session.fetch(STATEMENTS["survey"], {"limit": LANES_MAX})
-    return [(queue, lane) for queue, lane in rows]
+def note(
+    session: Session, queues: Sequence[str], met: Collection[Lane] = ()
+) -> dict[Lane, float | None]:
+    """Return the lanes of these queues that have jobs, and those that were met.
 
-
-def unknown_for_s(session: Session, lanes: Collection[Lane]) -> dict[Lane, float | None]:
-    """Return for how long no worker has known the class of each lane; None: one does."""
-    parameters = {"queues": [lane[0] for lane in lanes], "lanes": [lane[1] for lane in lanes]}
+    Each has the seconds for which no worker has known its class; None: one does.
+    """
+    parameters = {
+        "patterns": list(queues),
+        "queues": [lane[0] for lane in met],
+        "lanes": [lane[1] for lane in met],
+    }
     rows = session.fetch(STATEMENTS["note"], parameters)
     return {(queue, lane): age_s for queue, lane, age_s in rows}
+
+
+def waiting(session: Session) -> list[str]:
+    """Return the queues that have jobs in lanes."""
+    return [queue for (queue,) in session.fetch(STATEMENTS["waiting"])]
 
 
 @dataclass(frozen=True, slots=True)

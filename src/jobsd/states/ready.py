@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from jobsd.database.statements import Statement, Statements
 
-from . import claims
+from . import claims, parked
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session
@@ -34,7 +34,16 @@ CLAIM_FIRST_ANY = _FEW["take_first"].with_(_HOLD_FEW)
 CLAIM_FIRST_NAMED = _FEW["take_first_named"].with_(_HOLD_FEW)
 OF_FEW = (CLAIM_FIRST_ANY, CLAIM_FIRST_NAMED, CLAIM_FEW_ANY, CLAIM_FEW_NAMED)
 """The claims of at most a few jobs, of one queue or as they come."""
-CLAIM_LANES = STATEMENTS["pick_lanes"].with_(_TAKE_EITHER).with_(_CLAIM)
+CLAIM_PARKED = STATEMENTS["pick_parked"].with_(_CLAIM)
+SET_ASIDE = {
+    claim.name: STATEMENTS[pick].with_(parked.STATEMENTS["set_aside"]).after("WITH")
+    for claim, pick in (
+        (CLAIM_ANY, "pick_any"),
+        (CLAIM_EACH, "pick_each"),
+        (CLAIM_NAMED, "pick_named"),
+    )
+}
+"""What sets aside the jobs of unknown classes that a claim would bring, by its name."""
 CLAIM_KIND = (
     _KINDS["pick_kind"]
     .with_(_TAKE_EITHER)

@@ -88,60 +88,30 @@ segment AS (
     FOR UPDATE OF ready SKIP LOCKED
 );
 
--- pick_lanes: pick from the common jobs, those that are not parked, and from some lanes, the most
--- urgent first: as pick_any does where the common segments name no queue, else as pick_each, or,
--- where the queues have turns, as pick_named.
+-- pick_parked: pick the most urgent jobs of some lanes: jobs that were set aside, and whose classes
+-- this worker knows.
 segment AS (
-    SELECT
-        nullif(queue_name, '') AS queue_name, nullif(lane, '') AS lane,
-        after_priority, after_position, below_priority, below_position, turn
-    FROM unnest(
-        %(names)s::text[], %(lanes)s::text[],
-        %(after_priorities)s::integer[], %(after_positions)s::bigint[],
-        %(below_priorities)s::bigint[], %(below_positions)s::bigint[], %(turns)s::bigint[]
-    ) AS segment (
-        queue_name, lane, after_priority, after_position, below_priority, below_position, turn
-    )
+    SELECT queue_name, lane, turn
+    FROM unnest(%(queues)s::text[], %(lanes)s::text[], %(turns)s::bigint[])
+        AS segment (queue_name, lane, turn)
     WHERE queue_name <> ALL (ARRAY(SELECT queue_name FROM jobsd.pauses))
-), candidate AS (
-    SELECT waiting.*, segment.lane IS NOT NULL AS parked, segment.turn
+), picked AS (
+    SELECT waiting.*, segment.turn
     FROM segment
     CROSS JOIN LATERAL (
-        (
-            SELECT ctid AS place, priority, position
-            FROM jobsd.ready_executions
-            WHERE segment.queue_name IS NULL
-                AND (priority, position) > (segment.after_priority, segment.after_position)
-                AND (priority, position) < (segment.below_priority, segment.below_position)
-                AND queue_name <> ALL (ARRAY(SELECT queue_name FROM jobsd.pauses))
-            ORDER BY priority, position
-            LIMIT %(limit)s + 1000
-        )
-        UNION ALL
-        (
-            SELECT ctid, priority, position
-            FROM jobsd.ready_executions
-            WHERE segment.lane IS NULL
-                AND queue_name = segment.queue_name
-                AND (priority, position) > (segment.after_priority, segment.after_position)
-                AND (priority, position) < (segment.below_priority, segment.below_position)
-            ORDER BY priority, position
-            LIMIT %(limit)s + 1000
-        )
-        UNION ALL
-        (
-            SELECT ctid, priority, position
-            FROM jobsd.parked_executions
-            WHERE queue_name = segment.queue_name
-                AND lane = segment.lane
-                AND (priority, position) > (segment.after_priority, segment.after_position)
-                AND (priority, position) < (segment.below_priority, segment.below_position)
-            ORDER BY priority, position
-            LIMIT %(limit)s + 1000
-        )
+        SELECT ctid AS place, job_id, priority, position
+        FROM jobsd.parked_executions
+        WHERE queue_name = segment.queue_name AND lane = segment.lane
+        ORDER BY priority, position
+        LIMIT %(limit)s
+        FOR UPDATE SKIP LOCKED
     ) AS waiting
     ORDER BY segment.turn, waiting.priority, waiting.position
-    LIMIT %(limit)s + 1000
+    LIMIT %(limit)s
+), taken AS (
+    DELETE FROM jobsd.parked_executions
+    WHERE ctid = ANY (ARRAY(SELECT place FROM picked))
+    RETURNING job_id
 );
 
 -- take_either: take what was picked of the common jobs and of lanes.

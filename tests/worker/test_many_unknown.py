@@ -4,26 +4,25 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
 
-from jobsd.acts import queues
 from jobsd.enqueueing.client import enqueue_many
 from jobsd.processes import registry as processes
 from jobsd.states import parked
+from jobsd.worker.claiming.known_classes import KnownClasses
 from waiting import wait_until
 
 from .bodies import note, noted
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
-
+    from harness.event_recorder import EventRecorder
     from jobsd.database.connection import Session, Target
+    from jobsd.jobs.claimed_job import ClaimedJob
 
-    from .conftest import Count, Driven, MakeWorker
+    from .conftest import Count, MakeWorker
 
 GONE = "elsewhere.job"
 MANY = 2000
@@ -43,56 +42,77 @@ FROM job
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch, session: Session) -> None:
-    """Let walks be short, and another worker know what this one does not."""
-    monkeypatch.setattr("jobsd.worker.claiming.known_classes.SCOUTED", 300)
-    monkeypatch.setattr("jobsd.worker.claiming.known_classes.MOVED", 70)
+    """Let few be set aside at once, and another worker know what this one does not."""
+    monkeypatch.setattr("jobsd.worker.claiming.known_classes.SET_ASIDE", 300)
     row = processes.register(session, kind="worker", name="other", supervisor_id=0, metadata={})
     parked.publish(session, row, ["*"], [GONE])
 
 
 def _fill(
-    session: Session, queue: str = "default", priority: int = 0, many: int = MANY
+    session: Session,
+    queue: str = "default",
+    priority: int = 0,
+    many: int = MANY,
+    name: str = GONE,
 ) -> None:
-    session.connection.execute(_FILL, (queue, GONE, priority, many))
-
-
-def _gaps(driven: Driven) -> bool:
-    return (
-        driven.worker._claiming.ways.both.cursor.first_gap is not None
-        or driven.worker._claiming.scout.is_under_way
-    )
-
-
-def _rest(_clearing: object, rest_s: float) -> float:
-    return rest_s
-
-
-@contextmanager
-def _no_gap_is_cleared() -> Generator[None]:
-    """Let workers clear no gap, as where they have no time for it."""
-    with pytest.MonkeyPatch.context() as patched:
-        clearing = "jobsd.worker.claiming.cursor.GapClearing.work"
-        patched.setattr(clearing, _rest)
-        yield
+    session.connection.execute(_FILL, (queue, name, priority, many))
 
 
 @pytest.mark.parametrize("patterns", [("*",), ("default",), ("d*",)])
-def test_a_job_behind_many_unknown_ones_runs_before_these_are_moved(
-    make_worker: MakeWorker, session: Session, count: Count, patterns: tuple[str, ...]
+def test_many_unknown_jobs_before_one_are_set_aside_by_few_statements(
+    make_worker: MakeWorker,
+    session: Session,
+    count: Count,
+    monkeypatch: pytest.MonkeyPatch,
+    patterns: tuple[str, ...],
 ) -> None:
+    judged: list[int] = []
+    judge = KnownClasses.judge
+
+    def note_size(self: KnownClasses, jobs: list[ClaimedJob]) -> list[ClaimedJob]:
+        judged.append(len(jobs))
+        return judge(self, jobs)
+
+    monkeypatch.setattr(KnownClasses, "judge", note_size)
     _fill(session)
     note.enqueue("behind")
     driven = make_worker(queues=patterns)
 
-    with _no_gap_is_cleared():
-        driven.until(lambda: noted)
-    before = count("parked_executions")
+    driven.until(lambda: noted)
     driven.until(lambda: not count("ready_executions") and driven.at_rest())
 
-    assert before < MANY / 2
+    assert sum(judged) < MANY / 4
     assert count("parked_executions WHERE position = job_id AND lane = 'elsewhere.job'") == MANY
     assert count("jobs WHERE attempts > 0") == 1
-    assert not _gaps(driven)
+
+
+def test_known_jobs_amid_unknown_ones_keep_their_places(
+    make_worker: MakeWorker, session: Session, count: Count, recorder: EventRecorder
+) -> None:
+    for turn in range(5):
+        _fill(session, many=300)
+        note.using(priority=1).enqueue(f"less urgent {turn}")
+        note.enqueue(turn)
+    unknown = recorder.facts("job.unknown")
+    driven = make_worker(threads=1)  # which run them in the order of their claims
+
+    driven.until(lambda: len(noted) == 10)
+
+    assert noted == [*range(5), *(f"less urgent {turn}" for turn in range(5))]
+    driven.until(lambda: count("parked_executions") == 1500)
+    assert [facts["class_name"] for facts in unknown] == [GONE]
+
+
+def test_a_class_that_was_met_amid_many_others_alone_is_noted(
+    make_worker: MakeWorker, session: Session, count: Count
+) -> None:
+    _fill(session)
+    _fill(session, name="elsewhere.other", many=10)
+    driven = make_worker(unknown_class_after_s=3600)
+
+    driven.until(lambda: count("parked_executions") == MANY + 10)
+
+    assert count("lanes WHERE lane = 'elsewhere.other'") == 1
 
 
 def test_what_was_moved_is_not_touched_again_by_sweeps(
@@ -100,7 +120,7 @@ def test_what_was_moved_is_not_touched_again_by_sweeps(
 ) -> None:
     _fill(session)
     driven = make_worker()
-    driven.until(lambda: not count("ready_executions") and not _gaps(driven))
+    driven.until(lambda: not count("ready_executions") and driven.at_rest())
     versions = "SELECT string_agg(xmin::text, ',' ORDER BY job_id) FROM jobsd.parked_executions"
     before = session.connection.execute(versions.encode()).fetchone()
 
@@ -117,7 +137,7 @@ def test_what_was_moved_is_not_touched_again_by_sweeps(
 
 @pytest.mark.failure(
     "A job commits late, or is released, amid a million jobs that its worker can't run.",
-    "It runs once that part of the queue has been searched",
+    "It runs with the next search of its queue: only the jobs around it are set aside",
 )
 def test_a_late_commit_amid_unknown_jobs_is_found(
     make_worker: MakeWorker, target: Target, session: Session, count: Count
@@ -136,7 +156,7 @@ def test_a_late_commit_amid_unknown_jobs_is_found(
     driven.until(lambda: count("parked_executions") == 1000)
 
 
-def test_more_urgent_jobs_and_other_queues_go_before_and_behind_a_stretch(
+def test_more_urgent_jobs_and_other_queues_go_before_and_behind_unknown_ones(
     make_worker: MakeWorker, session: Session, count: Count
 ) -> None:
     _fill(session, "a", 5, 400)
@@ -153,7 +173,7 @@ def test_more_urgent_jobs_and_other_queues_go_before_and_behind_a_stretch(
     assert count("parked_executions") == 800
 
 
-def test_a_stretch_of_a_paused_queue_is_left_where_it_is(
+def test_unknown_jobs_of_a_paused_queue_stay_ready(
     make_worker: MakeWorker, session: Session, count: Count
 ) -> None:
     _fill(session, "paused")
@@ -167,28 +187,7 @@ def test_a_stretch_of_a_paused_queue_is_left_where_it_is(
     assert count("ready_executions WHERE queue_name = 'paused'") == MANY
 
 
-def test_what_lies_in_a_stretch_and_was_paused_is_found_when_it_is_resumed(
-    make_worker: MakeWorker, session: Session, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("jobsd.worker.claiming.known_classes.MOVED", 1)
-    monkeypatch.setattr("jobsd.worker.claiming.known_classes.IDLE_SHARE", 1e9)
-    monkeypatch.setattr("jobsd.worker.claiming.cursor.BUSY_SHARE", 1e9)
-    queues.pause("paused", session=session)
-    _fill(session, many=500)
-    note.using(queue="paused").enqueue("amid")
-    _fill(session, many=500)
-    note.enqueue("behind")
-    driven = make_worker()
-    driven.until(lambda: noted == ["behind"])
-    assert _gaps(driven)
-
-    queues.resume("paused", session=session)
-    driven.until(lambda: len(noted) == 2)
-
-    assert noted == ["behind", "amid"]
-
-
-def test_two_workers_leave_a_stretch_once(
+def test_two_workers_set_each_unknown_job_aside_once(
     make_worker: MakeWorker, session: Session, count: Count
 ) -> None:
     _fill(session)
@@ -204,43 +203,3 @@ def test_two_workers_leave_a_stretch_once(
 
     assert noted == ["behind"]
     assert count("parked_executions") == MANY
-
-
-_ELSEWHERE = """
-WITH gone AS (DELETE FROM jobsd.scheduled_executions RETURNING job_id, priority, queue_name)
-INSERT INTO jobsd.ready_executions (job_id, position, priority, queue_name)
-SELECT job_id, nextval('jobsd.jobs_id_seq'), priority, queue_name
-FROM gone
-"""
-_LONG_DONE = """
-INSERT INTO jobsd.jobs (queue_name, class_name, arguments, finished_at, outcome)
-SELECT 'default', %s, '[]', now(), 'finished'
-FROM generate_series(1, %s)
-"""
-
-
-@pytest.mark.parametrize("sparse", [False, True])
-def test_a_scout_finds_every_job_that_it_can_run_where_that_has_its_place(
-    make_worker: MakeWorker, session: Session, count: Count, *, sparse: bool
-) -> None:
-    note.using(wait=3600).enqueue("was scheduled")
-    for turn in range(5):
-        if sparse:
-            session.connection.execute(_LONG_DONE, (note.definition.name, 1500))
-        _fill(session, many=300)
-        note.using(priority=1).enqueue(f"less urgent {turn}")
-        if turn == 2:
-            session.connection.execute(_ELSEWHERE.encode())
-    if sparse:
-        session.connection.execute(_LONG_DONE, (note.definition.name, 1500))
-    note.enqueue("behind")
-    driven = make_worker(threads=1)  # which run them in the order of their claims
-
-    with _no_gap_is_cleared():
-        driven.until(lambda: len(noted) >= 2)
-    before = count("parked_executions")
-    driven.until(lambda: not count("ready_executions") and driven.at_rest())
-
-    assert noted == ["was scheduled", "behind", *(f"less urgent {turn}" for turn in range(5))]
-    assert before < 1500
-    assert count("parked_executions") == 1500
