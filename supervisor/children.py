@@ -100,6 +100,7 @@ class ChildProcess:
         """
         if self.asked != "hung":
             self.asked, self.asked_by, self.kill_at = reason, by, kill_at
+            self.entry.kill_at_ns = round((kill_at or 0) * 1e9)
             self.send(by)
 
     def kill(self) -> None:

@@ -86,7 +86,8 @@ class Worker(DatabaseLoop):
         self._asynchronous = Asynchronous(options, context, self._pool, trust_s, self._turns)
         made = self._ledger, self._report, self._asynchronous
         self._completions = Completions(session, context, *made)
-        self._keeping = Keeping(context, self._ledger, self._completions, self._collect_posted)
+        kept = self._ledger, self._completions, self._collect_posted
+        self._keeping = Keeping(session, context, *kept)
         self._claiming = Claiming(
             *(session, options, known_classes, selector, self._ledger),
             *(self._pool, self._report, self._turns, self._asynchronous),
@@ -111,6 +112,7 @@ class Worker(DatabaseLoop):
         """Register, and reconcile the uncertain claims of a broken connection."""
         if self._stopping:
             self._keeping.keep()
+            self._keeping.require_time()
         began, before = monotonic(), self._process_id
         super().connect()
         self._keeping.discard()

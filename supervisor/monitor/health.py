@@ -68,11 +68,13 @@ def alive(scoreboard: Scoreboard) -> Answer:
 
 
 def ready(scoreboard: Scoreboard, expected: Expected) -> Answer:
-    """Return whether the database answers and all configured processes are up."""
+    """Return whether the database answers, and all processes are up and have their tables."""
     up, answers = _up(scoreboard), scoreboard.database_answers
+    tables = not any(entry.tables_awaited for entry in scoreboard.living())
     missing = {kind: n - up[kind] for kind, n in expected.processes.items() if n > up[kind]}
-    good = bool(answers and scoreboard.ready and not scoreboard.stopping and not missing)
-    facts = {"ready": good, "database": answers, "processes": dict(up)}
+    runs = scoreboard.ready and not scoreboard.stopping
+    good = bool(answers and tables and runs and not missing)
+    facts = {"ready": good, "database": answers, "tables": tables, "processes": dict(up)}
     return Answer(good, {**facts, "missing": missing, "stopping": bool(scoreboard.stopping)})
 
 

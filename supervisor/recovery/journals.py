@@ -7,7 +7,8 @@ once, even if two monitors read the same journal, or one dies and the next begin
 
 An outcome without its claim was recorded by the process itself, without an answer, or by a
 monitor that did not come to the end; the tables show that. Otherwise another host was sooner:
-it had considered the process dead, and the outcome that it has recorded stands.
+it had considered the process dead, and the outcome that it has recorded stands. Of a job whose
+row is deleted, the tables show neither: nothing is reported.
 """
 
 import json
@@ -96,13 +97,19 @@ def settle(session: Session, contents: Contents, portion: Portion, *, keep: bool
         sent = [_sent(each, contents.process_id) for each in others]
         found = recorded(session, sent, contents.process, keep=keep)
         ours |= {key: "cancelled" if stopped else "recorded" for key, stopped in found.items()}
+    present = _present(session, [each.job_id for each in others if _key(each) not in ours])
     for each in contents.outcomes:
         if _key(each) in ours:
             outcome, job = _recovered(each, ours[_key(each)])
             settled.jobs.setdefault(outcome, []).append(job)
-        elif not each.completes:
+        elif not each.completes and (keep or each.job_id in present):
             settled.lost.setdefault(each.outcome, []).append(each.job_id)
     return settled
+
+
+def _present(session: Session, job_ids: list[int]) -> set[int]:
+    rows = session.fetch(STATEMENTS["present"], {"job_ids": job_ids}) if job_ids else []
+    return {job_id for (job_id,) in rows}
 
 
 def _batches(

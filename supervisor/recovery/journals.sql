@@ -1,3 +1,7 @@
+-- present: return which of these jobs still have a row. A job that has finished has none if
+-- finished jobs are not kept: no table shows by whom its outcome was recorded.
+SELECT id FROM jobsd.jobs WHERE id = ANY (%(job_ids)s::bigint[]);
+
 -- held: lock the claims that the outcomes of a journal name, and return the jobs that they still
 -- hold, and the job that has completed itself in them.
 SELECT id, job_ids, concurrency_key, completed

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
 
+from jobsd.clock import monotonic
 from jobsd.database.deadline import DeadlineError, open_connection
 from jobsd.database.statements import Statement
 
@@ -112,6 +114,28 @@ def test_a_statement_has_a_shorter_deadline_for_a_block_and_never_a_longer_one(
         behind = connection.deadline_s
 
     assert (inside, behind, connection.deadline_s) == (1.0, 1.0, usual)
+
+
+def test_a_statement_takes_half_of_the_time_that_is_left_even_if_it_is_under_way(
+    target: Target,
+) -> None:
+    hurried = open_connection(target.url, "hurried", 60.0)
+    began = monotonic()
+    hurried.left_s = lambda: math.inf if monotonic() - began < 0.3 else 4.0
+
+    with contextlib.closing(hurried):
+        with pytest.raises(psycopg.OperationalError, match="not answered for 2"):
+            hurried.execute("SELECT pg_sleep(50)")
+
+        assert monotonic() - began < 20.0
+
+
+def test_a_statement_has_its_whole_deadline_if_there_is_time_for_it(target: Target) -> None:
+    patient = open_connection(target.url, "patient", 60.0)
+    patient.left_s = lambda: 100.0
+
+    with patient:
+        assert patient.execute("SELECT pg_sleep(1.2)").fetchall() == [("",)]
 
 
 def test_a_statement_that_ends_though_it_was_to_be_cancelled_may_have_been_done(

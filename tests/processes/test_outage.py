@@ -334,6 +334,24 @@ def test_an_outage_is_over_when_the_server_answers_with_such_tables(
     ]
 
 
+@pytest.mark.parametrize("error", [LACKS, FOREIGN, SchemaError("missing")])
+def test_a_process_awaits_its_tables_until_it_has_worked_with_them(
+    scoreboard: Scoreboard, error: Exception
+) -> None:
+    one = _process(scoreboard, "one")
+    (entry,) = scoreboard.living()
+    awaited = [entry.tables_awaited]
+    one.note(psycopg.OperationalError("away"))
+    awaited.append(entry.tables_awaited)
+    one.note(error)
+    one.recognized()
+    awaited.append(entry.tables_awaited)
+    one.over()
+    awaited.append(entry.tables_awaited)
+
+    assert awaited == [0, 0, 1, 0]
+
+
 def test_a_name_that_is_being_resolved_is_no_outage(
     scoreboard: Scoreboard, reported: Emitted
 ) -> None:

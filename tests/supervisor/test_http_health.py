@@ -81,6 +81,20 @@ def test_an_outage_that_anybody_has_met_ends_the_readiness(
     assert (status, said["database"]) == (503, False)
 
 
+def test_a_tree_that_waits_for_its_tables_is_not_ready(
+    monitored: PlayedTree, listener: socket.socket
+) -> None:
+    monitored.scoreboard.ready = 1
+    worker = monitored.start_worker()
+    status, said = facts(listener, "/readyz")
+    assert (status, said["tables"]) == (200, True)
+
+    worker.tables_awaited = 1
+
+    status, said = facts(listener, "/readyz")
+    assert (status, said["tables"], said["database"]) == (503, False, True)
+
+
 def test_a_tree_that_stops_is_not_ready(monitored: PlayedTree, listener: socket.socket) -> None:
     monitored.scoreboard.ready = 1
     monitored.start_worker()

@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from harness.job_rows import places
+from jobsd.clock import monotonic_ns
 from jobsd.database.connection import Session, Target
 from jobsd.processes.outcome_journal import Contents, journal_path, journal_paths, read_journal
 from waiting import wait_until
@@ -91,6 +92,31 @@ def test_a_worker_that_reaches_the_database_again_needs_no_journal(
     away.is_back()
 
     assert journal_paths(tmp_path) == []
+    away.driven.until(lambda: away.worker.stopped)
+    assert {*places(session).values()} == {"finished"}
+
+
+def test_no_try_to_connect_lasts_until_a_worker_is_killed(
+    away: Away, tmp_path: Path, session: Session
+) -> None:
+    gate.set()
+    wait_until(lambda: away.worker._pool.busy == 0)
+    away.worker.stop()
+    entry = away.driven.context.entry
+    entry.kill_at_ns = monotonic_ns() + 2_000_000_000
+
+    with pytest.raises(psycopg.OperationalError, match="silent server"):
+        away.is_back()
+
+    kept = _kept(tmp_path)
+    assert kept is not None
+    assert len(kept.outcomes) == 2
+    entry.kill_at_ns = monotonic_ns() + 60_000_000_000
+    away.is_back()
+    # A worker that is connected goes on to its end.
+    entry.kill_at_ns = monotonic_ns() + 2_000_000_000
+    away.worker.connect()
+    entry.kill_at_ns = monotonic_ns() + 60_000_000_000
     away.driven.until(lambda: away.worker.stopped)
     assert {*places(session).values()} == {"finished"}
 

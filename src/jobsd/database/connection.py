@@ -97,6 +97,8 @@ class Session:
             self.deadline_s,
             wanted=listen and target.wakeups != "off",
         )
+        self.left_s = DeadlineConnection.left_s
+        """As `DeadlineConnection.left_s`, for each of its connections."""
         self._connection: DeadlineConnection | None = None
         self._sent: _Sent | None = None
         self.idle_since = 0.0
@@ -244,6 +246,7 @@ class Session:
 
     def _open(self) -> DeadlineConnection:
         connection = open_connection(self.target.url, self.name, self.deadline_s)
+        connection.left_s = self.left_s
         try:
             pooled = _is_pooled(connection, plan_once=self._plan_once)
             if pooled:

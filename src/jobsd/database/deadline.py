@@ -6,12 +6,13 @@ passes, the socket is shut down and the connection is unusable.
 
 import contextlib
 import json
+import math
 import os
 import re
 import select
 import socket
 import threading
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from datetime import UTC, datetime
 from itertools import accumulate
 from typing import Any, NoReturn, Self, TypeVar, cast
@@ -28,7 +29,7 @@ from psycopg.types.json import set_json_loads
 from jobsd.clock import monotonic
 
 from . import names
-from .hosts import are_several, awake, heard, note
+from .hosts import are_several, awake, heard, note, places
 
 CONNECT_TIMEOUT_S = 3
 # A firewall drops an idle connection, after minutes at the earliest, and notifies neither end.
@@ -43,6 +44,9 @@ _TCP = {
 STATEMENT_TIMEOUT_S = 10.0
 CANCEL_SHARE = 0.1
 """The last part of a deadline, in which the server is asked to cancel, and may answer."""
+
+SLICE_S = 0.5
+"""How long a wait rests before it checks again how much time is left to the process."""
 
 T = TypeVar("T")
 
@@ -68,9 +72,14 @@ class DeadlineError(psycopg.OperationalError):
 
 
 class DeadlineConnection(psycopg.Connection[tuple[Any, ...]]):
-    """A connection in autocommit mode with a deadline of `deadline_s` for each statement."""
+    """A connection in autocommit mode with a deadline of `deadline_s` for each statement.
+
+    A process that is about to be killed has `left_s()` seconds left, and needs some of them to
+    save what it knows: a statement takes at most half of them, even if it is under way.
+    """
 
     deadline_s = STATEMENT_TIMEOUT_S
+    left_s: Callable[[], float] = staticmethod(lambda: math.inf)
     carried: bytes | None = None
     """The query that is sent before each statement, in its transaction, behind a pooler."""
     _names: dict[bytes, bytes] | None = None
@@ -186,8 +195,7 @@ class DeadlineConnection(psycopg.Connection[tuple[Any, ...]]):
         Shortly before the deadline the server is asked to cancel; its answer to that counts.
         """
         del interval, timeout
-        end = monotonic() + self.deadline_s
-        until = end - self.deadline_s * CANCEL_SHARE
+        began, deadline_s, asked = monotonic(), self.deadline_s, False
         poller = select.poll()
         result: T | None = None
         cancelled = False
@@ -195,14 +203,17 @@ class DeadlineConnection(psycopg.Connection[tuple[Any, ...]]):
             wanted = next(gen)
             while True:
                 poller.register(self.pgconn.socket, wanted & 1 | (wanted & 2) << 1)
-                ready = poller.poll(max(0.0, until - monotonic()) * 1000)
+                took_s = monotonic() - began
+                deadline_s = min(deadline_s, took_s + self.left_s() / 2)
+                until_s = deadline_s if asked else deadline_s * (1 - CANCEL_SHARE)
+                ready = poller.poll(min(max(0.0, until_s - took_s), SLICE_S) * 1000)
                 if ready:
                     wanted = gen.send(_ready(ready[0][1], wanted))
-                elif until < end:
-                    self._request_cancel((end - until) / 2)
-                    until = end
-                else:
-                    self._abandon()
+                elif asked and took_s >= deadline_s:
+                    self._abandon(deadline_s)
+                elif not asked and took_s >= until_s:
+                    asked = True
+                    self._request_cancel(deadline_s * CANCEL_SHARE / 2)
         except StopIteration as stop:
             result = stop.value
             cancelled = is_cancelled(result)
@@ -210,13 +221,13 @@ class DeadlineConnection(psycopg.Connection[tuple[Any, ...]]):
             # Otherwise the garbage collector closes it, and prints the error.
             with contextlib.suppress(psycopg.Error, RuntimeError):
                 gen.close()
-            cancelled = until == end and isinstance(error, errors.QueryCanceled)
+            cancelled = asked and isinstance(error, errors.QueryCanceled)
             if not cancelled:
                 raise
         # Only here: the end of a pipeline raises the first error, which is neither a
         # StopIteration nor the server's error for a cancelled statement.
-        if until == end:
-            self._abandon(cancelled=cancelled)
+        if asked:
+            self._abandon(deadline_s, cancelled=cancelled)
         return cast("T", result)
 
     def _request_cancel(self, within_s: float) -> None:
@@ -234,7 +245,7 @@ class DeadlineConnection(psycopg.Connection[tuple[Any, ...]]):
                 thread.start()
                 thread.join(within_s)
 
-    def _abandon(self, *, cancelled: bool = False) -> NoReturn:
+    def _abandon(self, deadline_s: float, *, cancelled: bool = False) -> NoReturn:
         """Shut the connection down: an answer, or the end of a cancellation, may come late.
 
         The server may have executed a statement that was not cancelled, even if it now reports
@@ -245,7 +256,7 @@ class DeadlineConnection(psycopg.Connection[tuple[Any, ...]]):
                 shared.shutdown(socket.SHUT_RDWR)
             finally:
                 shared.detach()
-        raise given_up(self.deadline_s, cancelled=cancelled)
+        raise given_up(deadline_s, cancelled=cancelled)
 
 
 def _receive_two(pgconn: pq.abc.PGconn) -> PQGen[list[PGresult]]:
@@ -356,6 +367,12 @@ def _is_deep(text: str) -> bool:
         return False
     steps = (_STEPS.get(token, 0) for token in _TOKEN.findall(text))
     return max(accumulate(steps), default=0) > _DEPTH_MAX
+
+
+def connect_max_s(url: str) -> float:
+    """Return the seconds that a try to connect may take if no host of the URL answers."""
+    parameters = connect_parameters(url, "")
+    return conninfo.timeout_from_conninfo(parameters) * max(1, len(places(parameters)))
 
 
 def connect_parameters(url: str, name: str) -> dict[str, Any]:

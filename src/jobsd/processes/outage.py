@@ -72,6 +72,7 @@ class Outage:
 
     def _wait_for_tables(self, error: BaseException) -> float:
         """Note foreign tables; return the seconds from one attempt to the next."""
+        self._entry.tables_awaited = 1
         first, self._undefined = self._undefined, None
         if isinstance(error, OtherBuildError):
             self._report_tables(error, TABLES_OF_ANOTHER_BUILD)
@@ -120,6 +121,7 @@ class Outage:
     def over(self) -> None:
         """Note a success."""
         self._undefined = None
+        self._entry.tables_awaited = 0
         self._note_answer()
 
     def _note_answer(self) -> None:

@@ -17,6 +17,7 @@ never goes back when a process dies.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from jobsd.clock import monotonic_ns
@@ -56,12 +57,12 @@ _WORKING, _HEARTBEAT, _QUEUES, _NUMBER = range(21, 25)
 # Of the words between, 25 is of `running_jobs`, 29 and 30 are of `hard_limits`.
 _BUSY_COROUTINES, _COROUTINES_MOST, _CLASSES, _OUTCOMES_LOST = 26, 27, 28, 31
 _NAME_AT, _NAME_WORDS = 32, 16
-_ERRORS, _PRUNES, _CLAIMS_LOST, _SERVED = range(48, 52)
+_ERRORS, _PRUNES, _CLAIMS_LOST, _SERVED, _KILL_AT, _TABLES_AWAITED = range(48, 54)
 # Words about one process: cleared for the next one.
 _PASSING = (
     *(_PID, _ROW, _STATUS, _DIED, _REASON, _ROW_LOST, _BUSY, _THREADS, _RSS, _UP_SINCE),
     *(_RECYCLING, _HOOKS_DONE, _LEAVING, _DATABASE_DOWN, _WORKING, _HEARTBEAT),
-    *(_BUSY_COROUTINES, _COROUTINES_MOST, _OUTCOMES_LOST),
+    *(_BUSY_COROUTINES, _COROUTINES_MOST, _OUTCOMES_LOST, _KILL_AT, _TABLES_AWAITED),
 )
 
 
@@ -84,6 +85,8 @@ class ScoreboardEntry(HardLimits):
     """1 once any process has asked this one to stop. Set in its signal handler."""
     database_down = Word(_DATABASE_DOWN)
     """1 while the process can't reach the database. Set under the announcement lock only."""
+    tables_awaited = Word(_TABLES_AWAITED)
+    """1 while the process waits for tables that it can work with."""
     working = Word(_WORKING)
     """1 once the process has registered and has polled once."""
     wants_recycling = Word(_RECYCLING)
@@ -117,6 +120,11 @@ class ScoreboardEntry(HardLimits):
             words[_UP_SINCE] = now
             words[_STATE] = UP
 
+    def left_s(self) -> float:
+        """Return the seconds until the process is killed; infinite if it has no such limit."""
+        at_ns = self.kill_at_ns
+        return max(0.0, (at_ns - monotonic_ns()) / 1e9) if at_ns else math.inf
+
     def set_threads(self, busy: int, threads: int) -> None:
         """Record the number of threads, and of threads that run a job."""
         self.words[_BUSY] = busy
@@ -137,6 +145,8 @@ class ScoreboardEntry(HardLimits):
     """The name of the process, unique in the world."""
     number = Word(_NUMBER)
     """The number of its child among those of its kind, from 1; a successor has the same."""
+    kill_at_ns = Word(_KILL_AT)
+    """When the process that was asked to stop is killed (monotonic); 0 while that is open."""
     pid = Word(_PID)
     """The process id. Written on both sides of the fork."""
     status = Word(_STATUS)

@@ -1,10 +1,11 @@
 -- recorded: return which of these outcomes are in the tables as this process has sent them. An
 -- attempt has the name of the process. An attempt and a success have the duration to the
 -- microsecond, while a process that recovers the job knows at most the start. A snooze has its
--- pause. If no trace is left (the row of the job is deleted, or the job was released or set
--- aside), then no other process has settled it as long as the row of this process exists: that row is removed
--- when others settle its claims. Also returns which jobs ended in another way than was sent,
--- because they were cancelled.
+-- pause since the start, which a journal does not have: it is read at another time. If no trace
+-- is left (the row of the job is deleted, or the job was released or set aside), and for a
+-- snooze in a journal, then no other process has settled it as long as the row of this process
+-- exists: that row is removed when others settle its claims. Also returns which jobs ended in
+-- another way than was sent, because they were cancelled.
 SELECT
     given.claim_id, given.job_id,
     given.outcome <> 'finished'
@@ -32,10 +33,11 @@ WHERE CASE
             ) < 3e-6
     WHEN given.outcome = 'expired' THEN job.reason IN ('expired', 'cancelled')
     WHEN given.outcome = 'snoozed'
-        THEN abs(
-            extract(epoch FROM job.scheduled_at - job.started_at)::float8
-            - (given.wait_s + given.started_s)
-        ) < 3e-6
+        THEN EXISTS (SELECT FROM jobsd.processes AS process WHERE process.id = given.process_id)
+            OR abs(
+                extract(epoch FROM job.scheduled_at - job.started_at)::float8
+                - (given.wait_s + given.started_s)
+            ) < 3e-6
     ELSE EXISTS (
         SELECT FROM jobsd.attempts AS attempt
         WHERE attempt.job_id = given.job_id
