@@ -3,10 +3,10 @@ INSERT INTO jobsd.worker_classes AS mine (process_id, queues, lanes)
 VALUES (%(process_id)s, %(queues)s::text[], %(lanes)s::text[])
 ON CONFLICT (process_id) DO UPDATE SET queues = excluded.queues, lanes = excluded.lanes;
 
--- note: list the lanes of a worker's queues that have jobs, and those that it has just met, with
--- the seconds for which no living worker of the queue has known the class; NULL: one knows it. If
--- no worker has looked for a minute, the time starts again, because none was there that could
--- have taken the jobs. A worker that has not published yet may know the class.
+-- note: list the lanes of a worker's queues that have jobs, and the lanes that it has just met,
+-- with the seconds for which no living worker of the queue has known the class; NULL if one knows
+-- it. If no worker has checked a lane for a minute, the time starts again, because no worker was
+-- there to take the jobs. A worker that has not published yet may know the class.
 WITH given AS (
     SELECT queue_name, lane
     FROM unnest(%(queues)s::text[], %(lanes)s::text[]) AS met (queue_name, lane)

@@ -52,9 +52,9 @@ segment AS (
     LIMIT %(limit)s
 );
 
--- pick_each: pick the most urgent jobs of all queues, like pick_any, from these queues: for
--- when there are paused ones whose many jobs would be passed over each time. A few more are
--- looked at than are wanted, since other workers may have locked the first ones.
+-- pick_each: pick the most urgent jobs of these queues, like pick_any. It serves when paused queues
+-- hold many jobs, which pick_any would skip each time. It looks at a few more jobs than are wanted,
+-- because other workers may have locked the first ones.
 segment AS (
     SELECT queue_name, after_priority, after_position, below_priority, below_position
     FROM unnest(
@@ -114,7 +114,7 @@ segment AS (
     RETURNING job_id
 );
 
--- take_either: take what was picked of the common jobs and of lanes.
+-- take_either: take the picked jobs, common ones and those of lanes.
 picked AS (
     SELECT
         candidate.place, candidate.parked, candidate.turn, candidate.priority, locked.*
@@ -152,22 +152,22 @@ picked AS (
     SELECT job_id FROM aside
 );
 
--- take: take what was picked. Rows leave by the place where the lock found them: by their ids
--- a plan made on an empty table read 27 times as many pages. A row that somebody has just changed
--- has a place that we do not see yet: it stays.
+-- take: take the picked jobs. Rows are deleted by the ctid at which they were locked: by their ids,
+-- a plan made on an empty table read 27 times as many pages. A row that another session has just
+-- changed has a new ctid that this snapshot does not show: it stays.
 taken AS (
     DELETE FROM jobsd.ready_executions
     WHERE ctid = ANY (ARRAY(SELECT place FROM picked))
     RETURNING job_id
 );
 
--- hold: claim what was taken. The first row of the answer says which claim was made, how many
--- jobs it has, in which order they start unless this is that of their ids, and which claims let
--- their successes be recorded (as text, of which the driver makes nothing). Only what has left is
--- claimed. (IS TRUE: looked up in a hash.)
--- Where the arguments of all jobs, as they are stored, are more than `budget`, those of more than
--- `share` do not come along: nobody could bear 500 of 1 MB. (The sum is taken only when there
--- is such a one; the size of what lies out of line is known without reading it.)
+-- hold: claim the taken jobs. The first row of the answer has the id of the claim, the number of
+-- its jobs, the order in which they start if it is not that of their ids, and the claims whose
+-- successes were recorded (as text, which the driver does not parse). Only deleted rows are
+-- claimed. (IS TRUE: looked up in a hash.) If the stored arguments of all jobs exceed `budget`,
+-- arguments above `share` are left out: no process could bear 500 of 1 MB. (The sum is computed
+-- only if there are arguments above `share`; the size of out-of-line values is known without
+-- reading them.)
 held AS (
     SELECT * FROM picked WHERE (job_id IN (SELECT job_id FROM taken)) IS TRUE
 ), claim AS (
@@ -229,7 +229,7 @@ UNION ALL
         job.queue_name, job.attempts, job.max_attempts,
         %(asked_at)s - date_part('epoch', now() - coalesce(job.scheduled_at, job.created_at)),
         job.concurrency_key, (SELECT priority FROM held LIMIT 1), job.id, job.context::text,
-        -- Behind what is read of most jobs: only those that expire have such a row.
+        -- Behind the columns that most jobs have: only jobs that expire have this row.
         CASE WHEN job.expires_in IS NOT NULL THEN (
             SELECT %(asked_at)s + date_part('epoch', expiration.expires_at - now())
             FROM jobsd.expirations AS expiration
@@ -290,7 +290,7 @@ WHERE
 ORDER BY queue_name
 LIMIT %(limit)s;
 
--- paused_many: say whether paused queues hold many ready jobs. The limit within keeps the planner
+-- paused_many: return whether paused queues hold many ready jobs. The inner limit keeps the planner
 -- from walking all ready jobs to find those of paused queues.
 SELECT count(*) = %(many)s
 FROM (
