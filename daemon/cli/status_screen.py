@@ -30,7 +30,6 @@ QUEUE_COLUMNS = queue_list.columns(QUEUED_MAX)
 _STATES = ("scheduled", "ready", "blocked", "claimed", "failed", "finished", "discarded")
 _COLOR = re.compile(r"\x1b\[\d+m")
 _NEVER_APART = "\xa0"
-_HOME, _CLEAR_LINE, _CLEAR_BELOW = "\x1b[H", "\x1b[K", "\x1b[J"
 
 
 def _text(value: object) -> str:
@@ -88,21 +87,13 @@ class Screen:
 
     seen: overview.Overview
     figures: Figures
-    watched: bool = False
 
     def lines(self, form: Format) -> Iterator[str]:
         """Yield the lines of the screen."""
         if not form.terminal:
             yield from (line.replace(_NEVER_APART, " ") for line in self._all(form))
             return
-        lines = list(self._fitting(form))
-        if not self.watched:
-            yield from lines
-            return
-        # The last line ends without a newline, which would scroll the head away.
-        height = form.height or len(lines) + 1
-        kept = [f"{line}{_CLEAR_LINE}" for line in lines[: height - 1]]
-        yield f"{_HOME}" + "\n".join(kept) + _CLEAR_BELOW
+        yield from self._fitting(form)
 
     def _head(self, form: Format) -> Iterator[str]:
         seen, found = self.seen, self.figures

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,6 +16,7 @@ from jobsd.daemon.cli import completion
 from jobsd.daemon.cli.job_selection import Filters, Progress, filtered
 from jobsd.daemon.cli.output import Column, Result, Table, colored
 from jobsd.daemon.cli.verbs import Project, Verb, chosen_format, on_project
+from jobsd.daemon.cli.watch import watch_option, watching
 from jobsd.daemon.program import note
 from jobsd.daemon.values import brief_moment, number, plain, when
 
@@ -108,8 +110,11 @@ list --columns id,state,finished_at --state finished --header
 @click.command("list", cls=Verb, table=True, examples=_EXAMPLES)
 @click.argument("search", nargs=-1, metavar="[SEARCH]...", type=SEARCH)
 @filtered
+@watch_option
 @on_project
-def command(project: Project, *, search: tuple[str, ...], filters: Filters) -> Result:
+def command(
+    project: Project, *, search: tuple[str, ...], filters: Filters, every_s: float | None
+) -> Result:
     """List jobs, the newest first: 20 of them, or as many as --limit.
 
     SEARCH is written as on the dashboard: class:, queue:, state:, error:, key:, host:, before:,
@@ -127,13 +132,16 @@ def command(project: Project, *, search: tuple[str, ...], filters: Filters) -> R
         fault = f"{limit} is not in the range 1<=x<={_LIMIT_MAX}."
         raise click.BadParameter(fault, param_hint="'--limit'")
     selected = _selected(project, search, filters)
+    return watching(project, every_s, partial(_found, project, selected, limit))
+
+
+def _found(project: Project, selected: Filter, limit: int, session: Session) -> Result:
     # With an age, its whole period is searched.
     within_s = _SEARCH_S if selected.since_s is None else None
-    with project.session() as session:
-        if selected.state == "lost":
-            found = _lost(session, selected, limit)
-        else:
-            found = acts.listing.listed(session, selected, limit, within_s=within_s)
+    if selected.state == "lost":
+        found = _lost(session, selected, limit)
+    else:
+        found = acts.listing.listed(session, selected, limit, within_s=within_s)
     rows = operations.jobs.rows(found.jobs, project.shown_arguments)
     _note_how_far(found)
     if chosen_format().as_json:

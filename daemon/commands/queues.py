@@ -10,6 +10,7 @@ from jobsd import acts, errors, operations
 from jobsd.daemon.cli.output import Result, Table, Value, done
 from jobsd.daemon.cli.queue_list import EMPTY, columns, for_people
 from jobsd.daemon.cli.verbs import LINE, QUEUE, Noun, Project, Verb, on_project, require_consent
+from jobsd.daemon.cli.watch import watch_option, watching
 from jobsd.daemon.program import note, program
 from jobsd.daemon.values import counted
 
@@ -31,15 +32,19 @@ def command() -> None:
     """Show the queues; pause, resume and clear them."""
 
 
-@command.command("list", cls=Verb, table=True, examples="queues\nqueues list --json")
+@command.command("list", cls=Verb, table=True, examples="queues\nqueues list --watch --json")
+@watch_option
 @on_project
-def list_queues(project: Project) -> Result:
+def list_queues(project: Project, every_s: float | None) -> Result:
     """List the queues: ready jobs, the age of the oldest, whether it is paused.
 
     It counts up to 100,000 jobs of each state of a queue; `metrics` counts up to a million.
     """
-    with project.session() as session:
-        rows = operations.queues.queue_rows(session)
+    return watching(project, every_s, _queues)
+
+
+def _queues(session: Session) -> Result:
+    rows = operations.queues.queue_rows(session)
     table = Table(for_people(rows), columns(operations.queues.COUNTED_MAX))
     return Result(rows, (table,), "" if rows else EMPTY)
 

@@ -1,4 +1,4 @@
-"""`show`: one job, what went wrong with it, and why it is not running."""
+"""`show`: jobs, their failed attempts, and why they are not running."""
 
 from __future__ import annotations
 
@@ -15,34 +15,49 @@ from jobsd.daemon.values import moment, number, plain
 
 if TYPE_CHECKING:
     from jobsd.acts.inspect import Attempt
+    from jobsd.database.connection import Session
 
 _EXAMPLES = """
 show 4711
+show 4711 4712
 show 4711 --log
 show 4711 --json
 """
 
 
 @click.command(cls=Verb, examples=_EXAMPLES)
-@click.argument("job_id", metavar="ID", type=JOB_ID)
+@click.argument("job_ids", metavar="ID...", type=JOB_ID, nargs=-1, required=True)
 @click.option("--log", is_flag=True, help="Show its output and log (jobs.keep_log).")
 @on_project
-def command(project: Project, job_id: int, log: bool) -> Result:  # noqa: FBT001 - a flag
-    """Show a job: its state, its failed attempts, and why it is not running."""
-    threshold_s = project.options.supervisor.process_alive_threshold_s
+def command(project: Project, job_ids: tuple[int, ...], log: bool) -> Result:  # noqa: FBT001 - a flag
+    """Show jobs: the state, failed attempts, and why a job is not running.
+
+    With --json one job is an object, and several are a list of them.
+    """
     with project.session() as session:
-        seen = operations.jobs.examine(session, job_id, threshold_s)
-        logs = operations.jobs.logs(session, job_id) if log else []
-    facts, attempts, reasons = seen.facts(project.shown_arguments), seen.attempts, seen.why
+        shown = [_shown(project, session, job_id, log=log) for job_id in job_ids]
+    documents = [document for document, _ in shown]
+    parts = tuple(part for _, parts in shown for part in parts)
+    return Result(documents[0] if len(documents) == 1 else documents, parts)
+
+
+def _shown(
+    project: Project, session: Session, job_id: int, *, log: bool
+) -> tuple[dict[str, Any], tuple[Facts | Texts, ...]]:
+    """Return a job as JSON has it, and as parts for people."""
+    threshold_s = project.options.supervisor.process_alive_threshold_s
+    seen = operations.jobs.examine(session, job_id, threshold_s)
+    logs = operations.jobs.logs(session, job_id) if log else []
+    facts = seen.facts(project.shown_arguments)
     discarded = seen.reason if seen.found.job.state == "discarded" else None
     ended = moment if chosen_format().terminal else _at
     kept = {"log": logs} if log else {}
-    return Result(
+    return (
         {**seen.document(facts), **kept},
         (
             Facts(tuple(facts.items()), tuple(_for_people(facts, discarded).items())),
-            Texts("error", [_sentence(attempt, ended) for attempt in attempts]),
-            Texts("why", [reason.sentence for reason in reasons]),
+            Texts("error", [_sentence(attempt, ended) for attempt in seen.attempts]),
+            Texts("why", [reason.sentence for reason in seen.why]),
             Texts("log", [_log(each, ended) for each in logs]),
         ),
     )

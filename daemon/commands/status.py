@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-import sys
-import time
 from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -12,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jobsd.daemon import statuses, values
-from jobsd.daemon.cli.output import Column, Result, Table, Value, colored, print_result
-from jobsd.daemon.cli.verbs import DURATION, Project, Verb, chosen_format, on_project
+from jobsd.daemon.cli.output import Column, Result, Table, Value, colored
+from jobsd.daemon.cli.verbs import Project, Verb, chosen_format, on_project
+from jobsd.daemon.cli.watch import watch_option, watching
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session
@@ -30,15 +28,7 @@ status --json
 
 
 @click.command(cls=Verb, examples=_STATUS_EXAMPLES)
-@click.option(
-    "--watch",
-    "every_s",
-    is_flag=False,
-    flag_value="2s",
-    type=DURATION,
-    metavar="[EVERY]",
-    help="Refresh the screen, every 2s unless given.",
-)
+@watch_option
 @click.option(
     "--here", is_flag=True, help="Show only processes of this host, or of this container."
 )
@@ -49,21 +39,11 @@ def status_command(project: Project, every_s: float | None, *, here: bool) -> Re
     It counts up to 10,000 jobs of each state of a queue; `queues` counts more. Exit status 3
     when nothing runs.
     """
-    screen = partial(_result, project, here=here)
     shown = project.shown_arguments
-    with project.session() as session:
-        if every_s is not None:
-            gc.enable()
-        while every_s is not None:
-            print_result(screen(session, shown, watched=True), chosen_format())
-            sys.stdout.flush()
-            time.sleep(max(every_s, 0.1))
-        return screen(session, shown, watched=False)
+    return watching(project, every_s, partial(_result, project, shown=shown, here=here))
 
 
-def _result(
-    project: Project, session: Session, shown: ShownArguments, *, watched: bool, here: bool
-) -> Result:
+def _result(project: Project, session: Session, *, shown: ShownArguments, here: bool) -> Result:
     from jobsd.daemon.cli.status_screen import QUEUED_MAX, Screen, figures
     from jobsd.operations.overview import overview
 
@@ -73,8 +53,7 @@ def _result(
     status = statuses.DONE if seen.running else statuses.NOT_RUNNING
     if chosen_format().as_json:
         return Result(seen.document(), status=status)
-    screen = Screen(seen, figures(session, seen), watched=watched)
-    return Result(None, (screen,), status=status)
+    return Result(None, (Screen(seen, figures(session, seen)),), status=status)
 
 
 Row = dict[str, Any]
@@ -93,19 +72,24 @@ _PS_COLUMNS = (
     Column("metadata", on="pipe"),
 )
 _PS_EMPTY = "no process is registered: nothing runs on this database"
-_PS_EXAMPLES = "ps\nps --json\nps --columns pid,queues,threads"
+_PS_EXAMPLES = "ps\nps --watch\nps --json\nps --columns pid,queues,threads"
 
 
 @click.command(cls=Verb, table=True, examples=_PS_EXAMPLES)
+@watch_option
 @on_project
-def ps_command(project: Project) -> Result:
+def ps_command(project: Project, every_s: float | None) -> Result:
     """List the processes of all trees on this database, each supervisor first."""
     from jobsd.operations.processes import processes
 
-    with project.session() as session:
-        rows = processes(session, project.options.supervisor.process_alive_threshold_s)
-    table = Table(_for_people(rows), _PS_COLUMNS)
-    return Result(rows, (table,), "" if rows else _PS_EMPTY)
+    threshold_s = project.options.supervisor.process_alive_threshold_s
+
+    def look(session: Session) -> Result:
+        rows = processes(session, threshold_s)
+        table = Table(_for_people(rows), _PS_COLUMNS)
+        return Result(rows, (table,), "" if rows else _PS_EMPTY)
+
+    return watching(project, every_s, look)
 
 
 def _for_people(rows: Sequence[Row]) -> list[Row]:

@@ -272,3 +272,14 @@ def test_a_key_that_can_not_be_had_is_reported_and_stores_nothing(
     assert "the key of limits_concurrency raised ZeroDivisionError" in done.stderr
     assert "Traceback" not in done.stderr
     assert session.connection.execute("SELECT FROM jobsd.jobs").fetchone() is None
+
+
+def test_show_takes_several_jobs(run: Commands) -> None:
+    first, second = (run("enqueue", "shop_jobs.welcome", f"[{n}]").stdout.strip() for n in "12")
+
+    one, both = run.json("show", first), run.json("show", first, second)
+
+    assert (one["id"], [each["id"] for each in both]) == (int(first), [int(first), int(second)])
+    refused = run("show", first, "999999")
+    assert (refused.returncode, refused.stdout) == (5, ""), refused.stderr
+    assert "999999" in refused.stderr

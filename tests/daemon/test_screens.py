@@ -80,12 +80,16 @@ def test_status_names_the_class_of_a_failure_however_long_its_error_is(
     assert "m" * 75 in text
 
 
-def test_a_watched_status_keeps_its_head(run: Commands, busy: Session) -> None:
+HEADS = {"status": "jobsd is running", "ps": "ID", "list": "ID", "queues": "QUEUE"}
+
+
+@pytest.mark.parametrize("command", HEADS)
+def test_a_watched_screen_keeps_its_head(run: Commands, busy: Session, command: str) -> None:
     assert busy
     ours, theirs = os.openpty()
     termios.tcsetwinsize(theirs, (24, 80))
     watching = subprocess.Popen(
-        [*COMMAND, "status", "--watch", "100ms"],
+        [*COMMAND, command, "--watch", "100ms"],
         cwd=run.project.root,
         env={**run.project.environ, "TERM": "xterm"},
         stdout=theirs,
@@ -100,7 +104,7 @@ def test_a_watched_status_keeps_its_head(run: Commands, busy: Session) -> None:
     os.close(ours)
     for frame in shown.split("\x1b[J")[:3]:
         start, *rest = re.sub(r"\x1b\[\d+m", "", frame).split("\x1b[H")[1].splitlines()
-        assert start.startswith("jobsd is running")
+        assert start.strip().startswith(HEADS[command])
         assert len(rest) < 23
 
 
