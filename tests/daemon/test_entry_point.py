@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 import sys
+import venv
 from typing import TYPE_CHECKING
 
 import pytest
@@ -137,3 +139,31 @@ def test_an_interrupt_that_came_while_python_started_is_the_end(tmp_path: Path) 
     )
 
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
+@pytest.mark.parametrize("name", ["my shop", "s" * 200])
+@pytest.mark.parametrize("called", ["script", "link", "module"])
+def test_the_program_starts_in_an_environment_below_any_path(
+    tmp_path: Path, name: str, called: str
+) -> None:
+    environment = tmp_path / name / ".venv"
+    venv.create(environment, symlinks=True)
+    (packages,) = environment.glob("lib/python*/site-packages")
+    lines = [path for path in sys.path if path.endswith("site-packages")]
+    (packages / "ours.pth").write_text("\n".join([*lines, str(ROOT / "src")]))
+    script = environment / "bin/jobsd"
+    shutil.copy(ROOT / "packaging/jobsd", script)
+    link = tmp_path / "jobsd"
+    link.symlink_to(script)
+    words: dict[str, list[str | Path]] = {
+        "script": [script],
+        "link": [link],
+        "module": [environment / "bin/python", "-m", "jobsd"],
+    }
+
+    done = subprocess.run(
+        [*words[called], "version"], cwd="/", capture_output=True, text=True, check=False
+    )
+
+    assert (done.returncode, done.stderr) == (0, ""), done
+    assert done.stdout.startswith("jobsd ")
