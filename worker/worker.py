@@ -77,7 +77,7 @@ class Worker(DatabaseLoop):
         self._fresh_s = trust_s * FRESH
         self._pool = Pool(options.threads, context.entry, context.nap.wake, trust_s)
         selector = QueueSelector(Selection(options.queues), session)
-        known_classes = KnownClasses(session, selector.selection, jobs)
+        known_classes = KnownClasses(session, selector, jobs)
         self._ledger = Ledger(context.name, keep=jobs.preserve_finished_jobs)
         self._report = Report(context.entry, slow_after_s)
         self._progress = ProgressWriter(session, context.nap.wake, context.name)

@@ -78,6 +78,7 @@ _REQUEST = {
     "asked_at": 0.0,
     "share": 4000,
     "budget": 2_000_000,
+    "foreign": ["q1\ny"],
 }
 _ANY = {**_PLACES, **_REQUEST}
 _SOME = {**_NAMED, **_REQUEST}

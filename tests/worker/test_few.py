@@ -134,7 +134,12 @@ def test_when_a_job_expires_comes_along_with_few(pick: Statement, session: Sessi
 
     rows = session.fetch(
         ready.turn(None, pick),
-        {**asked, "queue_name": "default", **ClaimCursor().segments(["default"])},
+        {
+            **asked,
+            "queue_name": "default",
+            "foreign": [],
+            **ClaimCursor().segments(["default"]),
+        },
     )
 
     at = ClaimedJob._fields.index("expires_at") - 1  # a row has no claim

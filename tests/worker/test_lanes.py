@@ -18,6 +18,7 @@ from jobsd.jobs import registry
 from jobsd.jobs.draft import Draft
 from jobsd.jobs.policy import Policy
 from jobsd.jobs.registry import Definition
+from jobsd.processes import registry as processes
 from jobsd.states import parked, ready
 from jobsd.states.parked import lane_of
 from waiting import wait_until
@@ -129,6 +130,36 @@ def test_a_worker_that_has_emptied_a_lane_rests(
     driven.worker._claiming.known_classes._survey_at = float("inf")
 
     driven.until(lambda: driven.asked_rest_s > 0, within_s=2)
+
+
+@pytest.fixture
+def _no_claim_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jobsd.worker.claiming.selector.SLOW_S", 60)
+
+
+@pytest.mark.usefixtures("_no_claim_is_slow")
+@pytest.mark.parametrize("pattern", ["*", "default"])
+def test_a_worker_leaves_what_another_one_knows_to_it_while_that_one_lives(
+    make_worker: MakeWorker, knower: Knower, session: Session, count: Count, pattern: str
+) -> None:
+    other = knower(GONE)
+    driven = make_worker(queues=(pattern,), unknown_class_after_s=3600)
+    cursor = driven.worker._claiming.ways.both.cursor
+    enqueue()
+    driven.until(lambda: count("parked_executions") == 1)
+    driven.until(lambda: driven.at_rest() and cursor.is_at_head)
+
+    enqueue()
+    note.enqueue("ours")
+    driven.until(lambda: noted == ["ours"] and driven.at_rest())
+    assert count("parked_executions") == count("ready_executions") == 1
+
+    processes.deregister(session, other)
+    survey(driven)
+    driven.until(lambda: count("parked_executions") == 2)
+    driven.until(lambda: driven.at_rest() and cursor.is_at_head)
+    enqueue()
+    driven.until(lambda: count("parked_executions") == 3, within_s=10)
 
 
 def test_a_worker_that_learns_a_class_takes_what_was_parked(

@@ -9,6 +9,8 @@ long enough, a worker that doesn't know it claims from the lane, too, and the jo
 has just begun may know the class.
 
 Where claims bring nothing but unknown jobs, thousands of them are set aside by one statement.
+Of a stream of jobs, claims leave those to other workers that these knew when the lanes were
+looked up last, five seconds ago at most.
 """
 
 from collections.abc import Collection, Iterable
@@ -20,10 +22,11 @@ from jobsd.database.connection import Session, Statement
 from jobsd.events.events import emit
 from jobsd.jobs import published, registry
 from jobsd.jobs.claimed_job import ClaimedJob
-from jobsd.jobs.selection import Selection
 from jobsd.performing import set_aside
 from jobsd.states import parked, ready
 from jobsd.states.parked import Lane
+
+from .selector import QueueSelector
 
 SURVEY_S = 5.0
 """How often lanes are looked up while there are some, or while no notification can come."""
@@ -38,9 +41,9 @@ LANES_MAX = 100
 class KnownClasses:
     """The classes that one worker knows, and the lanes that it claims from."""
 
-    def __init__(self, session: Session, selection: Selection, jobs: JobsOptions) -> None:
+    def __init__(self, session: Session, selector: QueueSelector, jobs: JobsOptions) -> None:
         self._session = session
-        self._selection = selection
+        self._selector, self._selection = selector, selector.selection
         self._unknown_after_s = jobs.unknown_class_after_s
         set_aside.be_patient(jobs.unknown_class_after_s)
         self.row_id = 0
@@ -164,6 +167,11 @@ class KnownClasses:
         }
         ours = (lane for lane in ages_s if lane[1] in self._own or lane in self._overdue)
         self.open = dict.fromkeys(ours)
+        self._selector.foreign = [
+            f"{queue}\n{lane}"
+            for (queue, lane), age_s in ages_s.items()
+            if age_s is None and lane not in self._own
+        ]
         often = ages_s or not self._session.listening
         self._survey_at = monotonic() + (SURVEY_S if often else SURVEY_RARELY_S)
 

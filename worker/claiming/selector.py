@@ -55,6 +55,8 @@ class QueueSelector:
         self._reach, self._begin = REACH, 0
         self.is_cut = False
         """Whether the last search left out queues of the list."""
+        self.foreign: list[str] = []
+        """The queues and classes whose jobs other workers know; see `KnownClasses`."""
 
     @property
     def by_names(self) -> bool:
@@ -81,9 +83,10 @@ class QueueSelector:
     def first(self) -> tuple[Statement, dict[str, Any]] | None:
         """The statement to claim a few jobs from the head; None if a survey decides."""
         if self.selection.everything and not self._each:
-            return ready.CLAIM_FIRST_ANY, {}
+            return ready.CLAIM_FIRST_ANY, {"foreign": self.foreign}
         if self._is_fixed and len(self._names) == 1:
-            return ready.CLAIM_FIRST_NAMED, {"queue_name": self._names[0]}
+            what = {"queue_name": self._names[0], "foreign": self.foreign}
+            return ready.CLAIM_FIRST_NAMED, what
         return None
 
     def search(
@@ -95,7 +98,7 @@ class QueueSelector:
         """
         queues = self.queues(registered=registered)
         if few and len(queues) == 1 and not self._each:
-            return _of_few(cursor, queues[0])
+            return _of_few(cursor, queues[0], self.foreign)
         if len(queues) > REACH and not self.selection.everything:
             queues = self._part(queues)
         return self._statement, cursor.segments(queues)
@@ -162,7 +165,9 @@ class QueueSelector:
         return True
 
     def note_cost(self, took_s: float) -> None:
-        """Take note of how long a claim took."""
+        """Take note of how long a claim took: it may have passed over many foreign jobs."""
+        if took_s > SLOW_S:
+            self.foreign = []
         overdue = monotonic() - self._surveyed_at > PAUSED_S
         if took_s > SLOW_S and overdue and self.selection.everything and not self._each:
             self._survey()
@@ -200,10 +205,12 @@ class QueueSelector:
         self._names = self.selection.resolve(found.names)
 
 
-def _of_few(cursor: ClaimCursor, queue: str | None) -> tuple[Statement, dict[str, Any]]:
+def _of_few(
+    cursor: ClaimCursor, queue: str | None, foreign: list[str]
+) -> tuple[Statement, dict[str, Any]]:
     """Return by which statement to claim a few jobs of one queue or of all, and from where."""
     if cursor.is_at_head:
         first = ready.CLAIM_FIRST_ANY if queue is None else ready.CLAIM_FIRST_NAMED
-        return first, {"queue_name": queue}
+        return first, {"queue_name": queue, "foreign": foreign}
     few = ready.CLAIM_FEW_ANY if queue is None else ready.CLAIM_FEW_NAMED
     return few, cursor.segments([queue])

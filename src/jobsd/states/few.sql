@@ -1,11 +1,17 @@
 -- take_first: take the first jobs of all queues that are not paused, as pick_any and take_few do
 -- from the head of the index: without a bound, the server sets up a quarter less.
+-- Jobs of queues and classes that are `foreign` are left to a worker that knows them.
 taken AS (
     DELETE FROM jobsd.ready_executions
     WHERE ctid = ANY (ARRAY(
         SELECT ctid
-        FROM jobsd.ready_executions
+        FROM jobsd.ready_executions AS ready
         WHERE queue_name <> ALL (ARRAY(SELECT queue_name FROM jobsd.pauses))
+            AND (cardinality(%(foreign)s::text[]) = 0 OR (
+                SELECT queue_name || E'\n' || class_name <> ALL (%(foreign)s::text[])
+                FROM jobsd.jobs
+                WHERE id = ready.job_id
+            ) IS NOT FALSE)
         ORDER BY priority, position
         LIMIT %(limit)s
         FOR UPDATE SKIP LOCKED
@@ -18,9 +24,14 @@ taken AS (
     DELETE FROM jobsd.ready_executions
     WHERE ctid = ANY (ARRAY(
         SELECT ctid
-        FROM jobsd.ready_executions
+        FROM jobsd.ready_executions AS ready
         WHERE queue_name = %(queue_name)s
             AND queue_name <> ALL (ARRAY(SELECT queue_name FROM jobsd.pauses))
+            AND (cardinality(%(foreign)s::text[]) = 0 OR (
+                SELECT queue_name || E'\n' || class_name <> ALL (%(foreign)s::text[])
+                FROM jobsd.jobs
+                WHERE id = ready.job_id
+            ) IS NOT FALSE)
         ORDER BY priority, position
         LIMIT %(limit)s
         FOR UPDATE SKIP LOCKED
