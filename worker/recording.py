@@ -85,20 +85,16 @@ class Recording:
         return bool(self.success_ids or self.other_ids)
 
     def _freed_keys(self, claims: Claims, keys: Mapping[int, str]) -> list[str]:
-        """Return the keys to hand over, each as often as a slot of it is freed.
+        """Return the keys to hand over, each as often as successes free a slot of it.
 
-        A claim whose last jobs are released hands nothing over: these are ready themselves.
-        Where successes are recorded after them, they are blocked.
+        The statement for the others hands over the slots of claims that it empties itself.
         """
-        back = {job.claim_id for job in self.unstarted} - self.success_ids.keys()
         done, other = self.success_ids, self.other_ids
         return [
             keys[claim_id]
-            for claim_id in (done | other if other else done)
+            for claim_id, ids in done.items()
             if claim_id in keys
-            and claim_id not in back
-            and len(done.get(claim_id, ())) + len(other.get(claim_id, ()))
-            == len(claims[claim_id])
+            and len(ids) + len(other.get(claim_id, ())) == len(claims[claim_id])
         ]
 
     @property

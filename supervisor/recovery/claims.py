@@ -14,7 +14,7 @@ from typing import Any
 from psycopg import errors
 
 from jobsd.database.connection import Session, Statements
-from jobsd.jobs import limits, policy
+from jobsd.jobs import policy
 from jobsd.states import claims
 
 STATEMENTS = Statements("jobsd.supervisor.recovery", "claims.sql")
@@ -62,10 +62,9 @@ class DeadProcess:
 class Recovered:
     """The jobs of a dead process, by their outcomes.
 
-    `complete`: it has no claims left; otherwise some of their rows are locked. `freed` are the
-    keys to hand over, once for each freed slot. `gone`: its row was removed, too. `alive`: its
-    heart has beaten, or could not, since another session holds its row locked: then no claim
-    was recovered.
+    `complete`: it has no claims left; otherwise some of their rows are locked. `gone`: its row
+    was removed, too. `alive`: its heart has beaten, or could not, since another session holds
+    its row locked: then no claim was recovered.
     """
 
     finished: list[RecoveredJob] = field(default_factory=list["RecoveredJob"])
@@ -74,7 +73,6 @@ class Recovered:
     discarded: list[RecoveredJob] = field(default_factory=list["RecoveredJob"])
     snoozed: list[RecoveredJob] = field(default_factory=list["RecoveredJob"])
     released: list[RecoveredJob] = field(default_factory=list["RecoveredJob"])
-    freed: list[str] = field(default_factory=list[str])
     complete: bool = True
     gone: bool = False
     alive: bool = False
@@ -97,7 +95,7 @@ class RecoveredJob:
 
 
 def recover(session: Session, dead: DeadProcess) -> Recovered:
-    """Recover the jobs that a dead process has left claimed, and hand its slots over.
+    """Recover the jobs that a dead process has left claimed; its slots are handed over.
 
     Raises:
         psycopg.errors.IdleInTransactionSessionTimeout: if we were suspended meanwhile.
@@ -123,7 +121,6 @@ def recover(session: Session, dead: DeadProcess) -> Recovered:
             if dead.seen is not None and not _stands(session, dead, dead.seen):
                 return Recovered(complete=False, alive=True)
             recovered = _recovered(session.fetch(STATEMENTS["recover"], parameters))
-            limits.hand_over(session, recovered.freed)
     except errors.LockNotAvailable:
         # One of the rows that must not be skipped is locked: all is left for the next call.
         return Recovered(complete=False)
@@ -156,11 +153,9 @@ def _endings(dead: DeadProcess) -> dict[str, Any]:
 def _recovered(rows: list[tuple[Any, ...]]) -> Recovered:
     recovered = Recovered()
     for row in rows:
-        job_id, name, queue, attempt, outcome, error, reason, _, left, freed, _, created_at = (
-            row
-        )
+        job_id, name, queue, attempt, outcome, error, reason, created_at, is_left = row
         if outcome is None:
-            recovered.complete, recovered.freed = not left, freed
+            recovered.complete = not is_left
         else:
             jobs: list[RecoveredJob] = getattr(recovered, outcome)
             job = RecoveredJob(job_id, name, queue, attempt, error, reason)

@@ -31,9 +31,8 @@ FOR UPDATE SKIP LOCKED;
 -- prevents a delete. A cancelled job is discarded, unless it had finished. If a job was moved to a
 -- claim of its own, the dead process may have known only the claim before. Of a claim that holds a
 -- slot, only the first job counts as running, because its jobs run one after the other. A job that
--- has completed itself has ended: of it only the claim is removed. The slots are freed with the
--- claims: the caller hands over in the next statement, for the keys in the last row. That row
--- leaves out keys whose jobs go back as ready ones.
+-- has completed itself has ended: of it only the claim is removed. The slots of removed claims are
+-- handed over.
 WITH claim AS (
     SELECT id, job_ids, concurrency_key, cancelled, moved_from
     FROM jobsd.claims
@@ -97,16 +96,15 @@ WITH claim AS (
 ), running AS (
     SELECT claim_id, job_id
     FROM unnest(%(running_claims)s::bigint[], %(running)s::bigint[]) AS run (claim_id, job_id)
-), seen AS (
+), judged AS (
     SELECT
         member.claim_id,
-        member.concurrency_key,
         member.job_id,
         member.turn,
-        member.is_cancelled,
         ending.wait_s,
         ending.error_type,
         ending.error,
+        member.is_cancelled,
         CASE
             WHEN (member.claim_id, member.job_id) IN (SELECT claim_id, job_id FROM succeeded)
                 THEN 'finished'
@@ -121,218 +119,82 @@ WITH claim AS (
                     AND (member.turn = 1 OR member.concurrency_key IS NULL)
                 THEN 'crashed'
             ELSE 'released'
-        END AS ended_as
+        END AS outcome
     FROM member
     LEFT JOIN ending
         ON ending.claim_id = member.claim_id AND ending.job_id = member.job_id
-), judged AS (
-    SELECT
-        claim_id, concurrency_key, job_id, turn, wait_s, error_type, error, ended_as,
-        is_cancelled AND ended_as <> 'finished' AS is_cancelled,
-        CASE
-            WHEN is_cancelled AND ended_as <> 'finished' THEN 'discarded'
-            ELSE ended_as
-        END AS verdict
-    FROM seen
 ), stays AS (
-    SELECT judged.claim_id, judged.job_id, judged.verdict
+    SELECT
+        judged.claim_id, judged.job_id,
+        judged.outcome = 'released' AND NOT judged.is_cancelled AS goes_back
     FROM judged
     JOIN held ON held.id = judged.job_id
-    WHERE judged.verdict <> 'released' OR held.unique_until = 'started'
-), waiting AS (
-    SELECT claim_id, array_agg(job_id ORDER BY turn) AS job_ids
-    FROM judged
-    WHERE (claim_id, job_id) IN (SELECT claim_id, job_id FROM stays)
-        OR %(threads)s > 0
-            AND claim_id IN (SELECT claim_id FROM stays WHERE verdict = 'released')
-    GROUP BY claim_id
+    WHERE judged.outcome <> 'released' OR judged.is_cancelled OR held.unique_until = 'started'
 ), given AS (
-    SELECT *
+    SELECT
+        judged.claim_id, judged.job_id, judged.outcome, judged.wait_s,
+        CASE
+            WHEN judged.outcome = 'finished' THEN 0
+            WHEN judged.outcome = 'crashed'
+                THEN extract(epoch FROM clock_timestamp() - started.started_at)
+        END AS started_s,
+        CASE
+            WHEN judged.outcome = 'crashed' THEN %(error)s
+            WHEN judged.outcome IN ('failed', 'retried', 'discarded')
+                THEN coalesce(
+                    judged.error,
+                    %(lost)s::jsonb || jsonb_build_object('type', judged.error_type)
+                )::text
+        END AS error
     FROM judged
-    WHERE (claim_id, job_id) NOT IN (SELECT claim_id, unnest(job_ids) FROM waiting)
+    LEFT JOIN started ON started.job_id = judged.job_id
+    WHERE (judged.claim_id, judged.job_id) NOT IN (SELECT claim_id, job_id FROM stays)
+        AND (%(threads)s = 0 OR judged.claim_id NOT IN (
+            SELECT claim_id FROM stays WHERE goes_back
+        ))
 ), gone AS (
+    -- Of these claims all jobs have completed themselves, or were deleted.
     DELETE FROM jobsd.claims
-    WHERE id IN (SELECT id FROM claim) AND id NOT IN (SELECT claim_id FROM waiting)
+    WHERE id IN (SELECT id FROM claim WHERE job_ids = '{}')
     RETURNING concurrency_key, completed
-), shrunk AS (
-    UPDATE jobsd.claims AS claim
-    SET job_ids = waiting.job_ids
-    FROM waiting
-    WHERE claim.id = waiting.claim_id
-), erased AS (
-    DELETE FROM jobsd.jobs AS job
-    USING given
-    WHERE job.id = given.job_id
-        AND given.verdict IN ('finished', 'discarded')
-        AND NOT %(keep)s
-    RETURNING
-        job.id, job.class_name, job.queue_name, job.attempts + 1 AS attempts, job.created_at,
-        given.verdict,
-        CASE WHEN given.is_cancelled THEN 'cancelled' END AS reason
-), forgotten AS (
-    DELETE FROM jobsd.attempts
-    WHERE job_id = ANY (ARRAY(SELECT id FROM erased)) AND NOT %(keep)s
 ), left_over AS (
     DELETE FROM jobsd.attempts AS attempt
     WHERE job_id = ANY (ARRAY(SELECT completed FROM gone WHERE completed IS NOT NULL))
         AND NOT EXISTS (SELECT FROM jobsd.jobs WHERE id = attempt.job_id)
-), job AS (
-    UPDATE jobsd.jobs AS job
-    SET attempts = job.attempts + (given.ended_as NOT IN ('snoozed', 'released'))::integer,
-        started_at = CASE
-            WHEN given.verdict = 'finished' THEN now()
-            WHEN given.ended_as = 'crashed' THEN coalesce(started.started_at, job.started_at)
-            ELSE job.started_at
-        END,
-        finished_at = CASE WHEN given.verdict IN ('finished', 'discarded') THEN now() END,
-        outcome = CASE WHEN given.verdict IN ('finished', 'discarded') THEN given.verdict END,
-        reason = CASE WHEN given.is_cancelled THEN 'cancelled' END,
-        scheduled_at = CASE
-            WHEN given.verdict IN ('retried', 'snoozed')
-                THEN now() + make_interval(secs => given.wait_s)
-            ELSE job.scheduled_at
-        END,
-        unique_until = nullif(job.unique_until, 'started'),
-        set_aside_at = NULL
-    FROM given
-    LEFT JOIN started ON started.job_id = given.job_id
-    WHERE job.id = given.job_id
-        AND given.verdict <> 'released'
-        AND (given.verdict NOT IN ('finished', 'discarded') OR %(keep)s)
-    RETURNING
-        job.id, job.class_name, job.queue_name, job.priority, job.attempts, job.created_at,
-        job.scheduled_at, job.concurrency_key, given.verdict, job.reason,
-        CASE WHEN given.ended_as = 'crashed' THEN started.started_at END AS began_at,
-        job.attempts + (given.ended_as IN ('snoozed', 'released') AND given.is_cancelled)::integer
-            AS attempt,
-        CASE
-            WHEN given.ended_as = 'crashed' THEN %(error)s::jsonb
-            WHEN given.ended_as IN ('failed', 'retried', 'discarded')
-                THEN coalesce(
-                    given.error,
-                    %(lost)s::jsonb || jsonb_build_object('type', given.error_type)
-                )
-        END AS error,
-        CASE
-            WHEN given.verdict <> 'crashed' THEN given.verdict
-            WHEN job.retries_crash AND job.attempts < job.max_attempts THEN 'retried'
-            ELSE 'failed'
-        END AS outcome
-), released AS (
-    SELECT
-        job.id, job.class_name, job.queue_name, job.priority, job.attempts,
-        job.concurrency_key, job.concurrency_limit,
-        job.concurrency_key IS NULL AS is_free,
-        CASE
-            WHEN given.concurrency_key IS NULL
-                OR given.claim_id NOT IN (SELECT claim_id FROM waiting)
-                THEN job.id
-        END AS position
-    FROM given
-    JOIN jobsd.jobs AS job ON job.id = given.job_id
-    WHERE given.verdict = 'released'
-), begun AS (
-    -- These were unique until they were claimed.
-    UPDATE jobsd.jobs
-    SET unique_until = NULL
-    WHERE ctid = ANY (ARRAY(
-        SELECT ctid
-        FROM jobsd.jobs
-        WHERE id = ANY (ARRAY(SELECT id FROM released)) AND unique_until = 'started'
-        ORDER BY id
-        FOR NO KEY UPDATE SKIP LOCKED
-    ))
-), attempt AS (
-    INSERT INTO jobsd.attempts (job_id, attempt, process, started_at, ended_at, error)
-    SELECT id, attempts, %(process)s, began_at, now(), error
-    FROM job
-    WHERE error IS NOT NULL
-    ON CONFLICT (job_id, attempt, ended_at) DO UPDATE SET error = excluded.error
-), failed AS (
-    INSERT INTO jobsd.failed_executions (job_id, error, job_class, job_queue)
-    SELECT id, error, class_name, queue_name
-    FROM job
-    WHERE outcome = 'failed'
-    ON CONFLICT (job_id) DO UPDATE SET error = excluded.error, failed_at = excluded.failed_at
-), scheduled AS (
-    -- The monitor does not know a crashed job's own backoff: the default one is taken.
-    INSERT INTO jobsd.scheduled_executions (
-        job_id, scheduled_at, priority, queue_name, concurrency_key
-    )
-    SELECT
-        id,
-        CASE
-            WHEN verdict = 'crashed'
-                THEN now() + least(86400, 3 * 2 ^ least(attempts - 1, 20))
-                    * (1 + random() * 0.15) * interval '1 second'
-            ELSE scheduled_at
-        END,
-        priority, queue_name, concurrency_key
-    FROM job
-    WHERE outcome IN ('retried', 'snoozed')
-    ON CONFLICT (job_id) DO NOTHING -- put there by somebody's hand
-), ready AS (
-    INSERT INTO jobsd.ready_executions (job_id, position, priority, queue_name)
-    SELECT id, id, priority, queue_name
-    FROM released
-    WHERE is_free
-    ON CONFLICT (job_id) DO NOTHING -- put there by somebody's hand
-), limited AS (
-    INSERT INTO jobsd.blocked_executions (
-        job_id, position, priority, queue_name, concurrency_key, concurrency_limit
-    )
-    SELECT id, position, priority, queue_name, concurrency_key, concurrency_limit
-    FROM released
-    WHERE NOT is_free
-    ON CONFLICT (job_id) DO NOTHING -- put there by somebody's hand
-), woken AS (
-    SELECT pg_notify(CASE payload WHEN 'due' THEN 'jobsd.due' ELSE 'jobsd.wake' END, payload)
+), ended AS (
+    SELECT ended.*
     FROM (
         SELECT
-            CASE WHEN is_free THEN 'ready ' ELSE 'limited ' END || queue_name AS payload
-        FROM released
-        UNION
-        SELECT 'due'
-        FROM job
-        WHERE outcome IN ('retried', 'snoozed')
-    ) AS payloads
-    WHERE EXISTS (SELECT FROM jobsd.sleepers)
+            array_agg(claim_id) AS claim_ids, array_agg(job_id) AS job_ids,
+            array_agg(outcome) AS outcomes, array_agg(wait_s) AS waits_s,
+            array_agg(started_s) AS started_s, array_agg(error) AS errors
+        FROM given
+    ) AS batch
+    CROSS JOIN LATERAL jobsd.end_jobs(
+        batch.job_ids, %(keep)s, NULL, batch.claim_ids, batch.outcomes, batch.waits_s,
+        batch.started_s, NULL, batch.errors, NULL, %(process)s
+    ) AS ended
+), handed AS (
+    SELECT jobsd.hand_over(array_agg(concurrency_key)) AS size FROM gone
 )
 SELECT
-    id, class_name, queue_name, attempt, outcome, error, reason, 0::bigint, false,
-    NULL::text[], NULL::bigint, created_at
-FROM job
+    job_id, class_name, queue_name,
+    attempts + (reason IS NOT NULL AND (claim_id, job_id) IN (
+        SELECT claim_id, job_id FROM given WHERE outcome IN ('snoozed', 'released')
+    ))::integer,
+    outcome, error, reason, created_at, false
+FROM ended
+WHERE class_name IS NOT NULL
 UNION ALL
-SELECT id, class_name, queue_name, attempts, verdict, NULL, reason, 0, false, NULL, NULL, created_at
-FROM erased
-UNION ALL
-SELECT id, class_name, queue_name, attempts, 'released', NULL, NULL, 0, false, NULL, NULL, NULL
-FROM released
-UNION ALL
--- One more row says whether claims are left because something was locked, and for which keys to
--- hand over: each key as often as it has a free slot. It is there in any case, so it is the one
--- that wakes.
-SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, (SELECT count(*) FROM woken), EXISTS (
-    SELECT FROM waiting
-) OR EXISTS (
-    SELECT FROM jobsd.claims AS other
-    WHERE other.process_id = %(process_id)s
-        AND other.id NOT IN (SELECT id FROM claim)
-), ARRAY(
-    SELECT concurrency_key
-    FROM gone
-    WHERE concurrency_key NOT IN (
-        SELECT released.concurrency_key
-        FROM released
-        WHERE NOT is_free AND position IS NOT NULL
+-- One more row says whether claims are left because something was locked.
+SELECT
+    NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+    EXISTS (SELECT FROM stays) OR EXISTS (
+        SELECT FROM jobsd.claims AS other
+        WHERE other.process_id = %(process_id)s
+            AND other.id NOT IN (SELECT id FROM claim)
     )
-), (
-    SELECT CASE WHEN count(*) > 0 THEN jobsd.keep_ends(
-        array_agg(id), array_agg(class_name), array_agg(created_at)
-    ) END
-    FROM erased
-    WHERE verdict = 'discarded'
-), NULL;
+FROM handed;
 
 -- settled: return whether a process has no claims left.
 SELECT NOT EXISTS (SELECT FROM jobsd.claims WHERE process_id = %(process_id)s);

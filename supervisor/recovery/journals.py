@@ -25,7 +25,7 @@ from jobsd.clock import moment_of
 from jobsd.database.connection import Session, Statements
 from jobsd.database.portions import Portion, is_late
 from jobsd.events.events import emit
-from jobsd.jobs import limits, policy
+from jobsd.jobs import policy
 from jobsd.processes.outcome_journal import Contents, Journal, KeptOutcome, Record, journal_path
 from jobsd.states import claims, results
 from jobsd.states.reconciliation import Sent, recorded
@@ -134,28 +134,17 @@ def _record(
         session.fetch(RECOVERY["bounded"])
         claim_ids = sorted({each.claim_id for each in batch})
         rows = session.fetch(STATEMENTS["held"], {"claim_ids": claim_ids})
-        held = {claim_id: (set(job_ids), key) for claim_id, job_ids, key, _ in rows}
+        held = {claim_id: set(job_ids) for claim_id, job_ids, _ in rows}
         completed = {(claim_id, job_id) for claim_id, *_, job_id in rows}
         ours: dict[Key, How] = {
             _key(each): "completed" for each in batch if _key(each) in completed
         }
-        mine = [
-            each
-            for each in batch
-            if each.claim_id in held and each.job_id in held[each.claim_id][0]
-        ]
+        mine = [each for each in batch if each.job_id in held.get(each.claim_id, ())]
         if not mine:
             return ours
         _keep_results(session, process, mine)
         parameters = claims.conclusion(map(_ended, mine), process, keep=keep)
         ((_, stopped, *_),) = session.fetch(claims.STATEMENTS["conclude"], parameters)
-        ended: dict[int, set[int]] = {}
-        for each in mine:
-            ended.setdefault(each.claim_id, set()).add(each.job_id)
-        freed = [
-            held[claim_id][1] for claim_id, ids in ended.items() if ids == held[claim_id][0]
-        ]
-        limits.hand_over(session, [key for key in freed if key is not None])
     cancelled = {(claim_id, job_id) for job_id, claim_id in stopped}
     for each in mine:
         ours[_key(each)] = "cancelled" if _key(each) in cancelled else "recorded"

@@ -7,14 +7,8 @@ The author of a statement adds a row. What may be large is sent in portions of 4
 from __future__ import annotations
 
 import re
-from importlib.resources import files
-from pathlib import Path
-from typing import TYPE_CHECKING
 
-from jobsd.database.statements import Statements
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from harness.all_statements import all_statements
 
 PORTION = "4 MiB of values in one portion, or one value (1 MiB)"
 JOB = "one job: 1 MiB of arguments"
@@ -131,18 +125,7 @@ _LIST_OR_TEXT = re.compile(r"%\(\w+\)s::(?:\w+\[\]|(?:text|jsonb?)\b)|^COPY\b", 
 
 
 def test_every_statement_with_lists_or_texts_has_a_bound() -> None:
-    carrying = {name for name, text in _statements() if _LIST_OR_TEXT.search(text)}
+    carrying = {name for name, text in all_statements() if _LIST_OR_TEXT.search(text)}
 
     assert carrying - BOUNDS.keys() == set(), "without a row"
     assert BOUNDS.keys() - carrying == set(), "without a statement"
-
-
-def _statements() -> Iterator[tuple[str, str]]:
-    source = Path(str(files("jobsd")))
-    for room in sorted(each for each in source.iterdir() if each.is_dir()):
-        top = room.resolve()
-        for path in sorted(top.rglob("*.sql")):
-            if "migrations" not in path.parts:
-                below = path.parent.relative_to(top).parts
-                for statement in Statements(".".join(("jobsd", room.name, *below)), path.name):
-                    yield f"{room.name}/{path.stem}.{statement.name}", statement.text

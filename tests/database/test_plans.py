@@ -125,10 +125,6 @@ _HOT: dict[str, tuple[Statement, dict[str, Any]]] = {
     "record single jobs": (_SINGLES.with_(claims.STATEMENTS["no_claim"]), _DONE),
     "erase": (_ERASE.with_(claims.STATEMENTS["no_claim"]), _DONE),
     "record and claim": (ready.turn(_RECORD, ready.CLAIM_ANY), {**_DONE, **_ANY}),
-    "conclude": (
-        claims.STATEMENTS["conclude"],
-        claims.conclusion([claims.Ended(1, 1, "failed", error="{}")], "p", keep=True),
-    ),
     "dispatch": (dispatcher.STATEMENTS["dispatch"], {"limit": 500, **HEAD.parameters()}),
     "claim from each": (ready.turn(None, ready.CLAIM_EACH), _SOME),
     "limited from all": (series.CLAIM_ANY, {**_ANY, **_SERIES}),

@@ -13,7 +13,6 @@ from psycopg import errors
 from jobsd.clock import monotonic, monotonic_ns
 from jobsd.database.connection import Session
 from jobsd.enqueueing.client import enqueue_many
-from jobsd.jobs import limits
 from jobsd.jobs.claimed_job import ClaimedJob
 from jobsd.performing.pool import Pool
 from jobsd.processes import registry
@@ -25,6 +24,7 @@ from .dead_processes import dead_process
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Target
+    from jobsd.database.statements import Statement
     from jobsd.performing.hand import Hand
     from jobsd.performing.series import Waiting
 
@@ -167,15 +167,17 @@ def test_who_prunes_and_stands_still_keeps_no_heart_from_beating(
     driven = make_worker()
     driven.until(driven.at_rest)
     seen = _age_heart(session)
-    hand_over, beats = limits.hand_over, Session(target, "beats")
+    fetch, beats = Session.fetch, Session(target, "beats")
 
-    def stand_still(*args: Any, **kwargs: Any) -> None:
-        # It returns when the lock on the row is gone.
-        _age_heart(beats)
-        session.fetch(registry.STATEMENTS["all"])
-        hand_over(*args, **kwargs)
+    def stand_still(self: Session, statement: Statement, *args: Any) -> Any:
+        rows = fetch(self, statement, *args)
+        if statement.name == "recover":
+            # It returns when the lock on the row is gone.
+            _age_heart(beats)
+            fetch(self, registry.STATEMENTS["all"])
+        return rows
 
-    monkeypatch.setattr(limits, "hand_over", stand_still)
+    monkeypatch.setattr(Session, "fetch", stand_still)
     with pytest.raises(errors.IdleInTransactionSessionTimeout):
         recover(session, dead_process(session, threads=1, seen=SeenHeartbeat(seen, 30.0)))
     beats.close()

@@ -54,10 +54,11 @@ ALTER DEFAULT PRIVILEGES IN SCHEMA jobsd GRANT SELECT ON TABLES TO runtime;
 
 _OPERATE = """\
 -- It retries, discards, pauses, clears and runs what there is; a job keeps its class and its
--- arguments, and tasks keep what they run.
+-- arguments, and tasks keep what they run. Jobs end by a function with the caller's rights.
+GRANT EXECUTE ON FUNCTION jobsd.end_jobs TO runtime;
 GRANT USAGE ON ALL SEQUENCES IN SCHEMA jobsd TO runtime;
 GRANT INSERT, DELETE, UPDATE (
-    attempts, scheduled_at, finished_at, outcome, reason
+    attempts, scheduled_at, started_at, finished_at, outcome, reason, unique_until, set_aside_at
 ) ON jobsd.jobs TO runtime;
 GRANT INSERT, UPDATE, DELETE ON
     jobsd.ready_executions, jobsd.scheduled_executions, jobsd.blocked_executions,

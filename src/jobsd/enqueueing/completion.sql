@@ -31,17 +31,7 @@ WITH ours AS (
             NOT %(opened)s::boolean
             OR current_setting('jobsd_job.completing', true) IS NOT DISTINCT FROM 'open'
         )
-    RETURNING id, process_id
-), finished AS (
-    UPDATE jobsd.jobs
-    SET attempts = attempts + 1,
-        started_at = clock_timestamp() - make_interval(secs => %(started_s)s::float8),
-        finished_at = clock_timestamp(),
-        outcome = 'finished'
-    WHERE id = %(job_id)s::bigint AND %(keep)s::boolean AND EXISTS (SELECT FROM ours)
-), erased AS (
-    DELETE FROM jobsd.jobs
-    WHERE id = %(job_id)s::bigint AND NOT %(keep)s::boolean AND EXISTS (SELECT FROM ours)
+    RETURNING id, process_id, ARRAY[completed] AS job_ids
 ), kept AS (
     INSERT INTO jobsd.results (job_id, state, result, expires_at, process, created_at)
     SELECT
@@ -56,7 +46,14 @@ WITH ours AS (
             process = excluded.process, created_at = excluded.created_at
 )
 SELECT
-    (SELECT count(*) FROM ours),
+    (
+        SELECT count(*)
+        FROM ours
+        CROSS JOIN LATERAL jobsd.end_jobs(
+            ours.job_ids, %(keep)s::boolean, outcomes => ARRAY['finished'],
+            started_s => ARRAY[%(started_s)s::float8]
+        )
+    ),
     current_setting('transaction_isolation'),
     current_setting('jobsd_job.completing', true) IS NOT DISTINCT FROM 'open',
     (

@@ -108,7 +108,7 @@ def conclusion(
         "claim_ids": [job.claim_id for job in jobs],
         "job_ids": [job.job_id for job in jobs],
         "outcomes": [job.outcome for job in jobs],
-        "wait_s": [job.wait_s for job in jobs],
+        "waits_s": [job.wait_s for job in jobs],
         "started_s": [job.started_s for job in jobs],
         "ended_s": [job.ended_s for job in jobs],
         "errors": [job.error for job in jobs],

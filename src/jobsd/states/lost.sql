@@ -26,4 +26,4 @@ ORDER BY lost.id;
 SELECT jobsd.run_again(%(ids)s::bigint[]);
 
 -- drop: discard some lost jobs.
-SELECT jobsd.note_discarded(%(ids)s::bigint[], %(keep)s, NULL);
+SELECT job_id FROM jobsd.end_jobs(%(ids)s::bigint[], %(keep)s);

@@ -53,14 +53,6 @@ guard AS MATERIALIZED (
         SELECT place FROM aside WHERE (job_id IN (SELECT id FROM dropping)) IS TRUE
     ))
     RETURNING job_id
-), discarded AS (
-    UPDATE jobsd.jobs
-    SET finished_at = now(), outcome = 'discarded', reason = 'conflict'
-    WHERE id = ANY (ARRAY(SELECT job_id FROM dropped)) AND %(keep)s::boolean
-), erased AS (
-    DELETE FROM jobsd.jobs
-    WHERE id = ANY (ARRAY(SELECT job_id FROM dropped)) AND NOT %(keep)s::boolean
-    RETURNING id, class_name, created_at
 )
 SELECT
     NULL::bigint,
@@ -86,13 +78,12 @@ SELECT
                 )) IS NOT TRUE
         ),
         'parked', (SELECT count(*) FROM parked),
-        'dropped', (SELECT json_agg(job_id) FROM dropped),
-        'kept', (
-            SELECT
-                CASE WHEN count(*) > 0 THEN jobsd.keep_ends(
-                    array_agg(id), array_agg(class_name), array_agg(created_at)
-                ) END
-            FROM erased
+        'dropped', (
+            SELECT json_agg(job_id)
+            FROM jobsd.end_jobs(
+                ARRAY(SELECT job_id FROM dropped), %(keep)s::boolean, 'conflict'
+            )
+            WHERE EXISTS (SELECT FROM dropped)
         ),
         'unknown', (
             SELECT json_agg(DISTINCT jsonb_build_array(queue_name, class_name))

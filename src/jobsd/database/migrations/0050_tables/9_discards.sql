@@ -1,33 +1,5 @@
 -- How jobs that wait or have failed are discarded, by SQL, by all commands and at expiry.
 
--- Note that jobs are discarded, which have been taken from where they waited. Without `keep` their
--- rows go, and their ends are kept for as long as their results would be.
-CREATE FUNCTION jobsd.note_discarded(ids bigint[], keep boolean, why text) RETURNS void
-LANGUAGE plpgsql
-SET enable_seqscan = off
-SET jit = off
-SET enable_bitmapscan = off
-AS $$
-#variable_conflict use_column
-DECLARE
-    kept bigint;
-BEGIN
-    IF keep THEN
-        UPDATE jobsd.jobs
-        SET finished_at = now(), outcome = 'discarded', reason = why
-        WHERE id = ANY (ids);
-        RETURN;
-    END IF;
-    DELETE FROM jobsd.attempts WHERE job_id = ANY (ids);
-    WITH deleted AS (
-        DELETE FROM jobsd.jobs WHERE id = ANY (ids) RETURNING id, class_name, created_at
-    )
-    SELECT jobsd.keep_ends(array_agg(id), array_agg(class_name), array_agg(created_at))
-    INTO kept
-    FROM deleted;
-END
-$$;
-
 -- Discard jobs that wait, and failed ones with `with_failed`; returns the state that each had.
 -- Without `keep` their rows go. The next jobs of their keys become ready. Rows that another session
 -- has locked are skipped: a worker is claiming them.
@@ -107,7 +79,7 @@ BEGIN
         SELECT job_id, 'failed', NULL FROM failed
     )
     SELECT array_agg(job_id), array_agg(state), array_agg(key) INTO ids, states, keys FROM gone;
-    PERFORM jobsd.note_discarded(ids, keep, why);
+    PERFORM jobsd.end_jobs(ids, keep, why);
     unblocked := jobsd.hand_over(keys, true);
     RETURN QUERY
         SELECT each.id, each.state, unblocked FROM unnest(ids, states) AS each (id, state);
