@@ -117,6 +117,7 @@ BOUNDS = {
     "supervisor/forced.forced": PROCESSES,
     "supervisor/history.add": QUEUES,
     "supervisor/journals.held": "the claims of one portion of a journal",
+    "supervisor/journals.present": "numbers of the jobs of one journal",
     "supervisor/monitor.leave": PROCESSES,
     "supervisor/monitor.survey": PROCESSES,
 }
