@@ -1,16 +1,22 @@
 """What HUP changes of a real tree, and what it leaves as it is."""
 
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 import signal
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.monitor_options import make_options
 from jobsd.clock import monotonic
+from jobsd.daemon.tree import launch
 from waiting import wait_until
 
 if TYPE_CHECKING:
+    from jobsd.database.connection import Target
     from system.commands import Commands
 
 pytestmark = pytest.mark.system
@@ -68,6 +74,19 @@ def test_a_reload_reports_what_it_does_not_change(run: Commands) -> None:
 
         reported = [str(event["warning"]) for event in tree.events("configuration.warning")]
         assert reported[-1] == "supervisor: changes there take effect at the next start"
+
+
+@pytest.mark.parametrize("name", ["database", "monitor", "supervisor"])
+def test_a_reload_leaves_what_all_processes_of_a_tree_share(target: Target, name: str) -> None:
+    old = make_options(target)
+    other = replace(
+        old,
+        database=replace(old.database, url="postgresql:///elsewhere"),
+        monitor=replace(old.monitor, latency_target_s=77.0),
+        supervisor=replace(old.supervisor, shutdown_timeout_s=77.0),
+    )
+
+    assert getattr(launch._reloadable(old, other), name) == getattr(old, name)
 
 
 def test_a_reload_changes_nothing_that_the_supervisor_goes_by(run: Commands) -> None:

@@ -8,11 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
-from psycopg import conninfo
+from psycopg import conninfo, sql
 
 from conftest import drop_database
 from jobsd.database.connection import Session, Target
-from jobsd.database.migrate import migrate, require, version
+from jobsd.database.migrate import bring_up, migrate, require, version
 from jobsd.database.steps import AHEAD, body, bookkeeping, ddl, migrations
 from jobsd.errors import SchemaError
 
@@ -136,6 +136,22 @@ def test_a_database_that_can_not_hold_every_text_is_refused(
             migrate(Target(conninfo.make_conninfo(server_url, dbname=name)))
     finally:
         drop_database(server_url, name)
+
+
+def test_a_role_that_may_not_migrate_learns_that_its_rights_are_the_reason(
+    empty_database: str,
+) -> None:
+    target = Target(conninfo.make_conninfo(empty_database, user="jobsd_powerless"))
+    with psycopg.connect(empty_database, autocommit=True) as connection:
+        connection.execute("DROP ROLE IF EXISTS jobsd_powerless")
+        connection.execute("CREATE ROLE jobsd_powerless LOGIN")
+        name = sql.Identifier(connection.info.dbname)
+        connection.execute(sql.SQL("REVOKE CREATE ON DATABASE {} FROM PUBLIC").format(name))
+        try:
+            with pytest.raises(SchemaError, match="This role may not: permission denied"):
+                bring_up(target)
+        finally:
+            connection.execute("DROP ROLE jobsd_powerless")
 
 
 def test_the_printed_ddl_makes_the_same_tables(empty_database: str) -> None:

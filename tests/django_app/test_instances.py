@@ -79,3 +79,48 @@ def test_a_job_gets_its_instances_as_they_are_when_it_is_performed(
         assert failed.fetchall() == [("auth.user 3, to which an argument refers, is gone",)]
         discarded = "SELECT count(*) FROM jobsd.jobs WHERE outcome = 'discarded'"
         assert connection.execute(discarded).fetchone() == (1,)
+
+
+ELSEWHERE = """
+import json
+from django.contrib.auth.models import User, UserManager
+from django.core.management import call_command
+from jobsd.django.instances import Instances
+
+call_command("migrate", "auth", database="other", verbosity=0)
+
+class Hiding(UserManager):
+    def get_queryset(self):
+        return super().get_queryset().none()
+
+class HiddenUser(User):
+    objects = Hiding()
+    class Meta:
+        proxy, app_label = True, "shop"
+
+instances = Instances()
+
+def again(instance):
+    return instances.find(json.loads(json.dumps(instances.write(instance))))
+
+User.objects.create(username="first")
+other = User.objects.using("other").create(username="ann")
+found = again(other)
+print("FOUND", found.username, found._state.db)
+hidden = HiddenUser._base_manager.create(username="bob")
+print("HIDDEN", HiddenUser.objects.count(), again(hidden).username)
+"""
+
+
+def test_an_instance_is_sought_in_its_own_database_and_past_a_manager_that_hides_it(
+    tmp_path: Path, empty_database: str
+) -> None:
+    project = DjangoProject(tmp_path)
+    other = {"ENGINE": "django.db.backends.sqlite3", "NAME": str(tmp_path / "other.sqlite3")}
+    project.configure({"default": database(empty_database), "other": other})
+    project.manage("migrate", "-v", "0")
+
+    reported = project.shell(ELSEWHERE).splitlines()
+
+    assert "FOUND ann other" in reported
+    assert "HIDDEN 0 bob" in reported

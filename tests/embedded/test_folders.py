@@ -15,7 +15,7 @@ import pytest
 from embedded.actor import asked
 from jobsd.database.clients import other_clients
 from jobsd.embedded import Location, Server, location
-from jobsd.embedded.folders import make_directory, open_lock
+from jobsd.embedded.folders import make_directory, open_lock, write
 from jobsd.errors import EmbeddedServerError
 from kept import kept_folder
 
@@ -262,3 +262,16 @@ def test_a_lock_with_a_second_name_is_refused(top: Path) -> None:
 
     with pytest.raises(EmbeddedServerError, match="two names"):
         open_lock(top / "server.lock")
+
+
+def test_a_file_that_a_killed_starter_has_left_unfinished_is_written_again(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "postgresql.conf"
+    unfinished = tmp_path / "postgresql.conf.new"
+    unfinished.write_text("port = 54")
+
+    write(path, "port = 5432")
+
+    assert path.read_text() == "port = 5432"
+    assert not unfinished.exists()

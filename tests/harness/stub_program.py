@@ -271,6 +271,8 @@ def fork_unless_refused() -> int:
     """Fork, or be refused as by a system that has no process to give."""
     if ordered("no-fork"):
         raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+    if taken("TERM-at-fork"):
+        os.kill(SUPERVISOR_PID, signal.SIGTERM)
     return FORK()
 
 

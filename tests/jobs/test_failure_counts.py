@@ -183,6 +183,23 @@ def test_two_trees_that_fold_at_once_count_nothing_twice(
     assert rows("SELECT jobs FROM jobsd.failure_counts") == [5]
 
 
+def test_a_failed_job_that_has_gone_is_subtracted_once_its_failure_is_no_longer_locked(
+    session: Session, target: Target, rows: Rows
+) -> None:
+    fail(session, *(enqueue() for _ in range(2)))
+    oldest = "SELECT min(id) FROM jobsd.jobs"
+    with psycopg.connect(target.url) as holder:
+        holder.execute("SELECT FROM jobsd.failure_counts FOR UPDATE")
+        rows(f"DELETE FROM jobsd.failed_executions WHERE job_id = ({oldest})")
+        failures.fold(session)
+        assert rows("SELECT jobs FROM jobsd.failure_counts WHERE folded") == [-1]
+
+    assert failures.groups(session)[0]["jobs"] == 1
+    fail(session, enqueue())
+    failures.fold(session)
+    assert rows("SELECT jobs FROM jobsd.failure_counts") == [2]
+
+
 def test_what_is_undone_is_not_counted(session: Session, rows: Rows) -> None:
     job_id = enqueue()
     fail(session, job_id)

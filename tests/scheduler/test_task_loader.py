@@ -15,7 +15,7 @@ from .conftest import OPTIONS, RUNS, hourly, task
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from harness.event_recorder import Emitted
+    from harness.event_recorder import Emitted, EventRecorder
     from rows import Rows
 
     from .conftest import MakeScheduler
@@ -317,6 +317,29 @@ def test_an_edit_by_hand_is_seen_without_a_notification(
     driven.until(lambda: rows(RUNS) != [0])
 
     assert rows("SELECT DISTINCT queue_name FROM jobsd.jobs") == ["by hand"]
+
+
+def test_a_task_whose_schedule_is_none_is_reported_once_for_each_edit_of_it(
+    make_scheduler: MakeScheduler, rows: Rows, recorder: EventRecorder
+) -> None:
+    failed = recorder.facts("recurring.failed")
+    _insert(rows, "bad")
+    rows("UPDATE jobsd.recurring_tasks SET schedule = 'every blue moon'")
+    driven = make_scheduler(task(phrase=hourly()))
+    driven.poll()
+    for queue in ("one", "two"):
+        rows(
+            "UPDATE jobsd.recurring_tasks SET queue_name = %s, updated_at = now()"
+            " WHERE key = 'tick'",
+            queue,
+        )
+        driven.check()
+    assert [facts["task"] for facts in failed] == ["bad"]
+
+    rows("UPDATE jobsd.recurring_tasks SET updated_at = now() WHERE key = 'bad'")
+    driven.check()
+
+    assert [facts["task"] for facts in failed] == ["bad"] * 2
 
 
 def test_without_dynamic_tasks_only_the_file_counts(

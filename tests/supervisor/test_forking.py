@@ -73,6 +73,20 @@ def test_memory_takes_a_worker_first_and_the_supervisor_last(start: Start) -> No
     assert scores == [min(1000, own + sooner_by) for sooner_by in (500, 100, 100)]
 
 
+def test_memory_takes_a_worker_first_even_if_the_supervisor_is_near_the_highest_score(
+    tmp_path: Path,
+) -> None:
+    raising = (
+        "import os,sys;open('/proc/self/oom_score_adj','w').write('800');"
+        "os.execv(sys.argv[1],sys.argv[1:])"
+    )
+    with stub_tree(tmp_path, wrap=["/usr/bin/env", "python3", "-c", raising]) as tree:
+        tree.wait_event("supervisor.ready")
+
+        scores = [inheritance(tree, kind)["oom_score_adj"] for kind in ("worker", "monitor")]
+        assert scores == [1000, 900]
+
+
 def test_no_two_children_throw_the_same_dice(start: Start) -> None:
     tree = start(("monitor", 1), ("worker", 1), ("dispatcher", 1))
 

@@ -33,6 +33,16 @@ def test_an_idle_tree_ends_at_once_in_order(start: Start, number: signal.Signals
     assert (words["stopping"], words["left"]) == (2, ["monitor"])
 
 
+def test_a_stop_ends_a_start_that_is_under_way(tmp_path: Path) -> None:
+    (tmp_path / "TERM-at-fork").touch()
+    with stub_tree(tmp_path, ("worker", 5), ("monitor", 1)) as tree:
+        tree.process.wait(30)
+
+        tree.assert_clean_exit()
+        # The one that was started first, and the monitor that recovers it.
+        assert len(tree.events("process.started")) <= 2
+
+
 @pytest.mark.behaviour(18)
 def test_who_still_works_at_the_deadline_is_killed_and_its_jobs_released(
     start: Start,

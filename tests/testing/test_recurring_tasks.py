@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
@@ -32,6 +33,20 @@ def test_a_run_whose_predecessor_waits_is_left_out_where_the_task_says_so(
     jobs_clock.advance("3h")
 
     assert len(jobs_clock.jobs) == enqueued
+
+
+def test_a_task_that_never_runs_again_has_no_more_instants(jobs_clock: VirtualClock) -> None:
+    ended = TaskDefinition(
+        key="ended",
+        phrase="0 0 29 2 * UTC",
+        class_name="kit.welcome",
+        arguments_json="[7]",
+    )
+    last = datetime(9996, 2, 29, tzinfo=UTC)
+
+    instants = jobs_clock.tasks.instants(ended, last, datetime.max.replace(tzinfo=UTC))
+
+    assert [*instants] == []
 
 
 def test_the_tasks_of_the_chosen_environment_are_read(

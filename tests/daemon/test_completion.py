@@ -1,0 +1,25 @@
+"""What a shell is offered at a prompt."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jobsd.daemon.cli import completion
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pytest
+
+
+def test_only_names_with_the_beginning_at_the_prompt_are_offered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def read(*_: object) -> Iterator[str]:
+        return iter(["mail", "bulk", "mailing"])
+
+    monkeypatch.setattr(completion, "_read", read)
+
+    offered = [item.value for item in completion.names("queue", "mail")]
+
+    assert offered == ["mail", "mailing"]
