@@ -64,15 +64,20 @@ def pause(project: Project, name: str, reason: str | None) -> Result:
         operations.audit.acting(session, "pause", f"queue {name}"),
     ):
         pausing = acts.queues.pausing(name, reason, session=session)
-        unknown = pausing.anew and is_unknown_queue(session, project.options, name)
+        unknown = pausing.is_new and is_unknown_queue(session, project.options, name)
     if unknown:
         _note_unknown(name)
-    facts = {"queue_name": name, "paused": True, "anew": pausing.anew, "reason": pausing.reason}
+    facts = {
+        "queue_name": name,
+        "paused": True,
+        "already_paused": not pausing.is_new,
+        "reason": pausing.reason,
+    }
     return done(f"queue {name!r} {_outcome(pausing)}", facts)
 
 
 def _outcome(pausing: Pausing) -> str:
-    if pausing.anew:
+    if pausing.is_new:
         return "is paused"
     if pausing.reason == pausing.reason_before:
         return "was paused already: nothing was changed"

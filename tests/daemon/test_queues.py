@@ -43,7 +43,7 @@ def test_a_pause_is_reported_by_whom_and_why(run: Commands, session: Session) ->
     assert run.json("queues", "pause", "mail") == {
         "queue_name": "mail",
         "paused": True,
-        "anew": True,
+        "already_paused": False,
         "reason": None,
     }
     assert run.json("queues", "resume", "mail") == {"queue_name": "mail", "paused": False}
@@ -77,7 +77,7 @@ def test_a_pause_of_a_paused_queue_says_what_became_of_its_reason(run: Commands)
         "queue 'default' was paused already; its reason is now 'second', no longer 'first'",
     ]
     assert nothing == "queue 'default' was paused already: nothing was changed"
-    assert (facts["anew"], facts["reason"]) == (False, "third")
+    assert (facts["already_paused"], facts["reason"]) == (True, "third")
 
 
 def test_clearing_a_queue_needs_consent(run: Commands) -> None:

@@ -36,7 +36,7 @@ class Pause:
 class Pausing:
     """The result of a pause: whether it began only now, its reason, and the one before."""
 
-    anew: bool
+    is_new: bool
     reason: str | None
     reason_before: str | None
 
@@ -52,7 +52,7 @@ def pause(
 
     A queue that is paused already gets the new reason. `by` is USER@HOST by default.
     """
-    return pausing(name, reason, by=by, session=session).anew
+    return pausing(name, reason, by=by, session=session).is_new
 
 
 def pausing(

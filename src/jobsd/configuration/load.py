@@ -130,7 +130,7 @@ class _Reading:
             return options
         if place > len(groups):
             message = f"there is no worker group {place}: {options.config} has {len(groups)}"
-            self.faults.add_fault(Fault(message, hint="the first is 1"))
+            self.faults.add_fault(Fault(message))
             return options
         return replace(options, workers=(groups[place - 1],))
 

@@ -126,7 +126,7 @@ retry_in]
 job.discarded info A job was discarded: by its definition, by a conflict, because it expired \
 or was cancelled. [$job duration error reason concurrency_key]
 job.snoozed debug A job asked to run again later. [$job duration retry_in]
-job.set_aside debug A job whose arguments do not fit its function here was scheduled anew, \
+job.set_aside debug A job whose arguments do not fit its function here was scheduled again, \
 without an attempt. [$job retry_in]
 job.raised error A job raised an exception after it had recorded its own end: it stays \
 finished. \
