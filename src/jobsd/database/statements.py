@@ -248,7 +248,7 @@ def as_text(value: Plain) -> str | None:
     if value is None or type(value) is str:
         return value
     if isinstance(value, list):
-        return f"{{{','.join(map(_quoted, value))}}}"
+        return _array(value)
     if isinstance(value, timedelta):
         return f"{value.total_seconds()!r} s"
     return str(value)
@@ -264,12 +264,11 @@ def as_bytes(value: Plain) -> bytes | None:
     return None if text is None else text.encode()
 
 
-def _quoted(item: object) -> str:
-    """Return a value as an element of an array."""
-    if item is None:
-        return "NULL"
-    escaped = str(item).replace("\\", r"\\").replace('"', r"\"")
-    return f'"{escaped}"'
+def _array(items: list[Any]) -> str:
+    """Return a list as psycopg writes it."""
+    from psycopg.adapt import PyFormat, Transformer  # noqa: PLC0415 - not for commands' help
+
+    return bytes(Transformer().get_dumper(items, PyFormat.TEXT).dump(items) or b"").decode()
 
 
 @dataclass(slots=True)
