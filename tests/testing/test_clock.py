@@ -159,7 +159,7 @@ def test_a_day_of_the_shipped_tasks_runs_at_once(jobs_clock: VirtualClock) -> No
 
     assert performed["HeartbeatJob"] in {288, 289}
     assert performed["RecurringCommandJob"] == 24
-    assert len(jobs_clock.jobs.answers.heartbeats) == performed["HeartbeatJob"]
+    assert len(jobs_clock.jobs.acts.heartbeats) == performed["HeartbeatJob"]
 
 
 def test_finished_jobs_are_cleared_as_the_task_says(jobs_clock: VirtualClock) -> None:

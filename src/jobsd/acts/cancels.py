@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from jobsd import clock, errors
 from jobsd.database.connection import Session, Statements
-from jobsd.enqueueing.on_demand import lent
+from jobsd.enqueueing.on_demand import lent, replaceable
 from jobsd.events.events import emit
 from jobsd.states import claims, lost
 from jobsd.states.claims import STATEMENTS as CLAIMS
@@ -37,6 +37,7 @@ class CancelRequest(NamedTuple):
     forced: bool
 
 
+@replaceable
 def cancel(
     job_id: int,
     force: bool = False,  # noqa: FBT001, FBT002 - as it is called in SQL
@@ -70,6 +71,7 @@ async def acancel(
     return await asyncio.to_thread(cancel, job_id, force)
 
 
+@replaceable
 def cancel_all(  # noqa: PLR0913 - the filters, and a session
     *,
     state: str | None = None,
@@ -108,8 +110,7 @@ def ids(session: Session, meant: listing.Filter, limit: int | None = None) -> ar
         RefusedError: for a state in which jobs cannot be cancelled.
     """
     if meant.state is not None:
-        if meant.state not in STATES:
-            raise errors.RefusedError(f"{meant.state} jobs can't be cancelled: they have ended")
+        check_state(meant.state)
         return listing.ids(session, meant, limit)
     found = listing.ids(session, meant.of(STATES[0]), limit)
     # Lost ones are searched only when asked: that reads all jobs.
@@ -117,6 +118,16 @@ def ids(session: Session, meant: listing.Filter, limit: int | None = None) -> ar
         found.extend(listing.ids(session, meant.of(state), limit))
     chosen = sorted(set(found))
     return type(found)("q", chosen if limit is None else chosen[-limit:])
+
+
+def check_state(state: str) -> None:
+    """Refuse a state in which jobs can't be cancelled.
+
+    Raises:
+        RefusedError: with the reason.
+    """
+    if state not in STATES:
+        raise errors.RefusedError(f"{state} jobs can't be cancelled: they have ended")
 
 
 def batches(

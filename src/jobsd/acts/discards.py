@@ -16,7 +16,7 @@ from datetime import timedelta
 
 from jobsd import clock, errors
 from jobsd.database.connection import Session, Statements
-from jobsd.enqueueing.on_demand import lent
+from jobsd.enqueueing.on_demand import lent, replaceable
 from jobsd.events.events import emit
 from jobsd.jobs import limits
 from jobsd.states import lost
@@ -37,6 +37,7 @@ class Discarded:
     jobs: dict[int, str]
 
 
+@replaceable
 def discard(job_id: int, *, keep: bool = True, session: Session | None = None) -> str:
     """Discard a job that is not running; return the state that it had.
 
@@ -57,6 +58,7 @@ def discard(job_id: int, *, keep: bool = True, session: Session | None = None) -
         raise errors.RefusedError(refusal(taken, inspect.find(taken, job_id)))
 
 
+@replaceable
 def discard_all(  # noqa: PLR0913 - the filters, and a session
     *,
     state: str | None = None,

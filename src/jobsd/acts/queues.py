@@ -13,7 +13,7 @@ from datetime import datetime
 
 from jobsd import errors, machine
 from jobsd.database.connection import Session, Statements
-from jobsd.enqueueing.on_demand import lent
+from jobsd.enqueueing.on_demand import lent, replaceable
 from jobsd.events.events import emit
 from jobsd.jobs.registry import check_queue
 
@@ -63,50 +63,67 @@ def pausing(
     session: Session | None = None,
 ) -> Pausing:
     """Pause the queue as `pause` does; return the details."""
-    parameters = {
-        "name": check_queue(name),
-        "reason": _text("reason", reason),
-        "by": _text("by", by or _whoever()),
-    }
-    with lent(session) as taken:
-        done = Pausing(*taken.fetch(STATEMENTS["pause"], parameters)[0])
-    emit("queue.paused", queue_name=name, reason=reason, by=parameters["by"])
+    by = by or _whoever()
+    texts = _text("reason", reason), _text("by", by)
+    done = store_pause(check_queue(name), *texts, session=session)
+    emit("queue.paused", queue_name=name, reason=reason, by=by)
     return done
+
+
+@replaceable
+def store_pause(
+    name: str, reason: str | None, by: str | None, *, session: Session | None = None
+) -> Pausing:
+    """Store a pause, without an event; see `pausing`."""
+    with lent(session) as taken:
+        parameters = {"name": name, "reason": reason, "by": by}
+        return Pausing(*taken.fetch(STATEMENTS["pause"], parameters)[0])
 
 
 def resume(name: str, *, session: Session | None = None) -> bool:
     """Resume the queue at once; return False when it was not paused."""
-    with lent(session) as taken:
-        resumed = bool(taken.fetch(STATEMENTS["resume"], {"name": check_queue(name)}))
+    resumed = end_pause(check_queue(name), session=session)
     if resumed:
         emit("queue.resumed", queue_name=name)
     return resumed
 
 
+@replaceable
+def end_pause(name: str, *, session: Session | None = None) -> bool:
+    """Delete a pause, without an event; see `resume`."""
+    with lent(session) as taken:
+        return bool(taken.fetch(STATEMENTS["resume"], {"name": name}))
+
+
+@replaceable
 def paused(*, session: Session | None = None) -> list[Pause]:
     """Return all pauses, by the names of their queues."""
     with lent(session) as taken:
         return [Pause(*row) for row in taken.fetch(STATEMENTS["pauses"])]
 
 
+@replaceable
 def size(name: str, *, session: Session | None = None) -> int:
     """Return the number of ready jobs of the queue."""
     with lent(session) as taken:
         return int(taken.fetch(STATEMENTS["size"], {"name": check_queue(name)})[0][0])
 
 
+@replaceable
 def is_known(name: str, *, session: Session | None = None) -> bool:
     """Return whether the queue has ready jobs, or one of the latest 10,000 jobs was in it."""
     with lent(session) as taken:
         return bool(taken.fetch(STATEMENTS["known"], {"name": check_queue(name)})[0][0])
 
 
+@replaceable
 def latency(name: str, *, session: Session | None = None) -> float:
     """Return for how many seconds the oldest ready job of the queue has waited, or 0."""
     with lent(session) as taken:
         return float(taken.fetch(STATEMENTS["latency"], {"name": check_queue(name)})[0][0])
 
 
+@replaceable
 def clear(name: str, *, keep: bool = True, session: Session | None = None) -> int:
     """Discard the ready jobs of the queue; return their number.
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from jobsd import errors
 from jobsd.clock import monotonic
 from jobsd.database.statements import Statements
-from jobsd.enqueueing.on_demand import lent
+from jobsd.enqueueing.on_demand import lent, replaceable
 from jobsd.events.events import emit
 from jobsd.jobs.registry import check_class, check_count
 from jobsd.jobs.time_limits import WAIT_MAX_S, duration_s
@@ -68,6 +68,7 @@ def restart() -> None:
     _walks.clear()
 
 
+@replaceable
 def clear_finished_in_batches(  # noqa: PLR0913 - the options of the original, and a session
     batch_size: int = 500,
     *,
@@ -88,7 +89,7 @@ def clear_finished_in_batches(  # noqa: PLR0913 - the options of the original, a
     Raises:
         Error: for an invalid option.
     """
-    limit = _limit(finished_before, older_than)
+    limit = limits(finished_before, older_than)
     pause_s = None
     if sleep_between_batches is not None:
         pause_s = duration_s("sleep_between_batches", sleep_between_batches)
@@ -124,9 +125,7 @@ def batches(
     Raises:
         Error: for an invalid size of batches or an invalid name.
     """
-    check_count("batch_size", batch_size, BATCH_MAX)
-    if class_name is not None:
-        check_class(class_name)
+    check(batch_size, class_name)
     if older_than_s is None:
         older_than_s = _kept_for_s()
     # A walk for one class or one date skips jobs that other walks must delete.
@@ -151,6 +150,17 @@ def batches(
         if nothing_young:
             walk.after = first_young - 1 if first_young else last_id
             nothing_young = first_young is None
+
+
+def check(batch_size: int, class_name: str | None) -> None:
+    """Refuse an invalid size of batches or an invalid name.
+
+    Raises:
+        Error: with the reason.
+    """
+    check_count("batch_size", batch_size, BATCH_MAX)
+    if class_name is not None:
+        check_class(class_name)
 
 
 def clearable(session: Session, older_than_s: float, class_name: str | None = None) -> int:
@@ -185,20 +195,25 @@ def _walk(session: Session, older_than_s: float) -> _Walk:
     return walk
 
 
-def _limit(
+def limits(
     finished_before: datetime | None, older_than: Duration | None
-) -> tuple[datetime | None, float | None]:
+) -> tuple[datetime | None, float]:
+    """Return the time before which jobs must have ended, or else the age that they must have.
+
+    Raises:
+        Error: for an invalid option.
+    """
     if finished_before is not None and older_than is not None:
         raise errors.Error("give finished_before or older_than, not both")
     if older_than is not None:
         return None, min(duration_s("older_than", older_than), WAIT_MAX_S)
     if finished_before is None:
-        return None, None
+        return None, _kept_for_s()
     if not isinstance(finished_before, datetime):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise errors.Error(f"finished_before: {finished_before!r:.60} is not a datetime")
     if finished_before.utcoffset() is None:
         raise errors.Error(f"finished_before: {finished_before} has no time zone")
-    return finished_before, None
+    return finished_before, _kept_for_s()
 
 
 def _session() -> contextlib.AbstractContextManager[Session]:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
 from jobsd.database.connection import Session, Statements
-from jobsd.enqueueing.on_demand import lent
+from jobsd.enqueueing.on_demand import lent, replaceable
 from jobsd.errors import RefusedError
 from jobsd.events.events import emit
 from jobsd.states import lost
@@ -24,6 +24,7 @@ STATEMENTS = Statements("jobsd.acts", "retries.sql")
 BATCH = 500
 
 
+@replaceable
 def retry(job_id: int, *, with_lost: bool = False, session: Session | None = None) -> str:
     """Retry a failed job; return its new state: "ready".
 
@@ -43,6 +44,7 @@ def retry(job_id: int, *, with_lost: bool = False, session: Session | None = Non
         raise RefusedError(refusal(taken, inspect.find(taken, job_id)))
 
 
+@replaceable
 def retry_all(
     *,
     queue: str | None = None,
@@ -84,7 +86,7 @@ def refusal(session: Session, found: inspect.Found) -> str:
     job = found.job
     if job.state == "failed":
         if present := session.fetch(STATEMENTS["taken"], {"id": job.id}):
-            return f"job {job.id} can't be retried: job {present[0][0]} has its unique key"
+            return taken(job.id, present[0][0])
         return f"job {job.id} is just being changed by another session"
     if job.state == "lost":
         return (
@@ -92,6 +94,11 @@ def refusal(session: Session, found: inspect.Found) -> str:
             " (`with_lost=True`) retries it nevertheless"
         )
     return f"job {job.id} has not failed: it is {job.state}"
+
+
+def taken(job_id: int, holder: int) -> str:
+    """Return the reason why a job was not retried whose key another job has."""
+    return f"job {job_id} can't be retried: job {holder} has its unique key"
 
 
 def _retry(session: Session, ids: list[int], *, with_lost: bool) -> list[int]:

@@ -32,9 +32,8 @@ class StandIn(Protocol):
         """Return all that is known of a job, None when there is none of this id."""
         ...
 
-    def client(self) -> Any:  # noqa: ANN401 - of a module above
-        """Return what answers all other questions, as far as it can."""
-        ...
+    acts: Any
+    """Functions that answer in place of those of the same name: see `on_demand.replaceable`."""
 
 
 find_connection: Callable[[], object] | None = None

@@ -1,15 +1,17 @@
 """The functions of this room that load the driver when they are called, and not before.
 
-As a module it is the backend that `jobsd.jobs.queue_backend` describes. `lent` is for rooms
-above.
+As a module it is the backend that `jobsd.jobs.queue_backend` describes. `lent` and
+`replaceable` are for rooms above.
 """
 
 # ruff: noqa: ANN401, PLC0414, PLC0415
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any
+from functools import wraps
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
     # The checkers' re-export of what `__getattr__` returns.
     from .client import aenqueue as aenqueue
     from .client import enqueue as enqueue
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 def __getattr__(name: str) -> Any:
@@ -87,3 +92,21 @@ def lent(session: Session | None = None) -> AbstractContextManager[Session]:
     from . import client
 
     return client.default_client().session()
+
+
+def replaceable(function: Callable[P, T]) -> Callable[P, T]:
+    """Let the stand-in of a test answer instead, by its function of this name.
+
+    A function that is given a session answers itself.
+    """
+
+    @wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        from . import backend
+
+        if backend.active is None or kwargs.get("session") is not None:
+            return function(*args, **kwargs)
+        own = {name: value for name, value in kwargs.items() if name != "session"}
+        return cast("T", getattr(backend.active.acts, function.__name__)(*args, **own))
+
+    return call

@@ -6,7 +6,7 @@ import json
 import os
 from typing import TYPE_CHECKING
 
-from jobsd.enqueueing.on_demand import lent
+from jobsd.enqueueing.on_demand import lent, replaceable
 from jobsd.jobs import definition
 
 if TYPE_CHECKING:
@@ -27,13 +27,21 @@ class HeartbeatJob(definition.Job):
         from jobsd.logs.always import log_always  # noqa: PLC0415
         from jobsd.machine import hostname  # noqa: PLC0415
 
-        from .log import record  # noqa: PLC0415
-
         environment = os.environ.get("JOBSD_ENV") or "development"
         job = current_job()
-        with lent() as session:
-            row = record(session, environment, hostname(), job.id, job.class_name)
+        row = record_heartbeat(environment, hostname(), job.id, job.class_name)
         log_always("jobsd.heartbeat", line(row))
+
+
+@replaceable
+def record_heartbeat(
+    environment: str, hostname: str, job_id: int, class_name: str
+) -> HeartbeatLog:
+    """Insert the heartbeat of a job, and return its row."""
+    from .log import record  # noqa: PLC0415 - as above
+
+    with lent() as session:
+        return record(session, environment, hostname, job_id, class_name)
 
 
 def line(row: HeartbeatLog) -> str:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jobsd.database.statements import Statements
-from jobsd.enqueueing.on_demand import lent
+from jobsd.enqueueing.on_demand import lent, replaceable
 from jobsd.errors import NotFoundError, RefusedError
 from jobsd.jobs import definition, enqueueable
 
@@ -91,11 +91,9 @@ def register(modules: Iterable[str] = (), commands: Iterable[str] = ()) -> type[
                 NotFoundError: if the task is gone, or no object has the command's name.
                 RefusedError: if it may not be called here.
             """
-            with lent() as session:
-                rows = session.fetch(STATEMENTS["command"], {"key": key})
-            if not rows:
+            text = stored_command(key)
+            if text is None:
                 raise NotFoundError(f"there is no recurring task {key!r} with a command")
-            text = rows[0][0]
             command = parse_command(text)
             allowed.function_of(text)(*command.args, **command.kwargs)
 
@@ -103,6 +101,14 @@ def register(modules: Iterable[str] = (), commands: Iterable[str] = ()) -> type[
 
 
 register()
+
+
+@replaceable
+def stored_command(key: str) -> str | None:
+    """Return the command of a recurring task; None without such a task."""
+    with lent() as session:
+        rows = session.fetch(STATEMENTS["command"], {"key": key})
+    return str(rows[0][0]) if rows else None
 
 
 def find_function(target: str) -> Any:  # noqa: ANN401 - whatever the module holds

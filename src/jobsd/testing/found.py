@@ -3,7 +3,6 @@
 import json
 import os
 from collections.abc import Iterator
-from typing import Any
 
 from jobsd import machine
 from jobsd.acts import inspect, shown_keys
@@ -65,13 +64,6 @@ def attempts(job: RecordedJob) -> list[inspect.Attempt]:
         inspect.Attempt(number, PROCESS, started_at, ended_at, running.described(error) or {})
         for (number, started_at, ended_at), error in reported
     ]
-
-
-def row_of(seen: inspect.Found) -> tuple[Any, ...]:
-    """Return the row of `find` in inspect.sql."""
-    own = (getattr(seen.job, name) for name in inspect.JobRow._fields)
-    more = (getattr(seen, name) for name in inspect.Found._fields if name != "job")
-    return (*own, *more)
 
 
 def _has_ended(job: RecordedJob) -> bool:

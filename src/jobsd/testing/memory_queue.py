@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import cast
 
-from jobsd.enqueueing.client import Client
 from jobsd.operations.jobs import Examined
 
 from . import found
-from .answers import Answers
+from .acts import Acts
 from .job_store import JobStore
 
 
@@ -25,11 +23,8 @@ class MemoryQueue(JobStore):
         self, *, inline: bool = False, now: Callable[[], datetime] | None = None
     ) -> None:
         super().__init__(inline=inline, now=now)
-        self.answers = Answers(self)
-
-    def client(self) -> Client:
-        """Return a client that answers the statements of jobsd's functions, or raises."""
-        return cast("Client", self.answers)
+        self.acts = Acts(self)
+        """The functions that act on its jobs in place of those of the same name."""
 
     def examine(self, job_id: int) -> Examined | None:
         """Return a job with its attempts and reasons; None when no job has this id."""

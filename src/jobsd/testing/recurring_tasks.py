@@ -96,7 +96,7 @@ class RecurringTasks:
         for definition in definitions:
             task = _stored(definition, now)
             if task.command is not None:
-                self._jobs.answers.commands[task.key] = task.command
+                self._jobs.acts.commands[task.key] = task.command
             self._timetable.plan(task, now)
             if task.run_at_start:
                 self._enqueue(task)
