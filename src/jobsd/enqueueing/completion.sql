@@ -1,5 +1,5 @@
--- isolate: move a job to a claim of its own, so that a transaction of the author that records
--- its end delays no other job.
+-- isolate: move a job to a claim of its own, so that a user's transaction that records its end
+-- delays no other job.
 WITH rest AS (
     UPDATE jobsd.claims
     SET job_ids = array_remove(job_ids, %(job_id)s::bigint)
@@ -17,11 +17,11 @@ SELECT process_id, ARRAY[%(job_id)s::bigint], cancelled, forced, %(claim_id)s
 FROM rest
 RETURNING id;
 
--- complete: record that a job has succeeded, in the author's transaction, fenced by its claim and,
--- where one was opened for that, by its transaction. The claim's row stays, marked, and with it the
--- slot that it may hold: the worker frees both once the function has returned. It waits for no lock
--- except that of a process that takes the claim away. Returns whether the claim was there, how the
--- transaction is isolated, and whether it is the one that was opened.
+-- complete: record that a job has succeeded, in the user's transaction, fenced by its claim and, if
+-- a transaction was opened for it, by that transaction. The claim's row stays, marked, and with it
+-- the slot that it may hold: the worker frees both once the function has returned. It waits for no
+-- lock except that of a process that takes the claim away. Returns whether the claim was there, the
+-- isolation level of the transaction, and whether it is the transaction that was opened.
 WITH ours AS (
     UPDATE jobsd.claims
     SET job_ids = '{}', completed = %(job_id)s::bigint
@@ -62,8 +62,8 @@ SELECT
         WHERE waiter.job_id = %(job_id)s::bigint AND EXISTS (SELECT FROM ours)
     );
 
--- unended: say whether a job that has been completed before can be completed again, since that
--- was rolled back. Waits for nobody: the transaction before may be open in the same thread.
+-- unended: return whether a job that was completed before can be completed again, because that was
+-- rolled back. It waits for no lock: the former transaction may be open in the same thread.
 SELECT id
 FROM jobsd.claims
 WHERE id = %(claim_id)s::bigint AND job_ids = ARRAY[%(job_id)s::bigint]
@@ -96,9 +96,9 @@ LEFT JOIN free ON free.id = given.claim_id
 LEFT JOIN jobsd.jobs AS job ON job.id = given.job_id;
 
 -- free: remove the claims of jobs that have completed themselves and returned, hand their slots
--- over, and tell those who began to wait for them after `complete`. (The function hands over by
--- statements of its own, which see what was blocked until the claims were locked.) What was
--- written about attempts of erased jobs goes, too.
+-- over, and notify the sessions that began to wait for them after `complete`. (The function hands
+-- over by statements of its own, which see the jobs that were blocked until the claims were
+-- locked.) The attempts of erased jobs are deleted, too.
 WITH gone AS (
     DELETE FROM jobsd.claims
     WHERE id = ANY (%(claim_ids)s::bigint[]) AND completed IS NOT NULL

@@ -1,8 +1,7 @@
 -- forget: check the next keys, and delete the expired ones and those whose job has ended or no
 -- longer exists. Returns the last key that was checked, and the number of deleted keys. A key that
 -- was just taken again belongs to another job: it stays. The key of a failed job stays, too,
--- because the job may be retried; so does the key of a job that was enqueued behind one that still
--- waits.
+-- because the job may be retried; so does the key of a job that was enqueued behind a waiting one.
 WITH seen AS MATERIALIZED (
     SELECT key, job_id, until, ends_at, before_id
     FROM jobsd.unique_jobs

@@ -1,18 +1,18 @@
--- nothing: begin a turn in which no success is to be recorded.
+-- nothing: begin a turn that records no success.
 WITH fenced AS (
     SELECT NULL::bigint AS id WHERE false
 );
 
--- record: begin a turn by recording plain successes, fenced by their claims. A claim row only ever
--- loses ids; so as long as it has as many as its worker believes, it is whole. (Comparing the ids
--- themselves, `@>`, is quadratic.) A claim loses what has ended in it, and not what has the same
--- id and ended in another: that one may be fenced out. The condition is checked again on the
--- newest version of a row that someone else has just changed. A row that somebody holds locked is
--- waited for for `lock_wait`: said here, since what is said once stays for others behind a pooler,
--- and read before the first row is locked. Whoever sends this hands over the slots that go with
--- the claims, in the statement behind. All jobs are found by one search of the index, in the order
--- of their ids; the times of each stand in arrays of the same order, in which its place is found
--- by halving.
+-- record: begin a turn by recording plain successes, fenced by their claims. A claim's row only
+-- ever loses ids, so it is whole as long as it has as many ids as its worker believes. (Comparing
+-- the ids themselves, `@>`, is quadratic.) A claim loses the jobs that have ended in it, and not a
+-- job with the same id that ended in another claim: that one may be fenced out. The server checks
+-- the condition again on the newest version of a row that another session has just changed. A
+-- locked row is waited for up to `lock_wait`: it is set here, because a setting of the session
+-- would stay for other clients of a pooler, and is read before the first row is locked. The sender
+-- hands over the slots of the removed claims in the next statement. All jobs are found by one
+-- search of the index, in the order of their ids; their times are in arrays of the same order, in
+-- which a job is found by bisection.
 WITH bounded AS MATERIALIZED (
     SELECT set_config('lock_timeout', %(lock_wait)s, true)
 ), done AS (
@@ -35,7 +35,7 @@ WITH bounded AS MATERIALIZED (
     RETURNING claim.id
 );
 
--- shrink: the same of claims of which jobs remain.
+-- shrink: the same for claims of which jobs remain.
 shrunk AS (
     UPDATE jobsd.claims AS claim
     SET job_ids = ARRAY(
@@ -55,7 +55,7 @@ shrunk AS (
     SELECT id FROM shrunk
 );
 
--- whole: go on where no job remains of any claim.
+-- whole: go on if no job remains of any claim.
 fenced AS (SELECT id FROM emptied);
 
 -- succeed: find the jobs of the claims that let them be recorded.
@@ -97,8 +97,8 @@ erased AS (
 );
 
 -- singles: begin a turn by recording successes of claims that had one job each: no claim has to be
--- found for a job, or a job for a claim. Fenced like `record`: a claim goes if the one job that is
--- left of it is among those that are recorded. These are in the order of their ids.
+-- found for a job, or a job for a claim. Fenced like `record`: a claim is removed if its last job
+-- is among the recorded ones. `job_ids` is in the order of ids.
 WITH bounded AS MATERIALIZED (
     SELECT set_config('lock_timeout', %(lock_wait)s, true)
 ), emptied AS (
@@ -128,7 +128,7 @@ WITH bounded AS MATERIALIZED (
     HAVING (SELECT count(*) FROM emptied) <> cardinality(%(job_ids)s::bigint[])
 );
 
--- no_claim: end a turn in which nothing is to be claimed.
+-- no_claim: end a turn that claims nothing.
 unused AS (SELECT)
 SELECT NULL::bigint, 0, (SELECT string_agg(id::text, ',') FROM fenced);
 
@@ -150,8 +150,8 @@ WHERE process_id = %(process_id)s
 ORDER BY id
 LIMIT 10000;
 
--- locked: say which of these jobs can't be written now, since somebody holds a row of theirs
--- or of their claim locked. Waits for nobody, and lets go at once of what it has locked itself.
+-- locked: return the jobs that can't be written now, because another session holds a row of the job
+-- or of its claim locked. It waits for no lock, and releases its own locks at once.
 WITH wanted AS (
     SELECT job_id, claim_id
     FROM unnest(%(job_ids)s::bigint[], %(claim_ids)s::bigint[]) AS wanted (job_id, claim_id)
@@ -185,7 +185,7 @@ WHERE (
     )
 ORDER BY wanted.job_id, wanted.claim_id;
 
--- cancelled: say which jobs of a process are to stop, and which of these at any price.
+-- cancelled: return the jobs of a process that are to stop, and whether each of them is forced.
 SELECT member.id, claim.id, (member.id = ANY (claim.forced)) IS TRUE
 FROM jobsd.claims AS claim
 CROSS JOIN LATERAL unnest(claim.cancelled) AS member (id)

@@ -13,7 +13,7 @@ WHERE id = ANY (%(ids)s::bigint[])
 ORDER BY id
 FOR UPDATE SKIP LOCKED;
 
--- free: return those of some lost jobs that no worker runs, as the heartbeats say.
+-- free: return the lost jobs that no worker runs, by the heartbeats.
 SELECT lost.id
 FROM unnest(%(ids)s::bigint[]) AS lost (id)
 WHERE NOT EXISTS (

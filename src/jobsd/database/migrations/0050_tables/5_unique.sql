@@ -1,18 +1,19 @@
--- Unique jobs: at most one of a key, for as long as its definition says.
+-- Unique jobs: at most one job of a key, for the time that its definition sets.
 --
--- A row of `unique_jobs` says which job has taken a key last. Whether that job still counts is asked
--- when the next one comes, of the tables in which jobs stand anyway: so no claim and no finish
--- knows of keys, and the keys of whatever dies are free as soon as its end is recorded. Who
--- enqueues takes a key by its primary key, and waits there for whoever has taken it and has not
--- committed. Nobody else waits for a key.
+-- A row of `unique_jobs` has the job that has taken a key last. Whether that job still counts is
+-- decided when the next one comes, from the tables of states: so claims and finishes know nothing
+-- of keys, and the key of a dead job is free as soon as its end is recorded. An enqueue takes a key
+-- by the primary key of this table, and waits there for another transaction that has taken the key
+-- and has not committed. Nothing else waits for a key.
 --
--- A job that counts until it is started is held by each transaction that is told of it, so that it
--- begins after their commits. It would never begin if such transactions overlapped without an end.
--- So a due job that another transaction holds takes no further duplicate: the next one is stored,
--- takes the key, and takes all duplicates until the first one has begun (`before_id`). At most two
--- jobs of a key wait then, and each waits for those alone that held it when it became the first.
+-- A job that counts until it is started is held by each transaction that gets it as the answer to a
+-- duplicate, so that it begins after their commits. It would never begin if these transactions
+-- overlapped without an end. So a due job that another transaction holds takes no further
+-- duplicate: the next one is stored, takes the key, and takes all duplicates until the first one
+-- has begun (`before_id`). At most two jobs of a key wait then, and each waits only for the
+-- transactions that held it when it became the first.
 --
--- Invariant: a row is changed only by who has it locked, and has judged its jobs behind the lock.
+-- Invariant: a transaction changes a row only after it has locked it and has then judged its jobs.
 
 CREATE TABLE jobsd.unique_jobs (
     key text PRIMARY KEY,
@@ -29,7 +30,7 @@ WITH (
     autovacuum_vacuum_threshold = 1000
 );
 
--- Whether a job that waits to be started for the first time is due; NULL when it does not wait so.
+-- Whether a job that waits for its first start is due; NULL if it does not.
 CREATE FUNCTION jobsd.is_due(wanted bigint) RETURNS boolean
 LANGUAGE plpgsql
 SET enable_seqscan = off
@@ -37,7 +38,7 @@ SET jit = off
 SET enable_bitmapscan = off
 AS $$
 BEGIN
-    -- One statement, so one snapshot: a job that moves is in one of these.
+    -- One statement, so one snapshot: a job that is being moved is in one of these tables.
     RETURN (
         SELECT CASE
             WHEN EXISTS (SELECT FROM jobsd.ready_executions WHERE job_id = wanted)
@@ -56,12 +57,12 @@ BEGIN
 END
 $$;
 
--- Hold a job that waits to be started for the first time until this transaction ends: a claim skips
--- it. Else a caller who has changed what the job will read, and was told that the job is there
--- already, might commit only when that has read. NULL when the job does not wait any more; false
--- when it is due and another transaction holds it, be it to claim it, or when it is due and was
--- `passed`. With `shared` any number hold it, due or not, and a claim under way is waited for; so
--- it is with a job that is not due.
+-- Lock a job that waits for its first start until this transaction ends: claims skip it. Otherwise
+-- a caller that has changed the data of the job, and gets the existing job as the answer, might
+-- commit only after the job has read the old data. Returns NULL if the job no longer waits; false
+-- if it is due and another transaction holds it, perhaps to claim it, or if it is due and was
+-- `passed`. With `shared`, and for a job that is not due, any number of transactions hold it, and a
+-- claim under way is waited for.
 CREATE FUNCTION jobsd.hold_waiting(wanted bigint, shared boolean, passed boolean) RETURNS boolean
 LANGUAGE plpgsql
 SET enable_seqscan = off
@@ -114,8 +115,8 @@ BEGIN
 END
 $$;
 
--- Wake who may take a job that this transaction holds, once that has committed: whoever meets it
--- until then passes it over, and so does whoever frees a slot for it.
+-- Wake the processes that may take a job that this transaction holds, once it has committed: until
+-- then workers skip the job, also when a slot is freed for it.
 CREATE FUNCTION jobsd.wake_for_held(wanted bigint) RETURNS void
 LANGUAGE plpgsql
 SET enable_seqscan = off
@@ -146,9 +147,9 @@ BEGIN
 END
 $$;
 
--- Whether a job has neither ended nor failed. An end that is being recorded is waited for: with a
--- lock that is given back at once, so that no end waits for whoever asks. Where nobody changes the
--- row, nothing is locked: that would write to a page, and take an id of a transaction, each time.
+-- Whether a job has neither ended nor failed. If an end is being recorded, this waits for it with a
+-- lock that it releases at once, so that no end waits for this function. If no transaction changes
+-- the row, nothing is locked: each lock would write to a page and take the id of a transaction.
 CREATE FUNCTION jobsd.is_unfinished(wanted bigint) RETURNS boolean
 LANGUAGE plpgsql
 SET enable_seqscan = off
@@ -167,15 +168,15 @@ BEGIN
             lives := FOUND;
             RAISE SQLSTATE 'JOB00';
         EXCEPTION WHEN SQLSTATE 'JOB00' THEN
-            -- What was locked is let go.
+            -- The lock was released.
         END;
     END IF;
     RETURN lives AND NOT EXISTS (SELECT FROM jobsd.failed_executions WHERE job_id = wanted);
 END
 $$;
 
--- Say which job of a key takes a duplicate, if one does (`present`), and which one waits before the
--- next (`before`). What was `passed` takes none while it is due.
+-- Return the job of a key that takes a duplicate, if one does (`present`), and the job that waits
+-- before the next one (`before`). A job that was `passed` takes no duplicate while it is due.
 CREATE FUNCTION jobsd.judge_unique(
     held jobsd.unique_jobs, passed bigint, OUT present bigint, OUT before bigint
 )
@@ -199,7 +200,7 @@ BEGIN
         present := held.job_id;
         RETURN;
     END IF;
-    -- One of the two waits at most.
+    -- At most one of the two waits.
     single := coalesce(before, CASE WHEN held.until = 'started' THEN held.job_id END);
     takes := jobsd.hold_waiting(single, false, (single = passed) IS TRUE);
     present := CASE WHEN takes THEN single END;
@@ -207,10 +208,10 @@ BEGIN
 END
 $$;
 
--- Take a key for a job; NULL when it has it, else the job that takes the duplicate, which is held
--- if it counts until it is started. `alone` says that this job will be changed: of two who hold it,
--- neither could. Whoever is just taking the key is waited for, with a lock that is given back at
--- once, unless it is to be kept anyway.
+-- Take a key for a job. Returns NULL if the job has the key, otherwise the job that takes the
+-- duplicate, which is held if it counts until it is started. `alone` is for a caller that will
+-- change that job: if two transactions held it, neither could. This waits for a transaction that is
+-- just taking the key, with a lock that is released at once, unless it is to be kept anyway.
 CREATE FUNCTION jobsd.take_unique(
     wanted text, taker bigint, how_long text, within interval, alone boolean DEFAULT false
 ) RETURNS bigint
@@ -222,7 +223,7 @@ AS $$
 DECLARE
     held jobsd.unique_jobs;
     met record;
-    -- The job that was due and held when this duplicate came: it does not take it later either.
+    -- The job that was due and held when this duplicate came: it does not take the duplicate later.
     passed bigint;
 BEGIN
     LOOP
@@ -254,7 +255,7 @@ BEGIN
                 PERFORM FROM jobsd.unique_jobs WHERE key = wanted FOR SHARE;
                 RAISE SQLSTATE 'JOB00';
             EXCEPTION WHEN SQLSTATE 'JOB00' THEN
-                -- What was locked is let go.
+                -- The lock was released.
             END;
             CONTINUE;
         END IF;
@@ -271,8 +272,8 @@ BEGIN
 END
 $$;
 
--- Let keys go that were taken for jobs that are not stored after all. The job before has its key
--- again.
+-- Give back keys that were taken for jobs that were not stored in the end. The former job has its
+-- key again.
 CREATE FUNCTION jobsd.give_back_unique(keys text[], takers bigint[]) RETURNS void
 LANGUAGE plpgsql
 SET enable_seqscan = off
@@ -288,8 +289,8 @@ BEGIN
 END
 $$;
 
--- Take the keys again of failed jobs that are to be retried, in the order of their keys. Says which
--- of them can't: another job has the key, or takes it in a transaction that is open (NULL).
+-- Take the keys again of failed jobs that are to be retried, in the order of their keys. Returns
+-- the refused jobs: another job has the key, or takes it in an open transaction (NULL).
 CREATE FUNCTION jobsd.retake_unique(ids bigint[])
 RETURNS TABLE (job_id bigint, present bigint)
 LANGUAGE plpgsql
@@ -313,7 +314,7 @@ BEGIN
     LOOP
         job_id := given.id;
         BEGIN
-            -- Of several of one key the first is retried; its failure still stands here.
+            -- Of several jobs of one key the first is retried; its failure is still stored here.
             present := CASE WHEN taken = given.unique_key THEN taken_by ELSE
                 jobsd.take_unique(given.unique_key, given.id, 'finished', NULL)
             END;

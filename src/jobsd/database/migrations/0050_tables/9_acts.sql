@@ -1,7 +1,7 @@
--- In which state each job is, and how jobs are retried and cancelled, by SQL and by all commands.
+-- The states of jobs, and the functions that retry and cancel jobs, for SQL and for all commands.
 
 -- Each job with its state. Each state is a part of its own, so that `WHERE state = 'failed'` reads
--- failed_executions and nothing else but the rows of these jobs. The columns are documented in
+-- only failed_executions and the rows of these jobs. The columns are documented in
 -- docs/guide/sql.md and stay.
 CREATE VIEW jobsd.job_states AS
     SELECT
@@ -58,7 +58,7 @@ CREATE VIEW jobsd.job_states AS
     FROM jobsd.jobs
     WHERE outcome = 'discarded';
 
--- Say why nothing was done to a job.
+-- Raise an error with the reason why an act did nothing to a job.
 CREATE FUNCTION jobsd.refuse(act text, wanted bigint) RETURNS void
 LANGUAGE plpgsql
 SET enable_seqscan = off
@@ -133,9 +133,9 @@ BEGIN
 END
 $$;
 
--- Let failed jobs run again, with their errors kept (see `run_again`). A job is `refused` if another one has its unique key:
--- `holder`, or NULL for one that is being enqueued. Rows that another session has locked are
--- skipped.
+-- Let failed jobs run again, with their errors kept (see `run_again`). A job is `refused` if
+-- another job has its unique key: `holder`, or NULL for a job that is being enqueued. Rows that
+-- another session has locked are skipped.
 CREATE FUNCTION jobsd.retry_jobs(wanted bigint[])
 RETURNS TABLE (id bigint, refused boolean, holder bigint)
 LANGUAGE plpgsql
@@ -188,11 +188,11 @@ BEGIN
 END
 $$;
 
--- Jobs can be cancelled: those that wait are discarded at once, those that are claimed are noted in
--- their claim. So the statements that end a claimed job find the note in the row that they change
--- anyway, also when it came a moment before, and jobs that nobody cancels have nothing to do with it.
+-- Jobs can be cancelled: waiting jobs are discarded at once, claimed ones are noted in their claim.
+-- So the statements that end a claimed job find the note in the row that they change anyway, even
+-- one that came a moment before, and jobs that are not cancelled bear no cost.
 
--- Cancel jobs; returns the state that each had. Jobs that have ended, and those that another session
+-- Cancel jobs; returns the state that each had. Jobs that have ended, and jobs that another session
 -- has locked, are left out.
 CREATE FUNCTION jobsd.cancel_jobs(wanted bigint[], force boolean, keep boolean)
 RETURNS TABLE (id bigint, was text)
@@ -236,7 +236,7 @@ BEGIN
         ), woken AS (
             SELECT
                 pg_notify('jobsd.wake', 'cancel ' || process_id),
-                -- Monitors: a process that stands still can't hear it.
+                -- For monitors, because a process that stands still receives nothing.
                 CASE WHEN force THEN pg_notify('jobsd.kill', process_id::text) END
             FROM (SELECT DISTINCT process_id FROM noted) AS processes
         )
@@ -247,9 +247,9 @@ BEGIN
 END
 $$;
 
--- Cancel a job: one that waits is discarded, one that runs is told to stop, and discarded unless it
+-- Cancel a job: a waiting job is discarded, a running one is asked to stop, and discarded unless it
 -- succeeds all the same; with `force` its process is ended if it does not stop in time. Returns the
--- state that it had. One that is just being moved, or is held, is met again for two seconds.
+-- state that it had. If the job is being moved, or is locked, this retries for two seconds.
 CREATE FUNCTION jobsd.cancel(job_id bigint, force boolean DEFAULT false) RETURNS text
 LANGUAGE plpgsql
 SET enable_seqscan = off

@@ -1,4 +1,4 @@
--- How jobs that wait or have failed are discarded, by SQL, by all commands and at expiry.
+-- The functions that discard waiting and failed jobs, for SQL, for all commands and at expiry.
 
 -- Discard jobs that wait, and failed ones with `with_failed`; returns the state that each had.
 -- Without `keep` their rows go. The next jobs of their keys become ready. Rows that another session

@@ -6,21 +6,22 @@ CREATE FUNCTION jobsd.backoff_s(attempt integer, chance float8 DEFAULT random())
 LANGUAGE sql VOLATILE PARALLEL SAFE
 RETURN least(86400, least(86400, 3 * 2 ^ least(attempt - 1, 20)) * (1 + chance * 0.15));
 
--- Place jobs by their outcomes: finished, failed, crashed (retried or failed, as its class says),
--- retried, snoozed, set_aside, discarded, expired, released, parked; without one, a job is discarded
--- for the reason `why`. Together with the batches of plain successes in claims.sql, this is the only
--- place that ends jobs. `started_s` and `ended_s` are ages at the time of the call.
+-- Place jobs by their outcomes: finished, failed, crashed (retried or failed, by the job's
+-- `retries_crash`), retried, snoozed, set_aside, discarded, expired, released, parked; without one,
+-- a job is discarded for the reason `why`. Together with the batches of plain successes in
+-- claims.sql, this is the only place that ends jobs. `started_s` and `ended_s` are ages at the time
+-- of the call.
 --
--- Each job is fenced by its claim: a claim that no longer holds all of its jobs changes nothing, and
--- its jobs are not returned. Claims that become empty are removed, and their slots handed over. A
--- job without a claim has been taken from its place by the caller, in the same transaction. A
--- cancelled job is discarded, unless it has finished: its claim says so, in the newest version of its
--- row.
+-- Each job is fenced by its claim: a claim that no longer holds all of its jobs changes nothing,
+-- and its jobs are not returned. Claims that become empty are removed, and their slots handed over.
+-- If a job has no claim, the caller has deleted its row in the table of its state, in the same
+-- transaction. A cancelled job is discarded, unless it has finished; the newest version of its
+-- claim's row has the note.
 --
--- Only a released job keeps its place in the queue, which is its id, and a parked one, which is given,
--- in the lane of its class. Their rows are not changed, unless they were unique until they were
--- claimed. A limited job waits for a slot again: it is blocked as long as the claim that it leaves
--- holds a slot of its key. `lock_wait` bounds how long a row is waited for.
+-- Only a released job keeps its position in the queue, which is its id, and a parked one, which is
+-- given, in the lane of its class. Their rows are not changed, unless they were unique until they
+-- were claimed. A limited job waits for a slot again: it is blocked as long as the claim that it
+-- leaves holds a slot of its key. `lock_wait` bounds how long a row is waited for.
 CREATE FUNCTION jobsd.end_jobs(
     job_ids bigint[], keep boolean, why text DEFAULT NULL, claim_ids bigint[] DEFAULT NULL,
     outcomes text[] DEFAULT NULL, waits_s float8[] DEFAULT NULL, started_s float8[] DEFAULT NULL,
