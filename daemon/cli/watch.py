@@ -54,9 +54,9 @@ class _Redrawn:
 
 
 def watching(
-    project: Project, every_s: float | None, look: Callable[[Session], Result]
+    project: Project, every_s: float | None, query: Callable[[Session], Result]
 ) -> Result:
-    """Return the result of a look at the database; print one each `every_s` if that is given.
+    """Return the result of a query; print one each `every_s` if that is given.
 
     Raises:
         KeyboardInterrupt: at the interrupt that ends it.
@@ -65,10 +65,10 @@ def watching(
         if every_s is not None:
             gc.enable()
         while every_s is not None:
-            seen = look(session)
+            seen = query(session)
             # A sentence on stderr would stand in the midst of the screen.
             parts = (*seen.parts, Value(seen.sentence)) if seen.sentence else seen.parts
             print_result(replace(seen, parts=(_Redrawn(parts),), sentence=""), chosen_format())
             sys.stdout.flush()
             time.sleep(max(every_s, _LEAST_S))
-        return look(session)
+        return query(session)

@@ -84,12 +84,12 @@ def ps_command(project: Project, every_s: float | None) -> Result:
 
     threshold_s = project.options.supervisor.process_alive_threshold_s
 
-    def look(session: Session) -> Result:
+    def query(session: Session) -> Result:
         rows = processes(session, threshold_s)
         table = Table(_for_people(rows), _PS_COLUMNS)
         return Result(rows, (table,), "" if rows else _PS_EMPTY)
 
-    return watching(project, every_s, look)
+    return watching(project, every_s, query)
 
 
 def _for_people(rows: Sequence[Row]) -> list[Row]:
