@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import random
 import time
+from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jobsd.clock import monotonic
 from jobsd.configuration.options import WorkerOptions
+from jobsd.enqueueing import client
+from jobsd.enqueueing.client import Client
+from jobsd.jobs import registry
+from jobsd.jobs.draft import Draft
+from jobsd.worker.worker import Worker
 
 from .drain import drain
 from .filling import fill, fill_parked
-from .jobs import noop
+from .jobs import noop, stamp
 from .kept import DRAINED, LAYOUT
+from .latency import taken_times
 from .pairs import Case, Contender, Measured
 from .workers import Workers
 
@@ -25,6 +33,7 @@ _PARKED = 1_000_000
 _ELSEWHERE = "elsewhere"
 _POLL_S = 0.002
 _PATIENCE_S = 300.0
+_REST_S, _GAP_S = 1.5, 0.02
 
 
 def cases(server: Server, scale: float) -> Iterator[Case]:
@@ -51,6 +60,14 @@ def cases(server: Server, scale: float) -> Iterator[Case]:
         pairs_max=3,
         target="≤ 30 s",
     )
+    starts = max(10, int(1000 * scale))
+    yield Case(
+        "starts every 20 ms of two services that share a queue",
+        Contender("two", partial(_starts, server, ("stamp-a", "stamp-b"), starts)),
+        Contender("one", partial(_starts, server, ("stamp-a",), starts)),
+        pairs_max=3,
+        target="p50: ratio ≤ 2",
+    )
 
 
 def _drain(server: Server, database: Database, jobs: int) -> Measured:
@@ -66,6 +83,39 @@ def _drain_behind(server: Server, unknown: int, jobs: int) -> Measured:
         if unknown:
             fill(database, _ELSEWHERE, unknown)
         return _drain(server, database, jobs)
+
+
+def _starts(server: Server, services: tuple[str, ...], jobs: int) -> Measured:
+    """Store jobs of the services by turns of a die; each has a worker that knows its class."""
+    with taken_times(jobs) as times, server.database() as database:
+        options = WorkerOptions(threads=3, coroutines=0)
+        running = [
+            Workers(database.target, 1, options, partial(_worker_of, name)) for name in services
+        ]
+        for workers in running:
+            workers.go()
+        dice = random.Random(20)  # noqa: S311 - the same turns each time
+        client.configure(client=Client(database.target))
+        try:
+            time.sleep(_REST_S)
+            for _ in range(jobs):
+                time.sleep(_GAP_S)
+                name = dice.choice(services)
+                times.enqueue(partial(_enqueue, name))
+            return Measured(times.figures())
+        finally:
+            client.configure()
+            for workers in running:
+                workers.stop()
+
+
+def _enqueue(name: str, number: int) -> None:
+    client.enqueue(Draft(name, "default", 0, f"[{number}]"))
+
+
+def _worker_of(name: str, *arguments: Any) -> Worker:  # noqa: ANN401 - a worker's
+    registry.register(replace(stamp.definition, name=name))
+    return Worker(*arguments)
 
 
 def _first_behind(server: Server, unknown: int) -> Measured:

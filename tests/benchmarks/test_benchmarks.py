@@ -26,7 +26,7 @@ CASES = {
     "limits": ("enqueue in bulk", "10 keys"),
     "clear": ("drain",),
     "recurring": ("each second",),
-    "unknown": ("drain beside", "drain behind", "first start"),
+    "unknown": ("drain beside", "drain behind", "first start", "two services"),
     "processes": ("4 processes",),
     "spread": ("priorities", "by a pattern"),
     "commands": ("config show", "status"),
