@@ -1,5 +1,5 @@
 -- present: return which of these jobs still have a row. A job that has finished has none if
--- finished jobs are not kept: no table shows by whom its outcome was recorded.
+-- finished jobs are not kept: no table shows which process recorded its outcome.
 SELECT id FROM jobsd.jobs WHERE id = ANY (%(job_ids)s::bigint[]);
 
 -- held: lock the claims that the outcomes of a journal name, and return the jobs that they still

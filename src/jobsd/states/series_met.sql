@@ -1,12 +1,11 @@
--- report: block what a claim of series has met and can't start, and say what was done. It ends the
--- statement that `claim` begins.
+-- report: block the jobs that a claim of series has met and can't start, and return its effects. It
+-- ends the statement that `claim` begins.
 --
--- The first row says which claims have which jobs, in the order in which they start, and what else
--- was done. Behind it comes each job, in any order, with the limit of its key in the place of a
--- position.
+-- The first row has the claims and their jobs, in the order in which they start, and all other
+-- effects. The jobs follow, in any order, with the limit of the key in the column of the position.
 guard AS MATERIALIZED (
-    -- All slots of keys that are full, locked: whoever gives one back waits until we have
-    -- committed, and hands over to what we block.
+    -- All slots of full keys, locked: a session that frees one waits until we have committed, and
+    -- hands over to the jobs that we block.
     SELECT counted.key, counted.held
     FROM counted
     CROSS JOIN LATERAL (
@@ -18,7 +17,7 @@ guard AS MATERIALIZED (
         )
     ) AS slot
     WHERE counted.held >= counted.most AND NOT is_flowing
-        -- Behind all that waits.
+        -- Only after all steps that may wait.
         AND (SELECT count(*) FROM made) + (SELECT count(*) FROM made_hastily)
             + (SELECT count(*) FROM extended) >= 0
 ), full_key AS MATERIALIZED (
