@@ -32,7 +32,7 @@ WITH due AS (
     INSERT INTO jobsd.ready_executions (job_id, position, priority, queue_name)
     SELECT job_id, nextval('jobsd.jobs_id_seq'), priority, queue_name
     FROM ordered
-    ON CONFLICT (job_id) DO NOTHING -- put there by somebody's hand
+    ON CONFLICT (job_id) DO NOTHING -- put there by hand
 ), blocked AS (
     INSERT INTO jobsd.blocked_executions (
         job_id, priority, queue_name, concurrency_key, concurrency_limit, yields
@@ -46,7 +46,7 @@ WITH due AS (
     JOIN jobsd.jobs AS job ON job.id = gone.job_id
     WHERE gone.concurrency_key IS NOT NULL
     ORDER BY gone.scheduled_at, gone.priority, gone.job_id
-    ON CONFLICT (job_id) DO NOTHING -- put there by somebody's hand
+    ON CONFLICT (job_id) DO NOTHING -- put there by hand
 ), woken AS (
     SELECT pg_notify('jobsd.wake', payload)
     FROM (

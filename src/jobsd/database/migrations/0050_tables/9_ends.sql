@@ -248,7 +248,7 @@ BEGIN
             SELECT id, scheduled_at, priority, queue_name, concurrency_key
             FROM changed
             WHERE outcome IN ('retried', 'snoozed', 'set_aside') AND scheduled_at > moment
-            ON CONFLICT (job_id) DO NOTHING -- put there by somebody's hand
+            ON CONFLICT (job_id) DO NOTHING -- put there by hand
         ), waiting AS (
             SELECT
                 *,
@@ -265,7 +265,7 @@ BEGIN
             SELECT id, ready_at, priority, queue_name
             FROM waiting
             WHERE concurrency_key IS NULL
-            ON CONFLICT (job_id) DO NOTHING -- put there by somebody's hand
+            ON CONFLICT (job_id) DO NOTHING -- put there by hand
         ), limited AS (
             INSERT INTO jobsd.blocked_executions (
                 job_id, position, priority, queue_name, concurrency_key, concurrency_limit
@@ -273,13 +273,13 @@ BEGIN
             SELECT id, ready_at, priority, queue_name, concurrency_key, concurrency_limit
             FROM waiting
             WHERE concurrency_key IS NOT NULL
-            ON CONFLICT (job_id) DO NOTHING -- put there by somebody's hand
+            ON CONFLICT (job_id) DO NOTHING -- put there by hand
         ), parked AS (
             INSERT INTO jobsd.parked_executions (job_id, position, priority, queue_name, lane)
             SELECT id, position, priority, queue_name, jobsd.lane_of(class_name)
             FROM placed
             WHERE outcome = 'parked'
-            ON CONFLICT (job_id) DO NOTHING -- put there by somebody's hand
+            ON CONFLICT (job_id) DO NOTHING -- put there by hand
         ), woken AS (
             SELECT
                 pg_notify(CASE payload WHEN 'due' THEN 'jobsd.due' ELSE 'jobsd.wake' END, payload)
