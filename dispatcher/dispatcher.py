@@ -4,34 +4,38 @@ While it is registered as idle, it rests until the next job is due: a client tha
 earlier job notifies it. It polls at least every five seconds. When no notification can come
 (wake-ups off, a transaction pooler), it polls every `polling_interval`.
 
-States: connecting (register), then polling: dispatch due jobs, maintain limits, discard expired
-jobs. Between two polls it holds no work.
+States: connecting (register), then polling: a step of each duty that is due. The duties are to
+dispatch due jobs, check the limits, discard expired jobs and clear old rows. Between two polls
+it holds no work.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, Protocol
 
 from jobsd.clock import monotonic
 from jobsd.configuration.options import DispatcherOptions, JobsOptions
-from jobsd.database.connection import Session, Statements, Target
-from jobsd.events.events import emit, is_subscribed
+from jobsd.database.connection import Session, Target
 from jobsd.processes.context import Context
 from jobsd.processes.database_loop import DatabaseLoop
 from jobsd.processes.idle_registration import IdleRegistration
 from jobsd.processes.process import REST_MAX_S
 
-from .due_cursor import DueCursor, Place
-from .maintenance import Expiry, Maintenance
-
-STATEMENTS = Statements("jobsd.dispatcher", "dispatcher.sql")
+from .dispatching import Dispatching
+from .maintenance import Clearing, Expiry, LimitsCheck
 
 
-class _Batch(NamedTuple):
-    """A dispatched batch: when the next job is due and expires; whether jobs are blocked."""
+class Duty(Protocol):
+    """A part of the work of a dispatcher, done a few statements at a time."""
 
-    size: int
-    next_s: float | None
-    blocked: bool
-    expires_s: float | None
+    @property
+    def next_at(self) -> float:
+        """When the next step is due (monotonic)."""
+        ...
+
+    def step(self) -> None:
+        """Do the next statements."""
+
+    def restart(self) -> None:
+        """Note an outage: do again what it interrupted."""
 
 
 class Dispatcher(DatabaseLoop):
@@ -47,10 +51,15 @@ class Dispatcher(DatabaseLoop):
         )
         self._options = options
         self._idle = IdleRegistration(self._session, self.kind)
-        self._maintenance = Maintenance(self._session, options)
+        self.dispatching = Dispatching(self._session, options)
+        self.limits = LimitsCheck(self._session, options, self.dispatching)
         keep = jobs.preserve_finished_jobs
-        self._cursor = DueCursor()
-        self._expiry = Expiry(self._commits, context.entry, keep=keep)
+        self._duties: list[Duty] = [
+            self.dispatching,
+            self.limits,
+            Expiry(self._commits, context.entry, self.dispatching, keep=keep),
+            Clearing(self._session, options),
+        ]
 
     def metadata(self) -> dict[str, Any]:
         """Return the configuration of this dispatcher, which its row shows."""
@@ -70,19 +79,21 @@ class Dispatcher(DatabaseLoop):
     def disconnect(self) -> None:
         """Drop the connection; work that the outage interrupted is done again."""
         super().disconnect()
-        self._cursor.reset()
-        self._maintenance.restart()
-        self._expiry.restart()
+        for duty in self._duties:
+            duty.restart()
 
     def poll(self) -> float:
-        """Dispatch a batch; return the seconds until the next poll, 0 if more jobs are due."""
+        """Give each duty that is due a step; return the seconds until the next one.
+
+        A batch of due jobs is dispatched in each poll.
+        """
         self._commits.emit_committed()
         self._listen()
         self._register_idle()
-        batch = self._dispatch()
-        self._maintenance.step(blocked=batch.blocked)
-        self._expiry.step(batch.expires_s)
-        return self._rest_s(batch)
+        for duty in self._duties:
+            if duty is self.dispatching or duty.next_at <= monotonic():
+                duty.step()
+        return self._rest_s()
 
     def doing(self) -> str:
         """Return the text of the process title."""
@@ -95,7 +106,7 @@ class Dispatcher(DatabaseLoop):
     def farewell(self) -> None:
         """Leave unfinished checks of limits to other dispatchers, and delete the row."""
         if self._process_id:
-            self._maintenance.ask_others()
+            self.limits.ask_others()
         super().farewell()
 
     def _listen(self) -> bool:
@@ -103,42 +114,22 @@ class Dispatcher(DatabaseLoop):
         payloads = self._session.notifications()
         for payload in payloads:
             if payload.partition(" ")[0] == "limits":
-                self._maintenance.check_now()
+                self.limits.check_now()
         if payloads:
-            self._cursor.ask()
+            self.dispatching.ask()
         return bool(payloads)
 
     def _register_idle(self) -> None:
         """Register as idle before the dispatch: a client that schedules a job later sees it."""
         if self._idle.register(self._process_id):
             # An earlier notification has not reached us.
-            self._maintenance.check_now()
-            self._cursor.ask()
+            self.limits.check_now()
+            self.dispatching.ask()
 
-    def _dispatch(self) -> _Batch:
-        if not self._session.listening:
-            self._cursor.ask()
-        after = self._cursor.begin()
-        parameters = {"limit": self._options.batch_size, **after.parameters()}
-        ((size, _, *rest, at, priority, job_id, passed),) = self._session.fetch(
-            STATEMENTS["dispatch"], parameters
-        )
-        last = None if at is None else Place(at, priority, job_id)
-        self._cursor.end(last, passed=passed)
-        if size and is_subscribed("debug"):
-            emit("jobs.dispatched", size=size)
-        return _Batch(size, *rest)
-
-    def _rest_s(self, batch: _Batch) -> float:
+    def _rest_s(self) -> float:
         # Notifications received during the statements no longer make the socket readable.
-        if self._listen() or batch.size:
+        if self._listen():
             return 0.0
         rest_s = REST_MAX_S if self._session.listening else self._options.polling_interval_s
-        if batch.next_s is not None:
-            rest_s = min(rest_s, max(0.001, batch.next_s))
-        next_at = min(
-            self._maintenance.next_at,
-            self._expiry.next_at,
-            self._cursor.next_at,
-        )
+        next_at = min(duty.next_at for duty in self._duties)
         return min(rest_s, max(0.0, next_at - monotonic()))

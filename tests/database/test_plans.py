@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 from jobsd.acts import inspect, listing
-from jobsd.dispatcher import dispatcher
+from jobsd.dispatcher import dispatching
 from jobsd.dispatcher.due_cursor import HEAD
 from jobsd.enqueueing import enqueue
 from jobsd.states import claims, ready, series
@@ -125,7 +125,7 @@ _HOT: dict[str, tuple[Statement, dict[str, Any]]] = {
     "record single jobs": (_SINGLES.with_(claims.STATEMENTS["no_claim"]), _DONE),
     "erase": (_ERASE.with_(claims.STATEMENTS["no_claim"]), _DONE),
     "record and claim": (ready.turn(_RECORD, ready.CLAIM_ANY), {**_DONE, **_ANY}),
-    "dispatch": (dispatcher.STATEMENTS["dispatch"], {"limit": 500, **HEAD.parameters()}),
+    "dispatch": (dispatching.STATEMENTS["dispatch"], {"limit": 500, **HEAD.parameters()}),
     "claim from each": (ready.turn(None, ready.CLAIM_EACH), _SOME),
     "limited from all": (series.CLAIM_ANY, {**_ANY, **_SERIES}),
     "limited from some": (series.CLAIM_NAMED, {**_SOME, **_SERIES}),

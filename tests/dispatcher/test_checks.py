@@ -1,7 +1,5 @@
 """A dispatcher finds who waits beside a free slot, whoever did not say so."""
 
-# pyright: reportPrivateUsage=false
-
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
@@ -10,6 +8,7 @@ import pytest
 
 from jobsd.clock import monotonic
 from jobsd.dispatcher import maintenance as maintenance_module
+from jobsd.jobs import unique
 from rows_of_limits import turn as _turn
 from waiting import wait_until
 
@@ -51,7 +50,7 @@ def test_where_nothing_waits_nothing_is_checked(make: Make, table: Table) -> Non
     table.enqueue(None)
     _turn(dispatcher)
 
-    assert dispatcher._maintenance.next_at == float("inf")
+    assert dispatcher.limits.next_at == float("inf")
 
 
 def test_after_an_outage_it_checks_at_once(make: Make, table: Table) -> None:
@@ -77,5 +76,32 @@ def test_without_notifications_it_checks_at_its_polling_interval(
     for dispatcher in (deaf, hearing):
         _turn(dispatcher)
 
-    assert deaf._maintenance.next_at < monotonic() + 1.0
-    assert monotonic() + 3.0 < hearing._maintenance.next_at
+    assert deaf.limits.next_at < monotonic() + 1.0
+    assert monotonic() + 3.0 < hearing.limits.next_at
+
+
+@pytest.mark.failure(
+    "A dispatcher clears a million old keys, for minutes.",
+    "The limits are checked first, and every five seconds beside it.",
+)
+def test_limits_are_checked_before_and_beside_a_long_walk_over_old_rows(
+    make: Make, table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unique, "_KEYS_AT_ONCE", 1)
+    monkeypatch.setattr(maintenance_module, "CHECK_S", 0.05)
+    table.rows(
+        "INSERT INTO jobsd.unique_jobs (key, job_id, ends_at)"
+        " SELECT 'k' || n, n, now() - interval '1 d' FROM generate_series(1, 3000) AS n"
+        " RETURNING 1"
+    )
+    table.block(first := table.enqueue())
+    dispatcher, _ = make()
+
+    dispatcher.poll()
+    assert table.ids("all_ready_executions") == [first]
+    table.block(second := table.enqueue("other"))
+    wait_until(
+        lambda: table.ids("all_ready_executions") == [first, second], between=dispatcher.poll
+    )
+
+    assert table.ids("unique_jobs")

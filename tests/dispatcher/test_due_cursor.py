@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from jobsd.dispatcher import due_cursor
-from jobsd.dispatcher.dispatcher import STATEMENTS
+from jobsd.dispatcher.dispatching import STATEMENTS
 from jobsd.dispatcher.due_cursor import HEAD, SWEEP_S, DueCursor, Place
 from waiting import Stopwatch, wait_until
 
@@ -85,7 +85,7 @@ def test_a_dispatch_walks_over_no_dead_rows(
         _until_dispatched(dispatcher, session, *_schedule(session.connection, 1, DEAD))
 
         from_the_head = _pages_read(session, HEAD)
-        behind_the_last = _pages_read(session, dispatcher._cursor._last)
+        behind_the_last = _pages_read(session, dispatcher.dispatching.cursor._last)
 
     assert from_the_head > 100
     assert behind_the_last < from_the_head / 10
@@ -119,7 +119,7 @@ def test_a_locked_job_that_was_passed_over_is_dispatched_once_it_is_free(
             "SELECT FROM jobsd.scheduled_executions WHERE job_id = %s FOR UPDATE", (first,)
         )
         _until_dispatched(dispatcher, session, *others)
-        assert dispatcher._cursor._asked
+        assert dispatcher.dispatching.cursor._asked
 
     watch = Stopwatch()
     _until_dispatched(dispatcher, session, first)
@@ -209,4 +209,4 @@ def test_after_an_outage_a_search_begins_at_the_head(
     _until_dispatched(dispatcher, session, *_schedule(session.connection, 1, 3))
     dispatcher.disconnect()
 
-    assert dispatcher._cursor.begin() == HEAD
+    assert dispatcher.dispatching.cursor.begin() == HEAD

@@ -12,7 +12,8 @@ import pytest
 
 from jobsd.acts import discards, queues, retries
 from jobsd.configuration.options import DispatcherOptions
-from jobsd.dispatcher.maintenance import Maintenance
+from jobsd.dispatcher.dispatching import Dispatching
+from jobsd.dispatcher.maintenance import LimitsCheck
 from jobsd.enqueueing.client import enqueue_many
 from jobsd.jobs.definition import job
 from jobsd.jobs.limits import Limit
@@ -65,12 +66,13 @@ def one_of_three(number: int) -> None:
 @pytest.fixture
 def maintained(session: Session) -> Callable[[Callable[[], bool]], Callable[[], bool]]:
     """Let a dispatcher look after limits before each look at a condition."""
-    maintenance = Maintenance(session, DispatcherOptions())
+    options = DispatcherOptions()
+    check = LimitsCheck(session, options, Dispatching(session, options))
 
     def after(condition: Callable[[], bool]) -> Callable[[], bool]:
         def maintained_first() -> bool:
-            maintenance.check_now()
-            maintenance.step(blocked=True)
+            check.check_now()
+            check.step()
             return condition()
 
         return maintained_first
