@@ -82,6 +82,8 @@ BOUNDS = {
     "states/claims.locked": CLAIMED,
     "states/claims.record": CLAIMED,
     "states/claims.singles": CLAIMED,
+    "states/few.take_first": NAMES,
+    "states/few.take_first_named": NAMES,
     "states/kept_logs.sweep": "the jobs of one portion of logs",
     "states/kept_logs.write": PORTION,
     "states/kinds.pick_kind": NAMES,
