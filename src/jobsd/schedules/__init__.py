@@ -7,9 +7,9 @@
 
 `parse` takes a text: a cron expression of five or six fields, a name such as `@daily`, a
 phrase, or an interval (`every: 90m`); `parse_every` takes an interval's length. Both return a
-`Schedule`, or raise `ScheduleError`, which says what is wrong and hints at what to write.
+`Schedule`, or raise `ScheduleError`, which has the fault and a hint for its correction.
 `explain` returns all of that as data. `require_zone` checks the name of a time zone.
-`docs/reference/schedules.md` describes the language for those who write it.
+`docs/reference/schedules.md` describes the language for users.
 
 | to find | look in |
 |---|---|
@@ -17,7 +17,7 @@ phrase, or an interval (`every: 90m`); `parse_every` takes an interval's length.
 | the parser of cron expressions | `cron_parser` |
 | a cron expression, its fields, the way to print it | `cron_expression` |
 | the parser of phrases | `vocabulary`, `tokenizer`, `phrase_parser` with `_days`, `_times` |
-| what a parsed phrase means as cron | `phrase`, `phrase_compiler` with `_times` |
+| the crons of a parsed phrase | `phrase`, `phrase_compiler` with `_times` |
 | the next matching time of a wall clock, from croniter | `wall_clock` |
 | the next run, and the effect of a change of the clocks | `next_run`, `time_zones` |
 | hints for a text that is refused | `hints`, `error` |

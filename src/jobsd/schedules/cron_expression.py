@@ -19,7 +19,7 @@ _WEEK_ZERO = date(2018, 12, 31)
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """What a field counts, and from where to where."""
+    """The unit that a field counts, with its lowest and highest value."""
 
     name: str
     low: int
@@ -237,7 +237,7 @@ def _run(run: list[int]) -> list[str]:
 class CronExpression:
     """Six fields; it runs at each moment that all of them allow.
 
-    Where both day fields are given, one of them is enough, as cron has always had it, unless
+    If both day fields are given, a day of either is enough, as cron has always had it, unless
     `both_days` (`&`) demands both. A day field of None stands for `*`.
     """
 
@@ -282,7 +282,7 @@ class CronExpression:
 
 
 def uneven_steps(cron: CronExpression) -> list[str]:
-    """Return a sentence for each `*/n` that does not divide what it steps through."""
+    """Return a sentence for each `*/n` that does not divide its span."""
     fields = [cron.seconds, cron.minutes, cron.hours, cron.months]
     if cron.month_days:
         fields.append(cron.month_days.plain)

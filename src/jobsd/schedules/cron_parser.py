@@ -10,7 +10,7 @@
     weekday-part := weekday "#" ( n | "-" n | "L" | "last" ) | weekday "L" | "L" weekday
                   | weekday "%" n [ "+" n ]
 
-A range whose end lies before its start wraps around (`fri-mon`, `22-2`); hour 24 is hour 0
+A range with its end before its start wraps around (`fri-mon`, `22-2`); hour 24 is hour 0
 of the same day, as in the original; a step beyond the field's size leaves its first value.
 """  # noqa: E501 - a grammar reads best with one rule a line
 
@@ -42,7 +42,7 @@ _TIME_FIELD = re.compile(rf"(?:{_SIGNS}|h)+", re.ASCII | re.IGNORECASE)
 _NAMES = "|".join(sorted([*MONTHS, *WEEKDAYS, "last", "l", "w", "h"], key=len, reverse=True))
 _FIELD = re.compile(rf"(?:{_SIGNS}|{_NAMES})+", re.ASCII | re.IGNORECASE)
 _OFFSET = re.compile(r"[+-]\d\d:?(?:\d\d)?", re.ASCII)
-_YEAR = re.compile(r"(?:19|2\d)\d\d(?:[-/,].*)?", re.ASCII)
+_YEAR = re.compile(r"(?:19|2\d)\d\d(?:[-/].*)?", re.ASCII)
 
 
 _PART = re.compile(
@@ -59,7 +59,7 @@ _FROM_LAST_RANGE = re.compile(r"-(\d\d?)-(?:l|last|-(\d\d?))", re.ASCII)
 _TO_LAST = re.compile(r"(\d\d?)-(?:l|last)", re.ASCII)
 _NEAREST_WEEKDAY = re.compile(r"(\d\d?)w", re.ASCII)
 _NTH = re.compile(r"([a-z]+|\d)#(?:(-?[1-5])|l|last)", re.ASCII)
-_LAST_WEEKDAY = re.compile(r"([a-z]{3,}|\d)l|l([a-z]{3,}|\d)", re.ASCII)
+_LAST_WEEKDAY = re.compile(r"([a-z]{3}|\d)l|l([a-z]{3}|\d)", re.ASCII)
 _OF_WEEKS = re.compile(r"([a-z]+|\d)%(\d{1,3})(?:\+(\d{1,3}))?", re.ASCII)
 _LARGEST_STEP = 99
 _ALLOWED = {MONTH: "1-12 or jan-dec", WEEKDAY: "0-7 or sun-sat"}
@@ -68,7 +68,7 @@ _DAYS_OF_EVERY_MONTH = 28
 
 
 def is_cron_expression(text: str) -> bool:
-    """Return whether `text` is meant as a cron expression, valid or not, and not a phrase."""
+    """Return whether `text` is a cron expression, valid or not, rather than a phrase."""
     if "*" in text or text.lstrip().startswith("@"):
         return True
     words = text.split()
@@ -80,10 +80,10 @@ def is_cron_expression(text: str) -> bool:
 
 
 def parse_cron_expression(text: str, key: str) -> tuple[CronExpression, str]:
-    """Return the cron and the name of its zone, which is empty where none is named.
+    """Return the cron and the name of its zone, or "" without a zone.
 
     Raises:
-        ScheduleError: when `text` is no cron expression, or one that never runs.
+        ScheduleError: when `text` is no cron expression, or never runs.
     """
     words = text.split()
     if words[0].startswith("@"):
@@ -135,13 +135,13 @@ def _parse_fields(fields: list[str], key: str) -> CronExpression:
             months=_FieldText(MONTH, month, key).parse(),
             week_days=week_days,
             both_days=both_days and month_days is not None and week_days is not None,
-        ),
+        )
     )
 
 
 @dataclass(frozen=True, slots=True)
 class _FieldText:
-    """One field as it is written, and whose key chooses where that is left open."""
+    """One field as it is written, and the key that chooses the moments of `H` and `~`."""
 
     span: cron.Span
     text: str
@@ -191,8 +191,7 @@ class _FieldText:
     def hashed(self, low: str | None, high: str | None, step: int | None) -> list[int]:
         last = _DAYS_OF_EVERY_MONTH if self.span is DAY else self.span.high
         values = self.span.wrapped(
-            self.value(low) if low else self.span.low,
-            self.value(high) if high else last,
+            self.value(low) if low else self.span.low, self.value(high) if high else last
         )
         width = min(step or len(values), len(values))
         start = _spread(self.key, self.span.name, width)

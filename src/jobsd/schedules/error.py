@@ -4,9 +4,9 @@ from jobsd.errors import Error
 
 
 class ScheduleError(Error):
-    """The text is not a schedule; `hint` says what to write instead, or is empty.
+    """The text is not a schedule; `hint` is a correct text, or empty.
 
-    The message quotes the text. A caller whose texts may contain a secret redacts them.
+    The message quotes the text. The caller redacts secrets.
     """
 
     def __init__(self, message: str, hint: str = "") -> None:
@@ -26,3 +26,8 @@ def quoted(text: str) -> str:
         + "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in shown)
         + '"'
     )
+
+
+def refusal(text: str, reason: str, hint: str = "") -> ScheduleError:
+    """Return the error that quotes a text and gives the reason."""
+    return ScheduleError(f"{quoted(text)}{'' if reason[0] == ':' else ' '}{reason}", hint)

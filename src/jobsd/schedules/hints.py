@@ -18,7 +18,7 @@ _EXAMPLES = 'write "every day at 9am", "every 5 minutes", or a cron such as "0 9
 
 
 def hint_for(text: str) -> str:
-    """Return a hint for a phrase that could not be parsed, by what it looks like."""
+    """Return a hint for a phrase that could not be parsed, by its appearance."""
     text = text.strip()
     if (found := _ONCE_LATER.match(text)) and found[2].lower() in UNITS:
         unit = UNITS[found[2].lower()]
@@ -42,7 +42,7 @@ def hint_for(text: str) -> str:
 
 
 def _every(number: str, unit: str) -> str:
-    """Return how to write a cadence: as a phrase, or else as an interval or a cron."""
+    """Return how to write a cadence: as a phrase, an interval or a cron."""
     if number.isdecimal() and int(number) <= _PHRASED.get(unit, 1):
         return f'write "every {number} {unit}s"'
     if unit in _INTERVALS:

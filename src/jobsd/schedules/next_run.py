@@ -10,7 +10,7 @@ first wall-clock time whose instant is later.
 A cron whose hours are `*` or `*/n` follows elapsed time: it runs at every instant at which
 the wall clock matches, on both passes of a repeated hour, and never for a skipped one.
 Between two changes the wall clock is a clock that never changes; so the search goes from
-one such stretch of time to the next.
+one of these stretches of time to the next.
 """
 
 from datetime import UTC, datetime, timedelta, tzinfo

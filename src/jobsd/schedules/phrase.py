@@ -1,7 +1,9 @@
-"""A parsed phrase: its parts, before `phrase_compiler` decides what they mean together."""
+"""A parsed phrase: its parts, before `phrase_compiler` combines them."""
 
 from dataclasses import dataclass, field
 from typing import NamedTuple
+
+from .error import ScheduleError, refusal
 
 
 class Clock(NamedTuple):
@@ -14,7 +16,7 @@ class Clock(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Cadence:
-    """Every so many of a unit, perhaps starting at one of the same unit."""
+    """A number of units from one run to the next, perhaps with the first one."""
 
     count: int
     unit: str
@@ -79,3 +81,7 @@ class Phrase:
     def has_weekdays(self) -> bool:
         """Whether the phrase names weekdays."""
         return bool(self.weekdays or self.nth_weekdays)
+
+    def refusal(self, reason: str, hint: str = "") -> ScheduleError:
+        """Return the error that refuses the phrase."""
+        return refusal(self.text, reason, hint)

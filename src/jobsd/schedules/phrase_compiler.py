@@ -1,21 +1,21 @@
 """Compiles a parsed phrase into cron expressions, or refuses it with the reason.
 
-The rules; `docs/reference/schedules.md` gives their reasons and where the original differs.
+The rules; `docs/reference/schedules.md` gives their reasons and differences from the original.
 
 1. A count fits its unit: 1 to 60 minutes, 24 hours, 30 days, 12 months. Cron starts again
-   at each hour, day, month and year, so a greater count would silently mean something else.
-2. Parts that say the same thing twice contradict each other ("every 5 minutes at minute 7").
-3. What is finer than the cadence defaults to its first moment, what is coarser to all:
-   "every hour" is minute 0 of all hours, "every month" is the 1st at midnight. Where that
-   leaves two readings it is refused ("every day at minute 30": once, or every hour?).
-4. A range of hours includes its last hour where there is one run an hour
-   (9am to 5pm: 9, …, 17); where there are several, it ends when that hour begins.
+   at each hour, day, month and year, so a greater count would silently have another meaning.
+2. Two values for the same part contradict each other ("every 5 minutes at minute 7").
+3. Finer units than the cadence default to its first moment, coarser ones to all:
+   "every hour" is minute 0 of all hours, "every month" is the 1st at midnight. Two readings
+   are refused ("every day at minute 30": once, or every hour?).
+4. A range of hours includes its last hour if there is one run an hour
+   (9am to 5pm: 9, …, 17); with several, it ends when that hour begins.
 5. Times of different minutes are a union of crons.
 6. A day of the month and a weekday together are one day or the other in cron. A phrase
    means that only when it lists them together ("on the 1st and monday"); otherwise it is
    refused, for "every monday on the 1st" means both.
 7. A cadence of days, weeks, months or years gives way to the days that are named with it
-   where that loses nothing ("every week on tuesday"), and is refused where it would.
+   if that loses nothing ("every week on tuesday"), and is refused otherwise.
 
 The days are compiled here, the times of day in `phrase_compiler_times`.
 """
@@ -51,16 +51,15 @@ def crons_of(phrase: Phrase) -> list[CronExpression]:
     if phrase.cadence:
         _require_count(phrase, phrase.cadence)
     elif not (phrase.names_times or phrase.names_days):
-        raise ScheduleError(
-            f"{quoted(phrase.text)} names a zone, but no time",
-            f'write "every hour in {phrase.zone}"',
+        raise phrase.refusal(
+            "names a zone, but no time", f'write "every hour in {phrase.zone}"'
         )
     days = _days_of(phrase)
     crons = [
         require_possible(
             CronExpression(
                 seconds, minutes, hours, days.month_days, days.months, days.week_days
-            ),
+            )
         )
         for seconds, minutes, hours in times_of(phrase)
     ]
@@ -70,10 +69,7 @@ def crons_of(phrase: Phrase) -> list[CronExpression]:
 
 def _require_count(phrase: Phrase, cadence: Cadence) -> None:
     if cadence.count < 1:
-        raise ScheduleError(
-            f"{quoted(phrase.text)} counts in steps of 0",
-            f'write "every {cadence.unit}"',
-        )
+        raise phrase.refusal("counts in steps of 0", f'write "every {cadence.unit}"')
     if cadence.count <= _MOST[cadence.unit]:
         return
     if cadence.unit in {"week", "year"}:
@@ -90,7 +86,7 @@ def _counted_weeks_or_years(phrase: Phrase, cadence: Cadence) -> ScheduleError:
     hint = "write one date, which comes every year"
     if cadence.unit == "week":
         hint = f'write the cron "0 0 * * mon%{cadence.count}": Mondays of every so many weeks'
-    return ScheduleError(f"{quoted(phrase.text)}: a phrase can't count {cadence.unit}s", hint)
+    return phrase.refusal(f": a phrase can't count {cadence.unit}s", hint)
 
 
 def _instead(count: int, unit: str, larger: str) -> str:
@@ -140,9 +136,8 @@ def _every_day_of_range(phrase: Phrase, cadence: Cadence) -> MonthDays:
         or phrase.day_range is None
         or cadence.first is not None
     ):
-        raise ScheduleError(
-            f"{quoted(phrase.text)} gives the days twice",
-            "write only the days, or only every how many",
+        raise phrase.refusal(
+            "gives the days twice", "write only the days, or only every how many"
         )
     return MonthDays(cron.only(DAY, DAY.wrapped(*phrase.day_range)[:: cadence.count]))
 
@@ -174,9 +169,8 @@ def _months(phrase: Phrase, unit: str) -> Field:
     if unit == "month" and cadence is not None:
         months = counted(MONTH, cadence)
         if phrase.months and not months.is_full:
-            raise ScheduleError(
-                f"{quoted(phrase.text)} gives the months twice",
-                "write only the months, or only every how many",
+            raise phrase.refusal(
+                "gives the months twice", "write only the months, or only every how many"
             )
         return cron.only(MONTH, phrase.months) if phrase.months else months
     return cron.only(MONTH, phrase.months)
@@ -200,7 +194,7 @@ def _week_days(phrase: Phrase) -> WeekDays | None:
 
 
 def _both_days(phrase: Phrase, parts: str) -> ScheduleError:
-    return ScheduleError(
-        f"{quoted(phrase.text)} names {parts}: cron would run on either",
+    return phrase.refusal(
+        f"names {parts}: cron would run on either",
         'write the cron with "&" for days that are both, such as "0 0 1-7 * mon&"',
     )

@@ -1,13 +1,13 @@
 """Compiles the times of day of a phrase.
 
-Each cadence has one function, which says what the other parts may add to it. The
+Each cadence has one function, which combines it with the other parts. The
 rules stand in `phrase_compiler`.
 """
 
 from itertools import groupby
 
 from .cron_expression import HOUR, LARGER, MINUTE, SECOND, Field, Span, every, full, only
-from .error import ScheduleError, quoted
+from .error import ScheduleError
 from .phrase import Cadence, Phrase
 
 TimeOfDay = tuple[Field, Field, Field]
@@ -65,8 +65,8 @@ def _every_minute(phrase: Phrase) -> list[TimeOfDay]:
     if phrase.times:
         _refuse_two_ways(phrase, phrase.hours or phrase.hour_ranges)
         if any(time.minute for time in phrase.times):
-            raise ScheduleError(
-                f"{quoted(phrase.text)}: the cadence and the time's minutes exclude each other",
+            raise phrase.refusal(
+                ": the cadence and the time's minutes exclude each other",
                 'write the hours alone, such as "every 5 minutes from 5am to 6am"',
             )
         hours = only(HOUR, [time.hour for time in phrase.times])
@@ -128,8 +128,8 @@ def _minute_of_ends(phrase: Phrase) -> Field:
     """Return the minute that both ends of each range share: 9:30 to 17:30 is half past."""
     minutes = {clock.minute for ends in phrase.hour_ranges for clock in ends}
     if len(minutes) > 1 or (phrase.on_the and minutes != {0}):
-        raise ScheduleError(
-            f"{quoted(phrase.text)}: the range must begin and end at the minute of its runs",
+        raise phrase.refusal(
+            ": the range must begin and end at the minute of its runs",
             'write "from 9:30 to 17:30", or list the times',
         )
     return only(MINUTE, minutes)
@@ -144,9 +144,8 @@ def _hours(phrase: Phrase, *, including_last: bool) -> Field:
 
 def _require_full_hours(phrase: Phrase) -> None:
     if any(clock.minute for ends in phrase.hour_ranges for clock in ends):
-        raise ScheduleError(
-            f"{quoted(phrase.text)}: such a range begins and ends on the hour",
-            'write "from 9am to 5pm"',
+        raise phrase.refusal(
+            ": such a range begins and ends on the hour", 'write "from 9am to 5pm"'
         )
 
 
@@ -155,16 +154,16 @@ def _range_hours(phrase: Phrase, count: int, *, ends_before: bool) -> Field:
     hours: list[int] = []
     for first, last in phrase.hour_ranges:
         if first.hour == last.hour and first.hour:
-            raise ScheduleError(
-                f"{quoted(phrase.text)}: the range ends where it begins",
+            raise phrase.refusal(
+                ": the range ends where it begins",
                 'write "from 9am to 5pm", or leave the range out',
             )
         length = (last.hour - first.hour) % 24 or 24
         end = first.hour + min(length + (not ends_before), 24)
         hours += range(first.hour, end, count)
     if max(hours) > 23 and phrase.names_certain_days:
-        raise ScheduleError(
-            f"{quoted(phrase.text)}: what comes after midnight belongs to the next day",
+        raise phrase.refusal(
+            ": what comes after midnight belongs to the next day",
             "end the range at 11pm, and write a second task for the hours after midnight",
         )
     return only(HOUR, [hour % 24 for hour in hours])
@@ -191,23 +190,22 @@ def _grouped(phrase: Phrase) -> list[tuple[Field, Field]]:
 
 def _refuse_twice(phrase: Phrase, unit: str, other: object) -> None:
     if other:
-        raise ScheduleError(
-            f"{quoted(phrase.text)} gives the {unit}s twice, and differently",
+        raise phrase.refusal(
+            f"gives the {unit}s twice, and differently",
             f'write the cadence alone, or "every {LARGER[unit]} at" and the {unit}s',
         )
 
 
 def _refuse_two_ways(phrase: Phrase, other: object) -> None:
     if other:
-        raise ScheduleError(
-            f"{quoted(phrase.text)} gives the time of day in two ways",
-            "write one of them, or two tasks",
+        raise phrase.refusal(
+            "gives the time of day in two ways", "write one of them, or two tasks"
         )
 
 
 def _which_hours(phrase: Phrase) -> ScheduleError:
     minute = min(phrase.minutes)
-    return ScheduleError(
-        f"{quoted(phrase.text)} may mean once, or in every hour",
+    return phrase.refusal(
+        "may mean once, or in every hour",
         f'write "at 0:{minute:02}", or "every hour at minute {minute}" and then the days',
     )

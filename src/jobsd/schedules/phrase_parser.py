@@ -13,8 +13,7 @@
     word     := "hourly" | "daily" | "weekly" | "monthly" | "yearly" | …
 
 `phrase_parser_days` parses the days, `phrase_parser_times` the times of day. This module only
-collects the parts: `phrase_compiler` decides what they mean together, and which parts
-contradict each other.
+collects the parts: `phrase_compiler` combines them and refuses contradictions.
 """  # noqa: E501 - a grammar reads best with one rule a line
 
 from .error import ScheduleError, quoted
@@ -41,7 +40,7 @@ def parse_phrase(text: str) -> Phrase:
     """
     if len(text) > _MAX_LENGTH:
         raise ScheduleError(
-            f"{quoted(text)} has {len(text)} characters; a phrase has at most {_MAX_LENGTH}",
+            f"{quoted(text)} has {len(text)} characters; a phrase has at most {_MAX_LENGTH}"
         )
     tokens = Tokens(text)
     phrase = Phrase(text)
@@ -92,10 +91,7 @@ def _take_every(tokens: Tokens, phrase: Phrase) -> None:
         _set_cadence(tokens, phrase, Cadence(count, "minute"))
         return
     if tokens.peek().word == "-":
-        raise ScheduleError(
-            f"{quoted(tokens.text)} has a negative count",
-            "a count is 1 or more: every 5 minutes",
-        )
+        raise tokens.refusal("has a negative count", "a count is 1 or more: every 5 minutes")
     count = _take_count(tokens)
     unit = _take_unit(tokens, phrase)
     _set_cadence(tokens, phrase, Cadence(count, unit, _take_start(tokens, unit)))
@@ -212,18 +208,15 @@ def _take_zone(tokens: Tokens, phrase: Phrase) -> None:
     if not is_one:
         raise _not_understood(tokens)
     if phrase.zone:
-        raise ScheduleError(
-            f"{quoted(tokens.text)} names two time zones", "leave one of them out"
-        )
+        raise tokens.refusal("names two time zones", "leave one of them out")
     phrase.zone = require_zone(token.text)[0]
     tokens.take()
 
 
 def _set_cadence(tokens: Tokens, phrase: Phrase, cadence: Cadence) -> None:
     if phrase.cadence:
-        raise ScheduleError(
-            f"{quoted(tokens.text)} names two cadences",
-            'write two tasks, or one interval such as "every: 90m"',
+        raise tokens.refusal(
+            "names two cadences", 'write two tasks, or one interval such as "every: 90m"'
         )
     phrase.cadence = cadence
 
@@ -244,16 +237,14 @@ def _every_other(tokens: Tokens) -> ScheduleError:
         "week": 'write the cron "0 0 * * mon%2": Mondays of every other week',
         "": 'write a cron such as "0 0 * * mon%2"',
     }.get(unit, f'write "every 2 {unit}s"')
-    return ScheduleError(
-        f"{quoted(tokens.text)} is ambiguous:"
-        f" it does not say which {unit or 'one'} to start with",
-        hint,
+    return tokens.refusal(
+        f"is ambiguous: it does not say which {unit or 'one'} to start with", hint
     )
 
 
 def _unclear_start(tokens: Tokens, unit: str) -> ScheduleError:
-    return ScheduleError(
-        f"{quoted(tokens.text)} does not say at which {unit} it starts",
+    return tokens.refusal(
+        f"does not say at which {unit} it starts",
         f'write "starting at {unit} 3", or "at" and a time of day',
     )
 
@@ -266,6 +257,4 @@ def _other_unit(tokens: Tokens, unit: str, named: str, number: str) -> ScheduleE
         hint = f'write "every day at {number}:00"'
     elif (unit, named) == ("month", "day"):
         hint = f'write "every month on day {number}"'
-    return ScheduleError(
-        f"{quoted(tokens.text)}: the {unit}s can't start at one of the {named}s", hint
-    )
+    return tokens.refusal(f": the {unit}s can't start at one of the {named}s", hint)

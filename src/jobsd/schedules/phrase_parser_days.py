@@ -13,7 +13,7 @@ third monday" may mean two things.
 """
 
 from .cron_expression import MONTH, WEEKDAY
-from .error import ScheduleError, quoted
+from .error import ScheduleError
 from .phrase import Phrase
 from .tokenizer import Tokens
 from .vocabulary import MONTHS, ORDINALS, TO, UNITS, WEEKDAYS_IN_PHRASES
@@ -30,7 +30,7 @@ _TO_OR_DASH = TO | {"-"}
 
 
 def starts_days(tokens: Tokens, ahead: int = 0) -> bool:
-    """Return whether days come next, or `ahead` of what comes next."""
+    """Return whether days come next, or after `ahead` tokens."""
     token = tokens.peek(ahead)
     if token.word == "the":
         token = tokens.peek(ahead + 1)
@@ -55,10 +55,7 @@ def take_days(tokens: Tokens, phrase: Phrase, *, after_every: bool = False) -> b
     had_month_days = phrase.has_month_days
     found = _take_list(tokens, phrase, after_every=after_every)
     if phrase.every_weekdays and phrase.has_weekdays:
-        raise ScheduleError(
-            f"{quoted(tokens.text)} names weekdays twice",
-            "write them in one list",
-        )
+        raise tokens.refusal("names weekdays twice", "write them in one list")
     phrase.days_joined |= phrase.has_weekdays and phrase.has_month_days and not had_month_days
     phrase.every_weekdays = phrase.every_weekdays or (after_every and phrase.has_weekdays)
     phrase.weekdays |= weekdays
@@ -155,10 +152,7 @@ def _add_date(tokens: Tokens, phrase: Phrase, month: int, days: list[int]) -> No
     if other_month and (phrase.has_month_days or days):
         known = [*sorted(phrase.month_days), *([_LAST] if phrase.last_day else [])]
         if sorted(days) != sorted(known):
-            raise ScheduleError(
-                f"{quoted(tokens.text)} names several dates",
-                "write one task for each date",
-            )
+            raise tokens.refusal("names several dates", "write one task for each date")
     phrase.months.add(month)
     _add_month_days(phrase, days)
 
@@ -181,7 +175,7 @@ def _take_ordinal(tokens: Tokens) -> int | None:
 
 
 def _take_ordinals(tokens: Tokens, phrase: Phrase, *, after_every: bool) -> bool:
-    """Take ordinals and what they count; return False if "every" is followed by none."""
+    """Take ordinals with their unit; return False if "every" is followed by none."""
     start = tokens.position
     numbers, days = _take_ordinal_list(tokens)
     counted = tokens.peek().word
@@ -278,4 +272,4 @@ def _unclear_ordinal(tokens: Tokens, counted: str) -> ScheduleError:
         if counted in UNITS
         else f'write "every first {counted} of the month", or a cron such as "0 0 * * mon%2"'
     )
-    return ScheduleError(f"{quoted(tokens.text)} is ambiguous", hint)
+    return tokens.refusal("is ambiguous", hint)

@@ -10,7 +10,6 @@
 day itself, as in the original; 13pm is taken for 13:00, with a warning.
 """  # noqa: E501 - a grammar reads best with one rule a line
 
-from .error import ScheduleError, quoted
 from .phrase import Clock, Phrase
 from .tokenizer import Tokens
 from .vocabulary import HALVES_OF_THE_DAY, HOURS, MINUTES, TO
@@ -51,8 +50,8 @@ def _take_end(tokens: Tokens, phrase: Phrase, first: Clock) -> None:
     tokens.take()
     last = _take_time(tokens, phrase)
     if first.plain and last.plain and 0 < last.hour < first.hour:
-        raise ScheduleError(
-            f"{quoted(tokens.text)}: {first.hour} to {last.hour} may mean the day or the night",
+        raise tokens.refusal(
+            f": {first.hour} to {last.hour} may mean the day or the night",
             f'write "{first.hour}am to {last.hour}pm", or the hours from 0 to 24',
         )
     phrase.hour_ranges.append((first, last))
@@ -72,9 +71,7 @@ def _take_time(tokens: Tokens, phrase: Phrase) -> Clock:
         tokens.take_word("dark")
         minute = MINUTES[tokens.take().word] if tokens.peek().word in MINUTES else 0
     if hour > 24 or minute > 59:
-        raise ScheduleError(
-            f"{quoted(tokens.text)}: there is no time of day {hour}:{minute:02}"
-        )
+        raise tokens.refusal(f": there is no time of day {hour}:{minute:02}")
     half = tokens.take_word(*HALVES_OF_THE_DAY)
     hour24 = _hour_of_day(tokens, phrase, hour, half) % 24 if half else hour % 24
     return Clock(hour24, minute, plain=plain and not half and 0 < hour <= 12)
@@ -90,4 +87,4 @@ def _hour_of_day(tokens: Tokens, phrase: Phrase, hour: int, half: str) -> int:
         return 12
     if half == "midnight" and hour in {0, 12, 24}:
         return 0
-    raise ScheduleError(f"{quoted(tokens.text)}: there is no {hour} {half}")
+    raise tokens.refusal(f": there is no {hour} {half}")

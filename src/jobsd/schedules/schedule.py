@@ -1,6 +1,6 @@
 """A schedule: its text, the cron expressions that it means, and when it runs.
 
-`explain` says all of that of a text, or why it is refused.
+`explain` returns these facts of a text, or the reason for its refusal.
 """
 
 import re
@@ -33,7 +33,7 @@ class Schedule:
     """When a task runs; made by `parse` and `parse_every`.
 
     `crons` has one cron, several for a union, none for an interval. `interval_s` is the
-    interval in seconds. `warnings` are sentences about what may surprise.
+    interval in seconds. `warnings` are sentences about surprising readings.
     """
 
     text: str
@@ -80,11 +80,11 @@ class Schedule:
 def parse(text: str, time_zone: str = "UTC", *, key: str = "") -> Schedule:
     """Return the schedule that a cron expression, an `@name` or a phrase stands for.
 
-    `time_zone` holds where `text` names none. `key` is the task's, by which `H` and `~`
+    `time_zone` is the zone of a text without one. `key` is the task's, by which `H` and `~`
     choose their moment; without one they choose it by the text.
 
     Raises:
-        ScheduleError: for whatever else `text` or `time_zone` is.
+        ScheduleError: for an invalid text or time zone.
     """
     if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise ScheduleError(f"{quoted(repr(text))} is not a schedule", "write it in quotes")
@@ -113,7 +113,7 @@ def _parse_interval(value: object) -> timedelta:
     """Return the interval that a number of seconds, a `timedelta` or words such as `90m` mean.
 
     Raises:
-        ScheduleError: for what is no duration, or shorter than a second, or than a year longer.
+        ScheduleError: for no duration, or one shorter than a second or longer than a year.
     """
     try:
         interval = timedelta(seconds=clock.parse_duration(value))
@@ -190,10 +190,10 @@ def _hint_for(text: str) -> str:
 
 
 def explain(text: str, time_zone: str, n: int, after: datetime) -> dict[str, Any]:
-    """Return the schedule's cron, zone and next `n` runs after `after`, or why it is refused.
+    """Return the cron, zone and next `n` runs after `after` of a text, or why it is refused.
 
     `{"accepted": True, "schedule", "cron", "time_zone", "next": [ISO 8601, …]}`, where a
-    `cron` of None comes with `"crons"`, and what may surprise with `"warnings"`;
+    `cron` of None comes with `"crons"`, and a surprising reading with `"warnings"`;
     or `{"accepted": False, "error", "hint"}`.
     """
     try:

@@ -1,6 +1,6 @@
 """Time zones as people write them: `Europe/Paris`, `UTC`, `+02:00`.
 
-A name is looked up in the zone database of the system, else of the package tzdata. Names
+A name is looked up in the zone database of the system, otherwise of the package tzdata. Names
 are found in any case; a name that does not exist is refused with the nearest that do.
 """
 
@@ -20,7 +20,7 @@ _NOT_A_ZONE = ("right/", "posix/", "localtime", "posixrules")
 
 @lru_cache(maxsize=1024)
 def find_zone(name: str) -> tuple[str, tzinfo] | None:
-    """Return the zone's proper name and its clock, or None where there is no such zone."""
+    """Return the zone's proper name and its clock, or None for an unknown name."""
     if name.lower() in _UTC_NAMES:
         return ("Etc/UTC" if "/" in name else "UTC"), UTC
     if offset := _OFFSET.fullmatch(name):
@@ -34,7 +34,7 @@ def require_zone(name: str) -> tuple[str, tzinfo]:
     """Return what `find_zone` returns.
 
     Raises:
-        ScheduleError: where there is no such zone; the hint offers the nearest names.
+        ScheduleError: for an unknown name; the hint offers the nearest names.
     """
     if zone := find_zone(name):
         return zone

@@ -4,11 +4,11 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from .error import ScheduleError, quoted
+from .error import ScheduleError, quoted, refusal
 from .vocabulary import AND, GLUED, KNOWN, NUMBERS, ORDINALS
 
 _TOKEN = re.compile(
-    r"(?P<offset>(?<![^\s,])[+-]\d\d:?(?:\d\d)?(?![^\s,]))"
+    r"(?P<offset>(?<![^\s])[+-]\d\d:?(?:\d\d)?(?![^\s]))"
     r"|(?P<zone>[a-z][a-z0-9_+-]*(?:/[a-z0-9_+-]+)+|[a-z]{3}\d[a-z]{3}"
     r"|(?:utc|gmt)[+-]?\d+(?::\d\d)?|(?:gb-eire|nz-chat|w-su)(?![a-z0-9]))"
     r"|(?P<clock>\d\d?:\d\d(?![\d:]))"
@@ -79,6 +79,10 @@ class Tokens:
         self.position = before
         return False
 
+    def refusal(self, reason: str, hint: str = "") -> ScheduleError:
+        """Return the error that refuses the phrase."""
+        return refusal(self.text, reason, hint)
+
     def wrong(self, hint: str = "") -> ScheduleError:
         """Return the refusal of whatever comes next."""
         token = self.peek()
@@ -99,9 +103,7 @@ def _cut(text: str) -> list[Token]:
             return tokens
         found = _TOKEN.match(text, start)
         if not found:
-            raise ScheduleError(
-                f"{quoted(text)} is not understood at {quoted(text[start])}",
-            )
+            raise ScheduleError(f"{quoted(text)} is not understood at {quoted(text[start])}")
         kind = found.lastgroup or ""
         token = Token(kind, found[0], found[0].lower(), start, start > position or not start)
         tokens += _unglue(token) if kind == "word" else [token]
@@ -114,7 +116,7 @@ def _skip_space(text: str, position: int) -> int:
 
 
 def _unglue(token: Token) -> list[Token]:
-    """Cut "noonand" into "noon" and "and"; leave every word alone that is known, or no such."""
+    """Cut "noonand" into "noon" and "and"; leave known words and all others alone."""
     word = token.word.replace(".", "")
     if word not in KNOWN:
         for tail in GLUED:
@@ -139,6 +141,6 @@ def _join_hyphenated(tokens: list[Token]) -> list[Token]:
         if len(pieces) == 2 and (word in NUMBERS or word in ORDINALS):
             head = pieces[0]
             joined[-3 if dashed else -2 :] = [
-                Token("word", head.text, word, head.start, head.spaced),
+                Token("word", head.text, word, head.start, head.spaced)
             ]
     return joined

@@ -1,4 +1,4 @@
-"""The words of the schedule language, all in lower case, and what they stand for."""
+"""The words of the schedule language, all in lower case, and their meanings."""
 
 
 def _words(text: str) -> list[str]:
@@ -7,16 +7,16 @@ def _words(text: str) -> list[str]:
 
 _WEEKDAYS = _words("sunday monday tuesday wednesday thursday friday saturday")
 MONTH_NAMES = _words(
-    "january february march april may june july august september october november december",
+    "january february march april may june july august september october november december"
 )
 _BELOW_TWENTY = _words(
     "zero one two three four five six seven eight nine ten eleven twelve thirteen"
-    " fourteen fifteen sixteen seventeen eighteen nineteen",
+    " fourteen fifteen sixteen seventeen eighteen nineteen"
 )
 _TENS = {"twenty": 20, "thirty": 30, "forty": 40, "fifty": 50}
 _ORDINALS = _words(
     "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth"
-    " thirteenth fourteenth fifteenth sixteenth seventeenth eighteenth nineteenth",
+    " thirteenth fourteenth fifteenth sixteenth seventeenth eighteenth nineteenth"
 )
 
 WEEKDAYS: dict[str, int] = {
@@ -99,7 +99,7 @@ AND = frozenset({"and", "or"})
 
 _GRAMMAR_WORDS = _words(
     "every each from between at on in of the starting beginning weekday weekdays weekend"
-    " weekends last other quarter half dark a an",
+    " weekends last other quarter half dark a an"
 )
 KNOWN: frozenset[str] = frozenset[str]().union(
     WEEKDAYS_IN_PHRASES,
