@@ -21,18 +21,8 @@ from jobsd.errors import Error
 from jobsd.jobs import middleware
 from jobsd.jobs.draft import Draft, EnqueuedJob
 
-from . import client, django_commit, session_commit
+from . import client, connections, django_commit, session_commit
 from .awaiting_commit import Pending
-from .connections import (
-    is_asynchronous_sqlalchemy,
-    is_django,
-    is_of,
-    is_sqlalchemy,
-    name_of,
-    require_one,
-    run_sync,
-    session_of,
-)
 
 _TAKEN = "a SQLAlchemy Session or AsyncSession bound to an engine, or a Django connection"
 
@@ -74,13 +64,15 @@ async def aenqueue(drafted: Draft, given: object) -> EnqueuedJob:
     """
     from . import async_client  # noqa: PLC0415 - most programs need no event loop
 
-    require_one(given)
-    if not is_asynchronous_sqlalchemy(given):
+    connections.require_one(given)
+    if not connections.is_asynchronous_sqlalchemy(given):
         reported = "is not asynchronous: aenqueue takes an AsyncSession as after_commit"
-        raise Error(f"{name_of(given)} {reported}; call enqueue, which waits")
+        raise Error(f"{connections.name_of(given)} {reported}; call enqueue, which waits")
 
     async def enqueue_soon(job: Draft) -> EnqueuedJob:
-        waits: EnqueuedJob | None = await run_sync(given, lambda inner: _pending(job, inner))
+        waits: EnqueuedJob | None = await connections.run_sync(
+            given, lambda inner: _pending(job, inner)
+        )
         return waits or await async_client.store(job)
 
     if not middleware.ENQUEUES:
@@ -91,21 +83,21 @@ async def aenqueue(drafted: Draft, given: object) -> EnqueuedJob:
 def _is_driver(given: object) -> bool:
     kinds = (psycopg.Connection, psycopg.AsyncConnection)
     return isinstance(given, kinds) or any(
-        is_of(given, package) for package in ("psycopg2", "pg8000", "asyncpg")
+        connections.is_of(given, package) for package in ("psycopg2", "pg8000", "asyncpg")
     )
 
 
 def _wait(given: Any, job: Pending) -> bool:  # noqa: ANN401 - one of two libraries'
     """Let a job wait for the commit; return False when there is nothing to wait for."""
-    require_one(given)
-    name = name_of(given)
-    if is_asynchronous_sqlalchemy(given):
+    connections.require_one(given)
+    name = connections.name_of(given)
+    if connections.is_asynchronous_sqlalchemy(given):
         raise Error(f"{name} is asynchronous: await job.using(after_commit=…).aenqueue(…)")
-    if is_django(given):
+    if connections.is_django(given):
         return django_commit.wait(given, [job])
-    if (session := session_of(given)) is not None:
+    if (session := connections.session_of(given)) is not None:
         return session_commit.wait(session, job)
-    if _is_driver(given) or is_sqlalchemy(given):
+    if _is_driver(given) or connections.is_sqlalchemy(given):
         reported = "does not tell how its transaction ends"
         raise Error(f"after_commit: {name} {reported}: {session_commit.INSTEAD}")
     raise Error(f"after_commit takes {_TAKEN}, not {name}")
