@@ -82,7 +82,7 @@ def drain(  # noqa: PLR0913, PLR0917 - what is run, and how wide
     jobs: int,
     processes: int,
     threads: int,
-    coroutines: int = 0,
+    coroutines: int | None = None,
     queues: str = "*",
 ) -> Measured:
     """Run the waiting jobs with the product's workers; other sessions may be connected."""

@@ -67,7 +67,7 @@ def cases(server: Server, scale: float) -> Iterator[Case]:
     many, few = max(100, int(50_000 * scale)), max(10, int(5_000 * scale))
     yield Case(
         "drain with a time limit",
-        Contender("limited", partial(_drained, server, bounded.definition.name, many, 3, 0)),
+        Contender("limited", partial(_drained, server, bounded.definition.name, many, 3)),
         Contender("unlimited", partial(_functions, server, many)),
         target="ratio ≥ 0.97",
     )
@@ -86,7 +86,7 @@ def cases(server: Server, scale: float) -> Iterator[Case]:
 
 
 def _drained(
-    server: Server, class_name: str, jobs: int, threads: int, coroutines: int
+    server: Server, class_name: str, jobs: int, threads: int, coroutines: int | None = None
 ) -> Measured:
     with server.database() as database:
         fill(database, class_name, jobs)

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from jobsd.configuration.options import JobsOptions
     from jobsd.database.connection import Target
     from jobsd.jobs.claimed_job import ClaimedJob
-    from jobsd.performing.pool import Rank
+    from jobsd.performing.runner import Rank
     from jobsd.processes.context import Context
     from jobsd.states.claims import Ended
     from jobsd.worker.recording import Recording
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 _WARM_UP_S = 1.5
 _GAP_S = 0.02
 _PATIENCE_S = 30.0
-_OPTIONS = WorkerOptions(threads=3, coroutines=0)
+_OPTIONS = WorkerOptions(threads=3)
 _NOTES = 3
 
 

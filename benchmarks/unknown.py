@@ -126,7 +126,7 @@ def _first_behind(server: Server, unknown: int) -> Measured:
         fill(database, noop.definition.name, 1)
         database.settle()
         processes, threads = LAYOUT
-        options = WorkerOptions(threads=threads, coroutines=0)
+        options = WorkerOptions(threads=threads)
         workers = Workers(database.target, processes, options)
         began = workers.go()
         end = began + _PATIENCE_S

@@ -152,7 +152,7 @@ class ChildExit:
             "signal": self.signal_name,
             "max_rss_kib": self.rss_kib,
             "up_s": round(self.process.entry.up_s, 3),
-            "running": self.process.entry.in_threads(),
+            "running": self.process.entry.in_cells(),
         }
 
 

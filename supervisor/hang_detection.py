@@ -96,7 +96,7 @@ class HangDetection:
             "process.hung",
             **process.facts(),
             stalled_s=round(still_s, 3),
-            running=process.entry.in_threads(),
+            running=process.entry.in_cells(),
         )
         process.dismiss("hung", now + DUMP_S, signal.SIGABRT)
         stat = process_stat(process.pid)

@@ -112,5 +112,5 @@ def _row(process: children.ChildProcess, role: str) -> dict[str, Any]:
         "asked": process.asked,
         "age_s": round(entry.age_s, 1),
         "tick_age_s": round(entry.tick_age_s, 1),
-        "running": entry.in_threads(),
+        "running": entry.in_cells(),
     }

@@ -14,7 +14,7 @@ from jobsd.database.connection import Target
 from jobsd.enqueueing import client
 from jobsd.enqueueing.client import Client
 from jobsd.performing import set_aside
-from jobsd.performing.pool import TRUST_S
+from jobsd.performing.runner import TRUST_S
 from jobsd.processes.context import Context
 from jobsd.scoreboard.scoreboard import Scoreboard
 from jobsd.worker.worker import Worker
@@ -65,10 +65,9 @@ class Driven:
     def _state(self) -> dict[str, object]:
         """Return where the worker stands: a failure that comes once has to tell it all."""
         worker, claiming = self.worker, self.worker._claiming
-        aim = claiming.aim()
         return {
-            "aim": aim,
-            "due in": claiming.due_at(aim.kind) - monotonic(),
+            "room": claiming.room(),
+            "due in": claiming.due_at - monotonic(),
             "queues": claiming.selector._names,
             "by names": claiming.selector.by_names,
             "registered": claiming.idle.stands,
@@ -142,7 +141,7 @@ def make_worker(
         # Else its threads stay, and with them its pipes: thousands of tests share this process.
         driven.worker._pool.take_back()
         driven.worker._pool.close()
-        driven.worker._asynchronous.coroutines.close()
+        driven.worker._pool.close()
     client.configure()
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from jobsd.arguments.json_kinds import is_list, is_object
+from jobsd.arguments.json_kinds import is_object
 
 _SHOWN_ELSEWHERE = frozenset(
     {"attempt", "process", "started_at", "ended_at", "type", "message", "stack"}
@@ -47,8 +47,7 @@ def died(error: Mapping[str, Any], job_id: int) -> Died:
     beside: list[int] | None = None
     if is_object(threads):
         del left["threads"]
-        ran = [*threads.values(), *_listed(left.pop("coroutines", None))]
-        beside = [each for each in ran if isinstance(each, int) and each != job_id]
+        beside = [each for each in threads.values() if isinstance(each, int) and each != job_id]
     rest = {name: value for name, value in left.items() if value is not None}
     return Died(rss_kib if isinstance(rss_kib, int) else None, beside, rest)
 
@@ -68,7 +67,3 @@ def progress(written: Mapping[str, Any] | None) -> Progress | None:
         None if note is None else str(note),
         datetime.fromisoformat(at) if isinstance(at, str) else None,
     )
-
-
-def _listed(value: object) -> list[Any]:
-    return value if is_list(value) else []

@@ -13,7 +13,6 @@ as soon as no other job is left.
 import os
 import signal
 import sys
-import threading
 import traceback
 
 from jobsd.acts import cancels
@@ -22,11 +21,11 @@ from jobsd.database.connection import Session
 from jobsd.errors import Cancelled
 from jobsd.jobs import registry
 from jobsd.jobs.time_limits import kill_after_s
-from jobsd.performing.pool import Pool
+from jobsd.performing.runner import Runner
 from jobsd.scoreboard.entry import ScoreboardEntry
+from jobsd.scoreboard.hard_limits import Overdue
 from jobsd.states.claims import InClaim
 
-from .asynchronous import Asynchronous
 from .ledger import Ledger
 
 CHECK_S = 0.8
@@ -40,13 +39,10 @@ _FRAMES_MAX = 30
 class Cancels:
     """Stops the jobs of one worker that were cancelled."""
 
-    def __init__(
-        self, session: Session, ledger: Ledger, pool: Pool, asynchronous: Asynchronous
-    ) -> None:
+    def __init__(self, session: Session, ledger: Ledger, pool: Runner) -> None:
         self._session = session
         self._ledger = ledger
         self._pool = pool
-        self._asynchronous = asynchronous
         self._asked = False
         self._check_at = 0.0
         self._known: set[InClaim] = set()
@@ -94,14 +90,13 @@ class Cancels:
         self._open |= new
         if new:
             back = self._pool.take_out(new)
-            back += self._asynchronous.coroutines.take_out(new)
             # To be discarded: the statement that releases them reads their claims.
             self._ledger.give_back(back)
             self._open.difference_update((job.id, job.claim_id) for job in back)
 
     def _stop(self) -> None:
         for each in [*self._open]:
-            if not self._ledger.is_open(each) or self._interrupt(each.job_id):
+            if not self._ledger.is_open(each) or self._pool.interrupt(each.job_id, Cancelled):
                 self._open.discard(each)
         for each in [*self._forced]:
             if not self._ledger.is_open(each) or self._limit(each):
@@ -109,8 +104,7 @@ class Cancels:
 
     def _limit(self, job: InClaim) -> bool:
         """Set a deadline for the process, in case a job that runs here does not end."""
-        seats = [*self._pool.seats(), *self._asynchronous.coroutines.seats()]
-        for seat in seats:
+        for seat in self._pool.seats():
             running = seat.job
             if running is None or running.id != job.job_id:
                 continue
@@ -121,34 +115,26 @@ class Cancels:
                 return True
         return False
 
-    def _interrupt(self, job_id: int) -> bool:
-        return self._pool.interrupt(job_id, Cancelled) or (
-            self._asynchronous.coroutines.interrupt(job_id, Cancelled)
-        )
 
-
-def end_if_alone(entry: ScoreboardEntry, ledger: Ledger, asynchronous: Asynchronous) -> None:
+def end_if_alone(entry: ScoreboardEntry, ledger: Ledger, pool: Runner) -> None:
     """End a process that drains, when only jobs that don't end are left in it."""
     if not 0 < entry.next_hard_ns <= monotonic_ns():
         return
     overdue = entry.overdue()
     if not overdue:
         return
-    _note_stack(entry, overdue[0].job.job_id)
-    alone = len(overdue) == asynchronous.uncollected
+    _note_stack(entry, overdue[0])
+    alone = len(overdue) == pool.uncollected
     if alone and not ledger.has_unrecorded and ledger.size <= len(overdue):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _note_stack(entry: ScoreboardEntry, job_id: int) -> None:
+def _note_stack(entry: ScoreboardEntry, overdue: Overdue) -> None:
     """Leave for the recovery where the job stands."""
     if entry.stack_job:
         return
-    threads = {job: n for n, job in entry.in_threads().items()}
-    name = f"job-{threads[job_id]}" if job_id in threads else "job-loop"
     frames = sys._current_frames()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
-    found = next((t.ident for t in threading.enumerate() if t.name == name), None)
-    frame = frames.get(found or 0)
+    frame = frames.get(overdue.thread)
     stack = "".join(traceback.format_stack(frame, _FRAMES_MAX)) if frame else ""
     entry.stack = stack[-_STACK_MAX:]
-    entry.stack_job = job_id
+    entry.stack_job = overdue.job.job_id

@@ -17,10 +17,10 @@ from jobsd.events.events import emit
 from jobsd.jobs import limits
 from jobsd.performing.interrupter import facts_of
 from jobsd.performing.perform import SUCCESS, Run
+from jobsd.performing.runner import Runner
 from jobsd.processes.context import Context
 from jobsd.states.claims import InClaim
 
-from .asynchronous import Asynchronous
 from .ledger import Ledger
 from .report import Report
 
@@ -38,13 +38,12 @@ class Completions:
         context: Context,
         ledger: Ledger,
         report: Report,
-        asynchronous: Asynchronous,
+        pool: Runner,
     ) -> None:
         self._session = session
         self._ledger = ledger
         self._report = report
-        self._asynchronous = asynchronous
-        self._pool = asynchronous.pool
+        self._pool = pool
         self._entry = context.entry
         self._ended: list[Run] = []
         self._freed: list[int] = []
@@ -123,9 +122,8 @@ class Completions:
         request.done.set()
 
     def _started(self, job_id: int) -> float:
-        threads = self._entry.in_threads().items()
-        begun = [self._pool.started_at[thread] for thread, job in threads if job == job_id]
-        begun.append(self._asynchronous.coroutines.started_at(job_id))
+        cells = self._entry.in_cells().items()
+        begun = [self._pool.started_at[cell] for cell, job in cells if job == job_id]
         return next((at for at in begun if at is not None), monotonic())
 
     def _settle(self) -> None:

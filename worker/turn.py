@@ -12,7 +12,6 @@ intervals, a query that does not wait finds which of the rows are free again. If
 locked, the lock is of another kind: the next turn waits for it as long as any statement does.
 """
 
-import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from math import inf
@@ -28,7 +27,7 @@ from jobsd.database.session_settings import LOCK_SHARE
 from jobsd.jobs import registry
 from jobsd.jobs.claimed_job import ClaimedJob, claimed_job
 from jobsd.jobs.limits import unblocked
-from jobsd.performing.pool import Pool
+from jobsd.performing.runner import Runner
 from jobsd.scoreboard.entry import ScoreboardEntry
 from jobsd.scoreboard.running_jobs import ENDED_MAX
 from jobsd.states import claims, ready
@@ -50,7 +49,6 @@ _NO_CLAIM = claims.STATEMENTS["no_claim"]
 _TURNS: dict[tuple[str | None, str], Statement] = {}
 _OF_FEW = {each.name for each in ready.OF_FEW}
 _NO_HEAD = (None, 0, None)
-_NOWHERE = (None, None, None)
 _ID, _PRIORITY = map(ClaimedJob._fields.index, ("id", "priority"))
 _WIDTH = len(ClaimedJob._fields)
 _by_place = itemgetter(_PRIORITY, _PRIORITY + 1)
@@ -65,8 +63,7 @@ class TurnResult:
     arguments that did not fit into the answer, and all jobs after it; `weight` is the size of
     the arguments that did. `recorded` are the claims with written successes, and `concluded`
     those with written other outcomes. `cancelled` are jobs that were discarded instead, since
-    they were cancelled. `walked` is how far a claim of one kind has walked over jobs of the
-    other kind, by queue and priority, and `steps` over how many jobs. `whole` is false if the
+    they were cancelled. `whole` is false if the
     claim has ids of jobs that were deleted although their rows in `ready_executions` were not.
     """
 
@@ -80,10 +77,6 @@ class TurnResult:
     concluded: set[int] = field(default_factory=set[int])
     cancelled: set[InClaim] = field(default_factory=set[InClaim])
     took_s: float = 0.0
-    walked: list[tuple[str | None, int, int]] = field(
-        default_factory=list[tuple[str | None, int, int]]
-    )
-    steps: int = 0
 
     @property
     def claimed(self) -> list[ClaimedJob]:
@@ -110,9 +103,8 @@ class TurnResult:
 class ClaimRequest:
     """What to claim: how many jobs, when, for which process, by which statement, from where.
 
-    `limit` is the room for jobs; a statement for few takes `FEW` of them at most. `kind`
-    limits it to coroutines (True) or functions (False); with `sweep`, the search begins at the
-    head of the index. With `lanes`, it takes jobs of these.
+    `limit` is the room for jobs; a statement for few takes `FEW` of them at most. With
+    `sweep`, the search begins at the head of the index. With `lanes`, it takes jobs of these.
     """
 
     limit: int
@@ -120,7 +112,6 @@ class ClaimRequest:
     process_id: int
     statement: Statement
     parameters: dict[str, Any]
-    kind: bool | None = None
     sweep: bool = False
     lanes: Sequence[tuple[str, str]] = ()
     claim_id: int = field(default_factory=claims.draw_id)
@@ -148,7 +139,7 @@ class Turns:
     """Takes the turns of one worker, and leaves out jobs with locked rows."""
 
     def __init__(
-        self, session: Session, ledger: Ledger, pool: Pool, entry: ScoreboardEntry
+        self, session: Session, ledger: Ledger, pool: Runner, entry: ScoreboardEntry
     ) -> None:
         self._session = session
         self._ledger = ledger
@@ -222,16 +213,16 @@ class Turns:
         self._ledger.mark_free(free)
         return bool(free)
 
-    def room(self, of_kind: int, of_all: int) -> int:
-        """Return how many more jobs may be claimed for threads, or for the loop.
+    @property
+    def room(self) -> int:
+        """How many more jobs may be claimed.
 
-        The arguments say how many jobs of that kind, and of both kinds, were posted and not
-        collected. Jobs with locked rows, and those that are recorded by a later statement, may
-        be of either kind, and the scoreboard entry must remember all of them.
+        The scoreboard entry must remember jobs with locked rows, and those that are recorded by
+        a later statement.
         """
         if waiting := len(self._ledger.locked) + self._ledger.backlog:
-            return 0 if self._ledger.is_full else LOCKED_MAX - of_all - waiting
-        return CLAIMED_MAX - of_kind
+            return 0 if self._ledger.is_full else LOCKED_MAX - self._pool.uncollected - waiting
+        return CLAIMED_MAX - self._pool.uncollected
 
     def _write_again(self) -> None:
         """Write the outcomes into the scoreboard entry again, before it forgets them."""
@@ -282,7 +273,7 @@ def _claimed(
     if request is not None and request.is_of_few:
         return _claimed_few(answer, request.claim_id, took_s)
     (claim_id, size, recorded, *more), *rows = answer
-    walked, places, steps, *_ = more or _NOWHERE
+    places = more[0] if more else None
     jobs, withheld, unknown, weight = _brought(
         rows if places is None else _placed(rows, places)
     )
@@ -295,8 +286,6 @@ def _claimed(
         weight,
         _ids(recorded),
         took_s=took_s,
-        walked=[] if walked is None else [(*each,) for each in json.loads(walked)],
-        steps=steps or 0,
     )
 
 

@@ -1,4 +1,4 @@
-"""A worker: one control thread that alone speaks to the queue, and a pool of job threads.
+"""A worker: one control thread that alone speaks to the queue, and what runs its jobs.
 
 Each `poll` collects outcomes, takes a turn when one is due, posts new jobs to the pool, and
 returns how long there is nothing to do. A turn is due when jobs may be claimed (the pool has
@@ -24,11 +24,12 @@ from jobsd.clock import monotonic
 from jobsd.database.connection import OUTAGES, Session
 from jobsd.jobs.current import begin_drain
 from jobsd.jobs.selection import Selection
-from jobsd.performing.pool import FRESH, TRUST_S, Pool
+from jobsd.performing.coroutines import Coroutines
+from jobsd.performing.pool import Pool
 from jobsd.performing.progress import ProgressWriter
+from jobsd.performing.runner import FRESH, TRUST_S
 from jobsd.processes.database_loop import DatabaseLoop
 
-from .asynchronous import Aim, Asynchronous
 from .cancels import Cancels, end_if_alone
 from .claiming.claiming import Claiming
 from .claiming.known_classes import KnownClasses
@@ -43,8 +44,7 @@ from .turn import ClaimRequest, TurnResult, Turns
 if TYPE_CHECKING:
     from jobsd.configuration.options import JobsOptions, WorkerOptions
     from jobsd.database.connection import Target
-    from jobsd.jobs.claimed_job import ClaimedJob
-    from jobsd.performing.pool import Rank
+    from jobsd.performing.runner import Rank, Runner
     from jobsd.processes.context import Context
     from jobsd.states.claims import Ended
 
@@ -75,7 +75,8 @@ class Worker(DatabaseLoop):
         super().__init__(context, session)
         self._options, self._drain_s = options, drain_s
         self._fresh_s = trust_s * FRESH
-        self._pool = Pool(options.threads, context.entry, context.nap.wake, trust_s)
+        made = options.at_once, context.entry, context.nap.wake, trust_s
+        self._pool: Runner = Coroutines(*made) if options.coroutines else Pool(*made)
         selector = QueueSelector(Selection(options.queues), session)
         known_classes = KnownClasses(session, selector, jobs)
         self._ledger = Ledger(context.name, keep=jobs.preserve_finished_jobs)
@@ -83,17 +84,17 @@ class Worker(DatabaseLoop):
         self._progress = ProgressWriter(session, context.nap.wake, context.name)
         self._uncertain = UncertainOutcomes(self._report, self._ledger)
         self._turns = Turns(session, self._ledger, self._pool, context.entry)
-        self._asynchronous = Asynchronous(options, context, self._pool, trust_s, self._turns)
-        made = self._ledger, self._report, self._asynchronous
-        self._completions = Completions(session, context, *made)
+        self._completions = Completions(
+            *(session, context, self._ledger, self._report, self._pool)
+        )
         kept = self._ledger, self._completions, self._collect_posted
         self._keeping = Keeping(session, context, *kept)
         self._claiming = Claiming(
             *(session, options, known_classes, selector, self._ledger),
-            *(self._pool, self._report, self._turns, self._asynchronous),
+            *(self._pool, self._report, self._turns),
         )
         self._ahead = self._claiming.ahead
-        self._cancels = Cancels(session, self._ledger, self._pool, self._asynchronous)
+        self._cancels = Cancels(session, self._ledger, self._pool)
         self._registered_at = self._reconcile_at = 0.0
         self._release: list[Ended] = []
 
@@ -103,8 +104,8 @@ class Worker(DatabaseLoop):
         """Return the configuration of this worker for its row."""
         return {
             "queues": ",".join(self._options.queues),
-            "threads": self._options.threads,
-            "coroutines": self._options.coroutines,
+            "threads": self._options.at_once,
+            **({"coroutines": count} if (count := self._options.coroutines) else {}),
             "polling_interval": self._options.polling_interval_s,
         }
 
@@ -136,26 +137,28 @@ class Worker(DatabaseLoop):
         queues = ",".join(self._options.queues)
         if self._stopping:
             return f"draining {self._pool.busy} of {queues}"
-        return f"{self._pool.busy}/{self._pool.size} threads on {queues}"
+        places = "coroutines" if self._options.coroutines else "threads"
+        return f"{self._pool.busy}/{self._pool.size} {places} on {queues}"
 
     def stop(self) -> None:
         """Claim nothing more, release unstarted jobs, and let running jobs know of it."""
         super().stop()
         self._report.draining = True
         begin_drain(self._drain_s)
-        asynchronous = self._asynchronous.drain(self._drain_s)
-        self._ledger.give_back([*self._pool.take_back(), *asynchronous])
+        if self._drain_s is not None and self._pool.uncollected:
+            self._pool.drain(max(self._drain_s - 0.5, self._drain_s * 0.75))
+        self._ledger.give_back(self._pool.take_back())
 
     @property
     def stopped(self) -> bool:
         """Whether nothing runs and everything is recorded."""
         return self._stopping and not (
-            self._ahead.sent or self._asynchronous.uncollected or self._ledger.has_claims
+            self._ahead.sent or self._pool.uncollected or self._ledger.has_claims
         )
 
     def farewell(self) -> None:
         """Delete the row; the pool's threads end with the process."""
-        self._asynchronous.close()
+        self._pool.close()
         self._progress.finish(self._process_id)
         super().farewell()
 
@@ -171,7 +174,7 @@ class Worker(DatabaseLoop):
         if request is not None:
             # The server works on it meanwhile. A prepared claim was sent with nothing in hand.
             asked_at = request.asked_at
-            if self._asynchronous.uncollected:
+            if self._pool.uncollected:
                 self._collect()
         else:
             asked_at = self._confirm_row()
@@ -211,15 +214,15 @@ class Worker(DatabaseLoop):
     def _collect(self) -> None:
         """Collect posted outcomes, and handle ended and running jobs."""
         self._pool.check_threads()
-        if self._asynchronous.uncollected or self._pool.series:
+        if self._pool.uncollected or self._pool.series:
             self._collect_posted()
         self._completions.step()
         if self._ledger.frees_slot:
             # The same turn hands the slot over, and the next job of the key is claimed.
-            self._claiming.limited.searches.now()
+            self._claiming.limited.search.now()
         self._cancels.stop(self._process_id)
         if self._stopping:
-            end_if_alone(self._context.entry, self._ledger, self._asynchronous)
+            end_if_alone(self._context.entry, self._ledger, self._pool)
         self._progress.write(self._process_id)
 
     def _collect_posted(self) -> None:
@@ -227,9 +230,7 @@ class Worker(DatabaseLoop):
         runs = self._pool.collect()
         self._claiming.prefetch.observe_durations([run.ended - run.started for run in runs])
         self._ledger.add(self._completions.collect(runs))
-        runs, back = self._asynchronous.collect()
-        self._ledger.add(self._completions.collect(runs))
-        self._ledger.give_back(back)
+        self._ledger.give_back(self._pool.take_returned())
         if (keep := self._claiming.prefetch.late(self._pool)) is not None:
             self._ledger.give_back(self._pool.take_back(keep))
         if self._pool.series:
@@ -252,23 +253,20 @@ class Worker(DatabaseLoop):
         hand_over = partial(self._hand_over, request, asked_at, self._claiming.order)
         # A thread that waits for the answer itself begins the job at once.
         delegated = request is not None and request.delegated
-        result, back = self._pool.delegate(take, hand_over) if delegated else hand_over(take())
+        result = self._pool.delegate(take, hand_over) if delegated else hand_over(take())
         if result is None:
             self._uncertain.answered(recording, set(), set())
             self._reconcile_at = 0.0  # jobs to release are read back
-            self._claiming.ways.poll_now()
+            self._claiming.polling.poll_now()
             return False
         woken = False
         if result.jobs and request is not None:
             if len(result.jobs) < request.limit:
                 woken = self._context.nap.yield_gil()
             self._send_next(request)
-            if back:
-                self._claiming.ways.request_sweep()
         written = result.recorded, result.concluded
         if not self._ledger.forget(recording, *written) or not result.whole:
             self._reconcile_at = 0.0
-        self._ledger.give_back(back)  # only now: all earlier notes are forgotten
         self._uncertain.answered(recording, *written)
         self._report.recorded(recording, *written, result.cancelled)
         if request is not None:
@@ -281,27 +279,26 @@ class Worker(DatabaseLoop):
         asked_at: float,
         order: tuple[int, Rank],
         result: TurnResult | None,
-    ) -> tuple[TurnResult | None, list[ClaimedJob]]:
-        """Hand over what a turn has claimed; return its result, and the jobs that go back."""
+    ) -> TurnResult | None:
+        """Hand over what a turn has claimed; return its result."""
         if result is None or request is None or result.claim_id is None:
-            return result, []
+            return result
         self._ledger.add_claim(result.claim_id, result.claimed, asked_at)
-        ours, back = self._asynchronous.take(result.jobs, request.limit, asked_at)
-        if ours:
-            self._pool.post(ours, asked_at, *order)
-        return result, back
+        if result.jobs:
+            self._pool.post(result.jobs, asked_at, *order)
+        return result
 
     def _send_next(self, request: ClaimRequest) -> None:
         """Send the next claim if its job has come, and jobs come one after another."""
-        in_doubt = self._asynchronous.doubts or self._ledger.locked or request.lanes
-        if in_doubt or request.kind is not None or not self._claiming.stream.flows:
+        in_doubt = self._pool.doubts or self._ledger.locked or request.lanes
+        if in_doubt or not self._claiming.stream.flows:
             return
         # A connection that breaks now breaks the next statement, too, and this turn is whole.
         with contextlib.suppress(*OUTAGES):
             self._listen()
-            due = self._claiming.ways.both.polling.is_due
+            due = self._claiming.polling.is_due
             # What is to be read back comes first, and limited jobs, which need room as well.
-            search_at = self._claiming.limited.searches[None].due_at
+            search_at = self._claiming.limited.search.due_at
             if due and monotonic() < min(self._reconcile_at, search_at):
                 self._ahead.prepare(self._process_id, self._fresh_until)
                 self._ahead.send(alone=self._claims_alone)
@@ -313,7 +310,6 @@ class Worker(DatabaseLoop):
         unknown, gone = self._ledger.reconcile(self._session, self._process_id)
         self._release += unknown
         self._pool.verify(self._ledger.holds, asked_at)
-        self._asynchronous.coroutines.verify(self._ledger.holds, asked_at)
         self._uncertain.reconcile(self._session, {**(lost or {}), **gone})
         if unknown:
             self._turn(asked_at)
@@ -322,11 +318,13 @@ class Worker(DatabaseLoop):
         """Return how long to rest, after clearing gaps if there is time for it."""
         # Data that came while a statement ran does not make the socket readable any more.
         self._listen()
-        self._asynchronous.show_busy(self._context.entry)
+        entry = self._context.entry
+        entry.set_threads(self._pool.busy, self._pool.size)
+        entry.busy_coroutines = self._pool.on_loop
         rest_s = self._claiming.clear(self._idle_s())
         rest_s = self._cancels.bound(self._completions.bound(self._progress.bound(rest_s)))
         nothing_ends = self._may_wait or not self._ledger.has_claims
-        if rest_s and nothing_ends and not self._asynchronous.uncollected:
+        if rest_s and nothing_ends and not self._pool.uncollected:
             self._ahead.prepare(self._process_id, self._fresh_until)
         return rest_s
 
@@ -335,10 +333,10 @@ class Worker(DatabaseLoop):
         unread = self._context.scoreboard.journals_unread
         return bool(self._stopping or self._context.quiet or unread)
 
-    def _aim(self) -> Aim | None:
-        """Return the room for jobs now, if there is any."""
-        aim = None if self._claims_nothing else self._claiming.aim()
-        return aim if aim is not None and aim.limit > 0 else None
+    @property
+    def _room(self) -> int:
+        """The number of jobs that may be claimed now."""
+        return 0 if self._claims_nothing else self._claiming.room()
 
     @property
     def _claims_alone(self) -> bool:
@@ -349,10 +347,10 @@ class Worker(DatabaseLoop):
 
     def _claim_request(self, asked_at: float) -> ClaimRequest | None:
         """Return the request of a claim if one is due."""
-        aim = self._aim()
-        if aim is None or monotonic() < self._claiming.due_at(aim.kind):
+        room = self._room
+        if room <= 0 or monotonic() < self._claiming.due_at:
             return None
-        return self._claiming.request(aim, asked_at, self._process_id)
+        return self._claiming.request(room, asked_at, self._process_id)
 
     def _is_recording_due(self, *, claims: bool) -> bool:
         """Return whether the turn records ended jobs.
@@ -367,7 +365,7 @@ class Worker(DatabaseLoop):
         oldest = self._ledger.oldest
         if oldest is None or monotonic() - oldest >= FLUSH_S:
             return True
-        return not self._may_wait and (claims or not self._asynchronous.in_hand)
+        return not self._may_wait and (claims or not self._pool.in_hand)
 
     @property
     def _may_wait(self) -> bool:
@@ -375,18 +373,19 @@ class Worker(DatabaseLoop):
         return self._claiming.stream.flows and self._ledger.may_wait
 
     def _is_reconciling_due(self) -> bool:
-        if self._asynchronous.doubts or self._reconcile_at == 0 or self._turns.check_locked():
+        if self._pool.doubts or self._reconcile_at == 0 or self._turns.check_locked():
             return True
         return self._ledger.is_uncertain and monotonic() >= self._reconcile_at
 
     def _idle_s(self) -> float:
         now = monotonic()
         rest_s = 0.0 if self._claiming.is_urgent else POLL_MAX_S
-        if (aim := self._aim()) is not None:
-            rest_s = min(rest_s, max(0.0, self._claiming.due_at(aim.kind) - now))
-        rest_s = min(rest_s, self._asynchronous.rest_s(FLUSH_S))
-        if self._claiming.prefetch.is_in_doubt:
+        if self._room > 0:
+            rest_s = min(rest_s, max(0.0, self._claiming.due_at - now))
+        if self._pool.flows or self._claiming.prefetch.is_in_doubt:
             rest_s = min(rest_s, FLUSH_S)
+        if self._pool.on_loop:
+            rest_s = min(rest_s, self._pool.beat_s)
         # A stop that was asked for during the turn ends no nap any more.
         stops = self._context.stopping and not self._stopping
         if stops or self._is_recording_due(claims=False):

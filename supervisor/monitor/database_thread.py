@@ -108,7 +108,7 @@ class DatabaseThread:
         self._due = 0.0
         self._again_s = RETRY_S / 2
         self._orphans: dict[int, float] = {}
-        self._threads: dict[int, tuple[int, int]] = {}
+        self._threads: dict[int, int] = {}
         self.heartbeats = LastHeartbeats()
         self.surveyed_at: float | None = None
         """When the database was last surveyed, monotonic."""
@@ -267,7 +267,7 @@ class DatabaseThread:
         """Remember the capacity of each process, in case its row goes before its claims."""
         if len(self._threads) > REMEMBERED_MAX:
             self._threads.clear()
-        self._threads.update((each.id, (each.threads, each.coroutines)) for each in others)
+        self._threads.update((each.id, each.threads) for each in others)
 
     def _settle_orphans(self, seen: Survey, now: float) -> None:
         """Recover orphaned claims once they were seen for an interval.

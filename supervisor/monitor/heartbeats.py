@@ -120,8 +120,8 @@ def leave(session: Session, ids: list[int], names: list[str], supervisor_id: int
 def _peer_process(row: list[Any]) -> PeerProcess:
     row_id, kind, name, pid, hostname, heartbeat = row[:6]
     boot, namespace, started, supervisor_started = (row[at] or "" for at in (6, 7, 8, 10))
-    supervisor_pid, threads, coroutines = _number(row[9]), _number(row[11]), _number(row[12])
-    said = dict(zip(NAMES, row[14:], strict=True))
+    supervisor_pid, threads = _number(row[9]), _number(row[11])
+    said = dict(zip(NAMES, row[13:], strict=True))
     return PeerProcess(
         row_id,
         kind,
@@ -135,8 +135,7 @@ def _peer_process(row: list[Any]) -> PeerProcess:
         threads,
         thresholds_of({"started": started, **said}),
         (supervisor_pid, supervisor_started) if supervisor_pid and supervisor_started else None,
-        coroutines,
-        Path(row[13]) if row[13] else None,
+        Path(row[12]) if row[12] else None,
     )
 
 

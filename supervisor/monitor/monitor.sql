@@ -38,7 +38,7 @@ WITH had AS (
             id, kind, name, pid, hostname, extract(epoch FROM last_heartbeat_at),
             metadata ->> 'boot', metadata ->> 'namespace', metadata ->> 'started',
             metadata #>> '{supervisor,pid}', metadata #>> '{supervisor,started}',
-            metadata ->> 'threads', metadata ->> 'coroutines', metadata ->> 'journals',
+            metadata ->> 'threads', metadata ->> 'journals',
             metadata ->> 'heartbeat_interval', metadata ->> 'process_alive_threshold',
             metadata ->> 'hang_timeout'
         ) AS row

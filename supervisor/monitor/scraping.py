@@ -82,7 +82,7 @@ def threads_for(queue: str, groups: tuple[WorkerOptions, ...]) -> int:
     """Return the threads of a worker of the first group that takes from a queue."""
     for group in groups:
         if any(_takes(pattern, queue) for pattern in group.queues):
-            return group.threads
+            return group.at_once
     return THREADS
 
 

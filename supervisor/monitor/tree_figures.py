@@ -32,7 +32,6 @@ def tree_figures(scoreboard: Scoreboard) -> TreeFigures:
     used = list(scoreboard.used())
     rows, classes = scoreboard.by_queue(), scoreboard.by_class()
     workers = [entry for entry in scoreboard.living() if entry.kind == "worker"]
-    coroutines = sum(entry.busy_coroutines for entry in workers)
     return TreeFigures(
         bounds_s=BUCKETS_S,
         outcomes={queue: _outcomes(each) for queue, each in rows.items()},
@@ -47,8 +46,8 @@ def tree_figures(scoreboard: Scoreboard) -> TreeFigures:
         restarts=_restarts(scoreboard),
         web_requests=_requests(used),
         busy_threads=(busy := sum(entry.busy for entry in workers)),
-        busy_coroutines=coroutines,
-        idle_coroutines=sum(entry.coroutines_max for entry in workers) - coroutines,
+        busy_coroutines=sum(entry.busy_coroutines for entry in workers),
+        idle_coroutines=sum(max(0, entry.coroutines_max - entry.busy) for entry in workers),
         idle_threads=max(0, sum(entry.threads for entry in workers) - busy),
         loop_age_s=scoreboard.tick_age_s,
         dropped_lines=scoreboard.dropped_lines + sum(entry.dropped_lines for entry in used),
@@ -65,9 +64,9 @@ def tree_figures(scoreboard: Scoreboard) -> TreeFigures:
 
 
 def busy_jobs(scoreboard: Scoreboard) -> list[int]:
-    """Return the ids of the jobs that threads of the tree run."""
+    """Return the ids of the jobs that run in the tree."""
     workers = (entry for entry in scoreboard.living() if entry.kind == "worker")
-    return [job_id for entry in workers for job_id in entry.at_threads()]
+    return [job_id for entry in workers for job_id in entry.begun()]
 
 
 def _outcomes(counts: Sums) -> dict[str, int]:
@@ -179,7 +178,7 @@ class Summary:
             totals.waits = _plus(totals.waits, counters.waits()[0])
             totals.runs = _plus(totals.runs, counters.durations()[0])
         workers = [entry for entry in self._scoreboard.living() if entry.kind == "worker"]
-        totals.busy = sum(entry.busy + entry.busy_coroutines for entry in workers)
+        totals.busy = sum(entry.busy for entry in workers)
         return totals
 
 

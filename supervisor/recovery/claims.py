@@ -36,8 +36,8 @@ class DeadProcess:
     """The known facts about a process that has ended, and about its jobs.
 
     `endings` are the outcomes of jobs that had ended in it without success. Facts about a job
-    count in its claim only. `threads` and `coroutines` are for a process without other facts:
-    this number of the first jobs of each claim counts as running, of either kind. With
+    count in its claim only. `threads` is for a process without other facts: this number of the
+    first jobs of each claim counts as running. With
     `release` no attempt has failed: running jobs are released.
     """
 
@@ -48,7 +48,6 @@ class DeadProcess:
     succeeded: Collection[claims.InClaim] = ()
     endings: Collection[policy.Ending] = ()
     threads: int = 0
-    coroutines: int = 0
     release: bool = False
     keep: bool = True
     """Whether finished jobs are kept."""
@@ -108,7 +107,6 @@ def recover(session: Session, dead: DeadProcess) -> Recovered:
         "succeeded": [each.job_id for each in dead.succeeded],
         "succeeded_claims": [each.claim_id for each in dead.succeeded],
         "threads": dead.threads,
-        "coroutines": dead.coroutines,
         "release": dead.release,
         "error": json.dumps(dead.error),
         "ages_s": json.dumps(dead.ages_s),

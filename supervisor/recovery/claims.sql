@@ -21,8 +21,7 @@ FOR UPDATE SKIP LOCKED;
 -- are recorded now, with their success or their other outcome. Running jobs get a failed attempt,
 -- unless they are to be released. Jobs that were only claimed go back untouched. What is known of a
 -- job counts only in its claim, because another job may have its id by now. With `threads`, it is
--- not known which jobs ran: as many of the first functions of each claim count as running, and of
--- the first coroutines as many as `coroutines`. Claims that a last statement of the dead process
+-- not known which jobs ran: as many of the first of each claim count as running. Claims that a last statement of the dead process
 -- still holds locked are left for the next call. So are jobs if another session holds a row locked
 -- that must be changed: they stay in their claim (with `threads` still among its first ones). The
 -- row of a released job is changed only if it was unique until it was claimed: with `threads`, its
@@ -42,19 +41,10 @@ WITH claim AS (
 ), member AS (
     SELECT
         claim.id AS claim_id, claim.concurrency_key, claim.moved_from,
-        member.id AS job_id, member.turn, kind.runs_on_loop,
-        row_number() OVER (PARTITION BY claim.id, kind.runs_on_loop ORDER BY member.turn) AS place,
+        member.id AS job_id, member.turn,
         (member.id = ANY (claim.cancelled)) IS TRUE AS is_cancelled
     FROM claim
     CROSS JOIN LATERAL unnest(claim.job_ids) WITH ORDINALITY AS member (id, turn)
-    CROSS JOIN LATERAL (
-        SELECT %(threads)s > 0 AND %(coroutines)s > 0 AND EXISTS (
-            SELECT
-            FROM jobsd.jobs AS job
-            JOIN jobsd.definitions AS known ON known.class_name = job.class_name
-            WHERE job.id = member.id AND known.asynchronous
-        ) AS runs_on_loop
-    ) AS kind
 ), had AS (
     SELECT id
     FROM jobsd.jobs
@@ -112,10 +102,7 @@ WITH claim AS (
             WHEN %(release)s THEN 'released'
             WHEN (member.claim_id, member.job_id) IN (SELECT claim_id, job_id FROM running)
                 OR (member.moved_from, member.job_id) IN (SELECT claim_id, job_id FROM running)
-                OR member.place <= CASE
-                    WHEN member.runs_on_loop THEN %(coroutines)s
-                    ELSE %(threads)s
-                END
+                OR member.turn <= %(threads)s
                     AND (member.turn = 1 OR member.concurrency_key IS NULL)
                 THEN 'crashed'
             ELSE 'released'

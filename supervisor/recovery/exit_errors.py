@@ -47,13 +47,8 @@ def exit_error(entry: ScoreboardEntry) -> dict[str, Any]:
         "exit_code": code if code >= 0 else None,
         "signal": _signal_name(-code) if code < 0 else None,
         "rss_kib": entry.rss_kib,
-        "threads": {str(thread): job for thread, job in entry.in_threads().items()},
-        **({"coroutines": jobs} if (jobs := _coroutines(entry)) else {}),
+        "threads": {str(thread): job for thread, job in entry.in_cells().items()},
     }
-
-
-def _coroutines(entry: ScoreboardEntry) -> list[int]:
-    return [each.job_id for each in entry.coroutines()]
 
 
 def overdue_error(overdue: Overdue, entry: ScoreboardEntry) -> dict[str, Any]:

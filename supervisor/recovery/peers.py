@@ -49,7 +49,6 @@ class PeerProcess:
     threads: int
     thresholds: Thresholds | None = None
     supervisor: tuple[int, str] | None = None
-    coroutines: int = 0
     journals: Path | None = None
     """The folder of its journal, on its own host."""
 

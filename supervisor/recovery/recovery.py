@@ -32,9 +32,8 @@ from .journals import Settled, dead_process, keep_left, settle
 
 REMEMBERED_MAX = 1000
 THREADS_UNKNOWN = 3
-COROUTINES_UNKNOWN = 100
 """How many jobs of a claim may have run if nothing is known of the process: a worker's default
-numbers of threads and coroutines."""
+number of threads."""
 
 _EVENTS = {
     "finished": "job.finished",
@@ -108,7 +107,6 @@ class Recovery:
             peer.name,
             exit_errors.vanished_error(peer),
             threads=peer.threads or THREADS_UNKNOWN,
-            coroutines=peer.coroutines,
             # It is recovered already: its row stayed for a claim that came after that.
             release=self.is_dead(peer.id),
             keep=self._keep_finished,
@@ -133,7 +131,6 @@ class Recovery:
             peer.name,
             exit_errors.pruned_error(peer, still_s),
             threads=peer.threads or THREADS_UNKNOWN,
-            coroutines=peer.coroutines,
             keep=self._keep_finished,
             seen=SeenHeartbeat(peer.heartbeat, still_s / 2),
         )
@@ -148,15 +145,13 @@ class Recovery:
         recovered = self._settle(dead, report, journals)
         return recovered.complete or recovered.alive
 
-    def take_claims(self, process_id: int, ran: tuple[int, int] | None) -> None:
-        """Recover the orphaned claims of a process without a row; `ran`: its capacity."""
-        threads, coroutines = ran or (THREADS_UNKNOWN, COROUTINES_UNKNOWN)
+    def take_claims(self, process_id: int, threads: int | None) -> None:
+        """Recover the orphaned claims of a process without a row; `threads`: its capacity."""
         dead = DeadProcess(
             process_id,
             f"process {process_id}",
             exit_errors.missing_error(process_id),
             threads=threads or THREADS_UNKNOWN,
-            coroutines=coroutines,
             release=self.is_dead(process_id),
             keep=self._keep_finished,
         )

@@ -29,7 +29,8 @@ DEADLINE_S = 5.0
 QUEUE = """
 import: [%(modules)s]
 workers:
-  - {processes: 2, threads: 3, coroutines: 4, max_jobs: 250}
+  - {threads: 3, max_jobs: 250}
+  - {coroutines: 6, max_jobs: 250}
   - {processes: 1, threads: 2, queues: "odd*, default", prefetch: 0}
 dispatchers: [{concurrency_maintenance_interval: 1}]
 jobs:

@@ -181,3 +181,29 @@ def test_durations_are_seconds_or_have_a_unit(
     project: Project, written: str, seconds: float
 ) -> None:
     assert project.worker(f"polling_interval: {written}").polling_interval_s == seconds
+
+
+def test_a_worker_has_coroutines_instead_of_threads(project: Project) -> None:
+    given, neither = project.worker("coroutines: 1000"), project.worker("queues: a")
+
+    assert (given.coroutines, given.at_once) == (1000, 1000)
+    assert (neither.coroutines, neither.threads, neither.at_once) == (None, 3, 3)
+
+
+def test_threads_and_coroutines_in_one_entry_are_a_fault(project: Project) -> None:
+    project.queue("workers:\n  - threads: 3\n    coroutines: 100\n  - threads: 5\n")
+
+    assert project.shown() == (
+        "error: workers[0].coroutines can't be given beside threads\n"
+        "  at config/queue.yml:3:17\n"
+        "     3 |     coroutines: 100\n"
+        "       |                 ^^^\n"
+        "hint: a worker runs so many jobs at once, of any kind: keep one of the two"
+    )
+
+
+@pytest.mark.parametrize("count", ["0", "1001", "many"])
+def test_coroutines_are_from_one_to_a_thousand(project: Project, count: str) -> None:
+    project.queue(f"workers: [{{coroutines: {count}}}]")
+
+    assert "coroutines must be a whole number from 1 to 1000" in project.shown()

@@ -49,7 +49,7 @@ INSERT INTO jobsd.jobs (queue_name, class_name) SELECT 'q', 'x' FROM generate_se
 INSERT INTO jobsd.claims (process_id, job_ids) VALUES (1, '{1}');
 ANALYZE jobsd.jobs, jobsd.claims;
 """
-_LIMITED = ("limited from all", "limited from some", "limited of a kind")
+_LIMITED = ("limited from all", "limited from some")
 _TURNS = (
     *("record", "record and claim", "claim from all", "claim from some", "claim from each"),
     *("record and claim few", "claim few from all", "claim few from one"),
@@ -85,7 +85,6 @@ _SOME = {**_NAMED, **_REQUEST}
 _ONE = {"queue_name": "q1", **_REQUEST}
 _SERIES = {
     "until_turn": None,
-    "until_name": None,
     "until_priority": None,
     "until_position": None,
     "claims": "{1,2}",
@@ -102,7 +101,6 @@ _SERIES = {
     "drawn": 1,
     "flowing": ["a"],
     "overdue": [],
-    "kind": ["x"],
     "everything": True,
     "queues": ["*"],
     "keep": True,
@@ -129,7 +127,6 @@ _HOT: dict[str, tuple[Statement, dict[str, Any]]] = {
     "claim from each": (ready.turn(None, ready.CLAIM_EACH), _SOME),
     "limited from all": (series.CLAIM_ANY, {**_ANY, **_SERIES}),
     "limited from some": (series.CLAIM_NAMED, {**_SOME, **_SERIES}),
-    "limited of a kind": (series.CLAIM_KIND, {**_SOME, **_SERIES}),
     "survey of queues": (
         ready.STATEMENTS["survey"],
         {"prefixes": ["q"], "limit": ready.NAMES_MAX},

@@ -29,8 +29,8 @@ _FRAGMENTS = {
     *("nothing", "record", "no_claim", "pick_any", "pick_each", "pick_named", "pick_parked"),
     *("take", "hold", "set_aside", "meet_any", "meet_named"),
     *("take_first", "take_first_named", "hold_few", "few", "few_recorded"),
-    *("claim", "pick_kind", "take_either", "head", "head_walked", "jobs"),
-    *("meet_kind", "as_they_come", "take_few", "shrink", "whole", "succeed", "finish", "erase"),
+    *("claim", "jobs"),
+    *("ours", "take_few", "shrink", "whole", "succeed", "finish", "erase"),
     *("report", "singles"),
 }
 _PARTS = {"places", "lost", "search", "rows", "ids"}
@@ -62,7 +62,7 @@ def _statements() -> list[Statement]:
             if statement.name not in _FRAGMENTS | _PARTS
             and not _UNPREPARED.search(statement.text)
         ]
-    found += [series.CLAIM_ANY, series.CLAIM_NAMED, series.CLAIM_KIND]
+    found += [series.CLAIM_ANY, series.CLAIM_NAMED]
     for beginning in _BEGINNINGS:
         found += [
             ready.turn(beginning, end)
@@ -72,7 +72,6 @@ def _statements() -> list[Statement]:
                 ready.CLAIM_EACH,
                 ready.CLAIM_NAMED,
                 ready.CLAIM_PARKED,
-                ready.CLAIM_KIND,
                 *ready.OF_FEW,
             )
         ]

@@ -197,7 +197,6 @@ NEW = {
     "timeout": "0:00:08",
     "kill_after": "0:00:07",
     "result_ttl": "0:00:06",
-    "asynchronous": True,
     "positional": ["m"],
     "concurrency": {"function": True},
     "uniqueness": {"function": True},

@@ -89,7 +89,7 @@ def test_nothing_of_the_last_process_is_left_but_its_counters(entry: ScoreboardE
     assert (entry.row_lost, entry.wants_recycling) == (False, False)
     assert (entry.working, entry.leaving, entry.outcomes_lost, entry.stack_job) == (0, 0, 0, 0)
     assert entry.jobs_ended == 0
-    assert (entry.running(), entry.succeeded(), entry.in_threads()) == ([], [], {})
+    assert (entry.running(), entry.succeeded(), entry.in_cells()) == ([], [], {})
     assert entry.endings() == []
     assert entry.dropped_lines == 3
     assert entry.queue("mail").outcome("failed") == 1
@@ -131,7 +131,7 @@ def test_what_threads_run_is_running(entry: ScoreboardEntry) -> None:
     entry.started(4, 11, 5)
 
     assert entry.running() == [(10, 5), (11, 5)]
-    assert entry.in_threads() == {0: 10, 4: 11}
+    assert entry.in_cells() == {0: 10, 4: 11}
 
 
 def test_a_job_that_has_succeeded_does_not_run_though_its_thread_says_so(
@@ -140,7 +140,7 @@ def test_a_job_that_has_succeeded_does_not_run_though_its_thread_says_so(
     entry.started(0, 10, 5)
     entry.ended(10, 5)
 
-    assert (entry.running(), entry.in_threads(), entry.succeeded()) == ([], {}, [(10, 5)])
+    assert (entry.running(), entry.in_cells(), entry.succeeded()) == ([], {}, [(10, 5)])
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_what_a_job_without_success_was_to_become_is_reported(
     entry.ended_as(ending)
     entry.rest(0)
 
-    assert (entry.running(), entry.succeeded(), entry.in_threads()) == ([], [], {})
+    assert (entry.running(), entry.succeeded(), entry.in_cells()) == ([], [], {})
     assert (entry.endings(), entry.jobs_ended) == ([ending], 1)
 
 
@@ -163,7 +163,7 @@ def test_a_job_that_runs_again_in_the_same_process_runs(entry: ScoreboardEntry) 
     entry.ended_as(_retried(10))
     entry.started(1, 10, 5)
 
-    assert (entry.running(), entry.in_threads()) == ([(10, 5)], {1: 10})
+    assert (entry.running(), entry.in_cells()) == ([(10, 5)], {1: 10})
 
 
 def test_a_job_that_has_the_id_of_one_that_has_succeeded_runs(entry: ScoreboardEntry) -> None:
@@ -242,16 +242,16 @@ def test_an_entry_knows_for_how_long_each_of_its_jobs_has_been_running(
     monkeypatch.setattr(running_jobs, "monotonic_ns", lambda: next(clock))
     entry.started(0, 10, 5)
     entry.started(255, 11, 5)
-    entry.coroutine_started(3, 12, 6)
+    entry.started(999, 12, 6)
     entry.rest(255)
 
     assert entry.ages_s() == {10: 30.0, 12: 10.0}
 
 
-def test_a_job_that_is_the_only_one_has_no_coroutine_beside_it(entry: ScoreboardEntry) -> None:
+def test_a_job_that_is_the_only_one_has_none_beside_it(entry: ScoreboardEntry) -> None:
     entry.started(0, 7, 70)
     alone = entry.only_job()
-    entry.coroutine_started(0, 8, 80)
+    entry.started(900, 8, 80)
     beside = entry.only_job()
     entry.rest(0)
 

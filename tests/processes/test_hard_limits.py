@@ -174,10 +174,10 @@ def test_a_shield_that_another_thread_keeps_after_the_job_moves_no_time_of_the_n
     assert entry.next_hard_ns == moment != 0
 
 
-def test_coroutines_have_rows_of_their_own() -> None:
+def test_each_of_a_thousand_jobs_has_a_row_of_its_own() -> None:
     entry = Scoreboard().entries[0]
-    entry.coroutine_started(900, *JOB)
-    limit = entry.hard_limit_of_slot(900)
+    entry.started(999, *JOB)
+    limit = entry.hard_limit(999)
     limit.say(1.0, 1.0, RETRY)
     limit.move(0.001)
 

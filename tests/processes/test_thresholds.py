@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from jobsd.performing.pool import FRESH
+from jobsd.performing.runner import FRESH
 from jobsd.processes import registry
 from jobsd.scoreboard.scoreboard import Scoreboard
 from jobsd.scoreboard.thresholds import DEFAULTS, Thresholds, dead_after_s, thresholds_of

@@ -150,7 +150,7 @@ def test_a_new_monitor_is_not_judged_by_the_last_poll_of_the_one_before(
     seen: list[str] = []
     scoreboard = Scoreboard()
     scoreboard.monitor_polled_ns = monotonic_ns() - 120 * 10**9
-    entry = SimpleNamespace(tick_age_s=0.0, age_s=age_s, in_threads=dict)
+    entry = SimpleNamespace(tick_age_s=0.0, age_s=age_s, in_cells=dict)
 
     def dismiss(reason: str, *_: object) -> None:
         seen.append(reason)

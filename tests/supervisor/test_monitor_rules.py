@@ -126,13 +126,13 @@ def test_at_the_end_the_dead_are_recovered_until_nothing_is_locked(
 def test_how_much_a_process_could_run_is_known_when_its_row_has_gone(
     thread: DatabaseThread, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    taken: list[tuple[int, tuple[int, int] | None]] = []
+    taken: list[tuple[int, int | None]] = []
 
-    def take(process_id: int, ran: tuple[int, int] | None) -> None:
+    def take(process_id: int, ran: int | None) -> None:
         taken.append((process_id, ran))
 
     monkeypatch.setattr(thread._recovery, "take_claims", take)
-    peer = PeerProcess(7, "worker", "w", 1, "here", 0.0, "", "", "", 12, coroutines=34)
+    peer = PeerProcess(7, "worker", "w", 1, "here", 0.0, "", "", "", 12)
     thread._remember_threads([peer])
     seen = Survey(frozenset(), [], [7], LastHeartbeats())
 
@@ -140,7 +140,7 @@ def test_how_much_a_process_could_run_is_known_when_its_row_has_gone(
     assert taken == []
     thread._settle_orphans(seen, 3_600.0)
 
-    assert taken == [(7, (12, 34))]
+    assert taken == [(7, 12)]
 
 
 def test_a_monitor_without_its_database_thread_ends_for_a_successor(

@@ -152,24 +152,18 @@ def test_a_crash_that_is_retried_wakes_the_dispatchers(
     assert heard == ["due"] * retries
 
 
-def test_where_nothing_is_known_the_first_jobs_of_each_kind_have_run(session: Session) -> None:
+def test_where_nothing_is_known_as_many_jobs_of_a_claim_have_run_as_run_at_once(
+    session: Session,
+) -> None:
     jobs = make_jobs(session, 8)
     row_id = registry.register(
         session, kind="worker", name="worker-far", supervisor_id=0, metadata={}
     )
     claim(session, row_id, jobs)
-    session.connection.execute(
-        "INSERT INTO jobsd.definitions"
-        " (class_name, queue_name, priority, max_attempts, retries_crash, asynchronous)"
-        " VALUES ('on_a_loop', 'mail', 0, 1, false, true)"
-    )
-    session.connection.execute(
-        "UPDATE jobsd.jobs SET class_name = 'on_a_loop' WHERE id = ANY (%s)", (jobs[2:7],)
-    )
 
-    recover(session, DeadProcess(row_id, "worker-far", {}, threads=1, coroutines=4))
+    recover(session, DeadProcess(row_id, "worker-far", {}, threads=5))
 
-    ran = dict.fromkeys([jobs[0], *jobs[2:6]], "failed")
+    ran = dict.fromkeys(jobs[:5], "failed")
     assert places(session) == {**dict.fromkeys(jobs, "ready"), **ran}
 
 

@@ -72,7 +72,7 @@ def _prune(dead: Dead) -> Callable[[Recovery], object]:
 
 def _take(dead: Dead) -> Callable[[Recovery], object]:
     dead.session.connection.execute("DELETE FROM jobsd.processes")
-    return lambda recovery: recovery.take_claims(dead.row_id, (1, 0))
+    return lambda recovery: recovery.take_claims(dead.row_id, 1)
 
 
 WAYS = [

@@ -167,7 +167,7 @@ def test_a_loop_that_is_blocked_for_long_ends_with_its_process(
     project.write("stuck_jobs.py", JOBS)
     project.write(
         "config/queue.yml",
-        "import: [stuck_jobs]\nworkers: [{threads: 1, coroutines: 10}]\n"
+        "import: [stuck_jobs]\nworkers: [{threads: 2}]\n"
         "supervisor: {shutdown_timeout: 60, hang_timeout: 5}\njobs: {kill_after: 1}\n",
     )
     with project.start() as tree:

@@ -75,7 +75,7 @@ def test_the_death_of_a_process_has_its_signal_its_memory_and_what_ran_in_it(
 ) -> None:
     job_id, other = enqueue(), enqueue()
     fail(session, job_id)
-    beside: dict[str, object] = {"threads": {"0": job_id, "2": other}, "coroutines": []}
+    beside: dict[str, object] = {"threads": {"0": job_id, "2": other}}
     error = {**CRASH, **beside}
     rows("UPDATE jobsd.attempts SET error = %s", json.dumps(error))
 
@@ -103,7 +103,7 @@ def test_a_job_that_ran_alone_had_nothing_beside_it(
     "odd",
     [
         {"threads": ["<b>"], "rss_kib": "much"},
-        {"threads": {"0": "<b>"}, "rss_kib": None, "coroutines": 5},
+        {"threads": {"0": "<b>"}, "rss_kib": None},
         {"rss_kib": -1, "threads": None},
     ],
 )

@@ -33,11 +33,10 @@ def test_a_beat_before_the_day_is_in_no_cell() -> None:
     assert (sum(strip.cells), strip.last) == (0, NOW - timedelta(days=2))
 
 
-def test_beside_a_job_that_died_are_the_others_of_threads_and_coroutines() -> None:
-    error = {"threads": {"1": 7, "2": 8}, "coroutines": [7, 9, "?"], "rss_kib": "?"}
+def test_beside_a_job_that_died_are_the_others_of_its_process() -> None:
+    error = {"threads": {"1": 7, "2": 8, "900": 9, "3": "?"}, "rss_kib": "?"}
 
     assert died(error, 7).beside == [8, 9]
-    assert died({**error, "coroutines": None}, 7).beside == [8]
 
 
 def test_the_begin_and_the_end_of_an_outage_change_everything() -> None:

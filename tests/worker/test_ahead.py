@@ -42,7 +42,7 @@ def long_moments(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("jobsd.worker.claiming.cursor.CHEAP_S", 3600.0)
     # Limited jobs are searched only when some were heard of.
     for pause in ("PAUSE_MIN_S", "PAUSE_MAX_S", "PAUSE_BUSY_S"):
-        monkeypatch.setattr(f"jobsd.worker.claiming.searches.{pause}", 3600.0)
+        monkeypatch.setattr(f"jobsd.worker.claiming.limited.{pause}", 3600.0)
 
 
 @job(limits_concurrency=Limit(key="key"))
@@ -229,7 +229,7 @@ def test_while_claims_are_to_be_read_back_none_is_sent_ahead(
     assert happened[:2] == ["sent", "finished"]
     assert driven.worker._reconcile_at > 0.0
     # What was heard meanwhile is not forgotten: no other notification comes of it.
-    assert driven.worker._claiming.ways.both.polling.next_poll < POLL_MAX_S
+    assert driven.worker._claiming.polling.next_poll < POLL_MAX_S
     driven.until(lambda: "next" in noted, within_s=POLL_MAX_S - 1)
 
 
@@ -267,7 +267,7 @@ def test_what_is_heard_while_a_claim_is_under_way_is_not_forgotten(
     stream_s: float, make_worker: MakeWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     driven = make_worker()
-    worker, polling = driven.worker, driven.worker._claiming.ways.both.polling
+    worker, polling = driven.worker, driven.worker._claiming.polling
     stream(driven)
     happened = _then_enqueue(driven, "next", "third", "fourth")
     note.enqueue("last")
@@ -288,7 +288,7 @@ def _hears(worker: Worker) -> bool:
     # This waits for the answer of the claim first, and so what follows that is heard before.
     worker._session.fetch(NOTHING)
     worker._listen()
-    return worker._claiming.ways.both.polling.is_due
+    return worker._claiming.polling.is_due
 
 
 def test_a_stopping_worker_whose_connection_breaks_reads_back_what_it_had_sent_for(

@@ -1,37 +1,36 @@
-"""Asynchronous jobs: one loop for all of a process, fed beside its threads."""
+"""Coroutines and functions: so many at once, on one loop and in threads."""
 
 # pyright: reportPrivateUsage=false
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import threading
 import time
 from decimal import getcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from jobsd.acts import queues
-from jobsd.database.connection import Session as Connection
 from jobsd.enqueueing import client
 from jobsd.jobs.current import current_job
 from jobsd.jobs.definition import job
 from jobsd.jobs.limits import Limit
+from jobsd.performing.hand import ThreadDiedError
 
 from .bodies import gate, note, noted, wait_for_gate
-from .elsewhere import enqueue, park, survey
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from harness.event_recorder import EventRecorder
-    from jobsd.database.connection import Session, Target
+    from jobsd.performing.coroutines import Coroutines
 
-    from .conftest import Count, Driven, MakeWorker
+    from .conftest import Count, MakeWorker
 
 loops: set[int] = set()
 cancels: list[Callable[[], None]] = []
+of_either_sort = pytest.mark.parametrize("coroutines", [None, 4], ids=["threads", "coroutines"])
 most = [0, 0]
 
 
@@ -104,26 +103,21 @@ def _anew() -> Iterator[None]:
     gate.set()
 
 
-def at_rest(driven: Driven) -> bool:
-    return driven.at_rest() and not driven.worker._asynchronous.coroutines.uncollected
-
-
 def test_many_run_at_once_in_one_loop_up_to_so_many(
     make_worker: MakeWorker, count: Count
 ) -> None:
     client.enqueue_many([await_gate.with_args(n) for n in range(60)])
-    driven = make_worker(threads=1, coroutines=50)
+    driven = make_worker(coroutines=50)
 
     driven.until(lambda: len(noted) == 50)
-    assert driven.worker._asynchronous.coroutines.busy == 50
-    assert len(driven.context.entry.coroutines()) == 50
-    assert driven.context.entry.running() == driven.context.entry.coroutines()
+    assert driven.worker._pool.busy == 50
+    assert len(driven.context.entry.running()) == 50
     gate.set()
     driven.until(lambda: count("jobs WHERE outcome = 'finished'") == 60)
 
     assert most[1] == 50
     assert sorted(noted, key=str) == sorted(range(60), key=str)
-    assert driven.context.entry.coroutines() == []
+    assert driven.context.entry.running() == []
     assert count("claims") == 0
 
 
@@ -131,11 +125,11 @@ def test_a_thousand_that_wait_are_all_begun_before_any_of_them_ends(
     make_worker: MakeWorker, count: Count
 ) -> None:
     client.enqueue_many([await_gate.with_args(n) for n in range(1000)])
-    driven = make_worker(threads=1, coroutines=1000)
+    driven = make_worker(coroutines=1000)
 
     # So a thousand of a second take about a second: 1.3 s at a load of 16 on two cores.
     driven.until(lambda: len(noted) == 1000)
-    assert len(driven.context.entry.coroutines()) == 1000
+    assert len(driven.context.entry.running()) == 1000
     gate.set()
     driven.until(lambda: count("jobs WHERE outcome = 'finished'") == 1000)
 
@@ -145,7 +139,7 @@ def test_each_has_a_context_of_its_own_and_the_loop_is_one(
 ) -> None:
     client.enqueue_many([report.with_args(n) for n in range(1, 6)])
     client.enqueue_many([anote.with_args(0) for _ in range(100)])
-    driven = make_worker(threads=1, coroutines=100)
+    driven = make_worker(coroutines=100)
 
     driven.until(lambda: count("jobs WHERE outcome = 'finished'") == 105)
 
@@ -153,146 +147,112 @@ def test_each_has_a_context_of_its_own_and_the_loop_is_one(
     assert len(loops) == 1
 
 
-def test_functions_and_coroutines_never_hold_each_other_up(
+@of_either_sort
+def test_functions_and_coroutines_run_in_one_order_so_many_at_once(
+    make_worker: MakeWorker, count: Count, coroutines: int | None
+) -> None:
+    """Whichever they are, and where there are threads or a loop: claims know no kinds."""
+    mixed = [(wait_for_gate, await_gate)[n % 2].with_args(n) for n in range(20)]
+    client.enqueue_many(mixed)
+    driven = make_worker(threads=4, coroutines=coroutines, prefetch=0)
+
+    driven.until(lambda: len(noted) == 4)
+    driven.until(lambda: driven.context.entry.busy == 4)
+    facts = driven.context.entry
+    assert (facts.threads, facts.busy_coroutines, len(facts.running())) == (4, 2, 4)
+    assert count("claimed_executions") == 4
+    gate.set()
+    driven.until(lambda: count("jobs WHERE outcome = 'finished'") == 20)
+
+    assert set(noted[:4]) == {0, 1, 2, 3}
+    assert sorted(noted, key=str) == sorted(range(20), key=str)
+    assert most[1] <= 4
+    driven.until(lambda: (facts.busy, facts.busy_coroutines, facts.running()) == (0, 0, []))
+
+
+def test_a_coroutine_among_threads_shares_the_loop_of_the_process(
     make_worker: MakeWorker, count: Count
 ) -> None:
-    """Whichever come first: a claim for one kind passes over the other, and moves none."""
-    client.enqueue_many([wait_for_gate.with_args(n) for n in range(300)])
-    client.enqueue_many([anote.with_args("coroutine") for _ in range(5)])
-    client.enqueue_many([await_gate.with_args("waits") for _ in range(300)])
-    client.enqueue_many([note.with_args("function") for _ in range(5)])
-    driven = make_worker(threads=2, coroutines=20)
+    client.enqueue_many([anote.with_args(n) for n in range(30)])
+    driven = make_worker(threads=3)
 
-    driven.until(lambda: noted.count("coroutine") == 5)
-    driven.until(lambda: noted.count("waits") == 20)
-    assert count("parked_executions") == 0
-    driven.until(lambda: count("claimed_executions") == 2 + 20)
-    gate.set()
-    driven.until(lambda: count("jobs WHERE outcome = 'finished'") == 610, 30)
+    driven.until(lambda: count("jobs WHERE outcome = 'finished'") == 30)
 
-    assert noted.count("function") == 5
-    assert sorted(each for each in noted if isinstance(each, int)) == list(range(300))
-    assert most[1] == 20
+    assert len(loops) == 1
 
 
-@pytest.mark.parametrize("patterns", [("*",), ("first", "other*")])
-def test_a_coroutine_behind_many_functions_of_many_priorities_starts_while_these_wait(
-    make_worker: MakeWorker,
-    count: Count,
-    monkeypatch: pytest.MonkeyPatch,
-    patterns: tuple[str, ...],
+@of_either_sort
+def test_a_process_that_runs_no_coroutine_has_no_loop_among_threads(
+    make_worker: MakeWorker, coroutines: int | None
 ) -> None:
-    """By several walks, each over some of the functions; and those come before it as before."""
-    monkeypatch.setattr("jobsd.worker.claiming.ways.WALK_MIN", 5)
-    monkeypatch.setattr("jobsd.worker.claiming.ways.WALK_MAX", 40)
-    drafts = [
-        wait_for_gate.using(queue="first", priority=n % 7).with_args(n) for n in range(80)
-    ]
-    client.enqueue_many([*drafts, anote.using(queue="other_1", priority=9).with_args("behind")])
-    driven = make_worker(threads=1, coroutines=10, queues=patterns, prefetch=0)
-
-    driven.until(lambda: "behind" in noted)
-
-    assert count("claimed_executions") <= 2
-    assert count("jobs WHERE attempts > 0") <= 1
-    gate.set()
-    driven.until(lambda: count("jobs WHERE outcome = 'finished'") == 81, 30)
-    order = [each for each in noted if isinstance(each, int)]
-    assert order == sorted(order, key=lambda n: (n % 7, n))
-
-
-def test_a_coroutine_is_seen_that_comes_or_is_committed_behind_the_walk(
-    make_worker: MakeWorker, target: Target, count: Count
-) -> None:
-    make = "SELECT jobsd.enqueue(%s, '[\"late\"]')"
-    with contextlib.closing(Connection(target, "late")) as late:
-        with late.connection.transaction():
-            late.connection.execute(make, (anote.definition.name,))
-            client.enqueue_many([wait_for_gate.with_args(n) for n in range(50)])
-            driven = make_worker(threads=1, coroutines=10)
-            anote.enqueue("first")
-            driven.until(lambda: "first" in noted)
-        driven.until(lambda: "late" in noted)
-    anote.enqueue("last")
-
-    driven.until(lambda: "last" in noted)
-
-    assert count("jobs WHERE outcome = 'finished'") >= 2
-
-
-def test_a_function_starts_behind_many_coroutines_that_wait(
-    make_worker: MakeWorker, count: Count
-) -> None:
-    client.enqueue_many([await_gate.with_args("waits") for _ in range(300)])
-    note.using(priority=3).enqueue("function")
-    driven = make_worker(threads=2, coroutines=5, prefetch=0)
-
-    driven.until(lambda: "function" in noted and count("claimed_executions") == 5)
-
-    assert count("ready_executions") == 295
-
-
-def test_a_coroutine_of_a_paused_queue_is_walked_over_until_it_is_resumed(
-    make_worker: MakeWorker, session: Session
-) -> None:
-    wait_for_gate.enqueue("function")
-    wait_for_gate.enqueue("another")
-    queues.pause("off", session=session)
-    anote.using(queue="off").enqueue("paused")
-    anote.using(priority=1).enqueue("other")
-    driven = make_worker(threads=1, coroutines=5)
-    driven.until(lambda: "other" in noted)
-    assert "paused" not in noted
-
-    queues.resume("off", session=session)
-
-    driven.until(lambda: "paused" in noted)
-
-
-@pytest.mark.parametrize("own", [True, False])
-def test_a_parked_coroutine_is_claimed_while_no_thread_is_free(
-    make_worker: MakeWorker, session: Session, *, own: bool
-) -> None:
-    """And a parked function is not: its lane is left alone."""
-    wait_for_gate.enqueue("function")
-    driven = make_worker(threads=1, coroutines=5, prefetch=0)
-    driven.until(lambda: noted)
-    anote.enqueue("common")
-    park(session, enqueue((anote if own else note).definition.name, '["parked"]'))
-    survey(driven)
-
-    driven.until(lambda: "common" in noted and ("parked" in noted) is own)
-    assert ("parked" in noted) is own
-    gate.set()
-    driven.until(lambda: "parked" in noted)
-
-
-def test_without_room_for_any_they_run_in_threads(
-    make_worker: MakeWorker, count: Count
-) -> None:
-    anote.enqueue("in a thread")
-    driven = make_worker(coroutines=0)
-
-    driven.until(lambda: count("jobs WHERE outcome = 'finished'") == 1)
-
-    assert noted == ["in a thread"]
-    assert driven.worker._asynchronous.coroutines._loop is None
-
-
-def test_a_process_that_runs_none_has_no_loop(make_worker: MakeWorker) -> None:
     note.enqueue(1)
-    driven = make_worker(coroutines=100)
+    driven = make_worker(threads=4, coroutines=coroutines)
 
-    driven.until(lambda: noted and at_rest(driven))
+    driven.until(lambda: noted and driven.at_rest())
 
-    assert driven.worker._asynchronous.coroutines._loop is None
+    assert (driven.worker._pool._loop._loop is None) is (coroutines is None)
 
 
-def test_failures_and_limits_of_time_are_those_of_threads(
+def test_a_thread_for_functions_among_coroutines_ends_after_a_rest(
+    make_worker: MakeWorker, count: Count, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are made when needed, as many as run at once, and serve again before they end."""
+    monkeypatch.setattr("jobsd.performing.coroutines.REST_S", 0.5)
+    driven = make_worker(coroutines=10)
+    helpers = cast("Coroutines", driven.worker._pool)._helpers
+    assert helpers.threads == []
+
+    client.enqueue_many([wait_for_gate.with_args(n) for n in range(20)])
+    driven.until(lambda: len(noted) == 10)
+    assert len(helpers.threads) == 10
+    gate.set()
+    driven.until(lambda: count("jobs WHERE outcome = 'finished'") == 20)
+    assert len(helpers.threads) == 10
+
+    driven.until(lambda: not helpers.threads)
+    note.enqueue("later")
+    driven.until(lambda: "later" in noted)
+    driven.until(driven.at_rest)
+
+
+@pytest.mark.failure(
+    "a thread that runs functions among coroutines ends with its job",
+    "the process ends, and the job gets a failed attempt",
+)
+def test_a_helper_thread_that_has_died_ends_the_process(make_worker: MakeWorker) -> None:
+    driven = make_worker(coroutines=2)
+    helpers = cast("Coroutines", driven.worker._pool)._helpers
+    dead = threading.Thread(target=int, name="job-helper")
+    dead.start()
+    dead.join()
+    helpers.threads.append(dead)
+
+    with pytest.raises(ThreadDiedError):
+        driven.worker.poll()
+    helpers.threads.remove(dead)
+
+
+def test_an_urgent_job_goes_before_those_that_wait_here(
     make_worker: MakeWorker, count: Count
+) -> None:
+    client.enqueue_many([await_gate.with_args(n) for n in range(4)])
+    driven = make_worker(coroutines=2, prefetch=4)
+    driven.until(lambda: len(noted) == 2 and count("claimed_executions") == 4)
+
+    await_gate.using(priority=-1).enqueue(-1)
+    driven.until(lambda: count("claimed_executions") == 5)
+    gate.set()
+    driven.until(lambda: len(noted) == 5)
+
+    assert noted[2] == -1
+
+
+@of_either_sort
+def test_failures_and_limits_of_time_are_those_of_functions(
+    make_worker: MakeWorker, count: Count, coroutines: int | None
 ) -> None:
     first, second = fail.enqueue(), sleep_for_ever.enqueue()
-    driven = make_worker(coroutines=100)
+    driven = make_worker(threads=4, coroutines=coroutines)
 
     driven.until(lambda: count("attempts WHERE error IS NOT NULL") == 2)
 
@@ -304,7 +264,7 @@ def test_failures_and_limits_of_time_are_those_of_threads(
 
 def test_limits_hold(make_worker: MakeWorker, count: Count) -> None:
     client.enqueue_many([limited.with_args(n) for n in range(8)])
-    driven = make_worker(threads=3, coroutines=100)
+    driven = make_worker(coroutines=100)
 
     driven.until(lambda: count("jobs WHERE outcome = 'finished'") == 8, 30)
 
@@ -312,11 +272,12 @@ def test_limits_hold(make_worker: MakeWorker, count: Count) -> None:
     assert sorted(noted, key=str) == list(range(8))
 
 
+@of_either_sort
 def test_what_still_runs_at_the_deadline_of_a_drain_goes_back(
-    make_worker: MakeWorker, count: Count
+    make_worker: MakeWorker, count: Count, coroutines: int | None
 ) -> None:
     await_gate.enqueue("never")
-    driven = make_worker(coroutines=100)
+    driven = make_worker(threads=4, coroutines=coroutines)
     driven.worker._drain_s = 0.2
     driven.until(lambda: noted)
 
@@ -331,7 +292,7 @@ def test_tasks_that_a_job_cancels_before_they_begin_fail(
 ) -> None:
     """And their slots are free: what comes afterwards runs."""
     client.enqueue_many([cancel_tasks.with_args(), anote.with_args(1), anote.with_args(2)])
-    driven = make_worker(threads=3, coroutines=3)
+    driven = make_worker(coroutines=3)
 
     driven.until(lambda: count("failed_executions") == 2)
     client.enqueue_many([anote.with_args(n) for n in (3, 4, 5)])
@@ -344,8 +305,8 @@ def test_tasks_that_a_drain_cancels_before_they_begin_go_back(
     make_worker: MakeWorker, count: Count
 ) -> None:
     client.enqueue_many([drain_now.with_args(), anote.with_args(1), anote.with_args(2)])
-    driven = make_worker(threads=3, coroutines=3)
-    cancels[:] = [driven.worker._asynchronous.coroutines._cancel_all]
+    driven = make_worker(coroutines=3)
+    cancels[:] = [driven.worker._pool._loop._cancel_all]
 
     driven.until(lambda: count("jobs WHERE outcome = 'finished'") == 1)
     driven.drain()
@@ -353,24 +314,6 @@ def test_tasks_that_a_drain_cancels_before_they_begin_go_back(
 
     assert count("ready_executions") == 2
     assert count("jobs WHERE attempts = 0 AND outcome IS NULL") == 2
-
-
-def test_functions_that_follow_a_flow_of_coroutines_do_not_lie_here(
-    make_worker: MakeWorker, count: Count
-) -> None:
-    """They come with a claim that was for as many as the loop has room for, and go back."""
-    client.enqueue_many([anote.with_args("coroutine") for _ in range(40)])
-    client.enqueue_many([wait_for_gate.with_args(n) for n in range(100)])
-    client.enqueue_many([anote.with_args("behind") for _ in range(5)])
-    driven = make_worker(threads=2, coroutines=50, prefetch=0)
-
-    driven.until(lambda: noted.count("behind") == 5)
-    driven.until(lambda: count("claimed_executions") == 2)
-    assert count("jobs WHERE attempts > 0 AND outcome IS NULL") == 0
-    gate.set()
-    driven.until(lambda: count("jobs WHERE outcome = 'finished'") == 145, 30)
-
-    assert sorted(each for each in noted if isinstance(each, int)) == list(range(100))
 
 
 @pytest.mark.failure(
@@ -382,12 +325,12 @@ def test_a_job_that_blocks_the_loop_is_named(
 ) -> None:
     heard = recorder.facts("job.blocking")
     blocked = block.enqueue()
-    driven = make_worker(coroutines=100)
-    driven.until(lambda: driven.worker._asynchronous.coroutines.busy)
+    driven = make_worker(threads=2)
+    driven.until(lambda: driven.worker._pool.busy)
     note.enqueue("beside it")
 
     driven.until(lambda: heard and noted)
-    driven.until(lambda: at_rest(driven))
+    driven.until(driven.at_rest)
 
     assert noted == ["beside it"]
     assert [each["job_id"] for each in heard] == [blocked.id]

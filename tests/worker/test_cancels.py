@@ -153,7 +153,7 @@ def test_without_a_listener_a_cancel_is_read_within_a_second(
 ) -> None:
     way = replace(target, wakeups=wakeups)
     # There is room for no further job, so it does not poll for one.
-    worker = make_worker(target=way, threads=1, coroutines=0, prefetch=0)
+    worker = make_worker(target=way, threads=1, prefetch=0)
     for _again in range(2):
         noted.clear()
         job_id = id_of(turn.enqueue())

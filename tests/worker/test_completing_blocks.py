@@ -219,7 +219,7 @@ OUTCOMES = "SELECT outcome, attempts FROM jobsd.jobs ORDER BY id"
 
 
 def run(made: Any, make_worker: MakeWorker, rows: Rows, *arguments: object) -> None:
-    worker = make_worker(threads=1, coroutines=2)
+    worker = make_worker(coroutines=2)
     made.enqueue(*arguments)
     worker.until(lambda: rows("SELECT attempts FROM jobsd.jobs") == [1])
     worker.until(lambda: not rows("SELECT 1 FROM jobsd.claims"))

@@ -177,7 +177,7 @@ def both() -> None:
 
 def test_the_task_of_a_job_has_the_name_of_its_class(make_worker: MakeWorker) -> None:
     name_task.enqueue()
-    driven = make_worker(threads=1, coroutines=2)
+    driven = make_worker(coroutines=2)
 
     driven.until(lambda: noted == [name_task.definition.name])
 

@@ -85,7 +85,7 @@ def test_a_worker_that_polls_by_itself_wakes_no_thread_for_it(
     rest(driven)
     takers = _takers(driven)
 
-    driven.worker._claiming.ways.both.polling.next_poll = monotonic()
+    driven.worker._claiming.polling.next_poll = monotonic()
     driven.worker.poll()
 
     assert takers == [threading.current_thread().name]

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import pytest
 
@@ -17,7 +17,6 @@ from jobsd.jobs.limits import Limit
 from jobsd.performing.pool import Pool
 from jobsd.performing.series import Series
 from jobsd.worker import worker
-from jobsd.worker.asynchronous import Aim
 from jobsd.worker.claiming import limited
 from jobsd.worker.claiming.polling import BATCH_MAX, CLAIMED_MAX, PrefetchPolicy
 from waiting import wait_until
@@ -25,6 +24,7 @@ from waiting import wait_until
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from jobsd.performing.runner import Runner
     from jobsd.scoreboard.entry import ScoreboardEntry
 
     from .conftest import Count, MakeWorker
@@ -133,7 +133,7 @@ def test_for_threads_that_run_dry_there_is_room_though_many_jobs_wait_for_others
     policy = PrefetchPolicy(3, None)
     policy.observe_durations([0.001])
 
-    assert [policy.room(Threads(), 1000, dry) for dry in (0, 1)] == [0, 20]
+    assert [policy.room(cast("Runner", Threads()), 1000, dry) for dry in (0, 1)] == [0, 20]
 
 
 def test_a_worker_claims_for_threads_that_run_dry(
@@ -147,7 +147,7 @@ def test_a_worker_claims_for_threads_that_run_dry(
     rooms: list[int] = []
     for dry in (0, 1):
         monkeypatch.setattr(Pool, "runs_dry", dry)
-        rooms.append(claiming._thread_room())
+        rooms.append(claiming.room())
 
     assert rooms == [0, 20]
 
@@ -164,7 +164,7 @@ def test_a_key_that_goes_on_does_not_keep_its_thread_from_another(
     for each in driven.worker._pool.series.values():
         each.low = len(each.waiting)
 
-    driven.worker._claiming.limited.claim(Aim(1), monotonic(), None, registered=False)
+    driven.worker._claiming.limited.claim(1, monotonic(), None, registered=False)
 
     assert count("claims WHERE concurrency_key LIKE '%2'") == 1
 
@@ -173,7 +173,7 @@ def test_a_claim_of_several_keys_brings_more_than_a_batch(
     make_worker: MakeWorker, count: Count
 ) -> None:
     enqueue_many(swift.with_args(n % 4) for n in range(4 * BATCH_MAX))
-    driven = make_worker(threads=3, coroutines=0)
+    driven = make_worker(threads=3)
     driven.worker._claiming.prefetch.observe_durations([1e-6])
 
     driven.until(lambda: count("blocked_executions") < 4 * BATCH_MAX)

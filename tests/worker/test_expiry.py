@@ -170,7 +170,7 @@ def test_what_may_not_be_too_late_by_the_servers_clock_goes_back(
     confirm = worker.worker._confirm_row
     monkeypatch.setattr(worker.worker, "_confirm_row", lambda: confirm() - 7200)
     monkeypatch.setattr(worker.worker._pool, "_trust_s", 10_000.0)
-    monkeypatch.setattr(worker.worker._asynchronous.coroutines, "_trust_s", 10_000.0)
+    monkeypatch.setattr(worker.worker._pool, "_trust_s", 10_000.0)
     made.enqueue(1)
     released = worker.context.entry.queue("default").outcome
     worker.until(lambda: released("released"))

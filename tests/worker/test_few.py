@@ -88,7 +88,7 @@ def test_few_are_claimed_from_the_cursor_until_a_sweep_may_be_made(
     note.enqueue(1)
     driven.until(lambda: count(ALL_DONE) == 1)
     claims = _claims(driven)
-    cursor = driven.worker._claiming.ways.both.cursor
+    cursor = driven.worker._claiming.cursor
     # As after a sweep that took long.
     cursor._swept_at, cursor._sweep_allowed_at = monotonic(), monotonic() + 60.0
     driven.worker._ahead.prepared = None

@@ -66,7 +66,7 @@ def _enqueue(count: int, key: str = "k") -> None:
 
 
 def _worker(make_worker: MakeWorker, name: str = "worker-1", **options: Any) -> Driven:
-    return make_worker(name, prefetch=SERIES, coroutines=0, **options)
+    return make_worker(name, prefetch=SERIES, **options)
 
 
 def test_a_key_that_is_alone_keeps_its_slot_while_it_has_jobs(

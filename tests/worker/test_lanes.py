@@ -144,7 +144,7 @@ def test_a_worker_leaves_what_another_one_knows_to_it_while_that_one_lives(
 ) -> None:
     other = knower(GONE)
     driven = make_worker(queues=(pattern,), unknown_class_after_s=3600)
-    cursor = driven.worker._claiming.ways.both.cursor
+    cursor = driven.worker._claiming.cursor
     enqueue()
     driven.until(lambda: count("parked_executions") == 1)
     driven.until(lambda: driven.at_rest() and cursor.is_at_head)

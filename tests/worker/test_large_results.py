@@ -210,13 +210,13 @@ def test_a_worker_with_a_backlog_claims_less_and_at_last_nothing(
     make_worker: MakeWorker,
 ) -> None:
     worker = make_worker().worker
-    usual = worker._turns.room(0, 0)
+    usual = worker._turns.room
     worker._ledger._behind = [_run(number, 900 * KIB) for number in range(70)]
-    less = worker._turns.room(0, 10)
+    less = worker._turns.room
     worker._ledger._behind += [_run(number, 900 * KIB) for number in range(70, 80)]
-    nothing = worker._turns.room(0, 0)
+    nothing = worker._turns.room
 
-    assert (usual, less, nothing) == (CLAIMED_MAX, LOCKED_MAX - 80, 0)
+    assert (usual, less, nothing) == (CLAIMED_MAX, LOCKED_MAX - 70, 0)
 
 
 def test_an_error_that_does_not_get_through_is_recorded_by_its_type() -> None:

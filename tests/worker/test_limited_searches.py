@@ -11,14 +11,13 @@ import pytest
 from jobsd.clock import monotonic
 from jobsd.jobs.definition import job
 from jobsd.jobs.limits import Limit
-from jobsd.worker.asynchronous import Aim
 
 from .bodies import noted
 
 if TYPE_CHECKING:
     from .conftest import Driven, MakeWorker
 
-_CLAIM = "meet_any+as_they_come+claim+report"
+_CLAIM = "meet_any+ours+claim+report"
 
 
 @job(limits_concurrency=Limit(key="searched"))
@@ -39,7 +38,7 @@ def idle(make_worker: MakeWorker) -> Driven:
 
 def _claim(driven: Driven) -> int:
     limited = driven.worker._claiming.limited
-    return limited.claim(Aim(10), monotonic(), None, registered=True)
+    return limited.claim(10, monotonic(), None, registered=True)
 
 
 def test_it_only_asks_while_there_are_none(idle: Driven, asked: list[str]) -> None:
@@ -62,7 +61,7 @@ def test_it_claims_what_there_is(idle: Driven, asked: list[str]) -> None:
 
 def test_it_claims_at_once_where_some_are_announced(idle: Driven, asked: list[str]) -> None:
     one.enqueue(2)
-    idle.worker._claiming.limited.searches.now()
+    idle.worker._claiming.limited.search.now()
     asked.clear()
 
     claimed = _claim(idle)

@@ -125,8 +125,8 @@ def test_what_was_moved_is_not_touched_again_by_sweeps(
     before = session.connection.execute(versions.encode()).fetchone()
 
     for turn in range(3):
-        driven.worker._claiming.ways.both.cursor._swept_at = (
-            driven.worker._claiming.ways.both.cursor._sweep_allowed_at
+        driven.worker._claiming.cursor._swept_at = (
+            driven.worker._claiming.cursor._sweep_allowed_at
         ) = 0.0
         note.enqueue(turn)
         driven.until(lambda: len(noted) > turn and driven.at_rest())  # noqa: B023 - at once

@@ -99,11 +99,11 @@ def test_a_lone_job_costs_two_statements(
     # A claim that a busy machine has held up would be followed by a survey.
     monkeypatch.setattr("jobsd.worker.claiming.selector.SLOW_S", math.inf)
     # As after ten seconds of sleep: a sweep that was slow has been paid for, too.
-    driven.worker._claiming.ways.both.polling._backoff_s = POLL_MAX_S
-    driven.worker._claiming.ways.both.polling.next_poll = monotonic() + POLL_MAX_S
-    driven.worker._claiming.ways.both.cursor._sweep_allowed_at = 0.0
+    driven.worker._claiming.polling._backoff_s = POLL_MAX_S
+    driven.worker._claiming.polling.next_poll = monotonic() + POLL_MAX_S
+    driven.worker._claiming.cursor._sweep_allowed_at = 0.0
     # Nor is a search for limited jobs due, then.
-    driven.worker._claiming.limited.searches[None].due_at = monotonic() + POLL_MAX_S
+    driven.worker._claiming.limited.search.due_at = monotonic() + POLL_MAX_S
     note_polling.enqueue(1)
     driven.until(lambda: count("jobs WHERE outcome = 'finished'") and _is_asleep(driven))
 
@@ -133,11 +133,11 @@ def test_a_job_whose_enqueuer_had_seen_nobody_idle_is_found_at_once(
 
     # As after a time with many jobs: it is not idle any more, and the pauses were long before.
     worker._claiming.idle.withdraw(worker._process_id)
-    worker._claiming.ways.both.polling._backoff_s = POLL_MAX_S
+    worker._claiming.polling._backoff_s = POLL_MAX_S
     # Nothing else finds the job early: the claim is a sweep, no search for limited jobs is due.
-    worker._claiming.ways.both.cursor.reset()
-    worker._claiming.limited.searches[None].due_at = math.inf
-    worker._claiming.ways.both.polling.poll_now()
+    worker._claiming.cursor.reset()
+    worker._claiming.limited.search.due_at = math.inf
+    worker._claiming.polling.poll_now()
     monkeypatch.setattr(worker._claiming.idle, "register", commit_behind_its_back)
     note_polling.using(wait=3600).enqueue("crossed")
 
@@ -145,7 +145,4 @@ def test_a_job_whose_enqueuer_had_seen_nobody_idle_is_found_at_once(
 
 
 def _is_asleep(driven: Driven) -> bool:
-    return (
-        driven.at_rest()
-        and driven.worker._claiming.ways.both.polling.next_poll - monotonic() > 1
-    )
+    return driven.at_rest() and driven.worker._claiming.polling.next_poll - monotonic() > 1

@@ -156,7 +156,7 @@ def _strike_at(at: int, body: str, entry: ScoreboardEntry, at_once: int) -> tupl
     behind = [claimed(2, body, "a"), claimed(3, body, "b")]
     post(pool, claimed(1, ARM), *behind[:at_once])
     if not at_once:
-        wait_until(lambda: not pool.in_hand and not entry.in_threads())
+        wait_until(lambda: not pool.in_hand and not entry.in_cells())
         post(pool, *behind)
     ended, lives = collect(pool, 3)
     reported = {each.job_id for each in entry.endings()}
@@ -244,7 +244,7 @@ def test_a_late_exception_for_a_thread_that_waits_is_reported_once_and_harms_no_
     pool = Pool(1, entry, lambda: None)
     post(pool, claimed(1, SUCCEED, "a"))
     collect(pool, 1)
-    wait_until(lambda: not entry.in_threads())
+    wait_until(lambda: not entry.in_cells())
     _raise_in(pool._threads[0], TimeoutError)
 
     post(pool, claimed(2, SUCCEED, "b"), claimed(3, SUCCEED, "c"))

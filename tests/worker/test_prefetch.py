@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
+
 import pytest
 
 from jobsd.worker.claiming.polling import (
@@ -13,6 +16,9 @@ from jobsd.worker.claiming.polling import (
     STEADY_S,
     PrefetchPolicy,
 )
+
+if TYPE_CHECKING:
+    from jobsd.performing.runner import Runner
 
 
 def _policy(mean_s: float, *, threads: int = 4, prefetch: int | None = None) -> PrefetchPolicy:
@@ -73,17 +79,10 @@ def test_one_job_that_takes_longer_does_not_make_all_behind_it_slow() -> None:
     assert policy.startable([0.1] * 4) == 0
 
 
-class Busy:
-    """A pool whose threads run a job each, for so long, with so many jobs waiting."""
-
-    size = 4
-    in_hand = 504
-
-    def __init__(self, waiting: int, running_s: list[float]) -> None:
-        self.waiting, self._running_s = waiting, running_s
-
-    def running_for_s(self) -> list[float]:
-        return self._running_s
+def _busy(waiting: int, running_s: list[float]) -> Runner:
+    """Return a pool whose threads run a job each, for so long, with so many jobs waiting."""
+    made = SimpleNamespace(waiting=waiting, running_for_s=lambda: running_s)
+    return cast("Runner", made)
 
 
 @pytest.fixture
@@ -100,7 +99,7 @@ def test_jobs_behind_long_ones_are_given_back_within_the_patience(clock: list[fl
 
     for tick in range(11):
         clock[0] = 1000 + tick * PATIENCE_S / 10 + 1e-6
-        kept.append(policy.late(Busy(500, [tick * PATIENCE_S / 10 + 1e-6] * 4)))
+        kept.append(policy.late(_busy(500, [tick * PATIENCE_S / 10 + 1e-6] * 4)))
 
     assert kept == [*[None] * 10, 0]
 
@@ -109,18 +108,18 @@ def test_jobs_behind_long_ones_are_given_back_within_the_patience(clock: list[fl
 def test_threads_that_wait_for_a_processor_for_a_moment_let_no_job_be_given_back() -> None:
     policy = _policy(1e-5)
 
-    assert (policy.late(Busy(500, [0.2] * 4)), policy.is_in_doubt) == (None, True)
-    assert (policy.late(Busy(500, [1e-5] * 4)), policy.is_in_doubt) == (None, False)
+    assert (policy.late(_busy(500, [0.2] * 4)), policy.is_in_doubt) == (None, True)
+    assert (policy.late(_busy(500, [1e-5] * 4)), policy.is_in_doubt) == (None, False)
 
 
 def test_one_long_run_among_short_ones_lets_no_job_be_given_back(clock: list[float]) -> None:
     policy = _policy(1e-5)
     policy.observe_durations([0.3])
 
-    seen = [policy.late(Busy(500, [1e-5] * 4))]
+    seen = [policy.late(_busy(500, [1e-5] * 4))]
     policy.observe_durations([1e-5] * 20)
     clock[0] += STEADY_S
-    seen.append(policy.late(Busy(500, [1e-5] * 4)))
+    seen.append(policy.late(_busy(500, [1e-5] * 4)))
 
     assert seen == [None, None]
 

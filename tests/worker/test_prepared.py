@@ -36,10 +36,10 @@ def rest(driven: Driven) -> None:
     """Let the worker rest until nothing but a notification, or its longest poll, ends that."""
     claiming = driven.worker._claiming
     driven.until(lambda: claiming.idle.stands and claiming.ahead.prepared is not None)
-    polling, search = claiming.ways.both.polling, claiming.limited.searches[None]
+    polling, search = claiming.polling, claiming.limited.search
     polling._backoff_s = search._pause_s = POLL_MAX_S
     polling.next_poll = search.due_at = monotonic() + POLL_MAX_S
-    claiming.ways.both.cursor._sweep_allowed_at = 0.0
+    claiming.cursor._sweep_allowed_at = 0.0
     driven.worker.poll()
     driven.until(lambda: claiming.ahead.prepared is not None)
 
@@ -167,7 +167,7 @@ def test_past_a_gap_nothing_is_sent_before_its_turn(
     driven = make_worker()
     rest(driven)
     claims, claiming = _claims(driven), driven.worker._claiming
-    claiming.ways.both.cursor.skip(Gap(None, 5, 0, 10))
+    claiming.cursor.skip(Gap(None, 5, 0, 10))
     claiming.ahead.prepare(driven.worker._process_id, math.inf)
 
     note.enqueue(1)

@@ -140,8 +140,7 @@ def test_a_full_worker_asks_nothing_until_a_job_ends(
     make_worker: MakeWorker, session: Session, count: Count
 ) -> None:
     enqueue_many(wait_for_gate.with_args(n) for n in range(3))
-    # One that has room in its loop goes on asking for coroutines.
-    driven = make_worker("worker-full", coroutines=0, polling_interval_s=60)
+    driven = make_worker("worker-full", polling_interval_s=60)
     driven.until(lambda: len(noted) == 3 and not driven.worker.poll() < 1)
     note.enqueue("next")
     asked = (

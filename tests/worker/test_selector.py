@@ -173,9 +173,9 @@ def test_a_sweep_searches_queues_that_were_passed(
     claiming = driven.worker._claiming
     claiming.selector._begin, claiming.selector._survey_due = 1, False
 
-    claiming.ways.request_sweep()
-    claiming.ways.both.cursor._sweep_allowed_at = 0.0
-    request = claiming.request(claiming.aim(), 0.0, driven.worker._process_id)
+    claiming.cursor.request_sweep()
+    claiming.cursor._sweep_allowed_at = 0.0
+    request = claiming.request(claiming.room(), 0.0, driven.worker._process_id)
 
     assert request.sweep
     assert claiming.selector._begin == 0
@@ -267,9 +267,9 @@ def test_a_new_queue_is_found_without_a_survey_when_a_notification_comes(
 ) -> None:
     driven = make_worker(queues=("mail*",))
     claiming = driven.worker._claiming
-    driven.until(lambda: count("sleepers") and claiming.ways.both.polling.next_poll)
+    driven.until(lambda: count("sleepers") and claiming.polling.next_poll)
     # The one that comes with the registration is behind us.
-    claiming.ways.poll_now()
+    claiming.polling.poll_now()
     driven.until(lambda: not claiming.selector._survey_due)
     found = len(surveys)
 

@@ -18,7 +18,7 @@ from jobsd.jobs.definition import job
 from jobsd.jobs.limits import Limit
 from jobsd.jobs.policy import Retry
 from jobsd.performing.pool import Pool
-from jobsd.worker.claiming import limited, searches
+from jobsd.worker.claiming import limited
 from waiting import wait_until
 
 from .bodies import gate, noted
@@ -310,8 +310,8 @@ def test_behind_many_jobs_of_a_full_key_others_start_and_these_are_blocked_once(
     count: Count,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(searches, "SEARCH_MIN", 10)
-    monkeypatch.setattr(searches, "SEARCH_MAX", 40)
+    monkeypatch.setattr(limited, "SEARCH_MIN", 10)
+    monkeypatch.setattr(limited, "SEARCH_MAX", 40)
     monkeypatch.setattr(limited, "ASIDE_MAX", 5)
     monkeypatch.setattr(limited, "BLOCKED", 50)
     slow.enqueue(0)
@@ -390,4 +390,4 @@ def test_a_worker_that_meets_no_limited_job_hardly_searches_for_some(
 
     driven.until(lambda: len(noted) == 200)
 
-    assert len(asked) <= 12 + (monotonic() - began) / searches.PAUSE_BUSY_S
+    assert len(asked) <= 12 + (monotonic() - began) / limited.PAUSE_BUSY_S

@@ -253,7 +253,7 @@ def test_a_worker_that_dies_before_that_is_recorded_has_not_touched_it(
     _of_another_deploy("aside.agreet")
     worker = make_worker(unknown_class_after_s=LONG_S)
     worker.worker.poll()
-    pools = worker.worker._pool, worker.worker._asynchronous.coroutines
+    pools = worker.worker._pool, worker.worker._pool
     wait_until(lambda: all(pool.uncollected and not pool.in_hand for pool in pools))
     entry = worker.context.entry
 

@@ -39,7 +39,7 @@ def test_a_coroutine_that_stops_the_loop_harms_no_neighbour(
 ) -> None:
     heard = recorder.facts("thread.failed")
     await_the_gate.enqueue()
-    driven = make_worker(threads=1, coroutines=10)
+    driven = make_worker(coroutines=10)
     driven.until(lambda: noted)
 
     for finished in (1, 2):

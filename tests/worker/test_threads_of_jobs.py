@@ -102,12 +102,12 @@ def ask_when_the_gate_opens() -> None:
     "The thread sees `cancelled`, and its shield is kept: the job is interrupted at the end of"
     " the shield",
 )
-@pytest.mark.parametrize("coroutines", [0, 10])
+@pytest.mark.parametrize("coroutines", [None, 10])
 def test_a_thread_of_a_coroutine_learns_that_its_job_is_cancelled(
-    coroutines: int, make_worker: MakeWorker, rows: Rows
+    coroutines: int | None, make_worker: MakeWorker, rows: Rows
 ) -> None:
     job_id = id_of(watch_in_a_thread.enqueue())
-    driven = make_worker(threads=1, coroutines=coroutines)
+    driven = make_worker(coroutines=coroutines)
     driven.until(lambda: noted)
 
     cancel(job_id)
@@ -126,7 +126,7 @@ def test_a_shield_in_a_thread_of_a_job_is_kept_and_the_interrupt_comes_at_its_en
     body: Any, make_worker: MakeWorker, rows: Rows
 ) -> None:
     job_id = id_of(body.enqueue())
-    driven = make_worker(threads=1, coroutines=10)
+    driven = make_worker(coroutines=10)
     driven.until(lambda: noted)
 
     cancel(job_id)

@@ -149,8 +149,8 @@ def test_a_worker_that_begins_to_know_saves_what_would_fail_a_moment_later(
     assert driven.worker._claiming.known_classes.open
 
     knower(GONE)
-    driven.worker._claiming.ways.both.polling.poll_now()
-    driven.worker._claiming.ways.both.cursor.request_sweep()
+    driven.worker._claiming.polling.poll_now()
+    driven.worker._claiming.cursor.request_sweep()
     driven.until(lambda: count("lanes WHERE unknown_since IS NULL"))
     driven.until(lambda: driven.at_rest() and count("parked_executions"))
 

@@ -69,7 +69,7 @@ def test_a_snoozed_job_that_is_claimed_again_has_not_run_in_this_claim(
 
     driven.until(lambda: None in noted and count("claimed_executions") == 2)
 
-    assert noted[0] not in driven.context.entry.in_threads().values()
+    assert noted[0] not in driven.context.entry.in_cells().values()
 
 
 @pytest.mark.failure(

@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from jobsd.database.connection import Bound
-    from jobsd.worker.asynchronous import Aim
     from jobsd.worker.ledger import Ledger
     from jobsd.worker.turn import Turns
 
+    from .cursor import ClaimCursor
     from .known_classes import KnownClasses
+    from .polling import PollingInterval
     from .selector import QueueSelector
-    from .ways import ClaimWay
 
 
 class Prepared(NamedTuple):
@@ -47,14 +47,16 @@ class Ahead:
         self,
         selector: QueueSelector,
         known_classes: KnownClasses,
-        way: ClaimWay,
+        cursor: ClaimCursor,
+        polling: PollingInterval,
         ledger: Ledger,
         turns: Turns,
-        aim: Callable[[], Aim],
+        room: Callable[[], int],
     ) -> None:
-        """Begin with none; `way` is that of jobs of both kinds."""
-        self._selector, self._known_classes, self._way = selector, known_classes, way
-        self._ledger, self._turns, self._aim = ledger, turns, aim
+        """Begin with none; `room` returns how many jobs may be claimed."""
+        self._selector, self._known_classes = selector, known_classes
+        self._cursor, self._polling = cursor, polling
+        self._ledger, self._turns, self._room = ledger, turns, room
         self.prepared: Prepared | None = None
         self.sent: ClaimRequest | None = None
         """The claim that was sent and has no answer yet."""
@@ -69,13 +71,12 @@ class Ahead:
 
         It is sent no later than `until`.
         """
-        first, few = self._selector.first, self._way.polling.expects_few
+        first, few = self._selector.first, self._polling.expects_few
         if first is None or not few or self._known_classes.open:
             return
-        aim = self._aim()
-        if aim.limit > 0 and aim.kind is None:
-            request = ClaimRequest(aim.limit, 0.0, process_id, *first)
-            since = self._way.cursor.at_head_from
+        if (room := self._room()) > 0:
+            request = ClaimRequest(room, 0.0, process_id, *first)
+            since = self._cursor.at_head_from
             self.prepared = Prepared(request, self._bound(request), since, until)
 
     def _bound(self, request: ClaimRequest) -> Bound:
@@ -98,10 +99,11 @@ class Ahead:
             return
         request, bound, since, until = prepared
         now = monotonic()
-        if since <= now <= until and now >= self._way.polling.next_poll:
+        if since <= now <= until and now >= self._polling.next_poll:
             self._turns.send(request, bound, now)
-            request.delegated = delegated and self._way.polling.is_due
-            request.sweep = self._way.begin(self._ledger.returns)
+            request.delegated = delegated and self._polling.is_due
+            self._polling.begin()
+            request.sweep = self._cursor.begin_claim(self._ledger.returns)
             self.sent = request
 
     def take(self, *, may_claim: bool) -> ClaimRequest | None:

@@ -1,30 +1,29 @@
 """The claims of one worker: when one is due, its request, and the effects of its result.
 
-`polling` decides when to claim and how many jobs; `cursor`, where the search begins; `ways`,
-whether to claim functions or coroutines alone. When a claim brings fewer jobs than it asked
-for, the worker registers as idle, so that enqueues send notifications (which cost them a
-lock). It withdraws the registration once claims have brought as many as asked for a while.
+`polling` decides when to claim and how many jobs; `cursor`, where the search begins. When a
+claim brings fewer jobs than it asked for, the worker registers as idle, so that enqueues send
+notifications (which cost them a lock). It withdraws the registration once claims have brought
+as many as asked for a while.
 """
 
 from typing import Any
 
 from jobsd.clock import monotonic
 from jobsd.configuration.options import WorkerOptions
-from jobsd.database.connection import Session, Statement
-from jobsd.performing.pool import Pool
+from jobsd.database.connection import Session
+from jobsd.performing.runner import Runner
 from jobsd.processes.idle_registration import IdleRegistration
-from jobsd.states import parked, ready
-from jobsd.worker.asynchronous import Aim, Asynchronous
+from jobsd.states import ready
 from jobsd.worker.ledger import Ledger
 from jobsd.worker.report import Report
 from jobsd.worker.turn import ClaimRequest, TurnResult, Turns
 
 from .ahead import Ahead
+from .cursor import ClaimCursor
 from .known_classes import KnownClasses
 from .limited import Limited, Until
-from .polling import FEW, PrefetchPolicy, Stream
+from .polling import FEW, PollingInterval, PrefetchPolicy, Stream
 from .selector import QueueSelector
-from .ways import ClaimWay, ClaimWays, Kind
 
 
 class Claiming:
@@ -37,33 +36,29 @@ class Claiming:
         known_classes: KnownClasses,
         selector: QueueSelector,
         ledger: Ledger,
-        pool: Pool,
+        pool: Runner,
         report: Report,
         turns: Turns,
-        asynchronous: Asynchronous,
     ) -> None:
         self._session = session
         self._ledger = ledger
         self._pool = pool
         self._report = report
         self._turns = turns
-        self._asynchronous = asynchronous
         self.known_classes = known_classes
         self.selector = selector
         self.idle = IdleRegistration(session, "worker")
-        self.prefetch = PrefetchPolicy(options.threads, options.prefetch)
-        self.ways = ClaimWays(options.polling_interval_s)
+        self.prefetch = PrefetchPolicy(options.at_once, options.prefetch)
+        self.cursor = ClaimCursor()
+        self.polling = PollingInterval(options.polling_interval_s)
         self.stream = Stream()
         self.limited = Limited(
-            *(session, selector, known_classes, ledger, self.prefetch),
-            *(pool, report, asynchronous),
+            *(session, selector, known_classes, ledger, self.prefetch, pool, report)
         )
-        both = self.ways.both
-        self.ahead = Ahead(selector, known_classes, both, ledger, turns, self.aim)
+        search = selector, known_classes, self.cursor, self.polling
+        self.ahead = Ahead(*search, ledger, turns, self.room)
         self._only_limited = False
         """Whether the last claim has brought none but limited jobs."""
-        self._waits = False
-        """Whether only functions, or only coroutines, wait for notifications."""
         self._from_lanes = False
         """Whether the last claim was one of jobs in lanes."""
         self._unknown_in_row = 0
@@ -73,11 +68,11 @@ class Claiming:
         """Begin at the head of the index, because the database may have gone back in time."""
         self.ahead.forget()
         self._reset()
-        self.ways.poll_now()
+        self.polling.poll_now()
 
     def _reset(self) -> None:
-        self.ways.reset()
-        self.limited.searches.reset()
+        self.cursor.reset()
+        self.limited.search.reset()
 
     def hear(self, word: str, queue: str) -> None:
         """Take in a notification."""
@@ -87,26 +82,24 @@ class Claiming:
             self._reset()
             self.known_classes.survey_soon()
         if word in {"ready", "limited", "resumed"} and self.selector.add(queue):
-            self.ways.poll_now()
+            self.polling.poll_now()
             if word != "ready":
-                self.limited.searches.now()
+                self.limited.search.now()
         if word == "lane":
             queue, _, lane = queue.rpartition("\n")
             if self.known_classes.hear(queue, lane):
-                self.ways.poll_now()
+                self.polling.poll_now()
 
     def survey(self) -> None:
         """Set many unknown jobs aside, and find out whether there are jobs in lanes."""
         if self.is_setting_aside:
-            statement, where = self.selector.search(
-                self.ways.both.cursor, registered=self.idle.stands
-            )
+            statement, where = self.selector.search(self.cursor, registered=self.idle.stands)
             if not self.known_classes.set_aside(statement, where):
                 self._unknown_in_row = 0
-                self.ways.poll_now()
+                self.polling.poll_now()
         if self.known_classes.survey():
-            self.ways.request_sweep()
-            self.ways.poll_now()
+            self.cursor.request_sweep()
+            self.polling.poll_now()
 
     @property
     def is_setting_aside(self) -> bool:
@@ -124,35 +117,37 @@ class Claiming:
 
     # Before a claim.
 
-    def aim(self) -> Aim:
-        """Return the room for jobs now."""
-        return self._asynchronous.aim(0 if self.is_setting_aside else self._thread_room())
+    def room(self) -> int:
+        """Return the number of jobs that may be claimed now."""
+        return 0 if self.is_setting_aside else self._room()
 
-    def due_at(self, kind: Kind) -> float:
-        """Return when a claim of this kind is due."""
-        way = self.ways[kind]
-        search_at = self.limited.searches[kind].due_at
-        if self._ledger.returns > way.returns_swept:
-            search_at = max(search_at, way.cursor.sweep_at)
-        return min(way.polling.next_poll, search_at)
+    @property
+    def due_at(self) -> float:
+        """When a claim is due."""
+        search_at = self.limited.search.due_at
+        if self._is_behind:
+            search_at = max(search_at, self.cursor.sweep_at)
+        return min(self.polling.next_poll, search_at)
 
-    def request(self, aim: Aim, asked_at: float, process_id: int) -> ClaimRequest:
+    @property
+    def _is_behind(self) -> bool:
+        """Whether jobs were given back since the last sweep: they lie before the cursor."""
+        return self._ledger.returns > self.cursor.returns_swept
+
+    def request(self, room: int, asked_at: float, process_id: int) -> ClaimRequest:
         """Return the request of a claim."""
-        self._from_lanes = not self._from_lanes and aim.kind is None
+        self._from_lanes = not self._from_lanes
         if self._from_lanes and self.known_classes.open:
             lanes, where = self.known_classes.places()
-            return ClaimRequest(
-                *(aim.limit, asked_at, process_id, ready.CLAIM_PARKED, where), lanes=lanes
-            )
+            claim = ready.CLAIM_PARKED, where
+            return ClaimRequest(*(room, asked_at, process_id, *claim), lanes=lanes)
         self._from_lanes = False
-        way = self.ways[aim.kind]
-        sweep = way.begin(self._ledger.returns)
-        if sweep:
+        self.polling.begin()
+        if sweep := self.cursor.begin_claim(self._ledger.returns):
             self.selector.begin_anew()
-        search = self._search(aim, way)
-        return ClaimRequest(
-            *(aim.limit, asked_at, process_id, *search), kind=aim.kind, sweep=sweep
-        )
+        few = room <= FEW or self.polling.expects_few
+        search = self.selector.search(self.cursor, registered=self.idle.stands, few=few)
+        return ClaimRequest(*(room, asked_at, process_id, *search), sweep=sweep)
 
     def claim_ahead(self, request: ClaimRequest) -> None:
         """Claim limited jobs before the turn if the series of the only key has ended.
@@ -164,36 +159,21 @@ class Claiming:
         if not (self._only_limited and self.limited.goes_on) or self._ledger.gives_back:
             return
         # Invariant: the scoreboard entry remembers ended jobs until they are recorded.
-        most = self._most - self._ledger.unrecorded
+        most = self._turns.room - self._ledger.unrecorded
         room = self.prefetch.room_for_series(self._pool, most, self._pool.runs_dry)
         if room <= 0:
             return
-        aim, stands = Aim(room), self.idle.stands
-        claimed = self.limited.claim(aim, request.asked_at, None, registered=stands)
-        request.limit = min(request.limit, self._most)
+        stands = self.idle.stands
+        claimed = self.limited.claim(room, request.asked_at, None, registered=stands)
+        request.limit = min(request.limit, self._turns.room)
         if self._ledger.frees_slot:
             # Behind the turn, which hands it over.
-            self.limited.searches.now()
+            self.limited.search.now()
         else:
             request.limited_short = claimed < room
 
-    def _search(self, aim: Aim, way: ClaimWay) -> tuple[Statement, dict[str, Any]]:
-        opened, registered = self.known_classes.open, self.idle.stands
-        if aim.kind is None:
-            few = aim.limit <= FEW or way.polling.expects_few
-            return self.selector.search(way.cursor, registered=registered, few=few)
-        kind = parked.of_kind(aim.kind)
-        meant = [lane for lane in opened if lane[1] in kind]
-        segments = self.selector.search_kind(way.cursor, meant, registered=registered)
-        how = {"kind": sorted(kind), "depth": way.depth(aim.limit)}
-        return ready.CLAIM_KIND, {**segments, **how}
-
-    def _thread_room(self) -> int:
-        return self.prefetch.room(self._pool, self._most, self._pool.runs_dry)
-
-    @property
-    def _most(self) -> int:
-        return self._turns.room(self._pool.uncollected, self._asynchronous.uncollected)
+    def _room(self) -> int:
+        return self.prefetch.room(self._pool, self._turns.room, self._pool.runs_dry)
 
     # After a claim.
 
@@ -211,41 +191,23 @@ class Claiming:
             if result.size < request.most:
                 self.known_classes.close(request.lanes)
             return  # The other jobs are claimed at once.
-        walks_on = self._advance(request, result)
-        short = self._claim_limited(request, result, walks_on=walks_on)
-        if walks_on:
-            return
-        if short:
+        reached = result.positions(named=self.selector.by_names)
+        self.cursor.advance(reached, sweep=request.sweep, took_s=result.took_s)
+        self.selector.note_cost(result.took_s)
+        if len(result.jobs) == request.limit:
+            self.selector.pass_to(result.jobs[-1])
+        if self._claim_limited(request, result):
             self._after_short(request)
         else:
             self._after_full(request)
         if self.known_classes.open:
-            self.ways.poll_now()
-
-    def _advance(self, request: ClaimRequest, result: TurnResult) -> bool:
-        """Move the cursors; return whether the walk of which the claim was a part continues."""
-        way = self.ways[request.kind]
-        if request.kind is not None:
-            named = not self.selector.selection.everything
-            # Withheld jobs lie within the walk, and are released to their old position.
-            reached = result.positions(named=named) if result.withheld else result.walked
-            way.cursor.advance(reached, sweep=request.sweep)
-            return way.walk_on(request.limit, result.size, result.steps, result.took_s)
-        reached = result.positions(named=self.selector.by_names)
-        way.cursor.advance(reached, sweep=request.sweep, took_s=result.took_s)
-        self.selector.note_cost(result.took_s)
-        if len(result.jobs) == request.limit:
-            self.selector.pass_to(result.jobs[-1])
-        if self._asynchronous.is_active:
-            named = not self.selector.selection.everything
-            self.ways.advance_alone(result.positions(named=named))
-        return False
+            self.polling.poll_now()
 
     def _give_back(self, result: TurnResult, request: ClaimRequest) -> None:
         """Release withheld jobs, and unknown jobs unless they have to fail here."""
         self._ledger.give_back([*result.withheld, *result.unknown])
         if result.withheld:
-            self.ways.request_sweep()
+            self.cursor.request_sweep()
         whole = len(result.unknown) >= request.most
         self._unknown_in_row = self._unknown_in_row + 1 if whole else 0
         if not result.unknown:
@@ -261,9 +223,7 @@ class Claiming:
         """When the pool wakes us, as a number of jobs, and the rank by which it sorts them."""
         return self.prefetch.low_water, self.selector.rank
 
-    def _claim_limited(
-        self, request: ClaimRequest, result: TurnResult, *, walks_on: bool
-    ) -> bool:
+    def _claim_limited(self, request: ClaimRequest, result: TurnResult) -> bool:
         """Claim limited jobs if it is time to; return whether no more of any kind wait."""
         left, until = request.limit - result.size, None
         self._only_limited = False
@@ -271,52 +231,38 @@ class Claiming:
             left = 0
             last = [*result.jobs, *result.unknown, *result.withheld][-1]
             until = Until(last.queue_name, last.priority, last.position)
-        elif walks_on:
-            until = Until(*result.walked[-1])
-        elif (
-            self._ledger.returns > self.ways[request.kind].returns_swept or self.selector.is_cut
-        ):
+        elif self._is_behind or self.selector.is_cut:
             # Released jobs lie before the cursor, or jobs in further queues: these come first.
             return True
         short = until is None
-        self._only_limited = left == request.limit and not self._asynchronous.is_active
+        self._only_limited = left == request.limit
         if request.limited_short is not None:
             return short and request.limited_short
-        if monotonic() < self.limited.searches.due_at:
+        if monotonic() < self.limited.search.due_at:
             return short  # Mostly so, and to find out for how many there is room takes long.
-        aim = self._asynchronous.limited_aim(request, left, self._thread_room())
+        # A full claim may have passed over limited jobs that come first: as many of these may
+        # be claimed beside it, as it was for.
+        limit = left or request.limit
         if self._only_limited:
-            room = self.prefetch.room_for_series(self._pool, self._most, self._pool.runs_dry)
-            aim = Aim(max(left, room))
-        if aim.limit and monotonic() >= self.limited.searches[aim.kind].due_at:
-            claimed = self.limited.claim(
-                aim, request.asked_at, until, registered=self.idle.stands
-            )
-            short = short and claimed < aim.limit
-        return short
+            most, dry = self._turns.room, self._pool.runs_dry
+            limit = max(left, self.prefetch.room_for_series(self._pool, most, dry))
+        stands = self.idle.stands
+        claimed = self.limited.claim(limit, request.asked_at, until, registered=stands)
+        return short and claimed < limit
 
     def _after_full(self, request: ClaimRequest) -> None:
-        polling = self.ways[request.kind].polling
-        polling.after_full()
-        if polling.saturated and not self._waits and self.idle.withdraw(request.process_id):
+        self.polling.after_full()
+        if self.polling.saturated and self.idle.withdraw(request.process_id):
             # No notifications of limited jobs come any more.
-            self.limited.searches.now()
+            self.limited.search.now()
 
     def _after_short(self, request: ClaimRequest) -> None:
-        way = self.ways[request.kind]
         if self.selector.widen():  # There are further queues.
-            way.polling.poll_now()
+            self.polling.poll_now()
             return
-        # While claims keep bringing jobs of the other kind, new jobs of this kind are found
-        # with them. Jobs of this kind that lie far behind are found by polling.
-        flows = request.kind is not None and self.ways.others_flow(request.kind)
-        self._waits = request.kind is not None and not flows
-        if not flows and self.idle.register(request.process_id):
-            way.polling.reset_backoff()
+        if self.idle.register(request.process_id):
+            self.polling.reset_backoff()
             self.selector.request_survey()
-        way.cursor.request_sweep()
-        sweep_at = None if request.sweep else way.cursor.sweep_at
-        if request.kind is not None and sweep_at is not None and sweep_at > monotonic():
-            sweep_at = None
-        listening = self._session.listening and not (flows and not self.idle.stands)
-        way.polling.after_short(listening=listening, sweep_at=sweep_at)
+        self.cursor.request_sweep()
+        sweep_at = None if request.sweep else self.cursor.sweep_at
+        self.polling.after_short(listening=self._session.listening, sweep_at=sweep_at)

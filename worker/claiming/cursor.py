@@ -27,7 +27,6 @@ from typing import Any, NamedTuple
 
 from jobsd.clock import monotonic
 from jobsd.states.claims import array
-from jobsd.states.parked import Lane
 
 IndexPosition = tuple[int, int]
 """A priority and a position."""
@@ -70,7 +69,8 @@ class ClaimCursor:
         self._sweep_due = True
         self._swept_at = 0.0
         self._sweep_allowed_at = 0.0
-        self._walked_s = 0.0
+        self.returns_swept = 0
+        """How often jobs had been given back at the last sweep."""
         self._usual_s = 0.0
         """How long the last claim took that was no sweep."""
         # Of the queues of which priorities are forgotten.
@@ -78,8 +78,11 @@ class ClaimCursor:
         self._asks_head = True
         self._asked_at = self._head_at = 0.0
 
-    def begin_claim(self) -> bool:
-        """Begin a claim; forget all positions and return True when it is to be a sweep."""
+    def begin_claim(self, returns: int = 0) -> bool:
+        """Begin a claim; forget all positions and return True when it is to be a sweep.
+
+        `returns` is the number of times that jobs were given back so far.
+        """
         now = monotonic()
         wanted = self._sweep_due or now - self._swept_at >= SWEEP_S
         sweep = wanted and now >= self.sweep_at
@@ -89,7 +92,7 @@ class ClaimCursor:
             self._headed.clear()
             self._sweep_due = False
             self._swept_at = now
-            self._walked_s = 0.0
+            self.returns_swept = returns
         return sweep
 
     def advance(
@@ -133,24 +136,16 @@ class ClaimCursor:
         self._headed.clear()
         self._gaps.clear()
         self._sweep_due = True
-        self._swept_at = self._sweep_allowed_at = self._walked_s = 0.0
+        self._swept_at = self._sweep_allowed_at = 0.0
 
     def request_sweep(self) -> None:
         """Take note that jobs may lie before the cursor: a claim came back short."""
         self._sweep_due = True
 
-    def note_walk(self, took_s: float) -> None:
-        """Take note that a claim of this duration only walked over jobs of the other kind.
-
-        The next sweep has to walk over them again.
-        """
-        self._walked_s += took_s
-
     @property
     def sweep_at(self) -> float:
         """When the next sweep may be made (monotonic)."""
-        allowed_at = min(self._sweep_allowed_at, self._swept_at + SWEEP_S)
-        return max(allowed_at, self._swept_at + (1 + SHARE) * self._walked_s)
+        return min(self._sweep_allowed_at, self._swept_at + SWEEP_S)
 
     def skip(self, gap: Gap) -> None:
         """Pass over a gap from now on; it may continue a known one."""
@@ -202,44 +197,14 @@ class ClaimCursor:
         for queue in queues:
             # Most of thousands of queues are searched as a whole.
             if queue in self._last or queue in self._gaps:
-                rows += [(queue, *after, *below) for after, below in self._of(queue, gaps=True)]
+                rows += [(queue, *after, *below) for after, below in self._of(queue)]
             else:
                 rows.append((queue, *_FIRST, *_BEYOND))
         return {"names": [row[0] for row in rows], **_bounds(rows)}
 
-    def segments_with(
-        self, queues: Sequence[str | None], lanes: Iterable[Lane], *, ranked: bool
-    ) -> dict[str, Any]:
-        """Return these parts, and after them those of some lanes, as parameters of a claim.
-
-        With `ranked` all of a queue that comes first comes before all of the next one. A lane
-        is searched from the positions of its queue: its jobs were claimed in one order with
-        the queue's other jobs.
-        """
-        turns = {queue: turn if ranked else 0 for turn, queue in enumerate(queues)}
-        rows = [
-            (queue, *after, *below, "", turn)
-            for queue, turn in turns.items()
-            for after, below in self._of(queue, gaps=True)
-        ]
-        for queue, lane in lanes:
-            known = queue if queue in turns else None
-            rows += [
-                (queue, *after, *below, lane, turns.get(known, 0))
-                for after, below in self._of(known, gaps=False)
-            ]
-        return {
-            "names": [row[0] or "" for row in rows],
-            "lanes": [row[5] for row in rows],
-            "turns": array(row[6] for row in rows),
-            **_bounds(rows),
-        }
-
-    def _of(
-        self, queue: str | None, *, gaps: bool
-    ) -> Iterator[tuple[IndexPosition, IndexPosition]]:
+    def _of(self, queue: str | None) -> Iterator[tuple[IndexPosition, IndexPosition]]:
         known = self._last.get(queue, {})
-        passed = self._gaps.get(queue, {}) if gaps else {}
+        passed = self._gaps.get(queue, {})
         after = _FIRST
         if queue in self._headed and not self._asks_head:
             after = min(known), _LOWEST

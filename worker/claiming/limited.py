@@ -9,10 +9,6 @@ claim has come back full, only limited jobs before its last job are claimed.
 Jobs that were met and can't be started now (their key is full, or another worker has to start
 the first ones) are blocked if that is little work. If no others were met, they are a gap of
 the cursor, like unknown jobs in a row, and are blocked in the background.
-
-Where threads have room and the loop has none, or the other way round, only limited functions,
-or only limited coroutines, are searched (`searches`): like plain jobs, neither kind waits for
-room that the other needs.
 """
 
 from itertools import groupby
@@ -26,20 +22,18 @@ from jobsd.database.connection import Session, Statement
 from jobsd.database.statements import Plain
 from jobsd.events.events import emit, is_subscribed
 from jobsd.jobs.claimed_job import ClaimedJob
-from jobsd.performing.pool import Pool
+from jobsd.performing.runner import Runner
 from jobsd.performing.series import Series, Waiting
-from jobsd.states import parked, series
+from jobsd.states import series
 from jobsd.states.claims import array, draw_id
 from jobsd.states.series import Met
-from jobsd.worker.asynchronous import Aim, Asynchronous
 from jobsd.worker.ledger import Ledger
 from jobsd.worker.report import Report
 from jobsd.worker.turn import came_along
 
-from .cursor import Gap, GapClearing
+from .cursor import ClaimCursor, Gap, GapClearing
 from .known_classes import KnownClasses
 from .polling import BATCH_MAX, BYTES_MAX, FEW, PATIENCE_S, PrefetchPolicy
-from .searches import Searches
 from .selector import QueueSelector
 
 ASIDE_MAX = 100
@@ -47,6 +41,13 @@ ASIDE_MAX = 100
 BLOCKED = 1000
 IDLE_SHARE = 9.0
 """The pause after an idle worker has blocked jobs, in multiples of its duration."""
+SEARCH_MIN, SEARCH_MAX = 500, 20_000
+"""Jobs that one statement meets; more only after statements that met none for us."""
+PAUSE_MIN_S = 0.005
+PAUSE_MAX_S, PAUSE_BUSY_S = 5.0, 0.25
+"""The pause before the next search, if none was found: while the worker is registered as idle,
+so that a notification comes, and while it is not.
+"""
 
 
 class Until(NamedTuple):
@@ -55,6 +56,56 @@ class Until(NamedTuple):
     queue_name: str | None
     priority: int
     position: int
+
+
+class Search:
+    """The search for limited jobs: from where, how far, and when.
+
+    It begins at the head each time, and passes over the gaps that it has found: nothing in them
+    can be started here now, and they are cleared in the background.
+    """
+
+    def __init__(self) -> None:
+        self.cursor = ClaimCursor()
+        self.depth = SEARCH_MIN
+        self.due_at = 0.0
+        """When to search (monotonic)."""
+        self.met_none = False
+        """Whether the last search met none, and no notification came since."""
+        self._pause_s = PAUSE_MIN_S
+
+    def now(self) -> None:
+        """Search at once: there is reason to think that limited jobs may be claimed."""
+        self.met_none = False
+        self.due_at = 0.0
+        self._pause_s = PAUSE_MIN_S
+
+    def reset(self) -> None:
+        """Begin at the head again: the database may be another, or jobs lie before."""
+        self.cursor.reset()
+        self.now()
+
+    def pause(self, *, registered: bool) -> None:
+        """Wait a while, twice as long as the last time."""
+        self._pause_s = min(self._pause_s * 2, PAUSE_MAX_S if registered else PAUSE_BUSY_S)
+        self.due_at = monotonic() + self._pause_s
+
+    def go_on(self, met: Met, claimed: int, *, registered: bool) -> None:
+        """Note the jobs that a search has met, and the number that it has claimed."""
+        self.met_none = not met.walked
+        if claimed or met.left:
+            self.depth = SEARCH_MIN
+            self._pause_s = PAUSE_MIN_S
+            self.due_at = 0.0 if claimed else monotonic() + PAUSE_MIN_S
+        elif met.walked >= self.depth:
+            for queue, priority, first, last in met.stretches:
+                self.cursor.skip(Gap(queue, priority, first - 1, last))
+            self.depth = SEARCH_MAX
+            self.due_at = 0.0
+        else:
+            self.depth = SEARCH_MIN
+            self.cursor.request_sweep()
+            self.pause(registered=registered)
 
 
 class Limited:
@@ -67,9 +118,8 @@ class Limited:
         known_classes: KnownClasses,
         ledger: Ledger,
         prefetch: PrefetchPolicy,
-        pool: Pool,
+        pool: Runner,
         report: Report,
-        asynchronous: Asynchronous,
     ) -> None:
         self._session = session
         self._selector = selector
@@ -78,30 +128,29 @@ class Limited:
         self._prefetch = prefetch
         self._pool = pool
         self._report = report
-        self._asynchronous = asynchronous
-        self.searches = Searches()
-        as_they_come = self.searches[None].cursor
-        self._clearing = GapClearing(as_they_come, self._block, IDLE_SHARE)
+        self.search = Search()
+        self._clearing = GapClearing(self.search.cursor, self._block, IDLE_SHARE)
         self._knows = False
         self._is_full = False
         """Whether the last claim has brought as many jobs as one key may have."""
         self._length = BATCH_MAX
         """How many jobs of one key a claim finds."""
 
-    def claim(self, aim: Aim, asked_at: float, until: Until | None, *, registered: bool) -> int:
-        """Claim up to the aimed number of jobs of its kind; return their number.
+    def claim(
+        self, limit: int, asked_at: float, until: Until | None, *, registered: bool
+    ) -> int:
+        """Claim up to `limit` jobs; return their number.
 
         `until` is the last job that was claimed beside them, if there may be more after it; if
         `registered`, the worker is registered as idle.
         """
-        search, began = self.searches[aim.kind], monotonic()
-        # A series is of functions: coroutines have a claim each.
+        search = self.search
         series = (*self._pool.series.values(), *self._pool.run_out)
         low = sorted((each for each in series if each.is_low), key=_left)
-        further = [] if aim.kind else self._further(low)
+        further = self._further(low)
         if (search.met_none or not self._knows) and not further and not self._are_any():
             _let_end(low)
-            self.searches.pause(registered=registered)
+            search.pause(registered=registered)
             self._is_full = False
             return 0
         sweep = search.cursor.begin_claim()
@@ -114,16 +163,14 @@ class Limited:
                 **_until(until, segments["names"]),
                 **self._more(further),
             },
-            *(aim, search.depth, ASIDE_MAX),
+            *(limit, search.depth, ASIDE_MAX),
             asked_at=asked_at,
         )
-        self._is_full = len(jobs) >= min(aim.limit, self._prefetch.series_max)
+        self._is_full = len(jobs) >= min(limit, self._prefetch.series_max)
         self._hand_over(jobs, low, further, asked_at)
-        if aim.kind is None:
-            self._asynchronous.favour_limited(jobs, aim.limit)
-        self._observe_length(met, jobs, aim.limit)
-        search.advance(met, sweep=sweep)
-        search.go_on(met, len(jobs), monotonic() - began, registered=registered)
+        self._observe_length(met, jobs, limit)
+        search.cursor.advance((), sweep=sweep)
+        search.go_on(met, len(jobs), registered=registered)
         return len(jobs)
 
     @property
@@ -159,7 +206,7 @@ class Limited:
         }
         met, _ = self._ask(
             {**part, **_until(None, []), **self._more([])},
-            *(Aim(0), BLOCKED, BLOCKED),
+            *(0, BLOCKED, BLOCKED),
             asked_at=monotonic(),
         )
         return None if met.walked < BLOCKED else met.stretches[-1].last
@@ -167,21 +214,19 @@ class Limited:
     def _ask(
         self,
         parameters: dict[str, Plain],
-        aim: Aim,
+        limit: int,
         depth: int,
         aside_max: int,
         *,
         asked_at: float,
     ) -> tuple[Met, list[ClaimedJob]]:
-        everything, limit = self._selector.selection.everything, aim.limit
+        everything = self._selector.selection.everything
         names = cast("list[str | None]", parameters["names"])
-        as_they_come = series.CLAIM_ANY if everything else series.CLAIM_NAMED
         head, *rows = self._fetch(
-            as_they_come if aim.kind is None else series.CLAIM_KIND,
+            series.CLAIM_ANY if everything else series.CLAIM_NAMED,
             {
                 **parameters,
-                **self._kind(aim),
-                **self._shape(aim),
+                **self._shape(limit),
                 "limit": limit,
                 "depth": depth,
                 "aside_max": aside_max,
@@ -210,17 +255,18 @@ class Limited:
             # Another worker has taken a slot that was free when the statement began.
             return self._session.fetch_prepared(statement, {**parameters, "hasty": False})
 
-    def _shape(self, aim: Aim) -> dict[str, Plain]:
+    def _shape(self, limit: int) -> dict[str, Plain]:
         """Return how long series may be, of how many keys, and how many of one key.
 
-        Each coroutine is a series of its own: all that there is room for may be of one key.
+        Without threads each job is a series of its own: all that there is room for may be of
+        one key.
         """
-        if self._asynchronous.is_for_loop(aim):
-            most = self._asynchronous.coroutines.size
-            return {"long": 1, "deep": max(1, aim.limit), "threads": most, "singles": True}
+        if not self._pool.runs_series:
+            most = self._pool.size
+            return {"long": 1, "deep": max(1, limit), "threads": most, "singles": True}
         idle = self._pool.size + 1 - len(self._pool.series)
         few = max(1, idle, self._pool.runs_dry)
-        filling = aim.limit // self._length
+        filling = limit // self._length
         return {
             "long": self._prefetch.series_max,
             "deep": max(few, filling),
@@ -235,20 +281,10 @@ class Limited:
         elif jobs and met.left:
             self._length = len(jobs) // len({job.claim_id for job in jobs})
 
-    def _kind(self, aim: Aim) -> dict[str, Plain]:
-        """Return the classes to search by, if only one kind is aimed at."""
-        if aim.kind is None:
-            return {}
-        overdue = set[str]() if aim.kind else self._known_classes.overdue
-        return {"kind": sorted(parked.of_kind(aim.kind) | overdue)}
-
     @property
     def _is_standing(self) -> bool:
         """Whether a job runs for so long that what waits for its slot waits for long, too."""
-        running_s = [*self._pool.running_for_s()]
-        if self._asynchronous.is_active:
-            running_s += self._asynchronous.coroutines.running_for_s()
-        return max(running_s, default=0.0) >= PATIENCE_S
+        return max(self._pool.running_for_s(), default=0.0) >= PATIENCE_S
 
     def _further(self, low: list[Series]) -> list[Series]:
         """Return the series that are to get more jobs: none while others wait for a thread.
@@ -277,7 +313,7 @@ class Limited:
     def _hand_over(
         self, jobs: list[ClaimedJob], low: list[Series], further: list[Series], asked_at: float
     ) -> None:
-        """Give the threads their jobs, and note down the claims."""
+        """Post the jobs, and note down the claims."""
         came, weight = came_along(jobs)
         known = {each.claim_id: each for each in further}
         _let_end(low)
@@ -287,13 +323,8 @@ class Limited:
             key = claim[0].concurrency_key or ""
             self._ledger.add_series(claim_id, claim, key, asked_at)
             whole = claim if came == len(jobs) else [job for job in claim if job.arguments]
-            together = self._asynchronous.split(whole, further=claim_id in known)
-            if together < len(whole):
-                self._ledger.give_back(whole[together:])
-            posted = [(job, asked_at) for job in whole[:together]]
-            if posted and self._asynchronous.is_ours(whole[0]):
-                self._asynchronous.post(whole[:together], asked_at)
-            elif posted and (each := known.pop(claim_id, None)):
+            posted = [(job, asked_at) for job in whole]
+            if posted and (each := known.pop(claim_id, None)):
                 self._pool.prolong(each, posted)
                 each.low = len(each.waiting) // 2
             elif len(posted) == 1:
@@ -329,11 +360,10 @@ def _let_end(low: list[Series]) -> None:
 
 def _until(until: Until | None, names: list[str | None]) -> dict[str, Plain]:
     if until is None:
-        return dict.fromkeys(("until_turn", "until_name", "until_priority", "until_position"))
+        return dict.fromkeys(("until_turn", "until_priority", "until_position"))
     turn = max((n for n, name in enumerate(names, 1) if name == until.queue_name), default=0)
     return {
         "until_turn": turn,
-        "until_name": until.queue_name,
         "until_priority": until.priority,
         "until_position": until.position,
     }

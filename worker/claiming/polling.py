@@ -12,9 +12,9 @@ lost. Without notifications the polling interval rules.
 """
 
 from collections.abc import Sequence
-from typing import Protocol
 
 from jobsd.clock import monotonic
+from jobsd.performing.runner import Runner
 
 HORIZON_S = 0.02
 """Jobs are claimed ahead for about this long."""
@@ -49,18 +49,6 @@ STREAM_S = 0.01
 NEVER = float("-inf")
 
 _WEIGHT = 0.3
-
-
-class Runner(Protocol):
-    """What runs jobs: the threads, or the loop."""
-
-    @property
-    def size(self) -> int: ...  # noqa: D102
-    @property
-    def in_hand(self) -> int: ...  # noqa: D102
-    @property
-    def waiting(self) -> int: ...  # noqa: D102
-    def running_for_s(self) -> list[float]: ...  # noqa: D102
 
 
 class PrefetchPolicy:
@@ -231,7 +219,6 @@ class PollingInterval:
         self._polling_interval_s = polling_interval_s
         self._backoff_s = POLL_MIN_S
         self._full_since: float | None = None
-        self._full_at = 0.0
 
     def poll_now(self) -> None:
         """Poll at once: there is reason to think that jobs are ready."""
@@ -241,10 +228,6 @@ class PollingInterval:
         """Take note of a claim that is begun: its answer decides when the next one is due."""
         self.next_poll = float("inf")
 
-    def poll_in(self, seconds: float) -> None:
-        """Poll `seconds` later."""
-        self.next_poll = monotonic() + seconds
-
     def reset_backoff(self) -> None:
         """Begin with short pauses: an enqueuer may not have seen the new registration."""
         self._backoff_s = POLL_MIN_S
@@ -252,8 +235,7 @@ class PollingInterval:
     def after_full(self) -> None:
         """Take note of a claim that has brought all it asked for."""
         self.poll_now()
-        self._full_at = monotonic()
-        self._full_since = self._full_since or self._full_at
+        self._full_since = self._full_since or monotonic()
 
     def after_short(self, *, listening: bool, sweep_at: float | None) -> None:
         """Take note of a claim that came back short.
@@ -284,8 +266,3 @@ class PollingInterval:
     def saturated(self) -> bool:
         """Whether claims have come back full for a while."""
         return self._full_since is not None and monotonic() - self._full_since > AWAKE_S
-
-    @property
-    def flows(self) -> bool:
-        """Whether a claim has come back full a moment ago."""
-        return monotonic() - self._full_at <= AWAKE_S

@@ -1,7 +1,6 @@
 """From which queues a worker claims, and by which statement."""
 
 import contextlib
-from collections.abc import Sequence
 from typing import Any
 
 from jobsd.clock import monotonic
@@ -9,7 +8,6 @@ from jobsd.database.connection import Session, Statement
 from jobsd.jobs.claimed_job import ClaimedJob
 from jobsd.jobs.selection import Selection
 from jobsd.states import ready
-from jobsd.states.parked import Lane
 
 from .cursor import ClaimCursor
 
@@ -102,19 +100,6 @@ class QueueSelector:
         if len(queues) > REACH and not self.selection.everything:
             queues = self._part(queues)
         return self._statement, cursor.segments(queues)
-
-    def search_kind(
-        self, cursor: ClaimCursor, lanes: Sequence[Lane], *, registered: bool
-    ) -> dict[str, Any]:
-        """Return from where to claim jobs of one kind; from these lanes as well."""
-        everything = self.selection.everything
-        queues: list[str | None] = [None]
-        if not everything:
-            queues = self.queues(registered=registered)
-        if lanes and not everything:
-            known = self.selection.resolve([*self._names, *(queue for queue, _ in lanes)])
-            queues = [*known]
-        return cursor.segments_with(queues, lanes, ranked=not everything)
 
     def _part(self, queues: list[str | None]) -> list[str | None]:
         """Return the queues of a long list to search now: named ones, and the next others."""

@@ -22,7 +22,7 @@ from jobsd.database.migrate import migrate
 _QUEUE = """\
 import: [for_jobsd]
 workers:
-  - {{queues: default, threads: {threads}, coroutines: {coroutines}, processes: {processes}}}
+  - {{queues: default, {sort}: {threads}, processes: {processes}}}
 """
 
 
@@ -58,8 +58,8 @@ def work(processes: int, threads: int) -> None:
     """Become the tree."""
     config = Path("config")
     config.mkdir(exist_ok=True)
-    threads, coroutines = (1, threads) if on_loop() else (threads, 0)
-    text = _QUEUE.format(processes=processes, threads=threads, coroutines=coroutines)
+    sort = "coroutines" if on_loop() else "threads"
+    text = _QUEUE.format(processes=processes, threads=threads, sort=sort)
     (config / "queue.yml").write_text(text, encoding="utf-8")
     (config / "recurring.yml").write_text("{}\n", encoding="utf-8")
     environ = {

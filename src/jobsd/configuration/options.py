@@ -3,8 +3,7 @@
 Each class is a section of queue.yml, and each of its fields that calls `setting` is a row of
 the table: kind with bounds, default, sentence, flag, variable. A new setting is one line here
 and the code that uses it; a new section is a class and a line in `SECTIONS`. Durations are
-seconds, sizes are bytes. This module reads no file: `queue_file` does, by these rows. Code
-that has an `Options` needs no default of its own.
+seconds, sizes are bytes. This module reads no file: `queue_file` does, by these rows.
 """
 
 from __future__ import annotations
@@ -113,9 +112,7 @@ class WorkerOptions:
         _QUEUES, "*", 'Claimed in order: "urgent, mail_*"; * only at the end.', "--queues LIST"
     )
     threads: int = setting(whole(1, 256), "3", "How many jobs a process runs at once.")
-    coroutines: int = setting(
-        whole(0, 1000), "100", "How many `async def` jobs it runs at once; 0: in its threads."
-    )
+    coroutines: int | None = setting(optional(whole(1, 1000)), "null", "Instead of threads.")
     processes: int = setting(whole(0, 64), "1", "How many such processes run.")
     polling_interval_s: float = setting(
         _INTERVAL, "0.1", "The pause between two polls when nothing wakes it."
@@ -132,6 +129,11 @@ class WorkerOptions:
     max_age_s: float | None = setting(
         optional(duration(1.0)), "null", "Recycle a worker that is older, e.g. 1d."
     )
+
+    @property
+    def at_once(self) -> int:
+        """How many jobs a process runs at once: `coroutines` where given, else `threads`."""
+        return self.coroutines or self.threads
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,18 +4,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from . import flags, source
+from . import flags, options, source
 from .faults import Faults
 from .fields import Entry
-from .options import (
-    LISTS,
-    SECTIONS,
-    TRYING,
-    MonitorOptions,
-    Options,
-    StartOptions,
-    SupervisorOptions,
-)
+from .options import LISTS, SECTIONS, MonitorOptions, Options, StartOptions, SupervisorOptions
 from .setting import Setting, settings_of
 
 Rows = Iterable[tuple[str, str, Setting[Any]]]
@@ -74,11 +66,14 @@ class Reader:
 
     def _section(self, key: str, entry: Entry) -> Any:  # noqa: ANN401 - of that section's class
         with entry:
-            options: Any = SECTIONS[key](**self._values(settings_of(SECTIONS[key]), entry))
+            read: Any = SECTIONS[key](**self._values(settings_of(SECTIONS[key]), entry))
+            if key == "workers" and entry.is_given("threads") and entry.is_given("coroutines"):
+                hint = "a worker runs so many jobs at once, of any kind: keep one of the two"
+                entry.wrong("coroutines", "can't be given beside threads", hint)
             if key == "supervisor" and self.given is not None:
-                _check_heartbeats(entry, options)
-                _check_hang_timeout(entry, options)
-            return options
+                _check_heartbeats(entry, read)
+                _check_hang_timeout(entry, read)
+            return read
 
     def _processes(self, entry: Entry) -> dict[str, Any]:
         """Read the lists. If only one of them is given, there are no processes of the other."""
@@ -101,7 +96,7 @@ class Reader:
 
     def _values(self, rows: Rows, entry: Entry) -> dict[str, Any]:
         """Read settings: flags beat variables, variables the file, the file the defaults."""
-        trying = self.environment in TRYING
+        trying = self.environment in options.TRYING
         found: dict[str, Any] = {}
         for field, key, row in rows:
             value = entry.read(key, row.kind, row.default_value(trying=trying))

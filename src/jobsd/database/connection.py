@@ -21,18 +21,9 @@ from psycopg import conninfo, errors
 
 from jobsd.errors import DatabaseUnreachableError
 
-from . import listener, names, session_settings, steps
+from . import listener, names, session_settings, statements, steps
 from .deadline import OUTAGES, STATEMENT_TIMEOUT_S, DeadlineConnection, open_connection
-from .statements import (
-    Bound,
-    Plain,
-    Statement,
-    Statements,
-    Topic,
-    as_bytes,
-    channel,
-    tables_are_at,
-)
+from .statements import Bound, Plain, Statement, Statements, Topic, as_bytes, tables_are_at
 
 Row = tuple[Any, ...]
 
@@ -92,7 +83,7 @@ class Session:
         self._plan_once = plan_once
         self._listener = listener.Listener(
             target.listen_url,
-            channel(target.schema, topic),
+            statements.channel(target.schema, topic),
             name,
             self.deadline_s,
             wanted=listen and target.wakeups != "off",

@@ -15,7 +15,6 @@ from jobsd.arguments import arguments, keys, names, signature
 from jobsd.database.connection import Session, Statements
 from jobsd.errors import ArgumentError, ProcessExitError
 
-from . import registry
 from .job_options import OPTIONS
 from .registry import Definition
 
@@ -44,7 +43,6 @@ def _record(definition: Definition) -> dict[str, Any]:
     record: dict[str, Any] = {
         "class_name": definition.name,
         "retries_crash": definition.policy.retries(ProcessExitError),
-        "asynchronous": definition.name in registry.asynchronous(),
         "positional": None if definition.takes is None else definition.takes.positional,
         **{row.column: row.of(definition) for row in OPTIONS.values() if row.column and row.of},
     }

@@ -9,11 +9,11 @@ CROSS JOIN LATERAL jsonb_populate_record(
 ORDER BY mine.class_name
 ON CONFLICT (class_name) DO UPDATE SET (
         queue_name, priority, max_attempts, retries_crash, expires_in, timeout, kill_after,
-        result_ttl, asynchronous, positional, concurrency, uniqueness, published_at
+        result_ttl, positional, concurrency, uniqueness, published_at
     ) = ROW (
         excluded.queue_name, excluded.priority, excluded.max_attempts, excluded.retries_crash,
         excluded.expires_in, excluded.timeout, excluded.kill_after, excluded.result_ttl,
-        excluded.asynchronous, excluded.positional, excluded.concurrency, excluded.uniqueness,
+        excluded.positional, excluded.concurrency, excluded.uniqueness,
         excluded.published_at
     )
 WHERE to_jsonb(known) - 'published_at' IS DISTINCT FROM to_jsonb(excluded) - 'published_at';

@@ -103,7 +103,10 @@ def _classes(tree: TreeFigures) -> Iterator[Metric]:
 def _processes(tree: TreeFigures) -> Iterator[Metric]:
     threads = {"busy": tree.busy_threads, "idle": tree.idle_threads}
     yield families.gauges(
-        "worker_threads", "Threads of workers, by state.", ("state",), families.keyed(threads)
+        "worker_threads",
+        "Jobs that workers may run at once, in threads or as coroutines: busy and idle.",
+        ("state",),
+        families.keyed(threads),
     )
     yield families.gauges(
         "process_resident_bytes",
@@ -114,7 +117,7 @@ def _processes(tree: TreeFigures) -> Iterator[Metric]:
     coroutines = {"busy": tree.busy_coroutines, "idle": tree.idle_coroutines}
     yield families.gauges(
         "coroutines",
-        "Asynchronous jobs that run, and how many may run.",
+        "Jobs that run on event loops, and how many more may on those of `coroutines: N`.",
         ("state",),
         families.keyed(coroutines),
     )

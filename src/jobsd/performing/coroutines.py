@@ -1,361 +1,131 @@
-"""The event loop that runs asynchronous jobs: one per process, in a thread of its own.
+"""Runs coroutines on the loop of the process, many at once, and functions in helper threads.
 
-Loop and thread begin with the first job. Jobs go in by `post` and come out by `collect`, as
-with the pool of threads. The loop never waits for the database. Each job is a task in a context
-of its own; objects that jobs share (clients, engines) live as long as the loop.
-
-A job that blocks the loop holds up all other jobs. The loop sends a heartbeat every half
-second; when heartbeats stop, `check_loop` reports the loop's stack. After `hang_timeout` the
-process must exit, as it does for a job that has exceeded its time limit.
+Each job has a cell of the scoreboard entry while it runs, whatever it is: there are as many
+cells as jobs may run at once.
 """
 
-import asyncio
-import contextlib
-import gc
-import sys
 import threading
-import traceback
 from collections import deque
-from collections.abc import Callable, Collection, Iterable
-from contextvars import Context
-from dataclasses import replace
-from functools import partial
+from collections.abc import Callable, Iterable, Sequence
+from queue import Empty, SimpleQueue
 
 from jobsd.clock import monotonic
-from jobsd.events.events import emit
-from jobsd.jobs import interrupts
+from jobsd.jobs import registry
 from jobsd.jobs.claimed_job import ClaimedJob
-from jobsd.jobs.interrupts import Interrupt, Interruptible
-from jobsd.jobs.policy import Verdict
-from jobsd.jobs.time_limits import hang_timeout_s
+from jobsd.jobs.interrupts import Interruptible
+from jobsd.processes.forks import original_mark
 from jobsd.scoreboard.entry import ScoreboardEntry
 
-from .interrupter import facts_of, interrupt_task
-from .perform import (
-    SUCCESS,
-    Outcome,
-    Run,
-    described,
-    ending,
-    limit_blocking,
-    made_run,
-    perform_coroutine,
-    perform_in_time,
-    remembered_id,
-)
-from .series import Waiting, sift
+from .hand import Hand, check_alive, leave
+from .perform import SUCCESS, Outcome, described, ending, expired, made_run, remembered_id
+from .runner import TRUST_S, Runner
+from .series import Series, Waiting
 
-BEAT_S = 0.5
-BLOCKED_S = 1.0
-"""The job that blocks the loop is reported after this time."""
-_FRAMES_MAX = 30
-SOON_S = 0.02
-"""Time that cancelled tasks get before `_end_unbegun` ends jobs that never began."""
+REST_S = 10.0
+"""A thread without a job ends after this time."""
+
+Given = tuple[int, ClaimedJob] | None
+"""A cell with its job; None ends a thread."""
 
 
-class Coroutines:
-    """At most `size` asynchronous jobs at once; one control thread posts and collects.
+class Coroutines(Runner):
+    """A loop and its helper threads; each job is claimed alone, none as part of a series."""
 
-    `lock` guards the ring of the scoreboard entry; the threads of the pool write to it as well.
-    """
+    runs_series = False
 
     def __init__(
         self,
         size: int,
         entry: ScoreboardEntry,
         wake: Callable[[], None],
-        trust_s: float,
-        lock: threading.Lock,
+        trust_s: float = TRUST_S,
     ) -> None:
-        self.size = size
-        self._entry = entry
-        self._wake = wake
-        self._trust_s = trust_s
-        self._lock = lock
-        self._todo: deque[Waiting] = deque()
-        self._runs: list[Run] = []
-        self._doubted: list[ClaimedJob] = []
-        self._returned: list[ClaimedJob] = []
-        self._woken = False
-        self._posted = self._low_water = 0
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._draining = self._starting = self._closed = False
-        # Used only by the loop's thread.
+        super().__init__(size, entry, wake, trust_s)
+        entry.coroutines_max = size
+        self._asynchronous = registry.asynchronous()
         self._free = list(range(size - 1, -1, -1))
-        self._hard = [entry.hard_limit_of_slot(slot) for slot in range(size)]
-        self._running: dict[int, tuple[ClaimedJob, float, Interruptible]] = {}
-        self._beaten_at = 0.0
-        self._reported_at = self._ended_at = 0.0
+        self._helpers = Helpers(self._interrupter.threads, self._end)
+        self._starting = False
 
     # Called by the control thread.
 
-    def post(self, jobs: Iterable[ClaimedJob], asked_at: float, low_water: int) -> None:
-        """Add jobs claimed at `asked_at`; wake the control thread at `low_water` jobs."""
-        waiting = [(job, asked_at) for job in jobs]
-        self._low_water = low_water
-        self._posted += len(waiting)
-        self._todo.extend(waiting)
-        if waiting:
-            self._call(self._start)
-
-    def collect(self) -> list[Run]:
-        """Return the runs that have ended since the last call."""
-        if not self._posted:
-            return []
-        with self._lock:
-            runs, self._runs = self._runs, []
-            self._woken = False
-        self._posted -= len(runs)
-        return runs
-
-    def take_returned(self) -> list[ClaimedJob]:
-        """Return the jobs that were cancelled by a drain: they are released."""
-        with self._lock:
-            returned, self._returned = self._returned, []
-        self._posted -= len(returned)
-        return returned
-
-    def take_back(self, keep: int = 0) -> list[ClaimedJob]:
-        """Return the jobs that were not started, except the first `keep`."""
-        back: list[ClaimedJob] = []
-        while len(self._todo) > keep:
-            try:
-                back.append(self._todo.pop()[0])
-            except IndexError:
-                break
-        self._posted -= len(back)
-        return back
-
-    def take_out(self, meant: Collection[tuple[int, int]]) -> list[ClaimedJob]:
-        """Remove the given jobs, by id and claim, if they were not started; return them."""
-        out: list[ClaimedJob] = []
-        waiting: list[Waiting] = []
-        with contextlib.suppress(IndexError):
-            while True:
-                waiting.append(self._todo.pop())
-        left = sift(reversed(waiting), meant, out)
-        self._todo.extend(left)
-        if left:
-            # The loop may have found the queue empty meanwhile.
-            self._call(self._start)
-        self._posted -= len(out)
-        return out
-
-    def verify(self, holds: Callable[[ClaimedJob], bool], asked_at: float) -> None:
-        """Drop waiting jobs for which `holds` returns False: they are no longer ours."""
-        with self._lock:
-            doubted, self._doubted = self._doubted, []
-        jobs = [*doubted, *reversed(self.take_back())]
-        self._posted -= len(doubted)
-        if ours := [job for job in jobs if holds(job)]:
-            self.post(ours, asked_at, self._low_water)
-
-    def interrupt(self, job_id: int, kind: type[BaseException]) -> bool:
-        """Cancel the task of a job; return whether it runs here."""
-        for job, _, seat in [*self._running.values()]:
-            if job.id == job_id and seat.job is job:
-                self._call(partial(interrupt_task, seat, Interrupt(job, kind)))
-                return True
-        return False
-
-    def seats(self) -> list[Interruptible]:
-        """Return the `Interruptible` of each running job."""
-        return [seat for _, _, seat in [*self._running.values()]]
-
-    def drain(self, within_s: float) -> None:
-        """After `within_s`, cancel jobs that still run, releasing them without an attempt."""
-        if self._loop is not None:
-            self._call(partial(self._loop.call_later, within_s, self._cancel_all))
-
-    def check_loop(self) -> None:
-        """Report the stack of a loop that is blocked; after `hang_timeout`, end the process."""
-        stood_s = monotonic() - self._beaten_at
-        if not self._running or stood_s < BEAT_S + BLOCKED_S:
-            return
-        if self._reported_at != self._beaten_at:
-            self._reported_at = self._beaten_at
-            frame = sys._current_frames().get(self._thread.ident or 0)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
-            stack = "".join(traceback.format_stack(frame, _FRAMES_MAX)) if frame else ""
-            seat = self._blocking()
-            job = None if seat is None else seat.job
-            facts = {} if job is None else facts_of(job)
-            emit("job.blocking", **facts, stalled_s=round(stood_s, 3), stack=stack)
-        hang_s = hang_timeout_s()
-        if stood_s >= hang_s and self._ended_at != self._beaten_at:
-            self._ended_at = self._beaten_at
-            if (seat := self._blocking()) is not None and (job := seat.job) is not None:
-                limit_blocking(seat, job, stood_s)
+    def check_threads(self) -> None:
+        """Check that no helper thread has ended with a job."""
+        super().check_threads()
+        self._helpers.check()
 
     def close(self) -> None:
-        """Stop the loop and the jobs that run in it."""
-        self._closed = True
-        if self._loop is not None and not self._loop.is_closed():
-            self._call(self._loop.stop)
+        """Let the loop and the helper threads end."""
+        super().close()
+        self._helpers.close()
 
-    @property
-    def doubts(self) -> bool:
-        """Whether jobs wait for the check of their claims."""
-        return bool(self._doubted)
-
-    @property
-    def waiting(self) -> int:
-        """The number of jobs in hand that have not started."""
-        return len(self._todo) + len(self._doubted)
-
-    @property
-    def in_hand(self) -> int:
-        """The number of jobs that have not ended."""
-        return self._posted - len(self._runs) - len(self._returned)
-
-    @property
-    def uncollected(self) -> int:
-        """The number of jobs posted and not yet collected."""
-        return self._posted
-
-    @property
-    def flows(self) -> bool:
-        """Whether more jobs wait than `low_water`, at which we are woken."""
-        return len(self._todo) > self._low_water
-
-    @property
-    def busy(self) -> int:
-        """The number of running jobs."""
-        return len(self._running)
-
-    def started_at(self, job_id: int) -> float | None:
-        """Return when a job that runs here was started (monotonic)."""
-        running = list(self._running.values())
-        return next((at for job, at, _ in running if job.id == job_id), None)
-
-    def running_for_s(self) -> list[float]:
-        """Return for how long each running job has run."""
-        if not self._running:
-            return []
-        now = monotonic()
-        return [now - started for _, started, _ in list(self._running.values())]
-
-    def _call(self, what: Callable[[], object]) -> None:
-        if self._loop is None:
-            # Imported here, since most processes run no coroutine.
-            import asyncio  # noqa: PLC0415
-
-            # Exempt existing objects from collection. Each of hundreds of coroutines lives
-            # through several collections: scanning all other objects took a fifth of a job's
-            # time.
-            gc.freeze()
-            self._loop = asyncio.new_event_loop()
-            self._thread = threading.Thread(
-                target=self._serve, args=(self._loop,), name="job-loop", daemon=True
-            )
-            self._thread.start()
-        self._loop.call_soon_threadsafe(what)
-
-    def _blocking(self) -> Interruptible | None:
-        """Return the job that the loop's thread is in, None between two jobs."""
-        import asyncio  # noqa: PLC0415
-
-        current = asyncio.current_task(self._loop)
-        found = (seat for seat in self.seats() if current and seat.task is current)
-        return next(found, None)
+    def _refill(self, waiting: Iterable[Waiting | Series]) -> None:
+        super()._refill(waiting)
+        # Also after jobs were taken out: the loop may have found the queue empty meanwhile.
+        if self._todo.qsize():
+            self._loop.call(self._start)
 
     # Called by the loop's thread.
 
-    def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
-        interrupts.register_here(interrupts.SEAT.get)
-        self._beat(loop)
-        while True:
-            try:
-                loop.run_forever()
-            except BaseException as error:  # noqa: BLE001 - a task of a job's own may exit
-                emit("thread.failed", error=error, thread="job-loop", ours=True)
-                continue
-            if self._closed:
-                break
-            stop = RuntimeError("a job has stopped the event loop, which goes on")
-            emit("thread.failed", error=stop, thread="job-loop", ours=True)
-        for seat in self.seats():
-            seat.task.cancel()
-        loop.run_until_complete(loop.shutdown_asyncgens())
-        loop.close()
-
-    def _beat(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._beaten_at = monotonic()
-        self._end_unbegun()
-        loop.call_later(BEAT_S, self._beat, loop)
-
     def _start(self) -> None:
         """Start waiting jobs, up to the capacity."""
-        # Imported late, as in `_call`.
-        from asyncio import Task  # noqa: PLC0415
-
         self._starting = False
-        loop, thread_id = self._loop, self._thread.ident or 0
-        todo, free, end = self._todo, self._free, self._end
-        while free and todo:
+        todo, free, entry, functions = self._todo, self._free, self._entry, self._helpers
+        begin, asynchronous = self._loop.begin, self._asynchronous
+        while free:
             try:
-                job, ours_at = todo.popleft()
-            except IndexError:
+                item = todo.get_nowait()
+            except Empty:
                 return
+            if not isinstance(item, tuple):
+                continue
+            job, ours_at = item
             started = monotonic()
             if started - ours_at >= self._trust_s:
-                with self._lock:
+                with self.lock:
                     self._doubted.append(job)
                 self._wake()
                 continue
-            slot = free.pop()
-            seat = Interruptible(_no_timer, self._hard[slot], thread_id)
-            self._running[slot] = job, started, seat
-            self._entry.coroutine_started(slot, job.id, job.claim_id)
-            perform = perform_coroutine if job.expires_at is None else perform_in_time
-            begun = perform(job, seat, slot, end)
-            # Given a name: generating one, such as "Task-7", takes a tenth of the time of all
-            # the rest.
-            seat.task = Task(begun, loop=loop, context=Context(), name=job.class_name)
+            cell = free.pop()
+            self.started_at[cell] = started
+            entry.started(cell, job.id, job.claim_id)
+            if job.class_name in asynchronous:
+                begin(cell, job)
+            elif job.expires_at is not None and started >= job.expires_at:
+                self._end(cell, job, expired(job))
+            else:
+                functions.run(cell, job)
 
-    def _end_unbegun(self) -> None:
-        """End the jobs whose tasks were cancelled before they began: they report no end.
+    def _end_on_loop(self, cell: int, job: ClaimedJob, outcome: Outcome) -> None:
+        self._end(cell, job, outcome)
 
-        Checked at each heartbeat: a callback at the end of each task took as long as starting
-        it.
-        """
-        # Imported late, as in `_call`.
-        import asyncio  # noqa: PLC0415
+    # Called by the loop's thread, and by those of functions.
 
-        for slot, (_, _, seat) in [*self._running.items()]:
-            if seat.task is not None and seat.task.done():
-                if seat.grace_s is not None:
-                    seat.unlimit()
-                error = asyncio.CancelledError("the task was cancelled before it began")
-                self._end(slot, Outcome(Verdict("failed"), exception=error))
-
-    def _end(self, slot: int, outcome: Outcome) -> None:
-        job, started, seat = self._running.pop(slot)
-        # Break the cycle: the task has a context, and the context has the seat.
-        seat.task = None
-        ended, returned = monotonic(), False
+    def _end(self, cell: int, job: ClaimedJob, outcome: Outcome) -> None:
+        started, ended, returned = self.started_at[cell] or 0.0, monotonic(), False
         if outcome is not SUCCESS:
-            job, outcome, returned = self._decided(slot, job, outcome)
-        with self._lock:
+            job, outcome, returned = self._decided(cell, job, outcome)
+        with self.lock:
             if returned:
                 self._returned.append(job)
             else:
                 if outcome.exception is None:
                     self._entry.ended(remembered_id(job, outcome), job.claim_id)
                 self._runs.append(made_run((job, outcome, started, ended)))
-            wake = not self._woken and (returned or len(self._todo) <= self._low_water)
-            if wake:
-                self._woken = True
-        self._entry.coroutine_rests(slot)
-        self._free.append(slot)
+            wake = not self._woken and (returned or self._todo.qsize() <= self._low_water)
+            self._woken = self._woken or wake
+        self._entry.rest(cell)
+        self.started_at[cell] = None
+        self._free.append(cell)
         if wake:
             self._wake()
-        if not self._starting and self._todo and self._loop is not None:
+        if not self._starting and self._todo.qsize():
             # One call for all jobs that end in this iteration of the loop.
             self._starting = True
-            self._loop.call_soon(self._start)
+            self._loop.call(self._start)
 
     def _decided(
-        self, slot: int, job: ClaimedJob, outcome: Outcome
+        self, cell: int, job: ClaimedJob, outcome: Outcome
     ) -> tuple[ClaimedJob, Outcome, bool]:
         """Return the outcome of a job without plain success, and whether it is released."""
         if outcome.completes is not None:
@@ -364,32 +134,109 @@ class Coroutines:
             return job, outcome, False
         if outcome.exception is None:
             if outcome.ttl_s is not None:
-                self._entry.coroutine_rests(slot)  # see `remembered_id`
+                self._entry.rest(cell)  # see `remembered_id`
             return job, outcome, False
-        if not (self._draining and _is_cancelled(outcome)):
-            return job, self._end_badly(job, outcome), False
-        if outcome.completes is None:
+        if not outcome.drained:
+            with self.lock:
+                self._entry.ended_as(ending(job, outcome))
+        elif outcome.completes is None:
             return job, outcome, True
-        # Nothing is noted of it: if this process dies now, the job is released as well.
-        return job, replace(described(outcome), drained=True), False
+        # Of a drained one nothing is noted: if this process dies now, it is released as well.
+        return job, described(outcome), False
 
-    def _end_badly(self, job: ClaimedJob, outcome: Outcome) -> Outcome:
-        how = ending(job, outcome)
+
+class Helpers:
+    """As many threads as functions run at once, or have run a moment ago."""
+
+    def __init__(
+        self,
+        seats: Sequence[Interruptible],
+        ended: Callable[[int, ClaimedJob, Outcome], None],
+    ) -> None:
+        """Begin with none; a thread calls `ended` with the cell of a job that has ended."""
+        self._seats, self._ended = seats, ended
+        self._original = original_mark()
+        self._todo: SimpleQueue[Given] = SimpleQueue()
+        self._lock = threading.Lock()
+        self._idle = 0
+        """The number of threads for which no job was posted."""
+        self.threads: list[threading.Thread] = []
+
+    def run(self, cell: int, job: ClaimedJob) -> None:
+        """Run a job in an idle thread, or in a new one. Called by the loop's thread."""
         with self._lock:
-            self._entry.ended_as(how)
-        return described(outcome)
+            is_new = self._idle <= 0
+            self._idle -= not is_new
+        self._todo.put((cell, job))
+        if is_new:
+            thread = threading.Thread(target=self._work, name="job-helper", daemon=True)
+            thread.start()
+            self.threads.append(thread)
 
-    def _cancel_all(self) -> None:
-        self._draining = True
-        for seat in self.seats():
-            seat.task.cancel()
-        if self._loop is not None:
-            self._loop.call_later(SOON_S, self._end_unbegun)
+    def check(self) -> None:
+        """Check that no thread has ended with a job. Called by the control thread.
 
+        Raises:
+            ThreadDiedError: a thread has ended; only the end of the process frees its job.
+        """
+        check_alive([*self.threads])
 
-def _is_cancelled(outcome: Outcome) -> bool:
-    return type(outcome.exception).__name__ == "CancelledError"
+    def close(self) -> None:
+        """Let the threads end."""
+        for _ in self.threads:
+            self._todo.put(None)
 
+    # Called by the threads.
 
-def _no_timer(_: float, __: float) -> None:
-    """Ignore the limit: a timer of the loop enforces it."""
+    def _work(self) -> None:
+        hand, taken = Hand(self._seats[0]), deque[Given]()
+        while True:
+            try:
+                self._serve(hand, taken)
+            except BaseException as stray:
+                if not hand.survives(stray):
+                    raise
+            else:
+                self.threads.remove(threading.current_thread())
+                return
+
+    def _serve(self, hand: Hand, taken: deque[Given]) -> None:
+        """Run jobs until none comes for a while. May be called again after an interruption."""
+        if hand.stray is not None:
+            hand.report_stray()
+        while taken or self._take(taken):
+            if taken[0] is None:
+                return
+            cell, job = taken[0]
+            hand.thread = seat = self._seats[cell]
+            if (outcome := hand.outcome) is None:
+                seat.enter()
+                # The row of the cell names the thread: that of the last job may be another.
+                seat.hard.case = None
+                outcome = hand.run(job)
+            if not self._original[0]:
+                leave(outcome)
+            # Invariant: from here on no step can be repeated.
+            hand.adrift = True
+            seat.leave()
+            with self._lock:
+                self._idle += 1
+            self._ended(cell, job, outcome)
+            del taken[0]
+            hand.outcome = None
+            hand.strays = 0
+            hand.adrift = False
+
+    def _take(self, taken: deque[Given]) -> bool:
+        """Wait for a job; return False if the thread has rested for long enough."""
+        while True:
+            try:
+                # Invariant: one call, as in `Hand.take`.
+                taken.extend(map(self._todo.get, (True,), (REST_S,)))
+            except Empty:
+                with self._lock:
+                    if self._idle > 0:
+                        self._idle -= 1
+                        return False
+            else:
+                return True

@@ -117,6 +117,13 @@ class Hand:
         self.adrift = False
         return outcome
 
+    def wait_for(self, run: Callable[[], Outcome]) -> Outcome:
+        """Let the loop run the job, once. An exception that comes meanwhile ends the thread."""
+        self.adrift = True
+        outcome = self.outcome = run()
+        self.adrift = False
+        return outcome
+
     def pass_on(self, what: _Thing, to: list[_Thing]) -> None:
         """Append the job to a list, under the lock that guards it, and empty the hand."""
         self.adrift = True

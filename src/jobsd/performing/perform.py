@@ -57,8 +57,8 @@ class Outcome:
     returned: bool = False
     """Whether a job that called `complete()` has returned."""
     drained: bool = False
-    """Whether a drain cancelled a job that called `complete()`: it is released if that was
-    rolled back."""
+    """Whether a drain has cancelled the job: it is released, unless its `complete()` was
+    committed."""
 
     @property
     def begun(self) -> bool:

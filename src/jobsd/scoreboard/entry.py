@@ -25,7 +25,7 @@ from jobsd.clock import monotonic_ns
 from .counters import FAILURES, QUEUE_WORDS, QueueCounters
 from .hard_limits import LIMITS_END, HardLimits
 from .queue_names import CLASSES_MAX, ERRORS_MAX, OTHER, OTHERS, QUEUES_MAX, Names
-from .running_jobs import ENDED, ENDINGS_AT, JOBS_AT
+from .running_jobs import CELLS, ENDED
 from .web_requests import REQUESTS, index_of
 from .words import Text, Word
 
@@ -92,13 +92,13 @@ class ScoreboardEntry(HardLimits):
     wants_recycling = Word(_RECYCLING)
     """1 once the process has reached a limit: it is stopped when a successor is up."""
     busy = Word(_BUSY)
-    """The number of threads that run a job."""
+    """The number of jobs that run."""
     threads = Word(_THREADS)
-    """The number of threads for jobs."""
+    """The number of jobs that may run at once, in threads or on the loop."""
     busy_coroutines = Word(_BUSY_COROUTINES)
-    """The number of coroutines that run."""
+    """The number of jobs among them that run on the loop."""
     coroutines_max = Word(_COROUTINES_MOST)
-    """The maximum number of coroutines at once."""
+    """How many may run there, where the worker has coroutines; else 0."""
     jobs_ended = Word(ENDED)
     """The number of jobs that have ended in the process."""
     dropped_lines = Word(_DROPPED)
@@ -126,9 +126,10 @@ class ScoreboardEntry(HardLimits):
         return max(0.0, (at_ns - monotonic_ns()) / 1e9) if at_ns else math.inf
 
     def set_threads(self, busy: int, threads: int) -> None:
-        """Record the number of threads, and of threads that run a job."""
+        """Record how many jobs run, and how many may at once."""
         self.words[_BUSY] = busy
         self.words[_THREADS] = threads
+        self.words[CELLS] = max(threads, self.words[CELLS])
 
     def count_dropped_lines(self, lines: int) -> None:
         """Add to the log lines that could not be written."""
@@ -157,11 +158,10 @@ class ScoreboardEntry(HardLimits):
     def take(self, kind: str, name: str, number: int = 1) -> None:
         """Prepare the entry for a new process, before the fork."""
         words = self.words
-        for at in (*_PASSING, *range(JOBS_AT, ENDINGS_AT)):
+        for at in _PASSING:
             words[at] = 0
-        self.clear_coroutines()
+        self.clear_jobs()
         self.clear_limits()
-        words[ENDED] = 0
         self.name = name
         words[_KIND] = KINDS.index(kind)
         words[_NUMBER] = number

@@ -27,7 +27,7 @@ LIMITED = 29
 FORCED = 30
 """1 once the monitor has written the last row, which the process itself can't write."""
 _ROWS_AT = running_jobs.JOBS_END
-_FORCED_ROW = running_jobs.THREADS_MAX + running_jobs.COROUTINES_MAX
+_FORCED_ROW = running_jobs.CELLS_MAX
 _STACK_JOB = _ROWS_AT + _ROW * (_FORCED_ROW + 1)
 _STACK_AT, _STACK_WORDS = _STACK_JOB + 1, 511
 LIMITS_END = _STACK_AT + _STACK_WORDS
@@ -108,13 +108,9 @@ class HardLimits(running_jobs.RunningJobs):
     forced = Word(FORCED)
     """1 once `force` was called for this process."""
 
-    def hard_limit(self, thread: int) -> HardLimit:
-        """Return the row of a thread."""
-        return HardLimit(self.words, thread)
-
-    def hard_limit_of_slot(self, slot: int) -> HardLimit:
-        """Return the row of a coroutine, by the number of its cell."""
-        return HardLimit(self.words, running_jobs.THREADS_MAX + slot)
+    def hard_limit(self, cell: int) -> HardLimit:
+        """Return the row of a cell."""
+        return HardLimit(self.words, cell)
 
     def moved(self, job_id: int, claim_id: int, new_claim: int) -> None:
         """Record that a running job has a new claim; its limit moves along."""

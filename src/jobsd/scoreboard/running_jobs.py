@@ -1,11 +1,12 @@
 """The jobs of a worker, in its scoreboard entry: for the recovery of its claims.
 
-`cells` hold the id of the job that each thread runs. `ended` is a ring of the jobs that have
-ended but may not be recorded yet: the id if the job succeeded, its negative if not; then
-`endings` hold its outcome. Beside each job stands its claim: a database that has gone back in
-time (a standby that was behind is promoted, a backup restored) assigns ids of jobs again, but
-never ids of claims. And beside each running job stands its start (monotonic): the monitor
-writes it to the database with the heartbeats, so that no start needs a statement.
+There are as many cells as jobs may run at once, each with the id of the job that runs. `ended`
+is a ring of the jobs that have ended but may not be recorded yet: the id if the job succeeded,
+its negative if not; then `endings` hold its outcome. Beside each job stands its claim: a
+database that has gone back in time (a standby that was behind is promoted, a backup restored)
+assigns ids of jobs again, but never ids of claims. And beside each running job stands its start
+(monotonic): the monitor writes it to the database with the heartbeats, so that no start needs a
+statement.
 
 An ending outlives the process. It counts in its claim only, which stands beside the job's id:
 not once the job is recorded, nor when the same process has claimed the job again.
@@ -42,27 +43,21 @@ def read_ending(words: memoryview[int], index: int, job_id: int, claim_id: int) 
     return Ending(job_id, claim_id, OUTCOMES[outcome], wait_us / 1e6, error_type)
 
 
-THREADS_MAX = 256
-COROUTINES_MAX = 1000
+CELLS_MAX = 1000
 ENDED_MAX = 2048
 """The maximum number of jobs of a process that have ended and are not recorded."""
 
 ENDED = 13
-JOBS_AT = 64
-_CELLS_AT = JOBS_AT
-_CELL_CLAIMS_AT = _CELLS_AT + THREADS_MAX
-_ENDED_AT = _CELL_CLAIMS_AT + THREADS_MAX
+CELLS = 25
+"""The number of cells in use: later ones were never touched."""
+_CELLS_AT = 64
+_CELL_CLAIMS_AT = _CELLS_AT + CELLS_MAX
+_CELL_STARTS_AT = _CELL_CLAIMS_AT + CELLS_MAX
+_ENDED_AT = _CELL_STARTS_AT + CELLS_MAX
 _ENDED_CLAIMS_AT = _ENDED_AT + ENDED_MAX
 ENDINGS_AT = _ENDED_CLAIMS_AT + ENDED_MAX
-_ENDINGS_END = ENDINGS_AT + ENDED_MAX * ENDING_WORDS
+JOBS_END = ENDINGS_AT + ENDED_MAX * ENDING_WORDS
 """The pages of endings are never touched while all jobs succeed."""
-COROUTINES = 25
-"""The number of cells in which coroutines have run: later ones were never touched."""
-_SLOTS_AT = _ENDINGS_END
-_SLOT_CLAIMS_AT = _SLOTS_AT + COROUTINES_MAX
-_CELL_STARTS_AT = _SLOT_CLAIMS_AT + COROUTINES_MAX
-_SLOT_STARTS_AT = _CELL_STARTS_AT + THREADS_MAX
-JOBS_END = _SLOT_STARTS_AT + COROUTINES_MAX
 
 
 class RunningJobs:
@@ -72,14 +67,16 @@ class RunningJobs:
 
     words: memoryview[int]
 
-    def started(self, thread: int, job_id: int, claim_id: int) -> None:
-        """Record that a thread begins to run a job. Called by that thread."""
+    def started(self, cell: int, job_id: int, claim_id: int) -> None:
+        """Record that a job begins to run. Called by its thread, or by the loop's."""
         words = self.words
+        if cell >= words[CELLS]:
+            words[CELLS] = cell + 1
         # Invariant: a job never stands beside another one's claim, whenever we are killed.
-        words[_CELLS_AT + thread] = 0
-        words[_CELL_CLAIMS_AT + thread] = claim_id
-        words[_CELL_STARTS_AT + thread] = monotonic_ns()
-        words[_CELLS_AT + thread] = job_id
+        words[_CELLS_AT + cell] = 0
+        words[_CELL_CLAIMS_AT + cell] = claim_id
+        words[_CELL_STARTS_AT + cell] = monotonic_ns()
+        words[_CELLS_AT + cell] = job_id
 
     def ended(self, job_id: int, claim_id: int) -> None:
         """Record that a job has succeeded. Called under the pool's lock."""
@@ -101,97 +98,55 @@ class RunningJobs:
     def moved(self, job_id: int, claim_id: int, new_claim: int) -> None:
         """Record that a running job has a new claim; the job waits meanwhile."""
         words = self.words
-        at_threads = zip(
-            range(_CELLS_AT, _CELL_CLAIMS_AT), range(_CELL_CLAIMS_AT, _ENDED_AT), strict=True
-        )
-        slots = words[COROUTINES]
-        at_slots = zip(
-            range(_SLOTS_AT, _SLOTS_AT + slots),
-            range(_SLOT_CLAIMS_AT, _SLOT_CLAIMS_AT + slots),
-            strict=True,
-        )
-        for job, claim in (*at_threads, *at_slots):
+        for cell in range(words[CELLS]):
+            job, claim = _CELLS_AT + cell, _CELL_CLAIMS_AT + cell
             if (words[job], words[claim]) == (job_id, claim_id):
                 words[job] = 0
                 words[claim] = new_claim
                 words[job] = job_id
 
-    def rest(self, thread: int) -> None:
-        """Record that a thread runs no job."""
-        self.words[_CELLS_AT + thread] = 0
+    def rest(self, cell: int) -> None:
+        """Record that no job runs in a cell."""
+        self.words[_CELLS_AT + cell] = 0
 
-    def coroutine_started(self, slot: int, job_id: int, claim_id: int) -> None:
-        """Record that a coroutine begins in a free cell. Called by the loop's thread."""
+    def clear_jobs(self) -> None:
+        """Forget the jobs of a process that is gone."""
         words = self.words
-        # Invariant: as above; the cell has no job yet.
-        words[_SLOT_CLAIMS_AT + slot] = claim_id
-        words[_SLOT_STARTS_AT + slot] = monotonic_ns()
-        words[_SLOTS_AT + slot] = job_id
-        if slot >= words[COROUTINES]:
-            words[COROUTINES] = slot + 1
-
-    def coroutine_rests(self, slot: int) -> None:
-        """Record that a cell runs no coroutine."""
-        self.words[_SLOTS_AT + slot] = 0
-
-    def clear_coroutines(self) -> None:
-        """Clear the cells of coroutines."""
-        words = self.words
-        for at in range(_SLOTS_AT, _SLOTS_AT + words[COROUTINES]):
+        upto = words[CELLS]
+        for at in (*range(_CELLS_AT, _CELLS_AT + upto), *range(_ENDED_AT, ENDINGS_AT)):
             words[at] = 0
-        words[COROUTINES] = 0
-
-    def coroutines(self) -> list[InClaim]:
-        """Return the coroutines that run now, or ran when the process died."""
-        words, upto = self.words, self.words[COROUTINES]
-        jobs = words[_SLOTS_AT : _SLOTS_AT + upto]
-        claims = words[_SLOT_CLAIMS_AT : _SLOT_CLAIMS_AT + upto]
-        found = [InClaim(*each) for each in zip(jobs, claims, strict=True) if each[0]]
-        ended = set(self._ended()) if found else set[InClaim]()
-        return [each for each in found if each not in ended]
+        words[CELLS] = words[ENDED] = 0
 
     @property
     def runs_any(self) -> bool:
         """Whether any job runs, or has just ended; reads no page that was never touched."""
-        words = self.words
-        slots = words[_SLOTS_AT : _SLOTS_AT + words[COROUTINES]]
-        return any(words[_CELLS_AT:_CELL_CLAIMS_AT]) or any(slots)
+        return any(self._cells())
 
-    def in_threads(self) -> dict[int, int]:
-        """Return the jobs that run now, or ran when the process died, by thread."""
-        return {thread: each.job_id for thread, each in self._in_threads()}
+    def in_cells(self) -> dict[int, int]:
+        """Return the jobs that run now, or ran when the process died, by cell."""
+        return {cell: each.job_id for cell, each in self._in_cells()}
 
-    def at_threads(self) -> list[int]:
-        """Return the jobs in the threads' cells: they run, or have ended just now."""
-        return [job for job in self.words[_CELLS_AT:_CELL_CLAIMS_AT] if job]
+    def begun(self) -> list[int]:
+        """Return the jobs that run, or have ended just now."""
+        return [job for job in self._cells() if job]
 
     def only_job(self) -> int | None:
         """Return the running job, if it is the only one."""
-        running = self.at_threads()
-        running += [each.job_id for each in self.coroutines()]
+        running = self.begun()
         return running[0] if len(running) == 1 else None
 
     def running(self) -> list[InClaim]:
         """Return the jobs that had started and not ended."""
-        return sorted([*(each for _, each in self._in_threads()), *self.coroutines()])
+        return sorted(each for _, each in self._in_cells())
 
     def ages_s(self) -> dict[int, float]:
         """Return for how long each job has been running, in seconds.
 
         If a job ends meanwhile, it may be the time of the next job in its cell.
         """
-        words, upto, now = self.words, self.words[COROUTINES], monotonic_ns()
-        cells = zip(
-            words[_CELLS_AT:_CELL_CLAIMS_AT],
-            words[_CELL_STARTS_AT:_SLOT_STARTS_AT],
-            strict=True,
-        )
-        slots = zip(
-            words[_SLOTS_AT : _SLOTS_AT + upto],
-            words[_SLOT_STARTS_AT : _SLOT_STARTS_AT + upto],
-            strict=True,
-        )
-        return {job: (now - start) / 1e9 for job, start in (*cells, *slots) if job}
+        now, starts = monotonic_ns(), self._cells(_CELL_STARTS_AT)
+        cells = zip(self._cells(), starts, strict=True)
+        return {job: (now - start) / 1e9 for job, start in cells if job}
 
     def succeeded(self) -> list[InClaim]:
         """Return the last jobs that have succeeded, whether they are recorded or not."""
@@ -206,19 +161,22 @@ class RunningJobs:
             if job_id < 0
         ]
 
-    def _in_cell(self, row: int) -> InClaim:
-        """Return the job in a cell; cells of coroutines are numbered after the threads'."""
-        slot = row - THREADS_MAX
-        if slot < 0:
-            return InClaim(self.words[_CELLS_AT + row], self.words[_CELL_CLAIMS_AT + row])
-        return InClaim(self.words[_SLOTS_AT + slot], self.words[_SLOT_CLAIMS_AT + slot])
+    def _cells(self, words_at: int = _CELLS_AT) -> memoryview[int]:
+        """Return one of the words of each cell that was used."""
+        return self.words[words_at : words_at + self.words[CELLS]]
 
-    def _in_threads(self) -> Iterator[tuple[int, InClaim]]:
-        succeeded = set(self._ended())
-        cells = self.words[_CELLS_AT:_CELL_CLAIMS_AT], self.words[_CELL_CLAIMS_AT:_ENDED_AT]
-        for thread, each in enumerate(map(InClaim, *cells)):
-            if each.job_id and each not in succeeded:
-                yield thread, each
+    def _in_cell(self, cell: int) -> InClaim:
+        return InClaim(self.words[_CELLS_AT + cell], self.words[_CELL_CLAIMS_AT + cell])
+
+    def _in_cells(self) -> Iterator[tuple[int, InClaim]]:
+        jobs, claims = self._cells(), self._cells(_CELL_CLAIMS_AT)
+        found = [
+            (cell, InClaim(*each))
+            for cell, each in enumerate(zip(jobs, claims, strict=True))
+            if each[0]
+        ]
+        succeeded = set(self._ended()) if found else set[InClaim]()
+        return ((cell, each) for cell, each in found if each not in succeeded)
 
     def _ended(self) -> Iterator[InClaim]:
         jobs = self.words[_ENDED_AT:_ENDED_CLAIMS_AT]

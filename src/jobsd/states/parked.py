@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from jobsd.database.connection import Session, Statements
-from jobsd.jobs import registry
 
 Lane = tuple[str, str]
 """A queue, and the lane of one class in it."""
@@ -31,12 +30,6 @@ def lane_of(class_name: str) -> str:
     import hashlib  # noqa: PLC0415 - it is large, and most readers of lanes hash nothing
 
     return f"sha256 {hashlib.sha256(encoded).hexdigest()}"
-
-
-def of_kind(kind: bool) -> set[str]:  # noqa: FBT001 - the kind of `worker.claiming.ways`
-    """Return the lanes of all known asynchronous jobs (True), or of all others (False)."""
-    loop = registry.asynchronous()
-    return {lane_of(name) for name in (loop if kind else registry.known() - loop)}
 
 
 def publish(

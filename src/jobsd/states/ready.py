@@ -19,11 +19,9 @@ if TYPE_CHECKING:
     from jobsd.database.connection import Session
 
 STATEMENTS = Statements("jobsd.states", "ready.sql")
-_KINDS = Statements("jobsd.states", "kinds.sql")
 _FEW = Statements("jobsd.states", "few.sql")
-_HOLD, _JOBS = STATEMENTS["hold"], STATEMENTS["jobs"]
-_CLAIM = _HOLD.with_(STATEMENTS["head"]).followed_by(_JOBS)
-_TAKE, _TAKE_EITHER = STATEMENTS["take"].with_(_CLAIM), STATEMENTS["take_either"]
+_CLAIM = STATEMENTS["hold"].followed_by(STATEMENTS["jobs"])
+_TAKE = STATEMENTS["take"].with_(_CLAIM)
 CLAIM_ANY = STATEMENTS["pick_any"].with_(_TAKE)
 CLAIM_EACH = STATEMENTS["pick_each"].with_(_TAKE)
 CLAIM_NAMED = STATEMENTS["pick_named"].with_(_TAKE)
@@ -44,13 +42,6 @@ SET_ASIDE = {
     )
 }
 """What sets aside the jobs of unknown classes that a claim would bring, by its name."""
-CLAIM_KIND = (
-    _KINDS["pick_kind"]
-    .with_(_TAKE_EITHER)
-    .with_(_HOLD)
-    .with_(_KINDS["head_walked"])
-    .followed_by(_JOBS)
-)
 
 _NOTHING = claims.STATEMENTS["nothing"]
 

@@ -114,44 +114,6 @@ segment AS (
     RETURNING job_id
 );
 
--- take_either: take the picked jobs, common ones and those of lanes.
-picked AS (
-    SELECT
-        candidate.place, candidate.parked, candidate.turn, candidate.priority, locked.*
-    FROM candidate
-    CROSS JOIN LATERAL (
-        SELECT *
-        FROM (
-            SELECT job_id, position
-            FROM jobsd.ready_executions
-            WHERE NOT candidate.parked AND ctid = candidate.place
-            FOR UPDATE SKIP LOCKED
-        ) AS common
-        UNION ALL
-        SELECT *
-        FROM (
-            SELECT job_id, position
-            FROM jobsd.parked_executions
-            WHERE candidate.parked AND ctid = candidate.place
-            FOR UPDATE SKIP LOCKED
-        ) AS aside
-    ) AS locked
-    ORDER BY candidate.turn, candidate.priority, candidate.position
-    LIMIT %(limit)s
-), common AS (
-    DELETE FROM jobsd.ready_executions
-    WHERE ctid = ANY (ARRAY(SELECT place FROM picked WHERE NOT parked))
-    RETURNING job_id
-), aside AS (
-    DELETE FROM jobsd.parked_executions
-    WHERE ctid = ANY (ARRAY(SELECT place FROM picked WHERE parked))
-    RETURNING job_id
-), taken AS (
-    SELECT job_id FROM common
-    UNION ALL
-    SELECT job_id FROM aside
-);
-
 -- take: take the picked jobs. Rows are deleted by the ctid at which they were locked: by their ids,
 -- a plan made on an empty table read 27 times as many pages. A row that another session has just
 -- changed has a new ctid that this snapshot does not show: it stays.
@@ -200,18 +162,12 @@ held AS (
     ) AS whole
 );
 
--- head: begin the answer of a claim.
-first AS (
-    SELECT NULL::text AS walked, NULL::integer AS steps
-);
-
 -- jobs: end a claim: give the answer, and behind it the jobs, in the order of their ids. All are
 -- found by one search of the index: one for each would be a tenth of the server's work.
 SELECT
-    claim_id, size, recorded, walked, places, steps, NULL::integer, NULL::float8,
+    claim_id, size, recorded, places, NULL, NULL::integer, NULL::integer, NULL::float8,
     NULL::text, NULL::integer, NULL::bigint, NULL::text, NULL::float8, NULL::float8, NULL::bigint
 FROM answered
-CROSS JOIN first
 UNION ALL
 (
     SELECT

@@ -19,25 +19,21 @@ STATEMENTS = Statements("jobsd.states", "series.sql")
 _MEETING = Statements("jobsd.states", "meeting.sql")
 _CLAIM = STATEMENTS["claim"].with_(Statements("jobsd.states", "series_met.sql")["report"])
 CLAIM_ANY, CLAIM_NAMED = (
-    _MEETING[meet].with_(_MEETING["as_they_come"]).with_(_CLAIM)
-    for meet in ("meet_any", "meet_named")
+    _MEETING[meet].with_(_MEETING["ours"]).with_(_CLAIM) for meet in ("meet_any", "meet_named")
 )
-CLAIM_KIND = _MEETING["meet_kind"].with_(_CLAIM)
 _ID = ClaimedJob._fields.index("id")
 
 
 class Stretch(NamedTuple):
-    """A range of limited jobs that a claim has walked over: its queue, priority and positions.
+    """A range of limited jobs that a claim has met: its queue, priority and positions.
 
-    The queue is None if one search covers all. `meant` is the position of the first job that
-    the claim could use, if there is one.
+    The queue is None if one search covers all.
     """
 
     queue: str | None
     priority: int
     first: int
     last: int
-    meant: int | None
 
 
 @dataclass(frozen=True, slots=True)

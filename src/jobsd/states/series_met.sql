@@ -57,7 +57,7 @@ SELECT
     NULL::bigint,
     NULL::bigint,
     json_build_object(
-        'walked', (SELECT count(*) FROM walked),
+        'walked', (SELECT count(*) FROM met),
         -- Whether any that was met might have been started here, and was left.
         'left', EXISTS (
             SELECT
@@ -95,12 +95,10 @@ SELECT
         )
     )::text,
     (
-        SELECT json_agg(json_build_array(turn, priority, first, last, meant))::text
+        SELECT json_agg(json_build_array(turn, priority, first, last))::text
         FROM (
-            SELECT
-                turn, priority, min(position) AS first, max(position) AS last,
-                min(position) FILTER (WHERE is_meant) AS meant
-            FROM walked
+            SELECT turn, priority, min(position) AS first, max(position) AS last
+            FROM met
             GROUP BY turn, priority
         ) AS stretch
     ),

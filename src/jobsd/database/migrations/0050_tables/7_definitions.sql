@@ -7,8 +7,6 @@ CREATE TABLE jobsd.definitions (
     priority integer NOT NULL,
     max_attempts integer NOT NULL,
     retries_crash boolean NOT NULL,
-    -- Whether its jobs run on an event loop.
-    asynchronous boolean NOT NULL DEFAULT false,
     -- The names of its positional parameters, the variadic one after a star. By these names a
     -- dashboard, which imports no jobs, knows which arguments it may show.
     positional text[],
