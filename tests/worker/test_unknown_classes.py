@@ -9,17 +9,20 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jobsd.enqueueing import client
+from jobsd.jobs.definition import job
 from jobsd.jobs.draft import Draft
+from jobsd.jobs.limits import Limit
 from jobsd.processes import registry as processes
 from jobsd.states import parked
 
+from .bodies import noted
 from .elsewhere import GONE, enqueue, survey, where
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session
 
     from .conftest import Count, MakeWorker
-    from .elsewhere import Knower
+from .elsewhere import Knower
 
 LONG_S = 3600.0
 
@@ -155,3 +158,30 @@ def test_a_worker_that_begins_to_know_saves_what_would_fail_a_moment_later(
     driven.until(lambda: driven.at_rest() and count("parked_executions"))
 
     assert count("attempts") == 0
+
+
+@job(limits_concurrency=Limit(key="one"))
+def limited() -> None:
+    noted.append("other")
+
+
+@pytest.mark.failure(
+    "A limited job has failed since no worker knew its class, and a worker starts that does.",
+    "The other workers leave the next jobs of the class to it.",
+)
+def test_the_next_limited_job_is_left_to_a_worker_that_has_come_to_know_the_class(
+    make_worker: MakeWorker, session: Session, knower: Knower, count: Count
+) -> None:
+    enqueue = "SELECT jobsd.enqueue('nowhere', concurrency_key => 'x')"
+    session.connection.execute(enqueue)
+    driven = make_worker(unknown_class_after_s=0)
+    driven.until(lambda: count("failed_executions") == 1 and not count("claims"))
+
+    knower("nowhere")
+    survey(driven)
+    driven.until(lambda: count("lanes WHERE unknown_since IS NULL"))
+    session.connection.execute(enqueue)
+    limited.enqueue()
+    driven.until(lambda: noted == ["other"] and not count("claims"))
+
+    assert (count("failed_executions"), count("blocked_executions")) == (1, 1)

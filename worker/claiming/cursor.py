@@ -17,7 +17,7 @@ Of very many priorities only the last claimed are remembered. The *head*, before
 is searched with every fifth claim or so, as its cost allows: with 30,000 priorities in use, a
 claim that searches after the position of each of them takes longer than its jobs.
 
-A *gap* holds only jobs that can't be started here now: of unknown classes, or of full limits.
+A *gap* holds only jobs that can't be started here now, since their limits are full.
 Claims and sweeps pass over it, and it is cleared in the background: its jobs are moved out of
 the way of claims.
 """

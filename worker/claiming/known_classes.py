@@ -53,8 +53,8 @@ class KnownClasses:
         self._noted: set[Lane] = set()
         self._overdue: set[Lane] = set()
         self._reported: set[str] = set()
-        self.overdue: set[str] = set()
-        """The lanes of limited jobs that come first of their key, and are ours to let fail."""
+        self._first: set[Lane] = set()
+        """The overdue lanes of limited jobs that came first of their key."""
         self.open: dict[Lane, None] = {}
         """The lanes with jobs that are ours to run: known here, or overdue."""
 
@@ -86,7 +86,7 @@ class KnownClasses:
             return False
         self._refresh()
         before = self.open.keys()
-        self._note(())
+        self._note(self._first)
         return not before >= self.open.keys()
 
     @property
@@ -105,8 +105,12 @@ class KnownClasses:
 
         Each is the first of its key. We run the overdue ones, so that they fail.
         """
-        met = self._meet(jobs)
-        self.overdue = {lane for _, lane in met & self._overdue}
+        self._first = self._meet(jobs) & self._overdue
+
+    @property
+    def overdue(self) -> set[str]:
+        """The lanes of limited jobs that are ours to let fail."""
+        return {lane for _, lane in self._first}
 
     def set_aside(self, pick: Statement, where: dict[str, Any]) -> bool:
         """Set aside many unknown jobs; return whether all that it has found were unknown."""
@@ -165,6 +169,7 @@ class KnownClasses:
         self._overdue = {
             lane for lane, age_s in ages_s.items() if age_s is not None and age_s >= after_s
         }
+        self._first &= self._overdue
         ours = (lane for lane in ages_s if lane[1] in self._own or lane in self._overdue)
         self.open = dict.fromkeys(ours)
         self._selector.foreign = [
