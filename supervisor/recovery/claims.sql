@@ -19,19 +19,19 @@ FOR UPDATE SKIP LOCKED;
 
 -- recover: take the claims of a process that has ended. Jobs that had ended and were not recorded
 -- are recorded now, with their success or their other outcome. Running jobs get a failed attempt,
--- unless they are to be released. Jobs that were only claimed go back untouched. What is known of a
--- job counts only in its claim, because another job may have its id by now. With `threads`, it is
--- not known which jobs ran: as many of the first of each claim count as running. Claims that a last statement of the dead process
--- still holds locked are left for the next call. So are jobs if another session holds a row locked
--- that must be changed: they stay in their claim (with `threads` still among its first ones). The
--- row of a released job is changed only if it was unique until it was claimed: with `threads`, its
--- whole claim is left, because the places of its jobs say which of them ran. A program that only
--- refers to a job, by a foreign key of its own, does not prevent a change of the job, but it
--- prevents a delete. A cancelled job is discarded, unless it had finished. If a job was moved to a
--- claim of its own, the dead process may have known only the claim before. Of a claim that holds a
--- slot, only the first job counts as running, because its jobs run one after the other. A job that
--- has completed itself has ended: of it only the claim is removed. The slots of removed claims are
--- handed over.
+-- unless they are to be released. Jobs that were only claimed go back untouched. The known facts of
+-- a job count only for its claim, because another job may have its id by now. With `threads`, it is
+-- not known which jobs ran: the first `threads` jobs of each claim count as running. Claims that a
+-- last statement of the dead process still holds locked are left for the next call. So are jobs if
+-- another session holds a row locked that must be changed: they stay in their claim (with `threads`
+-- still among its first ones). The row of a released job is changed only if it was unique until it
+-- was claimed: with `threads`, its whole claim is left, because the order of its jobs shows which
+-- of them ran. A program that only refers to a job, by a foreign key of its own, does not prevent a
+-- change of the job, but it prevents a delete. A cancelled job is discarded, unless it had
+-- finished. If a job was moved to a claim of its own, the dead process may have known only the
+-- claim before. Of a claim that holds a slot, only the first job counts as running, because its
+-- jobs run one after the other. A job that has completed itself has ended: of it only the claim is
+-- removed. The slots of removed claims are handed over.
 WITH claim AS (
     SELECT id, job_ids, concurrency_key, cancelled, moved_from
     FROM jobsd.claims
@@ -173,7 +173,7 @@ SELECT
 FROM ended
 WHERE class_name IS NOT NULL
 UNION ALL
--- One more row says whether claims are left because something was locked.
+-- One more row has whether claims are left because a row was locked.
 SELECT
     NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
     EXISTS (SELECT FROM stays) OR EXISTS (

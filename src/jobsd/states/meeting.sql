@@ -60,7 +60,7 @@ WITH segment AS (
     LIMIT %(depth)s::bigint
 );
 
--- ours: what this worker may start: what it has imported, and what is overdue.
+-- ours: find the jobs that this worker may start: jobs of imported classes, and overdue ones.
 known AS MATERIALIZED (
     SELECT unnest(lanes) AS lane
     FROM jobsd.worker_classes

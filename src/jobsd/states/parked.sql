@@ -115,8 +115,8 @@ WHERE EXISTS (
 )
 ORDER BY queue_name;
 
--- unknown: list the lanes with jobs whose class no worker that takes from their queue knows,
--- with the number of these jobs and since when; a count stops at 100,000.
+-- unknown: list the lanes with jobs whose class no worker of their queue knows, with the number of
+-- these jobs and the time since when; a count stops at 100,000.
 SELECT
     lanes.queue_name, lanes.lane, waiting.jobs, lanes.unknown_since,
     extract(epoch FROM now() - lanes.unknown_since)::float8

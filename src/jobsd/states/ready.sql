@@ -162,8 +162,8 @@ held AS (
     ) AS whole
 );
 
--- jobs: end a claim: give the answer, and behind it the jobs, in the order of their ids. All are
--- found by one search of the index: one for each would be a tenth of the server's work.
+-- jobs: end a claim: return the answer, and behind it the jobs, in the order of their ids. All jobs
+-- are found by one search of the index: a search for each would be a tenth of the server's work.
 SELECT
     claim_id, size, recorded, places, NULL, NULL::integer, NULL::integer, NULL::float8,
     NULL::text, NULL::integer, NULL::bigint, NULL::text, NULL::float8, NULL::float8, NULL::bigint

@@ -43,13 +43,13 @@ SELECT count(pg_notify('jobsd.done', ours.job_id::text))
 FROM ours
 WHERE EXISTS (SELECT FROM jobsd.waiters AS waiter WHERE waiter.job_id = ours.job_id);
 
--- register: note that a process waits for the ends of some jobs.
+-- register: register that a process waits for the ends of some jobs.
 INSERT INTO jobsd.waiters (job_id, waiter)
 SELECT job_id, %(waiter)s
 FROM unnest(%(ids)s::bigint[]) AS job_id
 ON CONFLICT (job_id, waiter) DO NOTHING;
 
--- deregister: delete these notes.
+-- deregister: delete these registrations.
 DELETE FROM jobsd.waiters
 WHERE waiter = %(waiter)s AND job_id = ANY (%(ids)s::bigint[]);
 
@@ -112,7 +112,7 @@ SELECT id, kept, result, error::jsonb
 FROM given
 WHERE place > 0;
 
--- clear: delete some results whose time is over, and notes of waits that are a day old.
+-- clear: delete some expired results, and registered waits that are a day old.
 WITH old AS (
     SELECT job_id
     FROM jobsd.results

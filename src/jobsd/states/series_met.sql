@@ -58,7 +58,7 @@ SELECT
     NULL::bigint,
     json_build_object(
         'walked', (SELECT count(*) FROM met),
-        -- Whether any that was met might have been started here, and was left.
+        -- Whether any job that was met could have been started here, and was left.
         'left', EXISTS (
             SELECT
             FROM (
