@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from jobsd.database.connection import Session
 
     from .conftest import Count, MakeWorker
-from .elsewhere import Knower
+    from .elsewhere import Knower
 
 LONG_S = 3600.0
 
