@@ -60,7 +60,7 @@ WITH segment AS (
     LIMIT %(depth)s::bigint
 );
 
--- ours: find the jobs that this worker may start: jobs of imported classes, and overdue ones.
+-- ours: list the lanes that this worker may start: those of imported classes, and overdue ones.
 known AS MATERIALIZED (
     SELECT unnest(lanes) AS lane
     FROM jobsd.worker_classes
