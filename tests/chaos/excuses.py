@@ -99,6 +99,8 @@ class Excuses:
         A process that drains gives back by itself only coroutines, which it cancels.
         """
         evidence = self._evidence
+        if self._is_in_journal(holding, run):
+            return False
         if run.result == "NoneType" and run.job_id in self._replying:
             # What it returned has died with its process, so it runs again, as if released.
             return holding.ended_by.startswith("monitor")
@@ -121,6 +123,29 @@ class Excuses:
             if asked.what == "freeze" and late < AFTER_S and self._is_foreign(holding):
                 return True
         return False
+
+    def _is_in_journal(self, holding: Holding, run: Run) -> bool:
+        """Return whether a run had ended when its tree was stopped without a database.
+
+        Of a process that was killed, frozen or asked to end besides, nothing is known.
+        """
+        evidence = self._evidence
+        seen = evidence.sightings.get(holding.pid)
+        done = [
+            asked
+            for asked in evidence.asked
+            if seen and asked.tree == seen.tree and asked.pid in {0, holding.pid}
+        ]
+        others = {asked.what for asked in done} - {"TERM", "away", "HUP", "TTIN", "TTOU"}
+        asked_alone = any(asked.pid for asked in done)
+        if others or asked_alone or evidence.exits.get(holding.pid, "stop") != "stop":
+            return False
+        ended = run.ended if run.ended is not None else float("inf")
+        of_itself = run.result not in {None, "CancelledError"}
+        return of_itself and any(
+            asked.what == "away" and ended < asked.until and asked.at < holding.ended
+            for asked in done
+        )
 
     def _is_foreign(self, holding: Holding) -> bool:
         """Return whether a claim was ended by a monitor of another tree."""

@@ -323,6 +323,27 @@ def test_a_run_may_be_repeated_uncounted_when_its_tree_was_lost_or_asked_to_end(
     assert wrong(reported) == set()
 
 
+@pytest.mark.parametrize(("ended", "kept"), [(1.4, True), (1.8, False), (None, False)])
+def test_what_ended_before_a_tree_was_stopped_without_a_database_is_counted(
+    ended: float | None, *, kept: bool
+) -> None:
+    reported = story()
+    reported.holdings[0].recorded = False
+    reported.jobs[0] = replace(reported.jobs[0], attempts=1)
+    reported.runs[0].ended = ended
+    reported.runs[0].result = None if ended is None else "ValueError"
+    reported.runs[1].attempt = 1
+    reported.recordings[:2] = [Recording(11, 0, 1, None, "finished")]
+    reported.attempts.remove((11, 1))
+    reported.asked += [Asked(1.0, "a1", 0, "TERM"), Asked(1.0, "a1", 0, "away", until=1.6)]
+
+    assert wrong(reported) == ({"run too often"} if kept else set())
+
+    reported.asked.append(Asked(1.2, "a1", 100, "kill"))
+
+    assert wrong(reported) == set()
+
+
 def test_a_coroutine_may_be_repeated_uncounted_when_its_worker_was_one_too_many() -> None:
     reported = story()
     reported.holdings[0].recorded, reported.holdings[0].ended_by = False, "worker-a"

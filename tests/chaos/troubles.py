@@ -58,8 +58,13 @@ WEIGHTS = {
     "crash backend": 1,
     "freeze server": 2,
     "restart server": 1,
+    "TERM away": 1,
 }
-SERVER = {"freeze backend", "crash backend", "freeze server", "restart server"}
+SERVER = {"freeze backend", "crash backend", "freeze server", "restart server", "TERM away"}
+KEPT_S = 0.8
+"""A job that ends within this time of a stop while the database is away is in a journal.
+
+A tree of a chaos run has about twice this time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +119,8 @@ class Hand:
             except (psycopg.Error, FileNotFoundError, psutil.NoSuchProcess):
                 # It is away.
                 return False
+        elif whom == "away":
+            made = self._stop_while_away(place, trouble)
         elif whom == "tree":
             made = self._trouble_tree(word, place, trouble)
         elif word == "freeze":
@@ -166,6 +173,18 @@ class Hand:
             return True
         self.watch.note(place.label, 0, "kill")
         return sum(_send(pid, signal.SIGKILL) for pid in pids) > 0
+
+    def _stop_while_away(self, place: Place, trouble: Trouble) -> bool:
+        own = self.database.own
+        assert own is not None
+        self.repair(everything=True)
+        if not place.tree.lines:
+            return False
+        own.stop()
+        self.repairs.append((monotonic() + 0.5 + trouble.share * 3, own.start))
+        self.watch.note(place.label, 0, "TERM")
+        self.watch.note(place.label, 0, "away", monotonic() + KEPT_S)
+        return _send(place.tree.process.pid, signal.SIGTERM)
 
     def _freeze(self, pids: list[int], tree: str, lasts_s: float) -> None:
         until = monotonic() + lasts_s
