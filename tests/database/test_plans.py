@@ -17,7 +17,7 @@ from jobsd.acts import inspect, listing
 from jobsd.dispatcher import dispatching
 from jobsd.dispatcher.due_cursor import HEAD
 from jobsd.enqueueing import enqueue
-from jobsd.states import claims, ready, series
+from jobsd.states import claims, lost, ready, series
 from jobsd.worker.claiming.cursor import ClaimCursor
 
 if TYPE_CHECKING:
@@ -284,6 +284,20 @@ def test_a_job_is_found_by_its_id_though_the_plan_is_from_an_empty_table(
     ((plans,),) = session.connection.execute(query.encode()).fetchall()
 
     assert plans[0]["Plan"]["Index Name"] == f"{table}_pkey"
+
+
+@pytest.mark.parametrize(
+    "table", ["ready_executions", "blocked_executions", "scheduled_executions"]
+)
+@pytest.mark.parametrize(
+    "statement", [lost.STATEMENTS["some"], inspect.STATEMENTS["find"]], ids=["lost", "show"]
+)
+def test_the_place_of_a_job_is_found_by_its_id(
+    statement: Statement, table: str, session: Session
+) -> None:
+    plan = _plan(session, statement, {"ids": [1, 2], "id": 1})
+
+    assert {*_conditions(plan, table)} == {True}, json.dumps(plan, indent=1)
 
 
 def test_the_names_of_queues_are_found_without_reading_all_rows(session: Session) -> None:

@@ -1,17 +1,12 @@
 -- find: read one job, with the columns of its state's table.
 SELECT
     job.id, job.class_name, job.queue_name, job.priority,
-    CASE
-        WHEN job.outcome IS NOT NULL THEN job.outcome
-        WHEN failed.job_id IS NOT NULL THEN 'failed'
-        WHEN ready.job_id IS NOT NULL THEN 'ready'
-        WHEN scheduled.job_id IS NOT NULL THEN 'scheduled'
-        WHEN blocked.job_id IS NOT NULL THEN 'blocked'
-        WHEN claim.process_id IS NOT NULL THEN 'claimed'
-        ELSE 'lost'
-    END,
+    coalesce(
+        job.outcome, place.state,
+        CASE WHEN claim.process_id IS NOT NULL THEN 'claimed' ELSE 'lost' END
+    ),
     job.arguments, job.attempts, job.max_attempts, job.created_at,
-    coalesce(scheduled.scheduled_at, job.scheduled_at),
+    coalesce(place.scheduled_at, job.scheduled_at),
     coalesce(to_timestamp((process.running ->> job.id::text)::float8), job.started_at),
     job.finished_at,
     CASE
@@ -20,18 +15,16 @@ SELECT
         )
     END,
     claim.created_at, claim.process_id, process.name, process.pid, process.hostname,
-    ready.position, job.concurrency_key,
+    place.position, job.concurrency_key,
     CASE WHEN job.concurrency_key IS NOT NULL THEN coalesce(job.concurrency_limit, 1) END,
-    ready.lane, job.progress, job.reason, expiration.expires_at,
+    place.lane, job.progress, job.reason, expiration.expires_at,
     (job.id = ANY (claim.cancelled)) IS TRUE,
     extract(epoch FROM known.timeout)::float8,
     CASE WHEN known.timeout IS NOT NULL THEN extract(epoch FROM known.kill_after)::float8 END,
     job.set_aside_at
 FROM jobsd.jobs AS job
 LEFT JOIN jobsd.failed_executions AS failed ON failed.job_id = job.id
-LEFT JOIN jobsd.all_ready_executions AS ready ON ready.job_id = job.id
-LEFT JOIN jobsd.scheduled_executions AS scheduled ON scheduled.job_id = job.id
-LEFT JOIN jobsd.blocked_executions AS blocked ON blocked.job_id = job.id
+LEFT JOIN jobsd.places AS place ON place.job_id = job.id AND place.state <> 'claimed'
 LEFT JOIN LATERAL (
     SELECT process_id, created_at, cancelled
     FROM jobsd.claims

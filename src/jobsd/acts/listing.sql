@@ -165,18 +165,8 @@ claim AS MATERIALIZED (
         coalesce(
             job.outcome,
             %(place)s::text,
-            CASE
-                WHEN EXISTS (SELECT FROM jobsd.failed_executions WHERE job_id = job.id)
-                    THEN 'failed'
-                WHEN EXISTS (SELECT FROM jobsd.all_ready_executions WHERE job_id = job.id)
-                    THEN 'ready'
-                WHEN EXISTS (SELECT FROM jobsd.scheduled_executions WHERE job_id = job.id)
-                    THEN 'scheduled'
-                WHEN EXISTS (SELECT FROM jobsd.blocked_executions WHERE job_id = job.id)
-                    THEN 'blocked'
-                WHEN claim.job_id IS NOT NULL THEN 'claimed'
-                ELSE 'lost'
-            END
+            (SELECT state FROM jobsd.places WHERE job_id = job.id AND state <> 'claimed' LIMIT 1),
+            CASE WHEN claim.job_id IS NOT NULL THEN 'claimed' ELSE 'lost' END
         ) AS state,
         job.arguments, job.attempts, job.max_attempts, job.created_at,
         coalesce(

@@ -5,38 +5,11 @@
 -- docs/guide/sql.md and stay.
 CREATE VIEW jobsd.job_states AS
     SELECT
-        job.id, 'ready'::text AS state, job.class_name, job.queue_name, job.priority,
-        job.arguments, job.attempts, job.max_attempts, job.created_at, job.scheduled_at,
+        job.id, place.state, job.class_name, job.queue_name, job.priority,
+        job.arguments, job.attempts, job.max_attempts, job.created_at,
+        coalesce(place.scheduled_at, job.scheduled_at) AS scheduled_at,
         job.started_at, job.finished_at
-    FROM jobsd.all_ready_executions AS place
-    JOIN jobsd.jobs AS job ON job.id = place.job_id
-    UNION ALL
-    SELECT
-        job.id, 'scheduled', job.class_name, job.queue_name, job.priority,
-        job.arguments, job.attempts, job.max_attempts, job.created_at, place.scheduled_at,
-        job.started_at, job.finished_at
-    FROM jobsd.scheduled_executions AS place
-    JOIN jobsd.jobs AS job ON job.id = place.job_id
-    UNION ALL
-    SELECT
-        job.id, 'blocked', job.class_name, job.queue_name, job.priority,
-        job.arguments, job.attempts, job.max_attempts, job.created_at, job.scheduled_at,
-        job.started_at, job.finished_at
-    FROM jobsd.all_blocked_executions AS place
-    JOIN jobsd.jobs AS job ON job.id = place.job_id
-    UNION ALL
-    SELECT
-        job.id, 'claimed', job.class_name, job.queue_name, job.priority,
-        job.arguments, job.attempts, job.max_attempts, job.created_at, job.scheduled_at,
-        job.started_at, job.finished_at
-    FROM jobsd.claimed_executions AS place
-    JOIN jobsd.jobs AS job ON job.id = place.job_id
-    UNION ALL
-    SELECT
-        job.id, 'failed', job.class_name, job.queue_name, job.priority,
-        job.arguments, job.attempts, job.max_attempts, job.created_at, job.scheduled_at,
-        job.started_at, job.finished_at
-    FROM jobsd.failed_executions AS place
+    FROM jobsd.places AS place
     JOIN jobsd.jobs AS job ON job.id = place.job_id
     UNION ALL
     SELECT
