@@ -221,7 +221,7 @@ class Claiming:
     @property
     def order(self) -> tuple[int, Any]:
         """When the pool wakes us, as a number of jobs, and the rank by which it sorts them."""
-        return self.prefetch.low_water, self.selector.rank
+        return self.prefetch.low_water(self._pool), self.selector.rank
 
     def _claim_limited(self, request: ClaimRequest, result: TurnResult) -> bool:
         """Claim limited jobs if it is time to; return whether no more of any kind wait."""

@@ -333,7 +333,8 @@ class Limited:
                 fresh.append(Series(posted, key, claim[0].position))
             self._report.claimed(claim_id, claim)
         if fresh:
-            self._pool.post_together(fresh, self._prefetch.low_water, self._selector.rank)
+            low_water = self._prefetch.low_water(self._pool)
+            self._pool.post_together(fresh, low_water, self._selector.rank)
         if jobs:
             self._prefetch.observe_sizes(came, weight, withheld=came < len(jobs))
             self._ledger.give_back([job for job in jobs[came:] if not job.arguments])

@@ -97,10 +97,12 @@ class PrefetchPolicy:
         startable = self._startable(running_s, HORIZON_S) or 0
         return min(self._cap, self._cap_by_bytes, startable)
 
-    @property
-    def low_water(self) -> int:
-        """The number of waiting jobs at which the control thread claims more."""
-        return self.ahead(()) // 2
+    def low_water(self, pool: Runner) -> int:
+        """Return the number of waiting jobs at which the control thread claims more.
+
+        Of many coroutines that run, some end while the next ones are claimed.
+        """
+        return self.ahead(() if pool.runs_series else pool.running_for_s()) // 2
 
     def room(self, pool: Runner, most: int, dry: int = 0) -> int:
         """Return how many jobs to claim now, at most; the pool wakes us when there is room.
