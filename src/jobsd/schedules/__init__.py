@@ -16,7 +16,7 @@ phrase, or an interval (`every: 90m`); `parse_every` takes an interval's length.
 | which parser a text goes to, the `Schedule` that comes out, explanations | `schedule` |
 | the parser of cron expressions | `cron_parser` |
 | a cron expression, its fields, the way to print it | `cron_expression` |
-| the parser of phrases | `vocabulary`, `tokenizer`, `phrase_parser` with `_days`, `_times` |
+| the parser of phrases | `vocabulary`, `tokenizer`, `phrase_parser` with `_days` |
 | the crons of a parsed phrase | `phrase`, `phrase_compiler` |
 | the next matching time of a wall clock, from croniter | `wall_clock` |
 | the next run, and the effect of a change of the clocks | `next_run`, `time_zones` |

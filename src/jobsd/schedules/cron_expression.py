@@ -9,10 +9,7 @@ counted from the week of Monday, 2018-12-31, as the original does).
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from itertools import pairwise
-
-NthWeekday = tuple[int, int]
-WeekdayOfWeeks = tuple[int, int, int]
+from itertools import groupby, pairwise
 
 _WEEK_ZERO = date(2018, 12, 31)
 
@@ -116,10 +113,7 @@ class MonthDays:
         last = _last_of_month(day)
         if last - day.day + 1 in self.from_last:
             return True
-        return any(
-            day.day == _nearest(day.year, day.month, number, last)
-            for number in self.nearest_weekday
-        )
+        return any(day == _nearest(day, each, last) for each in self.nearest_weekday)
 
     def can_match(self, longest: int) -> bool:
         """Return whether a month of at most `longest` days can have one of them."""
@@ -141,8 +135,10 @@ class WeekDays:
     """Days of the week (0 is Sunday), plain, by number in the month, or by week."""
 
     plain: Field
-    nth: frozenset[NthWeekday] = field(default_factory=frozenset[NthWeekday])
-    of_weeks: frozenset[WeekdayOfWeeks] = field(default_factory=frozenset[WeekdayOfWeeks])
+    nth: frozenset[tuple[int, int]] = field(default_factory=frozenset[tuple[int, int]])
+    of_weeks: frozenset[tuple[int, int, int]] = field(
+        default_factory=frozenset[tuple[int, int, int]]
+    )
 
     @property
     def is_plain(self) -> bool:
@@ -162,9 +158,8 @@ class WeekDays:
         )
 
     def __str__(self) -> str:
-        parts = (
-            [written(self.plain.span, sorted(self.plain.values))] if self.plain.values else []
-        )
+        plain = sorted(self.plain.values)
+        parts = [written(self.plain.span, plain)] if plain else []
         parts += [f"{weekday}#{number}" for weekday, number in sorted(self.nth)]
         parts += [
             f"{weekday}%{every}" + (f"+{offset}" if offset else "")
@@ -186,51 +181,31 @@ def _is_nth(day: date, number: int) -> bool:
     return (last - day.day) // 7 + 1 == -number
 
 
-def _nearest(year: int, month: int, number: int, last: int) -> int:
+def _nearest(month: date, number: int, last: int) -> date | None:
     """Return the weekday nearest to a day of the month, never leaving that month."""
     if number > last:
-        return 0
-    day = date(year, month, number)
-    if day.isoweekday() == 6:
-        day += timedelta(days=-1 if number > 1 else 2)
-    elif day.isoweekday() == 7:
-        day += timedelta(days=1 if number < last else -2)
-    return day.day
+        return None
+    day = month.replace(day=number)
+    shift = {6: -1 if number > 1 else 2, 7: 1 if number < last else -2}.get(day.isoweekday(), 0)
+    return day + timedelta(days=shift)
 
 
 def written(span: Span, values: list[int]) -> str:
     """Return sorted `values` as lists, ranges and steps, the shortest that reads well."""
-    step = _even_step(values)
+    gaps = {later - earlier for earlier, later in pairwise(values)}
+    step = gaps.pop() if len(gaps) == 1 else None
     if step == 1 and len(values) > 2:
         return f"{values[0]}-{values[-1]}"
-    if span.high == 59 and step and _covers(span, values, step) and len(values) > 2:
+    all_of_them = list(range(span.low, span.high + 1, step)) if step else []
+    if span.high == 59 and values == all_of_them and len(values) > 2:
         return f"*/{step}"
     if step and step > 1 and len(values) > 4:
         return f"{values[0]}-{values[-1]}/{step}"
-    return ",".join(_runs(values))
-
-
-def _even_step(values: list[int]) -> int | None:
-    gaps = {later - earlier for earlier, later in pairwise(values)}
-    return gaps.pop() if len(gaps) == 1 else None
-
-
-def _covers(span: Span, values: list[int], step: int) -> bool:
-    return values == list(range(span.low, span.high + 1, step))
-
-
-def _runs(values: list[int]) -> list[str]:
-    runs: list[list[int]] = []
-    for value in values:
-        if runs and value == runs[-1][-1] + 1:
-            runs[-1].append(value)
-        else:
-            runs.append([value])
-    return [text for run in runs for text in _run(run)]
-
-
-def _run(run: list[int]) -> list[str]:
-    return [f"{run[0]}-{run[-1]}"] if len(run) > 2 else [str(value) for value in run]
+    texts: list[str] = []
+    for _, found in groupby(enumerate(values), key=lambda pair: pair[1] - pair[0]):
+        run = [value for _, value in found]
+        texts += [f"{run[0]}-{run[-1]}"] if len(run) > 2 else map(str, run)
+    return ",".join(texts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,16 +244,9 @@ class CronExpression:
         return all(answers) if self.both_days else any(answers)
 
     def __str__(self) -> str:
-        fields = [
-            str(self.minutes),
-            str(self.hours),
-            str(self.month_days or "*"),
-            str(self.months),
-            str(self.week_days or "*") + ("&" if self.both_days else ""),
-        ]
-        if self.has_seconds:
-            fields.insert(0, str(self.seconds))
-        return " ".join(fields)
+        days = (self.month_days or "*", self.months, self.week_days or "*")
+        text = " ".join(map(str, (self.minutes, self.hours, *days))) + "&" * self.both_days
+        return f"{self.seconds} {text}" if self.has_seconds else text
 
 
 def uneven_steps(cron: CronExpression) -> list[str]:
@@ -303,8 +271,4 @@ def _describe_step(span: Span, step: int, values: list[int]) -> str:
     if span is DAY:
         gap = f"each {larger} starts again with day 1"
     sentence = f"every {step} {unit}s means {unit} {shown} of each {larger}: {gap}"
-    return (
-        sentence
-        if span in {DAY, MONTH}
-        else f"{sentence}; a true interval is `every: {step}{unit[0]}`"
-    )
+    return sentence + f"; a true interval is `every: {step}{unit[0]}`" * (span.low == 0)

@@ -44,7 +44,6 @@ _FIELD = re.compile(rf"(?:{_SIGNS}|{_NAMES})+", re.ASCII | re.IGNORECASE)
 _OFFSET = re.compile(r"[+-]\d\d:?(?:\d\d)?", re.ASCII)
 _YEAR = re.compile(r"(?:19|2\d)\d\d(?:[-/].*)?", re.ASCII)
 
-
 _PART = re.compile(
     r"(?:(?P<star>[*?])"
     r"|(?P<hash>h)(?:\((?P<hash_low>\w+)-(?P<hash_high>\w+)\))?"
@@ -113,11 +112,7 @@ def _is_zone(word: str) -> bool:
 
 
 def _parse_fields(fields: list[str], key: str) -> CronExpression:
-    """Return the cron expression of five or six field texts; `key` decides `H` and `~`.
-
-    Raises:
-        ScheduleError: when a field can't be parsed, or no day ever matches.
-    """
+    """Return the cron expression of five or six field texts; `key` decides `H` and `~`."""
     second, minute, hour, day, month, weekday = ["0", *fields] if len(fields) == 5 else fields
     both_days = "&" in day + weekday
     month_days = _month_days(_FieldText(DAY, day.replace("&", "", 1), key))
@@ -166,14 +161,12 @@ class _FieldText:
         if not found:
             raise self.wrong(part)
         step = self.step(found["step"])
-        if found["hash"]:
-            return cron.only(
-                self.span, self.hashed(found["hash_low"], found["hash_high"], step)
+        if found["hash"] or "~" in part:
+            ends = (
+                found["hash_low"] or found["tilde_low"],
+                found["hash_high"] or found["tilde_high"],
             )
-        if "~" in part:
-            return cron.only(
-                self.span, self.hashed(found["tilde_low"], found["tilde_high"], step)
-            )
+            return cron.only(self.span, self.hashed(*ends, step))
         if found["low"]:
             return cron.only(self.span, self.range(found["low"], found["high"], step))
         if found["star"] == "?" and self.span not in {DAY, WEEKDAY}:
@@ -182,10 +175,9 @@ class _FieldText:
 
     def range(self, low: str, high: str | None, step: int | None) -> list[int]:
         start = self.value(low)
+        end = start if step is None else self.span.high
         if high is not None:
             end = self.value(high)
-        else:
-            end = start if step is None else self.span.high
         return self.span.wrapped(start, end)[:: step or 1]
 
     def hashed(self, low: str | None, high: str | None, step: int | None) -> list[int]:
@@ -223,6 +215,11 @@ class _FieldText:
             return names[text]
         raise self.wrong(text)
 
+    def day(self, text: str, part: str) -> int:
+        if not DAY.low <= int(text) <= DAY.high:
+            raise self.wrong(part)
+        return int(text)
+
     def wrong(self, part: str) -> ScheduleError:
         allowed = _ALLOWED.get(self.span, f"{self.span.low}-{self.span.high}")
         if part.removeprefix("-").isdecimal():
@@ -237,16 +234,16 @@ def _month_days(field: _FieldText) -> cron.MonthDays | None:
     parts = field.parts()
     for part in parts:
         if counted := _FROM_LAST.fullmatch(part):
-            from_last.add(_day(field, counted[1] or "1", part))
+            from_last.add(field.day(counted[1] or "1", part))
         elif counted := _FROM_LAST_RANGE.fullmatch(part):
-            first, last = _day(field, counted[1], part), _day(field, counted[2] or "1", part)
+            first, last = field.day(counted[1], part), field.day(counted[2] or "1", part)
             if first < last:
                 raise field.wrong(part)
             from_last |= set(range(last, first + 1))
         elif counted := _TO_LAST.fullmatch(part):
-            plain |= set(range(_day(field, counted[1], part), DAY.high + 1))
+            plain |= set(range(field.day(counted[1], part), DAY.high + 1))
         elif counted := _NEAREST_WEEKDAY.fullmatch(part):
-            nearest.add(_day(field, counted[1], part))
+            nearest.add(field.day(counted[1], part))
         else:
             values = field.part(part)
             if values.is_full:
@@ -257,13 +254,6 @@ def _month_days(field: _FieldText) -> cron.MonthDays | None:
     if len(plain) == DAY.size:
         return None
     return cron.MonthDays(cron.only(DAY, plain), frozenset(from_last), frozenset(nearest))
-
-
-def _day(field: _FieldText, text: str, part: str) -> int:
-    number = int(text)
-    if not DAY.low <= number <= DAY.high:
-        raise field.wrong(part)
-    return number
 
 
 def _week_days(field: _FieldText) -> cron.WeekDays | None:
@@ -285,10 +275,8 @@ def _week_days(field: _FieldText) -> cron.WeekDays | None:
     return cron.WeekDays(cron.only(WEEKDAY, plain), frozenset(nth), frozenset(of_weeks))
 
 
-def _weeks(
-    field: _FieldText, weekday: str, every_nth: str, offset: str
-) -> tuple[int, int, int]:
-    weeks = int(every_nth)
+def _weeks(field: _FieldText, weekday: str, nth: str, offset: str) -> tuple[int, int, int]:
+    weeks = int(nth)
     if weeks == 0:
         raise ScheduleError("every 0th week is no week", "%2 is every other week")
     return field.value(weekday) % 7, weeks, int(offset) % weeks

@@ -11,24 +11,31 @@
     point    := ( "second" | "minute" | "hour" ) number { and number } | ":" number
     on       := ( "on" | "in" ) ( days | point | "the hour" | "the minute" | zone )
     word     := "hourly" | "daily" | "weekly" | "monthly" | "yearly" | …
+    time     := H[:MM] [ half ] | number-word [ "dark" ] [ minute-word ] [ half ] | "noon" | "midnight"
+    half     := "am" | "pm" | "noon" | "midday" | "midnight"
+    and      := "," | "and" | "or" | ", and"
 
-`phrase_parser_days` parses the days, `phrase_parser_times` the times of day. This module only
-collects the parts: `phrase_compiler` combines them and refuses contradictions.
+12am is midnight, 12pm and "12 noon" are noon, "12 midnight" and 24:00 are hour 0 of the
+day itself, as in the original; 13pm is taken for 13:00, with a warning.
+
+`phrase_parser_days` parses the days. The parts are only collected here: `phrase_compiler`
+combines them and refuses contradictions.
 """  # noqa: E501 - a grammar reads best with one rule a line
 
+from . import vocabulary
 from .error import ScheduleError, quoted
-from .phrase import Cadence, Phrase
+from .phrase import Cadence, Clock, Phrase
 from .phrase_parser_days import is_bare_number, starts_days, take_days, take_span_of_days
-from .phrase_parser_times import starts_time, take_span, take_times
 from .time_zones import find_zone, require_zone
 from .tokenizer import Tokens
-from .vocabulary import AND, CADENCES, NUMBERS, POINTS, UNITS
+from .vocabulary import AND, CADENCES, POINTS, TO, UNITS
 
 _MAX_LENGTH = 256
 _UNITS_AND_DAYS = (
     "write a unit (seconds, minutes, hours, days, weeks, months, years), a weekday, or a day"
     ' of the month such as "the 1st of the month"'
 )
+_TO_OR_DASH = TO | {"-"}
 _LIMITS = {"second": 59, "minute": 59, "hour": 23}
 
 
@@ -61,7 +68,7 @@ def _take_element(tokens: Tokens, phrase: Phrase) -> None:
     elif tokens.take_word("from"):
         _take_range(tokens, phrase)
     elif tokens.take_word("between"):
-        take_span(tokens, phrase, {"and"})
+        _take_span(tokens, phrase, {"and"})
     elif tokens.take_word("at"):
         _take_at(tokens, phrase)
     elif tokens.take_word("on", "in"):
@@ -72,8 +79,8 @@ def _take_element(tokens: Tokens, phrase: Phrase) -> None:
         _take_points(tokens, phrase)
     elif starts_days(tokens):
         take_days(tokens, phrase)
-    elif starts_time(tokens):
-        take_times(tokens, phrase)
+    elif _starts_time(tokens):
+        _take_times(tokens, phrase)
     else:
         _take_zone(tokens, phrase)
 
@@ -83,7 +90,12 @@ def _take_every(tokens: Tokens, phrase: Phrase) -> None:
         raise ScheduleError(f'{quoted(tokens.text)} has "every" twice', "write two tasks")
     phrase.has_every = True
     if tokens.take_word("other"):
-        raise _every_other(tokens)
+        unit = UNITS.get(tokens.peek().word, "")
+        instead = f'"every 2 {unit}s"' if unit else 'a cron such as "0 0 * * mon%2"'
+        if unit == "week":
+            instead = 'the cron "0 0 * * mon%2": Mondays of every other week'
+        unsaid = f": it does not say which {unit or 'one'} to start with"
+        raise tokens.refusal(f"is ambiguous{unsaid}", f"write {instead}")
     is_unit = tokens.peek().word in {"day", "days"}
     if not is_unit and starts_days(tokens) and take_days(tokens, phrase, after_every=True):
         return
@@ -109,8 +121,8 @@ def _take_count(tokens: Tokens) -> int:
     token = tokens.peek()
     if token.kind == "number":
         return int(tokens.take().word[:9])
-    if token.word in NUMBERS and tokens.peek(1).word in UNITS:
-        return NUMBERS[tokens.take().word]
+    if token.word in vocabulary.NUMBERS and tokens.peek(1).word in UNITS:
+        return vocabulary.NUMBERS[tokens.take().word]
     return 1
 
 
@@ -144,20 +156,20 @@ def _take_start(tokens: Tokens, unit: str) -> int | None:
 
 
 def _take_range(tokens: Tokens, phrase: Phrase) -> None:
-    if starts_time(tokens):
-        take_span(tokens, phrase)
-        while tokens.peek().word in AND and starts_time(tokens, 1):
-            tokens.take()
-            take_span(tokens, phrase)
-    else:
+    if not _starts_time(tokens):
         take_span_of_days(tokens, phrase)
+        return
+    _take_span(tokens, phrase)
+    while tokens.peek().word in AND and _starts_time(tokens, 1):
+        tokens.take()
+        _take_span(tokens, phrase)
 
 
 def _take_at(tokens: Tokens, phrase: Phrase) -> None:
     if _starts_point(tokens):
         _take_points(tokens, phrase)
-    elif starts_time(tokens):
-        take_times(tokens, phrase)
+    elif _starts_time(tokens):
+        _take_times(tokens, phrase)
     else:
         raise tokens.wrong('a time of day is written "9am", "16:30" or "noon"')
 
@@ -231,17 +243,6 @@ def _not_understood(tokens: Tokens) -> ScheduleError:
     return tokens.wrong(nearest_word(token.word))
 
 
-def _every_other(tokens: Tokens) -> ScheduleError:
-    unit = UNITS.get(tokens.peek().word, "")
-    hint = {
-        "week": 'write the cron "0 0 * * mon%2": Mondays of every other week',
-        "": 'write a cron such as "0 0 * * mon%2"',
-    }.get(unit, f'write "every 2 {unit}s"')
-    return tokens.refusal(
-        f"is ambiguous: it does not say which {unit or 'one'} to start with", hint
-    )
-
-
 def _unclear_start(tokens: Tokens, unit: str) -> ScheduleError:
     return tokens.refusal(
         f"does not say at which {unit} it starts",
@@ -258,3 +259,77 @@ def _other_unit(tokens: Tokens, unit: str, named: str, number: str) -> ScheduleE
     elif (unit, named) == ("month", "day"):
         hint = f'write "every month on day {number}"'
     return tokens.refusal(f": the {unit}s can't start at one of the {named}s", hint)
+
+
+def _starts_time(tokens: Tokens, ahead: int = 0) -> bool:
+    token = tokens.peek(ahead)
+    return token.kind in {"clock", "number"} or token.word in vocabulary.HOURS
+
+
+def _take_times(tokens: Tokens, phrase: Phrase) -> None:
+    first = _take_time(tokens, phrase)
+    if tokens.peek().word in _TO_OR_DASH and _starts_time(tokens, 1):
+        _take_end(tokens, phrase, first)
+        return
+    phrase.times.append(first)
+    while tokens.take_separator_before(lambda: _starts_time(tokens)):
+        phrase.times.append(_take_time(tokens, phrase))
+
+
+def _take_span(
+    tokens: Tokens, phrase: Phrase, to: frozenset[str] | set[str] = _TO_OR_DASH
+) -> None:
+    if not _starts_time(tokens):
+        raise tokens.wrong('a range is written "9am to 5pm"')
+    first = _take_time(tokens, phrase)
+    if tokens.peek().word not in to or not _starts_time(tokens, 1):
+        raise tokens.wrong('a range has an end: "from 9am to 5pm"')
+    _take_end(tokens, phrase, first)
+
+
+def _take_end(tokens: Tokens, phrase: Phrase, first: Clock) -> None:
+    tokens.take()
+    last = _take_time(tokens, phrase)
+    if first.plain and last.plain and 0 < last.hour < first.hour:
+        raise tokens.refusal(
+            f": {first.hour} to {last.hour} may mean the day or the night",
+            f'write "{first.hour}am to {last.hour}pm", or the hours from 0 to 24',
+        )
+    phrase.hour_ranges.append((first, last))
+
+
+def _take_time(tokens: Tokens, phrase: Phrase) -> Clock:
+    token = tokens.take()
+    if token.kind == "clock":
+        hour, minute = (int(number) for number in token.word.split(":"))
+        plain = False
+    elif token.kind == "number":
+        hour, minute, plain = int(token.word[:9]), 0, True
+        tokens.take_word("o'clock", "oclock")
+    else:
+        hour = vocabulary.HOURS[token.word]
+        plain = token.word not in vocabulary.HALVES_OF_THE_DAY
+        tokens.take_word("dark")
+        minute = (
+            vocabulary.MINUTES[tokens.take().word]
+            if tokens.peek().word in vocabulary.MINUTES
+            else 0
+        )
+    if hour > 24 or minute > 59:
+        raise tokens.refusal(f": there is no time of day {hour}:{minute:02}")
+    half = tokens.take_word(*vocabulary.HALVES_OF_THE_DAY)
+    hour24 = _hour_of_day(tokens, phrase, hour, half) % 24 if half else hour % 24
+    return Clock(hour24, minute, plain=plain and not half and 0 < hour <= 12)
+
+
+def _hour_of_day(tokens: Tokens, phrase: Phrase, hour: int, half: str) -> int:
+    if half == "pm" and hour > 12:
+        phrase.warnings.append(f"{hour}pm is taken for {hour}:00")
+        return hour
+    if half in {"am", "pm"} and hour <= 12:
+        return hour % 12 + (12 if half == "pm" else 0)
+    if half in {"noon", "midday"} and hour == 12:
+        return 12
+    if half == "midnight" and hour in {0, 12, 24}:
+        return 0
+    raise tokens.refusal(f": there is no {hour} {half}")

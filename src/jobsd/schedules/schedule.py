@@ -99,22 +99,6 @@ def parse_every(value: object) -> Schedule:
     Raises:
         ScheduleError: when `value` is no duration between one second and 366 days.
     """
-    interval = _parse_interval(value)
-    return Schedule(
-        text=f"every: {value}",
-        crons=(),
-        time_zone="UTC",
-        interval_s=interval.total_seconds(),
-        _runs=(next_run.IntervalRuns(interval),),
-    )
-
-
-def _parse_interval(value: object) -> timedelta:
-    """Return the interval that a number of seconds, a `timedelta` or words such as `90m` mean.
-
-    Raises:
-        ScheduleError: for no duration, or one shorter than a second or longer than a year.
-    """
     try:
         interval = timedelta(seconds=clock.parse_duration(value))
     except (ValueError, OverflowError) as error:
@@ -127,7 +111,13 @@ def _parse_interval(value: object) -> timedelta:
             f"an interval of {quoted(str(value))} is out of bounds",
             "an interval lasts from one second to 366 days",
         )
-    return interval
+    return Schedule(
+        text=f"every: {value}",
+        crons=(),
+        time_zone="UTC",
+        interval_s=interval.total_seconds(),
+        _runs=(next_run.IntervalRuns(interval),),
+    )
 
 
 def _require_aware(instant: datetime) -> None:
@@ -161,32 +151,20 @@ def _parse_text(text: str, key: str) -> tuple[list[CronExpression], str, list[st
     prefix = _ZONE_PREFIX.match(stripped)
     rest = stripped[prefix.end() :] if prefix else stripped
     try:
-        crons, zone, warnings = (
-            _parse_cron(rest, key)
-            if cron_parser.is_cron_expression(rest)
-            else _parse_phrase(rest)
-        )
+        if cron_parser.is_cron_expression(rest):
+            cron, zone = cron_parser.parse_cron_expression(rest, key)
+            crons, warnings = [cron], uneven_steps(cron)
+        else:
+            phrase = phrase_parser.parse_phrase(rest)
+            crons, zone = phrase_compiler.crons_of(phrase), phrase.zone
+            warnings = phrase.warnings
     except ScheduleError as error:
-        raise ScheduleError(error.message, error.hint or _hint_for(rest)) from error
+        from .hints import hint_for  # noqa: PLC0415 - only needed to be helpful
+
+        raise ScheduleError(error.message, error.hint or hint_for(rest)) from error
     if prefix and zone:
         raise ScheduleError(f"{quoted(text)} names two time zones", "leave one of them out")
     return crons, prefix[1] if prefix else zone, warnings
-
-
-def _parse_cron(text: str, key: str) -> tuple[list[CronExpression], str, list[str]]:
-    cron, zone = cron_parser.parse_cron_expression(text, key)
-    return [cron], zone, uneven_steps(cron)
-
-
-def _parse_phrase(text: str) -> tuple[list[CronExpression], str, list[str]]:
-    phrase = phrase_parser.parse_phrase(text)
-    return phrase_compiler.crons_of(phrase), phrase.zone, phrase.warnings
-
-
-def _hint_for(text: str) -> str:
-    from .hints import hint_for  # noqa: PLC0415 - only needed to be helpful
-
-    return hint_for(text)
 
 
 def explain(text: str, time_zone: str, n: int, after: datetime) -> dict[str, Any]:

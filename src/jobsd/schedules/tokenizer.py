@@ -98,7 +98,8 @@ def _cut(text: str) -> list[Token]:
     tokens: list[Token] = []
     position = 0
     while True:
-        start = _skip_space(text, position)
+        space = _SPACE.match(text, position)
+        start = space.end() if space else position
         if start == len(text):
             return tokens
         found = _TOKEN.match(text, start)
@@ -108,11 +109,6 @@ def _cut(text: str) -> list[Token]:
         token = Token(kind, found[0], found[0].lower(), start, start > position or not start)
         tokens += _unglue(token) if kind == "word" else [token]
         position = found.end()
-
-
-def _skip_space(text: str, position: int) -> int:
-    found = _SPACE.match(text, position)
-    return found.end() if found else position
 
 
 def _unglue(token: Token) -> list[Token]:

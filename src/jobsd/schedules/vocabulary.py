@@ -1,9 +1,6 @@
 """The words of the schedule language, all in lower case, and their meanings."""
 
-
-def _words(text: str) -> list[str]:
-    return text.split()
-
+_words = str.split
 
 _WEEKDAYS = _words("sunday monday tuesday wednesday thursday friday saturday")
 MONTH_NAMES = _words(
@@ -83,16 +80,8 @@ HALVES_OF_THE_DAY = frozenset({"am", "pm", "noon", "midday", "midnight"})
 
 # A schedule in one word, as the unit of its cadence.
 CADENCES: dict[str, str] = {
-    "secondly": "second",
-    "minutely": "minute",
-    "hourly": "hour",
-    "daily": "day",
-    "nightly": "day",
-    "weekly": "week",
-    "monthly": "month",
-    "yearly": "year",
-    "annually": "year",
-}
+    f"{unit}ly": unit for unit in _words("second minute hour week month year")
+} | {"daily": "day", "nightly": "day", "annually": "year"}
 
 TO = frozenset({"to", "through", "thru", "until", "till"})
 AND = frozenset({"and", "or"})
@@ -101,7 +90,7 @@ _GRAMMAR_WORDS = _words(
     "every each from between at on in of the starting beginning weekday weekdays weekend"
     " weekends last other quarter half dark a an"
 )
-KNOWN: frozenset[str] = frozenset[str]().union(
+_TABLES = (
     WEEKDAYS_IN_PHRASES,
     MONTHS,
     UNITS,
@@ -110,23 +99,8 @@ KNOWN: frozenset[str] = frozenset[str]().union(
     ORDINALS,
     HOURS,
     MINUTES,
-    HALVES_OF_THE_DAY,
     CADENCES,
-    TO,
-    AND,
-    _GRAMMAR_WORDS,
 )
+KNOWN = frozenset(_GRAMMAR_WORDS).union(HALVES_OF_THE_DAY, TO, AND, *_TABLES)
 # Before these the original needs no space: "noonand five", "ten fifteenpm".
-GLUED = (
-    "and",
-    "or",
-    "to",
-    "from",
-    "starting",
-    "am",
-    "pm",
-    "noon",
-    "midday",
-    "midnight",
-    "dark",
-)
+GLUED = _words("and or to from starting am pm noon midday midnight dark")
