@@ -22,16 +22,7 @@ from psycopg.waiting import Wait
 from jobsd.database.statements import Statement, as_text
 from jobsd.errors import Error
 
-from .connections import (
-    PlainCursor,
-    connection_behind,
-    is_asynchronous,
-    is_asyncpg,
-    is_of,
-    is_sqlalchemy,
-    name_of,
-    require_one,
-)
+from . import connections
 
 Parameters = Mapping[str, Any]
 Rows = Sequence[Sequence[Any]]
@@ -66,22 +57,22 @@ def driver_of(given: object, schema: str) -> Driver:
     """
     if isinstance(given, psycopg.Connection):
         return PsycopgDriver(given, schema)  # pyright: ignore[reportUnknownArgumentType]
-    require_one(given)
-    if is_asynchronous(given):
+    connections.require_one(given)
+    if connections.is_asynchronous(given):
         raise Error(
-            f"{name_of(given)} is asynchronous: await"
+            f"{connections.name_of(given)} is asynchronous: await"
             " job.using(connection=…).aenqueue(…), or aenqueue_many(…, connection=…)"
         )
-    connection, raw = connection_behind(given)
+    connection, raw = connections.connection_behind(given)
     if isinstance(raw, psycopg.Connection):
         return PsycopgDriver(raw, schema)  # pyright: ignore[reportUnknownArgumentType]
     if connection is not None and connection.dialect.name == "postgresql":
         return SqlalchemyDriver(connection, schema)
-    if is_of(raw, "psycopg2") and hasattr(raw, "cursor"):
+    if connections.is_of(raw, "psycopg2") and hasattr(raw, "cursor"):
         return Psycopg2Driver(raw, schema)
-    if is_of(raw, "pg8000") and (hasattr(raw, "cursor") or hasattr(raw, "run")):
+    if connections.is_of(raw, "pg8000") and (hasattr(raw, "cursor") or hasattr(raw, "run")):
         return Pg8000Driver(raw, schema)
-    raise Error(f"{name_of(given)} leads to no connection to PostgreSQL: {WANTED}")
+    raise Error(f"{connections.name_of(given)} leads to no connection to PostgreSQL: {WANTED}")
 
 
 def commits_itself(driver: object) -> bool:
@@ -95,14 +86,14 @@ def commits_itself(driver: object) -> bool:
 def _commits_itself(raw: Any) -> bool:  # noqa: ANN401 - any driver's connection
     if isinstance(raw, psycopg.Connection | psycopg.AsyncConnection):
         return bool(raw.autocommit and raw.pgconn.transaction_status == _IDLE)
-    if is_sqlalchemy(raw):
+    if connections.is_sqlalchemy(raw):
         raw = raw.connection.dbapi_connection
-    elif is_asyncpg(raw):
+    elif connections.is_asyncpg(raw):
         return not raw.is_closed() and not raw.is_in_transaction()
-    elif is_of(raw, "psycopg2"):
+    elif connections.is_of(raw, "psycopg2"):
         return bool(raw.autocommit and raw.get_transaction_status() == _IDLE.value)
     # The own interface of pg8000 has no autocommit mode: each statement commits.
-    return getattr(raw, "autocommit", is_of(raw, "pg8000")) is True
+    return getattr(raw, "autocommit", connections.is_of(raw, "pg8000")) is True
 
 
 class PsycopgDriver:
@@ -115,7 +106,7 @@ class PsycopgDriver:
     def fetch(self, statement: Statement, parameters: Parameters) -> Rows:
         """Run one statement and return its rows."""
         given = parameters if statement.has_placeholders else None
-        cursor = PlainCursor(self.connection)
+        cursor = connections.PlainCursor(self.connection)
         cursor.execute(statement.render(self.schema), given)
         # In a pipeline a cursor knows only when it fetches whether there are rows.
         has_rows = cursor.description is not None or self._is_in_pipeline()
@@ -133,7 +124,7 @@ class PsycopgDriver:
         query = statement.render(self.schema)
         piece = next(pieces, "")
         while piece:
-            cursor = PlainCursor(self.connection)
+            cursor = connections.PlainCursor(self.connection)
             writer = _WriterAhead(cursor, pieces)
             with cursor.copy(query, writer=writer) as copy:
                 copy.write(piece)
