@@ -253,10 +253,8 @@ def test_a_statement_stores_no_more_than_4_mib(session: Session, *, copies: bool
             return piece
 
         def fetch(self, statement: Statement, parameters: Parameters) -> Rows:
-            if statement.name == "insert":
+            if statement.name == "store":
                 sizes.append(len(str(parameters["jobs"]).encode()))
-                self.connection.execute(statement.render(self.schema), parameters)
-                return ()
             return super().fetch(statement, parameters)
 
     drafts = [replace(note.with_args(n), arguments=f'["{"é" * 300_000}"]') for n in range(20)]

@@ -14,8 +14,6 @@ from psycopg.rows import dict_row
 from jobs.given import AWAITING, WAITING, async_given, given, psycopg2
 from jobs.ways import within
 from jobsd import Limit, Unique, aenqueue_many, around_enqueue, constant, enqueue_many, job
-from jobsd.enqueueing.bulk import COLUMNS, STATEMENTS
-from jobsd.enqueueing.bulk_rows import as_json
 from jobsd.errors import EnqueueError, Error
 from jobsd.jobs import middleware
 
@@ -329,24 +327,6 @@ def test_other_databases_are_refused_in_words() -> None:
     with engine.connect() as connection, pytest.raises(Error, match="leads to no connection"):
         plain.using(connection=connection).enqueue(1)
     engine.dispose()
-
-
-def test_a_list_of_rows_has_the_columns_of_a_copy() -> None:
-    text = STATEMENTS["insert"].text
-    listed = text.partition("(")[2].partition(")")[0]
-
-    assert tuple(name.strip() for name in listed.split(",")) == COLUMNS
-
-
-def test_long_lists_of_rows_are_divided(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jobsd.enqueueing.bulk_rows.BYTES_MAX", 40)
-    lines = ["[1]\ta\\tb\n", "[2]\t\\N\n", "[3]\t\\\\N\n"]
-
-    assert list(as_json(lines, ("arguments", "queue_name"))) == [
-        '[{"arguments":[1],"queue_name":"a\\tb"}]',
-        '[{"arguments":[2],"queue_name":null}]',
-        '[{"arguments":[3],"queue_name":"\\\\N"}]',
-    ]
 
 
 def test_a_peculiar_asynchronous_connection_keeps_its_ways(

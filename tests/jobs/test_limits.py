@@ -10,7 +10,7 @@ import pytest
 from psycopg import errors
 
 from jobsd.database.statements import as_text
-from jobsd.enqueueing import bulk, enqueue
+from jobsd.enqueueing import bulk
 from jobsd.enqueueing.client import enqueue_many
 from jobsd.errors import EnqueueError, LimitError
 from jobsd.jobs import limits
@@ -69,15 +69,6 @@ pytestmark = pytest.mark.usefixtures("default_client")
 
 def _ids(session: Session, table: str) -> list[int]:
     return [row[0] for row in fetch(session, f"SELECT job_id FROM jobsd.{table} ORDER BY 1")]
-
-
-def test_one_that_waits_is_stored_as_quickly_as_one_without_a_limit(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    # A cursor takes as long as the server does.
-    monkeypatch.delattr(enqueue, "PlainCursor")
-
-    assert [each.enqueue().state for each in (free, alone, alone)] == ["ready"] * 3
 
 
 @pytest.mark.behaviour(54)

@@ -93,7 +93,7 @@ def test_who_operates_defines_no_task_and_no_version(lesser: Roles, session: Ses
         "COPY jobsd.jobs TO STDOUT",
         "SELECT jobsd.retry(1)",
         "SELECT jobsd.discard(1)",
-        "SELECT jobsd.store('q', 'c', '[]', 0, 1, false, NULL, NULL, 1, NULL, NULL, true)",
+        "SELECT * FROM jobsd.store('[{}]')",
         "SELECT jobsd.take_unique('k', 1, 'finished', NULL)",
         "SELECT jobsd.hold_waiting(1, true, false)",
         "SELECT jobsd.give_back_unique('{k}', '{1}')",

@@ -16,7 +16,7 @@ from jobsd.database.connection import Session, Target
 from jobsd.database.grants import grants
 from jobsd.database.migrate import migrate
 from jobsd.database.steps import latest_version
-from jobsd.enqueueing.enqueue import enqueue
+from jobsd.enqueueing.enqueue import enqueue_alone
 from jobsd.errors import EnqueueError
 from jobsd.jobs.draft import Draft
 from waiting import wait_until
@@ -203,7 +203,7 @@ def test_a_program_that_may_not_enqueue_is_shown_the_grants(roles: Roles) -> Non
         contextlib.closing(Session(Target(roles.user), "jobsd test")) as session,
         pytest.raises(EnqueueError, match=r"permission denied .*; `db grants ROLE` prints"),
     ):
-        enqueue(session.connection, "jobsd", draft)
+        enqueue_alone(session, draft)
 
 
 def test_only_the_owner_brings_the_tables_up_to_date(granted: Roles, project: Project) -> None:

@@ -66,7 +66,7 @@ async def _store_once(mine: AsyncDeadlineConnection, job: Draft) -> Sequence[Any
             else:
                 return row
         try:
-            (row,) = await mine.fetch_prepared(*submission.request([parameters]))
+            (row,) = await mine.fetch_prepared(*submission.request(job, always=False))
         except errors.InsufficientPrivilege:
             if refused_by_tables is None:
                 raise

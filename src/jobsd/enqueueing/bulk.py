@@ -2,12 +2,12 @@
 
 A batch at a time, the jobs go in by a few COPYs, and are drawn from the caller's iterable while
 the server stores those before: making them costs the program nearly as much as storing them
-costs the server. One statement behind it gives each its place.
+costs the server. One statement behind it gives each its place. From the first job on about
+which the server has to decide, and over a driver without COPY, `store` stores the batches.
 """
 
 from __future__ import annotations
 
-import re
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -18,17 +18,16 @@ import psycopg
 
 from jobsd.clock import moment_of, monotonic
 from jobsd.database.portions import cut
-from jobsd.database.statements import Statements
+from jobsd.database.statements import Statement, Statements
 from jobsd.events.events import emit
 from jobsd.jobs import limits
 from jobsd.jobs.draft import Draft, EnqueuedJob
-from jobsd.jobs.unique import Uniqueness
 from jobsd.text import byte_size
 
-from . import submission
-from .bulk_rows import Batches, as_json
+from . import enqueue, submission
+from .bulk_rows import Batches
 from .drivers import Driver, PsycopgDriver
-from .enqueue import refusal, refused, report_duplicate, request
+from .enqueue import refusal, refused, report_duplicate
 from .steps import Ask, Copy, Steps, take, within_savepoint
 
 Connection = psycopg.Connection[Any]
@@ -39,9 +38,6 @@ BATCH = 2000
 """Jobs that are stored by one COPY, and held in memory at most: fewer of more than 4 MiB."""
 PIECE, FIRST_PIECE = 250, 50
 """Rows of one COPY, each of which waits for an answer, and of the first COPY of a bulk."""
-
-COLUMNS = tuple(re.findall(r"\w+", STATEMENTS["copy"].text.partition("(")[2].partition(")")[0]))
-"""The columns of a line, in their order; drivers without COPY get them as JSON."""
 
 _STATES = ("ready", "scheduled", "discarded", "duplicate")
 _READY, _SCHEDULED, _DISCARDED, _DUPLICATE = range(len(_STATES))
@@ -190,23 +186,17 @@ class Bulk:
         # Of the batch: the keys of limited jobs that are ready, and how many there are.
         self._keys: set[str] = set()
         self._limited = 0
-        # Of the batch: the keys of jobs that may not wait.
-        self._impatient: set[str] = set()
-        # Of the batch: the unique jobs, by their places in it.
-        self._unique: dict[int, tuple[Draft, Uniqueness]] = {}
-        # Of the batch: the creation times of the originals of duplicates, by position.
-        self._others_us: dict[int, int | None] = {}
-        self._drawn = 0
         self._clock_ahead_s, self._created = 0.0, ""
 
     def steps(self, *, copies: bool = True) -> Steps[None]:
         """Store all batches, then wake idle workers: once for each queue, at a commit."""
+        statement = enqueue.STATEMENTS["store"]
         if (yield from submission.is_needed(self._schema)):
-            while batch := list(self._batches.draw()):
-                yield from self._submit(batch)
-            return
-        while (yield from self._store(copies=copies)):
+            statement, copies = submission.STATEMENTS["submit"], False
+        while copies and (yield from self._copy()):
             pass
+        while batch := list(self._batches.draw()):
+            yield from self._call(statement, batch)
         for payloads in cut(sorted(self._payloads), byte_size):
             parameters = {"payloads": payloads, "always": not self._owned}
             yield Ask(STATEMENTS["wake"], parameters)
@@ -221,9 +211,9 @@ class Bulk:
             emit("jobs.discarded", size=discarded, reason="conflict")
         return stored
 
-    def _store(self, *, copies: bool) -> Steps[bool]:
-        """Store the next batch; return whether there may be another one."""
-        drawn = self._batches.draw()
+    def _copy(self) -> Steps[bool]:
+        """Store the next batch by COPY; return whether there may be another one."""
+        drawn = self._batches.draw(undecided=False)
         if (first := next(drawn, None)) is None:
             return False
         batch: Iterable[Draft] = chain((first,), drawn)
@@ -233,90 +223,36 @@ class Bulk:
         self._clock_ahead_s = now_s - monotonic()
         self.stored.created_us = created_us
         self._created = moment_of(created_us).isoformat()
-        self._others_us.clear()
         self._keys.clear()
-        self._impatient.clear()
-        self._unique.clear()
-        self._drawn = self._limited = 0
-        lines = map(self._line, batch)
-        if copies:
-            yield Copy(STATEMENTS["copy"], _pieces(lines))
-        else:
-            for rows in as_json(lines, COLUMNS):
-                yield Ask(STATEMENTS["insert"], {"jobs": rows})
+        self._limited = 0
+        yield Copy(STATEMENTS["copy"], _pieces(map(self._line, batch)))
         found = {"after": after, "keys_differ": len(self._keys) == self._limited}
-        ((ids_reported, codes, payloads),) = yield Ask(STATEMENTS["place"], found)
-        ids = [int(job_id) for job_id in ids_reported.split(",")]
+        ((ids, codes, payloads),) = yield Ask(STATEMENTS["place"], found)
         states = bytearray(codes.encode().translate(_STATE_OF_CODE))
         self._payloads.update(payloads)
         if _SCHEDULED in states:
             self._payloads.add("due")
-        if self._unique:
-            yield from self._admit_unique(ids, states)
-        if self._impatient:
-            yield from self._admit(ids, states)
-        self._report_duplicates(ids, states)
-        self.stored.add(ids, states, self._others_us)
+        self.stored.add(map(int, ids.split(",")), states, {})
         return self._batches.is_full
 
-    def _submit(self, batch: list[Draft]) -> Steps[None]:
-        """Store a batch as a role that may not write to the tables."""
-        rows = (submission.row(request(job, always=not self._owned)[1]) for job in batch)
+    def _call(self, statement: Statement, batch: list[Draft]) -> Steps[None]:
+        """Store a batch by a function of the server."""
+        rows = (submission.as_json(job, always=not self._owned) for job in batch)
         answers: list[Sequence[Any]] = []
-        for ask in submission.requests(rows):
+        for ask in submission.requests(statement, rows):
             answers += yield ask
-        for job, (job_id, state, _, created_us) in zip(batch, answers, strict=True):
-            if state == "duplicate" and job.unique and job.unique.unique_conflict == "raise":
-                report_duplicate(job, job.unique, job_id)
-            self.stored.add([job_id or 0], bytearray([code_of(state)]), {0: created_us})
-
-    def _admit(self, ids: list[int], states: bytearray) -> Steps[None]:
-        """Drop those of the batch's jobs that may not wait and would have to.
-
-        Where a key can't be held in time, the worker that meets the job decides.
-        """
-        rows = yield Ask(STATEMENTS["admit"], {"keys": list(self._impatient)})
-        dropped = {row[0] for row in rows}
-        twins = [
-            turn for turn in self._unique if states[turn] == _DUPLICATE and ids[turn] in dropped
-        ]
-        for turn, job_id in enumerate(ids if dropped else ()):
-            if job_id in dropped:
-                states[turn] = _DISCARDED
-        keys = [unique.unique_key for _, unique in self._unique.values()] if dropped else []
-        if keys:
-            yield Ask(STATEMENTS["forget_unique"], {"keys": keys, "ids": list(dropped)})
-        for turn in twins:
-            yield from self._store_twin(turn, ids, states)
-
-    def _store_twin(self, turn: int, ids: list[int], states: bytearray) -> Steps[None]:
-        """Store a job that is no duplicate after all: the one before it was dropped."""
-        statement, parameters = request(self._unique[turn][0], always=not self._owned)
-        ((job_id, state, _, self._others_us[turn]),) = yield Ask(statement, parameters)
-        ids[turn], states[turn] = job_id or 0, code_of(state)
-
-    def _admit_unique(self, ids: list[int], states: bytearray) -> Steps[None]:
-        """Drop the batch's unique jobs that exist already; the existing ones are reported."""
-        wanted = {ids[turn]: turn for turn in self._unique}
-        found = admission(wanted, [unique for _, unique in self._unique.values()])
-        found |= {"always": not self._owned, "hastily": False}
-        rows = yield Ask(STATEMENTS["admit_unique"], found)
-        for job_id, present, replaced, created_us in rows:
-            turn = wanted[job_id]
-            ids[turn], self._others_us[turn] = present, created_us
-            if replaced:
-                continue
-            states[turn] = _DUPLICATE
-
-    def _report_duplicates(self, ids: list[int], states: bytearray) -> None:
-        """Raise if a duplicate of the batch has `on_conflict="raise"`.
-
-        Raises:
-            DuplicateError: for the first one.
-        """
-        for turn, (job, unique) in self._unique.items():
-            if states[turn] == _DUPLICATE and unique.unique_conflict == "raise":
-                report_duplicate(job, unique, ids[turn])
+        others_us: dict[int, int | None] = {}
+        states = bytearray()
+        for turn, (job_id, state, replaced, created_us) in enumerate(answers):
+            unique = batch[turn].unique
+            if state == "duplicate" and unique and unique.unique_conflict == "raise":
+                report_duplicate(batch[turn], unique, job_id)
+            if state == "duplicate" or replaced:
+                others_us[turn] = created_us
+            else:
+                self.stored.created_us = created_us
+            states.append(code_of(state))
+        self.stored.add((answer[0] or 0 for answer in answers), states, others_us)
 
     def _line(self, job: Draft) -> str:
         kind = (
@@ -332,17 +268,10 @@ class Bulk:
             if due is _NULL:
                 self._limited += 1
                 self._keys.add(job.limited.key)
-                if job.limited.on_conflict == "discard":
-                    self._impatient.add(job.limited.key)
         context = _NULL if job.context is None else _field(job.context)
-        rest = _PLAIN
-        if job.unique is not None or job.expires_in_s is not None:
-            rest = _rest_fields(job)
-            if job.unique is not None:
-                self._unique[self._drawn] = job, job.unique
-        self._drawn += 1
-        rest = f"{rest}\t{self._created}"
-        return f"{_field(job.arguments)}\t{head}\t{due}\t{limited}\t{context}\t{rest}\n"
+        expires = _NULL if job.expires_in_s is None else f"{job.expires_in_s} s"
+        rest = f"{due}\t{limited}\t{context}\t{expires}\t{self._created}"
+        return f"{_field(job.arguments)}\t{head}\t{rest}\n"
 
     def _due(self, job: Draft) -> str:
         """Return when a job is due by the server's clock, or NULL when its time has come."""
@@ -372,15 +301,7 @@ def _field(value: object) -> str:
     return text
 
 
-def admission(ids: Iterable[int], unique: Iterable[Uniqueness]) -> dict[str, Any]:
-    """Return the parameters with the unique keys of jobs that were just stored."""
-    columns = zip(*unique, strict=True)
-    return {"ids": list(ids), **dict(zip(Uniqueness._fields, map(list, columns), strict=True))}
-
-
 _UNLIMITED = "\t".join([_NULL] * 4)
-_NOT_UNIQUE = f"{_NULL}\t{_NULL}"
-_PLAIN = f"{_NOT_UNIQUE}\t{_NULL}"
 
 
 def _limit_fields(limited: limits.Limited) -> str:
@@ -389,12 +310,3 @@ def _limit_fields(limited: limits.Limited) -> str:
     # A backslash is the only character of a key that needs an escape (`keys.encode`).
     escaped = _field(key) if "\\" in key else key
     return f"{escaped}\t{to}\t{lasts}\t{on_conflict}"
-
-
-def _rest_fields(job: Draft) -> str:
-    unique = _NOT_UNIQUE if job.unique is None else _unique_fields(job.unique)
-    return f"{unique}\t{_NULL if job.expires_in_s is None else f'{job.expires_in_s} s'}"
-
-
-def _unique_fields(unique: Uniqueness) -> str:
-    return f"{_field(unique.unique_key)}\t{unique.unique_until or _NULL}"

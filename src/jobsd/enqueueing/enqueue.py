@@ -1,4 +1,4 @@
-"""Storing one job, in one statement.
+"""Storing one job, in one statement: a plain one by `at_once`, any other by `store`.
 
 Through a connection of ours a job is committed at once. Through the caller's it is part
 of the caller's transaction: committed with it, or leaving nothing.
@@ -17,37 +17,16 @@ from jobsd.database.grants import REMEDY
 from jobsd.database.other_build import UNDEFINED
 from jobsd.errors import DuplicateError, EnqueueError, Error
 from jobsd.events.events import emit
-from jobsd.jobs import limits
 from jobsd.jobs.draft import Draft, EnqueuedJob
 from jobsd.jobs.unique import Uniqueness
 
 from . import submission
-from .connections import PlainCursor
 from .driver_errors import is_lost, said_by, sqlstate
 from .drivers import Driver, commits_itself
 from .steps import Ask, Steps, take
-
-Connection = psycopg.Connection[Any]
+from .submission import as_json
 
 STATEMENTS = Statements("jobsd.enqueueing", "enqueue.sql")
-
-_UNLIMITED = dict.fromkeys(limits.Limited._fields)
-
-
-def enqueue(connection: Connection, schema: str, job: Draft) -> EnqueuedJob:
-    """Store one job through a connection that commits by itself: one statement.
-
-    Raises:
-        EnqueueError: when the database refuses; the cause is the driver's error.
-    """
-    statement, parameters = request(job, always=False)
-    try:
-        cursor = PlainCursor(connection)
-        row = cursor.execute(statement.render(schema), parameters).fetchone()
-    except (psycopg.Error, OverflowError, UnicodeEncodeError) as error:
-        raise refusal(error, doubtful=True) from error
-    assert row is not None  # noqa: S101 - one row was inserted
-    return reported(job, row)
 
 
 def enqueue_within(driver: Driver, job: Draft) -> EnqueuedJob:
@@ -62,9 +41,8 @@ def enqueue_within(driver: Driver, job: Draft) -> EnqueuedJob:
 
 def steps_within(job: Draft, schema: str) -> Steps[EnqueuedJob]:
     """Store one job in a caller's transaction; a role that may only enqueue submits it."""
-    asked = request(job, always=True)
-    if (yield from submission.is_needed(schema)):
-        asked = submission.request([asked[1]])
+    submits = yield from submission.is_needed(schema)
+    asked = (submission.request if submits else request)(job, always=True)
     try:
         (row,) = yield Ask(*asked)
     except Exception as error:
@@ -106,9 +84,8 @@ def _store_alone(session: Session, job: Draft) -> EnqueuedJob:
             if not submission.is_refusal(error.__cause__):
                 raise
             refused_by_tables = error
-    asked = submission.request([request(job, always=False)[1]])
     try:
-        (row,) = session.fetch_prepared(*asked)
+        (row,) = session.fetch_prepared(*submission.request(job, always=False))
     except (psycopg.Error, UnicodeEncodeError) as error:
         raise refused_by_tables or refusal(error, doubtful=True) from error
     submission.know(schema)
@@ -116,27 +93,11 @@ def _store_alone(session: Session, job: Draft) -> EnqueuedJob:
 
 
 def _enqueue_alone(session: Session, job: Draft) -> EnqueuedJob:
-    if _is_decided(job):
-        return enqueue(session.connection, session.target.schema, job)
     try:
-        # Most unique jobs are the first of their key: one plain statement stores these.
-        first = job.unique and session.fetch_prepared(
-            STATEMENTS["unique_at_once"], job.columns() | job.unique._asdict()
-        )
-        if not first:
-            (row,) = session.fetch_prepared(*request(job, always=False))
-            return reported(job, row)
+        (row,) = session.fetch_prepared(*request(job, always=False))
     except (psycopg.Error, UnicodeEncodeError) as error:
         raise refusal(error, doubtful=True) from error
-    return reported(job, (first[0][0], "ready", False, first[0][-1]))
-
-
-def _is_decided(job: Draft) -> bool:
-    """Return whether the server has more to do than to store the job: it is less common."""
-    if job.later or job.expires_in_s is not None:
-        return True
-    limited = job.limited
-    return limited is not None and (job.unique is not None or limited.on_conflict == "discard")
+    return reported(job, row)
 
 
 def request(job: Draft, *, always: bool) -> tuple[Statement, dict[str, Any]]:
@@ -144,24 +105,9 @@ def request(job: Draft, *, always: bool) -> tuple[Statement, dict[str, Any]]:
 
     `always` wakes workers also when none seems to sleep: in a transaction that is not ours.
     """
-    parameters = job.columns()
-    parameters |= {"wait_s": job.wait_s, "wait_until": job.wait_until, "always": always}
-    name = "later" if job.later else "at_once"
-    expiry = {"expires_in_s": job.expires_in_s}
-    if job.limited is not None:
-        key, to, duration, on_conflict = job.limited
-        plain = on_conflict == "block" and name == "at_once" and job.expires_in_s is None
-        name = "limited" if plain else "decided"
-        parameters |= {"key": key, "to": to, "duration": duration, "on_conflict": on_conflict}
-    elif job.expires_in_s is not None:
-        name = "decided"
-        parameters |= _UNLIMITED
-    if job.unique is not None:
-        name = "unique"
-        parameters = {**_UNLIMITED, **parameters, **expiry, **job.unique._asdict()}
-    elif name == "decided":
-        parameters |= expiry
-    return STATEMENTS[name], parameters
+    if job.later or job.limited or job.unique or job.expires_in_s is not None:
+        return STATEMENTS["store"], {"jobs": f"[{as_json(job, always=always)}]"}
+    return STATEMENTS["at_once"], job.columns() | {"always": always}
 
 
 def reported(job: Draft, row: Sequence[Any]) -> EnqueuedJob:

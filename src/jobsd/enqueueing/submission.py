@@ -7,13 +7,14 @@ there the server is asked first, once in a process.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from psycopg import errors
 
 from jobsd.database.portions import BYTES_MAX
 from jobsd.database.statements import Statement, Statements, as_text
+from jobsd.jobs.draft import Draft
 from jobsd.text import byte_size
 
 from .driver_errors import sqlstate
@@ -52,26 +53,38 @@ def is_needed(schema: str) -> Steps[bool]:
     return _submits[schema]
 
 
-def request(jobs: Iterable[Mapping[str, Any]]) -> tuple[Statement, dict[str, Any]]:
-    """Return the statement that submits jobs, given the parameters of each, and its own."""
-    return STATEMENTS["submit"], {"jobs": f"[{','.join(map(row, jobs))}]"}
+def request(job: Draft, *, always: bool) -> tuple[Statement, dict[str, Any]]:
+    """Return the statement that submits a job, and its parameters."""
+    return STATEMENTS["submit"], {"jobs": f"[{as_json(job, always=always)}]"}
 
 
-def row(parameters: Mapping[str, Any]) -> str:
-    """Return a job, given the parameters of its statement, as JSON: all of them as texts."""
-    texts = {name: as_text(value) for name, value in parameters.items() if value is not None}
-    return json.dumps(texts)
+def fields(job: Draft) -> dict[str, str]:
+    """Return what a job says, by the names of the type `submitted`, all as texts."""
+    values = job.columns()
+    values |= {"wait_s": job.wait_s, "wait_until": job.wait_until}
+    values["expires_in_s"] = job.expires_in_s
+    if job.limited is not None:
+        values |= job.limited._asdict()
+    if job.unique is not None:
+        values |= job.unique._asdict()
+    texts = {name: as_text(value) for name, value in values.items()}
+    return {name: text for name, text in texts.items() if text is not None}
 
 
-def requests(rows: Iterable[str]) -> Iterable[Ask]:
-    """Return what submits many jobs, as few statements as memory bears."""
+def as_json(job: Draft, *, always: bool) -> str:
+    """Return a job as the functions `store` and `submit` take it."""
+    return json.dumps({**fields(job), "always": always}, ensure_ascii=False)
+
+
+def requests(statement: Statement, rows: Iterable[str]) -> Iterable[Ask]:
+    """Return what stores many jobs, as few statements as memory bears."""
     taken: list[str] = []
     size = 0
     for each in rows:
         if taken and size + byte_size(each) > BYTES_MAX:
-            yield Ask(STATEMENTS["submit"], {"jobs": f"[{','.join(taken)}]"})
+            yield Ask(statement, {"jobs": f"[{','.join(taken)}]"})
             taken, size = [], 0
         taken.append(each)
         size += byte_size(each) + 1
     if taken:
-        yield Ask(STATEMENTS["submit"], {"jobs": f"[{','.join(taken)}]"})
+        yield Ask(statement, {"jobs": f"[{','.join(taken)}]"})

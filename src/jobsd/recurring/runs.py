@@ -3,8 +3,8 @@
 One statement stores a run and enqueues its job. The table's key is the task and the planned
 instant, so the first scheduler to store a run enqueues it, however many there are and
 wherever they are killed. The table outlives the jobs: clearing jobs never repeats a run.
-Where a limit may discard a job, or one of its unique key, more statements of the same
-transaction decide.
+Where a limit may discard a job, or one of its unique key, a second statement of the same
+transaction records that.
 """
 
 import json
@@ -15,8 +15,9 @@ from typing import Any
 
 from jobsd import errors
 from jobsd.clock import moment_of
-from jobsd.database.connection import Session, Statement, Statements
-from jobsd.enqueueing import bulk
+from jobsd.database.connection import Session, Statements
+from jobsd.enqueueing import submission
+from jobsd.enqueueing.bulk_rows import is_undecided
 from jobsd.jobs import registry
 from jobsd.jobs.draft import Draft, EnqueuedJob, draft, with_options
 
@@ -145,43 +146,14 @@ def _store(
     store = (STATEMENTS["store"], {"runs": records, **facts})
     alone = [run.task.key for run in runs if run.task.overlap == "skip"]
     lock = [(STATEMENTS["lock_tasks"], {"keys": alone})] if alone else []
-    picky = [run for run in runs if run.draft and (run.draft.unique or _yields(run.draft))]
+    picky = [run for run in runs if run.draft and is_undecided(run.draft)]
     if not picky:
         return session.fetch_together([*lock, store])[-1], set()
-    with session.connection.transaction():
-        rows = session.fetch_together([*lock, store])[-1]
-        discarded = _decide(session, picky, rows)
-    return rows, {(key, run_at.astimezone(UTC)) for key, run_at in discarded}
-
-
-def _decide(
-    session: Session, picky: Sequence[PlannedRun], rows: Sequence[tuple[Any, ...]]
-) -> list[tuple[Any, ...]]:
-    """Drop jobs that may not wait for a slot or be a duplicate; return their runs.
-
-    A transaction that has taken a unique key and has not committed is not waited for.
-    """
-    statements: list[tuple[Statement, dict[str, Any]]] = []
-    ids = {(row[0], row[1].astimezone(UTC)): row[3] for row in rows if row[3] is not None}
-    unique = {
-        ids[_at(run)]: run.draft.unique
-        for run in picky
-        if run.draft and run.draft.unique and _at(run) in ids
-    }
-    if unique:
-        facts = bulk.admission(unique, unique.values()) | {"always": False, "hastily": True}
-        statements.append((bulk.STATEMENTS["admit_unique"], facts))
-    limits = [run.draft.limited for run in picky if run.draft and _yields(run.draft)]
-    keys = {limit.key for limit in limits if limit is not None}
-    if keys:
-        statements.append((bulk.STATEMENTS["admit"], {"keys": sorted(keys)}))
     instants = json.dumps([_instant(run) for run in picky])
-    statements.append((STATEMENTS["record_discards"], {"runs": instants}))
-    return session.fetch_together(statements)[-1]
-
-
-def _yields(draft: Draft) -> bool:
-    return draft.limited is not None and draft.limited.on_conflict == "discard"
+    record = (STATEMENTS["record_discards"], {"runs": instants})
+    # One pipeline: both share a transaction, and a round trip.
+    *_, rows, discarded = session.fetch_together([*lock, store, record])
+    return rows, {(key, run_at.astimezone(UTC)) for key, run_at in discarded}
 
 
 def run_now(session: Session, task: StoredTask) -> EnqueuedJob:
@@ -248,19 +220,7 @@ def _record(run: PlannedRun) -> dict[str, Any]:
     record = {**_instant(run), "version": run.task.updated_at.isoformat()}
     if run.draft is None:
         return {**record, "outcome": "missed"}
-    job, limited = run.draft, run.draft.limited
-    record |= job.columns() | {"context": json.dumps({"recurring_task": _named(run)})}
-    if job.expires_in_s is not None:
-        record["expires_in_s"] = job.expires_in_s
-    if job.unique is not None:
-        until = {"unique_until": job.unique.unique_until}
-        record |= {"unique_key": job.unique.unique_key} | until
-    if limited is None:
-        return record
-    return {
-        **record,
-        "concurrency_key": limited.key,
-        "concurrency_limit": limited.to,
-        "concurrency_duration_s": limited.duration and limited.duration.total_seconds(),
-        "on_conflict": limited.on_conflict,
-    }
+    context = json.dumps({"recurring_task": _named(run)})
+    job = submission.fields(replace(run.draft, context=context))
+    # Workers are woken only if one sleeps: this commits at once.
+    return {**record, "job": {**job, "always": False}}

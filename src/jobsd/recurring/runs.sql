@@ -20,16 +20,12 @@ FOR NO KEY UPDATE;
 -- last run lies ahead, so the run that must not be overlapped is the last one before this
 -- instant.
 --
--- `admit` and `admit_unique`, which follow in the same transaction, decide about jobs that may not
--- wait, or of which there may be no second one.
+-- A job that may not wait, or of which there may be no second one, may be discarded:
+-- `record_discards` follows in the same transaction.
 WITH planned AS (
     SELECT *
     FROM jsonb_to_recordset(%(runs)s::jsonb) AS planned (
-        key text, run_at timestamptz, version timestamptz, outcome text, queue_name text,
-        class_name text, arguments text, priority integer, max_attempts integer,
-        retries_crash boolean, concurrency_key text, concurrency_limit integer,
-        concurrency_duration_s float8, on_conflict text, unique_key text, unique_until text,
-        context text, expires_in_s float8
+        key text, run_at timestamptz, version timestamptz, outcome text, job jsonb
     )
 ), allowed AS (
     SELECT
@@ -84,40 +80,15 @@ WITH planned AS (
     WHERE known.job_id IS NULL
         AND known.created_at NOT BETWEEN known.run_at AND now() + interval '1 minute'
     RETURNING task_key, run_at, job_id, outcome
-), job AS (
-    INSERT INTO jobsd.jobs (
-        id, queue_name, class_name, arguments, priority, max_attempts, retries_crash,
-        concurrency_key, concurrency_limit, concurrency_duration, on_conflict, unique_key,
-        unique_until, context, expires_in
-    )
-    SELECT
-        job_id, queue_name, class_name, arguments::jsonb, priority, max_attempts,
-        retries_crash, concurrency_key, concurrency_limit,
-        make_interval(secs => concurrency_duration_s), on_conflict, unique_key, unique_until,
-        context::jsonb, make_interval(secs => expires_in_s)
-    FROM numbered
-    WHERE job_id = ANY (ARRAY(SELECT job_id FROM stored WHERE job_id IS NOT NULL))
-    RETURNING
-        id, queue_name, priority, concurrency_key, concurrency_limit, on_conflict, expires_in
-), expiring AS (
-    INSERT INTO jobsd.expirations (job_id, expires_at)
-    SELECT id, clock_timestamp() + expires_in
-    FROM job
-    WHERE expires_in IS NOT NULL
-), ready AS (
-    INSERT INTO jobsd.ready_executions (job_id, position, priority, queue_name)
-    SELECT id, id, priority, queue_name
-    FROM job
-    WHERE concurrency_key IS NULL
-), blocked AS (
-    INSERT INTO jobsd.blocked_executions (
-        job_id, position, priority, queue_name, concurrency_key, concurrency_limit, yields
-    )
-    SELECT
-        id, id, priority, queue_name, concurrency_key, concurrency_limit,
-        on_conflict = 'discard'
-    FROM job
-    WHERE concurrency_key IS NOT NULL
+), job AS MATERIALIZED (
+    SELECT answer.*
+    FROM (
+        SELECT jsonb_agg(job || jsonb_build_object('id', job_id) ORDER BY run_at, key) AS jobs
+        FROM numbered
+        WHERE job_id = ANY (ARRAY(SELECT job_id FROM stored WHERE job_id IS NOT NULL))
+    ) AS asked
+    CROSS JOIN LATERAL jobsd.store(asked.jobs, hastily => true) AS answer
+    WHERE asked.jobs IS NOT NULL
 ), ran AS (
     UPDATE jobsd.recurring_tasks AS task
     SET last_run_at = greatest(task.last_run_at, ran.last_run_at),
@@ -133,16 +104,8 @@ WITH planned AS (
         ORDER BY task_key
     ) AS ran
     WHERE task.key = ran.task_key
-), woken AS MATERIALIZED (
-    SELECT pg_notify('jobsd.wake', payload)
-    FROM (
-        SELECT 'ready ' || queue_name AS payload FROM job WHERE concurrency_key IS NULL
-        UNION
-        SELECT 'limited ' || queue_name FROM job WHERE concurrency_key IS NOT NULL
-    ) AS payloads
-    WHERE EXISTS (SELECT FROM jobsd.sleepers WHERE kind = 'worker')
 )
-SELECT task_key, run_at, true, job_id, outcome, (SELECT count(*) FROM woken)
+SELECT task_key, run_at, true, job_id, outcome, (SELECT count(*) FROM job)
 FROM stored
 UNION ALL
 SELECT key, run_at, false, NULL, NULL, 0

@@ -132,8 +132,6 @@ WITH (
 -- Serves the search for a slot's next holder: the first job of a key.
 CREATE UNIQUE INDEX blocked_executions_next
     ON jobsd.blocked_executions (concurrency_key, priority, job_id);
-CREATE INDEX blocked_executions_yields
-    ON jobsd.blocked_executions (concurrency_key) WHERE yields;
 -- Serves claims by workers that listen to all queues.
 CREATE UNIQUE INDEX blocked_executions_any
     ON jobsd.blocked_executions (priority, position)

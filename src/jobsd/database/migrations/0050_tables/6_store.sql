@@ -53,54 +53,6 @@ BEGIN
 END
 $$;
 
--- Store one job of any kind and say where it is: scheduled, ready, or discarded, in which case
--- nothing was stored. One that may not wait, and whose key can't be held in time, is decided about
--- by the worker that meets it. `given_id` is the id that it gets; without one, the next.
-CREATE FUNCTION jobsd.store(
-    queue_name text, class_name text, arguments jsonb, priority integer, max_attempts integer,
-    retries_crash boolean, due timestamptz, key text, most integer, duration interval,
-    on_conflict text, always boolean, context jsonb DEFAULT NULL,
-    given_id bigint DEFAULT NULL, unique_key text DEFAULT NULL, unique_until text DEFAULT NULL,
-    expires_in interval DEFAULT NULL, OUT job_id bigint, OUT state text
-)
-LANGUAGE plpgsql
-AS $$
-#variable_conflict use_variable
-DECLARE
-    yields boolean := false;
-BEGIN
-    IF due < now() - interval '100 years' THEN
-        -- Farther back lie moments that not every reader knows, and one without end.
-        due := now() - interval '100 years';
-    END IF;
-    IF key IS NOT NULL AND on_conflict = 'discard' AND (due > clock_timestamp()) IS NOT TRUE THEN
-        yields := NOT jobsd.hold_key(key);
-        IF NOT yields AND jobsd.jobs_of_key(key, most) >= most THEN
-            state := 'discarded';
-            RETURN;
-        END IF;
-    END IF;
-    job_id := coalesce(given_id, nextval('jobsd.jobs_id_seq'));
-    INSERT INTO jobsd.jobs (
-        id, queue_name, class_name, arguments, priority, max_attempts, retries_crash,
-        scheduled_at, concurrency_key, concurrency_limit, concurrency_duration, on_conflict,
-        context, unique_key, unique_until, expires_in
-    )
-    VALUES (
-        job_id, queue_name, class_name, arguments, priority, max_attempts, retries_crash, due,
-        key, CASE WHEN key IS NOT NULL THEN most END, duration,
-        CASE WHEN key IS NOT NULL THEN on_conflict END, context, unique_key, unique_until,
-        expires_in
-    );
-    IF expires_in IS NOT NULL THEN
-        PERFORM jobsd.let_expire(job_id, greatest(due, clock_timestamp()) + expires_in);
-    END IF;
-    state := jobsd.place(
-        job_id, job_id, queue_name, priority, due, key, most, yields, always
-    );
-END
-$$;
-
 -- Give a job that waits, and was not claimed yet, all that another one says: arguments, queue,
 -- priority, time, limit. It is due at most `max_wait` after it was enqueued. One that was ready
 -- keeps its place in the line. `freed` is a key of which others may have waited behind it: whoever
@@ -179,180 +131,139 @@ BEGIN
 END
 $$;
 
--- Store a unique job, or say which one is there already: 'duplicate', or where it is now that it
--- was replaced (`replaced_class` is the class that it was of); and when that one was created. Whoever
--- holds the key in a transaction that is open is waited for, two seconds.
-CREATE FUNCTION jobsd.store_unique(
-    queue_name text, class_name text, arguments jsonb, priority integer, max_attempts integer,
-    retries_crash boolean, due timestamptz, key text, most integer, duration interval,
-    on_conflict text, always boolean, context jsonb,
-    unique_key text, unique_until text, unique_within interval, unique_conflict text,
-    unique_max_wait interval,
-    expires_in interval DEFAULT NULL,
-    OUT job_id bigint, OUT state text, OUT replaced boolean, OUT created timestamptz,
-    OUT replaced_class text
-)
+-- Store a set of jobs, as if one came after the other, and say of each, in this order: its id, where
+-- it is (ready, scheduled, discarded or duplicate), whether it has replaced the one with this id, and
+-- when that was created. Beside the statements `at_once` and `copy`, all that stores jobs calls this.
+--
+-- After what has to be decided, one statement stores the jobs and gives each its place. Of a key, and
+-- a queue, workers meet only as many jobs as may run at once; the others are blocked, and follow
+-- these. `hastily` waits for no unique key: a job whose key is just being taken is a duplicate, of no
+-- known one. With `own_classes` no job of another class is replaced.
+CREATE FUNCTION jobsd.store(
+    jobs jsonb, hastily boolean DEFAULT false, own_classes boolean DEFAULT false
+) RETURNS TABLE (job_id bigint, state text, replaced boolean, created timestamptz)
 LANGUAGE plpgsql
-SET lock_timeout = '2s'
-AS $$
-#variable_conflict use_variable
-DECLARE
-    fresh bigint := nextval('jobsd.jobs_id_seq');
-    freed text;
-BEGIN
-    replaced := false;
-    job_id := jobsd.take_unique(
-        unique_key, fresh, unique_until, unique_within, unique_conflict = 'replace'
-    );
-    IF job_id IS NULL THEN
-        SELECT stored.job_id, stored.state
-        INTO job_id, state
-        FROM jobsd.store(
-            queue_name, class_name, arguments, priority, max_attempts, retries_crash, due, key,
-            most, duration, on_conflict, always, context, fresh, unique_key, unique_until,
-            expires_in
-        ) AS stored;
-        created := now();
-        IF job_id IS NULL THEN
-            PERFORM jobsd.give_back_unique(ARRAY[unique_key], ARRAY[fresh]);
-        END IF;
-        RETURN;
-    END IF;
-    created := (SELECT job.created_at FROM jobsd.jobs AS job WHERE job.id = store_unique.job_id);
-    state := 'duplicate';
-    IF jobsd.is_due(job_id) IS NULL THEN
-        RETURN; -- It counts longer than until it is started, and is not held.
-    END IF;
-    IF unique_conflict = 'replace' THEN
-        replaced := true;
-        replaced_class := (SELECT job.class_name FROM jobsd.jobs AS job WHERE job.id = job_id);
-        SELECT given.state, given.freed
-        INTO state, freed
-        FROM jobsd.replace_waiting(
-            job_id, queue_name, class_name, arguments, priority, max_attempts, retries_crash, due,
-            key, most, duration, on_conflict, context, unique_max_wait, always,
-            expires_in
-        ) AS given;
-        PERFORM jobsd.hand_over(ARRAY[freed], always, ARRAY[job_id]);
-    ELSE
-        PERFORM jobsd.wake_for_held(job_id);
-    END IF;
-END
-$$;
-
--- Decide about unique jobs that this transaction has just stored, in the order of their keys, so
--- that of two who decide about the same ones neither holds what the other one waits for. Says
--- which were dropped, and for which jobs. With `hastily` nobody is waited for: a job whose key is
--- just being taken is dropped, and nobody knows for which.
-CREATE FUNCTION jobsd.admit_unique(
-    ids bigint[], keys text[], untils text[], withins_s float8[], conflicts text[],
-    max_waits_s float8[], always boolean, hastily boolean DEFAULT false
-) RETURNS TABLE (job_id bigint, present bigint, replaced boolean, created timestamptz)
-LANGUAGE plpgsql
-SET lock_timeout = '2s'
-SET enable_seqscan = off
-SET jit = off
-SET enable_bitmapscan = off
 AS $$
 #variable_conflict use_column
 DECLARE
-    given record;
-    job jobsd.jobs;
-    dropped bigint[] := '{}';
-    elsewhere boolean;
-    handing text[] := '{}';
-    given_anew bigint[] := '{}';
-    freed text;
+    began timestamptz := clock_timestamp();
+    picky boolean := jsonb_path_exists(
+        jobs, 'strict $[*] ? (@.unique_key != null || @.on_conflict == "discard")'
+    );
+    -- Of each job, by its turn; a state is NULL until the job is stored.
+    ids bigint[];
+    states text[];
+    replaces boolean[];
+    moments timestamptz[];
+    unheld text[] := '{}';
+    freed text[] := '{}';
+    changed bigint[] := '{}';
+    always boolean;
+    stored record;
 BEGIN
-    IF hastily THEN
-        PERFORM set_config('lock_timeout', '20ms', true);
-    END IF;
-    FOR given IN
-        SELECT each.*
-        FROM unnest(ids, keys, untils, withins_s, conflicts, max_waits_s) WITH ORDINALITY
-            AS each (id, key, until, within_s, conflict, max_wait_s, turn)
-        ORDER BY each.key, each.turn
     LOOP
-        replaced := false;
-        present := NULL;
-        IF NOT hastily THEN
-            present := jobsd.take_unique(
-                given.key, given.id, given.until, make_interval(secs => given.within_s),
-                given.conflict = 'replace'
-            );
-            CONTINUE WHEN present IS NULL;
-        ELSE
-            BEGIN
-                present := jobsd.take_unique(
-                    given.key, given.id, given.until, make_interval(secs => given.within_s),
-                    given.conflict = 'replace'
-                );
-                CONTINUE WHEN present IS NULL;
-            EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
-                -- It is dropped.
-            END;
+        IF picky THEN
+            SELECT decided.*
+            INTO ids, states, replaces, moments, freed, changed, unheld
+            FROM jobsd.decide(
+                jobs, began, hastily, own_classes, ids, states, replaces, moments, freed, changed
+            ) AS decided;
         END IF;
-        job_id := given.id;
-        created := (SELECT stored.created_at FROM jobsd.jobs AS stored WHERE stored.id = present);
-        dropped := dropped || job_id;
-        IF jobsd.is_due(present) IS NULL THEN
-            -- It counts longer than until it is started, and is not held.
-        ELSIF given.conflict = 'replace' THEN
-            replaced := true;
-            SELECT * INTO job FROM jobsd.jobs AS stored WHERE stored.id = given.id;
-            freed := (
-                SELECT anew.freed
-                FROM jobsd.replace_waiting(
-                    present, job.queue_name, job.class_name, job.arguments, job.priority,
-                    job.max_attempts, job.retries_crash, job.scheduled_at, job.concurrency_key,
-                    job.concurrency_limit, job.concurrency_duration, job.on_conflict, job.context,
-                    make_interval(secs => given.max_wait_s), always, job.expires_in
-                ) AS anew
-            );
-            handing := handing || freed;
-            given_anew := given_anew || present;
-        ELSE
-            PERFORM jobsd.wake_for_held(present);
-        END IF;
+        WITH fresh AS MATERIALIZED (
+            SELECT
+                each.*, coalesce(ids[each.ordinality], each.id, nextval('jobsd.jobs_id_seq'))
+                    AS job_id,
+                jobsd.due_of(each.wait_until, each.wait_s, began) AS due,
+                (jobsd.due_of(each.wait_until, each.wait_s, began) > began) IS TRUE AS waits,
+                (each.on_conflict = 'discard') IS TRUE AS yields
+            FROM jsonb_populate_recordset(NULL::jobsd.submitted, jobs) WITH ORDINALITY AS each
+            WHERE states[each.ordinality] IS NULL
+        ), job AS (
+            INSERT INTO jobsd.jobs (
+                id, queue_name, class_name, arguments, priority, max_attempts, retries_crash,
+                scheduled_at, concurrency_key, concurrency_limit, concurrency_duration,
+                on_conflict, context, unique_key, unique_until, expires_in
+            )
+            SELECT
+                job_id, queue_name, class_name, arguments::jsonb, priority, max_attempts,
+                coalesce(retries_crash, false), due, key, CASE WHEN key IS NOT NULL THEN "to" END,
+                duration, CASE WHEN key IS NOT NULL THEN on_conflict END, context::jsonb,
+                unique_key, CASE WHEN unique_key IS NOT NULL THEN unique_until END,
+                make_interval(secs => expires_in_s)
+            FROM fresh
+        ), ready AS (
+            INSERT INTO jobsd.ready_executions (job_id, position, priority, queue_name)
+            SELECT job_id, job_id, priority, queue_name
+            FROM fresh
+            WHERE NOT waits AND key IS NULL
+        ), scheduled AS (
+            INSERT INTO jobsd.scheduled_executions (
+                job_id, scheduled_at, priority, queue_name, concurrency_key
+            )
+            SELECT job_id, due, priority, queue_name, key
+            FROM fresh
+            WHERE waits
+        ), blocked AS (
+            INSERT INTO jobsd.blocked_executions (
+                job_id, position, priority, queue_name, concurrency_key, concurrency_limit, yields
+            )
+            SELECT
+                job_id, CASE WHEN yields OR number <= "to" THEN job_id END, priority, queue_name,
+                key, "to", yields AND key = ANY (unheld)
+            FROM (
+                SELECT
+                    *, row_number() OVER (
+                        PARTITION BY key, queue_name, yields ORDER BY priority, job_id
+                    ) AS number
+                FROM fresh
+                WHERE NOT waits AND key IS NOT NULL
+            ) AS limited
+        ), expiring AS (
+            INSERT INTO jobsd.expirations (job_id, expires_at)
+            SELECT
+                job_id,
+                greatest(due, clock_timestamp()) + make_interval(secs => expires_in_s)
+            FROM fresh
+            WHERE expires_in_s IS NOT NULL
+        )
+        SELECT
+            array_agg(ordinality) AS turns, array_agg(job_id) AS ids,
+            array_agg(CASE WHEN waits THEN 'scheduled' ELSE 'ready' END) AS states,
+            bool_or(always) IS NOT FALSE AS always,
+            array_agg(DISTINCT CASE
+                -- A dispatcher polls every five seconds, and then knows which job is due next.
+                WHEN waits AND (always OR due < began + interval '6 seconds') THEN 'due'
+                WHEN waits THEN NULL
+                WHEN key IS NULL THEN 'ready ' || queue_name
+                ELSE 'limited ' || queue_name
+            END) AS payloads
+        INTO stored
+        FROM fresh;
+        always := stored.always;
+        PERFORM pg_notify(CASE payload WHEN 'due' THEN 'jobsd.due' ELSE 'jobsd.wake' END, payload)
+        FROM unnest(stored.payloads) AS payload
+        WHERE payload IS NOT NULL AND (always OR EXISTS (
+            SELECT
+            FROM jobsd.sleepers
+            WHERE kind = CASE payload WHEN 'due' THEN 'dispatcher' ELSE 'worker' END
+        ));
+        FOR place IN 1 .. coalesce(cardinality(stored.turns), 0) LOOP
+            ids[stored.turns[place]] := stored.ids[place];
+            states[stored.turns[place]] := stored.states[place];
+        END LOOP;
+        EXIT WHEN NOT picky OR array_position(states, 'next') IS NULL;
+        states := array_replace(states, 'next', NULL);
+    END LOOP;
+    -- Last of all: this locks jobs of any unique key, for which others may wait.
+    IF freed <> '{}' THEN
+        PERFORM jobsd.hand_over(freed, always, changed);
+    END IF;
+    FOR turn IN 1 .. coalesce(cardinality(states), 0) LOOP
+        state := states[turn];
+        job_id := CASE WHEN state <> 'discarded' THEN ids[turn] END;
+        replaced := coalesce(replaces[turn], false);
+        created := CASE WHEN state = 'duplicate' OR replaced THEN moments[turn] ELSE now() END;
         RETURN NEXT;
     END LOOP;
-    IF dropped = '{}' THEN
-        RETURN;
-    END IF;
-    SELECT
-        bool_or(
-            stored.scheduled_at IS NOT NULL OR stored.concurrency_key IS NOT NULL
-            OR stored.expires_in IS NOT NULL
-        ),
-        handing || array_agg(stored.concurrency_key)
-            FILTER (WHERE stored.concurrency_key IS NOT NULL)
-    INTO elsewhere, handing
-    FROM jobsd.jobs AS stored
-    WHERE stored.id = ANY (dropped);
-    -- Together: each by itself took longer than to store it.
-    DELETE FROM jobsd.ready_executions AS place WHERE place.job_id = ANY (dropped);
-    IF elsewhere THEN
-        -- In order, which only the index by ids has: a plan that was made while a table was empty
-        -- reads all of another index, however many jobs there are by now.
-        DELETE FROM jobsd.scheduled_executions
-        WHERE ctid = ANY (ARRAY(
-            SELECT place.ctid FROM jobsd.scheduled_executions AS place
-            WHERE place.job_id = ANY (dropped) ORDER BY place.job_id
-        ));
-        DELETE FROM jobsd.blocked_executions
-        WHERE ctid = ANY (ARRAY(
-            SELECT place.ctid FROM jobsd.blocked_executions AS place
-            WHERE place.job_id = ANY (dropped) ORDER BY place.job_id
-        ));
-        DELETE FROM jobsd.expirations
-        WHERE ctid = ANY (ARRAY(
-            SELECT place.ctid FROM jobsd.expirations AS place
-            WHERE place.job_id = ANY (dropped) ORDER BY place.job_id
-        ));
-    END IF;
-    DELETE FROM jobsd.jobs AS stored WHERE stored.id = ANY (dropped);
-    -- Others of these limits may have come behind what was dropped or replaced. Last of all: this
-    -- locks jobs of any unique key, for which others may wait.
-    PERFORM jobsd.hand_over(handing, always, given_anew);
 END
 $$;

@@ -5,15 +5,6 @@
 -- Such a role has no right to any table. It calls `submit`, which runs as the owner of the tables,
 -- trusts nothing that it is given, and tells nothing but the ids of jobs, and when they were created.
 
--- A job as such a role gives it, by the names of what it says.
-CREATE TYPE jobsd.submitted AS (
-    queue_name text, class_name text, arguments text, priority integer, max_attempts integer,
-    retries_crash boolean, context text, wait_s float8, wait_until timestamptz, always boolean,
-    key text, "to" integer, duration interval, on_conflict text, unique_key text,
-    unique_until text, unique_within_s float8, unique_conflict text, unique_max_wait_s float8,
-    expires_in_s float8
-);
-
 -- Say what is wrong with a job that is given so, if anything.
 CREATE FUNCTION jobsd.fault_of(given jobsd.submitted) RETURNS text
 LANGUAGE sql
@@ -31,6 +22,7 @@ AS $$
             THEN 'arguments: JSON of at most 1 MiB'
         WHEN jsonb_typeof(given.arguments::jsonb) NOT IN ('array', 'object')
             THEN 'arguments: a JSON array or object is wanted'
+        WHEN given.id IS NOT NULL THEN 'id: given by the server'
         WHEN given.priority IS NULL THEN 'priority: an integer is wanted'
         WHEN given.max_attempts IS NULL OR given.max_attempts < 1 THEN 'max_attempts: 1 at least'
         WHEN given.wait_s > 3155760000
@@ -60,107 +52,8 @@ AS $$
     END
 $$;
 
--- Store jobs of which none is unique or may be dropped, in their order, and say of each where it
--- is. Of a key, and a queue, only as many are met by workers as may run at once: the others come
--- along with these, and are blocked until then. If something is wrong with one, none is stored.
-CREATE FUNCTION jobsd.store_together(jobs jsonb) RETURNS TABLE (job_id bigint, state text)
-LANGUAGE plpgsql
-AS $$
-#variable_conflict use_column
-DECLARE
-    ids regclass := 'jobsd.jobs_id_seq';
-    stored record;
-BEGIN
-    WITH given AS MATERIALIZED (
-        SELECT each.*, nextval(ids) AS id, jobsd.fault_of(each) AS fault
-        FROM jsonb_populate_recordset(NULL::jobsd.submitted, jobs) AS each
-    ), timed AS (
-        SELECT
-            *, make_interval(secs => expires_in_s) AS expires_in,
-            coalesce(wait_until, clock_timestamp() + make_interval(secs => wait_s)) AS due
-        FROM given
-        WHERE fault IS NULL
-    ), fresh AS MATERIALIZED (
-        SELECT
-            *, coalesce(due > clock_timestamp(), false) AS waits,
-            CASE
-                -- Farther back lie moments that not every reader knows, and one without end.
-                WHEN due < now() - interval '100 years' THEN now() - interval '100 years'
-                ELSE due
-            END AS moment
-        FROM timed
-    ), job AS (
-        INSERT INTO jobsd.jobs (
-            id, queue_name, class_name, arguments, priority, max_attempts, retries_crash,
-            scheduled_at, concurrency_key, concurrency_limit, concurrency_duration, on_conflict,
-            context, expires_in
-        )
-        SELECT
-            id, queue_name, class_name, arguments::jsonb, priority, max_attempts,
-            coalesce(retries_crash, false), moment, key,
-            CASE WHEN key IS NOT NULL THEN "to" END, duration,
-            CASE WHEN key IS NOT NULL THEN on_conflict END, context::jsonb, expires_in
-        FROM fresh
-    ), ready AS (
-        INSERT INTO jobsd.ready_executions (job_id, position, priority, queue_name)
-        SELECT id, id, priority, queue_name
-        FROM fresh
-        WHERE NOT waits AND key IS NULL
-    ), scheduled AS (
-        INSERT INTO jobsd.scheduled_executions (
-            job_id, scheduled_at, priority, queue_name, concurrency_key
-        )
-        SELECT id, moment, priority, queue_name, key
-        FROM fresh
-        WHERE waits
-    ), blocked AS (
-        INSERT INTO jobsd.blocked_executions (
-            job_id, position, priority, queue_name, concurrency_key, concurrency_limit, yields
-        )
-        SELECT
-            id, CASE WHEN number <= "to" THEN id END, priority, queue_name, key, "to", false
-        FROM (
-            SELECT
-                *, row_number() OVER (PARTITION BY key, queue_name ORDER BY priority, id)
-                    AS number
-            FROM fresh
-            WHERE NOT waits AND key IS NOT NULL
-        ) AS limited
-    ), expiring AS (
-        INSERT INTO jobsd.expirations (job_id, expires_at)
-        SELECT id, greatest(moment, clock_timestamp()) + expires_in
-        FROM fresh
-        WHERE expires_in IS NOT NULL
-    ), answer AS (
-        SELECT
-            array_agg(id ORDER BY id) AS ids,
-            array_agg(CASE WHEN waits THEN 'scheduled' ELSE 'ready' END ORDER BY id) AS states,
-            bool_or(coalesce(always, true)) AS always,
-            array_agg(DISTINCT CASE
-                WHEN waits THEN 'due'
-                WHEN key IS NULL THEN 'ready ' || queue_name
-                ELSE 'limited ' || queue_name
-            END) AS payloads
-        FROM fresh
-    )
-    SELECT
-        answer.*,
-        (SELECT fault FROM given WHERE fault IS NOT NULL ORDER BY id LIMIT 1) AS fault
-    INTO stored
-    FROM answer;
-    IF stored.fault IS NOT NULL THEN
-        RAISE EXCEPTION 'enqueue: %', stored.fault USING ERRCODE = 'invalid_parameter_value';
-    END IF;
-    PERFORM pg_notify(CASE payload WHEN 'due' THEN 'jobsd.due' ELSE 'jobsd.wake' END, payload)
-    FROM unnest(stored.payloads) AS payload
-    WHERE stored.always OR EXISTS (SELECT FROM jobsd.sleepers);
-    RETURN QUERY SELECT * FROM unnest(stored.ids, stored.states);
-END
-$$;
-
--- Enqueue jobs for a role that may do nothing else: a list of what each is, by name. Says of each,
--- in this order, what `store_unique` says. Where none of them is unique or may be dropped, all are
--- stored at once, as in bulk: a job at a time takes five times as long.
+-- Enqueue jobs for a role that may do nothing else: `store`, behind a check of what it is given. If
+-- something is wrong with one, none is stored.
 --
 -- Invariant: no parameter and no name decides what is looked up: the search_path is fixed, and all
 -- that is called is written with its schema.
@@ -169,63 +62,23 @@ RETURNS TABLE (job_id bigint, state text, replaced boolean, created timestamptz)
 LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
-SET lock_timeout = '2s'
 AS $$
-#variable_conflict use_variable
+#variable_conflict use_column
 DECLARE
-    given jobsd.submitted;
     wrong text;
-    due timestamptz;
-    replaced_class text;
 BEGIN
-    IF NOT jsonb_path_exists(
-        jobs, 'strict $[*] ? (@.unique_key != null || @.on_conflict == "discard")'
-    ) THEN
-        RETURN QUERY SELECT stored.*, false, now() FROM jobsd.store_together(jobs) AS stored;
-        RETURN;
+    SELECT checked.fault
+    INTO wrong
+    FROM (
+        SELECT jobsd.fault_of(given) AS fault
+        FROM jsonb_populate_recordset(NULL::jobsd.submitted, jobs) AS given
+    ) AS checked
+    WHERE checked.fault IS NOT NULL
+    LIMIT 1;
+    IF wrong IS NOT NULL THEN
+        RAISE EXCEPTION 'enqueue: %', wrong USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    FOR given IN
-        SELECT each.* FROM jsonb_populate_recordset(NULL::jobsd.submitted, jobs) AS each
-    LOOP
-        wrong := jobsd.fault_of(given);
-        IF wrong IS NOT NULL THEN
-            RAISE EXCEPTION 'enqueue: %', wrong USING ERRCODE = 'invalid_parameter_value';
-        END IF;
-        due := coalesce(
-            given.wait_until, clock_timestamp() + make_interval(secs => given.wait_s)
-        );
-        replaced := false;
-        created := now();
-        IF given.unique_key IS NULL THEN
-            SELECT stored.job_id, stored.state
-            INTO job_id, state
-            FROM jobsd.store(
-                given.queue_name, given.class_name, given.arguments::jsonb, given.priority,
-                given.max_attempts, coalesce(given.retries_crash, false), due, given.key,
-                given."to", given.duration, given.on_conflict, coalesce(given.always, true),
-                given.context::jsonb, expires_in => make_interval(secs => given.expires_in_s)
-            ) AS stored;
-            RETURN NEXT;
-            CONTINUE;
-        END IF;
-        SELECT
-            stored.job_id, stored.state, stored.replaced, stored.created, stored.replaced_class
-        INTO job_id, state, replaced, created, replaced_class
-        FROM jobsd.store_unique(
-            given.queue_name, given.class_name, given.arguments::jsonb, given.priority,
-            given.max_attempts, coalesce(given.retries_crash, false), due, given.key,
-            given."to", given.duration, given.on_conflict, coalesce(given.always, true),
-            given.context::jsonb, given.unique_key, given.unique_until,
-            make_interval(secs => given.unique_within_s), given.unique_conflict,
-            make_interval(secs => given.unique_max_wait_s),
-            make_interval(secs => given.expires_in_s)
-        ) AS stored;
-        IF replaced AND replaced_class IS DISTINCT FROM given.class_name THEN
-            RAISE EXCEPTION 'enqueue: job % is of another class: it can''t be replaced', job_id
-                USING ERRCODE = 'insufficient_privilege';
-        END IF;
-        RETURN NEXT;
-    END LOOP;
+    RETURN QUERY SELECT stored.* FROM jobsd.store(jobs, own_classes => true) AS stored;
 END
 $$;
 
@@ -264,7 +117,7 @@ AS $$
 DECLARE
     known jobsd.definitions;
     wrong text;
-    due timestamptz;
+    asked jsonb;
     stored record;
 BEGIN
     IF has_function_privilege('jobsd.definition_of(text)', 'EXECUTE') THEN
@@ -352,39 +205,23 @@ BEGIN
     IF wrong IS NOT NULL THEN
         RAISE EXCEPTION 'enqueue: %', wrong USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    due := coalesce(wait_until, clock_timestamp() + wait);
-    IF NOT has_table_privilege('jobsd.jobs', 'INSERT') THEN
-        SELECT * INTO stored FROM jobsd.submit(jsonb_build_array(jsonb_build_object(
-            'queue_name', queue, 'class_name', class_name, 'arguments', arguments::text,
-            'priority', priority, 'max_attempts', max_attempts, 'retries_crash', retries_crash,
-            'wait_until', due, 'key', concurrency_key, 'to', concurrency_limit,
-            'duration', concurrency_duration::text, 'on_conflict', on_conflict,
-            'unique_key', unique_key, 'unique_until', unique_until,
-            'unique_within_s', extract(epoch FROM unique_within),
-            'unique_conflict', unique_on_conflict,
-            'unique_max_wait_s', extract(epoch FROM unique_max_wait),
-            'expires_in_s', extract(epoch FROM expires_in)
-        )));
-        IF stored.state = 'duplicate' AND unique_on_conflict = 'raise' THEN
-            RAISE EXCEPTION 'enqueue: job % has the unique key %', stored.job_id, unique_key
-                USING ERRCODE = 'unique_violation';
-        END IF;
-        RETURN stored.job_id;
+    asked := jsonb_build_array(jsonb_build_object(
+        'queue_name', queue, 'class_name', class_name, 'arguments', arguments::text,
+        'priority', priority, 'max_attempts', max_attempts, 'retries_crash', retries_crash,
+        'wait_until', coalesce(wait_until, clock_timestamp() + wait),
+        'key', concurrency_key, 'to', concurrency_limit,
+        'duration', concurrency_duration::text, 'on_conflict', on_conflict,
+        'unique_key', unique_key, 'unique_until', unique_until,
+        'unique_within_s', extract(epoch FROM unique_within),
+        'unique_conflict', unique_on_conflict,
+        'unique_max_wait_s', extract(epoch FROM unique_max_wait),
+        'expires_in_s', extract(epoch FROM expires_in)
+    ));
+    IF has_table_privilege('jobsd.jobs', 'INSERT') THEN
+        SELECT * INTO stored FROM jobsd.store(asked);
+    ELSE
+        SELECT * INTO stored FROM jobsd.submit(asked);
     END IF;
-    IF unique_key IS NULL THEN
-        stored := jobsd.store(
-            queue, class_name, arguments, priority, max_attempts, retries_crash, due,
-            concurrency_key, concurrency_limit, concurrency_duration, on_conflict, true,
-            expires_in => expires_in
-        );
-        RETURN stored.job_id;
-    END IF;
-    stored := jobsd.store_unique(
-        queue, class_name, arguments, priority, max_attempts, retries_crash, due,
-        concurrency_key, concurrency_limit, concurrency_duration, on_conflict, true,
-        NULL, unique_key, unique_until, unique_within, unique_on_conflict, unique_max_wait,
-        expires_in
-    );
     IF stored.state = 'duplicate' AND unique_on_conflict = 'raise' THEN
         RAISE EXCEPTION 'enqueue: job % has the unique key %', stored.job_id, unique_key
             USING ERRCODE = 'unique_violation';
