@@ -29,6 +29,7 @@ from jobsd.testing import perform_enqueued
 from .shop import alone, call, coroutine, flaky, inside, once, ran, urgent, welcome
 
 if TYPE_CHECKING:
+    from jobsd.database.connection import Session
     from jobsd.testing import MemoryQueue, VirtualClock
 
 
@@ -215,3 +216,16 @@ def test_a_coroutine_can_be_cancelled_from_outside(jobs: MemoryQueue) -> None:
     assert asyncio.run(acancel(handle.id)) == "ready"
     assert perform_enqueued() == []
     assert [job.state for job in jobs] == ["discarded"]
+
+
+def test_a_function_that_is_given_a_session_asks_its_database(
+    jobs: MemoryQueue, session: Session
+) -> None:
+    welcome.enqueue(1)
+
+    assert (queues.is_known("mail"), queues.is_known("mail", session=session)) == (True, False)
+    assert queues.pause("mail", session=session)
+    assert (jobs.pauses, [each.queue_name for each in queues.paused(session=session)]) == (
+        {},
+        ["mail"],
+    )

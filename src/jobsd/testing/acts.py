@@ -86,9 +86,9 @@ class Acts:
         """Retry a failed job: see `jobsd.retry`."""
         del with_lost
         job, _ = self._one(job_id, ("failed",), retries.refusal)
-        if (holder := self._queue.unique.in_the_way_of(job)) is not None:
+        holder = self._queue.unique.in_the_way_of(job)
+        if not self._retry([job]) and holder is not None:
             raise RefusedError(retries.taken(job.id, holder.id))
-        self._retry([job])
         return "ready"
 
     def retry_all(self, *, limit: int | None = None, **filters: Any) -> int:  # noqa: ANN401 - as above
