@@ -11,7 +11,6 @@ from layout import dialect
 RATE_MAX = 4.0
 """Turns per 1,000 words. The sources of well-read projects have 0.7 to 2.2."""
 NOT_YET = {
-    "comments of SQL": 6.2,
     "names of tests": 33.5,
 }
 """Rooms above it, and the bound that holds until their prose is rewritten."""

@@ -1,5 +1,5 @@
--- begin: take an id, after which the ids of the batch will come, and read the clock by which waits
--- are measured, and the moment at which all jobs of this transaction are created.
+-- begin: take an id, after which the ids of the batch follow, and read the clock by which waits are
+-- measured, and the creation time of all jobs of this transaction.
 SELECT
     nextval('jobsd.jobs_id_seq'),
     extract(epoch FROM clock_timestamp())::float8,
@@ -14,12 +14,13 @@ COPY jobsd.jobs (
 )
 FROM STDIN;
 
--- place: give each job of the batch that was just stored its place: ready (0), scheduled (1), or
--- ready with a limit (2). Workers meet only as many jobs of each key and queue as may run at once;
--- the others are blocked, and follow these: `jobsd.store` follows the same rule. Where no two have
--- one key (`keys_differ`), none has to be counted, which is a tenth of the work. Returns, in the
--- order of the batch, the ids and the places, and the notifications for workers. Other sessions may
--- have taken ids in between; all rows that one COPY has stored bear the same xmin.
+-- place: insert each job of the batch that was just stored into the table of its state: ready (0),
+-- scheduled (1), or ready with a limit (2). Workers meet only as many jobs of each key and queue as
+-- may run at once; the others are blocked, and follow these: `jobsd.store` follows the same rule.
+-- If no two jobs share a key (`keys_differ`), none has to be counted, which is a tenth of the work.
+-- Returns, in the order of the batch, the ids and the states, and the notifications for workers.
+-- Other sessions may have taken ids in between; all rows that one COPY has stored bear the same
+-- xmin.
 WITH last AS MATERIALIZED (
     SELECT id, xmin
     FROM jobsd.jobs
@@ -85,8 +86,7 @@ SELECT
     )
 FROM stored;
 
--- wake: wake those who sleep, after many jobs were stored: `always` in the transaction of a
--- caller.
+-- wake: wake idle processes, after many jobs were stored: `always` in the transaction of a caller.
 SELECT pg_notify(CASE payload WHEN 'due' THEN 'jobsd.due' ELSE 'jobsd.wake' END, payload)
 FROM unnest(%(payloads)s::text[]) AS payload
 WHERE %(always)s::boolean OR EXISTS (SELECT FROM jobsd.sleepers);

@@ -23,7 +23,7 @@ RETURNING
     END,
     (date_part('epoch', now()) * 1000000)::bigint;
 
--- store: store jobs of any kind, a list of them. Returns of each its id, its state, whether another
--- one was replaced, and when it was created (in microseconds since 1970).
+-- store: store a list of jobs of any kind. Returns for each its id, its state, whether another job
+-- was replaced, and its creation time (in microseconds since 1970).
 SELECT job_id, state, replaced, (date_part('epoch', created) * 1000000)::bigint
 FROM jobsd.store(%(jobs)s::jsonb);

@@ -7,21 +7,21 @@ WHERE key = ANY (%(keys)s::text[])
 ORDER BY key
 FOR NO KEY UPDATE;
 
--- store: write planned runs, each instant once for all schedulers, and enqueue the jobs of
--- those that this statement has written. A run without a job is only recorded (missed).
+-- store: write planned runs, each instant once for all schedulers, and enqueue the jobs of the runs
+-- that it has written. A run without a job is only recorded (missed).
 --
--- It returns the runs that were written, and those that were allowed. If a run is allowed but
--- not written, another process has written it. If a run is not allowed, its task has changed
--- since it was planned. The history makes an instant unique, but an instant of more than a day
--- ago may have been cleared from it: so such an instant must be later than the last run.
+-- It returns the runs that were written, and those that were allowed. If a run is allowed but not
+-- written, another process has written it. If a run is not allowed, its task has changed since it
+-- was planned. The history makes an instant unique, but an instant of more than a day ago may have
+-- been cleared from it, so it must be later than the last run.
 --
 -- The server's clock may have been ahead for a while and then put back. A record from that
 -- time, of an instant that is still to come and without a job, is replaced. In this case the
 -- last run lies ahead, so the run that must not be overlapped is the last one before this
 -- instant.
 --
--- A job that may not wait, or of which there may be no second one, may be discarded:
--- `record_discards` follows in the same transaction.
+-- A job that may not wait, and a unique job, may be discarded: `record_discards` follows in the
+-- same transaction.
 WITH planned AS (
     SELECT *
     FROM jsonb_to_recordset(%(runs)s::jsonb) AS planned (
@@ -136,14 +136,14 @@ WITH run AS (
 SELECT task_key, run_at
 FROM discarded;
 
--- stored_by: return those of some runs that an attempt has stored.
+-- stored_by: return the runs of a list that an attempt has stored.
 SELECT execution.task_key, execution.run_at, execution.job_id, execution.outcome
 FROM jsonb_to_recordset(%(runs)s::jsonb) AS planned (key text, run_at timestamptz)
 JOIN jobsd.recurring_executions AS execution
     ON execution.task_key = planned.key AND execution.run_at = planned.run_at
 WHERE execution.stored_by = %(attempt)s;
 
--- history: list the runs of each of some tasks, the latest first, with their outcomes. For a
+-- history: list the runs of tasks with their outcomes, the latest run of each task first. For a
 -- running job, the tables know only when it was claimed: that counts as its start.
 SELECT
     run.task_key,

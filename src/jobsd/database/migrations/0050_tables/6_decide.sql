@@ -1,6 +1,6 @@
--- What is decided about jobs before they are stored.
+-- The decisions about jobs before they are stored.
 
--- A job as it is given to `store`, by the names of what it says.
+-- A job as a caller gives it to `store`, by the names of its fields.
 CREATE TYPE jobsd.submitted AS (
     id bigint, queue_name text, class_name text, arguments text, priority integer,
     max_attempts integer, retries_crash boolean, context text, wait_s float8,
@@ -9,7 +9,8 @@ CREATE TYPE jobsd.submitted AS (
     unique_conflict text, unique_max_wait_s float8, expires_in_s float8
 );
 
--- Take a unique key, as `take_unique` says. `hastily` waits for nothing: 0 while somebody takes it.
+-- Take a unique key by `take_unique`. `hastily` waits for no lock: 0 while another session takes
+-- it.
 CREATE FUNCTION jobsd.try_unique(
     key text, taker bigint, how_long text, within interval, alone boolean, hastily boolean
 ) RETURNS bigint
@@ -27,9 +28,9 @@ BEGIN
 END
 $$;
 
--- Say what becomes of a unique job of which there is one: that one waits and takes what the other
--- says (`state` is where it is now), or is the job in its place. `freed` is a key of which others may
--- have waited behind it.
+-- Resolve a unique job whose key another job has: that job takes the new values if it waits
+-- (`state` is its state now), or is returned as the duplicate. `freed` is a key of which other jobs
+-- may have waited behind it.
 CREATE FUNCTION jobsd.meet_duplicate(
     present bigint, given jobsd.submitted, due timestamptz, own_classes boolean,
     OUT state text, OUT created timestamptz, OUT freed text
@@ -49,7 +50,7 @@ BEGIN
     WHERE job.id = present;
     state := 'duplicate';
     IF jobsd.is_due(present) IS NULL THEN
-        RETURN; -- It counts longer than until it is started, and is not held.
+        RETURN; -- It counts beyond its start, and is not held.
     ELSIF given.unique_conflict <> 'replace' THEN
         PERFORM jobsd.wake_for_held(present);
         RETURN;
@@ -69,8 +70,8 @@ BEGIN
 END
 $$;
 
--- Return when a job is due: NULL if at once. Farther back than a hundred years lie moments that not
--- every reader knows, and one without end.
+-- Return the time at which a job is due; NULL if at once. It is at most a hundred years ago,
+-- because earlier times, and -infinity, can't be read by every program.
 CREATE FUNCTION jobsd.due_of(wait_until timestamptz, wait_s float8, began timestamptz)
 RETURNS timestamptz
 LANGUAGE sql STABLE
@@ -82,11 +83,11 @@ RETURN nullif(
     'infinity'
 );
 
--- Decide which jobs of a set are stored: those whose `states` are NULL behind this. First unique keys
--- are taken, then keys of limits whose jobs may not wait are held, each in their order, so that of
--- two sets neither holds what the other one waits for; two seconds at most. A job whose unique key
--- another one of the set has just taken comes 'next', behind that one. A job that may not wait, and
--- whose key can't be held in time (`unheld`), is decided about by the worker that meets it.
+-- Decide which jobs of a set are stored: afterwards their `states` are NULL. First this takes
+-- unique keys, then it locks the keys of limits if their jobs may not wait, both in the order of
+-- the keys, so that two sets don't deadlock; it waits two seconds at most. If a job has the unique
+-- key of an earlier one of the set, it comes 'next', behind that one. If a job may not wait and its
+-- key can't be locked in time (`unheld`), the worker that meets the job decides about it.
 CREATE FUNCTION jobsd.decide(
     jobs jsonb, began timestamptz, hastily boolean, own_classes boolean,
     INOUT ids bigint[], INOUT states text[], INOUT replaces boolean[],
@@ -181,7 +182,8 @@ BEGIN
         states[turn] := 'discarded';
         CONTINUE WHEN job.unique_key IS NULL;
         PERFORM jobsd.give_back_unique(ARRAY[job.unique_key], ARRAY[ids[turn]]);
-        -- Those that would come next meet the same: in rounds of their own, 2,000 took 40 s.
+        -- Jobs that would come next find the limit reached, too: in rounds of their own, 2,000 took
+        -- 40 s.
         FOR turn IN
             SELECT each.ordinality
             FROM unnest(given) WITH ORDINALITY AS each

@@ -1,6 +1,6 @@
 -- How jobs are stored, alone and in bulk.
 
--- Say when a job expires.
+-- Set the time at which a job expires.
 CREATE FUNCTION jobsd.let_expire(id bigint, moment timestamptz) RETURNS void
 LANGUAGE sql
 SET enable_seqscan = off
@@ -11,9 +11,9 @@ AS $$
     ON CONFLICT (job_id) DO UPDATE SET expires_at = excluded.expires_at
 $$;
 
--- Put a job whose row is there to where it belongs, and wake who may take it there. `always`
--- notifies also when nobody seems to sleep: nobody knows who will when a caller's transaction
--- commits.
+-- Insert a stored job into the table of its state, and wake the processes that may take it.
+-- `always` notifies also when no process seems to sleep, because one may be idle when a caller's
+-- transaction commits.
 CREATE FUNCTION jobsd.place(
     job_id bigint, turn bigint, queue_name text, priority integer, due timestamptz,
     key text, most integer, yields boolean, always boolean
@@ -53,11 +53,10 @@ BEGIN
 END
 $$;
 
--- Give a job that waits, and was not claimed yet, all that another one says: arguments, queue,
--- priority, time, limit. It is due at most `max_wait` after it was enqueued. One that was ready
--- keeps its place in the line. `freed` is a key of which others may have waited behind it: whoever
--- calls this hands over to them when he waits for nothing more, since that locks jobs for which
--- others may wait.
+-- Give a waiting, unclaimed job the values of another one: arguments, queue, priority, time, limit.
+-- It is due at most `max_wait` after its enqueue. A job that was ready keeps its position. `freed`
+-- is a key of which other jobs may have waited behind it: the caller hands over to them once it
+-- waits for nothing more, because a hand-over locks jobs for which other sessions may wait.
 CREATE FUNCTION jobsd.replace_waiting(
     wanted bigint,
     queue_name text, class_name text, arguments jsonb, priority integer, max_attempts integer,
@@ -122,7 +121,7 @@ BEGIN
         queue_name, priority, due, key, most,
         key IS NOT NULL AND on_conflict = 'discard', always
     );
-    -- Those behind it are met with it where it stands as before.
+    -- If its row is as before, workers meet the jobs behind it together with it.
     IF place IS NOT NULL AND (
         state, key, queue_name, priority
     ) IS DISTINCT FROM ('ready', gone_key, old.queue_name, old.priority) THEN
@@ -131,14 +130,15 @@ BEGIN
 END
 $$;
 
--- Store a set of jobs, as if one came after the other, and say of each, in this order: its id, where
--- it is (ready, scheduled, discarded or duplicate), whether it has replaced the one with this id, and
--- when that was created. Beside the statements `at_once` and `copy`, all that stores jobs calls this.
+-- Store a set of jobs, as if they came one after the other, and return for each, in this order: its
+-- id, its state (ready, scheduled, discarded or duplicate), whether it has replaced the job with
+-- this id, and the creation time of that job. Every enqueue except the statements `at_once` and
+-- `copy` calls this.
 --
--- After what has to be decided, one statement stores the jobs and gives each its place. Of a key, and
--- a queue, workers meet only as many jobs as may run at once; the others are blocked, and follow
--- these. `hastily` waits for no unique key: a job whose key is just being taken is a duplicate, of no
--- known one. With `own_classes` no job of another class is replaced.
+-- After `decide`, one statement stores the jobs and inserts each into the table of its state. Of
+-- each key and queue, workers meet only as many jobs as its limit; the others are blocked, and
+-- follow these. `hastily` waits for no unique key: a job whose key is just being taken is a
+-- duplicate of an unknown job. With `own_classes` no job of another class is replaced.
 CREATE FUNCTION jobsd.store(
     jobs jsonb, hastily boolean DEFAULT false, own_classes boolean DEFAULT false
 ) RETURNS TABLE (job_id bigint, state text, replaced boolean, created timestamptz)
@@ -150,7 +150,7 @@ DECLARE
     picky boolean := jsonb_path_exists(
         jobs, 'strict $[*] ? (@.unique_key != null || @.on_conflict == "discard")'
     );
-    -- Of each job, by its turn; a state is NULL until the job is stored.
+    -- The columns of each job, by its turn; a state is NULL until the job is stored.
     ids bigint[];
     states text[];
     replaces boolean[];
@@ -254,7 +254,7 @@ BEGIN
         EXIT WHEN NOT picky OR array_position(states, 'next') IS NULL;
         states := array_replace(states, 'next', NULL);
     END LOOP;
-    -- Last of all: this locks jobs of any unique key, for which others may wait.
+    -- It comes last, because it locks jobs of any unique key, for which other sessions may wait.
     IF freed <> '{}' THEN
         PERFORM jobsd.hand_over(freed, always, changed);
     END IF;

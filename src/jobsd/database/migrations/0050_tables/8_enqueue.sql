@@ -2,10 +2,11 @@
 
 -- Roles that may enqueue and nothing else.
 --
--- Such a role has no right to any table. It calls `submit`, which runs as the owner of the tables,
--- trusts nothing that it is given, and tells nothing but the ids of jobs, and when they were created.
+-- This kind of role has no right to any table. It calls `submit`, which runs as the owner of the
+-- tables, trusts none of its parameters, and returns only the ids of jobs and the times at which
+-- they were created.
 
--- Say what is wrong with a job that is given so, if anything.
+-- Return the fault of a submitted job, or NULL.
 CREATE FUNCTION jobsd.fault_of(given jobsd.submitted) RETURNS text
 LANGUAGE sql
 AS $$
@@ -52,11 +53,11 @@ AS $$
     END
 $$;
 
--- Enqueue jobs for a role that may do nothing else: `store`, behind a check of what it is given. If
--- something is wrong with one, none is stored.
+-- Enqueue jobs for a role that may only enqueue: check them, and call `store`. If one job has a
+-- fault, none is stored.
 --
--- Invariant: no parameter and no name decides what is looked up: the search_path is fixed, and all
--- that is called is written with its schema.
+-- Invariant: neither parameters nor names can change which objects are used: the search_path is
+-- fixed, and every call is written with its schema.
 CREATE FUNCTION jobsd.submit(jobs jsonb)
 RETURNS TABLE (job_id bigint, state text, replaced boolean, created timestamptz)
 LANGUAGE plpgsql
@@ -86,10 +87,10 @@ REVOKE ALL ON FUNCTION jobsd.submit(jsonb) FROM PUBLIC;
 
 -- Enqueue a job from SQL, in the transaction that calls: from a trigger, or from a program in
 -- another language. Returns its id, or NULL when the limit was reached and `on_conflict` is
--- 'discard'. `arguments` is an array of positional, or an object of keyword arguments. With a
--- `unique_key` that a job has already, returns the id of that one. What is not given is as the
--- class's definition says, or, where nobody has published that, as the defaults of a job are. A role
--- that may not write to the tables is given to `submit`.
+-- 'discard'. `arguments` is an array of positional, or an object of keyword arguments. If another
+-- job has the `unique_key`, returns the id of that job. Options that are not given come from the
+-- class's definition, or, if no worker has published it, from the defaults of a job. For a role
+-- that may not write to the tables, this calls `submit`.
 CREATE FUNCTION jobsd.enqueue(
     class_name text,
     arguments jsonb DEFAULT '[]',
