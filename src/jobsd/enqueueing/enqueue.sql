@@ -1,6 +1,6 @@
--- at_once: store one job that may run now, and has neither a limit nor a unique key nor an expiry:
--- 30 µs with its round trip, of which `store` takes 135. Workers are woken if one of them is idle; in
--- a caller's transaction always, because no one knows which worker will be idle when it commits.
+-- at_once: store one job that may run now and has no limit, unique key or expiry: it takes 30 µs
+-- including the round trip, `store` 135 µs. Workers are woken if one of them is idle; in a caller's
+-- transaction always, because no one knows which worker will be idle when it commits.
 WITH job AS (
     INSERT INTO jobsd.jobs (
         queue_name, class_name, arguments, priority, max_attempts, retries_crash, context

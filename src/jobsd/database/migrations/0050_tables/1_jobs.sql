@@ -106,8 +106,9 @@ WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
 -- Serves the dispatcher: the due jobs, and the time of the next one.
 CREATE UNIQUE INDEX scheduled_executions_due
     ON jobsd.scheduled_executions (scheduled_at, priority, job_id);
--- Invariant: made last. While a table is empty the planner takes the last of those indexes that hold
--- an id: with a plan from then, to look up one job would read all of the one above.
+-- Invariant: this index is created last. While a table is empty, the planner takes the last of the
+-- indexes that hold an id: with that plan, the lookup of one job would read all of the index
+-- above.
 ALTER TABLE jobsd.scheduled_executions ADD PRIMARY KEY (job_id);
 
 -- Limited jobs that wait, in the order of their key. With a position a job is ready: workers meet
@@ -241,11 +242,12 @@ WITH (
     autovacuum_vacuum_threshold = 2000,
     autovacuum_vacuum_cost_delay = 0
 );
--- Never compressed: of 500 jobs, that would be a tenth of the server's work to claim and record them.
+-- Never compressed: for 500 jobs, compression would be a tenth of the server's work to claim and
+-- record them.
 ALTER TABLE jobsd.claims ALTER COLUMN job_ids SET STORAGE EXTERNAL;
 -- Serves the reading back of a process's own claims, and their release after its death.
 CREATE INDEX claims_process ON jobsd.claims (process_id);
--- Serves the count of a key's slots, and prevents that a slot is taken twice.
+-- Serves the count of a key's slots, and prevents a slot from being taken twice.
 CREATE UNIQUE INDEX claims_slot ON jobsd.claims (concurrency_key, slot)
     WHERE concurrency_key IS NOT NULL;
 

@@ -9,7 +9,7 @@ CREATE TYPE jobsd.submitted AS (
     unique_conflict text, unique_max_wait_s float8, expires_in_s float8
 );
 
--- Take a unique key by `take_unique`. `hastily` waits for no lock: 0 while another session takes
+-- Take a unique key with `take_unique`. `hastily` waits for no lock: 0 while another session takes
 -- it.
 CREATE FUNCTION jobsd.try_unique(
     key text, taker bigint, how_long text, within interval, alone boolean, hastily boolean
@@ -29,7 +29,7 @@ END
 $$;
 
 -- Resolve a unique job whose key another job has: that job takes the new values if it waits
--- (`state` is its state now), or is returned as the duplicate. `freed` is a key of which other jobs
+-- (`state` is its state now), or is returned as the duplicate. `freed` is a key whose other jobs
 -- may have waited behind it.
 CREATE FUNCTION jobsd.meet_duplicate(
     present bigint, given jobsd.submitted, due timestamptz, own_classes boolean,

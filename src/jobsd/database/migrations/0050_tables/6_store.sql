@@ -55,8 +55,8 @@ $$;
 
 -- Give a waiting, unclaimed job the values of another one: arguments, queue, priority, time, limit.
 -- It is due at most `max_wait` after its enqueue. A job that was ready keeps its position. `freed`
--- is a key of which other jobs may have waited behind it: the caller hands over to them once it
--- waits for nothing more, because a hand-over locks jobs for which other sessions may wait.
+-- is a key whose other jobs may have waited behind it: the caller hands over to them once it waits
+-- for nothing more, because a hand-over locks jobs for which other sessions may wait.
 CREATE FUNCTION jobsd.replace_waiting(
     wanted bigint,
     queue_name text, class_name text, arguments jsonb, priority integer, max_attempts integer,

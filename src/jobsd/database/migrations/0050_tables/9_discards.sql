@@ -1,4 +1,4 @@
--- The functions that discard waiting and failed jobs, for SQL, for all commands and at expiry.
+-- The functions that discard waiting and failed jobs, for SQL, for all commands and for expiry.
 
 -- Discard jobs that wait, and failed ones with `with_failed`; returns the state that each had.
 -- Without `keep` their rows go. The next jobs of their keys become ready. Rows that another session

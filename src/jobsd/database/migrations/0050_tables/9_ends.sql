@@ -297,7 +297,7 @@ BEGIN
                 FROM changed
                 WHERE outcome IN ('retried', 'snoozed', 'set_aside') AND scheduled_at > moment
             ) AS payloads
-            -- A worker that doesn't sleep would not look into a lane by itself for minutes.
+            -- A worker that doesn't sleep would not check a lane by itself for minutes.
             WHERE payload LIKE 'lane %' OR EXISTS (SELECT FROM jobsd.sleepers)
         ), kept AS (
             SELECT jobsd.keep_ends(array_agg(id), array_agg(class_name), array_agg(created_at))

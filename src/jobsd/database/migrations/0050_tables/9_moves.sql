@@ -1,7 +1,7 @@
--- Give jobs that wait another queue, another priority or both; returns the jobs that were moved. A
--- ready job goes behind all that workers have passed already; one of a class that no worker knows is
--- ready again, in the other queue. If a limited job was ready, others of its key may come before it
--- now. Rows that another session has locked are skipped: a worker is claiming them.
+-- Give waiting jobs another queue, another priority or both; returns the moved jobs. A ready job
+-- goes behind all that workers have passed already; one of a class that no worker knows is ready
+-- again, in the other queue. If a limited job was ready, others of its key may come before it now.
+-- Rows that another session has locked are skipped: a worker is claiming them.
 CREATE FUNCTION jobsd.move_jobs(wanted bigint[], to_queue text, to_priority integer)
 RETURNS TABLE (id bigint, unblocked bigint)
 LANGUAGE plpgsql
