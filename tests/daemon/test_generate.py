@@ -34,7 +34,7 @@ def test_a_procfile_starts_the_daemon_and_migrates(run: Commands) -> None:
     )
 
     assert list(lines) == ["release", "jobs"]
-    migrated = _shell(run, lines["release"])
+    migrated = run.shell(lines["release"])
     assert migrated.returncode == 0, migrated.stderr
     assert lines["jobs"].endswith(" start")
 
@@ -94,7 +94,7 @@ def test_the_command_of_a_unit_starts_this_project_with_this_python(run: Command
 
     command = _value(lines, "ExecStart").removesuffix(" start")
     assert shlex.split(command)[0] == sys.executable
-    assert _shell(run, f"{command} check").returncode == 0
+    assert run.shell(f"{command} check").returncode == 0
     assert _value(lines, "WorkingDirectory") == str(run.project.root)
     assert f"Environment=JOBSD_CONFIG={run.project.root}/config/queue.yml" in lines
     assert "Environment=JOBSD_ENV=production" in lines
@@ -203,21 +203,10 @@ def _health(recipe: str) -> str:
     return recipe[recipe.index("HEALTHCHECK --") : recipe.index("# Any command")]
 
 
-def _shell(run: Commands, line: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        ["/bin/sh", "-c", line],
-        cwd=run.project.root,
-        env=run.project.environ,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
 def test_an_app_json_for_dokku_migrates_and_asks_whether_jobs_run(run: Commands) -> None:
     app = json.loads(run("generate", "dokku").stdout)
 
-    assert _shell(run, app["scripts"]["dokku"]["predeploy"]).returncode == 0
+    assert run.shell(app["scripts"]["dokku"]["predeploy"]).returncode == 0
     assert app["formation"] == {"jobs": {"quantity": 1}}
     (check,) = app["healthchecks"]["jobs"]
     asked = subprocess.run(
@@ -235,7 +224,7 @@ def test_the_role_for_kamal_starts_the_daemon_and_waits_for_its_drain(run: Comma
     assert job["cmd"].endswith(" start")
     assert job["options"]["stop-timeout"] == 30
     assert role["drain_timeout"] == 30
-    assert _shell(run, job["options"]["health-cmd"]).returncode == 3
+    assert run.shell(job["options"]["health-cmd"]).returncode == 3
     assert role["env"]["clear"] == {"JOBSD_ENV": "production"}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from typing import TYPE_CHECKING
 
@@ -42,7 +41,7 @@ def test_a_crontab_runs_the_tasks(run: Commands) -> None:
     assert "# quick: a crontab cannot express 'every 10 seconds'" in text
     assert "# off is disabled" in text
     assert "50\\%" in entries[2]
-    greeted = _shell(run, entries[0].split(maxsplit=5)[5].replace(">/dev/null", ""))
+    greeted = run.shell(entries[0].split(maxsplit=5)[5].replace(">/dev/null", ""))
     assert (greeted.returncode, greeted.stdout) == (0, "welcome 5\n")
 
 
@@ -51,7 +50,7 @@ def test_a_crontab_runs_a_command_where_no_daemon_ever_ran(run: Commands) -> Non
     run.project.write("config/recurring.yml", task)
     line = run("generate", "crontab").stdout.splitlines()[-1]
 
-    greeted = _shell(run, line.split(maxsplit=5)[5].replace(">/dev/null", ""))
+    greeted = run.shell(line.split(maxsplit=5)[5].replace(">/dev/null", ""))
 
     assert (greeted.returncode, greeted.stdout) == (0, "welcome 7\n")
     assert run.rows("list") == []
@@ -68,7 +67,7 @@ def test_cron_has_output_to_mail_of_failed_runs_only(
     run.project.write("config/recurring.yml", f"{task}: {tasks[task]}\n")
     line = run("generate", "crontab").stdout.splitlines()[-1]
 
-    done = _shell(run, line.split(maxsplit=5)[5])
+    done = run.shell(line.split(maxsplit=5)[5])
 
     assert (done.returncode != 0, bool(done.stdout + done.stderr)) == (mailed, mailed), done
 
@@ -97,14 +96,3 @@ def test_a_generated_file_names_the_script_that_was_called(
     text = run("generate", kind, JOBSD_HOME=str(tmp_path / "other")).stdout
 
     assert f" {called} " in text.splitlines()[-1]
-
-
-def _shell(run: Commands, line: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        ["/bin/sh", "-c", line],
-        cwd=run.project.root,
-        env=run.project.environ,
-        capture_output=True,
-        text=True,
-        check=False,
-    )

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    import subprocess
-
     from harness.project import Project
 
 
@@ -32,3 +31,14 @@ class Commands:
         done = self(*arguments)
         assert done.returncode == status, done.stderr
         return [line.split("\t") for line in done.stdout.splitlines()]
+
+    def shell(self, line: str) -> subprocess.CompletedProcess[str]:
+        """Run a line of a generated file in the project's folder, as a shell does."""
+        return subprocess.run(
+            ["/bin/sh", "-c", line],
+            cwd=self.project.root,
+            env=self.project.environ,
+            capture_output=True,
+            text=True,
+            check=False,
+        )

@@ -22,7 +22,13 @@ from psycopg import conninfo, errors
 from jobsd.errors import DatabaseUnreachableError
 
 from . import listener, names, session_settings, statements, steps
-from .deadline import OUTAGES, STATEMENT_TIMEOUT_S, DeadlineConnection, open_connection
+from .deadline import (
+    OUTAGES,
+    STATEMENT_TIMEOUT_S,
+    DeadlineConnection,
+    open_connection,
+    unhurried,
+)
 from .statements import Bound, Plain, Statement, Statements, Topic, as_bytes, tables_are_at
 
 Row = tuple[Any, ...]
@@ -88,7 +94,7 @@ class Session:
             self.deadline_s,
             wanted=listen and target.wakeups != "off",
         )
-        self.left_s = DeadlineConnection.left_s
+        self.left_s: Callable[[], float] = unhurried
         """As `DeadlineConnection.left_s`, for each of its connections."""
         self._connection: DeadlineConnection | None = None
         self._sent: _Sent | None = None

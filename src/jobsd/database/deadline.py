@@ -44,7 +44,6 @@ _TCP = {
 STATEMENT_TIMEOUT_S = 10.0
 CANCEL_SHARE = 0.1
 """The last part of a deadline, in which the server is asked to cancel, and may answer."""
-
 SLICE_S = 0.5
 """How long a wait rests before it checks again how much time is left to the process."""
 
@@ -71,6 +70,11 @@ class DeadlineError(psycopg.OperationalError):
     """A statement has taken longer than its deadline."""
 
 
+def unhurried() -> float:
+    """Return the seconds left of a process that has all the time."""
+    return math.inf
+
+
 class DeadlineConnection(psycopg.Connection[tuple[Any, ...]]):
     """A connection in autocommit mode with a deadline of `deadline_s` for each statement.
 
@@ -79,7 +83,7 @@ class DeadlineConnection(psycopg.Connection[tuple[Any, ...]]):
     """
 
     deadline_s = STATEMENT_TIMEOUT_S
-    left_s: Callable[[], float] = staticmethod(lambda: math.inf)
+    left_s: Callable[[], float] = staticmethod(unhurried)
     carried: bytes | None = None
     """The query that is sent before each statement, in its transaction, behind a pooler."""
     _names: dict[bytes, bytes] | None = None
