@@ -1,12 +1,13 @@
-"""What tests need is there once: one harness, one wait loop, no helper that is copied."""
+"""What is needed is there once: a way to store, a harness, a wait loop; no helper is copied."""
 
 from __future__ import annotations
 
 import ast
 import functools
+import re
 from collections import defaultdict
 
-from layout.house import ROOT
+from layout.house import ROOT, files
 
 TESTS = ROOT / "tests"
 SHORT = 300
@@ -110,3 +111,21 @@ def test_no_helper_is_written_in_two_files() -> None:
         if len({place.partition(":")[0] for place in places}) > 1
     ]
     assert copied == []
+
+
+def test_three_statements_store_jobs() -> None:
+    """One function stores any jobs; beside it are the plain enqueue and the COPY of a bulk."""
+    ours = [
+        name for name in files(".sql", ".py") if not name.startswith(("tests/", "benchmarks/"))
+    ]
+    texts = {name: (ROOT / name).read_text(encoding="utf-8") for name in ours}
+    found = {
+        name: len(re.findall(r"(?:INSERT INTO|COPY) jobsd\.jobs\b", text))
+        for name, text in texts.items()
+    }
+
+    assert {name: count for name, count in found.items() if count} == {
+        "src/jobsd/database/migrations/0050_tables/6_store.sql": 1,
+        "src/jobsd/enqueueing/bulk.sql": 1,
+        "src/jobsd/enqueueing/enqueue.sql": 1,
+    }
