@@ -93,7 +93,6 @@ class Worker(DatabaseLoop):
             *(session, options, known_classes, selector, self._ledger),
             *(self._pool, self._report, self._turns),
         )
-        self._ahead = self._claiming.ahead
         self._cancels = Cancels(session, self._ledger, self._pool)
         self._registered_at = self._reconcile_at = 0.0
         self._release: list[Ended] = []
@@ -153,7 +152,7 @@ class Worker(DatabaseLoop):
     def stopped(self) -> bool:
         """Whether nothing runs and everything is recorded."""
         return self._stopping and not (
-            self._ahead.sent or self._pool.uncollected or self._ledger.has_claims
+            self._claiming.ahead.sent or self._pool.uncollected or self._ledger.has_claims
         )
 
     def farewell(self) -> None:
@@ -166,30 +165,22 @@ class Worker(DatabaseLoop):
 
     def poll(self) -> float:
         """Take a turn if one is due; return the seconds until the next may be."""
-        self._listen()
-        if self._ahead.prepared is not None:
+        self._hear()
+        request = self._sent_claim()
+        asked_at = self._confirm_row() if request is None else request.asked_at
+        # The server works on what was sent, meanwhile. Mostly that was with nothing in hand.
+        if request is None or self._pool.uncollected:
+            self._collect()
+        self._record(asked_at, request or self._claim(asked_at))
+        return self._rest(asked_at)
+
+    def _sent_claim(self) -> ClaimRequest | None:
+        """Send the prepared claim if it is due; return the claim that was sent, if any."""
+        ahead = self._claiming.ahead
+        if ahead.prepared is not None:
             delegated = not self._claiming.stream.flows
-            self._ahead.send(alone=self._claims_alone, delegated=delegated)
-        request = self._ahead.take(may_claim=not self._claims_nothing)
-        if request is not None:
-            # The server works on it meanwhile. A prepared claim was sent with nothing in hand.
-            asked_at = request.asked_at
-            if self._pool.uncollected:
-                self._collect()
-        else:
-            asked_at = self._confirm_row()
-            self._claiming.survey()
-            self._collect()
-            request = self._claim_request(asked_at)
-            if request is not None:
-                self._claiming.claim_ahead(request)
-        if self._turn(asked_at, request):
-            self._collect()
-        if self._ahead.sent is not None:
-            return 0.0
-        if self._is_reconciling_due():  # after the turn, for which a job may wait
-            self._reconcile(asked_at)
-        return self._rest_s()
+            ahead.send(alone=self._claims_alone, delegated=delegated)
+        return ahead.take(may_claim=not self._claims_nothing)
 
     def _confirm_row(self) -> float:
         """Return the time: our jobs stay ours for `trust_s` from it, as our row is fresh."""
@@ -204,7 +195,8 @@ class Worker(DatabaseLoop):
         heartbeat_at = max(self._registered_at, self._context.entry.heartbeat_ns / 1e9)
         return heartbeat_at + self._fresh_s
 
-    def _listen(self) -> None:
+    def _hear(self) -> None:
+        """Take in notifications."""
         for payload in self._session.notifications():
             word, _, queue = payload.partition(" ")
             self._claiming.hear(word, queue)
@@ -237,15 +229,12 @@ class Worker(DatabaseLoop):
             keep = self._claiming.prefetch.series_startable
             self._ledger.give_back(self._pool.take_back_behind(PATIENCE_S, keep))
 
-    def _turn(self, asked_at: float, request: ClaimRequest | None = None) -> bool:
-        """Record ended jobs, if that is due, and claim the requested ones.
-
-        Returns whether a thread has woken us, since such a job ends at once.
-        """
+    def _record(self, asked_at: float, request: ClaimRequest | None = None) -> None:
+        """Take a turn: record ended jobs, if that is due, and claim the requested ones."""
         sent = request is not None and request.answer is not None
         records = not sent and self._is_recording_due(claims=request is not None)
         if not (request or self._release or records):
-            return False
+            return
         recording = self._ledger.recording() if records else self._ledger.nothing
         release, self._release = ([], self._release) if sent else (self._release, [])
         self._uncertain.sent(recording, self._process_id)
@@ -258,7 +247,7 @@ class Worker(DatabaseLoop):
             self._uncertain.answered(recording, set(), set())
             self._reconcile_at = 0.0  # jobs to release are read back
             self._claiming.polling.poll_now()
-            return False
+            return
         woken = False
         if result.jobs and request is not None:
             if len(result.jobs) < request.limit:
@@ -271,7 +260,8 @@ class Worker(DatabaseLoop):
         self._report.recorded(recording, *written, result.cancelled)
         if request is not None:
             self._claiming.finish(request, result)
-        return woken
+        if woken:  # A job that wakes us so soon ends at once.
+            self._collect()
 
     def _hand_over(
         self,
@@ -295,13 +285,13 @@ class Worker(DatabaseLoop):
             return
         # A connection that breaks now breaks the next statement, too, and this turn is whole.
         with contextlib.suppress(*OUTAGES):
-            self._listen()
+            self._hear()
             due = self._claiming.polling.is_due
             # What is to be read back comes first, and limited jobs, which need room as well.
             search_at = self._claiming.limited.search.due_at
             if due and monotonic() < min(self._reconcile_at, search_at):
-                self._ahead.prepare(self._process_id, self._fresh_until)
-                self._ahead.send(alone=self._claims_alone)
+                self._claiming.ahead.prepare(self._process_id, self._fresh_until)
+                self._claiming.ahead.send(alone=self._claims_alone)
 
     def _reconcile(self, asked_at: float, lost: Claims | None = None) -> None:
         """Read our claims back; report the missing ones, and the `lost` ones."""
@@ -312,12 +302,20 @@ class Worker(DatabaseLoop):
         self._pool.verify(self._ledger.holds, asked_at)
         self._uncertain.reconcile(self._session, {**(lost or {}), **gone})
         if unknown:
-            self._turn(asked_at)
+            self._record(asked_at)
+
+    def _rest(self, asked_at: float) -> float:
+        """Read claims back if that is due, and return how long to rest."""
+        if self._claiming.ahead.sent is not None:
+            return 0.0
+        if self._is_reconciling_due():  # after the turn, for which a job may wait
+            self._reconcile(asked_at)
+        return self._rest_s()
 
     def _rest_s(self) -> float:
         """Return how long to rest, after clearing gaps if there is time for it."""
         # Data that came while a statement ran does not make the socket readable any more.
-        self._listen()
+        self._hear()
         entry = self._context.entry
         entry.set_threads(self._pool.busy, self._pool.size)
         entry.busy_coroutines = self._pool.on_loop
@@ -325,7 +323,7 @@ class Worker(DatabaseLoop):
         rest_s = self._cancels.bound(self._completions.bound(self._progress.bound(rest_s)))
         nothing_ends = self._may_wait or not self._ledger.has_claims
         if rest_s and nothing_ends and not self._pool.uncollected:
-            self._ahead.prepare(self._process_id, self._fresh_until)
+            self._claiming.ahead.prepare(self._process_id, self._fresh_until)
         return rest_s
 
     @property
@@ -345,12 +343,15 @@ class Worker(DatabaseLoop):
             self._claims_nothing or self._release or self._is_recording_due(claims=True)
         )
 
-    def _claim_request(self, asked_at: float) -> ClaimRequest | None:
-        """Return the request of a claim if one is due."""
+    def _claim(self, asked_at: float) -> ClaimRequest | None:
+        """Return the request of a claim if one is due; its turn records, too."""
+        self._claiming.survey()
         room = self._room
         if room <= 0 or monotonic() < self._claiming.due_at:
             return None
-        return self._claiming.request(room, asked_at, self._process_id)
+        request = self._claiming.request(room, asked_at, self._process_id)
+        self._claiming.claim_ahead(request)
+        return request
 
     def _is_recording_due(self, *, claims: bool) -> bool:
         """Return whether the turn records ended jobs.

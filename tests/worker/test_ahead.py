@@ -55,7 +55,7 @@ def stream(driven: Driven) -> None:
     for value in range(3):
         note.enqueue(value)
         driven.until(lambda: len(noted) > value and not driven.worker._pool.in_hand)  # noqa: B023
-    driven.until(lambda: driven.worker._ahead.prepared is not None)
+    driven.until(lambda: driven.worker._claiming.ahead.prepared is not None)
 
 
 def _then_enqueue(driven: Driven, *values: object) -> list[str]:
@@ -92,7 +92,7 @@ def send_one_ahead(driven: Driven, last: FunctionJob[[object], None] = note) -> 
     stream(driven)
     _then_enqueue(driven, "next")
     last.enqueue("last")
-    driven.until(lambda: driven.worker._ahead.sent is not None)
+    driven.until(lambda: driven.worker._claiming.ahead.sent is not None)
     wait_until(lambda: "last" in noted)
 
 
@@ -122,7 +122,7 @@ def test_no_claim_is_sent_ahead_that_nobody_has_asked_for(
     driven.until(lambda: "finished" in happened)
 
     assert happened == ["sent", "finished"]
-    assert driven.worker._ahead.sent is None
+    assert driven.worker._claiming.ahead.sent is None
 
 
 def _hold_back(driven: Driven) -> None:
@@ -197,7 +197,7 @@ def test_claims_are_not_read_back_while_one_is_unanswered(
     _then_enqueue(driven, "next")
     monkeypatch.setattr(driven.worker._claiming, "finish", finish_in_doubt)
     note.enqueue("last")
-    driven.until(lambda: driven.worker._ahead.sent is not None)
+    driven.until(lambda: driven.worker._claiming.ahead.sent is not None)
     assert driven.worker._reconcile_at == 0.0
 
     # It would be taken for one of which nobody knows, and its job would be released.
@@ -273,8 +273,8 @@ def test_what_is_heard_while_a_claim_is_under_way_is_not_forgotten(
     note.enqueue("last")
     driven.until(lambda: happened.count("sent") == 4)
     # Else a sweep follows it.
-    assert worker._ahead.sent is not None
-    assert worker._ahead.sent.sweep
+    assert worker._claiming.ahead.sent is not None
+    assert worker._claiming.ahead.sent.sweep
     monkeypatch.setattr("jobsd.worker.claiming.polling.STREAM_S", stream_s)
     polling._backoff_s = POLL_MAX_S
 
@@ -287,7 +287,7 @@ def test_what_is_heard_while_a_claim_is_under_way_is_not_forgotten(
 def _hears(worker: Worker) -> bool:
     # This waits for the answer of the claim first, and so what follows that is heard before.
     worker._session.fetch(NOTHING)
-    worker._listen()
+    worker._hear()
     return worker._claiming.polling.is_due
 
 
@@ -326,6 +326,6 @@ def test_no_more_is_claimed_than_there_are_threads_though_limited_jobs_come_besi
     wait_for_gate.enqueue()
 
     driven.until(lambda: worker._pool.in_hand >= 4)
-    driven.until(lambda: worker._ahead.sent is None)
+    driven.until(lambda: worker._claiming.ahead.sent is None)
 
     assert worker._pool.in_hand == 4

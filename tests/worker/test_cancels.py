@@ -218,7 +218,7 @@ def test_any_other_end_is_a_discard_also_when_the_worker_knows_nothing_yet(
     cancel(job_id)
     # As if it had not heard of it: it records first.
     worker.worker._collect()
-    worker.worker._turn(monotonic())
+    worker.worker._record(monotonic())
 
     assert _counts(worker) == (1, 1, 0, 0, 0)
     assert _reasons(emitted) == ["cancelled"]
@@ -272,7 +272,7 @@ def test_a_slot_is_handed_over_when_its_last_job_is_not_released_after_all(
     rows("SELECT jobsd.cancel(%s)", last)
     # It drains, and has not heard of it.
     worker.worker.stop()
-    worker.worker._turn(monotonic())
+    worker.worker._record(monotonic())
 
     assert _discarded(rows, last)
     met = "SELECT job_id FROM jobsd.blocked_executions WHERE position IS NOT NULL"

@@ -91,7 +91,7 @@ def test_few_are_claimed_from_the_cursor_until_a_sweep_may_be_made(
     cursor = driven.worker._claiming.cursor
     # As after a sweep that took long.
     cursor._swept_at, cursor._sweep_allowed_at = monotonic(), monotonic() + 60.0
-    driven.worker._ahead.prepared = None
+    driven.worker._claiming.ahead.prepared = None
 
     note.enqueue(2)
     driven.until(lambda: count(ALL_DONE) == 2)

@@ -125,7 +125,7 @@ def test_of_what_its_worker_gives_back_and_does_not_know_to_be_cancelled(
 
     # It drains, and has not heard of it.
     driven.worker.stop()
-    driven.worker._turn(monotonic())
+    driven.worker._record(monotonic())
 
     _is_heard(waits, rows)
 
