@@ -224,7 +224,7 @@ def _retype(session: Session, kind: str) -> None:
     execute = session.connection.execute
     views = execute(
         "SELECT viewname, definition FROM pg_views"
-        " WHERE schemaname = 'jobsd' AND definition LIKE '%ready_executions%'"
+        " WHERE schemaname = 'jobsd' AND definition ~ '(ready_executions|places)\\M'"
         " ORDER BY format('jobsd.%I', viewname)::regclass::oid"
     ).fetchall()
     # Later ones are made upon earlier ones.
