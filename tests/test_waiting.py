@@ -22,7 +22,7 @@ SPINS = "while True: pass"
 STARTS_ANOTHER = "import subprocess; subprocess.run(['sleep', '60'])"
 
 
-def test_what_the_machine_has_stalled_counts_for_the_upper_bound_only() -> None:
+def test_time_stalled_by_the_machine_counts_for_the_upper_bound_only() -> None:
     took = Took(3.0, stalled_s=2.2)
 
     assert (took < 1, 2.9 < took < 1, took < 0.7) == (True, True, False)
@@ -58,7 +58,7 @@ def test_a_thread_of_ours_that_has_no_processor_is_kept_waiting() -> None:
     assert took.least < 0.8 * took
 
 
-def test_what_runs_below_us_is_ours_and_who_started_us_is_not() -> None:
+def test_processes_below_the_test_run_are_ours_and_its_parent_is_not() -> None:
     with _started(STARTS_ANOTHER) as child:
         wait_until(lambda: len(waiting.ours()) >= 3)
         ours = waiting.ours()
@@ -67,7 +67,7 @@ def test_what_runs_below_us_is_ours_and_who_started_us_is_not() -> None:
     assert ours.isdisjoint({1, os.getppid()})
 
 
-def test_what_works_in_a_folder_of_this_run_is_ours_whoever_its_parent_is() -> None:
+def test_a_process_in_a_folder_of_this_run_is_ours_under_any_parent() -> None:
     folder = kept_folder("jobsd-test-")
     command = ["setsid", "sh", "-c", "sleep 60 >/dev/null & echo $!"]
     started = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, check=True, text=True)

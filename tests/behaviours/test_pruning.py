@@ -33,7 +33,7 @@ def _ages_s(session: Session) -> list[float]:
 
 
 @pytest.mark.behaviour(14)
-def test_nobody_prunes_its_own_tree(target: Target, session: Session) -> None:
+def test_no_process_prunes_its_own_tree(target: Target, session: Session) -> None:
     with tree_on(target, process_alive_threshold_s=1) as tree:
         tree.start_monitor()
         (job,) = make_jobs(session, 1)

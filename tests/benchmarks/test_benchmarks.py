@@ -73,7 +73,7 @@ def test_a_benchmark_reports_figures_of_each_case_as_json(name: str, durable_url
         assert (row["reference"] is None) == (row["ratio"] is None)
 
 
-def test_the_costs_of_the_driver_alone_are_as_its_statements_say(durable_url: str) -> None:
+def test_the_cost_of_the_bare_driver_matches_its_statements(durable_url: str) -> None:
     rows = _rows("enqueue", durable_url)
     costs = {case: row["reference"]["usage"] for case, row in rows.items()}
 
@@ -99,7 +99,7 @@ def test_the_costs_of_a_session_that_ends_late_are_counted(durable_url: str) -> 
     assert 25 <= int(done.stdout) <= 26
 
 
-def test_a_benchmark_prints_a_table_with_what_it_was_measured_on(durable_url: str) -> None:
+def test_a_benchmark_prints_a_table_and_the_environment_it_ran_in(durable_url: str) -> None:
     done = _run("drain", durable_url)
 
     assert done.returncode == 0, done.stderr

@@ -36,7 +36,7 @@ def _measure(*options: str, **variables: str) -> subprocess.CompletedProcess[str
 
 
 @pytest.mark.timeout(400)
-def test_ours_is_measured_and_who_is_missing_gets_a_row(
+def test_jobsd_is_measured_and_a_missing_peer_gets_a_row(
     durable_url: str, tmp_path: Path
 ) -> None:
     # A machine that has next to no programs.
@@ -73,7 +73,7 @@ def test_the_page_is_not_written_from_one_part() -> None:
     assert "--part is for peers, whose page (--write) has all parts" in done.stderr
 
 
-def test_a_queue_that_nobody_knows_is_refused_with_those_that_there_are() -> None:
+def test_an_unknown_peer_is_refused_with_the_list_of_known_ones() -> None:
     done = _measure("--case", "nobody")
 
     assert done.returncode != 0

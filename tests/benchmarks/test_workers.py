@@ -25,7 +25,7 @@ except ChildError:
 """
 
 
-def test_what_was_loaded_before_the_fork_is_not_collected_in_workers() -> None:
+def test_objects_loaded_before_the_fork_are_not_collected_in_workers() -> None:
     done = subprocess.run(
         [sys.executable, "-c", _FROZEN], cwd=ROOT, check=True, capture_output=True, text=True
     )

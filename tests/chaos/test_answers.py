@@ -68,7 +68,7 @@ def _leave_a_log(reported: Evidence) -> None:
     reported.logs.append((22, "said 34."))
 
 
-def test_a_success_whose_result_died_with_its_process_may_be_repeated_uncounted() -> None:
+def test_a_success_lost_with_its_process_may_be_repeated_uncounted() -> None:
     reported = story()
     place = next(n for n, run in enumerate(reported.runs) if run.job_id == 21)
     lost = replace(reported.runs[place], began=6.2, ended=6.3)
@@ -110,7 +110,7 @@ DOCTORED: dict[Callable[[Evidence], None], str] = {
 
 
 @pytest.mark.parametrize("doctor", DOCTORED, ids=lambda each: each.__name__)
-def test_what_is_wrong_shows_in_its_figure(doctor: Callable[[Evidence], None]) -> None:
+def test_each_fault_shows_in_its_own_figure(doctor: Callable[[Evidence], None]) -> None:
     reported = story()
 
     doctor(reported)

@@ -46,7 +46,7 @@ def test_neither_is_it_in_five_minutes(seed: int) -> None:
 
 
 @pytest.mark.long
-def test_the_command_reports_what_it_did_and_leaves_nothing() -> None:
+def test_the_command_reports_its_run_and_leaves_nothing_behind() -> None:
     environ = {
         key: value for key, value in os.environ.items() if key != "JOBSD_TEST_DATABASE_URL"
     }

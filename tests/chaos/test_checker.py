@@ -295,7 +295,7 @@ def test_a_good_story_has_no_fault() -> None:
 
 
 @pytest.mark.parametrize("doctor", DOCTORED, ids=lambda each: each.__name__)
-def test_what_is_wrong_shows_in_its_figure(doctor: Callable[[Evidence], None]) -> None:
+def test_each_fault_shows_in_its_own_figure(doctor: Callable[[Evidence], None]) -> None:
     reported = story()
 
     doctor(reported)
@@ -367,7 +367,7 @@ def test_a_finished_job_may_be_erased() -> None:
     assert wrong(reported) == set()
 
 
-def test_who_comes_back_from_a_snooze_may_be_kept_out_by_its_limit_and_erased() -> None:
+def test_a_snoozed_job_may_be_kept_out_by_its_limit_and_erased() -> None:
     reported = story()
     reported.jobs.append(StoredJob(26, 39, 0, 1, "erased", None, "chaos.picky"))
     reported.runs.append(Run(39, 26, 1, 101, 7.6, "chaos.picky/k1", 7.7, "Snooze"))
@@ -379,7 +379,7 @@ def test_who_comes_back_from_a_snooze_may_be_kept_out_by_its_limit_and_erased() 
     assert wrong(reported) == {"recorded wrongly"}
 
 
-def test_who_is_declared_dead_holds_its_limit_no_longer() -> None:
+def test_a_process_declared_dead_no_longer_holds_its_limit() -> None:
     reported = story()
     reported.sightings[100].until = 9.0
     assert wrong(reported) == {"limit exceeded"}

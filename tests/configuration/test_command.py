@@ -77,7 +77,7 @@ def test_a_call_is_a_name_and_literals(text: str, command: Command) -> None:
         'HeartbeatLog.where("x > ?", 1.hour.ago)',
     ],
 )
-def test_all_else_is_refused(text: str) -> None:
+def test_any_other_text_is_refused(text: str) -> None:
     with pytest.raises(CommandError) as refused:
         parse_command(text)
 
@@ -85,6 +85,6 @@ def test_all_else_is_refused(text: str) -> None:
 
 
 @given(st.text(alphabet="ab.(){}[]=:,*'\"\\1 \n\t#_-+ñ\0\ud800", max_size=40))
-def test_no_text_raises_anything_else(text: str) -> None:
+def test_parsing_raises_nothing_but_command_errors(text: str) -> None:
     with contextlib.suppress(CommandError):
         assert parse_command(text).target

@@ -67,7 +67,7 @@ def test_warnings_come_before_the_faults(project: Project) -> None:
         ('time_zone: "No\\\n  where"', "           ^^^^"),
     ],
 )
-def test_the_caret_is_below_what_is_wrong(
+def test_the_caret_is_below_the_faulty_text(
     project: Project, line: str, caret: str | None
 ) -> None:
     project.queue(line)

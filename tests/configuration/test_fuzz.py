@@ -118,7 +118,7 @@ VALUES = st.dictionaries(
 @example(b"a: \xff", b"\xef\xbb\xbf", {})
 @example(SEED.encode(), b"t: {class: A, schedule: every hour, time_zone: ''}", {})
 @example(SEED.encode(), b"t: {class: A, schedule: every hour, time_zone: ../x}", {})
-def test_no_input_raises_anything_else(
+def test_any_input_loads_or_raises_a_configuration_error(
     queue: bytes, recurring: bytes, environ: dict[str, str]
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -155,7 +155,7 @@ def test_no_input_raises_anything_else(
         ),
     )
 )
-def test_no_flag_raises_anything_else(flags: Flags) -> None:
+def test_any_flags_load_or_raise_a_configuration_error(flags: Flags) -> None:
     with tempfile.TemporaryDirectory() as folder:
         try:
             load(Path(folder), {}, flags)

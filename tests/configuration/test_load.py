@@ -74,7 +74,7 @@ def test_every_other_setting_has_the_default_that_is_documented(project: Project
     ("environment", "after_s"),
     [("", 0.0), ("development", 0.0), ("test", 0.0), ("live", 600.0)],
 )
-def test_a_class_that_nobody_knows_fails_at_once_only_where_it_is_tried_out(
+def test_an_unknown_class_fails_at_once_only_in_development_and_test(
     project: Project, environment: str, after_s: float
 ) -> None:
     project.environ = {"JOBSD_ENV": environment}
@@ -151,7 +151,7 @@ def test_a_missing_file_is_a_warning(project: Project) -> None:
 
 @pytest.mark.failure("an image is started without its configuration", "it is refused: 78")
 @pytest.mark.parametrize("environment", ["production", "staging", "Test"])
-def test_nothing_starts_without_a_file_but_where_it_is_tried_out(
+def test_only_development_and_test_start_without_a_file(
     project: Project, environment: str
 ) -> None:
     project.environ = {"JOBSD_ENV": environment}
@@ -176,7 +176,7 @@ def test_nothing_starts_without_a_file_but_where_it_is_tried_out(
         (["config/queue.yml"], Flags(config="config/misspelt.yml"), 1),
     ],
 )
-def test_a_file_that_is_named_must_be_there_where_nothing_is_tried_out(
+def test_a_named_file_must_exist_outside_of_development_and_test(
     project: Project, files: list[str], flags: Flags, refused: int
 ) -> None:
     for name in files:
@@ -209,7 +209,9 @@ def test_workers_alone_mean_no_dispatcher(project: Project) -> None:
     )
 
 
-def test_who_starts_workers_only_knows_that_there_is_no_dispatcher(project: Project) -> None:
+def test_a_start_of_workers_only_is_not_warned_about_missing_dispatchers(
+    project: Project,
+) -> None:
     project.queue("workers: [{threads: 5}]")
 
     assert "no dispatchers" in str(project.load().warnings)

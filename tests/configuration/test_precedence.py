@@ -88,7 +88,7 @@ def test_the_url_of_the_file_beats_only_the_applications_own(project: Project) -
     assert (without, project.load().database.url) == ("postgresql://app/", "postgresql://file/")
 
 
-def test_variables_that_are_set_to_nothing_say_nothing(project: Project) -> None:
+def test_empty_variables_count_as_unset(project: Project) -> None:
     project.environ = dict.fromkeys([*VARIABLES, "DATABASE_URL", "JOBSD_SKIP_RECURRING"], "")
 
     options = project.load()

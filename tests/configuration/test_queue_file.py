@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from configuration.project import Project
 
 
-def test_a_dispatcher_holds_what_its_keys_say(project: Project) -> None:
+def test_a_dispatcher_takes_the_values_of_its_keys(project: Project) -> None:
     project.queue("""
         dispatchers:
           - {polling_interval: 2, batch_size: 10000, concurrency_maintenance: false,
@@ -27,7 +27,7 @@ def test_a_dispatcher_holds_what_its_keys_say(project: Project) -> None:
     assert dispatcher.concurrency_maintenance_interval_s == 60.0
 
 
-def test_the_database_holds_what_its_keys_say(project: Project) -> None:
+def test_the_database_takes_the_values_of_its_keys(project: Project) -> None:
     project.queue("""
         database:
           url: postgresql+psycopg://u:p@h/d?sslmode=require
@@ -86,7 +86,7 @@ def test_nothing_to_listen_on_means_no_http(project: Project, monitor: str) -> N
 @pytest.mark.parametrize(
     "bind", ["9394", "localhost", "h:65536", "h:", "::1:9394", "http://h:1", "a b:1"]
 )
-def test_all_else_is_no_place_to_listen(project: Project, bind: str) -> None:
+def test_any_other_bind_address_is_refused(project: Project, bind: str) -> None:
     project.queue(f"monitor: {{bind: '{bind}'}}")
 
     assert project.fault().message == f'monitor.bind must be HOST:PORT, not "{bind}"'
@@ -164,7 +164,7 @@ def test_a_process_that_hangs_must_be_killed_before_others_take_its_jobs(
     )
 
 
-def test_what_must_fit_is_judged_of_sections_together(project: Project) -> None:
+def test_timeouts_are_compared_after_sections_are_merged(project: Project) -> None:
     project.queue(
         """
         default: {supervisor: {hang_timeout: 70}}
@@ -175,7 +175,7 @@ def test_what_must_fit_is_judged_of_sections_together(project: Project) -> None:
     assert project.load().supervisor.hang_timeout_s == 70.0
 
 
-def test_jobs_hold_what_their_keys_say(project: Project) -> None:
+def test_jobs_take_the_values_of_their_keys(project: Project) -> None:
     project.queue("""
         jobs:
           preserve_finished_jobs: false

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from configuration.project import Project
 
 
-def test_a_task_has_what_its_keys_say(project: Project) -> None:
+def test_a_task_takes_the_values_of_its_keys(project: Project) -> None:
     project.recurring("""
         beat:
           class: HeartbeatJob
@@ -243,7 +243,7 @@ def test_a_fault_of_a_task_is_reported(
     assert fault.hint.startswith(hint)
 
 
-def test_a_schedule_that_means_something_else_than_it_says_is_refused(project: Project) -> None:
+def test_a_schedule_with_a_misleading_phrase_is_refused(project: Project) -> None:
     project.recurring("task:\n  class: A\n  schedule: every 90 minutes\n")
 
     fault = project.fault()
@@ -253,7 +253,7 @@ def test_a_schedule_that_means_something_else_than_it_says_is_refused(project: P
     assert "every: 90m" in fault.hint
 
 
-def test_what_may_surprise_in_a_schedule_is_a_warning(project: Project) -> None:
+def test_a_surprising_schedule_is_a_warning(project: Project) -> None:
     project.queue("jobs: {}")
     project.recurring("task:\n  class: A\n  schedule: every 7 minutes\n")
 
@@ -279,7 +279,7 @@ def test_a_task_that_is_no_mapping_is_a_fault(
     assert (fault.message, fault.hint) == ("task must be a mapping", hint)
 
 
-def test_a_key_outside_of_its_task_gets_a_hint_where_it_belongs(project: Project) -> None:
+def test_a_key_outside_of_its_task_gets_a_hint_about_its_place(project: Project) -> None:
     project.recurring("good: {class: A, schedule: every hour}\nschedule: every hour\n")
 
     assert project.fault().hint == '"schedule" belongs below the key of a task'

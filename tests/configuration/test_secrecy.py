@@ -128,7 +128,7 @@ def test_a_url_in_the_wrong_variable_is_shown_without_its_password(
     assert "SESAME" not in report(examined.faults, examined.options.warnings)
 
 
-def test_what_is_hidden_moves_no_caret(project: Project) -> None:
+def test_a_hidden_password_moves_no_caret(project: Project) -> None:
     project.queue("database: {url: 'postgres://me:hidden@host/db', shema: x}")
 
     assert project.fault().excerpt == (
@@ -147,7 +147,7 @@ def test_the_schema_is_no_secret(project: Project) -> None:
     assert "not no" in wakeups.message
 
 
-def test_what_comes_behind_a_secret_is_shown(project: Project) -> None:
+def test_text_after_a_secret_is_shown(project: Project) -> None:
     project.queue("database: {url: host=db}\nworkers: 1\ntime_zone: UTC")
 
     assert project.fault().excerpt.startswith("     2 | workers: 1\n")
@@ -157,7 +157,7 @@ def test_what_comes_behind_a_secret_is_shown(project: Project) -> None:
     "text",
     ["time_zone: LONG", "monitor: {bind: LONG}", "LONG: 1", "jobs: *LONG", "jobs: !LONG x"],
 )
-def test_no_fault_is_as_long_as_what_was_given(project: Project, text: str) -> None:
+def test_a_fault_cuts_a_long_input(project: Project, text: str) -> None:
     project.queue(text.replace("LONG", "x" * 300_000))
 
     assert len(report(project.faults())) < 1000

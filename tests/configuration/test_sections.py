@@ -100,7 +100,7 @@ def test_a_default_that_is_empty_does_not_keep_others_sections_from_a_warning(
     )
 
 
-def test_an_environment_that_is_misspelt_is_offered_the_section_that_was_meant(
+def test_a_misspelt_environment_is_offered_the_intended_section(
     project: Project,
 ) -> None:
     project.queue("production: {workers: [{threads: 7}]}")
@@ -245,7 +245,7 @@ def test_one_misspelt_key_does_not_make_the_others_sections(project: Project) ->
     assert project.fault().hint == 'did you mean "supervisor"?'
 
 
-def test_merge_keys_bring_what_their_mapping_does_not_say(project: Project) -> None:
+def test_merge_keys_bring_keys_that_their_mapping_lacks(project: Project) -> None:
     project.queue("""
         default: &default
           workers: [{threads: 4}]

@@ -38,7 +38,7 @@ def test_the_shipped_file_is_made_of_the_table() -> None:
     assert QUEUE_FILE.read_text(encoding="utf-8") == queue_file(), RUN
 
 
-def test_every_setting_has_a_short_sentence_and_says_what_it_takes() -> None:
+def test_every_setting_has_a_short_sentence_and_lists_its_values() -> None:
     for _, field, row in TABLE:
         assert row.sentence.endswith("."), field
         assert len(row.sentence) <= 80, field
@@ -51,7 +51,7 @@ def test_every_flag_and_variable_belongs_to_one_setting() -> None:
     assert len(names) == len(set(names))
 
 
-def test_a_call_without_arguments_means_what_a_file_without_keys_means(
+def test_a_call_without_arguments_equals_a_file_without_keys(
     project: Project,
 ) -> None:
     project.environ = {"JOBSD_ENV": "production"}

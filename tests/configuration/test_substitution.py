@@ -98,7 +98,7 @@ def test_a_variable_can_add_no_keys(project: Project, value: str) -> None:
     ],
 )
 @pytest.mark.parametrize("written", ['<%= ENV["N"] %>', '"<%= ENV["N"] %>"', "${N:- }"])
-def test_a_fault_of_an_empty_value_names_the_variable_and_says_that_it_is_empty(
+def test_a_fault_of_an_empty_value_names_the_variable_and_calls_it_empty(
     project: Project, environ: dict[str, str], reason: str, written: str
 ) -> None:
     project.environ = environ
@@ -125,7 +125,7 @@ def test_the_value_of_a_variable_is_not_searched_for_variables(project: Project)
     assert project.load().tasks[0].arguments == (["${B:-x} <%= ENV['B'] %>"], {})
 
 
-def test_what_comes_behind_a_variable_keeps_its_column(project: Project) -> None:
+def test_text_after_a_variable_keeps_its_column(project: Project) -> None:
     project.environ = {"N": "a value that is much longer than what was written"}
     project.queue('workers: [{queues: <%= ENV["N"] %>, threads: 0}]')
 
@@ -153,7 +153,7 @@ def test_what_comes_behind_a_variable_keeps_its_column(project: Project) -> None
         "<%%>",
     ],
 )
-def test_anything_else_in_the_brackets_of_ruby_is_a_fault(
+def test_any_other_code_in_the_brackets_of_ruby_is_a_fault(
     project: Project, written: str
 ) -> None:
     project.queue(f"workers:\n  - processes: {written}\n")
@@ -172,7 +172,7 @@ def test_other_expansions_of_a_shell_are_faults(project: Project, written: str) 
 
 
 @pytest.mark.parametrize("written", ["${user.name}", "$N", "${}", "{{N}}", "%{N}", "$(N)"])
-def test_what_is_no_variable_stays_as_it_is(project: Project, written: str) -> None:
+def test_text_that_is_no_variable_stays_unchanged(project: Project, written: str) -> None:
     project.recurring(f'task: {{class: A, schedule: every hour, args: "{written}"}}')
 
     assert project.load().tasks[0].arguments == ([written], {})
@@ -199,7 +199,7 @@ def test_a_variable_on_a_line_of_its_own_gets_a_hint_that_it_adds_no_keys(
     assert project.fault().hint == "a variable gives one value; it can't add keys"
 
 
-def test_a_malformed_variable_is_reported_even_where_it_breaks_the_yaml(
+def test_a_malformed_variable_that_breaks_the_yaml_is_reported(
     project: Project,
 ) -> None:
     project.queue("time_zone: UTC\n<%= more %>\nworkers: [{}]\n")
@@ -240,7 +240,7 @@ def test_what_variables_bring_is_bounded(project: Project) -> None:
 
 
 @pytest.mark.parametrize("written", ["<%= more() %>", "${N:?}", "a<%= more() %>"])
-def test_what_stands_for_no_variable_has_one_fault(project: Project, written: str) -> None:
+def test_a_malformed_variable_has_one_fault(project: Project, written: str) -> None:
     project.queue(f"workers: [{{threads: {written}, processes: many}}]")
 
     first, second = project.faults()

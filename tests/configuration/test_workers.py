@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from configuration.project import Project
 
 
-def test_a_worker_holds_what_its_keys_say(project: Project) -> None:
+def test_a_worker_takes_the_values_of_its_keys(project: Project) -> None:
     worker = project.worker(
         "queues: [urgent, 'mail_*'], threads: 256, processes: 64, polling_interval: 250ms,"
         " prefetch: 10, max_jobs: 1000, max_memory: 512MB, max_age: 1d"
@@ -76,7 +76,7 @@ def test_queues_are_a_text_or_a_list(
         ("[null]", "workers[0].queues[0] must not be empty"),
     ],
 )
-def test_what_can_match_no_queue_is_a_fault(
+def test_a_selector_that_matches_no_queue_is_a_fault(
     project: Project, queues: str, message: str
 ) -> None:
     project.queue(f"workers: [{{queues: {queues}}}]")

@@ -37,7 +37,7 @@ def test_arguments_are_written_as_in_a_call(
     assert call_text("app.mail.welcome", held) == text
 
 
-def test_what_is_hidden_stays_hidden() -> None:
+def test_hidden_arguments_stay_hidden() -> None:
     assert call_text("welcome", {"token": "[FILTERED]"}) == "welcome(token=[FILTERED])"
 
 
@@ -45,5 +45,5 @@ def test_arguments_that_were_not_read_are_an_ellipsis() -> None:
     assert call_text("welcome", "[FILTERED]") == "welcome(…)"
 
 
-def test_what_is_very_long_is_cut() -> None:
+def test_a_long_call_text_is_cut() -> None:
     assert len(call_text("welcome", ["x" * 5000])) == 2001

@@ -59,7 +59,7 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert [name for name, _ in _commands() if f"  {name.split()[0]} " not in reported] == []
 
 
-def test_the_help_of_a_group_says_whole_sentences(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_help_of_a_group_shows_whole_sentences(capsys: pytest.CaptureFixture[str]) -> None:
     groups = [name for name, each in _commands() if isinstance(each, click.Group)]
 
     reported = {name: (cli.run([name, "-h"]), capsys.readouterr().out)[1] for name in groups}
@@ -119,7 +119,7 @@ def test_a_commands_help_has_examples_of_it(
     assert f"{program.program()} {path}" in reported.partition("Examples:")[2]
 
 
-def test_every_command_knows_json_but_those_that_become_something_else() -> None:
+def test_every_command_has_json_but_those_replaced_by_another_program() -> None:
     verbs = {name: each for name, each in _commands() if not isinstance(each, click.Group)}
 
     assert {
@@ -231,7 +231,7 @@ def test_a_pidfile_that_is_held_ends_with_75(tmp_path: Path) -> None:
     assert exits.report(PidfileHeld(tmp_path / "pid", 42)) == 75
 
 
-def test_a_refused_enqueue_ends_as_what_the_database_said() -> None:
+def test_a_refused_enqueue_exits_with_the_status_of_its_database_error() -> None:
     fault = EnqueueError("not enqueued")
     fault.__cause__ = psycopg.errors.UndefinedTable("no such table")
 
@@ -287,7 +287,7 @@ def test_a_silent_server_is_given_up_within_4_seconds(run: Commands) -> None:
     assert spent_s < 4
 
 
-def test_whoever_reads_us_may_stop_reading(run: Commands) -> None:
+def test_a_reader_of_standard_output_may_stop_reading(run: Commands) -> None:
     piped = subprocess.run(
         ["bash", "-c", 'set -o pipefail; "$@" db sql | head -n 1', "bash", *COMMAND],
         cwd=run.project.root,
@@ -301,7 +301,7 @@ def test_whoever_reads_us_may_stop_reading(run: Commands) -> None:
     assert piped.stdout.startswith("CREATE SCHEMA")
 
 
-def test_who_writes_much_to_nobody_has_done_its_work() -> None:
+def test_long_output_to_a_closed_pipe_ends_with_status_0() -> None:
     runs = ["recurring", "explain", "every minute", "-n", "9999"]
     piped = subprocess.run(
         ["bash", "-c", 'set -o pipefail; "$@" | true', "bash", *COMMAND, *runs],

@@ -24,7 +24,7 @@ def test_a_command_ends_as_ever(closed: str) -> None:
     assert (done.returncode, done.stderr) == (0, b"")
 
 
-def test_what_is_wrong_is_not_reported_as_data() -> None:
+def test_an_error_is_not_written_to_standard_output() -> None:
     done = subprocess.run(_closing("2>&-", "statsu"), capture_output=True, check=False)
 
     assert (done.returncode, done.stdout) == (2, b"")

@@ -24,7 +24,7 @@ staging:
 """
 
 
-def test_each_setting_says_where_it_comes_from(run: Commands) -> None:
+def test_each_setting_is_shown_with_its_source(run: Commands) -> None:
     run.project.write("config/queue.yml", QUEUE_FILE)
     environ = {"JOBSD_ENV": "staging", "JOBSD_LOG_LEVEL": "debug", "JOBSD_METRICS_BIND": ""}
 
@@ -75,7 +75,7 @@ def test_durations_read_well_on_a_narrow_terminal(run: Commands) -> None:
     assert max(map(len, lines)) <= 60
 
 
-def test_only_what_is_shown_is_a_column(run: Commands) -> None:
+def test_only_shown_fields_are_columns(run: Commands) -> None:
     refused = run("config", "show", "--columns", "shown")
     chosen = run("config", "show", "--columns", "source,setting", "--header")
 

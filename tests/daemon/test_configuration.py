@@ -29,7 +29,7 @@ NOWHERE = "postgresql://me@127.0.0.1:1/db"
 
 
 @pytest.mark.behaviour(8)
-def test_a_valid_configuration_is_said_to_be_valid(run: Commands) -> None:
+def test_a_valid_configuration_is_reported_as_valid(run: Commands) -> None:
     done = run("check", DATABASE_URL=NOWHERE)
 
     assert (done.returncode, done.stdout) == (0, "configuration is valid\n")
@@ -126,7 +126,7 @@ def test_the_project_is_the_folder_above_bin_unless_this_one_has_a_configuration
     assert check() == 0
 
 
-def test_db_migrate_applies_what_is_missing(run: Commands, empty_database: str) -> None:
+def test_db_migrate_applies_the_missing_steps(run: Commands, empty_database: str) -> None:
     there = ("--database-url", empty_database)
 
     assert run("status", *there).returncode == 78
@@ -316,7 +316,7 @@ def test_no_file_of_init_names_a_path_of_this_machine(tmp_path: Path) -> None:
     assert [text for text in texts if sys.prefix in text or str(tmp_path) in text] == []
 
 
-def test_init_reports_what_it_did_as_json(tmp_path: Path, run: Commands) -> None:
+def test_init_reports_the_made_files_as_json(tmp_path: Path, run: Commands) -> None:
     done = run("init", str(tmp_path / "shop"), "--json")
 
     assert set(json.loads(done.stdout).values()) == {"made"}
@@ -326,7 +326,7 @@ def test_init_reports_what_it_did_as_json(tmp_path: Path, run: Commands) -> None
     ("bind", "host"),
     [("127.0.0.1:0", "127.0.0.1"), ("localhost:0", None), (":0", None), ("[::1]:0", "::1")],
 )
-def test_metrics_are_bound_where_they_are_wanted(bind: str, host: str | None) -> None:
+def test_metrics_are_bound_to_the_given_address(bind: str, host: str | None) -> None:
     listener = listen(MonitorOptions(bind, bind_is_default=False))
 
     assert listener is not None

@@ -55,7 +55,7 @@ def test_doctor_has_a_line_for_each_thing(run: Commands, session: Session) -> No
     assert {finding["level"] for finding in run.json("doctor")} == {"OK"}
 
 
-def test_doctor_names_the_hosts_whose_programs_are_of_another_version(
+def test_doctor_names_hosts_with_programs_of_another_version(
     run: Commands, session: Session
 ) -> None:
     register(session, "supervisor", tables=latest_version())
@@ -72,7 +72,7 @@ def test_doctor_names_the_hosts_whose_programs_are_of_another_version(
     assert f": {latest_version() - 1}; " in message
 
 
-def test_doctor_names_the_trees_whose_settings_differ(run: Commands, session: Session) -> None:
+def test_doctor_names_trees_with_different_settings(run: Commands, session: Session) -> None:
     alike = {"heartbeat_interval": 60, "process_alive_threshold": 300, "hang_timeout": 200}
     register(session, "supervisor", **alike)
     registry.register(session, kind="supervisor", name="alike", supervisor_id=0, metadata=alike)
@@ -114,7 +114,7 @@ def test_doctor_fails_where_a_setting_stays_in_force_behind_a_pooler(target: Tar
     )
 
 
-def test_doctor_warns_of_what_is_odd(run: Commands, session: Session) -> None:
+def test_doctor_warns_of_odd_settings_and_processes(run: Commands, session: Session) -> None:
     run.project.write(
         "config/queue.yml",
         "database: {wakeups: 'off'}\n"
@@ -311,7 +311,7 @@ def test_doctor_and_check_warn_where_history_is_never_cleared(
     ],
     ids=["off everywhere", "on in one"],
 )
-def test_check_warns_where_no_dispatcher_deletes_old_rows(
+def test_check_warns_when_no_dispatcher_deletes_old_rows(
     run: Commands, dispatchers: str, *, warned: bool
 ) -> None:
     run.project.write("config/queue.yml", f"dispatchers: {dispatchers}\n")

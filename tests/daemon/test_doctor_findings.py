@@ -67,7 +67,7 @@ def test_a_standby_will_not_do(standby: bool, level: str) -> None:  # noqa: FBT0
 
 
 @pytest.mark.parametrize(("behind_oldest", "level"), [(0, "FAIL"), (1, "WARN")])
-def test_older_tables_fail_where_this_program_can_not_work_with_them(
+def test_older_tables_fail_only_if_this_program_can_not_use_them(
     monkeypatch: pytest.MonkeyPatch, behind_oldest: int, level: str
 ) -> None:
     before, oldest = latest_version() - 1, latest_version() - behind_oldest
@@ -95,7 +95,7 @@ def test_only_its_own_notification_counts(
     assert doctor._hears(listener) is heard
 
 
-def test_wake_ups_that_nobody_hears_are_a_failure(
+def test_wake_ups_that_do_not_arrive_are_a_failure(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def hears_nothing(_: object) -> bool:

@@ -64,7 +64,7 @@ def test_an_interrupt_that_python_drops_is_not_lost() -> None:
     assert _interrupted("jobsd.daemon.commands.version", "Dropped()") == (130, "", "")
 
 
-def test_who_ignores_interrupts_goes_on_to() -> None:
+def test_a_process_that_ignores_interrupts_continues() -> None:
     status, reported, wrong = _interrupted("click", _SIGNAL, ignored=True)
 
     assert (status, reported[:6], wrong) == (0, "jobsd ", "")

@@ -43,7 +43,7 @@ def test_output_that_a_disk_refuses_is_one_sentence(
         (["config/queue.yml:1:1"], statuses.CONFIGURATION),
     ],
 )
-def test_it_is_wrong_usage_only_where_all_faults_are_of_flags(
+def test_wrong_usage_is_the_status_only_if_all_faults_are_of_flags(
     sources: list[str], status: int
 ) -> None:
     faults = tuple(Fault("is wrong", source) for source in sources)
@@ -60,7 +60,7 @@ def test_it_is_wrong_usage_only_where_all_faults_are_of_flags(
     ],
     ids=lambda given: type(given).__name__,
 )
-def test_what_the_database_refused_has_its_remedy(
+def test_an_error_of_the_database_is_printed_with_its_remedy(
     fault: psycopg.Error, hint: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     exits.report(fault)
@@ -84,7 +84,7 @@ def test_a_duplicate_is_a_refusal(capsys: pytest.CaptureFixture[str]) -> None:
         (Left({}, []), statuses.DONE),
     ],
 )
-def test_a_job_that_there_is_not_counts_more_than_one_that_is_refused(
+def test_a_missing_job_outranks_a_refused_one_in_the_exit_status(
     left: Left, status: int
 ) -> None:
     assert left.status == status

@@ -44,7 +44,7 @@ def test_a_name_that_is_none_is_no_attribute() -> None:
         _ = jobsd.nonsense  # type: ignore[attr-defined]
 
 
-def test_importing_jobsd_loads_nothing_and_says_nothing() -> None:
+def test_importing_jobsd_loads_nothing_and_prints_nothing() -> None:
     code = (
         "import sys; before = set(sys.modules); import jobsd\n"
         "print(sorted(set(sys.modules) - before))"

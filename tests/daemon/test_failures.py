@@ -46,7 +46,7 @@ def test_failures_are_grouped_by_class_and_error(run: Commands, failed: dict[str
     ]
 
 
-def test_without_failures_it_says_so(run: Commands) -> None:
+def test_failures_without_failed_jobs_prints_a_note(run: Commands) -> None:
     done = run("failures")
 
     assert (done.stdout, done.stderr) == ("", "there are no failed jobs\n")

@@ -40,7 +40,7 @@ def test_a_procfile_starts_the_daemon_and_migrates(run: Commands) -> None:
 
 
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
-def test_prometheus_reads_the_alerts_and_what_their_head_says(
+def test_prometheus_accepts_the_alerts_and_the_configuration_in_their_head(
     run: Commands, tmp_path: Path
 ) -> None:
     text = run("generate", "prometheus", JOBSD_METRICS_BIND="127.0.0.1:9555").stdout
@@ -71,7 +71,7 @@ def test_the_dashboard_for_grafana_is_the_shipped_one(run: Commands) -> None:
 @pytest.mark.skipif(
     shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed"
 )
-def test_systemd_has_nothing_to_say_against_the_unit_of_a_project(run: Commands) -> None:
+def test_systemd_accepts_the_unit_of_a_project(run: Commands) -> None:
     folder = run.project.root / "config"
     text = run("generate", "systemd").stdout
     unit = folder / "jobsd-shop.service"
@@ -110,7 +110,7 @@ def _unit(root: Path, **environ: str) -> list[str]:
     return service_unit.unit(Options(root=root), environ).splitlines()
 
 
-def test_a_unit_has_all_of_the_shipped_one_but_what_is_about_its_paths(tmp_path: Path) -> None:
+def test_a_unit_has_all_lines_of_the_shipped_one_but_its_paths(tmp_path: Path) -> None:
     shipped = (SOURCE / "systemd/jobsd.service").read_text().splitlines()
 
     lines = _unit(tmp_path)
@@ -169,7 +169,7 @@ def test_a_path_that_no_unit_can_name_is_refused(tmp_path: Path) -> None:
         ("pyproject.toml", "--find-links wheels /app 'jobsd[binary]'"),
     ],
 )
-def test_a_dockerfile_installs_what_the_project_asks_for(
+def test_a_dockerfile_installs_the_requirements_of_the_project(
     tmp_path: Path, name: str, installs: str
 ) -> None:
     if name:
@@ -273,14 +273,16 @@ except completion._TookTooLongError:
 """
 
 
-def test_the_time_for_names_ends_where_python_drops_what_says_so() -> None:
+def test_the_time_limit_of_completion_holds_when_python_drops_its_exception() -> None:
     asked = [sys.executable, "-c", _DEAF]
     done = subprocess.run(asked, capture_output=True, text=True, check=False, timeout=30)
 
     assert (done.stdout, done.stderr) == ("over\n", "")
 
 
-def test_without_a_database_no_name_is_offered_and_nothing_is_said(project: Project) -> None:
+def test_completion_without_a_database_offers_no_names_and_prints_nothing(
+    project: Project,
+) -> None:
     away = "postgresql://127.0.0.1:1/x"
 
     assert _completed(project, "jobs list --queue m", DATABASE_URL=away) == []

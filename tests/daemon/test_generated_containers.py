@@ -93,7 +93,7 @@ def test_kubernetes_gets_a_deployment_for_each_group_of_workers(run: Commands) -
 
 
 @pytest.mark.parametrize("configuration", [CONTAINED, GROUPS])
-def test_what_is_written_for_containers_is_valid_by_the_schemas_of_others(
+def test_generated_container_files_are_valid_by_public_schemas(
     run: Commands, configuration: str
 ) -> None:
     run.project.write("config/queue.yml", configuration)

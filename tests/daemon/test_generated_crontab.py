@@ -45,7 +45,7 @@ def test_a_crontab_runs_the_tasks(run: Commands) -> None:
     assert (greeted.returncode, greeted.stdout) == (0, "welcome 5\n")
 
 
-def test_a_crontab_runs_a_command_where_no_daemon_ever_ran(run: Commands) -> None:
+def test_a_crontab_runs_a_command_without_a_daemon(run: Commands) -> None:
     task = "greet: {command: shop_jobs.welcome(7), schedule: every hour}\n"
     run.project.write("config/recurring.yml", task)
     line = run("generate", "crontab").stdout.splitlines()[-1]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.parametrize("act", ["cancel", "discard"])
-def test_who_holds_the_job_is_named_and_the_status_is_6(
+def test_the_holder_of_a_locked_job_is_named_and_the_status_is_6(
     run: Commands, session: Session, target: Target, act: str
 ) -> None:
     held, other = run("enqueue", "shop_jobs.fail"), run("enqueue", "shop_jobs.fail")

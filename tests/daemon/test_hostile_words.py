@@ -164,7 +164,7 @@ def test_no_words_break_a_command_or_reach_the_terminal(
 @pytest.mark.usefixtures("_there")
 @pytest.mark.parametrize("encoding", ["utf-8", "ascii", "latin-1"])
 @pytest.mark.parametrize("width", [60, 80, 120])
-def test_what_is_stored_reaches_no_terminal(
+def test_stored_control_characters_reach_no_terminal(
     width: int, encoding: str, rows: Rows, tmp_path: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(str(tmp_path))

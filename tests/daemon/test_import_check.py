@@ -36,7 +36,7 @@ def test_a_module_that_ends_the_process_is_a_fault(
     assert fault["message"] == f"importing shop_jobs ended the process with status {status}"
 
 
-def test_a_module_may_print_leave_threads_and_take_what_is_ours(run: Commands) -> None:
+def test_a_module_may_print_leave_threads_and_close_our_streams(run: Commands) -> None:
     run.project.write(
         "shop_jobs.py",
         "import os, sys, threading, time\n"

@@ -110,7 +110,7 @@ def test_the_script_of_a_django_project_names_its_settings(
     ]
 
 
-def test_a_folder_of_any_name_can_be_typed_as_init_says(
+def test_the_next_step_printed_by_init_quotes_any_folder_name(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.run(["init", str(tmp_path / "my shop")]) == 0

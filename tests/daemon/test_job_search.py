@@ -22,7 +22,7 @@ NOTHING: Any = cast("Any", None)
         (('queue:"two words"', "x"), 'queue:"two words" x'),
     ],
 )
-def test_what_the_shell_took_for_one_word_stays_one(parts: tuple[str, ...], text: str) -> None:
+def test_a_quoted_search_word_stays_one_word(parts: tuple[str, ...], text: str) -> None:
     assert search_text(parts) == text
 
 

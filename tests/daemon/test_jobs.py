@@ -65,7 +65,7 @@ def test_a_time_without_a_zone_is_in_that_of_the_configuration(
 
 
 @pytest.mark.parametrize("arguments", ['["too many"]', '{"unknown": 1}'])
-def test_enqueue_checks_what_the_class_form_takes(run: Commands, arguments: str) -> None:
+def test_enqueue_checks_the_arguments_of_the_class_form(run: Commands, arguments: str) -> None:
     done = run("enqueue", "DailyCleanupJob", arguments)
 
     assert (done.returncode, done.stdout) == (2, "")
@@ -118,7 +118,7 @@ def test_a_conflict_that_may_not_wait_ends_with_6(run: Commands) -> None:
         ["[1]", "--at", "noon"],
     ],
 )
-def test_enqueue_refuses_what_it_can_not_mean(
+def test_enqueue_refuses_contradictory_arguments(
     run: Commands, session: Session, arguments: list[str]
 ) -> None:
     done = run("enqueue", "shop_jobs.welcome", *arguments)
@@ -128,7 +128,7 @@ def test_enqueue_refuses_what_it_can_not_mean(
     assert session.connection.execute("SELECT FROM jobsd.jobs").fetchone() is None
 
 
-def test_what_a_module_prints_is_no_data(run: Commands) -> None:
+def test_the_output_of_a_module_goes_to_standard_error(run: Commands) -> None:
     run.project.write(
         "shop_jobs.py", "from jobsd import job\nprint('hello')\n@job\ndef a(): ...\n"
     )
@@ -193,7 +193,7 @@ def test_perform_ends_with_1_when_the_job_raises(
 
 
 @pytest.mark.behaviour(87)
-def test_clear_finished_removes_what_is_older(run: Commands, session: Session) -> None:
+def test_clear_finished_removes_older_jobs(run: Commands, session: Session) -> None:
     for age in ("2 hours", "2 days"):
         job_id = run.json("enqueue", "DailyCleanupJob")["id"]
         session.connection.execute(
@@ -221,7 +221,7 @@ def test_clear_finished_follows_the_configuration(run: Commands, session: Sessio
     assert run("clear-finished").stdout == "1\n"
 
 
-def test_a_clear_finished_whose_answer_is_lost_says_that_it_may_have_been_done(
+def test_clear_finished_with_a_lost_answer_reports_that_it_may_have_been_done(
     run: Commands, session: Session
 ) -> None:
     session.connection.execute(
@@ -245,7 +245,7 @@ def test_a_clear_finished_whose_answer_is_lost_says_that_it_may_have_been_done(
     [["--class", ""], ["--batch", "0"], ["--older-than", "-1"], ["--sleep", "soon"]],
     ids=" ".join,
 )
-def test_clear_finished_refuses_what_it_can_not_mean(
+def test_clear_finished_refuses_impossible_arguments(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     from jobsd.daemon.cli import cli

@@ -85,7 +85,7 @@ def test_list_filters(run: Commands, session: Session) -> None:
     ]
 
 
-def test_list_of_a_state_says_what_matters_there(run: Commands, session: Session) -> None:
+def test_list_of_a_state_shows_its_own_last_column(run: Commands, session: Session) -> None:
     failed = run.json("enqueue", "shop_jobs.fail")["id"]
     fail(session, failed)
     run.json("enqueue", "DailyCleanupJob", "--at", "2100-01-01T12:00:00+00:00")
@@ -124,7 +124,7 @@ def claimed(run: Commands, session: Session) -> int:
     return job_id
 
 
-def test_list_of_claimed_jobs_says_since_when_and_by_whom(run: Commands, claimed: int) -> None:
+def test_list_of_claimed_jobs_shows_their_time_and_process(run: Commands, claimed: int) -> None:
     [row] = run.rows("list", "--state", "claimed")
 
     since, by = row[7:9]
@@ -132,7 +132,7 @@ def test_list_of_claimed_jobs_says_since_when_and_by_whom(run: Commands, claimed
     assert 3600 <= (utc_now() - datetime.fromisoformat(since)).total_seconds() < 3660
 
 
-def test_list_says_of_who_is_no_more_that_he_has_claimed_a_job(
+def test_list_of_claimed_jobs_marks_a_process_that_no_longer_exists(
     run: Commands, session: Session, claimed: int
 ) -> None:
     session.connection.execute("DELETE FROM jobsd.processes")
@@ -143,7 +143,7 @@ def test_list_says_of_who_is_no_more_that_he_has_claimed_a_job(
 
 
 @pytest.mark.parametrize("filters", [(), ("--state", "claimed")], ids=["all", "claimed"])
-def test_list_reports_programs_who_has_claimed_a_job(
+def test_list_reports_the_claiming_process_as_json(
     run: Commands, claimed: int, filters: tuple[str, ...]
 ) -> None:
     waiting = run.json("enqueue", "DailyCleanupJob", "--in", "1h")["id"]
@@ -159,7 +159,7 @@ def test_list_reports_programs_who_has_claimed_a_job(
     assert jobs.get(waiting, {"claimed_at": None})["claimed_at"] is None
 
 
-def test_show_says_since_when_a_job_is_claimed_and_by_whom(run: Commands, claimed: int) -> None:
+def test_show_reports_the_time_and_process_of_a_claim(run: Commands, claimed: int) -> None:
     shown = run.json("show", str(claimed))
 
     [listed] = run.json("list", "--state", "claimed")
@@ -169,7 +169,7 @@ def test_show_says_since_when_a_job_is_claimed_and_by_whom(run: Commands, claime
     assert ["claimed_at", shown["claimed_at"]] in run.rows("show", str(claimed))
 
 
-def test_list_says_how_far_it_has_searched(
+def test_list_reports_how_far_it_has_searched(
     session: Session,
     project: Project,
     monkeypatch: pytest.MonkeyPatch,

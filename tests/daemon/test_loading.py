@@ -103,7 +103,7 @@ def test_no_command_that_needs_no_database_loads_a_driver(project: Project) -> N
     assert _loaded([each.split() for each in commands], DRIVERS, project) == {}
 
 
-def test_a_configuration_is_read_without_what_is_seldom_needed(project: Project) -> None:
+def test_a_configuration_is_read_without_seldom_needed_modules(project: Project) -> None:
     project.write("config/recurring.yml", "daily: {class: Daily, schedule: at 3am every day}\n")
     commands = [["config", "show"], ["check"], ["generate", "procfile"]]
 
@@ -138,7 +138,7 @@ def test_defining_a_job_loads_nothing_that_is_seldom_needed() -> None:
     assert done.stdout == "[]\n"
 
 
-def test_the_version_is_known_without_asking_what_is_installed(project: Project) -> None:
+def test_the_version_is_known_without_reading_installed_packages(project: Project) -> None:
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
     assert declared["project"]["version"] == PROGRAM_VERSION
@@ -184,7 +184,7 @@ def test_a_command_that_imports_the_users_modules_ends_as_python_does(
     assert (done.returncode, done.stderr) == (0, "the end\n")
 
 
-def test_what_has_ended_is_shown_without_what_finds_reasons(
+def test_an_ended_job_is_shown_without_loading_the_search_for_reasons(
     session: Session, project: Project
 ) -> None:
     row = session.connection.execute(

@@ -41,7 +41,7 @@ def test_a_line_that_is_being_written_is_read_once_it_has_its_end(log: Path) -> 
 
 
 @pytest.mark.parametrize("rotated", [True, False], ids=["moved", "cut"])
-def test_what_comes_after_a_rotation_is_read(log: Path, *, rotated: bool) -> None:
+def test_lines_after_a_rotation_are_read(log: Path, *, rotated: bool) -> None:
     followed = log_reader._of_file(str(log), follow=True)
     _new(followed)
 

@@ -53,7 +53,7 @@ def log(project: Project) -> Path:
     ],
 )
 @pytest.mark.usefixtures("log")
-def test_the_lines_that_are_meant(
+def test_logs_prints_the_selected_lines(
     run: Commands, options: tuple[str, ...], events: list[str | None]
 ) -> None:
     found = run.json("logs", *options)
@@ -63,7 +63,7 @@ def test_the_lines_that_are_meant(
 
 
 @pytest.mark.usefixtures("log")
-def test_a_pipe_gets_lines_as_they_are_written_but_for_what_a_terminal_obeys(
+def test_a_pipe_gets_lines_unchanged_but_for_control_characters(
     run: Commands,
 ) -> None:
     printed = run("logs").stdout
@@ -108,7 +108,7 @@ def test_following_goes_on_in_the_new_file(project: Project, log: Path) -> None:
             follower.kill()
 
 
-def test_without_a_file_it_says_where_the_log_is(run: Commands) -> None:
+def test_logs_without_a_file_names_the_setting_of_the_log(run: Commands) -> None:
     done = run("logs")
 
     assert (done.returncode, done.stdout) == (5, "")

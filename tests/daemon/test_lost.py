@@ -37,7 +37,7 @@ def test_list_show_and_doctor_report_it_when_asked(run: Commands, gone: int) -> 
     assert f"FAIL\tlost jobs\t1 job ({gone}) in no table; " in asked.stdout
 
 
-def test_doctor_says_that_none_is_lost(run: Commands) -> None:
+def test_doctor_reports_that_no_job_is_lost(run: Commands) -> None:
     enqueue()
 
     assert "OK\tlost jobs\tno job is lost\n" in run("doctor", "--lost").stdout
@@ -51,7 +51,7 @@ def test_doctor_makes_lost_jobs_ready(run: Commands, session: Session, gone: int
     assert (act["act"], act["target"]) == ("retry", "lost jobs")
 
 
-def test_doctor_says_which_lost_jobs_it_has_left(
+def test_doctor_reports_the_lost_jobs_it_has_not_fixed(
     run: Commands, session: Session, gone: int
 ) -> None:
     session.connection.execute(
@@ -76,7 +76,7 @@ def test_a_fix_without_a_search_is_refused(run: Commands) -> None:
     assert "--fix needs --lost" in refused.stderr
 
 
-def test_a_search_says_on_a_terminal_how_far_it_has_come(
+def test_a_search_reports_its_progress_on_a_terminal(
     session: Session, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(listing, "PAGE", 2)

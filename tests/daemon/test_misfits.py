@@ -111,7 +111,7 @@ def test_check_warns_of_queues_that_no_worker_takes_from(run: Commands) -> None:
     assert reported == run.json("check")["warnings"]
 
 
-def test_check_leaves_alone_who_has_workers_elsewhere(run: Commands) -> None:
+def test_check_does_not_warn_about_classes_without_local_workers(run: Commands) -> None:
     run.project.write(
         "config/queue.yml",
         "import: [shop_jobs]\ndispatchers: [{}]\nworkers: [{processes: 0}]\n",

@@ -209,7 +209,7 @@ def test_verify_and_health_judge_the_last_heartbeat(
     assert reported["healthy"] is (status == 0)
 
 
-def test_health_goes_by_the_processes_where_no_task_beats(
+def test_health_goes_by_the_processes_without_a_heartbeat_task(
     run: Commands, session: Session
 ) -> None:
     assert run.json("health", status=1)["judged_by"] == "processes"

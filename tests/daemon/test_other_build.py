@@ -77,7 +77,7 @@ def embedded() -> Iterator[Project]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def test_a_development_database_is_made_again_as_the_refusal_says(embedded: Project) -> None:
+def test_the_advice_of_the_refusal_recreates_a_development_database(embedded: Project) -> None:
     url = embedded.run("db", "url").stdout.strip()
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(FOREIGN)

@@ -91,7 +91,7 @@ def test_wide_shortens_nothing() -> None:
     assert ROW["class_name"] in line
 
 
-def test_columns_are_those_that_were_named() -> None:
+def test_columns_are_shown_as_named() -> None:
     assert _shown(ROW, 80, columns=("state", "id"))[0].split() == ["STATE", "ID"]
     with pytest.raises(
         click.BadParameter, match="there is no column 'nope'; the columns are id, "
@@ -126,7 +126,9 @@ def test_json_has_the_columns_that_were_named(capsys: pytest.CaptureFixture[str]
     assert json.loads(capsys.readouterr().out) == [{"state": "scheduled", "id": 1953751}]
 
 
-def test_an_empty_answer_says_on_stderr_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_empty_answer_prints_its_advice_on_stderr(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     nothing = rows([], COLUMNS, empty="there are none; make one")
     output.print_result(nothing, Format())
     output.print_result(nothing, Format(as_json=True))
@@ -135,7 +137,7 @@ def test_an_empty_answer_says_on_stderr_what_to_do(capsys: pytest.CaptureFixture
     assert (printed.out, printed.err) == ("[]\n", "there are none; make one\n")
 
 
-def test_a_result_says_how_the_command_ends() -> None:
+def test_a_result_carries_the_exit_status() -> None:
     assert output.print_result(Result(None, status=3), Format()) == 3
 
 

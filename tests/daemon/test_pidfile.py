@@ -58,7 +58,7 @@ def test_the_file_and_its_folders_are_made_and_name_us(tmp_path: Path) -> None:
 
 
 @pytest.mark.behaviour(10)
-def test_the_second_learns_who_is_the_first(tmp_path: Path) -> None:
+def test_the_second_supervisor_learns_the_pid_of_the_first(tmp_path: Path) -> None:
     with holder(tmp_path / "pid") as process:
         with pytest.raises(
             PidfileHeld, match=rf"another supervisor \(pid {process.pid}\) holds "
@@ -69,7 +69,7 @@ def test_the_second_learns_who_is_the_first(tmp_path: Path) -> None:
     assert held.value.pid == process.pid
 
 
-def test_who_holds_it_without_saying_so_holds_it(tmp_path: Path) -> None:
+def test_an_empty_locked_pidfile_is_held(tmp_path: Path) -> None:
     with holder(tmp_path / "pid") as process:
         (tmp_path / "pid").write_bytes(b"")
         with pytest.raises(PidfileHeld, match="another supervisor holds") as held:
@@ -165,7 +165,9 @@ OTHER_THINGS: dict[str, Callable[[Path], object]] = {
     "exit status 78; the error says what is there, and that is neither written nor removed",
 )
 @pytest.mark.parametrize("name", OTHER_THINGS)
-def test_what_is_no_pidfile_is_refused_and_stays_as_it_is(tmp_path: Path, name: str) -> None:
+def test_a_path_that_is_no_pidfile_is_refused_and_stays_unchanged(
+    tmp_path: Path, name: str
+) -> None:
     (tmp_path / "precious").write_text("42\n")
     OTHER_THINGS[name](tmp_path / "pid")
     before = (tmp_path / "pid").lstat()
@@ -177,7 +179,7 @@ def test_what_is_no_pidfile_is_refused_and_stays_as_it_is(tmp_path: Path, name: 
     assert (tmp_path / "precious").read_text() == "42\n"
 
 
-def test_what_a_dangling_link_names_is_not_made(tmp_path: Path) -> None:
+def test_the_target_of_a_dangling_link_is_not_made(tmp_path: Path) -> None:
     (tmp_path / "pid").symlink_to("nowhere")
 
     with pytest.raises(ConfigurationError, match="it is a link"):
@@ -211,7 +213,7 @@ def test_the_file_of_another_user_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
-def test_the_file_that_root_has_left_is_taken_over_by_who_may_write_it() -> None:
+def test_a_writable_pidfile_left_by_root_is_taken_over() -> None:
     path = kept_folder("jobsd-test-pid-") / "pid"
     path.write_text("42\n")
     path.chmod(0o666)
@@ -224,7 +226,7 @@ def test_the_file_that_root_has_left_is_taken_over_by_who_may_write_it() -> None
 
 
 @pytest.mark.parametrize("successor", ["a file", "a link"])
-def test_what_has_taken_the_name_meanwhile_is_not_removed(
+def test_a_successor_under_the_name_of_the_pidfile_is_not_removed(
     tmp_path: Path, successor: str
 ) -> None:
     path = tmp_path / "pid"

@@ -101,7 +101,7 @@ def test_a_program_starts_no_server_that_a_command_has_made_and_stopped(
 
 
 @pytest.mark.parametrize("environment", ["development", "production"])
-def test_a_program_joins_the_server_of_a_tree_and_says_so_once(
+def test_a_program_joins_the_server_of_a_tree_and_reports_it_once(
     project: Project, environment: str
 ) -> None:
     with project.start(JOBSD_ENV=environment) as tree:
@@ -199,7 +199,7 @@ def test_a_command_that_only_reads_makes_nothing_outside_of_a_project(
     assert "is not a project" in done.stderr + done.stdout
 
 
-def test_a_command_reads_what_a_tree_without_files_has_made(folder: Path) -> None:
+def test_a_command_uses_the_server_of_a_tree_without_files(folder: Path) -> None:
     environ = {"JOBSD_EMBEDDED_DIR": str(folder / "postgres")}
     outside = Project(folder, "", **environ)
     del outside.environ["JOBSD_HOME"]

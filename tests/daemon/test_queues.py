@@ -27,7 +27,9 @@ def test_a_bench_leaves_nothing_behind(run: Commands, session: Session) -> None:
     assert schemas == []
 
 
-def test_a_pause_is_reported_by_whom_and_why(run: Commands, session: Session) -> None:
+def test_a_pause_is_reported_with_its_author_and_reason(
+    run: Commands, session: Session
+) -> None:
     run.json("enqueue", "shop_jobs.welcome", "[1]")
 
     assert run("queues", "pause", "mail", "--reason", "the server is down").returncode == 0
@@ -49,7 +51,7 @@ def test_a_pause_is_reported_by_whom_and_why(run: Commands, session: Session) ->
     assert run.json("queues", "resume", "mail") == {"queue_name": "mail", "paused": False}
 
 
-def test_a_pause_of_a_queue_that_nobody_knows_is_taken_with_a_note(run: Commands) -> None:
+def test_a_pause_of_an_unknown_queue_is_stored_with_a_note(run: Commands) -> None:
     run.project.write(
         "config/queue.yml", "import: [shop_jobs]\nworkers: [{queues: [a_*, b]}]\n"
     )
@@ -63,7 +65,7 @@ def test_a_pause_of_a_queue_that_nobody_knows_is_taken_with_a_note(run: Commands
     assert noted == dict.fromkeys(noted, False) | {"mial": True}
 
 
-def test_a_pause_of_a_paused_queue_says_what_became_of_its_reason(run: Commands) -> None:
+def test_a_second_pause_reports_the_change_of_its_reason(run: Commands) -> None:
     said = {
         reason: run("queues", "pause", "default", *reason).stderr.strip()
         for reason in ((), ("--reason", "first"), ("--reason", "second"))
@@ -103,7 +105,7 @@ def test_clearing_a_queue_without_jobs_needs_no_consent(run: Commands) -> None:
 
 
 @pytest.mark.parametrize("consent", [(), ("--yes",)], ids=["", "yes"])
-def test_clearing_a_queue_that_nobody_knows_says_so(
+def test_clearing_an_unknown_queue_prints_a_note(
     run: Commands, consent: tuple[str, ...]
 ) -> None:
     cleared = run("queues", "clear", "nosuch", *consent)

@@ -35,7 +35,7 @@ def test_lines_arrive_by_abstract_name() -> None:
 
 
 @pytest.mark.parametrize("address", ["", "/nowhere/notify", "relative", "@none", "x" * 300])
-def test_nobody_listening_is_no_trouble(address: str) -> None:
+def test_a_socket_without_a_listener_is_no_error(address: str) -> None:
     Readiness({"NOTIFY_SOCKET": address}).notify("READY=1")
 
 

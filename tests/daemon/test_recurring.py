@@ -147,7 +147,7 @@ def test_a_task_is_made_with_all_settings(run: Commands) -> None:
         (("add", "x", "--command", "import os", "--schedule", "every day"), 2),
     ],
 )
-def test_add_refuses_what_can_not_be(
+def test_add_refuses_impossible_arguments(
     daily: Commands, arguments: tuple[str, ...], status: int
 ) -> None:
     done = daily("recurring", *arguments)
@@ -157,7 +157,7 @@ def test_add_refuses_what_can_not_be(
     assert len(daily.json("recurring")) == 1
 
 
-def test_a_command_may_call_what_the_modules_define_and_what_is_ours(run: Commands) -> None:
+def test_a_command_may_call_functions_of_the_modules_and_of_jobsd(run: Commands) -> None:
     for key, call in (
         ("ours", "jobsd.clear_finished_in_batches()"),
         ("job", "shop_jobs.welcome(1)"),
@@ -229,7 +229,7 @@ def test_explain_needs_no_database(run: Commands) -> None:
     assert rows[1] == "cron\t*/5 * * * *"
 
 
-def test_what_may_surprise_is_explained_too(run: Commands) -> None:
+def test_explain_shows_the_warnings_of_a_schedule(run: Commands) -> None:
     done = run("recurring", "explain", "every 7 minutes", "-n", "0")
 
     assert done.stdout.splitlines()[-1].startswith(
@@ -237,7 +237,7 @@ def test_what_may_surprise_is_explained_too(run: Commands) -> None:
     )
 
 
-def test_a_refused_phrase_says_why_and_ends_with_1(run: Commands) -> None:
+def test_a_refused_phrase_is_explained_and_ends_with_1(run: Commands) -> None:
     done = run("recurring", "explain", "every blue moon")
 
     assert (done.returncode, done.stdout) == (1, "")

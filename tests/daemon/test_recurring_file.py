@@ -28,7 +28,7 @@ def test_a_task_that_only_its_file_has_is_shown_with_the_reason(
     assert "did you mean" not in daily("recurring", "show", "class").stderr
 
 
-def test_a_key_is_no_schedule_and_explain_says_who_knows_of_it(
+def test_explain_of_a_task_key_points_to_recurring_show(
     run: Commands, project: Project
 ) -> None:
     task = "{schedule: every hour, class: DailyCleanupJob}"

@@ -36,7 +36,9 @@ def test_show_and_doctor_name_the_cause_of_lateness(daily: Commands, session: Se
     assert reported["message"].startswith("1 of 1 task is late: daily by 1m")
 
 
-def test_doctor_says_no_length_that_nobody_knows(daily: Commands, session: Session) -> None:
+def test_doctor_omits_the_unknown_length_of_a_long_run(
+    daily: Commands, session: Session
+) -> None:
     daily("recurring", "run", "daily")
     session.connection.execute(
         "UPDATE jobsd.recurring_executions SET (outcome, job_id) = ('skipped', NULL)"
@@ -47,7 +49,7 @@ def test_doctor_says_no_length_that_nobody_knows(daily: Commands, session: Sessi
     assert reported["message"].startswith("1 of 1 task is late: daily (ran long); see `")
 
 
-def test_the_zone_is_the_one_that_counts(run: Commands) -> None:
+def test_the_zone_shown_is_the_one_in_force(run: Commands) -> None:
     for key, schedule in (("own", "at 3am every day Europe/Madrid"), ("none", "@daily")):
         run("recurring", "add", key, "--class", "DailyCleanupJob", "--schedule", schedule)
 
@@ -115,7 +117,7 @@ def test_the_list_is_laid_out_like_that_of_timers(daily: Commands) -> None:
     assert second.split() == ["-", "disabled", "-", "-", "off", "@hourly", "DailyCleanupJob"]
 
 
-def test_what_is_hidden_is_hidden_in_the_list_too(run: Commands) -> None:
+def test_hidden_arguments_are_hidden_in_the_list_too(run: Commands) -> None:
     run.project.write(
         "config/queue.yml", "import: [shop_jobs]\njobs: {filter_arguments: [token]}\n"
     )

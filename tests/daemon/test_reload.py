@@ -45,7 +45,7 @@ def test_a_reload_brings_a_new_configuration_and_new_code(run: Commands) -> None
     "it is reported; the tree continues unchanged",
 )
 @pytest.mark.parametrize("broken", ["configuration", "module"])
-def test_a_reload_of_what_is_broken_changes_nothing(run: Commands, broken: str) -> None:
+def test_a_reload_of_a_broken_project_changes_nothing(run: Commands, broken: str) -> None:
     with run.project.start() as tree:
         tree.wait_event("supervisor.ready")
         before = {child.pid for child in tree.children()}
@@ -64,7 +64,7 @@ def test_a_reload_of_what_is_broken_changes_nothing(run: Commands, broken: str) 
             assert crashed["error"]["type"] == "ZeroDivisionError"
 
 
-def test_a_reload_reports_what_it_does_not_change(run: Commands) -> None:
+def test_a_reload_reports_the_settings_it_does_not_change(run: Commands) -> None:
     with run.project.start() as tree:
         tree.wait_event("supervisor.ready")
         run.project.write("config/queue.yml", "supervisor: {shutdown_timeout: 7}\n")

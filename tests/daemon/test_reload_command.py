@@ -102,7 +102,7 @@ def test_commands_that_meet_each_have_an_answer(run: Commands) -> None:
         assert 1 <= len(tree.events("supervisor.reloaded")) <= 6
 
 
-def test_who_reloads_while_a_faulty_one_comes_has_the_outcome_of_its_own(
+def test_a_reload_during_a_faulty_one_keeps_its_own_outcome(
     run: Commands,
 ) -> None:
     run.project.write("config/queue.yml", "import: [shop_jobs]\nworkers: [{processes: 3}]\n")
@@ -125,7 +125,7 @@ def test_without_a_database_a_reload_is_done_too(run: Commands) -> None:
         assert run("reload", QUEUE_DATABASE_URL="postgresql://127.0.0.1:1/none").returncode == 0
 
 
-def test_where_nothing_runs_there_is_nothing_to_reload(run: Commands) -> None:
+def test_a_reload_without_a_supervisor_ends_with_3(run: Commands) -> None:
     done = run("reload")
 
     assert done.returncode == 3
@@ -249,7 +249,7 @@ def test_no_child_and_no_job_holds_what_commands_are_heard_by(run: Commands) -> 
     "A command waits for no socket of another user, and asks only the project's own"
     " supervisor.",
 )
-def test_who_lets_nobody_in_holds_up_no_command(tmp_path: Path) -> None:
+def test_a_socket_that_accepts_no_one_holds_up_no_command(tmp_path: Path) -> None:
     with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as squatter:
         squatter.bind(address(tmp_path, 0))
         squatter.listen(0)
@@ -271,7 +271,7 @@ def test_who_lets_nobody_in_holds_up_no_command(tmp_path: Path) -> None:
     "All names of the sockets by which commands reach a project's supervisors are taken",
     "The tree runs, and a warning says that `reload` can't reach it.",
 )
-def test_a_supervisor_that_can_not_be_asked_says_so(run: Commands) -> None:
+def test_a_supervisor_without_a_free_socket_warns(run: Commands) -> None:
     taken = [listen(run.project.root) for _ in range(SOCKETS_MAX)]
 
     with run.project.start() as tree:
@@ -283,7 +283,7 @@ def test_a_supervisor_that_can_not_be_asked_says_so(run: Commands) -> None:
         each.close()
 
 
-def test_a_folder_has_room_for_so_many_supervisors_and_the_next_one_runs_unasked(
+def test_a_supervisor_beyond_the_most_sockets_of_a_folder_has_none(
     tmp_path: Path,
 ) -> None:
     taken = [listen(tmp_path) for _ in range(SOCKETS_MAX)]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.usefixtures("default_client")
 
 
-def test_retry_prints_how_many_run_anew(run: Commands, session: Session) -> None:
+def test_retry_prints_the_number_of_retried_jobs(run: Commands, session: Session) -> None:
     first, second = enqueue(), enqueue()
     fail(session, first, second)
 
@@ -30,7 +30,7 @@ def test_retry_prints_how_many_run_anew(run: Commands, session: Session) -> None
     assert places(session) == {first: "ready", second: "ready"}
 
 
-def test_a_retry_whose_answer_is_lost_says_that_it_may_have_been_done(
+def test_a_retry_with_a_lost_answer_reports_that_it_may_have_been_done(
     run: Commands, session: Session
 ) -> None:
     failed = enqueue()
@@ -49,7 +49,7 @@ def test_a_retry_whose_answer_is_lost_says_that_it_may_have_been_done(
     assert again.stderr == f"error: job {failed} has not failed: it is ready\n"
 
 
-def test_an_enqueue_whose_answer_is_lost_may_have_been_done(
+def test_an_enqueue_with_a_lost_answer_may_have_been_done(
     run: Commands, session: Session
 ) -> None:
     with losing(session.target) as (way, target):
@@ -81,7 +81,7 @@ def test_retry_goes_through_limits(run: Commands, session: Session) -> None:
     assert sorted(waiting.fetchall()) == [(each,) for each in jobs]
 
 
-def test_what_can_be_retried_is_and_the_rest_is_reported(
+def test_retry_takes_the_failed_jobs_and_reports_the_others(
     run: Commands, session: Session
 ) -> None:
     failed, ready = enqueue(), enqueue()
@@ -124,7 +124,7 @@ def test_many_are_retried_with_consent_only(run: Commands, session: Session) -> 
 
 
 @pytest.mark.parametrize("verb", ["retry", "discard"])
-def test_nothing_that_is_meant_needs_no_consent(run: Commands, verb: str) -> None:
+def test_a_selection_of_no_jobs_needs_no_consent(run: Commands, verb: str) -> None:
     done = run(verb, "--all", "--class", "nobody")
 
     assert (done.returncode, done.stdout, done.stderr) == (0, "0\n", "")
@@ -183,7 +183,7 @@ def test_many_are_discarded_with_consent_only(run: Commands, session: Session) -
         ("discard --all --state finished --yes", "they have ended"),
     ],
 )
-def test_a_state_that_can_not_be_meant_is_refused(
+def test_a_state_that_the_command_can_not_change_is_refused(
     run: Commands, arguments: str, reported: str
 ) -> None:
     done = run(*arguments.split())
@@ -213,7 +213,7 @@ def test_a_state_that_can_not_be_meant_is_refused(
     ],
     ids=" ".join,
 )
-def test_what_can_not_be_meant_ends_with_2(
+def test_impossible_arguments_end_with_2(
     verb: str,
     arguments: list[str],
     capsys: pytest.CaptureFixture[str],
@@ -245,7 +245,7 @@ def test_progress_is_reported_on_a_terminal_only(
     assert (progress.count, progress.skipped) == (500, 500)
 
 
-def test_whoever_sits_at_a_terminal_is_asked(
+def test_a_user_at_a_terminal_is_asked_for_consent(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from jobsd.daemon.cli.job_selection import consent

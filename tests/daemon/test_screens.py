@@ -109,7 +109,7 @@ def test_a_watched_screen_keeps_its_head(run: Commands, busy: Session, command: 
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_ps_says_who_takes_from_which_queue(run: Commands, busy: Session, width: int) -> None:
+def test_ps_shows_workers_with_their_queues(run: Commands, busy: Session, width: int) -> None:
     assert busy
     text = "\n".join(on_a_terminal(run, "ps", width=width))
 
@@ -216,7 +216,7 @@ def test_arguments_read_like_a_call(run: Commands) -> None:
     ],
     ids=["list", "list --queue", "ps", "recurring", "heartbeat recent"],
 )
-def test_an_empty_answer_says_what_to_do(
+def test_an_empty_answer_advises_the_next_step(
     run: Commands, arguments: list[str], sentence: str
 ) -> None:
     done = run(*arguments)
@@ -243,7 +243,7 @@ def test_with_here_the_daemon_of_another_container_does_not_count(
     assert elsewhere.returncode == 3
 
 
-def test_a_queue_is_counted_up_to_a_bound_and_a_screen_says_so(session: Session) -> None:
+def test_a_queue_is_counted_up_to_a_bound_shown_with_a_plus(session: Session) -> None:
     session.connection.execute(
         "WITH job AS (INSERT INTO jobsd.jobs (queue_name, class_name)"
         " SELECT 'a', 'b' FROM generate_series(1, 3) RETURNING id)"
@@ -257,7 +257,7 @@ def test_a_queue_is_counted_up_to_a_bound_and_a_screen_says_so(session: Session)
     assert ready.show(QUEUED_MAX - 1) == "9,999"
 
 
-def test_a_total_is_the_number_or_at_least_so_many_or_not_counted() -> None:
+def test_a_total_is_a_number_a_lower_bound_or_not_counted() -> None:
     none = Totals(0, 0, 0, 0, 0, 0, 0, 0, all_seen=True)
     many = Totals(10_001, 0, 0, 0, 0, 0, 10_001, 0, all_seen=False)
 
@@ -270,7 +270,7 @@ def test_a_total_is_the_number_or_at_least_so_many_or_not_counted() -> None:
     ]
 
 
-def test_what_has_ended_is_counted_from_the_oldest_on_where_the_newest_wait(
+def test_old_ended_jobs_are_counted_while_the_newest_jobs_wait(
     session: Session,
 ) -> None:
     session.connection.execute(

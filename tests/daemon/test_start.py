@@ -103,7 +103,7 @@ def test_a_syntax_error_is_shown(run: Commands) -> None:
 
 
 @pytest.mark.behaviour(4)
-def test_a_recurring_class_that_nobody_knows_is_reported_with_its_place(run: Commands) -> None:
+def test_an_unknown_recurring_class_is_reported_with_its_line(run: Commands) -> None:
     run.project.write(
         "config/recurring.yml",
         "daily:\n  schedule: every day\n  class: DailyCleanJob\n"
@@ -230,7 +230,7 @@ def test_a_tree_starts_without_its_database_and_migrates_it_later(
             server.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
 
 
-def test_flags_say_which_processes_run(run: Commands) -> None:
+def test_flags_choose_the_processes_that_run(run: Commands) -> None:
     run.project.write("config/queue.yml", "dispatchers: [{}]\nworkers: [{processes: 2}]\n")
     with run.project.start("--only", "worker", "--queues", "mail,urgent_*") as tree:
         tree.wait_event("supervisor.ready")
@@ -262,7 +262,7 @@ def test_a_job_can_enqueue_others(run: Commands) -> None:
         wait_until(lambda: len(run.json("list", "--state", "finished")) == 2, 10, tree.reported)
 
 
-def test_a_term_while_it_starts_leaves_nobody_behind(run: Commands) -> None:
+def test_a_term_during_the_start_leaves_no_process_behind(run: Commands) -> None:
     run.project.write("shop_jobs.py", "import time\ntime.sleep(60)\n")
     with run.project.start() as tree:
         wait_until(lambda: len(psutil.Process(tree.process.pid).children()) == 1)

@@ -35,7 +35,7 @@ def test_a_tree_has_ended_when_its_command_has(
     assert run("status").returncode == 3
 
 
-def test_where_none_runs_it_ends_with_3(run: Commands) -> None:
+def test_stop_without_a_supervisor_ends_with_3(run: Commands) -> None:
     done = run("stop")
 
     assert (done.returncode, done.stdout) == (3, "")
@@ -108,7 +108,7 @@ _SERVICE = "0::/system.slice/jobsd.service\n"
     ],
     ids=["service", "called by it", "a terminal", "nohup in a service", "a shell"],
 )
-def test_what_systemd_runs_is_distinguished_from_what_a_person_runs(  # noqa: PLR0917 - a case
+def test_a_supervisor_of_systemd_is_distinguished_from_one_of_a_person(  # noqa: PLR0917 - a case
     tmp_path: Path, comm: str, session: int, group: str, ours: str, unit: str
 ) -> None:
     files = {

@@ -33,7 +33,7 @@ def _url(root: Path, **said: str) -> str:
     return database(load_for_commands(root, environ, flags), environ).target.url
 
 
-def test_the_first_that_says_it_counts(tmp_path: Path) -> None:
+def test_the_first_source_of_the_url_counts(tmp_path: Path) -> None:
     names = list(URLS)
     for n, name in enumerate(names):
         said = {name: URLS[name] for name in names[n:]}

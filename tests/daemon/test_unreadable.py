@@ -46,7 +46,7 @@ def test_arguments_that_can_not_be_read_are_hidden_when_some_are(
 
 
 @pytest.mark.parametrize("moment", ["infinity", "-infinity"])
-def test_a_job_that_somebody_has_put_off_for_ever_is_shown(
+def test_a_job_scheduled_at_infinity_is_shown(
     run: Commands, session: Session, moment: str
 ) -> None:
     job_id = run.json("enqueue", "shop_jobs.welcome", "[1]", "--in", "1h")["id"]

@@ -107,6 +107,6 @@ def test_nothing_in_json_commands_a_terminal() -> None:
         ("a b", 2, "a…"),
     ],
 )
-def test_what_is_cut_says_so_and_fits(text: str, width: int, kept: str) -> None:
+def test_a_cut_text_is_marked_and_fits(text: str, width: int, kept: str) -> None:
     assert values.cut(text, width) == kept
     assert values.cells(kept) <= width

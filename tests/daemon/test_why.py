@@ -164,7 +164,7 @@ def test_all_reasons_that_hold_are_reported(session: Session) -> None:
 
 
 @pytest.mark.parametrize("is_blocked", [True, False])
-def test_a_job_that_waits_names_who_holds_its_key_and_who_comes_first(
+def test_a_blocked_job_names_the_holders_of_its_key_and_counts_jobs_before_it(
     session: Session, *, is_blocked: bool
 ) -> None:
     worker = _process(session, "worker", queues="*", threads=2)
@@ -184,7 +184,7 @@ def test_a_job_that_waits_names_who_holds_its_key_and_who_comes_first(
     assert f"held by {holder} (claimed); 2 jobs" in sentence
 
 
-def test_no_slot_is_called_free_that_who_comes_first_can_not_take(session: Session) -> None:
+def test_a_slot_reserved_for_the_first_job_is_not_reported_free(session: Session) -> None:
     worker = _process(session, "worker", queues="*", threads=2)
     holder, first, job_id = enqueue(key="a"), enqueue(key="a"), enqueue(key="a", to=3)
     claim(session, worker, holder)

@@ -25,7 +25,7 @@ LIVES = "SELECT FROM pg_stat_activity WHERE pid = %s"
     "The server ends the transaction within five seconds, and others go on; the process"
     " connects anew once it runs again.",
 )
-def test_who_stands_still_amid_it_has_an_outage(
+def test_a_process_stopped_amid_its_commit_has_an_outage(
     target: Target, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(commits, "IDLE", "10ms")
@@ -70,7 +70,7 @@ def _unanswered(commits: Commits, number: str | None, **more: Any) -> list[str]:
     " commit once.",
 )
 @pytest.mark.parametrize(("word", "emits"), [("COMMIT", 1), ("ROLLBACK", 0)])
-def test_what_became_of_a_commit_without_an_answer_is_emitted_once(
+def test_the_outcome_of_an_unanswered_commit_is_emitted_once(
     target: Target, session: Session, word: LiteralString, emits: int
 ) -> None:
     commits = Commits(session)

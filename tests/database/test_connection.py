@@ -64,7 +64,7 @@ def test_a_statement_that_takes_too_long_is_given_up(target: Target) -> None:
     "The server sends a notice now and then, and no answer.",
     "The deadline still holds, whatever comes before the answer",
 )
-def test_what_comes_before_the_answer_puts_no_deadline_off(target: Target) -> None:
+def test_notices_before_the_answer_do_not_extend_the_deadline(target: Target) -> None:
     trickle = Statement(
         "trickle",
         "DO $$ BEGIN FOR n IN 1..300 LOOP"
@@ -89,7 +89,7 @@ def test_statements_that_go_together_are_all_done_or_none(session: Session) -> N
     assert session.fetch(Statement("all", "SELECT queue_name FROM jobsd.pauses")) == []
 
 
-def test_what_a_database_has_as_its_defaults_changes_nothing_for_us(
+def test_defaults_of_a_database_do_not_change_our_session(
     empty_database: str,
 ) -> None:
     name = conninfo.conninfo_to_dict(empty_database)["dbname"]
@@ -157,7 +157,7 @@ def test_an_unreachable_server_is_named_in_one_line_without_the_password() -> No
 @pytest.mark.parametrize(
     "url", ["mysql://me:secret@db/x", "postgresql://me:secret@[::bad/x", "password='secret"]
 )
-def test_what_is_not_a_url_is_not_shown_at_all(url: str) -> None:
+def test_a_malformed_url_is_not_shown_at_all(url: str) -> None:
     with pytest.raises(psycopg.ProgrammingError) as caught:
         _ = Session(Target(url), "test").connection
 
@@ -212,7 +212,7 @@ def test_behind_a_transaction_pooler_each_statement_carries_its_settings(
         assert ways == [[("off", "off", "4s")]] * 4
 
 
-def test_behind_a_transaction_pooler_one_that_fails_does_not_spoil_the_next(
+def test_behind_a_transaction_pooler_a_failed_statement_does_not_spoil_the_next(
     target: Target,
 ) -> None:
     wrong: dict[str, str | int] = {"a": "four", "b": 2, "c": ""}
@@ -233,7 +233,7 @@ def test_behind_a_transaction_pooler_one_that_fails_does_not_spoil_the_next(
 
 
 @pytest.mark.parametrize("pooled", [False, True])
-def test_what_is_asked_is_answered_as_by_a_cursor(target: Target, *, pooled: bool) -> None:
+def test_fetch_prepared_answers_as_a_cursor_does(target: Target, *, pooled: bool) -> None:
     way = pgbouncer(target.url) if pooled else contextlib.nullcontext(target.url)
     with way as url, contextlib.closing(Session(Target(url), "asking")) as session:
         for _ in range(3):
@@ -248,7 +248,7 @@ def test_what_is_asked_is_answered_as_by_a_cursor(target: Target, *, pooled: boo
 
 
 @pytest.mark.parametrize("pooled", [False, True])
-def test_what_was_sent_is_answered_whatever_else_is_asked_before(
+def test_a_pipelined_statement_is_answered_after_other_statements(
     target: Target, *, pooled: bool
 ) -> None:
     way = pgbouncer(target.url) if pooled else contextlib.nullcontext(target.url)
@@ -264,7 +264,7 @@ def test_what_was_sent_is_answered_whatever_else_is_asked_before(
             assert answer() == [(42, None, "first")]
 
 
-def test_what_a_statement_that_was_sent_has_failed_by_is_raised_where_it_is_asked_for(
+def test_a_pipelined_statement_raises_its_error_when_its_result_is_read(
     session: Session,
 ) -> None:
     answer = session.send_bound(session.bind(_SUM, {"a": "four", "b": 2, "c": ""}))
@@ -286,7 +286,7 @@ def test_a_statement_that_others_have_forgotten_is_sent_again(session: Session) 
     assert answer() == [(42, None, "")]
 
 
-def test_what_was_sent_on_a_connection_that_was_closed_is_not_waited_for(
+def test_a_pipelined_statement_on_a_closed_connection_is_not_awaited(
     session: Session,
 ) -> None:
     answer = session.send_bound(session.bind(_SUM, {"a": 40, "b": 2, "c": ""}))
@@ -316,7 +316,7 @@ def test_a_text_with_a_nul_is_refused_and_not_cut_off_there(session: Session) ->
     assert session.fetch_prepared(_PING, {}) == [(1,)]
 
 
-def test_what_was_interrupted_once_it_was_prepared_can_be_asked_again(
+def test_a_statement_interrupted_after_its_preparation_can_be_repeated(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answer = DeadlineConnection._result

@@ -26,7 +26,7 @@ def _read(session: Session, text: str) -> Any:
 
 
 @pytest.mark.parametrize("depth", [1, 100, 200])
-def test_what_can_be_read_is_read(session: Session, depth: int) -> None:
+def test_deeply_nested_json_is_read(session: Session, depth: int) -> None:
     many = ", ".join(['"[[{\\"["'] * 300)
     read = _read(session, "[" * depth + many + "]" * depth)
 
@@ -40,7 +40,7 @@ def test_what_can_be_read_is_read(session: Session, depth: int) -> None:
     ["[" + "9" * 5000 + "]", *("[" * depth + "]" * depth for depth in (201, 900, 980, 5000))],
     ids=lambda text: f"{text[:3]}… {len(text)}",
 )
-def test_what_is_beyond_python_stays_text(session: Session, text: str) -> None:
+def test_json_beyond_the_limits_of_python_stays_text(session: Session, text: str) -> None:
     assert _read(session, text) == text
 
 
@@ -61,7 +61,7 @@ def test_a_moment_beyond_the_calendar_is_in_its_last_or_first_year(
     "A transaction on a connection of ours is rolled back, and psycopg deallocates all.",
     "Statements that we had prepared there are prepared again.",
 )
-def test_what_is_asked_is_prepared_anew_after_a_rollback(session: Session) -> None:
+def test_a_statement_is_prepared_again_after_a_rollback(session: Session) -> None:
     session.fetch_prepared(_PING, {})
     with contextlib.suppress(KeyError), session.connection.transaction():
         session.fetch(_PING)
@@ -78,7 +78,7 @@ def test_what_is_asked_is_prepared_anew_after_a_rollback(session: Session) -> No
     " is an error.",
 )
 @pytest.mark.parametrize("command", [b"DEALLOCATE ALL", b"DISCARD ALL"])
-def test_what_is_asked_is_prepared_anew_once_it_was_deallocated(
+def test_a_statement_is_prepared_again_after_a_deallocation(
     session: Session, command: bytes
 ) -> None:
     session.fetch_prepared(_PING, {})
@@ -88,7 +88,7 @@ def test_what_is_asked_is_prepared_anew_once_it_was_deallocated(
     assert session.fetch_prepared(_PING, {}) == [(1,)]
 
 
-def test_what_was_deallocated_is_not_asked_once_more_in_a_transaction(
+def test_a_deallocated_statement_is_not_repeated_in_a_transaction(
     session: Session,
 ) -> None:
     session.fetch_prepared(_PING, {})

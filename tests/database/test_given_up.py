@@ -89,7 +89,7 @@ def libpq(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> No
 )
 @pytest.mark.usefixtures("libpq")
 @pytest.mark.parametrize("pooled", [False, True])
-def test_what_is_given_up_ends_on_the_server(
+def test_a_statement_given_up_ends_on_the_server(
     target: Target, session: Session, *, pooled: bool
 ) -> None:
     way = pgbouncer(target.url) if pooled else contextlib.nullcontext(target.url)
@@ -107,9 +107,7 @@ def test_what_is_given_up_ends_on_the_server(
         wait_until(lambda: _busy(session) == 0, 2)
 
 
-def test_what_is_given_up_in_a_pipeline_ends_on_the_server(
-    target: Target, session: Session
-) -> None:
+def test_a_pipeline_given_up_ends_on_the_server(target: Target, session: Session) -> None:
     with contextlib.closing(Session(target, "slow", deadline_s=_DEADLINE_S)) as slow:
         with pytest.raises(psycopg.OperationalError):
             slow.fetch_together([(_COUNT, _NOTHING), (_SLEEP, _NOTHING), (_COUNT, _NOTHING)])
@@ -117,7 +115,7 @@ def test_what_is_given_up_in_a_pipeline_ends_on_the_server(
         wait_until(lambda: _busy(session) == 0, 2)
 
 
-def test_what_is_given_up_in_a_pipeline_says_so(target: Target) -> None:
+def test_a_pipeline_given_up_raises_connection_given_up(target: Target) -> None:
     with (
         firewall(target.url) as wall,
         contextlib.closing(Session(Target(wall.url), "slow", deadline_s=_DEADLINE_S)) as slow,
@@ -129,7 +127,7 @@ def test_what_is_given_up_in_a_pipeline_says_so(target: Target) -> None:
             slow.fetch_together([(_SLEEP, _NOTHING), (_COUNT, _NOTHING)])
 
 
-def test_nothing_comes_before_the_error_of_what_is_given_up(
+def test_the_error_of_a_statement_given_up_has_no_context(
     target: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def answer() -> PQGen[None]:
@@ -167,7 +165,7 @@ def test_an_interrupt_of_a_pipeline_stays_one(target: Target, session: Session) 
         thread.join()
 
 
-def test_what_is_given_up_over_tls_ends_on_the_server() -> None:
+def test_a_statement_given_up_over_tls_ends_on_the_server() -> None:
     with (
         _through_tls() as url,
         contextlib.closing(Session(Target(url), "watching")) as watching,
@@ -185,7 +183,7 @@ def test_what_is_given_up_over_tls_ends_on_the_server() -> None:
     "A statement is given up, and the request to cancel it gets lost.",
     "The server sees within two seconds that no client waits, and ends it.",
 )
-def test_what_can_not_be_cancelled_ends_once_the_server_checks(
+def test_a_statement_without_a_cancel_ends_at_the_check_of_the_server(
     target: Target, session: Session
 ) -> None:
     with (
@@ -259,7 +257,7 @@ def test_however_often_we_try_others_can_connect(
         wait_until(lambda: session.fetch(Statement("few", ended)) == [(True,)])
 
 
-def test_where_no_thread_is_to_be_had_a_statement_is_given_up_nevertheless(
+def test_a_statement_is_given_up_even_if_no_thread_can_start(
     target: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(_: threading.Thread) -> None:

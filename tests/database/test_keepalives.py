@@ -48,14 +48,14 @@ def _kept_alive(url: str) -> dict[str, int]:
         ({"keepalives": "0"}, {}),
     ],
 )
-def test_what_the_url_says_of_keeping_alive_counts(
+def test_keepalives_of_the_url_are_kept(
     server_url: str, said: dict[str, str], expected: dict[str, int]
 ) -> None:
     with firewall(server_url) as wall:
         assert _kept_alive(conninfo.make_conninfo(wall.url, **said)) == expected
 
 
-def test_what_a_service_file_says_counts(
+def test_keepalives_of_a_service_file_are_kept(
     server_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with firewall(server_url) as wall:

@@ -223,7 +223,7 @@ def test_a_step_that_is_no_more_than_functions_waits_for_no_table(
         assert migrate(old) == ["9999_a_function"]
 
 
-def test_what_a_step_changes_is_found_in_its_text() -> None:
+def test_the_tables_changed_by_a_step_are_found_in_its_text() -> None:
     text = """
     -- ALTER TABLE jobsd.not_this ADD COLUMN x integer;
     ALTER TABLE ONLY jobsd.jobs ADD COLUMN x integer;

@@ -47,7 +47,7 @@ def _made_by(url: str) -> list[object]:
         return [row[0] for row in connection.execute("SELECT made_by FROM jobsd.jobs")]
 
 
-def test_the_next_program_leaves_out_what_the_tables_lack(
+def test_the_next_program_omits_columns_that_the_tables_lack(
     project: Project, the_next: str, empty_database: str
 ) -> None:
     migrate(Target(empty_database))
@@ -109,7 +109,7 @@ def test_a_statement_is_for_our_tables() -> None:
 
 
 @pytest.mark.usefixtures("of_before")
-def test_a_statement_is_for_the_tables_before_where_these_are_known_to_be_so() -> None:
+def test_a_statement_keeps_its_before_lines_for_older_tables() -> None:
     statement = Statement("test", _TEXT)
 
     assert (

@@ -63,7 +63,7 @@ def test_comments_and_blanks_do_not_count(old: str, new: str) -> None:
         ("$$;\n", "$$\n"),
     ],
 )
-def test_all_else_counts(old: str, new: str) -> None:
+def test_any_other_change_changes_the_hash(old: str, new: str) -> None:
     assert old in _STEP
     assert statements_hash(_STEP.replace(old, new)) != statements_hash(_STEP)
 
@@ -180,7 +180,7 @@ def test_a_migration_that_another_build_has_won_is_refused(
         ("DROP SCHEMA jobsd CASCADE", "SELECT FROM jobsd.pauses"),
     ],
 )
-def test_a_program_learns_what_the_tables_lack(
+def test_a_program_raises_the_missing_column_of_the_tables(
     made: Session, change: str, statement: str
 ) -> None:
     _say(made, change)
@@ -202,7 +202,7 @@ async def _ask(client: Client, statement: str) -> None:
         await connection.fetch_prepared(Statement("ours", statement), {})
 
 
-def test_one_line_says_what_the_tables_lack() -> None:
+def test_a_schema_error_names_the_missing_column_in_one_line() -> None:
     error = unlike_tables("jobsd", psycopg.errors.UndefinedColumn("column x\nLINE 1"))
 
     assert str(error) == (

@@ -32,14 +32,14 @@ def test_after_each_deadline_it_is_half_as_much_and_at_last_one_value() -> None:
     assert counts == [16, 8, 4, 1, 1, 1]
 
 
-def test_half_as_much_is_half_of_what_was_sent() -> None:
+def test_a_late_portion_is_half_of_the_size_sent() -> None:
     portion = Portion()
     portion.was_late(MIB)
 
     assert portion.fitting([MIB // 4] * 20) == 1
 
 
-def test_what_has_no_size_is_sent_along_even_then() -> None:
+def test_jobs_without_a_size_are_sent_along_in_the_smallest_portion() -> None:
     portion = Portion()
     for _ in range(6):
         portion.was_late()

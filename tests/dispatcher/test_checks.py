@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 )
 @pytest.mark.parametrize("maintenance", [True, False])
 @pytest.mark.parametrize("wakeups", ["auto", "off"])
-def test_who_waits_beside_a_free_slot_is_found_though_nobody_says_so(
+def test_a_job_blocked_beside_a_free_slot_is_found_without_a_notification(
     make: Make, table: Table, wakeups: str, *, maintenance: bool
 ) -> None:
     dispatcher, _ = make(wakeups=wakeups, maintenance=maintenance)
@@ -45,7 +45,7 @@ def test_who_waits_beside_a_free_slot_is_found_though_nobody_says_so(
     assert table.ids("all_blocked_executions") == [other]
 
 
-def test_where_nothing_waits_nothing_is_checked(make: Make, table: Table) -> None:
+def test_nothing_is_checked_without_blocked_jobs(make: Make, table: Table) -> None:
     dispatcher, _ = make(maintenance=False)
     table.enqueue(None)
     _turn(dispatcher)

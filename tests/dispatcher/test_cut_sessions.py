@@ -111,7 +111,7 @@ def _jobs_of(reported: Emitted) -> dict[str, list[int]]:
     "Its successor does the rest; each job is in exactly one place",
 )
 @pytest.mark.parametrize("every", EVERY)
-def test_one_that_is_killed_anywhere_leaves_the_rest_to_its_successor(
+def test_a_dispatcher_killed_at_any_statement_leaves_the_rest_to_its_successor(
     every: int, make: Make, table: Table, way: CutSessions
 ) -> None:
     for _ in points(way, every, "unheard"):

@@ -56,7 +56,7 @@ def _left_s(session: Session) -> float:
     return float(row[0])
 
 
-def test_what_is_due_becomes_ready_and_the_rest_waits(make: Make, session: Session) -> None:
+def test_due_jobs_become_ready_and_the_others_wait(make: Make, session: Session) -> None:
     _schedule(session, 3, "-1 second")
     _schedule(session, 2, "1 hour")
     dispatcher, _ = make()
@@ -80,7 +80,7 @@ def test_a_backlog_goes_in_batches_without_a_pause(make: Make, session: Session)
     assert _count(session, "ready_executions") == 25
 
 
-def test_a_dispatched_job_gets_a_new_place_behind_those_that_are_ready(
+def test_a_dispatched_job_gets_a_new_position_behind_ready_jobs(
     make: Make, session: Session
 ) -> None:
     _schedule(session, 1, "-1 second")
@@ -112,9 +112,7 @@ def test_several_dispatchers_share_the_work_and_double_nothing(
     )
 
 
-def test_a_job_that_somebody_has_locked_holds_up_no_other(
-    make: Make, session: Session, target: Target
-) -> None:
+def test_a_locked_job_holds_up_no_other(make: Make, session: Session, target: Target) -> None:
     _schedule(session, 3, "-1 second")
     dispatcher, _ = make()
 
@@ -126,7 +124,7 @@ def test_a_job_that_somebody_has_locked_holds_up_no_other(
         assert _count(session, "ready_executions") == 2
 
 
-def test_what_was_due_first_becomes_ready_first(make: Make, session: Session) -> None:
+def test_the_job_due_first_becomes_ready_first(make: Make, session: Session) -> None:
     for due in ("-1 second", "-3 seconds", "-2 seconds"):
         _schedule(session, 1, due)
     in_order = _ids(session, "scheduled_executions ORDER BY scheduled_at")
@@ -137,7 +135,7 @@ def test_what_was_due_first_becomes_ready_first(make: Make, session: Session) ->
     assert _ids(session, "ready_executions ORDER BY position") == in_order
 
 
-def test_of_a_backlog_what_was_due_first_goes_in_the_first_batch(
+def test_the_first_batch_of_a_backlog_takes_the_jobs_due_first(
     make: Make, session: Session
 ) -> None:
     for seconds in (1, 6, 3, 5, 2, 4):
@@ -153,7 +151,7 @@ def test_of_a_backlog_what_was_due_first_goes_in_the_first_batch(
     assert batches == [in_order[:2], in_order[:4], in_order]
 
 
-def test_a_worker_that_sleeps_is_woken_by_what_has_become_ready(
+def test_a_sleeping_worker_is_woken_by_dispatched_jobs(
     make: Make, session: Session, target: Target
 ) -> None:
     _schedule(session, 3, "-1 second")
@@ -179,7 +177,9 @@ def test_it_rests_until_the_next_job_is_due(make: Make, session: Session) -> Non
 
 
 @pytest.mark.behaviour(52)
-def test_who_schedules_an_earlier_job_wakes_it(make: Make, session: Session) -> None:
+def test_enqueueing_an_earlier_scheduled_job_wakes_the_dispatcher(
+    make: Make, session: Session
+) -> None:
     dispatcher, context = make()
     dispatcher.poll()
     socket = dispatcher.socket()
@@ -253,7 +253,7 @@ def test_a_job_that_is_due_before_it_polls_by_itself_wakes_it(make: Make) -> Non
     assert context.nap.take(30, [socket])
 
 
-def test_a_job_far_ahead_wakes_nobody(make: Make) -> None:
+def test_a_job_far_ahead_does_not_wake_the_dispatcher(make: Make) -> None:
     dispatcher, context = make()
     dispatcher.poll()
     socket = dispatcher.socket()
@@ -270,9 +270,7 @@ def test_without_wakeups_the_polling_interval_is_its_rhythm(make: Make) -> None:
     assert (dispatcher.poll(), dispatcher.socket()) == (1, None)
 
 
-def test_a_job_that_somebody_has_put_off_for_ever_stops_no_dispatcher(
-    make: Make, session: Session
-) -> None:
+def test_a_job_scheduled_at_infinity_stops_no_dispatcher(make: Make, session: Session) -> None:
     later.using(wait=60).enqueue()
     session.connection.execute(
         "UPDATE jobsd.scheduled_executions SET scheduled_at = 'infinity'"

@@ -25,7 +25,7 @@ def emitted(recorder: EventRecorder) -> Emitted:
     return recorder.events()
 
 
-def test_only_what_was_dispatched_is_an_event(make: Make, emitted: Emitted) -> None:
+def test_only_dispatched_jobs_emit_an_event(make: Make, emitted: Emitted) -> None:
     dispatcher, _ = make()
     dispatcher.connect()
     for _ in range(5):

@@ -106,7 +106,7 @@ def test_the_next_of_its_key_takes_its_place(make: Make, table: Table) -> None:
     assert places(table.session) == {first: "discarded", second: "ready"}
 
 
-def test_those_that_run_keep_nobody_behind_them(
+def test_running_expired_jobs_delay_no_waiting_ones(
     make: Make, table: Table, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(expirations, "BATCH", 2)
@@ -136,7 +136,7 @@ WHERE datname = current_database() AND wait_event_type = 'Lock'
 """
 
 
-def test_who_gives_more_time_waits_for_who_just_discards(
+def test_replacing_a_unique_job_waits_for_its_expiry_in_progress(
     make: Make, table: Table, target: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else the job would be discarded by the time that it had before."""
@@ -159,7 +159,7 @@ def test_who_gives_more_time_waits_for_who_just_discards(
         assert places(table.session)[given[0].result(30)] == "ready"
 
 
-def test_what_somebody_gives_more_time_meanwhile_stays(make: Make, table: Table) -> None:
+def test_a_job_replaced_before_its_expiry_stays_ready(make: Make, table: Table) -> None:
     options = {"unique_key": "k", "unique_until": "started", "unique_on_conflict": "replace"}
     job = _enqueue(table, **options)
     _expire(table, job)

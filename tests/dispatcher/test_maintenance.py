@@ -147,7 +147,7 @@ def test_a_check_is_made_when_asked_for(make: Make, table: Table, session: Sessi
     assert table.ids("all_ready_executions") == [waiting]
 
 
-def test_keys_that_nobody_has_held_for_a_day_are_forgotten(make: Make, table: Table) -> None:
+def test_discard_keys_not_held_for_a_day_are_deleted(make: Make, table: Table) -> None:
     table.enqueue("old", on_conflict="discard")
     table.rows("UPDATE jobsd.discard_keys SET held_at = now() - interval '2 d' RETURNING 1")
     table.enqueue("young", on_conflict="discard")

@@ -273,7 +273,7 @@ from shop.jobs import welcome
 class OfBoth(TestCase):
     databases = "__all__"
 
-    def test_what_is_captured_is_rolled_back_too(self):
+    def test_captured_enqueues_are_rolled_back_too(self):
         with self.captureOnCommitCallbacks(execute=True):
             welcome.enqueue(1)
         assert_enqueued(welcome, args=[1])

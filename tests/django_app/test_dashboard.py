@@ -113,7 +113,7 @@ print("SEEN", json.dumps(seen))
 
 
 @pytest.mark.parametrize("python", [sys.executable, WITH_SIX], ids=["here", "django 6"])
-def test_staff_see_the_dashboard_and_do_what_they_may(
+def test_staff_use_the_dashboard_within_their_permissions(
     python: str, tmp_path: Path, empty_database: str
 ) -> None:
     if not python:

@@ -226,15 +226,15 @@ def test_a_task_for_later_waits(facts: Facts) -> None:
 
 
 @pytest.mark.parametrize("name", ["nonsense", "missing", "plain"])
-def test_what_is_no_task_has_no_result(name: str, facts: Facts) -> None:
+def test_an_id_of_no_task_has_no_result(name: str, facts: Facts) -> None:
     assert facts.seen[name] == "TaskResultDoesNotExist"
 
 
-def test_a_path_that_nobody_has_registered_is_unknown(facts: Facts) -> None:
+def test_an_unregistered_path_is_unknown(facts: Facts) -> None:
     assert facts.seen["unknown"] == "UnknownJobError"
 
 
-def test_django_refuses_what_it_should(facts: Facts) -> None:
+def test_django_refuses_invalid_queues_and_times(facts: Facts) -> None:
     assert facts.enqueued["queue"] == "Queue 'no' is not valid for backend."
     assert facts.enqueued["aware"] == "run_after must be an aware datetime."
 
@@ -260,7 +260,7 @@ def test_signals_are_sent_at_the_enqueue_each_attempt_and_the_end(facts: Facts) 
 @pytest.mark.skipif(
     sys.executable == WITH_SIX, reason="the Django of these tests is no older one"
 )
-def test_an_older_django_says_what_it_lacks() -> None:
+def test_an_older_django_raises_the_required_version() -> None:
     done = subprocess.run(
         [sys.executable, "-c", "from jobsd.django import TasksBackend"],
         capture_output=True,

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.system
 PAGE = guide("around")
 
 
-def test_the_program_of_the_page_prints_what_it_says(
+def test_the_program_of_the_page_prints_the_shown_text(
     tmp_path: Path, empty_database: str
 ) -> None:
     project = Project(tmp_path, empty_database)

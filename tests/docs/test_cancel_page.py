@@ -19,7 +19,9 @@ pytestmark = pytest.mark.system
 SETTINGS = "import: [pages]\nworkers: [{threads: 3}]\n"
 
 
-def test_jobs_are_cancelled_as_the_page_says(tmp_path: Path, empty_database: str) -> None:
+def test_jobs_are_cancelled_as_described_by_the_page(
+    tmp_path: Path, empty_database: str
+) -> None:
     (program,) = blocks(guide("cancel"), "python")
     project = Project(tmp_path, empty_database)
     project.write("pages.py", program)

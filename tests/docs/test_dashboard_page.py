@@ -47,7 +47,7 @@ def test_each_search_of_the_page_is_understood() -> None:
     )
 
 
-def test_the_application_of_the_page_lets_in_whom_it_says(
+def test_the_application_of_the_page_lets_in_only_the_named_user(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, target: Target
 ) -> None:
     monkeypatch.chdir(tmp_path)

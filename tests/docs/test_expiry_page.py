@@ -20,7 +20,7 @@ pytestmark = pytest.mark.system
 SETTINGS = "import: [pages]\nworkers: [{queues: default, threads: 1}]\ndispatchers: [{}]\n"
 
 
-def test_jobs_expire_as_the_page_says(tmp_path: Path, empty_database: str) -> None:
+def test_jobs_expire_as_described_by_the_page(tmp_path: Path, empty_database: str) -> None:
     page = guide("expiry")
     project = Project(tmp_path, empty_database)
     project.write("pages.py", blocks(page, "python")[0])

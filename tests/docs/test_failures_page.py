@@ -10,7 +10,7 @@ from docs.results import ChaosRun, Outcome, Results, read
 from marks import TESTS, Marked, marked
 
 
-def test_every_mark_says_in_two_sentences_what_is_broken_and_what_happens() -> None:
+def test_every_failure_mark_has_a_cause_and_a_consequence() -> None:
     wrong = [
         (test.id, said)
         for test in marked("failure")
@@ -21,7 +21,7 @@ def test_every_mark_says_in_two_sentences_what_is_broken_and_what_happens() -> N
     assert wrong == []
 
 
-def test_what_is_on_record_is_of_tests_that_there_are() -> None:
+def test_recorded_results_belong_to_existing_tests() -> None:
     known = {test.id for test in marked("failure")}
 
     assert {name.partition("[")[0] for name in read().tests} - known == set()
@@ -60,7 +60,7 @@ def test_a_row_reports_the_last_results_of_its_tests_case_by_case_and_of_chaos()
     assert "| 7 | 5 | 400 | 1,000 | 2,000 | 300 | lost: 1 | abc 2026-01-01 |" in reported
 
 
-def test_what_failed_or_has_no_result_is_reported_and_what_is_no_more_is_forgotten() -> None:
+def test_failed_and_missing_results_are_reported_and_removed_tests_forgotten() -> None:
     good = Outcome(passed=True, long=False, commit="abc", date="2026-01-01")
     bad = replace(good, passed=False)
     results = Results(

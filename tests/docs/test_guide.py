@@ -44,7 +44,7 @@ def test_a_page_is_in_the_index(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)
-def test_a_test_runs_what_a_page_shows(page: Path) -> None:
+def test_every_page_with_programs_has_a_test_that_runs_them(page: Path) -> None:
     shows = PROGRAMS.search(page.read_text(encoding="utf-8")) is not None
 
     assert not shows or page.stem in RUN | RUN_ELSEWHERE.keys()

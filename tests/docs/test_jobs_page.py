@@ -47,7 +47,7 @@ def _states(url: str) -> list[tuple[str, int]]:
         return [(row[0], row[1]) for row in rows]
 
 
-def test_what_the_pages_show_runs(project: Project, empty_database: str) -> None:
+def test_the_programs_of_the_pages_run(project: Project, empty_database: str) -> None:
     shown = [block for block in blocks(PAGES, "python") if not DEFINES.search(block)]
     deliver = "deliver.enqueue(Address('Low Road 1', 'Loch Lomond'))\n"
     head = "import os\nfrom page_jobs import *\nurl = os.environ['DATABASE_URL']\n" + ENGINE

@@ -26,7 +26,7 @@ def _states(cell: str) -> list[str]:
     return [word for word in re.findall(r"\w+", cell) if word in STATES] or [OUTSIDE]
 
 
-def test_the_page_says_where_a_job_of_each_state_is() -> None:
+def test_the_page_names_the_tables_of_each_state() -> None:
     named = [state for row in _rows("States") for state in _states(row[0])]
 
     assert sorted([*named, "lost"]) == sorted(STATES)

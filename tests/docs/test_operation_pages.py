@@ -31,7 +31,7 @@ def test_a_heartbeat_by_hand_makes_health_true_and_status_reports_processes(
     assert [project.run(*words).returncode for words in asked] == [0, 0, 3]
 
 
-def test_a_command_starts_no_embedded_server_where_that_is_forbidden(tmp_path: Path) -> None:
+def test_a_command_starts_no_embedded_server_if_forbidden(tmp_path: Path) -> None:
     forbidden = {"DATABASE_URL": "", "JOBSD_EMBEDDED": "0"}
     project = Project(tmp_path, "", **forbidden)
 

@@ -76,7 +76,7 @@ def _run(
     )
 
 
-def test_the_pipelines_of_the_page_find_what_they_search_for(project: Project) -> None:
+def test_the_pipelines_of_the_page_find_their_target(project: Project) -> None:
     (block,) = blocks(PAGE, "sh")
     for line in block.splitlines():
         done = _run(project, ["/bin/sh", "-c", line])

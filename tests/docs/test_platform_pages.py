@@ -76,7 +76,7 @@ def test_the_commands_of_the_cron_page_run(project: Project) -> None:
     assert project.run("perform", "HeartbeatJob").returncode == 0
 
 
-def test_what_the_dokku_page_generates_is_what_it_says(project: Project) -> None:
+def test_the_commands_of_the_dokku_page_generate_its_files(project: Project) -> None:
     made, _, inside = blocks(guide("dokku"), "console")
     procfile, app = (project.run(*words.split()).stdout for words in _JOBS.findall(made))
 
@@ -86,7 +86,7 @@ def test_what_the_dokku_page_generates_is_what_it_says(project: Project) -> None
     assert project.run(*_JOBS.findall(inside)[0].split()).returncode == 0
 
 
-def test_what_the_kamal_page_generates_is_what_it_shows(project: Project) -> None:
+def test_the_kamal_page_shows_the_generated_configuration(project: Project) -> None:
     (shown,) = blocks(guide("kamal"), "yaml")
 
     made = yaml.safe_load(project.run("generate", "kamal").stdout)

@@ -108,7 +108,9 @@ def test_the_programs_of_the_readme_run(project: Project, tree: Tree) -> None:
     assert "welcome, user 42" in tree.reported()
 
 
-def test_the_picture_of_status_is_what_a_terminal_shows(project: Project, tree: Tree) -> None:
+def test_the_picture_of_status_has_the_heads_of_a_terminal(
+    project: Project, tree: Tree
+) -> None:
     with psycopg.connect(project.environ["DATABASE_URL"]) as connection:
         connection.execute("SELECT jobsd.enqueue('of.an.unknown.class', '[]')")
     tree.wait_event("job.failed")

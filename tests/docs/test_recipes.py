@@ -122,7 +122,7 @@ def test_a_chain_goes_on_once_however_often_the_first_job_runs(
     assert _rows(empty_database, "SELECT DISTINCT small FROM pictures") == [(True,)]
 
 
-def test_what_is_done_under_a_key_is_done_once_however_many_try(
+def test_jobs_with_the_same_key_charge_an_order_once(
     project: Project, empty_database: str
 ) -> None:
     thrice = "enqueue_many(charge.with_args(n) for n in range(100) for _ in range(3))"

@@ -26,7 +26,7 @@ print(said["done"], said["total"], said["note"])
 """
 
 
-def test_a_program_waits_for_what_a_tree_performs(tmp_path: Path, empty_database: str) -> None:
+def test_a_program_waits_for_results_of_a_tree(tmp_path: Path, empty_database: str) -> None:
     project = Project(tmp_path, empty_database)
     definitions, (program,) = "\n".join(blocks(PAGE, "python")), blocks(PAGE, "py")
     (printed,) = blocks(PAGE, "text")

@@ -114,7 +114,7 @@ def test_a_command_of_the_runbook_works(
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_what_the_runbook_quotes_is_reported_somewhere() -> None:
+def test_messages_quoted_by_the_runbook_exist_in_the_source() -> None:
     sources = "".join(
         path.read_text(encoding="utf-8")
         for room in ("daemon", "src/jobsd/database", "src/jobsd/operations")

@@ -43,7 +43,7 @@ def test_jobs_see_the_transaction_of_the_test(jobs, db):
     perform_enqueued()
     assert ContentType.objects.filter(app_label="shop").count() == 1
 
-def test_what_a_job_wrote_is_rolled_back_with_the_test(db):
+def test_rows_written_by_a_job_are_rolled_back_with_the_test(db):
     from django.contrib.contenttypes.models import ContentType
 
     assert not ContentType.objects.filter(app_label="shop").exists()

@@ -18,7 +18,9 @@ pytestmark = pytest.mark.system
 SETTINGS = "import: [pages]\nworkers: [{threads: 1}]\n"
 
 
-def test_jobs_are_interrupted_as_the_page_says(tmp_path: Path, empty_database: str) -> None:
+def test_jobs_are_interrupted_as_described_by_the_page(
+    tmp_path: Path, empty_database: str
+) -> None:
     page = guide("time-limits")
     project = Project(tmp_path, empty_database)
     project.write("pages.py", "\n\n".join(blocks(page, "python")))

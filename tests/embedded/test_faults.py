@@ -26,7 +26,7 @@ def test_data_of_another_version_is_refused_by_both_names(fresh_place: Location)
         Server(fresh_place, os.environ, other_clients).ensure()
 
 
-def test_a_server_that_can_not_start_says_why_in_its_own_words(fresh_place: Location) -> None:
+def test_a_server_that_can_not_start_quotes_its_log(fresh_place: Location) -> None:
     server = Server(fresh_place, os.environ, other_clients)
     server.ensure()
     server.stop()
@@ -52,7 +52,7 @@ def test_a_directory_too_deep_for_a_socket_has_it_elsewhere(fresh_place: Locatio
         shutil.rmtree(deep.socket)
 
 
-def test_the_folder_of_a_socket_that_somebody_else_has_made_is_refused(
+def test_a_socket_folder_that_jobsd_did_not_create_is_refused(
     fresh_place: Location,
 ) -> None:
     deep = Location(fresh_place.directory / ("e" * 100), "test", fresh_place.copies)

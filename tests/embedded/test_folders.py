@@ -78,7 +78,7 @@ def refused(path: Path, step: Path, *facts: str) -> None:
     " made there",
 )
 @pytest.mark.parametrize("mode", [0o755, 0o777, 0o1777])
-def test_a_folder_of_somebody_else_is_refused(top: Path, mode: int) -> None:
+def test_a_folder_of_another_user_is_refused(top: Path, mode: int) -> None:
     folder = folder_of("nobody", top / "pg", mode)
 
     refused(folder, folder, "folder of nobody:", f"mode {mode:04o}")
@@ -87,7 +87,7 @@ def test_a_folder_of_somebody_else_is_refused(top: Path, mode: int) -> None:
 
 
 @takes_root
-def test_a_folder_below_one_of_somebody_else_is_refused(top: Path) -> None:
+def test_a_folder_below_one_of_another_user_is_refused(top: Path) -> None:
     theirs = folder_of("nobody", top / "theirs")
 
     refused(theirs / "deep" / "pg", theirs, "folder of nobody:")
@@ -120,7 +120,7 @@ def test_a_link_in_its_place_is_refused(top: Path) -> None:
 
 
 @takes_root
-def test_a_link_of_somebody_else_is_not_followed(top: Path) -> None:
+def test_a_link_of_another_user_is_not_followed(top: Path) -> None:
     (top / "real").mkdir()
     (top / "way").symlink_to("real")
     os.lchown(top / "way", pwd.getpwnam("nobody").pw_uid, -1)
@@ -189,7 +189,7 @@ def test_a_user_may_share_a_folder_with_a_group_of_his(top: Path, mode: int) -> 
 
 
 @takes_root
-def test_a_users_project_may_lie_where_all_may_write(top: Path) -> None:
+def test_a_users_project_may_be_in_a_world_writable_folder(top: Path) -> None:
     (top / "workspaces").mkdir()
     (top / "workspaces").chmod(0o777)
     project = folder_of("nobody", top / "workspaces" / "app", 0o777)
@@ -202,7 +202,7 @@ def test_a_users_project_may_lie_where_all_may_write(top: Path) -> None:
 
 
 @takes_root
-def test_below_a_users_project_nobody_else_may_write(top: Path) -> None:
+def test_a_storage_folder_of_another_user_below_a_project_is_refused(top: Path) -> None:
     project = folder_of("nobody", top / "app", 0o777)
     folder_of("daemon", project / "storage", 0o777)
 

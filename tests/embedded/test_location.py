@@ -21,7 +21,7 @@ def test_a_relative_folder_is_one_below_the_project(tmp_path: Path) -> None:
     assert location(tmp_path, environ).directory == tmp_path / "var/pg"
 
 
-def test_else_it_lies_in_the_projects_storage(
+def test_without_settings_it_is_in_the_storage_of_the_project(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)

@@ -68,7 +68,7 @@ def test_the_kernel_does_not_prefer_the_server_when_memory_is_short() -> None:
 
 
 @pytest.mark.parametrize(("state", "is_at_it"), [(3, True), (6, False), (None, True)])
-def test_a_server_whose_state_is_unknown_may_be_at_its_checkpoint(
+def test_a_server_with_an_unknown_state_may_be_at_its_checkpoint(
     tmp_path: Path, state: int | None, *, is_at_it: bool
 ) -> None:
     place = Location(tmp_path)
@@ -81,7 +81,7 @@ def test_a_server_whose_state_is_unknown_may_be_at_its_checkpoint(
 
 
 @pytest.mark.parametrize(("newest", "lines"), [(20, ("start", "log")), (5, ("start",))])
-def test_a_log_from_before_the_last_start_says_nothing_of_it(
+def test_a_log_older_than_the_last_start_is_not_quoted(
     tmp_path: Path, newest: int, lines: tuple[str, ...]
 ) -> None:
     place = Location(tmp_path)
@@ -108,7 +108,7 @@ def test_a_share_that_is_given_back_twice_closes_no_other_file(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("answers", "used"), [((1, 0), False), ((), True)], ids=["closing", "unknown"]
 )
-def test_a_server_is_used_while_its_clients_are_unknown_and_not_by_one_that_closes(
+def test_a_server_with_unknown_clients_counts_as_used_and_with_closing_ones_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answers: tuple[int, ...], *, used: bool
 ) -> None:
     left, reported = list(answers), list[str]()

@@ -103,7 +103,7 @@ def test_root_and_the_servers_user_come_in_and_others_do_not(fresh_place: Locati
     assert asked("connect", fresh_place, "daemon") is None
 
 
-def test_data_keeps_its_owner_whoever_is_asked_for_later(fresh_place: Location) -> None:
+def test_data_keeps_its_owner_after_another_user_is_configured(fresh_place: Location) -> None:
     Server(fresh_place, {**os.environ, "JOBSD_PG_USER": "nobody"}, other_clients).ensure()
     later = Server(fresh_place, {**os.environ, "JOBSD_PG_USER": "daemon"}, other_clients)
     later.stop()

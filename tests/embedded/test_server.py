@@ -67,7 +67,7 @@ def test_five_threads_at_once_start_one_server(place: Location) -> None:
     assert starts(place) == before + 1
 
 
-def test_psql_of_the_server_connects_whatever_the_environment_says(server: Server) -> None:
+def test_psql_of_the_server_ignores_connection_variables(server: Server) -> None:
     environ = {"PGPORT": "1", "PGHOST": "/nowhere", "PGUSER": "x", "PGDATABASE": "x"}
     command = (server.psql(), server.url(), "-Atc", "SELECT 1")
 
@@ -119,7 +119,7 @@ def test_a_killed_server_is_started_again_with_all_that_was_committed(
     assert value(server, "SELECT n FROM kept") == 42
 
 
-def test_a_killed_server_that_nobody_reaps_is_started_again(place: Location) -> None:
+def test_a_killed_server_left_as_a_zombie_is_started_again(place: Location) -> None:
     Server(place, os.environ, other_clients).stop()
 
     assert asked("ensure_over_a_zombie", place) == place.url

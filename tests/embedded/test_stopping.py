@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from jobsd.embedded import Location
 
 
-def test_stopping_stops_and_says_whether_anything_ran(server: Server) -> None:
+def test_stopping_returns_whether_a_server_ran(server: Server) -> None:
     assert server.stop() is True
     assert server.running() is False
     assert server.stop() is False
@@ -36,9 +36,7 @@ def test_asking_makes_nothing(fresh_place: Location) -> None:
     assert not fresh_place.directory.exists()
 
 
-def test_who_needs_a_server_while_others_stop_it_gets_one(
-    place: Location, server: Server
-) -> None:
+def test_a_server_is_ensured_while_others_stop_it(place: Location, server: Server) -> None:
     with ExitStack() as stack:
         verbs = ["stop", "ensure", "stop", "ensure", "stop", "ensure"]
         actors = [stack.enter_context(Actor(verb, place)) for verb in verbs]

@@ -57,7 +57,7 @@ def _ends(project: Project, query: Query, tree: Tree) -> int:
     "TERM at any moment of the start",
     "the start ends, with status 0 or by the signal; no child and no row is left behind",
 )
-def test_a_term_at_any_moment_of_the_start_leaves_nobody(
+def test_a_term_at_any_moment_of_the_start_leaves_no_process(
     project: Project, query: Query
 ) -> None:
     began = monotonic()
@@ -79,7 +79,7 @@ def test_a_term_at_any_moment_of_the_start_leaves_nobody(
     " behind",
 )
 @pytest.mark.parametrize("started", [1, 3, 6])
-def test_a_term_while_children_boot_leaves_nobody(
+def test_a_term_while_children_boot_leaves_no_process(
     project: Project, query: Query, started: int
 ) -> None:
     project.write("config/queue.yml", "import: [trial_jobs]\nworkers: [{processes: 6}]\n")

@@ -37,7 +37,7 @@ def _at(event: dict[str, Any]) -> datetime:
     "any child is killed (SIGKILL), again and again, each time after it has worked",
     "it has a successor at once, in well under a second, however often it is killed",
 )
-def test_who_had_worked_is_followed_at_once_however_often_it_is_killed(
+def test_a_process_killed_repeatedly_after_work_is_replaced_at_once(
     project: Project, query: Query
 ) -> None:
     project.write("config/recurring.yml", DAILY)
@@ -169,7 +169,7 @@ def test_a_stopped_child_of_a_killed_supervisor_is_ended_by_the_monitor(
     " its jobs go to other workers after `process_alive_threshold`, and it can no longer"
     " change them",
 )
-def test_a_stopped_child_that_nobody_can_end_changes_nothing(
+def test_a_stopped_child_of_a_dead_supervisor_changes_nothing(
     project: Project, query: Query
 ) -> None:
     project.write(

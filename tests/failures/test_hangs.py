@@ -64,9 +64,7 @@ def _hold_imports(project: Project) -> None:
     "the import of the author's modules never ends",
     "the worker that does not start is dumped and killed like one that hangs",
 )
-def test_whoever_hangs_is_dumped_and_replaced_and_nobody_else(
-    project: Project, query: Query
-) -> None:
+def test_only_hung_processes_are_dumped_and_replaced(project: Project, query: Query) -> None:
     project.write("config/queue.yml", CONFIGURATION)
     _hold_imports(project)
     with project.start() as tree:
@@ -118,7 +116,7 @@ def test_whoever_hangs_is_dumped_and_replaced_and_nobody_else(
     "the supervisor alone is stopped (SIGSTOP) for a while",
     "jobs continue in the meantime, and afterwards it kills no process",
 )
-def test_after_a_standstill_of_the_supervisor_nobody_is_judged(
+def test_after_a_stall_of_the_supervisor_no_process_is_judged(
     project: Project, query: Query
 ) -> None:
     project.write(

@@ -39,7 +39,7 @@ def _lost(lines: list[str]) -> int:
     " `jobsd_log_lines_dropped_total`; once there is room again the log says how many, and"
     " the lines from then on are whole",
 )
-def test_a_full_disk_for_the_log_costs_lines_and_nothing_else(
+def test_a_full_disk_for_the_log_costs_only_lines(
     project: Project, query: Query, tmp_path: Path
 ) -> None:
     bind = free_address()
@@ -76,9 +76,7 @@ def _whole(log: Path) -> list[str]:
     "a line waits a fifth of a second, those behind it not at all; jobs, deaths and the end"
     " of the tree go on; the lines are dropped, counted and reported",
 )
-def test_a_pipe_that_nobody_reads_costs_lines_and_nothing_else(
-    project: Project, query: Query
-) -> None:
+def test_a_pipe_without_reads_costs_only_lines(project: Project, query: Query) -> None:
     bind = free_address()
     reader, writer = os.pipe()
     os.set_blocking(reader, False)
@@ -106,7 +104,7 @@ def test_a_pipe_that_nobody_reads_costs_lines_and_nothing_else(
     "the reader of the log has ended (EPIPE)",
     "the same: only the log stops",
 )
-def test_a_log_whose_reader_has_gone_stops_nobody(project: Project, query: Query) -> None:
+def test_a_log_with_a_closed_pipe_stops_no_process(project: Project, query: Query) -> None:
     bind = free_address()
     reader, writer = os.pipe()
     into_the_pipe = ["sh", "-c", f'exec "$@" >/proc/{os.getpid()}/fd/{writer} 2>&1', "sh"]

@@ -47,7 +47,7 @@ def _metrics_are_served(address: str) -> bool:
     " again with growing pauses, also one that got no threads; once there is room all is as"
     " before",
 )
-def test_where_no_process_is_to_be_had_the_others_go_on_and_it_heals(
+def test_without_room_for_a_process_the_others_run_and_the_tree_recovers(
     project: Project, query: Query, processes: Group
 ) -> None:
     bind = free_address()
@@ -81,7 +81,7 @@ def test_where_no_process_is_to_be_had_the_others_go_on_and_it_heals(
     "the limit of the service (TasksMax) stops it; other jobs, heartbeats and the end of the"
     " tree go on, and what it has started ends with the tree",
 )
-def test_a_job_that_forks_without_end_stops_nobody(
+def test_a_job_that_forks_without_end_stops_no_process(
     project: Project, query: Query, processes: Group
 ) -> None:
     with wrapped(project, processes.wrap) as tree:

@@ -184,7 +184,7 @@ def test_applications_that_are_made_again_surround_a_job_once() -> None:
         ),
     ],
 )
-def test_the_queue_is_where_the_application_says(
+def test_the_queue_uses_the_database_configured_by_the_application(
     configured: dict[str, object],
     environ: dict[str, str],
     found: str,

@@ -116,7 +116,7 @@ def test_jobs_are_counted_by_queue_and_error(
     assert durations == 5
 
 
-def test_what_a_job_only_says_is_no_error(
+def test_discards_and_snoozes_are_no_errors(
     exported: Exported, make_worker: MakeWorker, count: Count
 ) -> None:
     worker = make_worker()

@@ -53,7 +53,7 @@ def inbox() -> Iterator[tuple[str, list[dict[str, Any]]]]:
         server.shutdown()
 
 
-def test_the_programs_of_the_pages_report_what_they_say(
+def test_the_programs_of_the_pages_report_the_described_events(
     tmp_path: Path, empty_database: str, inbox: tuple[str, list[dict[str, Any]]]
 ) -> None:
     dsn, items = inbox

@@ -169,7 +169,7 @@ def test_a_job_is_a_transaction_and_reports_its_queue(
     }
 
 
-def test_what_a_job_only_says_is_no_error(
+def test_discards_snoozes_and_retries_are_no_errors(
     sent: Kept, make_worker: MakeWorker, count: Count
 ) -> None:
     worker = make_worker()

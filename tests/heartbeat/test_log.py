@@ -161,7 +161,7 @@ def test_an_answer_equals_the_list_of_its_rows(beat: Beat) -> None:
     assert HeartbeatLog.recent() == list(HeartbeatLog.all())
 
 
-def test_an_answer_stays_what_it_was(beat: Beat) -> None:
+def test_a_read_log_stays_unchanged(beat: Beat) -> None:
     logs = HeartbeatLog.recent()
     before = len(logs)
     beat(1)

@@ -40,7 +40,7 @@ for line in sys.stdin:
     "After a pause of ten seconds or more an enqueue takes a second and raises no error; the"
     " job is stored once",
 )
-def test_who_enqueues_after_a_pause_finds_another_way(
+def test_an_enqueue_after_a_pause_reaches_the_new_host(
     net: Network, query: Callable[[str], list[tuple[object, ...]]]
 ) -> None:
     with net.host("alpha") as host:

@@ -82,7 +82,7 @@ def test_it_is_logged_though_its_logger_is_disabled(log: Log) -> None:
     assert log.line()["logger"] == "jobsd.heartbeat"
 
 
-def test_above_its_level_nothing_is_said(log: Log) -> None:
+def test_a_heartbeat_below_the_level_is_not_logged(log: Log) -> None:
     log.configure(level="warning")
 
     log_always("jobsd.heartbeat", "[HEARTBEAT] {}")
@@ -141,7 +141,7 @@ def test_a_text_like_a_line_of_ours_forges_none(log: Log, of: str, by: str) -> N
     assert "geheim" not in line["event"]
 
 
-def test_what_is_written_as_bytes_is_logged_too(log: Log) -> None:
+def test_printed_bytes_are_logged_too(log: Log) -> None:
     logs.take_prints()
 
     sys.stdout.buffer.write(b"one\n\xff two\n")
@@ -149,7 +149,7 @@ def test_what_is_written_as_bytes_is_logged_too(log: Log) -> None:
     assert [line["event"] for line in log.lines()] == ["one", "\\xff two"]
 
 
-def test_what_a_dead_process_has_left_in_its_pipes_is_logged(log: Log) -> None:
+def test_output_left_in_the_pipes_of_a_dead_process_is_logged(log: Log) -> None:
     pipes = Pipes.make()
     os.write(pipes.each[1].writer, b"last\nwords")
     pipes.close_writers()

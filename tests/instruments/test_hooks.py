@@ -65,7 +65,7 @@ def test_a_decorated_function_stays_as_it_is() -> None:
     assert jobsd.on_exit(hook) is hook
 
 
-def test_what_an_author_may_print_says_what_it_is() -> None:
+def test_the_repr_of_public_objects_names_them() -> None:
     assert repr(jobsd.on_worker_start) == "<hook on_worker_start>"
     assert repr(PROCESS) == (
         "Process(kind='worker', name='worker-1', pid=42, hostname='web-1', id=7, metadata={})"
@@ -107,7 +107,7 @@ def test_a_hook_may_be_a_coroutine() -> None:
 
 @pytest.mark.behaviour(35)
 @pytest.mark.parametrize("error", [ValueError("no"), SystemExit(3), KeyboardInterrupt()])
-def test_what_a_hook_raises_is_logged_and_the_next_is_called(
+def test_an_error_of_a_hook_is_logged_and_the_next_is_called(
     error: BaseException, reported: Emitted
 ) -> None:
     called: list[Process] = []
@@ -168,7 +168,7 @@ def test_an_event_hook_that_raises_is_logged_once(reported: Emitted) -> None:
     assert names(reported) == ["job.started", "hook.failed"]
 
 
-def test_what_an_event_hook_does_to_the_facts_nobody_else_sees(reported: Emitted) -> None:
+def test_an_event_hook_can_not_change_the_facts_of_the_log(reported: Emitted) -> None:
     @jobsd.on_event("job.started")
     def spoil(_event: Event, facts: dict[str, Any]) -> None:
         facts.clear()
@@ -216,7 +216,7 @@ def test_an_error_from_another_process_keeps_its_type_and_message() -> None:
     assert [(type(each), str(each)) for each in heard] == [(jobsd.ThreadError, "KeyError: 'x'")]
 
 
-def test_what_another_process_passes_on_is_not_logged_again(reported: Emitted) -> None:
+def test_an_event_passed_on_by_another_process_is_not_logged_again(reported: Emitted) -> None:
     events.pass_on("process.replaced", {})
 
     assert reported == []
@@ -235,7 +235,7 @@ def test_where_a_hook_hangs_is_logged() -> None:
     assert "in wait" in error["stack"]
 
 
-def test_what_an_event_hook_does_to_the_facts_in_a_job_nobody_else_sees(
+def test_an_event_hook_in_a_job_can_not_change_the_facts_of_others(
     reported: Emitted,
 ) -> None:
     @jobsd.on_event("job.started")
@@ -278,7 +278,7 @@ def test_what_an_event_hook_sets_stays_with_it_where_a_thread_goes_on() -> None:
     ],
 )
 @pytest.mark.parametrize("name", ["job.failed", "job.retried"])
-def test_an_attempt_whose_process_was_ended_is_reported_however_it_came(
+def test_a_killed_attempt_is_reported_by_retried_and_failed_events(
     error: object, name: str, *, killed: bool
 ) -> None:
     reported: list[KilledAttempt] = []

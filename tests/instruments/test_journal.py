@@ -155,7 +155,7 @@ def test_an_event_of_many_jobs_is_found_by_each(there: Journal) -> None:
         lambda: structlog.get_logger("jobsd").warning("supervisor.ready", job_id=99),
     ],
 )
-def test_what_a_job_logs_forges_no_field(there: Journal, say: Any) -> None:
+def test_a_log_message_of_a_job_forges_no_field(there: Journal, say: Any) -> None:
     say()
 
     entry = there.entry()
@@ -173,7 +173,7 @@ def test_what_a_job_logs_forges_no_field(there: Journal, say: Any) -> None:
 
 
 @pytest.mark.usefixtures("in_job")
-def test_what_a_job_prints_forges_no_field(there: Journal) -> None:
+def test_a_printed_line_of_a_job_forges_no_field(there: Journal) -> None:
     logs._log_text(ESCAPE, "print")  # pyright: ignore[reportPrivateUsage]
     (printed,) = there.entries()
     # A line of the log that is printed again stays as it is, and is one job's all the same.
@@ -187,7 +187,7 @@ def test_what_a_job_prints_forges_no_field(there: Journal) -> None:
     assert printed["PRIORITY"] == repeated["PRIORITY"] == ["6"]
 
 
-def test_a_queue_whose_name_has_lines_of_fields_is_one_value(there: Journal) -> None:
+def test_a_queue_name_with_lines_of_fields_is_one_value(there: Journal) -> None:
     emit("job.failed", job_id=7, queue_name=ESCAPE, class_name="\udcff", error=ValueError())
 
     entry = there.entry()
@@ -315,7 +315,7 @@ def test_an_entry_of_very_many_and_very_long_facts_gets_through(there: Journal) 
     assert len(entry["JOBSD_CLASS"][0]) == journal.VALUE_MAX
 
 
-def test_a_journal_that_was_started_anew_is_found(there: Journal) -> None:
+def test_a_restarted_journal_is_found(there: Journal) -> None:
     there.close()
     emit("supervisor.ready")
     there.listen()

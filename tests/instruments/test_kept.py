@@ -34,7 +34,7 @@ def _texts() -> list[str]:
     return [line[24:] if line.startswith("2") else line for line in lines]
 
 
-def test_what_a_job_logs_and_prints_is_kept_with_its_attempt() -> None:
+def test_the_output_of_a_job_is_stored_with_its_attempt() -> None:
     logs.configure("json", "info", kind="worker", name="w", stream=2)
     stream = Copied(io.StringIO(), KEPT.say)
     try:
@@ -64,7 +64,7 @@ def test_what_a_job_logs_and_prints_is_kept_with_its_attempt() -> None:
     assert "of no job" not in text
 
 
-def test_what_is_performed_within_a_job_belongs_to_it() -> None:
+def test_output_of_a_nested_perform_belongs_to_the_job() -> None:
     with running(JOB):
         with running(JOB):
             KEPT.say("inside")
@@ -94,7 +94,7 @@ def test_passwords_are_hidden() -> None:
     assert text == "postgresql://me:***@db/app and ***"
 
 
-def test_what_stands_behind_the_names_of_secrets_is_hidden() -> None:
+def test_values_after_the_names_of_secrets_are_hidden() -> None:
     redaction.hide_behind(["api_key"])
     stream = Copied(io.StringIO(), KEPT.say)
     logs.configure("json", "info", kind="worker", name="w", stream=2)
@@ -168,7 +168,7 @@ def test_the_stream_that_is_copied_stays_as_it_is() -> None:
     assert lines == ["one", "two"]
 
 
-def test_what_is_stored_is_not_stored_again() -> None:
+def test_stored_pieces_are_not_stored_again() -> None:
     with running(JOB):
         KEPT.say("one")
         assert _texts() == ["one"]
@@ -217,7 +217,7 @@ def test_one_statement_stores_no_more_than_its_portion() -> None:
     assert least == pieces[:1]
 
 
-def test_what_a_slow_database_has_not_stored_is_bounded(
+def test_output_not_yet_stored_by_a_slow_database_is_bounded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(kept_module, "UNWRITTEN_MAX", 10_000)

@@ -88,7 +88,7 @@ def test_a_value_that_is_no_json_leaves_the_others_as_they_are() -> None:
     assert (reported["count"], reported["nan"], reported["odd"]) == (3, "nan", "{(1, 2): 3}")
 
 
-def test_what_is_nested_without_end_ends_nobody() -> None:
+def test_endlessly_nested_facts_are_truncated() -> None:
     deep: dict[str, object] = {}
     for _ in range(5000):
         deep = {"deeper": deep}
@@ -152,7 +152,7 @@ def test_passwords_are_hidden(text: str, hidden: str) -> None:
         "password",
     ],
 )
-def test_what_is_no_password_stays(text: str) -> None:
+def test_text_without_a_password_stays_unchanged(text: str) -> None:
     assert redact(text) == text
 
 
@@ -164,7 +164,7 @@ def test_a_password_is_hidden_wherever_it_stands_in_a_line() -> None:
     assert "secret" not in line
 
 
-def test_a_password_whose_end_was_cut_off_is_hidden() -> None:
+def test_a_password_with_its_end_cut_off_is_hidden() -> None:
     reported = _line({"note": "x" * 3600 + "postgresql://me:" + "secret" * 100 + "@db/x"})
 
     assert "secret" not in reported

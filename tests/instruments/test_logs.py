@@ -33,7 +33,7 @@ def _fail() -> ValueError:
     raise AssertionError
 
 
-def test_an_event_is_one_object_that_says_when_what_and_by_whom(log: Log) -> None:
+def test_an_event_is_one_object_with_its_time_name_and_process(log: Log) -> None:
     emit("job.released", job_id=7)
 
     line = log.line()
@@ -101,14 +101,14 @@ def test_a_deep_recursion_is_logged_by_its_last_frames(log: Log) -> None:
     assert log.line()["error"]["type"] == "RecursionError"
 
 
-def test_the_process_that_an_event_is_about_does_not_hide_the_one_that_logs(log: Log) -> None:
+def test_the_process_of_an_event_does_not_hide_the_logging_process(log: Log) -> None:
     emit("process.exited", pid=1, kind="worker")
 
     line = log.line()
     assert (line["pid"], line["its_pid"]) == (os.getpid(), 1)
 
 
-def test_what_a_job_logs_through_logging_bears_its_id(log: Log) -> None:
+def test_a_line_logged_by_a_job_through_logging_has_its_id(log: Log) -> None:
     with running(CurrentJob(42, 2, "mail", "app.welcome")):
         logging.getLogger("app").info("sent %d", 3)
 
@@ -118,7 +118,7 @@ def test_what_a_job_logs_through_logging_bears_its_id(log: Log) -> None:
     assert (line["queue_name"], line["attempt"]) == ("mail", 2)
 
 
-def test_what_a_job_logs_through_structlog_bears_its_id(log: Log) -> None:
+def test_a_line_logged_by_a_job_through_structlog_has_its_id(log: Log) -> None:
     with running(CurrentJob(42, 2, "mail", "app.welcome")):
         structlog.get_logger("app").warning("sent", count=3)
 
@@ -191,7 +191,7 @@ def test_the_extra_of_logging_is_logged_too(log: Log) -> None:
     assert log.line()["tenant"] == "a"
 
 
-def test_a_logger_that_was_kept_follows_the_log_to_where_it_goes(log: Log) -> None:
+def test_a_bound_logger_follows_a_change_of_the_log(log: Log) -> None:
     logger = structlog.get_logger("app").bind()
     log.configure()
 

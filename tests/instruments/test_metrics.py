@@ -149,7 +149,7 @@ def test_every_metric_is_there() -> None:
     assert found == NAMES
 
 
-def test_the_figures_of_queues_tables_and_memory_are_those_that_were_given() -> None:
+def test_the_figures_of_queues_tables_and_memory_are_rendered() -> None:
     samples = _samples(TREE, DATABASE)
 
     assert _value(samples, "jobsd_queue_paused", queue="mail") == 1
@@ -162,7 +162,7 @@ def test_the_figures_of_queues_tables_and_memory_are_those_that_were_given() -> 
     assert _value(samples, "jobsd_process_resident_bytes", kind="worker", number="1") == 4e7
 
 
-def test_the_figures_are_those_that_were_given() -> None:
+def test_the_figures_of_trees_and_jobs_are_rendered() -> None:
     samples = _samples(TREE, DATABASE)
 
     assert _value(samples, "jobsd_jobs_total", queue="mail", outcome="finished") == 7
@@ -184,7 +184,7 @@ def test_the_figures_are_those_that_were_given() -> None:
     assert _value(samples, "jobsd_heartbeat_last_timestamp_seconds") == 1764000001
 
 
-def test_the_figures_of_classes_errors_and_troubles_are_those_that_were_given() -> None:
+def test_the_figures_of_classes_errors_and_outages_are_rendered() -> None:
     samples = _samples(TREE, DATABASE)
     welcome = {"class": "shop.welcome"}
 
@@ -236,13 +236,13 @@ def test_the_trees_metrics_are_written_before_the_database_is_waited_for() -> No
     assert exposition_with(TREE, answer, openmetrics=False) == exposition(TREE, DATABASE)
 
 
-def test_what_no_tree_was_asked_for_is_left_out() -> None:
+def test_busy_threads_are_left_out_without_a_tree() -> None:
     samples = _samples(None, replace(DATABASE, busy_threads=None))
 
     assert "jobsd_queue_busy_threads" not in {name for name, _ in samples}
 
 
-def test_a_queue_that_was_seen_has_zeros_where_it_has_no_jobs() -> None:
+def test_a_known_queue_without_jobs_has_zeros() -> None:
     samples = _samples(TREE, replace(DATABASE, depths={}, latencies_s={}, claim_ages_s={}))
 
     assert _value(samples, "jobsd_queue_jobs", queue="mail", state="blocked") == 0
@@ -265,7 +265,7 @@ def test_without_the_database_its_gauges_are_left_out_and_the_counters_stay() ->
     assert not [name for name, _ in samples if name.startswith(("jobsd_queue", "jobsd_heart"))]
 
 
-def test_what_was_read_before_the_database_was_lost_is_left_out_too() -> None:
+def test_figures_of_the_database_are_left_out_during_an_outage() -> None:
     samples = _samples(replace(TREE, database_up=False), DATABASE)
 
     assert _value(samples, "jobsd_database_up") == 0
@@ -308,7 +308,7 @@ def test_openmetrics_is_read_by_its_own_parser() -> None:
         ("application/openmetrics-text;version=1.0.0,text/plain;q=0.5", True),
     ],
 )
-def test_the_form_is_the_one_that_is_asked_for(accept: str, *, openmetrics: bool) -> None:
+def test_the_form_is_chosen_by_the_accept_header(accept: str, *, openmetrics: bool) -> None:
     assert accepts_openmetrics(accept) is openmetrics
 
 

@@ -66,7 +66,7 @@ def test_the_end_of_a_line_that_was_ended_is_no_other_line() -> None:
     assert reported == [long, "", long, " one", "two", long, "and its end"]
 
 
-def test_what_a_job_prints_is_a_line_of_the_log_with_its_id(
+def test_a_printed_line_of_a_job_is_logged_with_its_id(
     log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "stdout", None)
@@ -79,7 +79,7 @@ def test_what_a_job_prints_is_a_line_of_the_log_with_its_id(
     assert (line["event"], line["logger"], line["job_id"]) == ("welcome", "print", 7)
 
 
-def test_what_is_printed_stays_as_it_is_where_the_log_is_for_people(
+def test_printed_text_stays_unchanged_in_a_console_log(
     log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written = io.BytesIO()
@@ -98,7 +98,7 @@ def test_what_is_printed_stays_as_it_is_where_the_log_is_for_people(
     "It becomes a line of its own when the job ends, with its id: it never begins a line of"
     " another job",
 )
-def test_what_a_job_prints_without_an_end_is_its_own(log: Log) -> None:
+def test_an_unfinished_printed_line_belongs_to_its_job(log: Log) -> None:
     logs.take_prints()
 
     for number, printed in ((7, "mine"), (8, "other's")):
@@ -111,7 +111,7 @@ def test_what_a_job_prints_without_an_end_is_its_own(log: Log) -> None:
     ]
 
 
-def test_what_a_job_that_fails_has_begun_to_print_is_logged(log: Log) -> None:
+def test_the_unfinished_line_of_a_failing_job_is_logged(log: Log) -> None:
     logs.take_prints()
 
     with contextlib.suppress(ValueError), running(CurrentJob(7, 1, "mail", "welcome")):
@@ -122,7 +122,7 @@ def test_what_a_job_that_fails_has_begun_to_print_is_logged(log: Log) -> None:
     assert {line["event"] for line in log.lines()} == {"half", "other half"}
 
 
-def test_what_a_process_has_begun_to_print_as_it_ends_is_logged(log: Log) -> None:
+def test_the_unfinished_line_of_an_ending_process_is_logged(log: Log) -> None:
     logs.take_prints()
     print("last words", end="")
 
@@ -131,7 +131,7 @@ def test_what_a_process_has_begun_to_print_as_it_ends_is_logged(log: Log) -> Non
     assert log.line()["event"] == "last words"
 
 
-def test_a_character_whose_bytes_come_one_by_one_is_one(log: Log) -> None:
+def test_a_character_printed_byte_by_byte_is_one(log: Log) -> None:
     logs.take_prints()
 
     with running(CurrentJob(7, 1, "mail", "welcome")):

@@ -75,7 +75,7 @@ def test_once_a_sink_has_blocked_no_line_waits_for_it(
     assert log.dropped == 101
 
 
-def test_once_there_is_room_again_the_log_says_how_many_lines_were_lost(log: Log) -> None:
+def test_lines_lost_by_a_full_log_are_counted_in_a_later_line(log: Log) -> None:
     _fill(log)
     emit("job.released")
     emit("job.released")
@@ -132,7 +132,7 @@ def test_a_full_disk_is_counted_and_survived() -> None:
     os.close(full)
 
 
-def test_what_a_full_disk_has_torn_spoils_no_line_after_it(tmp_path: Path) -> None:
+def test_a_line_torn_by_a_full_disk_spoils_no_later_line(tmp_path: Path) -> None:
     path = tmp_path / "log"
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     sink, other = Sink(fd, lambda _: None), Sink(fd, lambda _: None)

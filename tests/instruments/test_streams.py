@@ -45,7 +45,7 @@ os._exit(0)
     "Each line is logged at once, while the job runs, and an unfinished line at the end of"
     " the process.",
 )
-def test_what_a_stream_would_keep_is_logged_at_once_and_its_rest_at_the_end(by: str) -> None:
+def test_a_printed_line_is_logged_at_once_and_the_rest_at_exit(by: str) -> None:
     # With this set nothing is kept; nobody sets it for a daemon.
     environ = {name: text for name, text in os.environ.items() if name != "PYTHONUNBUFFERED"}
     with subprocess.Popen(

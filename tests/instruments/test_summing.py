@@ -91,7 +91,7 @@ def test_more_kinds_than_can_be_kept_apart_are_summed_up_together(log: Log) -> N
     assert "class_name" not in summed
 
 
-def test_what_is_no_event_of_a_job_is_never_summed_up(log: Log) -> None:
+def test_events_of_processes_are_never_summed_up(log: Log) -> None:
     for _ in range(100):
         emit("process.exited", kind="worker")
     logs.finish()
@@ -99,7 +99,7 @@ def test_what_is_no_event_of_a_job_is_never_summed_up(log: Log) -> None:
     assert len(log.lines()) == 100
 
 
-def test_who_wants_all_gets_all(log: Log) -> None:
+def test_without_summing_each_line_is_logged(log: Log) -> None:
     log.configure()
 
     _fail(100)
@@ -127,7 +127,7 @@ def test_a_log_that_is_closed_writes_its_sums(log: Log) -> None:
     "Jobs fail again and again in a process that may start no more threads.",
     "Each line is reported, because no thread can sum them up; work continues.",
 )
-def test_where_no_thread_is_to_be_had_each_line_is_logged(
+def test_each_line_is_logged_if_no_thread_can_start(
     log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(_: threading.Thread) -> None:

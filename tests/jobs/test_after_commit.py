@@ -61,9 +61,7 @@ def test_a_session_upon_a_connection_is_refused_with_what_to_do_instead(
     assert stored() == []
 
 
-def test_what_was_enqueued_behind_the_block_is_stored(
-    connection: Connection, stored: Stored
-) -> None:
+def test_an_enqueue_after_the_block_is_stored(connection: Connection, stored: Stored) -> None:
     with connection.transaction():
         connection.execute("SELECT 1")
     note.enqueue(1)
@@ -72,13 +70,13 @@ def test_what_was_enqueued_behind_the_block_is_stored(
 
 
 @pytest.mark.parametrize("given", [object(), 7, psycopg.Connection])
-def test_what_is_no_connection_is_refused_in_words(given: object) -> None:
+def test_an_object_that_is_no_connection_is_refused_in_words(given: object) -> None:
     taken = "after_commit takes a SQLAlchemy Session or AsyncSession bound to"
     with pytest.raises(Error, match=taken):
         behind(given, 1)
 
 
-def test_only_one_of_the_two_can_be_meant(engine: sa.Engine) -> None:
+def test_after_commit_and_connection_exclude_each_other(engine: sa.Engine) -> None:
     with Session(engine) as orm:
         both = note.using(after_commit=orm, connection=orm)
 

@@ -41,7 +41,7 @@ def test_a_failed_transaction_refuses_with_the_cause(engine: sa.Engine) -> None:
     assert isinstance(cause.orig, psycopg.errors.InFailedSqlTransaction)
 
 
-def test_a_commit_whose_connection_was_lost_stores_nothing(
+def test_a_commit_with_a_lost_connection_stores_nothing(
     engine: sa.Engine, session: QueueSession, stored: Stored
 ) -> None:
     with Session(engine) as orm:
@@ -70,7 +70,9 @@ def test_a_commit_that_a_constraint_refuses_stores_nothing(
     assert stored() == []
 
 
-def test_who_commits_gets_the_error_and_the_jobs(engine: sa.Engine, target: Target) -> None:
+def test_a_failed_enqueue_raises_its_jobs_at_the_commit(
+    engine: sa.Engine, target: Target
+) -> None:
     with Session(engine) as orm:
         behind(orm, 1)
         behind(orm, 2)
@@ -90,7 +92,7 @@ def test_who_commits_gets_the_error_and_the_jobs(engine: sa.Engine, target: Targ
     "the caller that committed gets `AfterCommitError` with all its jobs, which says that the"
     " outcome is not known",
 )
-def test_who_commits_gets_the_jobs_when_nobody_can_say_how_it_ended(target: Target) -> None:
+def test_a_commit_of_unknown_outcome_raises_its_jobs(target: Target) -> None:
     reached = [psycopg.connect(target.url)]
     engine = sa.create_engine("postgresql+psycopg://", creator=reached.pop, poolclass=NullPool)
     with Session(engine) as orm:
@@ -110,7 +112,7 @@ def test_who_commits_gets_the_jobs_when_nobody_can_say_how_it_ended(target: Targ
     " known, unless the server had not been asked to commit yet",
 )
 @pytest.mark.parametrize(("jobs", "known"), [(1, False), (2, True)])
-def test_a_queue_that_is_lost_while_it_enqueues_is_not_said_to_have_none(
+def test_a_queue_lost_amid_the_enqueue_raises_an_unknown_outcome(
     jobs: int, engine: sa.Engine, target: Target, session: QueueSession, *, known: bool
 ) -> None:
     pool = Client(target)
@@ -131,7 +133,7 @@ def test_a_queue_that_is_lost_while_it_enqueues_is_not_said_to_have_none(
     assert ("it is not known whether its" in str(caught.value)) != known
 
 
-def test_a_function_of_somebody_else_that_raises_at_the_commit_takes_no_job_with_it(
+def test_a_foreign_function_that_raises_at_the_commit_takes_no_job_with_it(
     engine: sa.Engine, stored: Stored
 ) -> None:
     with Session(engine) as orm:

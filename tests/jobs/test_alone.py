@@ -97,7 +97,7 @@ def test_they_come_before_and_behind_series_by_their_urgency(session: Session) -
     assert met.left
 
 
-def test_one_that_somebody_has_locked_is_left(session: Session, target: Target) -> None:
+def test_a_locked_blocked_job_is_left(session: Session, target: Target) -> None:
     ours.enqueue("locked")
     ours.enqueue("free")
 
@@ -112,7 +112,7 @@ def test_one_that_somebody_has_locked_is_left(session: Session, target: Target) 
     assert met.left
 
 
-def test_one_that_another_worker_has_to_start_is_reported_and_stays(session: Session) -> None:
+def test_a_blocked_job_of_a_class_unknown_here_is_reported_and_stays(session: Session) -> None:
     theirs.enqueue("a")
 
     met, jobs = _claim(session)
@@ -123,7 +123,7 @@ def test_one_that_another_worker_has_to_start_is_reported_and_stays(session: Ses
     ).fetchone() == (1,)
 
 
-def test_one_whose_job_somebody_has_deleted_goes(session: Session) -> None:
+def test_a_blocked_row_without_a_job_is_deleted(session: Session) -> None:
     ours.enqueue("a")
     session.connection.execute("DELETE FROM jobsd.jobs")
 
@@ -134,7 +134,7 @@ def test_one_whose_job_somebody_has_deleted_goes(session: Session) -> None:
 
 
 @pytest.mark.parametrize("to", [1, 2])
-def test_one_whose_key_has_a_slot_is_not_alone(session: Session, to: int) -> None:
+def test_a_job_beside_a_taken_slot_of_its_key_is_not_alone(session: Session, to: int) -> None:
     ours.enqueue("a")
     session.connection.execute(
         "UPDATE jobsd.blocked_executions SET concurrency_limit = %s", (to,)
@@ -152,7 +152,7 @@ def test_one_whose_key_has_a_slot_is_not_alone(session: Session, to: int) -> Non
     assert met.parked == 2 - to
 
 
-def test_one_is_not_alone_beside_one_that_was_not_met(session: Session) -> None:
+def test_a_job_beside_one_not_yet_met_is_not_alone(session: Session) -> None:
     first, second = (ours.enqueue("a").id for _ in range(2))
     session.connection.execute(
         "UPDATE jobsd.blocked_executions SET position = NULL WHERE job_id = %s", (first,)
@@ -165,7 +165,7 @@ def test_one_is_not_alone_beside_one_that_was_not_met(session: Session) -> None:
 
 
 @pytest.mark.parametrize("hasty", [True, False])
-def test_a_slot_that_somebody_is_just_taking_is_not_taken_twice(
+def test_a_slot_being_taken_by_another_session_is_not_taken_twice(
     session: Session, target: Target, *, hasty: bool
 ) -> None:
     enqueue_many(ours.with_args(key) for key in ("a", "b"))

@@ -86,7 +86,7 @@ _names = st.text("abc$_", min_size=1, max_size=4)
 
 
 @given(st.lists(_values, max_size=4), st.dictionaries(_names, _values, max_size=3))
-def test_what_goes_in_comes_out(args: list[Any], kwargs: dict[str, Any]) -> None:
+def test_dumped_arguments_load_unchanged(args: list[Any], kwargs: dict[str, Any]) -> None:
     assert load(dump(args, kwargs)) == (args, kwargs)
 
 
@@ -102,7 +102,7 @@ def test_types_are_kept_and_not_only_values(args: list[Any]) -> None:
     max_examples=50,
 )
 @given(st.lists(_values, max_size=4), st.dictionaries(_names, _values, max_size=3))
-def test_what_goes_into_the_database_comes_out(
+def test_arguments_stored_as_jsonb_load_unchanged(
     session: Session, args: list[Any], kwargs: dict[str, Any]
 ) -> None:
     row = session.connection.execute("SELECT %s::jsonb::text", (dump(args, kwargs),)).fetchone()

@@ -95,7 +95,7 @@ def test_the_exception_of_a_job_comes_to_each_and_goes_on() -> None:
     assert reported[2:] == [("inner", "raised", "no order"), ("outer", "raised", "no order")]
 
 
-def test_what_is_caught_around_a_job_is_not_the_jobs_any_more() -> None:
+def test_an_error_caught_by_around_job_does_not_fail_the_job() -> None:
     @around_job
     def forgive(_job: CurrentJob) -> Surrounding:
         try:
@@ -143,7 +143,7 @@ def test_both_kinds_of_generators_surround_a_coroutine(*, plain_first: bool) -> 
     ]
 
 
-def test_an_asynchronous_one_does_not_surround_what_is_not_awaited() -> None:
+def test_an_asynchronous_around_job_does_not_surround_a_plain_function() -> None:
     @around_job
     async def never(_job: CurrentJob) -> AsyncGenerator[None, Any]:
         reported.append("surrounded")
@@ -180,7 +180,7 @@ def test_its_arguments_come_in_the_order_of_its_parameters() -> None:
     assert reported == [["order", "by"]]
 
 
-def test_what_is_no_generator_is_refused() -> None:
+def test_a_function_that_is_no_generator_is_refused() -> None:
     with pytest.raises(Error, match=r"around_job: .* is not a generator function; write"):
         around_job(lambda _job: None)  # type: ignore[type-var]  # pyright: ignore[reportArgumentType]
 
@@ -230,7 +230,7 @@ async def _soon_after_an_error(_job: CurrentJob) -> AsyncGenerator[None, Any]:
         (_soon_after_an_error, 0, "yields a second time"),
     ],
 )
-def test_one_that_does_not_yield_once_fails_the_job_and_is_named(
+def test_a_generator_that_does_not_yield_once_fails_the_job_and_is_named(
     surround: Callable[[CurrentJob], Any], order: int, says: str
 ) -> None:
     around_job(surround)

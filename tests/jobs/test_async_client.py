@@ -172,7 +172,7 @@ def test_a_connection_that_the_server_has_closed_is_not_lent_again(
     assert stored() == [1, 2]
 
 
-def test_one_that_was_quiet_is_asked_first(target: Target, stored: Stored) -> None:
+def test_a_quiet_connection_is_checked_first(target: Target, stored: Stored) -> None:
     client.configure(client=Client(target, quiet_s=0))
 
     async def run() -> None:
@@ -261,6 +261,6 @@ def test_an_asynchronous_session_enqueues_after_its_commit(
     assert stored() == [1, 2, 4]
 
 
-def test_what_can_not_be_waited_for_is_refused_in_words() -> None:
+def test_an_after_commit_that_can_not_be_awaited_is_refused_in_words() -> None:
     with pytest.raises(Error, match="aenqueue takes an AsyncSession"):
         asyncio.run(note.using(after_commit=object()).aenqueue(1))

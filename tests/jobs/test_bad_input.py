@@ -85,7 +85,7 @@ def _configured(target: Target, session: Session) -> Iterator[None]:
     ],
     ids=repr,
 )
-def test_an_option_that_can_not_be_meant_is_refused(options: dict[str, Any], said: str) -> None:
+def test_an_impossible_option_is_refused(options: dict[str, Any], said: str) -> None:
     for using in (note.using(**options), Clean.using(**options)):
         with pytest.raises(Error, match=said):
             using.enqueue("x")
@@ -113,14 +113,14 @@ def test_arguments_that_do_not_fit_are_refused_as_python_does(
 
 
 @pytest.mark.parametrize("text", ["a\0b", "\udfff", {"\0": 1}, ["x", ("\0",)], 1j], ids=repr)
-def test_what_can_not_be_stored_is_refused_with_its_place(text: object) -> None:
+def test_text_that_can_not_be_stored_is_refused_with_its_place(text: object) -> None:
     for put in (lambda: note.enqueue(text), lambda: enqueue_many([note.with_args(text)])):
         with pytest.raises(ArgumentError, match="argument 1"):
             put()
 
 
 @pytest.mark.parametrize("name", ["a\0b", "\ud800", "n" * 1001, 7], ids=lambda n: repr(n)[:9])
-def test_a_name_that_can_not_be_stored_is_refused_where_it_is_written(name: Any) -> None:
+def test_a_name_that_can_not_be_stored_is_refused_at_its_definition(name: Any) -> None:
     with pytest.raises(Error, match="is not a name of a job: 1 to 1000 characters"):
         job(name=name)(lambda: None)
     with pytest.raises(Error, match="is not a name of a job"):
@@ -144,7 +144,7 @@ def test_a_name_that_can_not_be_stored_is_refused_where_it_is_written(name: Any)
     ],
     ids=repr,
 )
-def test_an_option_of_a_job_is_refused_where_it_is_written(
+def test_an_impossible_option_is_refused_at_the_definition(
     options: dict[str, Any], said: str
 ) -> None:
     with pytest.raises(Error, match=said):
@@ -181,7 +181,7 @@ def test_a_class_may_have_attributes_of_its_own() -> None:
     assert all(hasattr(made, name) for name in own)
 
 
-def test_an_iterable_of_something_else_is_refused_in_words() -> None:
+def test_an_iterable_without_drafts_is_refused_in_words() -> None:
     for given in (note, (note, (1,)), "note", None):
         with pytest.raises(EnqueueError, match="is not a job with arguments"):
             enqueue_many([note.with_args(1), given])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]

@@ -142,7 +142,7 @@ def test_jobs_are_drawn_while_the_server_stores_those_before(
 
 @pytest.mark.usefixtures("default_client")
 @pytest.mark.parametrize("at", [1, FIRST_PIECE, FIRST_PIECE + 1, 3 * PIECE])
-def test_of_jobs_whose_iterable_fails_none_is_stored(session: Session, at: int) -> None:
+def test_a_bulk_with_a_failing_iterable_stores_no_job(session: Session, at: int) -> None:
     def draw() -> Iterator[Draft]:
         for number in range(at):
             yield note.with_args(number)
@@ -268,7 +268,7 @@ def test_a_statement_stores_no_more_than_4_mib(session: Session, *, copies: bool
 
 
 @pytest.mark.usefixtures("default_client")
-def test_what_is_no_job_is_refused_wherever_it_stands() -> None:
+def test_an_object_that_is_no_job_is_refused_anywhere_in_a_bulk() -> None:
     drafts: Any = [note.with_args(1), 5]
 
     with pytest.raises(EnqueueError, match="5 is not a job with arguments"):

@@ -107,7 +107,7 @@ def test_a_job_that_has_ended_is_refused_saying_so(
         rows("SELECT jobsd.cancel(%s)", job_id)
 
 
-def test_a_job_that_there_is_not_and_what_is_no_id_are_refused(rows: Rows) -> None:
+def test_unknown_and_invalid_ids_are_refused(rows: Rows) -> None:
     with pytest.raises(NotFoundError, match="there is no job 4711"):
         cancel(4711)
     with pytest.raises(NotFoundError):
@@ -130,7 +130,7 @@ def test_sql_does_the_same(session: Session, rows: Rows) -> None:
     )
 
 
-def test_of_many_each_says_what_became_of_it(
+def test_cancel_all_returns_the_state_of_each_job(
     session: Session, rows: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("jobsd.acts.discards.BATCH", 2)
@@ -146,7 +146,9 @@ def test_of_many_each_says_what_became_of_it(
     assert cancel_all(state="lost") == {lost: "lost"}
 
 
-def test_those_that_end_meanwhile_say_so(rows: Rows, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_jobs_that_end_during_cancel_all_are_reported(
+    rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ends, goes, stays = enqueue(), enqueue(), enqueue()
     real = cancels.ids
 
@@ -162,7 +164,7 @@ def test_those_that_end_meanwhile_say_so(rows: Rows, monkeypatch: pytest.MonkeyP
     assert cancel_all() == {ends: "finished", goes: "gone", stays: "ready"}
 
 
-def test_jobs_that_have_ended_can_not_be_meant() -> None:
+def test_ended_jobs_are_refused_by_cancel_all() -> None:
     with pytest.raises(RefusedError, match="finished jobs can't be cancelled: they have ended"):
         cancel_all(state="finished")
     assert cancel_all(limit=5) == {}

@@ -81,7 +81,7 @@ def _one(session: Session, query: str) -> Any:
 @pytest.mark.parametrize(
     "pick", [ready.CLAIM_ANY, ready.CLAIM_NAMED, ready.CLAIM_EACH], ids=lambda pick: pick.name
 )
-def test_a_job_whose_ready_row_is_changed_is_not_claimed_twice(
+def test_a_job_with_a_changed_ready_row_is_not_claimed_twice(
     session: Session, changing: Callable[[str], None], pick: Statement
 ) -> None:
     _store(session, "ready_executions", "id, id")
@@ -115,7 +115,7 @@ def test_nor_is_it_by_a_claim_of_few_jobs(
     assert reported == _one(session, "SELECT count(*) FROM jobsd.claimed_executions") == JOBS
 
 
-def test_a_job_whose_scheduled_row_is_changed_is_not_dispatched_twice(
+def test_a_job_with_a_changed_scheduled_row_is_not_dispatched_twice(
     session: Session, changing: Callable[[str], None]
 ) -> None:
     _store(session, "scheduled_executions", "id, scheduled_at")
@@ -131,7 +131,7 @@ def test_a_job_whose_scheduled_row_is_changed_is_not_dispatched_twice(
     assert last - first == 2 * JOBS
 
 
-def test_a_job_whose_ready_row_is_changed_is_not_ready_once_it_is_cleared(
+def test_a_job_with_a_changed_ready_row_is_not_ready_once_cleared(
     session: Session, changing: Callable[[str], None]
 ) -> None:
     _store(session, "ready_executions", "id, id")
@@ -144,7 +144,7 @@ def test_a_job_whose_ready_row_is_changed_is_not_ready_once_it_is_cleared(
     assert cleared == JOBS
 
 
-def test_a_job_that_somebody_has_made_ready_too_stops_no_dispatcher(session: Session) -> None:
+def test_a_scheduled_job_that_is_ready_too_stops_no_dispatcher(session: Session) -> None:
     _store(session, "scheduled_executions", "id, scheduled_at")
     session.connection.execute(
         "INSERT INTO jobsd.ready_executions SELECT id, id, 0, 'q' FROM jobsd.jobs LIMIT 10"
@@ -155,7 +155,7 @@ def test_a_job_that_somebody_has_made_ready_too_stops_no_dispatcher(session: Ses
     assert _one(session, "SELECT count(*) FROM jobsd.ready_executions") == JOBS
 
 
-def test_a_job_that_somebody_has_made_ready_too_can_be_given_back(session: Session) -> None:
+def test_a_claimed_job_that_is_ready_too_can_be_released(session: Session) -> None:
     _store(session, "ready_executions", "id, id")
     claim = claims.STATEMENTS["nothing"].with_(ready.CLAIM_ANY)
     (claim_id, _, *_), *jobs = session.fetch(
@@ -174,9 +174,7 @@ def test_a_job_that_somebody_has_made_ready_too_can_be_given_back(session: Sessi
 
 
 @pytest.mark.parametrize("table", ["ready_executions", "blocked_executions"])
-def test_a_failed_job_that_somebody_has_put_elsewhere_too_can_be_retried(
-    session: Session, table: str
-) -> None:
+def test_a_failed_job_with_a_second_place_can_be_retried(session: Session, table: str) -> None:
     job_id = placed.enqueue(key="k" if table == "blocked_executions" else None)
     placed.fail(session, job_id)
     _put(session, table, job_id)
@@ -186,7 +184,7 @@ def test_a_failed_job_that_somebody_has_put_elsewhere_too_can_be_retried(
     assert_only_job_is(session, job_id, "ready")
 
 
-def test_a_limited_job_that_somebody_has_blocked_too_stops_no_dispatcher(
+def test_a_scheduled_limited_job_that_is_blocked_too_stops_no_dispatcher(
     session: Session,
 ) -> None:
     job_id = placed.enqueue(key="k", wait=60)
@@ -198,7 +196,7 @@ def test_a_limited_job_that_somebody_has_blocked_too_stops_no_dispatcher(
     assert_only_job_is(session, job_id, "ready")
 
 
-def test_a_job_that_somebody_has_scheduled_too_can_be_tried_again(session: Session) -> None:
+def test_a_claimed_job_that_is_scheduled_too_can_be_retried(session: Session) -> None:
     ids = [placed.enqueue(), placed.enqueue()]
     session.connection.execute("UPDATE jobsd.jobs SET max_attempts = 2, retries_crash = true")
     for process_id, job_id in enumerate(ids):
@@ -213,7 +211,7 @@ def test_a_job_that_somebody_has_scheduled_too_can_be_tried_again(session: Sessi
     assert places(session) == dict.fromkeys(ids, "scheduled")
 
 
-def test_jobs_that_somebody_has_deleted_take_no_slot_from_those_behind_them(
+def test_deleted_jobs_take_no_slot_from_the_next(
     session: Session,
 ) -> None:
     holder, *deleted, last = [placed.enqueue(key="k") for _ in range(5)]

@@ -65,7 +65,7 @@ def test_many_threads_share_few_connections(
     "Ten threads call `enqueue_many`, and what each draws its jobs from enqueues by itself",
     "All are stored: the inner enqueue has a second connection, and waits for no other thread",
 )
-def test_what_a_bulk_is_drawn_from_may_enqueue_in_all_threads_at_once(
+def test_iterables_of_bulks_may_enqueue_in_all_threads_at_once(
     pool: Client, stored: Stored
 ) -> None:
     at_once = threading.Barrier(pool.size_max, timeout=30)
@@ -87,7 +87,7 @@ def test_what_a_bulk_is_drawn_from_may_enqueue_in_all_threads_at_once(
     assert pool._lent == {}
 
 
-def test_connections_that_the_server_ended_are_made_anew_for_all_threads(
+def test_connections_ended_by_the_server_are_replaced_for_all_threads(
     pool: Client, session: Session, stored: Stored
 ) -> None:
     with ThreadPoolExecutor(3) as threads:
@@ -285,7 +285,7 @@ def test_on_a_connection_on_which_all_was_deallocated_statements_are_prepared_ag
     assert stored() == [1, 2]
 
 
-def test_a_pool_that_is_exhausted_says_so(
+def test_an_exhausted_pool_raises_its_size(
     pool: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(client, "_WAIT_S", 0.05)
@@ -317,7 +317,7 @@ def test_a_connection_that_comes_back_to_a_pool_that_was_replaced_is_closed(
     assert (raw.closed, pool._idle) == (True, [])
 
 
-def test_nothing_that_says_where_the_database_is_is_one_typed_error(
+def test_a_missing_database_setting_is_one_typed_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(default_database, "find_target", None)

@@ -53,7 +53,7 @@ EVERY_WAY = pytest.mark.parametrize(
 )
 
 
-def test_a_connection_that_comes_back_within_a_transaction_is_lent_to_nobody(
+def test_a_connection_returned_within_a_transaction_is_not_lent_again(
     target: Target,
 ) -> None:
     with contextlib.closing(Client(target, size_max=1)) as pool:
@@ -123,7 +123,7 @@ def test_a_connection_that_is_in_use_is_asked_nothing(
     "There is one error within a few seconds, that the database is unreachable: nothing was"
     " stored",
 )
-def test_a_way_that_is_closed_altogether_is_reported_as_such(target: Target) -> None:
+def test_a_closed_network_is_reported_as_an_unreachable_database(target: Target) -> None:
     with firewall(target.url) as wall, contextlib.closing(_pool(wall.url)):
         wall.forget()
         wall.shut = True
@@ -168,7 +168,7 @@ def test_connections_that_only_read_are_not_kept(
         assert stored() == [1, 2, 3]
 
 
-def test_what_is_paused_by_hand_makes_them_anew_too(target: Target) -> None:
+def test_a_pause_replaces_read_only_connections_too(target: Target) -> None:
     with _read_only(target.url):
         pool = _pool(target.url, quiet_s=60.0)
     with contextlib.closing(pool):

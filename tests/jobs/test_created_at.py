@@ -160,7 +160,7 @@ def test_a_bulk_of_an_event_loop_is_returned_with_its_moment(session: Session) -
     )
 
 
-def test_what_is_not_stored_has_no_moment() -> None:
+def test_a_job_that_is_not_stored_has_no_created_at() -> None:
     picky.enqueue(1)
 
     dropped = picky.enqueue(2)

@@ -62,7 +62,7 @@ def test_a_job_that_is_not_kept_leaves_nothing(session: Session, state: str) -> 
 
 
 @pytest.mark.behaviour(72)
-def test_the_discard_of_who_comes_first_lets_the_next_be_met(session: Session) -> None:
+def test_the_discard_of_the_first_job_unblocks_the_next(session: Session) -> None:
     first, second, third = (enqueue(key="a") for _ in range(3))
     block(session, second, third)
 
@@ -132,7 +132,7 @@ def test_a_number_that_is_no_job_is_not_found(job_id: int) -> None:
         discard(job_id)
 
 
-def test_what_is_still_being_claimed_is_refused(session: Session, target: Target) -> None:
+def test_a_job_being_claimed_is_not_discarded(session: Session, target: Target) -> None:
     claimed, other = enqueue(), enqueue()
     with psycopg.connect(target.url) as worker:
         worker.execute(
@@ -145,7 +145,7 @@ def test_what_is_still_being_claimed_is_refused(session: Session, target: Target
     assert places(session) == {claimed: "ready", other: "discarded"}
 
 
-def test_all_that_is_meant_is_discarded_and_nothing_else(session: Session) -> None:
+def test_only_selected_jobs_are_discarded(session: Session) -> None:
     states = _one_in_each_state(session)
     other = enqueue("other", wait="1h")
     claimed = enqueue()
@@ -172,7 +172,7 @@ def test_nothing_is_discarded_from_a_state_in_which_it_can_not_be(state: str) ->
 
 
 @pytest.mark.parametrize("limit", [0, -1, 1.5, True, 2**80, "7"])
-def test_a_limit_that_can_not_be_meant_discards_nothing(session: Session, limit: Any) -> None:
+def test_an_invalid_limit_discards_nothing(session: Session, limit: Any) -> None:
     job_id = enqueue()
 
     for state in (None, "ready"):

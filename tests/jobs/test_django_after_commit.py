@@ -52,7 +52,7 @@ def test_a_transaction_of_any_database_can_be_waited_for(
     assert (before, stored()) == ([], [1])
 
 
-def test_who_commits_gets_the_error(connection: Any) -> None:
+def test_a_failed_enqueue_raises_its_job_at_the_commit(connection: Any) -> None:
     client.configure("postgresql://nobody@127.0.0.1:1/nothing")
 
     with pytest.raises(AfterCommitError) as caught, transaction.atomic():
@@ -71,7 +71,9 @@ def _enqueue_three_and_take_back_the_second(connection: Any) -> None:
             behind(connection, 3)
 
 
-def test_who_commits_gets_all_jobs_that_survived(connection: Any, target: Target) -> None:
+def test_a_failed_enqueue_raises_only_jobs_that_were_not_rolled_back(
+    connection: Any, target: Target
+) -> None:
     client.configure("postgresql://nobody@127.0.0.1:1/nothing")
 
     with pytest.raises(AfterCommitError) as caught:
@@ -107,7 +109,7 @@ def test_a_robust_function_that_raises_at_the_commit_takes_no_job_with_it(
     assert stored() == [1]
 
 
-def test_a_function_that_raises_before_takes_the_jobs_with_it_as_django_says(
+def test_an_earlier_on_commit_function_that_raises_takes_the_jobs_with_it(
     connection: Any, stored: Stored
 ) -> None:
     with contextlib.suppress(KeyError), transaction.atomic():
@@ -150,7 +152,7 @@ def test_a_failure_that_an_inner_block_has_taken_back_is_committed(
     assert stored() == [1, 3]
 
 
-def test_what_a_test_captures_and_calls_by_hand_is_stored(
+def test_enqueues_captured_and_executed_by_a_test_are_stored(
     connection: Any, stored: Stored
 ) -> None:
     case: Any = importlib.import_module("django.test").TestCase

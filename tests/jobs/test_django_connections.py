@@ -59,7 +59,7 @@ def test_a_connection_in_a_transaction_stays_around_a_job(connection: Any) -> No
             cursor.execute("SELECT 1")
 
 
-def test_what_the_environment_says_beats_the_settings(
+def test_the_environment_overrides_the_settings(
     connection: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from jobsd.django import queue

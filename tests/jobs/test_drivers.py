@@ -99,7 +99,7 @@ def as_ours(session: Session) -> list[tuple[Any, ...]]:
 
 
 @pytest.mark.parametrize("library", WAITING)
-def test_a_job_is_stored_with_all_that_its_definition_says(
+def test_a_job_is_stored_with_all_options_of_its_definition(
     library: str, target: Target, session: Session, as_ours: list[Any]
 ) -> None:
     with given(library, target.url) as mine:
@@ -137,7 +137,7 @@ def _many() -> list[Any]:
 
 
 @pytest.mark.parametrize("library", WAITING)
-def test_many_are_stored_with_all_that_their_definitions_say(
+def test_many_jobs_are_stored_with_all_options_of_their_definitions(
     library: str, target: Target, session: Session, as_ours: list[Any]
 ) -> None:
     with given(library, target.url) as mine:
@@ -226,9 +226,7 @@ def test_in_autocommit_mode_many_are_stored_at_once(
 
 
 @pytest.mark.parametrize("library", WAITING)
-def test_tables_that_are_missing_are_said_in_one_line(
-    library: str, empty_database: str
-) -> None:
+def test_missing_tables_are_reported_in_one_line(library: str, empty_database: str) -> None:
     with (
         given(library, empty_database) as mine,
         pytest.raises(
@@ -242,7 +240,7 @@ def test_tables_that_are_missing_are_said_in_one_line(
 
 
 @pytest.mark.parametrize("library", AWAITING)
-def test_tables_that_an_asynchronous_connection_lacks_are_said_in_one_line(
+def test_missing_tables_are_reported_in_one_line_by_an_async_connection(
     library: str, empty_database: str
 ) -> None:
     async def run() -> None:
@@ -292,9 +290,7 @@ def test_asyncpg_may_have_been_taught_json(target: Target, stored: Stored) -> No
 
 
 @pytest.mark.parametrize("library", AWAITING)
-def test_an_asynchronous_connection_is_refused_where_nobody_awaits(
-    library: str, target: Target
-) -> None:
+def test_an_asynchronous_connection_is_refused_by_enqueue(library: str, target: Target) -> None:
     async def run() -> None:
         async with async_given(library, target.url) as mine:
             with pytest.raises(Error, match=r"is asynchronous: await .*\.aenqueue"):
@@ -304,9 +300,7 @@ def test_an_asynchronous_connection_is_refused_where_nobody_awaits(
 
 
 @pytest.mark.parametrize("library", ["psycopg", "psycopg2", "sqlalchemy session psycopg"])
-def test_a_connection_that_waits_is_refused_where_somebody_awaits(
-    library: str, target: Target
-) -> None:
+def test_a_synchronous_connection_is_refused_by_aenqueue(library: str, target: Target) -> None:
     with given(library, target.url) as mine, pytest.raises(Error, match="or call enqueue"):
         asyncio.run(plain.using(connection=mine.connection).aenqueue(1))
 
@@ -362,7 +356,7 @@ def tenant() -> Iterator[None]:
 
 @pytest.mark.usefixtures("tenant")
 @pytest.mark.parametrize("library", ["asyncpg", "psycopg", "sqlalchemy session asyncpg"])
-def test_what_is_awaited_is_surrounded_too(
+def test_asynchronous_enqueues_are_surrounded_too(
     library: str, target: Target, session: Session
 ) -> None:
     async def run() -> None:

@@ -172,7 +172,7 @@ def test_no_jobs_are_stored_as_none() -> None:
 
 
 @pytest.mark.behaviour(55)
-def test_a_database_without_tables_says_what_is_missing(empty_database: str) -> None:
+def test_a_database_without_tables_raises_a_hint_to_migrate(empty_database: str) -> None:
     client.configure(empty_database)
 
     with pytest.raises(EnqueueError, match="db migrate"):
@@ -242,6 +242,6 @@ def test_an_asynchronous_job_runs_to_its_end() -> None:
     ],
     ids=["backoff", "attempts", "queue_as", "no perform", "no arguments"],
 )
-def test_what_is_no_job_is_refused_in_words(define: Any, said: str) -> None:
+def test_an_invalid_job_definition_is_refused_in_words(define: Any, said: str) -> None:
     with pytest.raises(Error, match=said):
         define()

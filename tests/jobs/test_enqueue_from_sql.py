@@ -142,7 +142,7 @@ def test_sql_and_python_know_the_same_keys(seen: str, unseen: str, session: Sess
         ("'x', wait => 'soon'", "invalid input syntax for type interval"),
     ],
 )
-def test_what_is_of_no_type_is_refused_by_the_server(
+def test_an_argument_of_a_wrong_type_is_refused_by_the_server(
     call: str, reported: str, session: Session
 ) -> None:
     with pytest.raises(errors.Error) as refused:
@@ -153,7 +153,7 @@ def test_what_is_of_no_type_is_refused_by_the_server(
 
 
 @pytest.mark.parametrize("moment", ["-infinity", "4000-01-01 BC"])
-def test_a_moment_that_is_long_over_is_stored_as_one_that_all_can_read(
+def test_a_time_long_past_is_stored_within_the_range_of_all_clients(
     moment: str, session: Session
 ) -> None:
     fetch(session, f"SELECT jobsd.enqueue('x', wait_until => '{moment}')")

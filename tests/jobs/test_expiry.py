@@ -117,7 +117,7 @@ def test_it_counts_from_when_the_job_was_first_due(
 
 
 @ANY_DRIVER
-def test_every_driver_says_when(driver: str, target: Target, rows: Rows) -> None:
+def test_every_driver_stores_the_expiry(driver: str, target: Target, rows: Rows) -> None:
     def work(session: Any) -> None:
         late.using(connection=session).enqueue()
         debounced.using(connection=session).enqueue(1)
@@ -138,7 +138,7 @@ def test_a_job_that_does_not_expire_leaves_nothing(rows: Rows) -> None:
     assert rows("SELECT count(*) FROM jobsd.expirations") == [0]
 
 
-def test_a_job_that_is_replaced_expires_as_the_new_one_says(rows: Rows) -> None:
+def test_a_replaced_job_expires_as_the_replacement_does(rows: Rows) -> None:
     first = debounced.enqueue(1)
     debounced.using(expires_in="2h", wait="1h").enqueue(1)
 
@@ -167,7 +167,7 @@ def test_a_retry_by_hand_has_as_much_time_again(rows: Rows, session: Session) ->
     assert rows("SELECT count(*) FROM jobsd.expirations WHERE expires_at > now()") == [2]
 
 
-def test_what_has_ended_in_time_is_forgotten(rows: Rows, session: Session) -> None:
+def test_expirations_of_ended_jobs_are_deleted(rows: Rows, session: Session) -> None:
     done, gone, waits = (late.enqueue(n).id for n in range(3))
     rows("UPDATE jobsd.jobs SET outcome = 'finished' WHERE id = %s", done)
     rows("DELETE FROM jobsd.jobs WHERE id = %s", gone)
@@ -178,7 +178,7 @@ def test_what_has_ended_in_time_is_forgotten(rows: Rows, session: Session) -> No
 
 
 @pytest.mark.parametrize("wrong", [0, -1, float("nan"), "101y", "soon", True, "40000d"])
-def test_what_is_no_such_time_is_refused(wrong: Any) -> None:
+def test_an_invalid_expires_in_is_refused(wrong: Any) -> None:
     with pytest.raises(Error, match="expires_in"):
         job(expires_in=wrong)(lambda: None)
     with pytest.raises(Error, match="expires_in"):

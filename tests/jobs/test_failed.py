@@ -52,7 +52,7 @@ def test_a_retried_job_has_all_its_attempts_again_and_keeps_what_went_wrong(
     assert _row(session, job_id) == (0, None, None, 1)
 
 
-def test_a_retried_job_comes_behind_those_that_wait(session: Session) -> None:
+def test_a_retried_job_comes_behind_ready_jobs(session: Session) -> None:
     job_id, waiting = enqueue(), enqueue()
     fail(session, job_id)
 
@@ -61,7 +61,7 @@ def test_a_retried_job_comes_behind_those_that_wait(session: Session) -> None:
     assert _ready(session) == [waiting, job_id]
 
 
-def test_a_retried_job_is_as_old_as_its_retry_to_who_measures_latency(
+def test_the_latency_of_a_retried_job_starts_at_its_retry(
     session: Session,
 ) -> None:
     from jobsd.acts import queues
@@ -75,7 +75,7 @@ def test_a_retried_job_is_as_old_as_its_retry_to_who_measures_latency(
     assert queues.latency("mail") < 60
 
 
-def test_who_sleeps_is_woken_by_a_retry(session: Session, target: Target) -> None:
+def test_a_sleeping_worker_is_woken_by_a_retry(session: Session, target: Target) -> None:
     from jobsd.database.connection import Session as Connection
 
     job_id = enqueue()
@@ -104,7 +104,7 @@ def test_a_limited_job_waits_for_a_slot_like_any_other(session: Session) -> None
     assert rows.fetchall() == [(job_id, "k/a", 1, False)]
 
 
-def test_only_what_has_failed_can_be_retried(session: Session) -> None:
+def test_only_failed_jobs_can_be_retried(session: Session) -> None:
     ready, claimed = enqueue(), enqueue()
     claim(session, 1, claimed)
 
@@ -127,7 +127,9 @@ def test_a_number_that_is_no_id_is_not_found(job_id: int) -> None:
     "given", [True, False, None, "1", 1.0, float("nan"), [1], b"1"], ids=repr
 )
 @pytest.mark.parametrize("change", [retry, discard])
-def test_what_is_no_number_is_no_id(change: Callable[[Any], str], given: object) -> None:
+def test_an_object_that_is_no_number_is_no_id(
+    change: Callable[[Any], str], given: object
+) -> None:
     with pytest.raises(
         Error, match=r"is not the id of a job: a whole number, like `job\.enqueue"
     ):
@@ -151,7 +153,7 @@ def test_a_whole_number_of_another_library_is_an_id(
     assert change(Whole(job_id)) in {"ready", "failed"}
 
 
-def test_what_somebody_else_has_locked_is_not_waited_for(
+def test_a_job_locked_by_another_session_is_not_awaited(
     session: Session, target: Target
 ) -> None:
     job_id = enqueue()
@@ -164,7 +166,7 @@ def test_what_somebody_else_has_locked_is_not_waited_for(
 
 
 @pytest.mark.behaviour(61)
-def test_all_that_is_meant_is_retried_and_nothing_else(session: Session) -> None:
+def test_only_selected_jobs_are_retried(session: Session) -> None:
     old, mail, mail2, other, named = (
         enqueue(),
         enqueue(),
@@ -214,7 +216,7 @@ def test_many_are_retried_in_transactions_of_a_bounded_size(
     ],
     ids=repr,
 )
-def test_a_filter_that_can_not_be_meant_is_one_clear_error(filters: dict[str, Any]) -> None:
+def test_an_impossible_filter_is_one_clear_error(filters: dict[str, Any]) -> None:
     with pytest.raises(Error) as reported:
         retry_all(**filters)
 

@@ -145,7 +145,7 @@ def test_the_pattern_of_a_message_leaves_out_what_differs(
     assert rows("SELECT jobsd.error_pattern(%s)", message) == [pattern]
 
 
-def test_nobody_waits_for_another_one_whose_jobs_fail_alike(
+def test_identical_failures_in_two_transactions_do_not_wait_for_each_other(
     session: Session, target: Target, rows: Rows
 ) -> None:
     first, second = enqueue(), enqueue()
@@ -200,7 +200,7 @@ def test_a_failed_job_that_has_gone_is_subtracted_once_its_failure_is_no_longer_
     assert rows("SELECT jobs FROM jobsd.failure_counts") == [2]
 
 
-def test_what_is_undone_is_not_counted(session: Session, rows: Rows) -> None:
+def test_a_rolled_back_delete_of_a_failure_is_not_counted(session: Session, rows: Rows) -> None:
     job_id = enqueue()
     fail(session, job_id)
 

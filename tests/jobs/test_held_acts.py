@@ -92,7 +92,7 @@ def hold(target: Target) -> Iterator[Callable[..., tuple[int, psycopg.Connection
     "The act waits for two seconds; then it is refused, with status 6, and names the session",
 )
 @EVERY_ACT
-def test_who_holds_a_job_for_long_is_named(
+def test_the_holder_of_a_job_is_named_after_the_wait(
     target: Target, hold: Any, rows: Rows, act: Callable[[int, Target], object]
 ) -> None:
     job_id, holder = hold()
@@ -129,7 +129,7 @@ def test_a_job_that_is_let_go_in_time_is_cancelled_or_discarded(
     assert rows("SELECT outcome FROM jobsd.jobs") == ["discarded"]
 
 
-def test_all_who_hold_a_job_are_named(hold: Any) -> None:
+def test_all_holders_of_a_job_are_named(hold: Any) -> None:
     job_id, holder = hold(callers=3, wait="1h")
 
     with pytest.raises(RefusedError) as refused:
@@ -139,7 +139,7 @@ def test_all_who_hold_a_job_are_named(hold: Any) -> None:
     assert f"session {holder.info.backend_pid} " in str(refused.value)
 
 
-def test_who_held_a_job_and_is_gone_is_not_named(hold: Any, session: Session) -> None:
+def test_a_former_holder_of_a_job_is_not_named(hold: Any, session: Session) -> None:
     job_id, holder = hold()
     query = f"SELECT jobsd.holders_of({job_id})".encode()
     assert session.connection.execute(query).fetchone() != (None,)
@@ -148,7 +148,7 @@ def test_who_held_a_job_and_is_gone_is_not_named(hold: Any, session: Session) ->
     assert session.connection.execute(query).fetchone() == (None,)
 
 
-def test_of_many_those_that_are_held_are_left(hold: Any, rows: Rows) -> None:
+def test_an_act_on_many_jobs_leaves_held_ones(hold: Any, rows: Rows) -> None:
     hold()
     plain.enqueue(2)
     watch = Stopwatch()

@@ -88,7 +88,7 @@ WAKES = {
 
 @pytest.mark.parametrize("place", WAKES)
 @pytest.mark.parametrize("enqueue", [_alone, _within, _bulk, _sql])
-def test_who_may_take_a_held_job_is_woken_at_the_commit(
+def test_a_worker_is_woken_by_the_commit_of_a_job_holder(
     target: Target,
     session: Session,
     heard: Callable[[], set[str]],

@@ -110,7 +110,7 @@ def test_a_discard_may_keep_nothing_and_hands_its_turn_over(
         ("discard", "discarded", "is discarded"),
     ],
 )
-def test_what_can_not_be_is_refused(
+def test_an_impossible_act_is_refused(
     session: Session, rows: Rows, act: str, state: str, reported: str
 ) -> None:
     job_id = _one_of_each(session, rows)[state]
@@ -126,7 +126,7 @@ def test_an_unknown_job_is_none(rows: Rows, act: str) -> None:
         rows(f"SELECT jobsd.{act}(4711)")
 
 
-def test_a_unique_one_whose_key_is_taken_is_not_retried(session: Session, rows: Rows) -> None:
+def test_a_unique_job_with_a_taken_key_is_not_retried(session: Session, rows: Rows) -> None:
     first = only.enqueue(1)
     placed.fail(session, first.id or 0)
     second = only.enqueue(1)
@@ -135,7 +135,7 @@ def test_a_unique_one_whose_key_is_taken_is_not_retried(session: Session, rows: 
         rows("SELECT jobsd.retry(%s)", first.id)
 
 
-def test_nobody_is_waited_for(target: Target, rows: Rows) -> None:
+def test_a_locked_job_is_refused_without_waiting(target: Target, rows: Rows) -> None:
     job_id = placed.enqueue()
     with psycopg.connect(target.url) as claiming:
         claiming.execute("SELECT FROM jobsd.ready_executions FOR UPDATE")

@@ -137,7 +137,7 @@ def test_a_key_is_text_that_can_be_read(key: object, text: str) -> None:
         pytest.param(10**5000, id="more digits than Python writes"),
     ],
 )
-def test_what_is_no_key_is_refused(key: object) -> None:
+def test_an_unfit_key_is_refused(key: object) -> None:
     with pytest.raises(UnfitKeyError):
         encode("g", key)
 
@@ -150,14 +150,14 @@ def test_what_holds_itself_is_refused() -> None:
         encode("g", endless)
 
 
-def test_a_refused_key_is_an_error_of_limits_that_says_what_a_key_is() -> None:
+def test_a_refused_key_raises_a_limit_error_that_explains_keys() -> None:
     with pytest.raises(
         LimitError, match=r"job: the key of .* 1\.5 is not a valid key.* a key is a str"
     ):
         Limit(key=lambda: 1.5).of("job", (), {})
 
 
-def test_a_fixed_value_is_refused_where_it_is_written() -> None:
+def test_an_unfit_fixed_key_is_refused_at_the_definition() -> None:
     with pytest.raises(LimitError, match="True is not a valid key"):
         Limit(key=True)
 

@@ -58,7 +58,7 @@ def test_a_queue_that_is_cleared_has_no_parked_jobs(session: Session) -> None:
     assert queues.size("mail", session=session) == 0
 
 
-def test_figures_count_parked_jobs_as_ready_and_say_which_nobody_knows(
+def test_figures_count_parked_jobs_as_ready_and_as_unknown(
     session: Session,
 ) -> None:
     [first, _] = _parked(session, 0, 5)
@@ -201,7 +201,7 @@ def test_many_classes_of_many_workers_are_searched_at_once(
 @pytest.mark.parametrize(
     ("queues", "counts"), [("mail", False), ("m*", False), ("other", True)]
 )
-def test_nobody_counts_while_a_worker_that_has_published_nothing_may_know_the_class(
+def test_unknown_time_does_not_run_while_a_worker_without_definitions_serves_the_queue(
     session: Session, queues: str, *, counts: bool
 ) -> None:
     session.connection.execute(

@@ -116,7 +116,7 @@ def _watch(target: Target, done: Event) -> list[tuple[str, int]]:
     ],
     ids=["read committed", "repeatable read", "serializable", "all of them"],
 )
-def test_what_may_not_wait_is_exact_at_every_isolation_level(
+def test_discarding_limits_are_exact_at_every_isolation_level(
     target: Target, session: Session, isolation: list[psycopg.IsolationLevel]
 ) -> None:
     done = Event()

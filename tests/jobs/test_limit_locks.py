@@ -84,7 +84,7 @@ def _waiting(session: Session) -> list[tuple[int, bool]]:
     "They get their answer at once, and hold no lock of the key",
 )
 @pytest.mark.parametrize("enqueue", _BLOCK.values(), ids=_BLOCK)
-def test_who_may_wait_for_a_slot_waits_for_no_key(
+def test_an_enqueue_with_a_blocking_limit_takes_no_key_lock(
     target: Target, session: Session, enqueue: Callable[[object, Connection], str]
 ) -> None:
     with psycopg.connect(target.url) as holder, psycopg.connect(target.url) as mine:
@@ -102,7 +102,7 @@ def test_who_may_wait_for_a_slot_waits_for_no_key(
 
 @pytest.mark.parametrize("enqueue", _DISCARD.values(), ids=_DISCARD)
 @pytest.mark.parametrize("commits", [True, False])
-def test_who_may_be_discarded_waits_for_its_key_for_a_moment(
+def test_an_enqueue_with_a_discarding_limit_waits_briefly_for_its_key(
     target: Target, enqueue: Callable[[object, Connection], str], *, commits: bool
 ) -> None:
     with (
@@ -126,7 +126,7 @@ def test_who_may_be_discarded_waits_for_its_key_for_a_moment(
     "After two seconds they are accepted, for the worker that meets them to decide.",
 )
 @pytest.mark.parametrize("enqueue", _DISCARD.values(), ids=_DISCARD)
-def test_what_could_not_be_decided_is_decided_by_who_meets_it(
+def test_an_enqueue_that_timed_out_on_its_key_is_decided_at_its_claim(
     target: Target, session: Session, enqueue: Callable[[object, Connection], str]
 ) -> None:
     with psycopg.connect(target.url) as holder, psycopg.connect(target.url) as mine:
@@ -198,9 +198,7 @@ def test_two_keys_in_opposite_order_are_no_deadlock(
     assert len(_waiting(session)) == states.count("ready")
 
 
-def test_keys_are_waited_for_in_one_order_whoever_names_them(
-    target: Target, session: Session
-) -> None:
+def test_keys_are_locked_in_one_order_in_any_bulk(target: Target, session: Session) -> None:
     first, *others = users = sorted(str(user) for user in range(40))
     with psycopg.connect(target.url) as holder, ThreadPoolExecutor(1) as pool:
         enqueue_many([sync.with_args(user) for user in users])

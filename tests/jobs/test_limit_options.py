@@ -28,13 +28,11 @@ from jobsd.jobs.limits import Limit
         ({"group": "g" * 1001}, "at most 1000 bytes"),
     ],
 )
-def test_a_limit_that_can_not_be_meant_is_refused(
-    options: dict[str, Any], reported: str
-) -> None:
+def test_an_impossible_limit_is_refused(options: dict[str, Any], reported: str) -> None:
     with pytest.raises(Error, match=reported):
         Limit(**options)
 
 
-def test_something_else_than_a_limit_is_refused() -> None:
+def test_an_object_that_is_no_limit_is_refused() -> None:
     with pytest.raises(Error, match=r"limits_concurrency: 1 is not a limit; write Limit"):
         job(limits_concurrency=cast("Any", 1))(lambda: None)

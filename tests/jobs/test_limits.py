@@ -92,7 +92,7 @@ def test_all_of_a_key_are_ready_and_wait_in_its_order(session: Session) -> None:
 
 
 @pytest.mark.behaviour(75)
-def test_a_conflict_that_may_not_wait_is_discarded_and_says_so(session: Session) -> None:
+def test_a_discarding_conflict_returns_discarded(session: Session) -> None:
     stored = [sync.enqueue("ann") for _ in range(3)]
 
     assert [one.state for one in stored] == ["ready", "ready", "discarded"]
@@ -108,7 +108,7 @@ def test_a_conflict_that_may_not_wait_is_discarded_and_says_so(session: Session)
 
 
 @pytest.mark.behaviour(75)
-def test_in_a_bulk_only_what_comes_before_counts_where_a_job_may_not_wait() -> None:
+def test_in_a_bulk_a_discarding_job_counts_only_earlier_ones() -> None:
     """As one after the other: others of the key that are patient, and less urgent ones."""
     drafts = [impatient.with_args(n) for n in range(2)]
     more = [patient.with_args(n) for n in range(3)]
@@ -122,7 +122,7 @@ def test_in_a_bulk_only_what_comes_before_counts_where_a_job_may_not_wait() -> N
     ]  # fmt: skip
 
 
-def test_jobs_in_hand_count_where_none_may_wait(session: Session) -> None:
+def test_claimed_jobs_count_for_discarding_limits(session: Session) -> None:
     key = f"{__name__}.sync/ann"
     fetch(
         session,
@@ -289,9 +289,7 @@ def test_one_job_is_handed_over_to_for_each_time_that_its_key_is_named(
     assert _ids(session, "all_ready_executions") == [each.id for each in stored[:3]]
 
 
-def test_handing_over_passes_over_what_somebody_has_locked(
-    target: Target, session: Session
-) -> None:
+def test_handing_over_skips_locked_jobs(target: Target, session: Session) -> None:
     first, second = (welcome.enqueue("ann") for _ in range(2))
     fetch(session, "UPDATE jobsd.blocked_executions SET position = NULL RETURNING 1")
     with psycopg.connect(target.url) as other:
@@ -338,7 +336,7 @@ def test_texts_are_written_as_an_array_that_the_server_reads(
 
 
 @pytest.mark.parametrize(("limit", "stored"), [(3, False), (4, True)])
-def test_each_job_of_a_series_counts_for_those_that_may_not_wait(
+def test_each_job_of_a_claim_counts_for_discarding_limits(
     session: Session, limit: int, *, stored: bool
 ) -> None:
     # A worker has taken three jobs of the key along in one claim, which holds one slot.

@@ -77,7 +77,7 @@ def test_the_newest_come_first_over_many_pages(
     assert _ids(session, Filter(queue_name="rare")) == history[:1]
 
 
-def test_a_rare_filter_ends_and_says_how_far_it_has_searched(
+def test_a_rare_filter_ends_and_reports_how_far_it_has_searched(
     session: Session, history: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(listing, "PAGE", 50)
@@ -145,6 +145,6 @@ def test_ids_are_all_or_the_newest_with_the_oldest_first(
     ],
     ids=lambda meant: repr(meant)[:30],
 )
-def test_what_can_not_be_meant_is_an_error(meant: dict[str, str]) -> None:
+def test_an_impossible_filter_is_an_error(meant: dict[str, str]) -> None:
     with pytest.raises(Error):
         Filter(**meant)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

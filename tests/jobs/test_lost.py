@@ -110,7 +110,7 @@ def test_a_job_that_is_anywhere_or_has_ended_is_not_lost(session: Session) -> No
     }
 
 
-def test_what_is_put_back_by_hand_is_not_lost_any_more(session: Session) -> None:
+def test_a_lost_job_made_ready_by_hand_is_no_longer_lost(session: Session) -> None:
     (gone,) = _lose(session, enqueue())
 
     session.connection.execute(
@@ -121,7 +121,7 @@ def test_what_is_put_back_by_hand_is_not_lost_any_more(session: Session) -> None
     assert inspect.find(session, gone).job.state == "ready"
 
 
-def test_a_lost_job_is_retried_only_where_that_is_said(session: Session) -> None:
+def test_a_lost_job_is_retried_only_with_with_lost(session: Session) -> None:
     (gone,) = _lose(session, enqueue())
 
     with pytest.raises(RefusedError, match="may still be running: --yes"):
@@ -164,7 +164,7 @@ def test_all_lost_jobs_are_discarded_by_a_filter(session: Session) -> None:
     assert places(session) == dict.fromkeys([*gone, stays], "discarded")
 
 
-def test_two_who_retry_a_lost_job_let_it_run_once(session: Session, target: Target) -> None:
+def test_two_retries_of_a_lost_job_make_it_ready_once(session: Session, target: Target) -> None:
     (gone,) = _lose(session, enqueue())
     with psycopg.connect(target.url) as other:
         other.execute("SELECT FROM jobsd.jobs WHERE id = %s FOR UPDATE", (gone,))
@@ -249,7 +249,7 @@ def test_a_fix_leaves_a_job_that_a_worker_runs(session: Session) -> None:
 
 
 @pytest.mark.parametrize("how", ["beats", "goes"])
-def test_a_fix_waits_until_each_living_worker_has_said_what_it_runs(
+def test_a_fix_waits_for_a_heartbeat_of_each_living_worker(
     how: str, session: Session, target: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The heartbeat that was there before the search says nothing of a job claimed after it."""

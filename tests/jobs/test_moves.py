@@ -55,7 +55,7 @@ def test_waiting_jobs_of_each_state_are_moved(session: Session, rows: Rows) -> N
     assert rows("SELECT priority FROM jobsd.scheduled_executions") == [-3]
 
 
-def test_only_what_is_given_is_changed(session: Session) -> None:
+def test_a_move_changes_only_the_given_options(session: Session) -> None:
     job_id = enqueue("mail", priority=7)
 
     _move(session, job_id, priority=1)
@@ -90,7 +90,7 @@ def test_there_must_be_somewhere_to_move_them(
         _move(session, 1, **to)
 
 
-def test_who_comes_first_of_a_key_when_another_was_moved_is_met(
+def test_moving_the_first_job_of_a_key_lets_the_next_be_met(
     session: Session, rows: Rows
 ) -> None:
     """Else what is urgent is met only where the one that was moved is."""

@@ -60,7 +60,7 @@ def test_without_a_policy_the_first_error_is_the_last() -> None:
 
 
 @pytest.mark.behaviour(64)
-def test_what_a_job_says_itself_beats_its_options() -> None:
+def test_a_verdict_raised_by_a_job_overrides_its_options() -> None:
     policy = Policy(3, (), (Exception,), constant(7))
 
     assert judge(policy, Retry(), 1, 3) == Verdict("retried", 7)
@@ -114,7 +114,7 @@ def test_a_backoff_that_raises_is_replaced_and_noted() -> None:
 
 @pytest.mark.parametrize("option", ["retry_on", "discard_on"])
 @pytest.mark.parametrize("kind", [OSError(), "OSError", int, None])
-def test_what_is_no_class_of_exceptions_is_refused(option: str, kind: Any) -> None:
+def test_an_option_that_is_no_exception_class_is_refused(option: str, kind: Any) -> None:
     with pytest.raises(Error, match=f"{option}: .* is not a class of exceptions"):
         _policy_with(option, kind)
 
@@ -135,13 +135,13 @@ def _policy_with(option: str, kind: Any) -> Policy:
         lambda: constant(float("nan")),
     ],
 )
-def test_a_backoff_that_can_not_be_meant_is_refused(make: Callable[[], object]) -> None:
+def test_an_impossible_backoff_is_refused(make: Callable[[], object]) -> None:
     with pytest.raises(Error):
         make()
 
 
 @pytest.mark.parametrize("wait", [-1, "soon", float("nan"), timedelta(-1), 10**400], ids=repr)
-def test_a_wait_that_can_not_be_meant_is_refused(wait: Any) -> None:
+def test_an_impossible_wait_is_refused(wait: Any) -> None:
     with pytest.raises(Error, match=r"after: .* is not a duration"):
         Retry(after=wait)
     with pytest.raises(Error, match=r"wait: .* is not a duration"):

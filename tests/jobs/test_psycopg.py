@@ -50,7 +50,7 @@ def test_the_first_thing_on_a_connection_is_part_of_its_transaction(
 
 
 @EITHER_WAY_WITHIN
-def test_a_commit_wakes_also_who_has_gone_to_sleep_since_the_enqueue(
+def test_a_commit_wakes_workers_that_fell_asleep_since_the_enqueue(
     put: Put, connection: Connection, target: Target
 ) -> None:
     with contextlib.closing(Listening(target, "listener", listen=True)) as listener:
@@ -208,7 +208,7 @@ def test_a_connection_that_is_none_by_mistake_is_refused(put: Put, stored: Store
     assert stored() == []
 
 
-def test_what_is_no_connection_is_refused_in_words(connection: Connection) -> None:
+def test_an_object_that_is_no_connection_is_refused_in_words(connection: Connection) -> None:
     for given in (object(), 7, "postgresql://", connection.cursor(), psycopg.Connection):
         with pytest.raises(Error, match="leads to no connection to PostgreSQL"):
             within(given, 1)

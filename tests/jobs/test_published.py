@@ -144,7 +144,7 @@ def test_a_uuid_is_one_key_however_it_is_spelt(given: Any, as_if: object, rows: 
     assert rows("SELECT count(DISTINCT concurrency_key) FROM jobsd.jobs") == [1]
 
 
-def test_what_is_given_beats_it(rows: Rows) -> None:
+def test_given_options_override_the_published_definition(rows: Rows) -> None:
     rows(
         "SELECT jobsd.enqueue('p.plain', queue => 'q', priority => 0, max_attempts => 1,"
         " expires_in => '2 h')"
@@ -205,7 +205,7 @@ TIMES = {"expires_in", "timeout", "kill_after", "result_ttl"}
 
 
 @pytest.mark.parametrize("column", NEW)
-def test_what_is_new_of_a_definition_is_published_whichever_it_is(
+def test_each_changed_column_of_a_definition_is_published(
     column: str, rows: Rows, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = published._record(plain.definition)

@@ -32,7 +32,7 @@ def test_a_pause_keeps_its_beginning_and_takes_a_new_reason(session: Session) ->
 
 
 @pytest.mark.behaviour(44)
-def test_only_what_is_paused_can_be_resumed() -> None:
+def test_only_a_paused_queue_can_be_resumed() -> None:
     queues.pause("mail")
 
     assert queues.resume("mail") is True
@@ -57,7 +57,7 @@ def test_a_reason_is_a_line_of_text(text: str) -> None:
     assert queues.paused() == []
 
 
-def test_who_sleeps_is_woken_by_a_resume(session: Session, target: Target) -> None:
+def test_a_sleeping_worker_is_woken_by_a_resume(session: Session, target: Target) -> None:
     from jobsd.database.connection import Session as Connection
 
     with contextlib.closing(Connection(target, "listener", listen=True)) as listener:
@@ -88,7 +88,7 @@ def test_size_and_latency_are_those_of_the_ready_jobs(session: Session) -> None:
 
 @pytest.mark.behaviour(47)
 @pytest.mark.parametrize("keep", [True, False])
-def test_clearing_discards_what_is_ready(session: Session, *, keep: bool) -> None:
+def test_clearing_discards_ready_jobs(session: Session, *, keep: bool) -> None:
     ready = [enqueue() for _ in range(3)]
     later, other = enqueue(wait="1h"), enqueue("other")
 
@@ -112,7 +112,7 @@ def test_clearing_goes_on_until_all_that_was_there_is_gone(
     assert queues.clear("mail") == 5
 
 
-def test_clearing_leaves_alone_what_is_just_being_claimed(session: Session) -> None:
+def test_clearing_leaves_jobs_being_claimed(session: Session) -> None:
     claimed = enqueue()
     enqueue()
     with session.connection.transaction():
@@ -124,7 +124,7 @@ def test_clearing_leaves_alone_what_is_just_being_claimed(session: Session) -> N
 
 
 @pytest.mark.behaviour(47)
-def test_clearing_lets_who_waits_elsewhere_be_met(session: Session) -> None:
+def test_clearing_lets_blocked_jobs_of_other_queues_be_met(session: Session) -> None:
     here = [enqueue(key="a") for _ in range(2)]
     elsewhere = enqueue("other", key="a", priority=1)
     block(session, here[1], elsewhere)
@@ -133,7 +133,7 @@ def test_clearing_lets_who_waits_elsewhere_be_met(session: Session) -> None:
     assert places(session) == {here[0]: "discarded", here[1]: "ready", elsewhere: "blocked"}
 
 
-def test_clearing_leaves_what_it_has_let_be_met_itself(session: Session) -> None:
+def test_clearing_leaves_a_job_that_it_unblocked(session: Session) -> None:
     first, second = enqueue(key="a"), enqueue(key="a")
     block(session, second)
 

@@ -51,7 +51,7 @@ def test_a_discard_is_reported_with_the_jobs_and_how_many_it_unblocks(
     ]
 
 
-def test_a_pause_and_a_resume_are_reported_with_queue_reason_and_who(
+def test_a_pause_and_a_resume_are_reported_with_queue_reason_and_author(
     reported: Emitted,
 ) -> None:
     queues.pause("mail", "moving", by="me@here")
@@ -73,9 +73,7 @@ def test_a_clearing_is_reported_with_its_size(reported: Emitted) -> None:
     assert reported == [("queue.cleared", {"queue_name": "mail", "size": 2})]
 
 
-def test_the_clearing_of_what_has_finished_is_reported(
-    reported: Emitted, session: Session
-) -> None:
+def test_the_clearing_of_finished_jobs_is_reported(reported: Emitted, session: Session) -> None:
     enqueue()
     queues.clear("mail")
     session.connection.execute("UPDATE jobsd.jobs SET finished_at = now() - interval '2 d'")

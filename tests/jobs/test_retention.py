@@ -56,7 +56,7 @@ def _ids(session: Session) -> list[int]:
 
 
 @pytest.mark.behaviour(87)
-def test_only_what_is_finished_and_old_goes(session: Session) -> None:
+def test_only_old_finished_jobs_are_deleted(session: Session) -> None:
     waiting, failed = _unfinished(session, 50), _unfinished(session, 50)
     session.connection.execute(
         "INSERT INTO jobsd.failed_executions VALUES (%s, now() - interval '49 h', '{}')",
@@ -108,7 +108,7 @@ def test_batches_have_the_size_that_was_asked_for(session: Session) -> None:
     assert cleared == [3, 3, 1]
 
 
-def test_it_ends_where_nothing_can_be_old(session: Session) -> None:
+def test_it_ends_at_jobs_too_young_to_be_old(session: Session) -> None:
     _finished(session, 25)
     for _ in range(6):
         _finished(session, 1)
@@ -118,7 +118,7 @@ def test_it_ends_where_nothing_can_be_old(session: Session) -> None:
     assert seen == [3, 3]
 
 
-def test_the_limit_can_be_said_in_each_way(session: Session) -> None:
+def test_the_limit_can_be_given_in_each_way(session: Session) -> None:
     _finished(session, 10, "a")
     _finished(session, 10, "b")
     _finished(session, 2, "b")
@@ -153,7 +153,7 @@ def test_what_only_has_to_get_older_is_not_stepped_over(session: Session) -> Non
     assert clear_finished_in_batches(1, session=session) == 1
 
 
-def test_what_has_finished_meanwhile_is_found_by_the_next_full_walk(
+def test_a_job_finished_behind_the_cursor_is_found_by_the_next_full_walk(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     late = _unfinished(session, 48)
@@ -183,7 +183,7 @@ def test_two_may_clear_at_once(session: Session, target: Target) -> None:
     client.configure()
 
 
-def test_what_can_not_be_meant_is_refused(session: Session) -> None:
+def test_impossible_options_are_refused(session: Session) -> None:
     now = utc_now()
     with pytest.raises(Error, match="not both"):
         clear_finished_in_batches(finished_before=now, older_than=1, session=session)

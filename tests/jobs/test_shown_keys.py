@@ -43,7 +43,7 @@ def test_the_only_key_of_a_class_is_shown_as_the_class() -> None:
     assert str(shown_key("mail.send/7")) == "'7' of mail.send"
 
 
-def test_all_arguments_are_said_to_be_that() -> None:
+def test_a_key_of_all_arguments_is_labelled_arguments() -> None:
     assert shown_key(digest("mail.send", [1])).key.startswith("arguments ")
 
 

@@ -164,9 +164,7 @@ def test_a_session_that_begins_nothing_by_itself_stores_at_once(
     assert stored() == [1]
 
 
-def test_a_session_whose_statements_commit_themselves_waits_for_nothing(
-    engine: sa.Engine, stored: Stored
-) -> None:
+def test_a_session_with_autocommit_enqueues_at_once(engine: sa.Engine, stored: Stored) -> None:
     with Session(engine.execution_options(isolation_level="AUTOCOMMIT")) as orm:
         behind(orm, 1)
         orm.rollback()

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.usefixtures("default_client")
 
 
-def test_who_commits_a_session_gets_the_error_and_may_go_on(engine: sa.Engine) -> None:
+def test_a_commit_of_a_session_raises_the_error_and_the_session_stays_usable(
+    engine: sa.Engine,
+) -> None:
     with Session(engine) as orm:
         orm.begin()
         behind(orm, 1)
@@ -71,7 +73,7 @@ def _break(orm: Session) -> None:
 
 
 @EITHER_WAY_WITHIN
-def test_a_connection_whose_transaction_has_failed_refuses_with_the_drivers_error(
+def test_a_connection_with_a_failed_transaction_refuses_with_the_drivers_error(
     put: Put, engine: sa.Engine
 ) -> None:
     with engine.connect() as connection:

@@ -81,7 +81,7 @@ def test_each_gets_the_answer_to_its_own_job(session: Session) -> None:
     ]
 
 
-def test_one_that_is_refused_takes_none_with_it(stored: Stored, session: Session) -> None:
+def test_a_refused_job_takes_none_with_it(stored: Stored, session: Session) -> None:
     session.connection.execute(
         "ALTER TABLE jobsd.jobs ADD CONSTRAINT none CHECK (arguments <> '[7]')"
     )
@@ -96,7 +96,7 @@ def test_one_that_is_refused_takes_none_with_it(stored: Stored, session: Session
     assert sorted(map(int, map(str, stored()))) == [n for n in range(20) if n != 7]
 
 
-def test_what_the_server_can_not_store_is_refused_before_others_are_met(
+def test_a_job_with_an_invalid_name_is_refused_apart_from_the_others(
     stored: Stored,
 ) -> None:
     async def run() -> list[Any]:
@@ -164,7 +164,7 @@ def test_together_with_a_statement_that_waits_too_long(
     assert [type(each).__name__ for each in asyncio.run(_each(2))] == ["EnqueuedJob"] * 2
 
 
-def test_what_is_larger_than_the_socket_takes_is_sent(stored: Stored) -> None:
+def test_arguments_larger_than_the_socket_buffer_are_sent(stored: Stored) -> None:
     @job
     def large(text: str) -> None: ...
 
@@ -201,9 +201,7 @@ def test_a_socket_that_libpq_has_closed_is_unknown_to_the_loop(
     assert stored() == [0, 1, 2, 3, 4]
 
 
-def test_connections_that_nobody_has_any_more_are_closed(
-    target: Target, session: Session
-) -> None:
+def test_connections_of_collected_clients_are_closed(target: Target, session: Session) -> None:
     async def run() -> int:
         for number in range(10):
             client.configure(client=Client(target))

@@ -137,7 +137,7 @@ def test_until_finished_is_over_at_the_end(
     assert finished.enqueue(1).state == "duplicate"
 
 
-def test_a_job_that_somebody_discards_counts_no_more(session: Session) -> None:
+def test_a_discarded_job_frees_its_unique_key(session: Session) -> None:
     for made in (started, finished):
         first = made.enqueue(1)
         discards.discard(first.id or 0, session=session)
@@ -160,7 +160,7 @@ def test_within_counts_whatever_has_become_of_it(session: Session, rows: Rows) -
     assert rows("SELECT ends_at > now() + interval '50 min' FROM jobsd.unique_jobs") == [True]
 
 
-def test_to_raise_says_which_job_has_the_key(rows: Rows) -> None:
+def test_raise_names_the_job_of_the_key(rows: Rows) -> None:
     first = strict.enqueue(1)
 
     with pytest.raises(
@@ -202,7 +202,7 @@ def test_what_waits_is_replaced(rows: Rows) -> None:
     ]
 
 
-def test_what_is_ready_keeps_its_place_when_it_is_replaced(rows: Rows) -> None:
+def test_a_ready_job_keeps_its_position_when_it_is_replaced(rows: Rows) -> None:
     first, _ = latest.enqueue(1), latest.enqueue(2)
     latest.enqueue(1, "new")
 
@@ -220,7 +220,7 @@ def test_a_debounce_has_an_end(rows: Rows) -> None:
     assert latest.using(wait="50m").enqueue(1).state == "ready"
 
 
-def test_what_has_begun_is_not_replaced(session: Session, rows: Rows) -> None:
+def test_a_claimed_job_is_not_replaced(session: Session, rows: Rows) -> None:
     first = _claimed(session, latest)
     second = latest.enqueue(1, "new")
 
@@ -288,7 +288,9 @@ def test_classes_of_a_group_share_their_keys() -> None:
     assert one.enqueue(1).id == two.enqueue(1).id
 
 
-def test_a_failed_one_whose_key_is_taken_is_not_retried(session: Session, rows: Rows) -> None:
+def test_a_failed_job_with_a_taken_unique_key_is_not_retried(
+    session: Session, rows: Rows
+) -> None:
     first = finished.enqueue(1)
     placed.fail(session, first.id or 0)
     second = finished.enqueue(1)
@@ -327,14 +329,14 @@ def test_keys_that_no_job_needs_are_forgotten(session: Session, rows: Rows) -> N
     ]  # fmt: skip
 
 
-def test_a_duration_is_what_is_given_in_python(rows: Rows) -> None:
+def test_a_timedelta_is_stored_as_the_duration(rows: Rows) -> None:
     job(name="q.d", unique=Unique(until=None, within=timedelta(days=2)))(lambda: None).enqueue()
 
     query = "SELECT extract(epoch FROM ends_at - now())::int / 3600 FROM jobsd.unique_jobs"
     assert rows(query)[0] in {47, 48}
 
 
-def test_events_say_what_became_of_an_enqueue(events: Callable[[], list[str]]) -> None:
+def test_events_report_the_outcome_of_an_enqueue(events: Callable[[], list[str]]) -> None:
     for made in (finished, latest):
         made.enqueue(1)
         made.enqueue(1)

@@ -71,7 +71,7 @@ def test_a_job_that_its_limit_discards_has_no_key(rows: Rows) -> None:
     assert rows("SELECT key FROM jobsd.unique_jobs") == ["b.picky/1"]
 
 
-def test_those_of_a_limit_wait_behind_no_one_that_was_dropped(
+def test_blocked_jobs_do_not_wait_behind_a_dropped_duplicate(
     session: Session, rows: Rows
 ) -> None:
     first = limited.enqueue(1)
@@ -83,7 +83,7 @@ def test_those_of_a_limit_wait_behind_no_one_that_was_dropped(
 
 @pytest.mark.parametrize("sql", [False, True], ids=["Python", "SQL"])
 @pytest.mark.parametrize("how", [{"wait": 3600}, {"queue": "elsewhere"}, {"priority": 50}])
-def test_those_of_a_limit_wait_behind_no_one_that_was_replaced(
+def test_blocked_jobs_do_not_wait_behind_a_replaced_job(
     target: Target, rows: Rows, how: dict[str, Any], *, sql: bool
 ) -> None:
     """The job that a debounce puts off was the one of its key that workers meet."""
@@ -112,7 +112,7 @@ def _check_same_three(stored: Sequence[EnqueuedJob]) -> None:
     assert stored[1].id == stored[2].id
 
 
-def test_who_was_dropped_by_its_limit_makes_no_one_a_duplicate(rows: Rows) -> None:
+def test_a_job_dropped_by_its_limit_makes_no_job_a_duplicate(rows: Rows) -> None:
     """In a bulk all keys are taken before limits decide: what is dropped gives its key back."""
     picky.enqueue(9, "full")
     stored = enqueue_many(_same_three())
@@ -122,7 +122,7 @@ def test_who_was_dropped_by_its_limit_makes_no_one_a_duplicate(rows: Rows) -> No
 
 
 @ANY_DRIVER
-def test_in_a_callers_bulk_no_one_is_a_duplicate_of_what_was_dropped(
+def test_in_a_callers_bulk_a_dropped_job_makes_no_job_a_duplicate(
     driver: str, target: Target, rows: Rows
 ) -> None:
     picky.enqueue(9, "full")
@@ -136,7 +136,7 @@ def test_in_a_callers_bulk_no_one_is_a_duplicate_of_what_was_dropped(
     assert rows("SELECT count(*) FROM jobsd.jobs WHERE arguments -> 0 = '1'") == [1]
 
 
-def test_who_was_dropped_by_its_limit_raises_for_no_one() -> None:
+def test_a_job_dropped_by_its_limit_raises_for_no_other() -> None:
     refused.enqueue(9, "full")
     stored = enqueue_many([refused.with_args(1, "full"), refused.with_args(1, "free")])
 

@@ -83,7 +83,7 @@ def _hold(made: Any, connect: Connect, *args: Any, **how: Any) -> tuple[int, Con
 
 
 @pytest.mark.parametrize("wait", [None, "1h"])
-def test_a_job_that_nobody_holds_takes_duplicates(
+def test_a_scheduled_job_takes_duplicates_across_commits(
     connect: Connect, rows: Rows, wait: str | None
 ) -> None:
     first, mine = _hold(started, connect, wait=wait)
@@ -192,7 +192,7 @@ def test_a_first_job_that_waits_no_more_leaves_the_next_one_alone(
     assert started.enqueue(1).state == "ready"
 
 
-def test_a_job_that_comes_due_keeps_those_who_hold_it_and_takes_no_more(
+def test_a_job_that_comes_due_keeps_its_holders_and_takes_no_new_ones(
     connect: Connect, rows: Rows
 ) -> None:
     first, holder = _hold(started, connect, wait="2s")
@@ -231,7 +231,7 @@ def test_a_next_job_that_its_limit_drops_gives_the_key_back(
     assert picky.enqueue(1, "k").id == first
 
 
-def test_those_who_waited_for_the_next_job_wait_no_more_for_each_other(
+def test_callers_that_waited_for_the_next_job_do_not_wait_for_each_other(
     connect: Connect, rows: Rows
 ) -> None:
     _hold(started, connect)
@@ -245,7 +245,7 @@ def test_those_who_waited_for_the_next_job_wait_no_more_for_each_other(
         assert [each.result(10) for each in answers] == [(following, "duplicate")] * 4
 
 
-def test_who_replaces_replaces_the_next_job(connect: Connect, rows: Rows) -> None:
+def test_replacing_enqueues_replace_the_next_job(connect: Connect, rows: Rows) -> None:
     _, holder = _hold(latest, connect)
     with ThreadPoolExecutor(2) as pool:
         answers = [pool.submit(latest.enqueue, 1, note) for note in ("a", "b")]
@@ -258,7 +258,7 @@ def test_who_replaces_replaces_the_next_job(connect: Connect, rows: Rows) -> Non
     assert latest.enqueue(1, "c").id in following
 
 
-def test_a_key_whose_first_job_waits_is_not_forgotten(
+def test_a_key_with_its_first_job_waiting_is_not_deleted(
     connect: Connect, session: Session, rows: Rows
 ) -> None:
     first, holder = _hold(started, connect)

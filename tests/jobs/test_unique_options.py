@@ -185,7 +185,7 @@ def test_postgresql_computes_the_same_key_of_all_arguments(rows: Rows, written: 
         ({"group": "g" * 1001}, "at most 1000 bytes"),
     ],
 )
-def test_what_can_not_be_meant_is_refused(options: dict[str, Any], reported: str) -> None:
+def test_impossible_options_are_refused(options: dict[str, Any], reported: str) -> None:
     with pytest.raises(Error, match=reported):
         Unique(**options)
 
@@ -210,7 +210,7 @@ def test_a_name_that_is_no_argument_is_refused(option: str, key: Any, reported: 
         job(name=f"lame {option} {key}", **options)(lame)
 
 
-def test_something_else_than_unique_is_refused() -> None:
+def test_an_object_that_is_no_unique_is_refused() -> None:
     with pytest.raises(Error, match=r"unique: 'yes' is not a Unique; write Unique"):
         job(unique=cast("Any", "yes"))(lambda: None)
 

@@ -232,7 +232,7 @@ def test_an_end_that_is_rolled_back_has_not_been(
     "A transaction that has enqueued a unique job stays open; others enqueue one of its key.",
     "They wait for two seconds, and then nothing was enqueued and an error says why.",
 )
-def test_who_waits_for_an_open_transaction_waits_for_a_bounded_time(target: Target) -> None:
+def test_a_wait_for_an_open_transaction_is_bounded(target: Target) -> None:
     with psycopg.connect(target.url) as holder, psycopg.connect(target.url) as mine:
         finished.using(connection=holder).enqueue(1)
         ways: list[Enqueue] = [_alone, _within]
@@ -304,7 +304,7 @@ def test_a_job_that_a_caller_was_shown_is_claimed_only_behind_his_commit(
 
 @pytest.mark.parametrize("outcome", ["finished", "released", "retried", "failed"])
 @pytest.mark.parametrize("made", [started, finished, latest])
-def test_no_worker_waits_for_whoever_enqueues(
+def test_no_worker_waits_for_an_enqueue(
     target: Target, session: Session, made: Any, outcome: str
 ) -> None:
     first = made.enqueue(1).id or 0
@@ -322,7 +322,7 @@ def test_no_worker_waits_for_whoever_enqueues(
 @pytest.mark.parametrize(
     ("wait", "left"), [("1h", ["newest"]), (None, ["new", "newest"])], ids=["for later", "due"]
 )
-def test_two_who_replace_the_same_job_come_one_after_the_other(
+def test_two_replacing_enqueues_of_the_same_job_come_one_after_the_other(
     target: Target, rows: Rows, wait: str | None, left: list[str]
 ) -> None:
     """What came while a due job was held is its next job: else it might never begin."""

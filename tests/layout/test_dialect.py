@@ -10,28 +10,18 @@ from layout import dialect
 
 RATE_MAX = 4.0
 """Turns per 1,000 words. The sources of well-read projects have 0.7 to 2.2."""
-NOT_YET = {
-    "names of tests": 33.5,
-}
-"""Rooms above it, and the bound that holds until their prose is rewritten."""
 
 counts = cache(dialect.count)
 
 
 @pytest.mark.parametrize("room", sorted(dialect.count()))
 def test_a_room_names_its_subjects(room: str) -> None:
-    rate, bound = counts()[room].rate, NOT_YET.get(room, RATE_MAX)
+    rate = counts()[room].rate
 
     found = "\n".join(counts()[room].found[-20:])
-    assert rate <= bound, (
-        f"{rate:.1f} turns per 1,000 words in {room}, at most {bound}:\n{found}"
+    assert rate <= RATE_MAX, (
+        f"{rate:.1f} turns per 1,000 words in {room}, at most {RATE_MAX}:\n{found}"
     )
-
-
-def test_a_room_that_is_rewritten_has_the_common_bound() -> None:
-    rewritten = {room for room in NOT_YET if counts()[room].rate <= RATE_MAX}
-
-    assert rewritten == set()
 
 
 @pytest.mark.parametrize(

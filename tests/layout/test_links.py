@@ -18,7 +18,7 @@ def test_a_room_is_part_of_the_package_through_a_link(room: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "folder"), SHIPPED.items())
-def test_what_the_wheel_carries_beside_code_is_linked(name: str, folder: str) -> None:
+def test_folders_shipped_in_the_wheel_are_linked(name: str, folder: str) -> None:
     assert (ROOT / "src/jobsd/shipped" / name).readlink().as_posix() == f"../../../{folder}"
     assert (ROOT / folder).is_dir()
 

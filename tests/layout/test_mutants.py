@@ -43,7 +43,7 @@ def test_no_mutant_is_in_a_function_that_a_later_migration_replaces() -> None:
     assert replaced == []
 
 
-def test_what_is_in_a_file_of_python_stays_python() -> None:
+def test_a_mutant_of_a_python_file_is_valid_python() -> None:
     for mutant in MUTANTS:
         if mutant.file.endswith(".py"):
             ast.parse(mutant.text(ROOT), mutant.id)

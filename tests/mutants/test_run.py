@@ -58,14 +58,14 @@ def test_a_mutant_that_its_test_does_not_see_survives(copy: Copy, server_url: st
     assert try_one(copy, unseen, server_url).outcome == "survived"
 
 
-def test_a_test_that_is_not_there_says_nothing_of_a_mutant(copy: Copy, server_url: str) -> None:
+def test_a_missing_test_does_not_kill_a_mutant(copy: Copy, server_url: str) -> None:
     misnamed = replace(KILLED, test="tests/jobs/test_policy.py::test_no_such_thing")
 
     with pytest.raises(UntestableError, match="one-more"):
         try_one(copy, misnamed, server_url)
 
 
-def test_an_environment_that_is_gone_says_nothing_of_a_mutant(
+def test_a_missing_environment_does_not_kill_a_mutant(
     copy: Copy, server_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """It ends with 1, like a test that has failed: once, all mutants counted as killed."""
@@ -92,7 +92,7 @@ def test_pytest_does_not_compare_long_lists_as_it_does_where_ci_is_set(
         try_one(copy, KILLED, server_url)
 
 
-def test_one_that_can_not_be_tried_does_not_end_the_run(
+def test_an_untestable_mutant_does_not_end_the_run(
     copy: Copy, server_url: str, results: Results
 ) -> None:
     misnamed = replace(KILLED, name="other", test=f"{KILLED.test_file}::test_no_such_thing")
@@ -148,7 +148,9 @@ def test_a_table_is_read_by_its_room(tmp_path: Path) -> None:
     assert read(tmp_path) == [KILLED]
 
 
-def test_a_run_goes_on_where_it_was_broken_off(results: Results, tmp_path: Path) -> None:
+def test_an_interrupted_run_continues_with_its_results(
+    results: Results, tmp_path: Path
+) -> None:
     results.add(KILLED, Result("killed", 1.5, KILLED.test))
 
     again = Results(tmp_path / "build/mutants.tsv")
@@ -157,7 +159,7 @@ def test_a_run_goes_on_where_it_was_broken_off(results: Results, tmp_path: Path)
     assert again.of(replace(KILLED, put="if")) is None
 
 
-def test_what_has_changed_is_tried_anew(results: Results, tmp_path: Path) -> None:
+def test_a_changed_mutant_is_tried_again(results: Results, tmp_path: Path) -> None:
     results.add(KILLED, Result("killed", 1.5))
     changed = tmp_path / "changed"
     for name in (KILLED.file, KILLED.test_file):

@@ -71,7 +71,7 @@ def _cut_off(session: Session, act: str) -> None:
 
 
 @pytest.mark.parametrize(("act", "safe"), [("run", False), ("enable", True)])
-def test_an_outage_says_whether_the_act_may_be_repeated(
+def test_an_outage_notes_whether_the_act_may_be_repeated(
     session: Session, act: str, *, safe: bool
 ) -> None:
     with pytest.raises(psycopg.OperationalError) as raised:

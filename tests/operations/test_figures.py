@@ -63,7 +63,7 @@ def test_a_next_run_that_has_passed_gives_way_to_the_next(
     assert len(next_runs._known) <= 2
 
 
-def test_steps_that_a_server_whose_clock_is_ahead_has_written_are_shown() -> None:
+def test_steps_written_by_a_server_with_a_fast_clock_are_shown() -> None:
     ahead = datetime.now(UTC).replace(second=0, microsecond=0) + timedelta(minutes=3)
     row = (ahead, 1, 2, 3, 4, 0.0, 8.0, NONE, [*NONE[:-1], None])
 
@@ -99,7 +99,7 @@ def _queue(name: str, ready: int, age_s: float | None, **jobs: int) -> dict[str,
     return {"name": name, "ready": ready, "oldest_age": age, "jobs": {"ready": ready, **jobs}}
 
 
-def test_the_longest_queue_comes_first_then_that_which_waits_for_longest() -> None:
+def test_the_longest_queue_comes_first_then_the_longest_waiting() -> None:
     rows = [
         _queue("a", 1, 5.0),
         _queue("b", 1, 9.0),

@@ -24,14 +24,14 @@ def test_a_moment_that_is_still_to_come_is_now() -> None:
     assert read_search("after:2100-01-01").meant.since_s == 0
 
 
-def test_what_is_beyond_the_parts_of_a_search_is_said_and_narrows_nothing() -> None:
+def test_parts_beyond_the_limit_of_a_search_are_reported_and_narrow_nothing() -> None:
     found = read_search(" ".join(f"word{n}" for n in range(21)))
 
     assert found.problems == ("a search has at most 20 parts",)
     assert found.meant.words == tuple(f"word{n}" for n in range(20))
 
 
-def test_each_fault_of_a_search_is_said() -> None:
+def test_each_fault_of_a_search_is_reported() -> None:
     found = read_search("after:soon state:gone nothing:1")
 
     assert found.meant == Filter()

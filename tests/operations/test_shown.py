@@ -33,7 +33,7 @@ def test_arguments_are_hidden_by_name_and_none_is_left_out(
     assert ShownArguments(["token"], lambda _: names).of("x", given) == shown
 
 
-def test_a_command_hides_what_stands_deeper_too() -> None:
+def test_a_command_hides_nested_secrets_too() -> None:
     hides = ShownArguments(["token"], lambda _: None)
 
     shown = hides.command("app.sync(7, token='x', options={'token': 'y', 'size': 2})")
@@ -66,7 +66,7 @@ def test_a_job_that_has_succeeded_has_no_error() -> None:
         (None, [{"type": "ValueError", "message": "no"}], "ValueError: no"),
     ],
 )
-def test_a_discarded_job_says_why(
+def test_a_discarded_job_shows_its_reason(
     reason: str | None, errors: list[dict[str, Any]], said: str
 ) -> None:
     assert _examined("discarded", reason, *errors).reason == said
@@ -77,7 +77,7 @@ def _row(metadata: dict[str, Any], age_s: float = 0.0) -> ProcessRow:
     return ProcessRow(1, "worker", "w", os.getpid(), "h", None, age_s, now, metadata)
 
 
-def test_a_process_whose_id_another_one_has_got_is_gone() -> None:
+def test_a_process_with_a_recycled_pid_is_gone() -> None:
     own = dict(registry.identity(os.getpid()))
 
     assert processes.life(_row({**own}), 60) == "alive"

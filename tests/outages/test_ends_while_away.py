@@ -71,7 +71,7 @@ def test_quit_in_a_drain_while_the_database_is_away_loses_no_outcome(
     "Plain successes are known by the scoreboard; a job with a result runs again, and of an"
     " error its message is lost.",
 )
-def test_quit_while_the_database_is_away_keeps_what_the_scoreboard_knows(
+def test_quit_during_an_outage_keeps_the_outcomes_of_the_scoreboard(
     running: Cluster, url: str, tmp_path: Path
 ) -> None:
     stopped = Stopped(tmp_path, url)

@@ -104,7 +104,7 @@ def test_a_standby_is_waited_for_until_it_is_promoted(tmp_path: Path) -> None:
 _READERS = ("list", "show 1", "queues", "db status")
 
 
-def test_a_standby_is_checked_and_said_to_be_one(tmp_path: Path) -> None:
+def test_a_standby_is_recognized_by_doctor(tmp_path: Path) -> None:
     with cluster() as primary, place() as standby:
         primary.start()
         migrate(Target(primary.url))

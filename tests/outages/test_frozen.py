@@ -50,7 +50,7 @@ WHERE datname = current_database() AND application_name LIKE 'jobsd %' AND rando
         pytest.param(30, id="longer-than-any-statement", marks=pytest.mark.long),
     ],
 )
-def test_a_database_that_answers_nothing_holds_up_nobody_for_ever(
+def test_a_frozen_database_stalls_no_process(
     running: Cluster, url: str, tmp_path: Path, seconds: float
 ) -> None:
     with ordeal(tmp_path, url) as tree:
@@ -131,7 +131,7 @@ def _name(tree: Ordeal) -> str:
         pytest.param(60, id="minute", marks=[pytest.mark.long, pytest.mark.timeout(180)]),
     ],
 )
-def test_connections_that_are_terminated_at_random_are_made_anew(
+def test_connections_terminated_at_random_are_replaced(
     url: str, tmp_path: Path, seconds: float
 ) -> None:
     with ordeal(tmp_path, url) as tree, connect(url) as connection:

@@ -61,7 +61,7 @@ WHERE NOT EXISTS (SELECT FROM jobsd.claims AS claim WHERE claim.concurrency_key 
     " jobs run; maintenance is switched off.",
     "Ten seconds after it is back no job is blocked beside a free slot, and all jobs continue",
 )
-def test_after_commits_that_were_never_answered_nobody_waits_beside_a_free_slot(
+def test_after_unanswered_commits_no_job_waits_beside_a_free_slot(
     running: Cluster, url: str, tmp_path: Path
 ) -> None:
     project = Project(tmp_path, url, LEDGER=str(tmp_path / "ledger"))

@@ -142,7 +142,7 @@ def test_for_minutes_a_synchronous_cluster_loses_nothing(tmp_path: Path) -> None
     "Every job that the standby has ends, and no job is in no table. The jobs that run twice"
     " are those whose end had not reached the standby",
 )
-def test_for_minutes_an_asynchronous_cluster_loses_what_the_standby_lacks(
+def test_an_asynchronous_cluster_loses_only_commits_that_the_standby_lacks(
     tmp_path: Path,
 ) -> None:
     with patroni(synchronous=False) as made, _trees(made, tmp_path) as trees:

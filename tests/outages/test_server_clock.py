@@ -97,7 +97,7 @@ def _follows(tree: Ordeal, jump: str) -> None:
     " for it",
 )
 @pytest.mark.timeout(300)  # on a busy machine: each look at this clock reads its file
-def test_a_server_whose_clock_jumps_loses_and_doubles_nothing(
+def test_a_server_with_a_jumping_clock_loses_and_doubles_no_job(
     clock: Path, url: str, tmp_path: Path
 ) -> None:
     with ordeal(tmp_path, url) as tree:

@@ -44,7 +44,7 @@ _parse = cast(
 )
 
 
-def test_the_dashboard_is_the_one_that_its_table_makes() -> None:
+def test_the_dashboard_matches_its_table() -> None:
     assert DASHBOARD.read_text(encoding="utf-8") == text()
 
 

@@ -78,7 +78,7 @@ def test_the_rules_and_the_example_are_well_formed() -> None:
     _promtool("check", "config", "--lint-fatal", "prometheus.yml")
 
 
-def test_each_rule_fires_and_clears_as_its_unit_test_says() -> None:
+def test_each_rule_fires_and_clears_in_its_unit_test() -> None:
     _promtool("test", "rules", "jobsd.rules.test.yml")
 
     tested = (SHIPPED / "jobsd.rules.test.yml").read_text(encoding="utf-8")

@@ -68,7 +68,7 @@ def test_two_builds_of_one_source_are_the_same(tools: Path, dist: Path, tmp_path
 
 @pytest.mark.long
 @pytest.mark.timeout(PATIENCE_S)
-def test_the_tools_of_the_field_have_nothing_to_say(tools: Path, dist: Path) -> None:
+def test_the_checkers_of_packages_find_no_fault(tools: Path, dist: Path) -> None:
     _succeed(str(tools / "twine"), "check", "--strict", *map(str, dist.iterdir()))
     _succeed(str(tools / "check-wheel-contents"), *map(str, dist.glob("*.whl")))
 

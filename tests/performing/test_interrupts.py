@@ -178,7 +178,7 @@ def claimed(job_id: int, name: str, *args: object) -> ClaimedJob:
 
 
 @pytest.mark.parametrize("body", [turn_for_ever, Endless])
-def test_a_job_whose_time_is_over_fails_with_the_stack_of_where_it_stood(
+def test_a_job_over_its_time_limit_fails_with_its_stack(
     body: Any,
     pool: Pool,
     heard: Emitted,
@@ -283,7 +283,7 @@ def test_a_job_is_stopped_by_its_id(pool: Pool) -> None:
     assert not pool.interrupt(7, StopError)
 
 
-def test_what_comes_in_a_shield_comes_at_the_end_of_the_outermost(pool: Pool) -> None:
+def test_an_interrupt_within_shields_comes_at_the_end_of_the_outermost(pool: Pool) -> None:
     post(pool, claimed(1, be_shielded.definition.name))
     wait_until(lambda: noted)
     assert pool.interrupt(1, StopError)
@@ -297,7 +297,7 @@ def test_what_comes_in_a_shield_comes_at_the_end_of_the_outermost(pool: Pool) ->
 
 
 @pytest.mark.parametrize("within_s", [4.0, pytest.param(600.0, marks=pytest.mark.long)])
-def test_many_random_limits_around_the_length_of_jobs_strike_nothing_else(
+def test_many_random_limits_around_the_length_of_jobs_interrupt_only_jobs(
     within_s: float,
     pool: Pool,
     heard: Emitted,
@@ -345,12 +345,12 @@ def test_many_random_limits_around_the_length_of_jobs_strike_nothing_else(
         ("timeout", -1),
     ],
 )
-def test_what_is_no_limit_is_refused_where_it_is_written(option: str, value: Any) -> None:
+def test_an_invalid_limit_is_refused_at_the_definition(option: str, value: Any) -> None:
     with pytest.raises(Error, match=rf"^{option}: "):
         job(**{option: value})
 
 
-def test_a_job_says_its_limits_or_those_of_the_settings_count(
+def test_the_limits_of_a_job_override_those_of_the_settings(
     request: pytest.FixtureRequest,
 ) -> None:
     request.addfinalizer(lambda: time_limits.set_default(None))

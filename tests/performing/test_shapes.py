@@ -59,7 +59,7 @@ def claimed(job_id: int, name: str) -> ClaimedJob:
 )
 @pytest.mark.parametrize("around", ["finally", "except", "with", "lock"])
 @pytest.mark.parametrize("loop", LOOPS)
-def test_a_job_that_is_struck_in_a_loop_cleans_up_what_is_around_it(
+def test_a_job_interrupted_in_a_loop_runs_its_cleanup(
     loop: str, around: str, pool: Pool
 ) -> None:
     for job_id, frame in enumerate(FRAMES):

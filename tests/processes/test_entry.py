@@ -134,7 +134,7 @@ def test_what_threads_run_is_running(entry: ScoreboardEntry) -> None:
     assert entry.in_cells() == {0: 10, 4: 11}
 
 
-def test_a_job_that_has_succeeded_does_not_run_though_its_thread_says_so(
+def test_a_succeeded_job_is_not_running_in_spite_of_its_thread_slot(
     entry: ScoreboardEntry,
 ) -> None:
     entry.started(0, 10, 5)
@@ -147,7 +147,7 @@ def test_a_job_that_has_succeeded_does_not_run_though_its_thread_says_so(
     ("outcome", "wait_s"),
     [("failed", 0.0), ("retried", 3.000001), ("discarded", 0.0), ("snoozed", WAIT_MAX_S)],
 )
-def test_what_a_job_without_success_was_to_become_is_reported(
+def test_the_intended_outcome_of_an_unsuccessful_job_is_reported(
     entry: ScoreboardEntry, outcome: str, wait_s: float
 ) -> None:
     ending = Ending(10, 2**40, outcome, wait_s, "mail.ServerError")
@@ -166,7 +166,7 @@ def test_a_job_that_runs_again_in_the_same_process_runs(entry: ScoreboardEntry) 
     assert (entry.running(), entry.in_cells()) == ([(10, 5)], {1: 10})
 
 
-def test_a_job_that_has_the_id_of_one_that_has_succeeded_runs(entry: ScoreboardEntry) -> None:
+def test_a_job_with_the_id_of_a_succeeded_one_runs(entry: ScoreboardEntry) -> None:
     entry.ended(10, 5)
     entry.started(0, 10, 6)
 
@@ -213,7 +213,7 @@ def test_entries_do_not_touch_one_another() -> None:
     assert second.words.tolist() == before
 
 
-def test_failures_are_counted_by_their_type_whoever_has_the_entry(
+def test_failures_are_counted_by_type_across_owners_of_the_entry(
     entry: ScoreboardEntry,
 ) -> None:
     entry.count_failure("shop.Refused", "retried")

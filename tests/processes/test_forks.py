@@ -81,7 +81,7 @@ def test_term_ends_a_copy_from_its_first_moment_on(context: Context) -> None:
     assert not context.entry.leaving
 
 
-def test_a_copy_that_was_sent_a_signal_wakes_nobody(context: Context) -> None:
+def test_a_signal_to_a_forked_copy_does_not_wake_the_process(context: Context) -> None:
     def hear_term() -> bool:
         signal.signal(signal.SIGTERM, lambda _number, _frame: None)
         signal.raise_signal(signal.SIGTERM)
@@ -113,7 +113,9 @@ def test_a_copy_has_the_handlers_of_any_program_and_nothing_held_back(
     assert in_process(context, job) == 0
 
 
-def test_what_a_copy_listens_to_itself_its_own_copies_inherit(context: Context) -> None:
+def test_a_handler_set_by_a_forked_copy_is_inherited_by_its_own_copies(
+    context: Context,
+) -> None:
     def heirs() -> bool:
         signal.signal(signal.SIGTERM, lambda _number, _frame: os._exit(7))
 

@@ -40,7 +40,9 @@ def test_a_job_is_overdue_once_its_time_is_over(seat: tuple[Scoreboard, Interrup
 
 
 @pytest.mark.parametrize("how", ["ended", "another", "again", "taken"])
-def test_who_runs_it_no_more_is_not(how: str, seat: tuple[Scoreboard, Interruptible]) -> None:
+def test_a_job_no_longer_running_is_not_overdue(
+    how: str, seat: tuple[Scoreboard, Interruptible]
+) -> None:
     (entry, *_), limited = seat[0].entries, seat[1]
     limited.limit_forced(JOB, 0.001, RETRY)
     match how:
@@ -56,7 +58,7 @@ def test_who_runs_it_no_more_is_not(how: str, seat: tuple[Scoreboard, Interrupti
     assert entry.overdue(monotonic_ns() + LATER_NS) == []
 
 
-def test_of_jobs_alike_what_becomes_of_them_is_said_once_and_counts_for_each(
+def test_the_outcome_of_a_hard_limit_is_stored_once_for_similar_jobs(
     seat: tuple[Scoreboard, Interruptible],
 ) -> None:
     (entry, *_), limited = seat[0].entries, seat[1]
@@ -103,7 +105,7 @@ def test_the_next_job_is_not_taken_for_the_one_before(
     assert entry.overdue() == []
 
 
-def test_who_was_cancelled_by_force_says_nothing_of_the_next_job(
+def test_a_forced_cancel_does_not_apply_to_the_next_job(
     seat: tuple[Scoreboard, Interruptible],
 ) -> None:
     (entry, *_), limited = seat[0].entries, seat[1]
@@ -184,13 +186,13 @@ def test_each_of_a_thousand_jobs_has_a_row_of_its_own() -> None:
     assert [each.job for each in entry.overdue()] == [JOB]
 
 
-def test_nothing_is_overdue_where_nothing_is_limited() -> None:
+def test_nothing_is_overdue_without_limits() -> None:
     entry = Scoreboard().entries[0]
 
     assert (entry.next_hard_ns, entry.overdue()) == (0, [])
 
 
-def test_what_was_cancelled_by_force_can_be_said_from_outside(
+def test_a_forced_cancel_can_be_set_from_outside(
     seat: tuple[Scoreboard, Interruptible],
 ) -> None:
     (entry, *_), _ = seat[0].entries, seat[1]

@@ -233,7 +233,9 @@ def test_work_begins_once_the_hooks_process_has_called() -> None:
     "The process that calls hooks stands still.",
     "No process waits for it; its events are dropped",
 )
-def test_a_line_that_nobody_reads_holds_up_nobody(failures: list[dict[str, Any]]) -> None:
+def test_a_full_line_without_a_reader_holds_up_no_process(
+    failures: list[dict[str, Any]],
+) -> None:
     line = HookLine(frozenset({"on_dispatcher_stop"}), frozenset())
     for filling in ("x" * 3000, ""):
         while line.send({"hook": "on_dispatcher_stop", "filling": filling}):
@@ -259,7 +261,7 @@ def test_an_event_goes_over_the_line_with_its_longest_facts_cut() -> None:
     assert message["facts"]["error"]["type"] == "ValueError"
 
 
-def test_an_event_whose_facts_are_too_many_for_the_line_goes_without_them() -> None:
+def test_an_event_with_facts_too_large_for_the_line_is_sent_without_them() -> None:
     line = HookLine(frozenset(), frozenset({"thread.failed"}))
     many = {f"fact_{number}": "x" * 900 for number in range(6)}
 

@@ -40,7 +40,7 @@ def test_a_nap_of_half_a_millisecond_is_not_cut_to_nothing(nap: Nap) -> None:
         assert watch.took() >= 0.0005
 
 
-def test_no_nap_is_longer_than_who_judges_it_waits(nap: Nap) -> None:
+def test_no_nap_is_longer_than_the_limit_of_the_hang_check(nap: Nap) -> None:
     nap.longest_s = 0.05
     watch = Stopwatch()
 
@@ -92,7 +92,7 @@ def test_a_socket_that_becomes_readable_ends_a_nap(nap: Nap) -> None:
     assert woken == [reader]
 
 
-def test_a_socket_whose_other_end_is_gone_ends_a_nap(nap: Nap) -> None:
+def test_a_socket_with_a_closed_other_end_ends_a_nap(nap: Nap) -> None:
     reader, writer = os.pipe()
     os.close(writer)
 
@@ -128,7 +128,7 @@ def test_a_signal_that_came_just_before_the_nap_ends_it(nap: Nap) -> None:
     assert woken
 
 
-def test_who_gives_way_learns_that_a_thread_has_woken_it(nap: Nap) -> None:
+def test_yield_gil_returns_a_wake_by_a_thread(nap: Nap) -> None:
     nap.wake()
     woken = nap.yield_gil(30)
 
@@ -136,7 +136,7 @@ def test_who_gives_way_learns_that_a_thread_has_woken_it(nap: Nap) -> None:
     assert not nap.take(0)
 
 
-def test_a_signal_to_who_gives_way_ends_the_next_nap(nap: Nap) -> None:
+def test_a_signal_during_yield_gil_ends_the_next_nap(nap: Nap) -> None:
     before = signal.signal(signal.SIGUSR1, lambda _number, _frame: None)
     nap.wake_on_signals()
     try:
@@ -151,5 +151,5 @@ def test_a_signal_to_who_gives_way_ends_the_next_nap(nap: Nap) -> None:
     assert nap.take(30)
 
 
-def test_nobody_gives_way_for_longer_than_asked(nap: Nap) -> None:
+def test_yield_gil_ends_after_its_timeout(nap: Nap) -> None:
     assert not nap.yield_gil(0.001)

@@ -108,7 +108,7 @@ def test_an_entry_is_used_again_without_the_outage_of_the_dead(scoreboard: Score
     assert entry.database_down == 0
 
 
-def test_one_that_was_met_before_the_start_is_ended_by_whoever_reaches_the_database(
+def test_an_outage_from_before_the_start_is_ended_by_any_process_that_connects(
     scoreboard: Scoreboard, reported: Emitted
 ) -> None:
     begin(scoreboard, LOST)
@@ -162,7 +162,7 @@ WELL = [
     "It is an outage each time, however soon the next statement succeeds",
 )
 @pytest.mark.parametrize("error", ILL, ids=lambda error: type(error).__name__)
-def test_what_the_server_suffers_from_is_an_outage_at_once(
+def test_an_error_of_the_server_is_an_outage_at_once(
     scoreboard: Scoreboard, reported: Emitted, error: psycopg.Error
 ) -> None:
     one = _process(scoreboard, "one")
@@ -265,7 +265,7 @@ SAID = [
 ]
 
 
-def test_what_the_tables_lack_is_reported_once_after_a_second_try(
+def test_a_missing_column_is_reported_once_after_a_second_try(
     scoreboard: Scoreboard, reported: Emitted
 ) -> None:
     one, other = _process(scoreboard, "one"), _process(scoreboard, "other")
@@ -316,7 +316,7 @@ def test_tables_of_another_build_are_reported_each_time_they_come(
     assert _errors(reported) == SAID[1:] * 2
 
 
-def test_an_outage_is_over_when_the_server_answers_with_such_tables(
+def test_an_outage_is_over_when_the_server_answers_with_foreign_tables(
     scoreboard: Scoreboard, reported: Emitted
 ) -> None:
     one = _process(scoreboard, "one")

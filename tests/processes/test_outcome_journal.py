@@ -47,7 +47,7 @@ def path(tmp_path: Path) -> Path:
     return journal_path(tmp_path / "some/folder", "worker-1")
 
 
-def test_what_was_written_is_read_back(path: Path) -> None:
+def test_written_outcomes_are_read_back(path: Path) -> None:
     kept = _kept(
         1, outcome="failed", error='{"type": "ä"}', result="[1]", ttl_s=3.0, reason="x"
     )

@@ -86,7 +86,7 @@ def fails(error: Exception) -> Callable[[], None]:
 LOST = psycopg.OperationalError("the server went away")
 
 
-def test_a_process_connects_polls_stops_and_says_goodbye(
+def test_a_process_connects_polls_stops_and_takes_its_leave(
     context: Context, events: Emitted
 ) -> None:
     loop = Loop(context)
@@ -148,7 +148,7 @@ def test_a_database_that_was_never_there_is_waited_for(
     assert names(events)[1:3] == ["database.awaited", "database.available"]
 
 
-def test_a_connection_that_can_be_made_anew_at_once_is_no_outage(
+def test_a_connection_that_can_be_replaced_at_once_is_no_outage(
     context: Context, events: Emitted
 ) -> None:
     loop = Loop(context, lambda: None, fails(LOST))
@@ -186,7 +186,7 @@ def test_an_error_of_its_own_ends_the_process(context: Context) -> None:
         run(loop, context)
 
 
-def test_a_goodbye_that_nobody_hears_ends_it_all_the_same(context: Context) -> None:
+def test_a_farewell_that_fails_ends_the_process_all_the_same(context: Context) -> None:
     loop = Loop(context)
     loop.farewell = fails(LOST)  # type: ignore[method-assign]
 

@@ -80,7 +80,7 @@ def test_names_that_two_processes_add_at_once_are_added_once(names: QueueNames) 
     "Other processes count their jobs as one queue until it continues; no process waits, and"
     " no number is lost.",
 )
-def test_who_is_stopped_while_it_adds_a_name_holds_nobody_up(
+def test_a_process_stopped_while_adding_a_name_holds_up_no_other(
     names: QueueNames, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
@@ -127,7 +127,7 @@ def test_a_queue_that_is_called_other_is_one_like_any(scoreboard: Scoreboard) ->
     assert (counted["other"], counted[OTHERS]) == (7, 11)
 
 
-def test_where_there_is_room_nothing_is_said_of_others(scoreboard: Scoreboard) -> None:
+def test_a_queue_with_room_for_its_name_is_not_counted_as_other(scoreboard: Scoreboard) -> None:
     entry = scoreboard.entries[0]
     entry.take("worker", "worker-1")
     entry.queue("a").count("finished")

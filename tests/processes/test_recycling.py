@@ -28,7 +28,7 @@ def test_without_limits_it_is_never_recycled(entry: ScoreboardEntry) -> None:
     assert not entry.wants_recycling
 
 
-def test_it_is_recycled_for_so_many_jobs_however_they_ended(
+def test_a_process_is_recycled_after_max_jobs_in_any_outcome(
     entry: ScoreboardEntry, recycling: list[dict[str, Any]]
 ) -> None:
     policy = RecyclePolicy(entry, max_jobs=2)
@@ -90,7 +90,7 @@ def test_it_is_recycled_when_it_has_no_descriptor_left_to_measure_with(
     assert recycling == [{"limit": "descriptors", "reached": 3}]
 
 
-def test_who_is_too_big_before_its_first_job_is_not_replaced(entry: ScoreboardEntry) -> None:
+def test_a_process_too_big_before_its_first_job_is_not_replaced(entry: ScoreboardEntry) -> None:
     RecyclePolicy(entry, max_memory=1).check()
 
     assert not entry.wants_recycling

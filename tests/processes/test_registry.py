@@ -58,7 +58,7 @@ def test_a_host_name_is_stored_whatever_its_characters(
 
 
 @pytest.mark.parametrize("quiet", [False, True])
-def test_a_process_that_connects_again_still_says_that_it_is_quiet(
+def test_a_process_that_connects_again_is_still_registered_as_quiet(
     session: Session, context: Context, *, quiet: bool
 ) -> None:
     class Quiet(DatabaseLoop):

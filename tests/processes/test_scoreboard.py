@@ -123,7 +123,7 @@ def test_the_supervisors_tick_ages() -> None:
     assert 0 <= scoreboard.tick_age_s < 5
 
 
-def test_what_a_child_writes_is_read_after_its_end() -> None:
+def test_values_written_by_a_child_are_read_after_its_end() -> None:
     scoreboard = Scoreboard()
     entry = scoreboard.entries[0]
     entry.take("worker", "worker-1")
@@ -245,7 +245,7 @@ def _on_wait(monkeypatch: pytest.MonkeyPatch, act: Callable[[float], None]) -> N
     monkeypatch.setattr("jobsd.scoreboard.scoreboard.time.sleep", act)
 
 
-def test_a_process_waits_for_the_one_that_announces_an_outage(
+def test_a_process_waits_for_another_that_announces_an_outage(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     scoreboard = Scoreboard()
@@ -273,7 +273,7 @@ def test_a_stopped_process_with_the_lock_delays_others_for_a_tenth_of_a_second(
     holder.end()
 
 
-def test_the_last_reload_is_the_one_that_counts() -> None:
+def test_reload_failed_shows_the_last_reload() -> None:
     scoreboard = Scoreboard()
     failed: list[int] = []
     for outcome in ("done", "failed", "refused", "done"):

@@ -23,11 +23,11 @@ A_MOMENT_S = 0.1
 """What a signal and a look may take on a machine that is not starved."""
 
 
-def test_what_a_row_says_is_read_again() -> None:
+def test_thresholds_are_read_back_from_metadata() -> None:
     assert thresholds_of(SAID.metadata()) == SAID
 
 
-def test_the_board_keeps_what_the_supervisor_goes_by() -> None:
+def test_the_scoreboard_keeps_the_thresholds_of_the_supervisor() -> None:
     scoreboard = Scoreboard()
 
     scoreboard.thresholds = SAID
@@ -35,7 +35,7 @@ def test_the_board_keeps_what_the_supervisor_goes_by() -> None:
     assert scoreboard.thresholds == SAID
 
 
-def test_a_registered_process_says_by_what_it_is_judged(session: Session) -> None:
+def test_a_registered_process_stores_its_thresholds(session: Session) -> None:
     registry.register(
         session, kind="worker", name="w", supervisor_id=0, metadata={}, thresholds=SAID
     )
@@ -47,13 +47,13 @@ def test_a_registered_process_says_by_what_it_is_judged(session: Session) -> Non
 @pytest.mark.parametrize(
     "said", ["", "soon", "-1", "0", "nan", "inf", "1e999", None, [], {}, "0x10"]
 )
-def test_what_is_no_time_counts_as_not_said(said: object) -> None:
+def test_an_invalid_time_counts_as_the_default(said: object) -> None:
     metadata = {**SAID.metadata(), "hang_timeout": said, "started": "1"}
 
     assert thresholds_of(metadata) == DEFAULTS
 
 
-def test_a_row_that_says_nothing_is_of_an_older_program_or_of_nobody() -> None:
+def test_a_row_without_thresholds_is_of_an_older_program_or_none() -> None:
     assert thresholds_of({"started": "123", "threads": 3}) == DEFAULTS
     assert thresholds_of({"threads": 3}) is None
     assert dead_after_s(None, 5.0) == 5.0

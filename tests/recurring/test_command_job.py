@@ -144,7 +144,7 @@ def test_a_task_that_is_gone_has_no_command() -> None:
         "jobsd.jobs.registry.load_modules(['unmentioned'], '/')",
     ],
 )
-def test_a_command_of_the_table_calls_nothing_but_what_the_modules_define(
+def test_a_command_of_the_table_calls_only_functions_of_imported_modules(
     command: str,
 ) -> None:
     _schedule(command)

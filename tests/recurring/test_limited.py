@@ -149,7 +149,7 @@ def test_a_run_that_another_process_has_stored_is_left_as_it_is(
     assert [run.outcome for run in task.history()] == ["cleared"]
 
 
-def test_a_run_that_may_wait_waits_for_nobody_who_holds_its_key(
+def test_a_run_with_a_blocking_limit_does_not_wait_for_its_key(
     target: Target, rows: Rows
 ) -> None:
     _task("shop", "ShopLimitedTestJob", args=["north"])
@@ -200,7 +200,7 @@ class OnlyTestJob(Job):
         """Do nothing."""
 
 
-def test_a_run_whose_unique_key_is_taken_is_recorded_as_discarded(
+def test_a_run_with_a_taken_unique_key_is_recorded_as_discarded(
     session: Session, rows: Rows
 ) -> None:
     tasks = [_task(key, "OnlyTestJob", args=["north"]) for key in ("one", "two")]
@@ -213,7 +213,7 @@ def test_a_run_whose_unique_key_is_taken_is_recorded_as_discarded(
     assert rows("SELECT count(*) FROM jobsd.jobs") == [1]
 
 
-def test_a_scheduler_waits_for_nobody_who_takes_a_unique_key(
+def test_a_scheduler_does_not_wait_for_a_held_unique_key(
     target: Target, session: Session, rows: Rows
 ) -> None:
     task = _task("one", "OnlyTestJob", args=["north"])

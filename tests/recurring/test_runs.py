@@ -55,7 +55,7 @@ def test_a_run_now_is_in_the_history() -> None:
     assert 0 <= run.late_s < 30
 
 
-def test_a_run_expires_as_its_class_says(rows: Rows) -> None:
+def test_a_run_expires_after_the_time_of_its_class(rows: Rows) -> None:
     job = RecurringTask.schedule(
         "nightly", **{**NIGHTLY, "class_name": "ExpiringTestJob"}
     ).run_now()
@@ -208,7 +208,7 @@ def test_an_instant_that_has_run_ahead_of_time_does_not_run_again(
 
 
 @pytest.mark.parametrize("alive", ["ahead", "now", None])
-def test_a_run_overlaps_neither_the_last_one_nor_one_that_lies_ahead(
+def test_a_run_overlaps_neither_the_last_one_nor_a_later_one(
     session: Session, rows: Rows, alive: str | None
 ) -> None:
     task = RecurringTask.schedule("nightly", **NIGHTLY, overlap="skip")

@@ -119,7 +119,7 @@ def test_an_unknown_key_is_refused_with_the_nearest(session: Session) -> None:
         tasks.get(session, "nigthly")
 
 
-def test_tasks_whose_key_chooses_the_moment_are_spread() -> None:
+def test_tasks_with_hashed_schedules_are_spread_by_key() -> None:
     moments = {
         RecurringTask.schedule(key, schedule="H H * * *", class_name="A").next_run
         for key in ("one", "two", "three")

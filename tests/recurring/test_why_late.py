@@ -28,7 +28,7 @@ NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
         ("ready", "enqueued 8.0s after its planned time, then 1m32s in the queue"),
     ],
 )
-def test_a_sentence_says_what_made_the_last_run_late(
+def test_a_sentence_explains_the_delay_of_the_last_run(
     session: Session, outcome: str, sentence: str
 ) -> None:
     last = RecurringRun(NOON, NOON + timedelta(seconds=8), 1, outcome, None, None)
@@ -56,7 +56,7 @@ def test_a_scheduler_that_is_silent_runs_no_tasks(session: Session, rows: Rows) 
     assert not has_scheduler(session, 60.0)
 
 
-def test_a_task_whose_schedule_can_not_be_read_is_listed(session: Session, rows: Rows) -> None:
+def test_a_task_with_an_unreadable_schedule_is_listed(session: Session, rows: Rows) -> None:
     rows(
         "INSERT INTO jobsd.recurring_tasks (key, schedule) VALUES ('new', 'each blue moon'),"
         " ('known', 'every hour') RETURNING 1"

@@ -48,7 +48,7 @@ def _not_kept(session: Session) -> None:
 
 
 @pytest.mark.parametrize("go", [_clear, _not_kept])
-def test_an_instant_whose_job_is_gone_is_taken(
+def test_an_instant_with_a_deleted_job_is_taken(
     make_scheduler: MakeScheduler,
     rows: Rows,
     emitted: Emitted,
@@ -72,7 +72,7 @@ def test_an_instant_whose_job_is_gone_is_taken(
 
 
 @pytest.mark.parametrize("go", [_clear, _not_kept])
-def test_a_restart_does_not_repeat_a_run_whose_job_is_gone(
+def test_a_restart_does_not_repeat_a_run_with_a_deleted_job(
     make_scheduler: MakeScheduler, rows: Rows, session: Session, go: Callable[[Session], None]
 ) -> None:
     each_hour = task(phrase=hourly(), on_missed="all")

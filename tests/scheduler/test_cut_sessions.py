@@ -103,7 +103,7 @@ def test_a_session_that_ends_anywhere_costs_no_run_and_doubles_none(  # noqa: PL
     "Its successor enqueues the rest: each instant has one job.",
 )
 @pytest.mark.parametrize("every", EVERY)
-def test_one_that_is_killed_anywhere_leaves_the_rest_to_its_successor(
+def test_a_scheduler_killed_at_any_statement_leaves_the_rest_to_its_successor(
     every: int,
     make_scheduler: MakeScheduler,
     rows: Rows,

@@ -123,7 +123,7 @@ def _elsewhere(target: Target) -> Target:
     "It plans by the database's clock.",
 )
 @pytest.mark.parametrize("hours", [-1, 1])
-def test_a_host_whose_clock_is_an_hour_off_plans_by_the_databases(
+def test_a_host_with_a_clock_an_hour_off_plans_by_the_databases(
     make_scheduler: MakeScheduler, rows: Rows, target: Target, hours: int
 ) -> None:
     _set_clock(rows, f"{hours} hours")

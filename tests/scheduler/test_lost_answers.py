@@ -69,7 +69,7 @@ def _heard(emitted: Emitted) -> list[tuple[str, int | None]]:
     "The connection of a scheduler breaks between the commit of a run and its answer.",
     "The scheduler looks the run up once it has connected anew, and reports it once.",
 )
-def test_a_run_whose_answer_was_lost_is_reported_once(
+def test_a_run_with_a_lost_answer_is_reported_once(
     make_scheduler: MakeScheduler,
     rows: Rows,
     way: tuple[LostAnswers, Target],
@@ -90,7 +90,7 @@ def test_a_run_whose_answer_was_lost_is_reported_once(
 
 
 @pytest.mark.parametrize("lives_on", [True, False])
-def test_what_the_server_does_later_is_reported_then(  # noqa: PLR0917 - a case
+def test_a_run_committed_late_is_reported_while_its_session_may_live(  # noqa: PLR0917 - a case
     make_scheduler: MakeScheduler,
     rows: Rows,
     way: tuple[LostAnswers, Target],

@@ -50,7 +50,7 @@ def _miss(make_scheduler: MakeScheduler, rows: Rows, number: int, **settings: An
 )
 @pytest.mark.behaviour(86)
 @pytest.mark.parametrize(("on_missed", "number"), [("skip", 0), ("once", 1), ("all", 3)])
-def test_runs_missed_by_a_restart_become_what_the_task_says(
+def test_runs_missed_by_a_restart_follow_on_missed(
     make_scheduler: MakeScheduler, rows: Rows, on_missed: str, number: int
 ) -> None:
     _miss(make_scheduler, rows, 3, on_missed=on_missed)

@@ -83,9 +83,7 @@ def test_every_instant_runs_once_while_schedulers_are_killed_and_frozen(
 
 
 @pytest.mark.behaviour(86)
-def test_runs_missed_by_a_frozen_scheduler_become_what_the_task_says(
-    start: Start, rows: Rows
-) -> None:
+def test_runs_missed_by_a_frozen_scheduler_follow_on_missed(start: Start, rows: Rows) -> None:
     process = start("all:all", "once:once", "skip:skip")
     wait_until(lambda: rows(RUNS)[0] >= 3)
 

@@ -94,7 +94,7 @@ def test_a_restart_without_changes_keeps_the_version(
     assert rows(VERSIONS) == version
 
 
-def test_an_edit_beside_the_schedule_keeps_what_may_be_caught_up(
+def test_an_edit_beside_the_schedule_keeps_runs_to_catch_up(
     make_scheduler: MakeScheduler, rows: Rows
 ) -> None:
     before = make_scheduler(task(phrase=hourly()))
@@ -122,7 +122,7 @@ def test_a_task_that_comes_back_knows_its_last_run(
     assert rows("SELECT last_run_at FROM jobsd.recurring_tasks") == last
 
 
-def test_a_row_of_the_file_that_somebody_deletes_comes_back(
+def test_a_deleted_row_of_a_task_in_the_file_comes_back(
     make_scheduler: MakeScheduler, rows: Rows
 ) -> None:
     driven = make_scheduler(task(phrase=hourly()))
@@ -192,7 +192,7 @@ def test_two_files_with_the_same_task_are_no_conflict(
     assert "recurring.conflict" not in dict(emitted)
 
 
-def test_the_older_file_runs_its_task_as_the_newer_one_says(
+def test_the_task_of_the_newer_file_runs_in_the_older_scheduler(
     make_scheduler: MakeScheduler, rows: Rows, tmp_path: Path
 ) -> None:
     older = make_scheduler(task(source=_file(tmp_path, "old.yml", 60), queue_name="old"))
@@ -319,7 +319,7 @@ def test_an_edit_by_hand_is_seen_without_a_notification(
     assert rows("SELECT DISTINCT queue_name FROM jobsd.jobs") == ["by hand"]
 
 
-def test_a_task_whose_schedule_is_none_is_reported_once_for_each_edit_of_it(
+def test_a_task_with_an_unreadable_schedule_is_reported_once_for_each_edit(
     make_scheduler: MakeScheduler, rows: Rows, recorder: EventRecorder
 ) -> None:
     failed = recorder.facts("recurring.failed")

@@ -202,7 +202,7 @@ def test_a_scheduler_that_was_away_for_two_seconds_misses_nothing() -> None:
     assert _due(_timetable(ROW), _after(3)) == ([1, 2, 3], [])
 
 
-def test_skip_records_what_was_missed_and_runs_what_is_on_time() -> None:
+def test_skip_records_missed_instants_and_runs_timely_ones() -> None:
     assert _due(_timetable(ROW), _after(10)) == ([8, 9, 10], [1, 2, 3, 4, 5, 6, 7])
 
 

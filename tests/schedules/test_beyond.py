@@ -61,7 +61,7 @@ def test_a_range_to_midnight_ends_before_it(phrase: str, expected: str) -> None:
         ("every day at ten fifteenpm", "15 22 * * *"),
     ],
 )
-def test_a_missing_space_is_forgiven_where_nothing_else_can_be_meant(
+def test_a_missing_space_is_forgiven_if_the_meaning_is_unique(
     phrase: str,
     expected: str,
 ) -> None:
@@ -255,7 +255,7 @@ def test_a_hash_is_a_value_within_its_bounds() -> None:
         ("every hour at :12 and :42", "12,42 * * * *"),
     ],
 )
-def test_more_ways_to_say_a_time(phrase: str, expected: str) -> None:
+def test_more_phrases_of_a_time(phrase: str, expected: str) -> None:
     assert cron(phrase) == expected
 
 

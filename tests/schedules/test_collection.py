@@ -74,7 +74,7 @@ def test_the_collection_differs_only_by_rules_of_the_docs() -> None:
 
 
 @pytest.mark.parametrize("row", DIFFERENT, ids=lambda row: row.phrase[:40])
-def test_a_rule_does_what_its_class_says(row: Row) -> None:
+def test_a_rule_fits_its_class(row: Row) -> None:
     refused, accepted = row.ours == "-", row.original == "-"
 
     assert {"a": refused, "b": not (refused or accepted), "c": accepted}[row.rule[0]]

@@ -120,7 +120,7 @@ def test_a_date_and_a_weekday_are_refused(phrase: str) -> None:
         "on january 1st and july 15th",
     ],
 )
-def test_days_said_twice_are_refused(phrase: str) -> None:
+def test_repeated_days_are_refused(phrase: str) -> None:
     assert refusal(phrase).message
 
 
@@ -128,7 +128,7 @@ def test_days_said_twice_are_refused(phrase: str) -> None:
     "phrase",
     ["every day at 9am from 10am to 5pm", "every day at 9am on the hour", "at 9 at minute 5"],
 )
-def test_a_time_said_in_two_ways_is_refused(phrase: str) -> None:
+def test_a_time_given_in_two_ways_is_refused(phrase: str) -> None:
     assert "in two ways" in refusal(phrase).message
 
 
@@ -264,7 +264,7 @@ def test_a_day_that_never_comes_is_refused(schedule: str) -> None:
         ("every", '"every" is incomplete'),
     ],
 )
-def test_a_refusal_says_what_is_wrong(schedule: str, said: str) -> None:
+def test_a_refusal_names_the_fault(schedule: str, said: str) -> None:
     assert refusal(schedule).message == said
 
 
@@ -292,7 +292,7 @@ def test_a_refusal_says_what_is_wrong(schedule: str, said: str) -> None:
         ("nada", '"every day at 9am"'),
     ],
 )
-def test_a_refusal_says_what_to_write_instead(schedule: str, hint: str) -> None:
+def test_a_refusal_hints_at_the_correct_phrase(schedule: str, hint: str) -> None:
     assert hint in refusal(schedule).hint
 
 

@@ -128,7 +128,7 @@ def test_a_union_runs_in_order_and_once_where_its_crons_meet() -> None:
         ("0 0 29 2 mon&", "2044-02-29"),
     ],
 )
-def test_days_that_cron_can_say_and_croniter_cannot(cron: str, first: str) -> None:
+def test_days_that_cron_accepts_and_croniter_does_not(cron: str, first: str) -> None:
     assert parse(cron).next_after(NOW).date().isoformat() == first
 
 
@@ -215,7 +215,7 @@ def test_crons_are_written_as_a_careful_person_writes_them() -> None:
     assert {text: parse(text).cron for text in crons} == crons
 
 
-def test_explain_prints_what_is_accepted() -> None:
+def test_explain_prints_an_accepted_schedule() -> None:
     assert explain("at 5am every day", "UTC", 2, NOW) == {
         "accepted": True,
         "schedule": "at 5am every day",

@@ -35,7 +35,7 @@ def test_a_variation_is_parsed_by_the_rules(phrase: str, crons: str, zone: str) 
 
 
 @pytest.mark.parametrize("phrase", [row[0] for row in ROWS if row[1] == "-"])
-def test_a_refused_variation_says_what_to_write(phrase: str) -> None:
+def test_a_refused_variation_hints_at_the_correct_phrase(phrase: str) -> None:
     with pytest.raises(ScheduleError) as refused:
         parse(phrase)
 

@@ -60,7 +60,7 @@ def test_an_error_repeats_no_url_of_the_wrong_variable(
     assert "SESAME" not in done.stdout + done.stderr
 
 
-def test_what_a_module_says_that_can_not_be_imported_is_reported_without_its_password(
+def test_the_error_of_a_broken_module_is_reported_without_its_password(
     tmp_path: Path,
 ) -> None:
     project = Project(tmp_path, "host=127.0.0.1 port=1")
@@ -119,7 +119,7 @@ def test_psql_is_given_no_password_as_an_argument(tmp_path: Path, empty_database
     assert given == ["[jobsd]", "sslpassword=SESAME 2", "SESAME-1"]
 
 
-def test_psql_keeps_the_service_that_was_meant(tmp_path: Path, empty_database: str) -> None:
+def test_psql_keeps_the_service_of_the_url(tmp_path: Path, empty_database: str) -> None:
     services = tmp_path / "services"
     services.write_text("[mine]\napplication_name=mine\n")
     url = conninfo.make_conninfo(empty_database, service="mine", sslpassword="SESAME")

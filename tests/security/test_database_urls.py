@@ -40,7 +40,7 @@ _PRINTABLE = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_siz
 @given(secret=_PRINTABLE)
 @example(secret="p@ss/w?rd#%")
 @example(secret="%80")
-def test_a_password_that_was_not_escaped_never_becomes_anything_else(secret: str) -> None:
+def test_an_unescaped_password_never_changes_the_other_parts(secret: str) -> None:
     try:
         found = conninfo.conninfo_to_dict(
             read_database_url(f"postgresql://me:{secret}@db:5432/app")
@@ -75,7 +75,7 @@ def test_an_escaped_password_is_always_taken(secret: str) -> None:
         "host=/tmp dbname=app password='a b'",
     ],
 )
-def test_what_libpq_reads_as_it_was_meant_is_taken(url: str) -> None:
+def test_a_url_that_libpq_reads_as_intended_is_taken(url: str) -> None:
     assert read_database_url(url) == url
 
 

@@ -50,7 +50,7 @@ HOSTILE = {
     "A fault with its place; nothing is run, memory and time are bounded.",
 )
 @pytest.mark.parametrize("name", HOSTILE)
-def test_a_hostile_file_is_a_fault_and_nothing_else(tmp_path: Path, name: str) -> None:
+def test_a_hostile_file_is_only_a_fault(tmp_path: Path, name: str) -> None:
     project = Project(tmp_path, "", KEYS="UTC\nimport: [os]\nsupervisor: {pidfile: made}")
     project.write("config/queue.yml", HOSTILE[name] + "\n")
 

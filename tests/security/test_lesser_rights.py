@@ -50,20 +50,22 @@ def _rights(owner: Session, role: str) -> set[tuple[str, str]]:
     return found
 
 
-def test_who_may_only_enqueue_has_no_right_to_any_table(
+def test_an_enqueue_only_role_has_no_right_to_any_table(
     lesser: Roles, session: Session
 ) -> None:
     assert _rights(session, lesser.names["enqueue-only"]) == {("schema_migrations", "SELECT")}
 
 
-def test_who_may_only_read_can_change_nothing(lesser: Roles, session: Session) -> None:
+def test_a_read_only_role_can_change_nothing(lesser: Roles, session: Session) -> None:
     rights = _rights(session, lesser.names["read-only"])
 
     assert {right for _, right in rights} == {"SELECT"}
     assert {("jobs", "SELECT"), ("job_states", "SELECT"), ("results", "SELECT")} <= rights
 
 
-def test_who_operates_defines_no_task_and_no_version(lesser: Roles, session: Session) -> None:
+def test_an_operating_role_defines_no_task_and_no_version(
+    lesser: Roles, session: Session
+) -> None:
     rights = _rights(session, lesser.names["operate"])
 
     assert ("recurring_tasks", "INSERT") not in rights
@@ -102,7 +104,9 @@ def test_who_operates_defines_no_task_and_no_version(lesser: Roles, session: Ses
         "CREATE TABLE jobsd.mine (id int)",
     ],
 )
-def test_who_may_only_enqueue_is_refused_all_else(lesser: Roles, query: str) -> None:
+def test_an_enqueue_only_role_is_refused_all_other_statements(
+    lesser: Roles, query: str
+) -> None:
     lesser.become("all")
     plain.enqueue("secret")
 
@@ -110,7 +114,7 @@ def test_who_may_only_enqueue_is_refused_all_else(lesser: Roles, query: str) -> 
         web.execute(query.encode())
 
 
-def test_nobody_else_may_submit(lesser: Roles) -> None:
+def test_no_other_role_may_submit(lesser: Roles) -> None:
     for kind in ("outsider", "read-only", "operate"):
         with lesser.connect(kind) as other, pytest.raises(errors.InsufficientPrivilege):
             other.execute("SELECT * FROM jobsd.submit('[]')")
@@ -180,7 +184,7 @@ def test_names_of_the_caller_are_never_used(lesser: Roles, rows: Rows) -> None:
         ),
     ],
 )
-def test_what_is_submitted_is_checked(lesser: Roles, given: str, error: str) -> None:
+def test_submitted_jobs_are_checked(lesser: Roles, given: str, error: str) -> None:
     with (
         lesser.connect("enqueue-only") as web,
         pytest.raises(errors.InvalidParameterValue, match=error),
@@ -190,7 +194,7 @@ def test_what_is_submitted_is_checked(lesser: Roles, given: str, error: str) -> 
 
 
 @pytest.mark.parametrize("key", ["[]", "[null]", "{}", "7", "false"])
-def test_what_is_given_as_a_unique_key_is_never_overlooked(
+def test_a_submitted_unique_key_is_never_overlooked(
     lesser: Roles, rows: Rows, key: str
 ) -> None:
     given = f'{{{USUAL}{UNIQUE}, "unique_key": {key}}}'
@@ -202,7 +206,9 @@ def test_what_is_given_as_a_unique_key_is_never_overlooked(
 
 
 @pytest.mark.parametrize("given", ['{"class_name": "x"}', "[1]", "[[]]", '"x"', "null"])
-def test_what_is_no_list_of_jobs_is_refused(lesser: Roles, given: str) -> None:
+def test_a_submitted_value_that_is_no_list_of_jobs_is_refused(
+    lesser: Roles, given: str
+) -> None:
     with lesser.connect("enqueue-only") as web, pytest.raises(errors.DataError):
         web.execute("SELECT * FROM jobsd.submit(%s)", (given,))
 

@@ -136,7 +136,7 @@ ORDER BY job.class_name, job.arguments::text, job.queue_name, job.unique_key, st
 """
 
 
-def test_who_may_only_enqueue_enqueues_the_same_in_every_way(lesser: Roles, rows: Rows) -> None:
+def test_an_enqueue_only_role_enqueues_the_same_in_every_way(lesser: Roles, rows: Rows) -> None:
     lesser.become("all")
     reported = _enqueue_all(lesser.urls["all"])
     stored = rows(STORED)
@@ -154,7 +154,7 @@ def test_who_may_only_enqueue_enqueues_the_same_in_every_way(lesser: Roles, rows
     assert {"ready", "scheduled", "discarded", "duplicate"} <= set(map(str, reported))
 
 
-def test_a_duplicate_raises_for_who_may_only_enqueue(lesser: Roles) -> None:
+def test_a_duplicate_raises_for_an_enqueue_only_role(lesser: Roles) -> None:
     lesser.become("enqueue-only")
     raised.enqueue(1)
 
@@ -169,7 +169,7 @@ def test_a_duplicate_raises_for_who_may_only_enqueue(lesser: Roles) -> None:
             web.execute(query)
 
 
-def test_what_is_rolled_back_was_not_submitted(lesser: Roles, rows: Rows) -> None:
+def test_jobs_rolled_back_were_not_submitted(lesser: Roles, rows: Rows) -> None:
     lesser.become("enqueue-only")
     with psycopg.connect(lesser.urls["enqueue-only"]) as caller:
         plain.using(connection=caller).enqueue(1)
@@ -192,7 +192,7 @@ def test_a_role_without_any_grants_learns_which_it_lacks(lesser: Roles) -> None:
         enqueue_many([plain.with_args(1)])
 
 
-def test_who_operates_does_what_people_do_by_hand(lesser: Roles, rows: Rows) -> None:
+def test_an_operating_role_does_all_acts_of_operators(lesser: Roles, rows: Rows) -> None:
     lesser.become("all")
     ids = [each.id or 0 for each in map(plain.enqueue, range(4))]
     unique = skipped.enqueue(1).id or 0

@@ -70,9 +70,7 @@ def test_jobs_live_their_whole_life_in_a_schema_of_any_name(
 
 @settings(max_examples=8, deadline=None, suppress_health_check=_ALLOWED)
 @given(schema=_NAMES.filter(_is_schema))
-def test_jobs_live_in_schemas_that_nobody_has_thought_of(
-    empty_database: str, schema: str
-) -> None:
+def test_jobs_live_in_schemas_with_any_name(empty_database: str, schema: str) -> None:
     _live_in(empty_database, schema, queue="default", text="x")
 
 
@@ -110,7 +108,7 @@ def test_a_statement_keeps_its_parts_whatever_the_schema(schema: str) -> None:
 
 
 @pytest.mark.parametrize("schema", ["", "nul\0", "x" * 57, '"' * 29])
-def test_what_can_be_no_schema_is_refused_before_anything_is_sent(schema: str) -> None:
+def test_an_impossible_schema_is_refused_before_any_statement(schema: str) -> None:
     with pytest.raises(ValueError, match="can't be the schema"):
         Statement("test", "SELECT FROM jobsd.jobs").render(schema)
 

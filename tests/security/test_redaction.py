@@ -63,14 +63,14 @@ def _lines(facts: Facts, event: str = "job.failed") -> str:
 
 
 @pytest.mark.parametrize("url", URLS)
-def test_what_is_read_as_a_url_is_reported_without_its_password(url: str) -> None:
+def test_a_readable_url_is_reported_without_its_password(url: str) -> None:
     read_url(url)
 
     assert "SESAME" not in redact(f"can't use {url}, nor {url!r}, nor {json.dumps(url)}")
 
 
 @pytest.mark.parametrize("url", REFUSED)
-def test_what_is_refused_is_reported_without_its_password(url: str) -> None:
+def test_a_refused_url_is_reported_without_its_password(url: str) -> None:
     assert "SESAME" not in redact(f"no such command {url!r}")
 
 
@@ -100,7 +100,7 @@ def test_no_connection_string_is_reported_with_its_password(rest: str) -> None:
     assert "SESAME" not in redact(url)
 
 
-def test_what_stands_beside_a_password_is_reported() -> None:
+def test_text_beside_a_password_is_reported() -> None:
     reported = _lines(
         {"note": "password='a\\'b' host=db", "deep": [{"count": 7}], "flag": True}
     )
@@ -133,7 +133,7 @@ def test_a_password_that_is_a_word_spoils_no_other_text() -> None:
     assert reported == ["postgres, hunter2 and app_2024 of postgresql://db/app"]
 
 
-def test_the_passwords_of_a_url_are_those_that_name_nothing_else() -> None:
+def test_the_passwords_of_a_url_exclude_values_of_other_parts() -> None:
     url = "host=db user=me password=me sslpassword='a b'"
 
     assert passwords(url) == ("a b",)
@@ -167,7 +167,7 @@ a tokens: five, access_token_count=5, X-Token: 7, my.token
 """
 
 
-def test_what_stands_behind_the_name_of_a_secret_is_hidden_in_every_form() -> None:
+def test_text_after_the_name_of_a_secret_is_hidden_in_every_form() -> None:
     reported = _apart(f"""
         from jobsd.logs.redaction import hide_behind
         hide_behind(["token", "api_key"])
@@ -186,7 +186,7 @@ def test_what_stands_behind_the_name_of_a_secret_is_hidden_in_every_form() -> No
     assert reported[-2:] == UNNAMED.strip().splitlines()
 
 
-def test_who_names_no_secret_has_credentials_of_requests_hidden() -> None:
+def test_credentials_of_requests_are_hidden_without_named_secrets() -> None:
     assert (
         redact("> Authorization: Bearer abc\n> token: a") == "> Authorization: ***\n> token: a"
     )

@@ -64,7 +64,7 @@ def test_a_python3_that_is_too_old_is_passed_over(names: Path) -> None:
     assert (found.status, found.err) == (0, "")
 
 
-def test_what_was_searched_for_and_what_is_wrong_with_it_is_reported_in_one_line(
+def test_the_search_for_python_is_reported_in_one_line_with_each_fault(
     names: Path,
 ) -> None:
     _alter(names / "python3", _TOO_OLD)

@@ -51,7 +51,7 @@ def test_two_first_runs_at_once_both_arrive(first_runs: tuple[Started, Started])
     assert [run.status for run in first_runs] == [PROBE_STATUS, PROBE_STATUS], first_runs
 
 
-def test_of_two_first_runs_one_prepares_and_the_other_says_that_it_waits(
+def test_one_of_two_first_runs_prepares_and_the_other_reports_its_wait(
     first_runs: tuple[Started, Started],
 ) -> None:
     assert sorted(run.err for run in first_runs) == [

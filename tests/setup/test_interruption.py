@@ -41,7 +41,7 @@ def clone() -> Iterator[Clone]:
     "The first run was killed while it made the environment.",
     "The next run makes it again.",
 )
-def test_a_half_made_environment_is_made_anew(clone: Clone) -> None:
+def test_a_half_made_environment_is_made_again(clone: Clone) -> None:
     first = clone.begin("bin/jobs")
     wait_until(lambda: any(clone.venv.glob("lib/python*/site-packages/pip")))
     os.killpg(first.pid, signal.SIGKILL)
@@ -54,7 +54,7 @@ def test_a_half_made_environment_is_made_anew(clone: Clone) -> None:
     assert "jobsd: .venv is half made; making it anew (about 20 s) ...\n" in second.err
 
 
-def test_a_start_whose_shell_alone_was_killed_is_waited_for(clone: Clone) -> None:
+def test_a_start_with_only_its_shell_killed_is_waited_for(clone: Clone) -> None:
     first = clone.begin("bin/jobs")
     wait_until((clone.venv / "setup.log").exists)
     first.kill()
@@ -94,7 +94,7 @@ def test_a_failed_first_run_leaves_nothing_but_its_reason(clone: Clone) -> None:
 
 @pytest.mark.skipif(not _USER, reason="only root can lay out what another can't write to")
 @pytest.mark.parametrize("place", [".", ".venv", ".venv/lib"])
-def test_what_can_t_be_written_is_left_and_reported_with_what_helps(
+def test_a_read_only_folder_is_left_and_reported_with_its_remedy(
     clone: Clone, place: str
 ) -> None:
     shut = clone.folder / place

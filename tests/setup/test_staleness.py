@@ -61,7 +61,7 @@ def test_bin_jobs_keeps_the_development_packages_when_it_upgrades(clone: Clone) 
     assert _passes(clone, _TRUE) == (0, "")
 
 
-def test_a_failed_upgrade_says_why_and_keeps_the_environment(clone: Clone) -> None:
+def test_a_failed_upgrade_prints_its_reason_and_keeps_the_environment(clone: Clone) -> None:
     declared = clone.folder / "pyproject.toml"
     before = declared.read_text()
     declared.write_text(before.replace('"click>=8.1"', '"click>=8999"'))
@@ -74,7 +74,7 @@ def test_a_failed_upgrade_says_why_and_keeps_the_environment(clone: Clone) -> No
     assert clone.run("bin/jobs").err == ""
 
 
-def test_another_python_that_is_asked_for_makes_it_anew(clone: Clone) -> None:
+def test_a_change_of_jobsd_python_makes_the_environment_again(clone: Clone) -> None:
     now = clone.run("bin/jobs").facts["python"]
     others = [v for v in ("3.11", "3.12", "3.13") if v != "{}.{}".format(*now)]
     found = next(filter(None, map(find_python, others)), None)
@@ -89,7 +89,7 @@ def test_another_python_that_is_asked_for_makes_it_anew(clone: Clone) -> None:
     assert (again.err, again.facts["python"]) == ("", run.facts["python"])
 
 
-def test_a_clone_that_was_moved_is_made_anew(clone: Clone) -> None:
+def test_the_environment_of_a_moved_clone_is_made_again(clone: Clone) -> None:
     moved = Clone(clone.folder.with_name("moved"))
     clone.folder.rename(moved.folder)
     run = moved.run("bin/jobs")

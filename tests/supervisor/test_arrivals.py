@@ -94,7 +94,9 @@ def mail(session: Session, rows: Rows) -> Queue:
     return Queue(session, rows)
 
 
-def test_what_has_come_stays_whatever_becomes_of_it(tree: Counted, mail: Queue) -> None:
+def test_the_count_of_enqueued_jobs_does_not_change_with_their_outcome(
+    tree: Counted, mail: Queue
+) -> None:
     mail.enqueue(5)
     seen = [tree.enqueued()]
     mail.finish(tree, 2)
@@ -126,7 +128,7 @@ def test_a_single_tree_is_exact_at_every_moment(tree: Counted, mail: Queue, seed
         assert tree.enqueued() == came
 
 
-def test_what_another_tree_has_ended_is_late_and_never_too_much(
+def test_jobs_ended_by_another_tree_are_counted_late_and_never_twice(
     session: Session, tree: Counted, mail: Queue
 ) -> None:
     other = Counted(session)
@@ -158,7 +160,7 @@ def test_nothing_goes_back_when_jobs_are_taken_away_and_later_ones_are_seen(
     assert seen == [5, 5, 5, 6]
 
 
-def test_a_monitor_that_follows_goes_on_from_what_is_stored(
+def test_a_following_monitor_continues_from_the_stored_count(
     session: Session, tree: Counted, mail: Queue
 ) -> None:
     mail.enqueue(5)
@@ -246,7 +248,7 @@ class _Coming(Arrivals):
         pytest.param(0.0, _figures(0, claimed=1), 1, id="a job that runs keeps its worker"),
     ],
 )
-def test_as_many_workers_are_desired_as_the_formula_says(
+def test_desired_workers_follow_the_formula(
     rate: float, figures: DatabaseFigures, workers: int
 ) -> None:
     groups = (

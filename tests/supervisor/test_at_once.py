@@ -28,7 +28,7 @@ ROUNDS = 40
     " left, none is missing, and the supervisor has not ended",
 )
 @pytest.mark.parametrize("seed", range(4))
-def test_whatever_comes_together_the_tree_becomes_what_it_is_to_be(
+def test_after_any_mix_of_deaths_and_signals_the_tree_has_its_intended_processes(
     start: Start, seed: int
 ) -> None:
     tree = start(("monitor", 1), ("dispatcher", 1), ("worker", 3), hang_timeout_s=2.0)

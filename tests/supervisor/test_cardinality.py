@@ -44,7 +44,7 @@ def _series(body: bytes) -> Counter[str]:
     return found
 
 
-def test_what_a_tree_counts_is_bounded_and_nothing_is_left_out(scoreboard: Scoreboard) -> None:
+def test_the_series_of_a_tree_are_bounded_and_lose_no_count(scoreboard: Scoreboard) -> None:
     figures = tree_figures(scoreboard)
     body, _ = exposition(figures, None)
 
@@ -60,7 +60,7 @@ def test_what_a_tree_counts_is_bounded_and_nothing_is_left_out(scoreboard: Score
     assert figures.failures[OTHERS]["failed"] == NAMES - ERRORS_MAX
 
 
-def test_what_the_database_knows_is_bounded_too(
+def test_the_series_of_the_database_are_bounded_too(
     session: Session, scoreboard: Scoreboard
 ) -> None:
     session.connection.execute(

@@ -136,7 +136,7 @@ def test_a_process_that_boots_is_checked_often_until_it_works(table: ChildTable)
 
 
 @pytest.mark.parametrize("others", [0, 1])
-def test_what_a_dead_process_has_written_last_is_of_the_only_job_that_ran(
+def test_the_last_output_of_a_dead_process_belongs_to_its_only_running_job(
     table: ChildTable, monkeypatch: pytest.MonkeyPatch, others: int
 ) -> None:
     logged: list[Mapping[str, object]] = []

@@ -26,7 +26,7 @@ def process() -> Iterator[ChildProcess]:
         yield ChildProcess(ChildSpec("worker", 1, lambda _: 0), entry, os.getpid(), 1, dump)
 
 
-def test_who_is_up_is_at_work_once_it_has_done_a_round_or_has_no_database(
+def test_a_process_is_at_work_after_a_poll_or_without_a_database(
     process: ChildProcess,
 ) -> None:
     entry = process.entry

@@ -41,7 +41,7 @@ def test_an_attempt_is_not_charged_with_the_rest_before_it() -> None:
     assert seen > [rested_since]
 
 
-def test_a_monitor_that_rests_is_not_taken_for_one_that_hangs(target: Target) -> None:
+def test_a_resting_monitor_is_not_taken_for_a_hung_one(target: Target) -> None:
     with tree_on(target, heartbeat_interval_s=5.0, process_alive_threshold_s=12.0) as tree:
         tree.start_monitor()
         wait_until(lambda: tree.scoreboard.database_up)

@@ -197,7 +197,7 @@ def test_exit_78_is_like_any_other_once_all_were_up(start: Start) -> None:
     "The status comes from a job, not from a fault of the configuration: another worker"
     " follows",
 )
-def test_exit_78_of_who_had_worked_ends_nobody_else(tmp_path: Path) -> None:
+def test_exit_78_after_work_ends_no_other_process(tmp_path: Path) -> None:
     (tmp_path / "dispatcher.silent").touch()
     with stub_tree(tmp_path, ("monitor", 1), ("dispatcher", 1), ("worker", 1)) as tree:
         tree.wait_event("process.started", 2)
@@ -247,7 +247,7 @@ def test_without_a_free_entry_no_process_is_started_until_the_dead_are_recovered
     assert [reported["kind"] for reported in tree.events("recovered")].count("worker") == 1
 
 
-def test_a_log_that_fails_stops_nobody(start: Start) -> None:
+def test_a_failing_log_stops_no_process(start: Start) -> None:
     tree = start(("monitor", 1), ("worker", 1))
     killed = tree.pids("worker")[0]
     no_log = tree.command("no-log")
@@ -301,7 +301,7 @@ def test_a_refused_fork_is_reported_and_tried_again(tmp_path: Path) -> None:
     "Only the supervisor acts on the signals",
 )
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP, signal.SIGUSR2])
-def test_what_a_terminal_sends_to_the_group_ends_no_child(
+def test_a_terminal_signal_to_the_group_ends_no_child(
     start: Start, number: signal.Signals
 ) -> None:
     tree = start(("monitor", 1), ("worker", 1))

@@ -53,7 +53,7 @@ def test_an_empty_database_leaves_nothing(is_left: IsLeft) -> None:
 
 
 @pytest.mark.parametrize("body", [plain, limited])
-def test_a_ready_job_is_left_for_who_takes_from_its_queue(
+def test_a_ready_job_is_left_only_for_selectors_of_its_queue(
     body: FunctionJob[[], None], is_left: IsLeft
 ) -> None:
     plain.using(queue="aaa").enqueue()
@@ -69,7 +69,7 @@ def test_a_paused_queue_is_not_waited_for(is_left: IsLeft) -> None:
     assert not is_left("*")
 
 
-def test_what_is_due_within_the_horizon_is_waited_for(is_left: IsLeft) -> None:
+def test_jobs_due_within_the_horizon_are_waited_for(is_left: IsLeft) -> None:
     plain.using(wait=600).enqueue()
 
     assert (is_left("*"), is_left("*", horizon_s=500), is_left("*", horizon_s=700)) == (

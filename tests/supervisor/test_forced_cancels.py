@@ -47,7 +47,7 @@ def _running(session: Session, jobs: list[int]) -> tuple[Scoreboard, int]:
     "Its process is found once its loop has not run for two seconds",
 )
 @pytest.mark.parametrize("listens", [False, True])
-def test_where_no_notification_comes_who_stands_still_is_found_sooner(
+def test_without_a_listener_a_stuck_worker_is_found_sooner(
     session: Session, listener: Session, *, listens: bool
 ) -> None:
     (job_id,) = make_jobs(session, 1)
@@ -66,7 +66,7 @@ def test_where_no_notification_comes_who_stands_still_is_found_sooner(
 
 
 @pytest.mark.parametrize("goes_round", [False, True])
-def test_who_has_not_gone_round_since_stands_still(
+def test_a_worker_without_a_poll_since_the_cancel_is_stuck(
     session: Session, listener: Session, *, goes_round: bool
 ) -> None:
     first, second = make_jobs(session, 2)

@@ -137,7 +137,7 @@ def test_orphans_come_to_the_supervisor_and_are_reaped(start: Start) -> None:
     "A job leaves a program running.",
     "It ends with the tree, unless it has made a session of its own.",
 )
-def test_what_a_job_has_left_running_ends_with_the_tree(start: Start) -> None:
+def test_a_process_left_running_by_a_job_ends_with_the_tree(start: Start) -> None:
     tree = start(("monitor", 1), ("worker", 1))
     tree.command("worker.orphan")
     orphan = tree.wait_event("orphan")["pid"]
@@ -158,7 +158,7 @@ def test_a_server_with_a_session_of_its_own_outlives_the_tree(start: Start) -> N
     assert is_alive(server)
 
 
-def test_titles_say_what_a_process_is(start: Start) -> None:
+def test_titles_show_the_kind_and_state_of_a_process(start: Start) -> None:
     tree = start(("monitor", 1), ("worker", 1))
     pids = {kind: tree.pids(kind)[0] for kind in ("monitor", "worker")}
 

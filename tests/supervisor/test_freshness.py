@@ -28,7 +28,7 @@ def test_a_reading_that_found_no_thread_is_tried_again(monkeypatch: pytest.Monke
     assert fresh.get(max_age_s=1, wait_s=5) == 7
 
 
-def test_a_reading_that_has_failed_is_not_tried_again_by_each_who_asks() -> None:
+def test_a_failed_reading_is_not_repeated_for_each_caller() -> None:
     tried: list[int] = []
 
     def fail() -> int:
@@ -62,7 +62,7 @@ def test_a_value_that_took_long_to_read_is_used_for_long(
     assert fresh.get(max_age_s=0, wait_s=30) == 2
 
 
-def test_who_asks_waits_no_longer_than_said_for_a_reader_that_hangs() -> None:
+def test_a_caller_waits_no_longer_than_wait_s_for_a_hung_reader() -> None:
     goes_on = threading.Event()
     fresh = Fresh(lambda: goes_on.wait(60))
     watch = Stopwatch()
@@ -72,7 +72,7 @@ def test_who_asks_waits_no_longer_than_said_for_a_reader_that_hangs() -> None:
     assert watch.took() < 30
 
 
-def test_who_has_more_to_do_begins_a_reading_and_does_not_wait_for_it() -> None:
+def test_begin_starts_a_reading_without_waiting_for_it() -> None:
     goes_on = threading.Event()
 
     def read() -> int:
@@ -91,7 +91,7 @@ def test_who_has_more_to_do_begins_a_reading_and_does_not_wait_for_it() -> None:
     assert fresh.asked.is_set(), "nothing is read, so nothing is waited for"
 
 
-def test_a_reader_that_fails_before_it_asks_lets_nobody_wait() -> None:
+def test_a_reader_that_fails_before_its_query_blocks_no_caller() -> None:
     def fail() -> int:
         raise psycopg.OperationalError("it is away")
 

@@ -101,7 +101,7 @@ def test_the_monitor_is_replaced_when_its_database_thread_stands_still(start: St
     assert len(tree.events("process.hung")) == 1
 
 
-def test_nobody_is_judged_after_the_whole_tree_stood_still(start: Start) -> None:
+def test_no_process_is_judged_after_the_whole_tree_was_stopped(start: Start) -> None:
     hang_s = 4.0  # which the test has to let the children go on
     tree = start(("monitor", 1), ("worker", 2), hang_timeout_s=hang_s)
     children = tree.pids()
@@ -143,7 +143,7 @@ def test_no_monitor_is_judged_after_the_whole_tree_stood_still(start: Start) -> 
     "It claims nothing new, has `shutdown_timeout` to end, and a successor works meanwhile.",
 )
 @pytest.mark.behaviour(13)
-def test_a_process_whose_row_was_deleted_is_replaced_at_once(start: Start) -> None:
+def test_a_process_with_a_deleted_row_is_replaced_at_once(start: Start) -> None:
     tree = start(("monitor", 1), ("worker", 1))
     old = tree.pids("worker")[0]
 
@@ -183,7 +183,7 @@ def test_a_process_that_hangs_while_it_drains_has_hung(start: Start) -> None:
 
 @pytest.mark.behaviour(24, 25)
 @pytest.mark.parametrize("kind", ["worker", "dispatcher", "monitor"])
-def test_a_process_that_somebody_terminates_is_replaced_and_has_its_time(
+def test_a_terminated_process_is_replaced_and_has_its_time_to_drain(
     start: Start, kind: str
 ) -> None:
     tree = start(("monitor", 1), ("worker", 1), ("dispatcher", 1), shutdown_timeout_s=0.3)

@@ -47,7 +47,7 @@ def test_a_heartbeat_goes_back_only_after_the_clock_has(
     assert process.heartbeat_age_s == pytest.approx(age_s, abs=5)
 
 
-def test_a_heartbeat_says_since_when_the_jobs_of_a_process_have_been_running(
+def test_a_heartbeat_stores_the_start_of_each_running_job(
     session: Session,
 ) -> None:
     runs, waits = make_jobs(session, 2)

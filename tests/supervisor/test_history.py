@@ -46,7 +46,7 @@ def _rows(rows: Rows, table: str) -> list[Any]:
     )
 
 
-def test_what_was_counted_is_added_once(
+def test_counts_are_added_to_the_history_once(
     session: Session, scoreboard: Scoreboard, rows: Rows
 ) -> None:
     written, entry = History(session, scoreboard), _worker(scoreboard)
@@ -65,7 +65,7 @@ def test_what_was_counted_is_added_once(
     assert set(rows("SELECT class_name FROM jobsd.history_hours")) == {"shop.welcome"}
 
 
-def test_a_monitor_that_follows_another_begins_where_that_one_was(
+def test_a_following_monitor_starts_at_the_current_counts(
     session: Session, scoreboard: Scoreboard, rows: Rows
 ) -> None:
     entry = _worker(scoreboard)
@@ -109,7 +109,7 @@ def test_what_could_not_be_written_is_written_with_the_next(
     assert sum(row[0] for row in _rows(rows, "hours")) == 2
 
 
-def test_what_is_too_old_goes(session: Session, scoreboard: Scoreboard, rows: Rows) -> None:
+def test_old_history_is_deleted(session: Session, scoreboard: Scoreboard, rows: Rows) -> None:
     for table, age in (("minutes", "25 hours"), ("hours", "31 days")):
         rows(
             f"INSERT INTO jobsd.history_{table} VALUES (now() - '{age}'::interval, 'old', 1, 0,"

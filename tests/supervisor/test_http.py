@@ -59,14 +59,14 @@ def test_a_page_is_served_by_its_path(port: int) -> None:
         assert reply.getheader("Content-Type") == "text/plain"
 
 
-def test_head_says_all_but_the_body(port: int) -> None:
+def test_head_answers_without_a_body(port: int) -> None:
     with _asked(port, "HEAD", "/hello") as reply:
         assert (reply.status, reply.read()) == (200, b"")
         assert reply.getheader("Content-Length") == "9"
 
 
 @pytest.mark.parametrize("path", ["/", "/hello/", "/hello/../hello", "/favicon.ico", "*"])
-def test_everything_else_is_not_found(port: int, path: str) -> None:
+def test_any_other_path_is_not_found(port: int, path: str) -> None:
     with _asked(port, "GET", path) as reply:
         assert reply.status == 404
 
@@ -78,7 +78,7 @@ def test_nothing_but_reading_is_allowed(port: int, method: str) -> None:
         assert reply.getheader("Allow") == "GET, HEAD"
 
 
-def test_the_server_does_not_say_what_it_is_made_of(port: int) -> None:
+def test_the_server_header_names_only_jobsd(port: int) -> None:
     with _asked(port, "GET", "/hello") as reply:
         assert (reply.getheader("Server") or "").strip() == "jobsd"
 
@@ -100,7 +100,7 @@ def test_garbage_is_refused_and_the_next_request_is_served(port: int) -> None:
     "Clients connect to the port of the metrics and send nothing",
     "They block no other client: the oldest connections are closed.",
 )
-def test_clients_that_say_nothing_keep_nobody_out(port: int) -> None:
+def test_silent_clients_keep_no_other_out(port: int) -> None:
     with contextlib.ExitStack() as stack:
         for _ in range(3 * CONNECTIONS_MAX):
             stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=5))
@@ -120,7 +120,7 @@ def test_a_client_that_dawdles_is_left(port: int) -> None:
         assert wire.recv(1) == b""
 
 
-def test_the_one_that_was_open_for_longest_has_to_go(port: int) -> None:
+def test_the_oldest_open_connection_is_closed(port: int) -> None:
     # Sooner than its time to read is over, which would end it too.
     within_s = READ_TIMEOUT_S / 2
     with contextlib.ExitStack() as stack:

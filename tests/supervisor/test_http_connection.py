@@ -64,7 +64,9 @@ def test_a_connection_that_has_broken_meanwhile_costs_no_scrape(
     "All connections that the server allows are taken.",
     "Scrapes still have the metrics of queues, over the connection that they keep",
 )
-def test_scrapes_go_on_while_the_server_takes_nobody(listener: socket.socket) -> None:
+def test_scrapes_continue_while_the_server_refuses_new_connections(
+    listener: socket.socket,
+) -> None:
     with cluster() as server:
         target = server.start_with_tables()
         with tree_on(target) as tree:

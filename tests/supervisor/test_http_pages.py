@@ -117,7 +117,7 @@ def test_metrics_are_clean_by_promtools_judgement(
     assert (checked.returncode, checked.stdout + checked.stderr) == (0, b"")
 
 
-def test_openmetrics_is_given_to_who_asks_for_it(
+def test_openmetrics_is_served_on_request(
     monitored: PlayedTree, listener: socket.socket
 ) -> None:
     monitored.start_worker(live=_work("mail", 5))
@@ -132,7 +132,7 @@ def test_openmetrics_is_given_to_who_asks_for_it(
     assert (reply.getheader("Content-Type") or "").startswith("application/openmetrics-text")
 
 
-def test_counters_never_go_back_whoever_is_replaced(
+def test_counters_never_decrease_when_processes_are_replaced(
     target: Target, listener: socket.socket
 ) -> None:
     finished = ("jobsd_jobs_total", (("outcome", "finished"), ("queue", "mail")))
@@ -154,7 +154,7 @@ def test_counters_never_go_back_whoever_is_replaced(
     assert seen == [(5, 1), (5, 1), (10, 2), (10, 2), (15, 3), (15, 3)]
 
 
-def test_a_scrape_that_finds_no_database_says_so_before_anybody_else(
+def test_a_scrape_that_finds_no_database_reports_it_before_the_monitor_does(
     listener: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(scraping, "FIGURES_AGE_S", 0.0)

@@ -109,7 +109,7 @@ def test_many_outcomes_are_recorded_a_few_at_a_time(
     assert len(ends(reported)) == 6
 
 
-def test_what_another_process_has_recovered_stands_and_is_said_to_be_lost(
+def test_outcomes_recovered_by_another_process_stand_and_are_reported_lost(
     session: Session, tmp_path: Path, reported: Emitted
 ) -> None:
     gone = Gone(session, tmp_path, "finished", "retried")
@@ -144,7 +144,7 @@ def test_a_finished_job_that_another_process_has_recovered_is_lost_where_finishe
     assert [facts["outcomes"] for facts in lost(reported)] == [{"finished": [gone.jobs[1]]}]
 
 
-def test_what_the_process_had_recorded_itself_unheard_is_emitted(
+def test_outcomes_recorded_by_a_dead_process_itself_are_emitted(
     session: Session, tmp_path: Path, reported: Emitted
 ) -> None:
     gone = Gone(session, tmp_path, "finished", "failed", "snoozed", "retried", "discarded")

@@ -43,7 +43,7 @@ def test_places_that_fail_together_do_not_stay_together() -> None:
     assert len({Backoff().note(0.0) for _ in range(10)}) == 10
 
 
-def test_who_had_worked_does_not_wait_however_often_it_dies() -> None:
+def test_a_process_that_worked_never_waits_for_its_restart() -> None:
     backoff = Backoff()
 
     assert [backoff.note(2.1) for _ in range(50)] == [0.0] * 50

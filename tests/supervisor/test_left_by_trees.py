@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize(
     ("reason", "became"), [("stop", "ready"), ("oom", "failed")], ids=["asked", "crashed"]
 )
-def test_what_the_scoreboard_knows_outlives_its_tree(
+def test_outcomes_on_the_scoreboard_outlive_their_tree(
     session: Session, tmp_path: Path, reason: str, became: str
 ) -> None:
     died = Died(session, reason)
@@ -39,7 +39,7 @@ def test_what_the_scoreboard_knows_outlives_its_tree(
     assert died.entry.outcomes_lost == 0
 
 
-def test_what_the_scoreboard_knows_is_reported_where_it_can_not_be_kept(
+def test_outcomes_that_can_not_be_kept_are_reported(
     session: Session, tmp_path: Path, reported: Emitted
 ) -> None:
     died = Died(session, "stop")

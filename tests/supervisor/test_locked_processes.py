@@ -53,9 +53,7 @@ def test_heartbeats_pass_over_a_row_that_is_locked(session: Session, what: str) 
     "The heartbeats of all other processes are written; that process keeps its jobs and its"
     " row.",
 )
-def test_a_living_process_whose_row_is_locked_keeps_it(
-    tree: PlayedTree, target: Target
-) -> None:
+def test_a_living_process_with_a_locked_row_keeps_it(tree: PlayedTree, target: Target) -> None:
     tree.start_monitor()
     one, other = tree.start_worker(), tree.start_worker()
     with psycopg.connect(target.url) as holder:
@@ -90,7 +88,9 @@ def test_a_process_learns_soon_that_its_locked_row_is_gone(
     "No other tree declares it dead: its heartbeat could not be written, so the time starts"
     " again.",
 )
-def test_who_could_not_beat_is_not_taken_for_dead(session: Session, target: Target) -> None:
+def test_a_process_that_could_not_beat_is_not_taken_for_dead(
+    session: Session, target: Target
+) -> None:
     row_id, (job,) = worker_row(session, "held"), make_jobs(session, 1)
     claim(session, row_id, [job])
     peers = Peers(60, 10)

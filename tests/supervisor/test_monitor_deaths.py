@@ -83,7 +83,7 @@ def test_the_error_names_the_exit_code(tree: PlayedTree, session: Session) -> No
     ("reason", "said"),
     [("oom", "because memory had run out"), ("hung", "because its loop stood still")],
 )
-def test_the_error_says_why_it_was_killed(
+def test_the_error_gives_the_reason_of_the_kill(
     tree: PlayedTree, session: Session, reason: str, said: str
 ) -> None:
     (job,) = make_jobs(session, 1)
@@ -118,7 +118,7 @@ def test_a_job_that_may_crash_again_is_retried(tree: PlayedTree, session: Sessio
     assert_only_job_is(session, job, "scheduled")
 
 
-def test_a_death_is_written_within_five_seconds_though_nobody_wakes_the_monitor(
+def test_a_death_is_recorded_within_five_seconds_without_a_wake_up(
     target: Target, session: Session
 ) -> None:
     (job,) = make_jobs(session, 1)
@@ -164,7 +164,7 @@ def test_a_process_that_died_before_it_was_registered_is_recovered(tree: PlayedT
     wait_until(lambda: early.state == FREE)
 
 
-def test_a_row_whose_id_its_process_had_no_time_to_note_is_found_by_name(
+def test_a_row_with_an_id_missing_on_the_scoreboard_is_found_by_name(
     tree: PlayedTree, session: Session
 ) -> None:
     (job,) = make_jobs(session, 1)
@@ -219,7 +219,7 @@ def test_a_claim_made_by_a_last_statement_of_the_dead_goes_back_at_once(
     wait_until(lambda: places(session) == {job: "ready"})
 
 
-def test_what_the_dead_had_on_its_way_does_not_wait_for_the_next_heartbeat(
+def test_a_late_claim_of_a_dead_process_does_not_wait_for_the_next_heartbeat(
     target: Target, session: Session
 ) -> None:
     (job,) = make_jobs(session, 1)

@@ -37,7 +37,7 @@ def _rows(session: Session, query: str) -> dict[int, Any]:
     " type of its own error and says that the rest is lost",
 )
 @pytest.mark.behaviour(22)
-def test_what_has_ended_becomes_what_it_was_to_become(
+def test_ended_jobs_of_a_dead_process_get_their_intended_outcome(
     tree: PlayedTree, session: Session, reason: str
 ) -> None:
     jobs = make_jobs(session, 4, max_attempts=3)
@@ -80,7 +80,7 @@ def test_the_outcomes_are_counted_and_reported(tree: PlayedTree, session: Sessio
     assert [recovered[outcome] for outcome in OUTCOMES] == [1, 1, 1, 1]
 
 
-def test_an_ending_of_an_earlier_claim_says_nothing(tree: PlayedTree, session: Session) -> None:
+def test_an_ending_of_an_earlier_claim_is_ignored(tree: PlayedTree, session: Session) -> None:
     jobs = runs, waits = make_jobs(session, 2)
     monitor = tree.start_monitor()
     worker = tree.start_worker(*jobs)
@@ -94,7 +94,7 @@ def test_an_ending_of_an_earlier_claim_says_nothing(tree: PlayedTree, session: S
     assert failure(session, runs)["type"] == "ProcessExitError"
 
 
-def test_who_keeps_no_finished_jobs_keeps_no_discarded_ones(
+def test_without_preserved_finished_jobs_discarded_ones_are_deleted(
     target: Target, session: Session
 ) -> None:
     jobs = make_jobs(session, 3)

@@ -57,7 +57,7 @@ def _pruned(tree: PlayedTree, name: str) -> list[datetime]:
     return [_moment(reported) for reported in pruned if reported["process"] == name]
 
 
-def test_a_broken_connection_is_made_anew(target: Target, session: Session) -> None:
+def test_a_broken_connection_is_replaced(target: Target, session: Session) -> None:
     with tree_on(target) as tree:
         monitor = tree.start_monitor()
 
@@ -218,7 +218,7 @@ def _title(entry: ScoreboardEntry) -> str:
     "The database was away for longer than `process_alive_threshold`.",
     "No process is declared dead because of that: the time starts again for all",
 )
-def test_after_an_outage_nobody_is_judged_by_how_long_it_lasted(server: Cluster) -> None:
+def test_the_length_of_an_outage_does_not_count_against_peer_processes(server: Cluster) -> None:
     target = server.start_with_tables()
     session = Session(target, "test")
     with tree_on(target, process_alive_threshold_s=1) as tree:

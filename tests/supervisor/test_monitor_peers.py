@@ -104,7 +104,7 @@ def test_after_a_time_without_surveys_no_peer_is_judged_by_earlier_ones(
     assert peers.due_in_s(300.0) == THRESHOLD_S
 
 
-def test_one_that_was_recovered_is_not_judged_again(peers: Peers) -> None:
+def test_a_recovered_process_is_not_judged_again(peers: Peers) -> None:
     for now in range(0, 70, 10):
         peers.see([FAR], float(now))
 
@@ -142,7 +142,7 @@ def test_a_number_that_another_process_has_now_is_a_death(peers: Peers) -> None:
     assert peers.vanished() == [peer]
 
 
-def test_a_number_that_nobody_has_is_a_death(peers: Peers) -> None:
+def test_a_pid_of_no_process_is_a_death(peers: Peers) -> None:
     peer = _near(2**22 + 1, "1")
     peers.see([peer], 0.0)
 
@@ -161,7 +161,7 @@ def _of_tree(supervisor: tuple[int, str], monitor: int | None) -> list[PeerProce
     return [worker, replace(lives, id=2, kind="monitor", supervisor=supervisor)]
 
 
-def test_what_a_process_has_left_is_its_trees_as_long_as_its_supervisor_lives(
+def test_a_dead_process_is_left_to_its_tree_while_its_supervisor_lives(
     peers: Peers,
 ) -> None:
     ours = (os.getpid(), registry.start_time(os.getpid()))
@@ -171,7 +171,7 @@ def test_what_a_process_has_left_is_its_trees_as_long_as_its_supervisor_lives(
     assert peers.vanished() == []
 
 
-def test_what_a_process_has_left_is_its_trees_as_long_as_its_monitor_lives(
+def test_a_dead_process_is_left_to_its_tree_while_its_monitor_lives(
     peers: Peers,
 ) -> None:
     peers.see(_of_tree(NOBODY, os.getpid()), 0.0)
@@ -191,7 +191,7 @@ def test_a_process_that_is_gone_with_supervisor_and_monitor_has_vanished(
     assert peers.vanished() == tree
 
 
-def test_a_monitor_of_another_tree_keeps_nobody(peers: Peers) -> None:
+def test_a_monitor_of_another_tree_does_not_count(peers: Peers) -> None:
     worker, monitor = _of_tree(NOBODY, os.getpid())
 
     peers.see([worker, replace(monitor, supervisor=(os.getpid(), "1"))], 0.0)
@@ -265,7 +265,7 @@ def test_a_process_is_dead_once_both_trees_and_its_killer_would_have_it_so(
     assert peers.due_in_s(now) == 0
 
 
-def test_who_has_a_long_threshold_does_not_keep_others_from_being_pruned(
+def test_a_process_with_a_long_threshold_does_not_delay_the_pruning_of_others(
     peers: Peers,
 ) -> None:
     patient, plain = replace(FAR, id=2, thresholds=_of(600, 400)), replace(FAR, thresholds=None)

@@ -121,7 +121,7 @@ def test_the_heartbeat_of_the_supervisor_is_that_of_its_loop(
 
 
 @pytest.mark.behaviour(13)
-def test_a_process_whose_row_was_deleted_learns_it(tree: PlayedTree, session: Session) -> None:
+def test_a_process_with_a_deleted_row_learns_it(tree: PlayedTree, session: Session) -> None:
     tree.start_monitor()
     one, other = tree.start_worker(), tree.start_worker()
 
@@ -134,7 +134,7 @@ def test_a_process_whose_row_was_deleted_learns_it(tree: PlayedTree, session: Se
 
 
 @pytest.mark.behaviour(32)
-def test_supervisor_and_monitor_write_their_rows_anew(
+def test_supervisor_and_monitor_write_deleted_rows_again(
     tree: PlayedTree, session: Session
 ) -> None:
     monitor = tree.start_monitor()
@@ -162,7 +162,7 @@ def test_children_that_registered_before_their_supervisor_come_to_belong_to_it(
 
 
 @pytest.mark.behaviour(28)
-def test_what_a_whole_dead_tree_has_left_is_settled_at_the_start(
+def test_claims_of_a_dead_tree_are_recovered_at_the_start(
     tree: PlayedTree, session: Session
 ) -> None:
     one, two, three = make_jobs(session, 3)
@@ -222,7 +222,7 @@ def test_a_neighbour_that_dies_is_left_to_its_tree_as_long_as_that_lives(
         assert_only_job_is(session, job, "failed")
 
 
-def test_the_rows_of_a_tree_say_their_supervisor(tree: PlayedTree, session: Session) -> None:
+def test_the_rows_of_a_tree_name_their_supervisor(tree: PlayedTree, session: Session) -> None:
     tree.start_monitor()
     tree.start_worker()
 
@@ -303,7 +303,7 @@ def test_a_frozen_tree_is_pruned_by_another_and_comes_back(
         wait_until(lambda: worker.row_lost)
 
 
-def test_who_died_as_it_went_to_sleep_is_notified_by_nobody_for_ever(
+def test_the_idle_registration_of_a_dead_worker_is_deleted(
     tree: PlayedTree, session: Session
 ) -> None:
     session.connection.execute("INSERT INTO jobsd.sleepers VALUES (-1, 'worker')")
@@ -319,7 +319,7 @@ def test_who_died_as_it_went_to_sleep_is_notified_by_nobody_for_ever(
     "It is settled once it has been seen for an interval",
 )
 @pytest.mark.behaviour(28)
-def test_claims_of_nobody_are_settled_once_they_were_seen_for_an_interval(
+def test_orphaned_claims_are_recovered_once_seen_for_an_interval(
     tree: PlayedTree, session: Session
 ) -> None:
     jobs = make_jobs(session, 5)
@@ -332,7 +332,7 @@ def test_claims_of_nobody_are_settled_once_they_were_seen_for_an_interval(
     assert failure(session, jobs[0])["type"] == "ProcessMissingError"
 
 
-def test_claims_of_nobody_are_left_alone_until_they_were_seen_for_an_interval(
+def test_orphaned_claims_are_left_until_seen_for_an_interval(
     target: Target, session: Session
 ) -> None:
     jobs = make_jobs(session, 2)

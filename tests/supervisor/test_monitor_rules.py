@@ -81,7 +81,7 @@ def test_tables_that_have_gone_are_searched_for_again(
     assert searched == ["again"]
 
 
-def test_what_stays_locked_is_asked_for_ever_more_seldom(thread: DatabaseThread) -> None:
+def test_the_rests_between_retries_of_a_locked_row_grow(thread: DatabaseThread) -> None:
     rests = [thread._rest_s(again=True) for _ in range(6)]
 
     assert rests == sorted(rests)
@@ -91,7 +91,7 @@ def test_what_stays_locked_is_asked_for_ever_more_seldom(thread: DatabaseThread)
 
 
 @pytest.mark.parametrize("tree_ends", [True, False])
-def test_the_last_minute_is_written_when_all_else_is_done(
+def test_the_last_minute_of_history_is_written_at_the_end(
     thread: DatabaseThread, monkeypatch: pytest.MonkeyPatch, *, tree_ends: bool
 ) -> None:
     done: list[str] = []
@@ -207,7 +207,7 @@ def test_heartbeats_that_lie_close_together_are_life_all_the_same() -> None:
 # Health and figures.
 
 
-def test_only_what_this_tree_runs_is_expected_of_it() -> None:
+def test_only_processes_of_this_tree_are_expected() -> None:
     options = make_options(NOWHERE, dispatchers=(DispatcherOptions(),))
 
     assert Expected.by(options).processes == {"worker": 1, "dispatcher": 1}

@@ -86,7 +86,7 @@ def test_of_a_job_that_is_not_kept_no_attempt_is_left(session: Session, rows: Ro
 
 
 @pytest.mark.parametrize(("key", "heard"), [(None, "ready"), ("key", "limited")])
-def test_a_job_that_goes_back_wakes_those_who_claim_such_jobs(
+def test_a_released_job_wakes_workers_that_can_claim_it(
     session: Session, target: Target, key: str | None, heard: str
 ) -> None:
     limit = None if key is None else 1
@@ -157,7 +157,7 @@ def test_a_portion_of_a_journal_that_was_late_is_halved(
 
 
 @pytest.mark.parametrize("left", [{"version": 9}, {"at": "noon"}])
-def test_what_another_version_has_added_to_a_journal_stops_nothing(
+def test_an_unknown_field_in_a_journal_stops_nothing(
     session: Session, tmp_path: Path, left: dict[str, object]
 ) -> None:
     gone = Gone(session, tmp_path, "finished")

@@ -80,7 +80,7 @@ def test_a_process_that_has_beaten_since_the_survey_is_not_pruned(
     assert [row.id for row in registry.processes(session)] == [row_id] * beats
 
 
-def test_one_that_was_just_given_a_claim_of_its_own_has_run(session: Session) -> None:
+def test_a_job_just_given_a_claim_of_its_own_counts_as_run(session: Session) -> None:
     job, other = make_jobs(session, 2)
     row_id = registry.register(
         session, kind="worker", name="worker-dead", supervisor_id=0, metadata={}
@@ -152,7 +152,7 @@ def test_a_crash_that_is_retried_wakes_the_dispatchers(
     assert heard == ["due"] * retries
 
 
-def test_where_nothing_is_known_as_many_jobs_of_a_claim_have_run_as_run_at_once(
+def test_without_a_scoreboard_the_first_jobs_of_a_claim_up_to_the_capacity_count_as_run(
     session: Session,
 ) -> None:
     jobs = make_jobs(session, 8)
@@ -168,9 +168,7 @@ def test_where_nothing_is_known_as_many_jobs_of_a_claim_have_run_as_run_at_once(
 
 
 @pytest.mark.parametrize("own", [True, False], ids=["of this tree", "of another tree"])
-def test_an_attempt_that_was_killed_says_when_it_had_begun(
-    session: Session, *, own: bool
-) -> None:
+def test_a_killed_attempt_has_its_start_time(session: Session, *, own: bool) -> None:
     job, waiting = make_jobs(session, 2)
     row_id = registry.register(
         session, kind="worker", name="worker-dead", supervisor_id=0, metadata={}

@@ -75,7 +75,7 @@ def test_only_the_locked_jobs_wait(session: Session, *, keep: bool) -> None:
     " waits",
 )
 @pytest.mark.parametrize("keep", [True, False])
-def test_who_refers_to_a_job_keeps_only_its_erasure_waiting(
+def test_a_foreign_key_lock_on_a_job_delays_only_its_erasure(
     session: Session, *, keep: bool
 ) -> None:
     done, other = make_jobs(session, 2)
@@ -94,7 +94,9 @@ def test_who_refers_to_a_job_keeps_only_its_erasure_waiting(
     assert _recover(session, row_id, **known, keep=keep).complete
 
 
-def test_who_is_known_by_its_threads_only_is_judged_as_before(session: Session) -> None:
+def test_a_process_known_by_its_threads_only_is_judged_in_the_same_order(
+    session: Session,
+) -> None:
     jobs = make_jobs(session, 6)
     row_id = _row(session)
     claim(session, row_id, jobs)

@@ -102,7 +102,7 @@ def _counted(dead: Dead) -> dict[str, int]:
     "The connection breaks between the commit of a recovery and its answer.",
     "The monitor asks the server what became of it, and reports each job once.",
 )
-def test_a_recovery_whose_answer_was_lost_is_reported_once(
+def test_a_recovery_with_a_lost_answer_is_reported_once(
     act: Callable[[Dead], Callable[[Recovery], object]],
     event: str,
     way: tuple[LostAnswers, Session],
@@ -177,7 +177,7 @@ def test_a_recovery_that_was_not_committed_is_done_and_reported_again(
     assert sum(_counted(dead).values()) == 3
 
 
-def test_what_a_standby_never_received_is_reported_by_the_recovery_that_it_has(
+def test_a_recovery_never_received_by_a_standby_is_reported_by_the_next_one(
     way: tuple[LostAnswers, Session], session: Session, reported: Emitted
 ) -> None:
     lossy, lossy_session = way

@@ -155,7 +155,7 @@ def test_a_faulty_configuration_changes_nothing(start: Start) -> None:
     assert tree.pids() == before
 
 
-def test_the_tree_becomes_what_the_configuration_says(start: Start) -> None:
+def test_a_reload_gives_the_tree_its_new_processes(start: Start) -> None:
     tree = start(("monitor", 1), ("worker", 1), ("dispatcher", 2))
     tree.reshape([("monitor", 1), ("worker", 3), ("scheduler", 1)])
 
@@ -167,7 +167,7 @@ def test_the_tree_becomes_what_the_configuration_says(start: Start) -> None:
     assert kinds == ["monitor", "scheduler", "worker", "worker", "worker"]
 
 
-def test_a_long_job_holds_up_nobody_and_is_not_killed(start: Start) -> None:
+def test_a_long_job_delays_no_reload_and_is_not_killed(start: Start) -> None:
     tree = start(("monitor", 1), ("worker", 2), shutdown_timeout_s=0.3)
     before = tree.pids("worker")
     slow = tree.command("worker.slow")
@@ -210,7 +210,7 @@ def test_a_recycled_worker_works_until_a_successor_can_start(start: Start) -> No
     "a worker dies while its successor boots",
     "the successor takes its place",
 )
-def test_a_predecessor_that_dies_early_is_followed_by_who_was_on_its_way(
+def test_a_predecessor_that_dies_early_is_replaced_by_the_process_already_booting(
     start: Start,
 ) -> None:
     tree = start(("monitor", 1), ("worker", 1))
@@ -241,7 +241,7 @@ def test_ttin_and_ttou_add_and_take_a_worker_down_to_one(start: Start) -> None:
     assert tree.events("process.exited") == []
 
 
-def test_usr1_is_passed_on_and_ends_nobody(start: Start) -> None:
+def test_usr1_is_passed_on_and_ends_no_process(start: Start) -> None:
     tree = start()
     before = tree.pids()
 

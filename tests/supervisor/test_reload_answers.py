@@ -114,7 +114,7 @@ def test_systemd_hears_that_a_reload_has_begun_and_that_it_is_done(played: Playe
     assert asker.heard == [(0, "")]
 
 
-def test_a_refusal_is_for_whoever_has_asked_and_the_reload_under_way_goes_on(
+def test_a_refused_reload_answers_its_caller_and_the_one_under_way_continues(
     played: Played,
 ) -> None:
     first = played.ask()
@@ -141,7 +141,7 @@ def test_a_refusal_has_no_password(played: Played) -> None:
     assert "postgresql://ann:***@db/shop" in message
 
 
-def test_whoever_asks_while_the_tree_stops_hears_that_at_once(played: Played) -> None:
+def test_a_reload_during_the_stop_is_refused_at_once(played: Played) -> None:
     under_way = played.ask()
     played.go_on()
 

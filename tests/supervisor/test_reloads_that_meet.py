@@ -28,7 +28,7 @@ def labels(tree: StubTree) -> list[str]:
     "HUP while a successor of the reload before can't start",
     "the earlier reload is given up, and the new one replaces all processes that it has to",
 )
-def test_a_reload_does_not_end_with_what_the_one_before_had_begun(start: Start) -> None:
+def test_a_reload_does_not_end_with_processes_of_the_one_before(start: Start) -> None:
     # The second HUP has to come before the first successor has hung.
     tree = start(("monitor", 1), ("worker", 2), hang_timeout_s=4.0)
     silent = tree.command("worker.silent")
@@ -67,7 +67,7 @@ def test_a_refused_reload_breaks_off_no_good_one(start: Start) -> None:
     "TTIN while the first successor of a reload boots",
     "the additional worker has the new configuration, too, once it has reloaded",
 )
-def test_who_is_added_during_a_reload_is_reloaded_too(start: Start) -> None:
+def test_a_process_added_during_a_reload_is_reloaded_too(start: Start) -> None:
     tree = start(("monitor", 1), ("worker", 1))
     boots = tree.command("worker.boots")
     tree.reshape([("monitor", 1), ("worker", 2)])

@@ -55,7 +55,7 @@ def test_only_its_own_user_and_root_may_ask(
         assert _words(asked) == words
 
 
-def test_connections_that_say_nothing_are_bounded_and_do_not_disturb(
+def test_silent_connections_are_bounded_and_do_not_disturb(
     asked: Requests, tmp_path: Path
 ) -> None:
     with contextlib.ExitStack() as stack:

@@ -26,9 +26,7 @@ def test_an_empty_database_is_neither_late_nor_paused(session: Session) -> None:
     assert (figures.dispatch_lag_s, figures.paused) == (0.0, frozenset())
 
 
-def test_who_asks_has_time_for_other_work_while_the_server_counts(
-    session: Session, target: Target
-) -> None:
+def test_asked_is_set_while_the_server_still_counts(session: Session, target: Target) -> None:
     asked = threading.Event()
     with psycopg.connect(target.url) as holder, ThreadPoolExecutor(1) as threads:
         holder.execute("LOCK jobsd.ready_executions")
@@ -116,7 +114,7 @@ SELECT %s + ago, '{}' FROM unnest(%s::int[]) AS ago
 """
 
 
-def test_of_the_last_five_runs_of_a_task_those_that_have_failed_are_counted(
+def test_failures_among_the_last_five_runs_of_a_task_are_counted(
     session: Session, rows: Rows
 ) -> None:
     for key, base, failed in (
@@ -131,7 +129,7 @@ def test_of_the_last_five_runs_of_a_task_those_that_have_failed_are_counted(
     assert {key: runs.failed for key, runs in tasks.items()} == {"well": 0, "ill": 3, "new": 0}
 
 
-def test_a_task_whose_failed_job_was_deleted_or_retried_has_failed_no_more(
+def test_a_deleted_or_retried_failed_job_no_longer_counts_for_its_task(
     session: Session, rows: Rows
 ) -> None:
     rows(_FAIL_RUNS, "ill", 100, 100, [1, 2])

@@ -175,7 +175,7 @@ def _unshared(*more: str) -> list[str]:
     return wrap
 
 
-def test_as_process_1_it_reaps_what_comes_to_it_and_ends_in_order(start: Start) -> None:
+def test_as_process_1_it_reaps_orphans_and_ends_in_order(start: Start) -> None:
     tree = start(("monitor", 1), ("worker", 1), wrap=_unshared("--mount-proc"))
     assert tree.wait_event("supervisor.started")["by"] == 1
     tree.command("worker.orphan")
@@ -194,7 +194,7 @@ def test_as_process_1_it_reaps_what_comes_to_it_and_ends_in_order(start: Start) 
     assert tree.process.wait(30) == 0
 
 
-def test_a_proc_of_another_namespace_misleads_nobody(start: Start) -> None:
+def test_a_proc_of_another_namespace_misleads_no_check(start: Start) -> None:
     tree = start(("monitor", 1), ("worker", 1), wrap=_unshared(), hang_timeout_s=0.6)
 
     tree.command("worker.hang")
@@ -215,7 +215,7 @@ def _running(children: Path, command: str) -> list[int]:
     "The kernel kills a worker because memory has run out.",
     "It is reported as an OOM kill, not as any other SIGKILL.",
 )
-def test_a_worker_that_takes_all_memory_is_distinguished_from_one_that_was_killed(
+def test_an_oom_kill_of_a_worker_is_distinguished_from_other_kills(
     tmp_path: Path, memory_limit: list[str]
 ) -> None:
     with stub_tree(tmp_path, ("monitor", 1), ("worker", 1), wrap=memory_limit) as tree:

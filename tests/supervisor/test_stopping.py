@@ -44,7 +44,7 @@ def test_a_stop_ends_a_start_that_is_under_way(tmp_path: Path) -> None:
 
 
 @pytest.mark.behaviour(18)
-def test_who_still_works_at_the_deadline_is_killed_and_its_jobs_released(
+def test_a_process_still_working_at_the_deadline_is_killed_and_its_jobs_released(
     start: Start,
 ) -> None:
     tree = start(("monitor", 1), ("worker", 1), shutdown_timeout_s=DRAIN_S)
@@ -82,7 +82,7 @@ def test_a_crash_while_it_drains_is_a_crash(start: Start) -> None:
     "a job ends its worker, with exit status 0, while it drains",
     "it is reported as a crash, because the job had not ended",
 )
-def test_who_is_ended_by_a_job_while_it_drains_has_crashed(start: Start) -> None:
+def test_a_worker_ended_by_a_job_while_draining_has_crashed(start: Start) -> None:
     tree = start(("monitor", 1), ("worker", 1))
     tree.command("worker.slow")
     tree.command("worker.job")
@@ -179,7 +179,7 @@ def test_the_wait_for_jobs_can_be_cut_short(
     assert len(tree.events("last words")) == 1
 
 
-def test_quit_also_ends_who_can_not_hear_it(start: Start) -> None:
+def test_quit_also_ends_stopped_processes(start: Start) -> None:
     tree = start(("monitor", 1), ("worker", 2), shutdown_timeout_s=30)
     for pid in tree.pids():
         os.kill(pid, signal.SIGSTOP)
@@ -217,7 +217,9 @@ def test_five_thousand_terms_are_one_stop(start: Start) -> None:
 
 
 @pytest.mark.parametrize("delay_ms", [0, 40, 60, 70, 80, 85, 90, 95, 100, 110, 120, 150, 200])
-def test_a_term_at_any_moment_of_the_start_leaves_nobody(tmp_path: Path, delay_ms: int) -> None:
+def test_a_term_at_any_moment_of_the_start_leaves_no_process(
+    tmp_path: Path, delay_ms: int
+) -> None:
     began = monotonic()
     with stub_tree(tmp_path, ("monitor", 1), ("worker", 3), ("dispatcher", 1)) as tree:
         wait_until(lambda: monotonic() - began > delay_ms / 1000)
@@ -230,7 +232,7 @@ def test_a_term_at_any_moment_of_the_start_leaves_nobody(tmp_path: Path, delay_m
 
 
 @pytest.mark.parametrize("forked", range(1, 6))
-def test_a_term_between_two_forks_leaves_nobody(tmp_path: Path, forked: int) -> None:
+def test_a_term_between_two_forks_leaves_no_process(tmp_path: Path, forked: int) -> None:
     with stub_tree(tmp_path, ("monitor", 1), ("worker", 3), ("dispatcher", 1)) as tree:
         tree.wait_event("process.started", forked)
 

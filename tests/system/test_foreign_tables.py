@@ -106,7 +106,7 @@ def test_tables_of_another_build_are_reported_once_and_waited_out(
     ],
     ids=["function", "column", "table"],
 )
-def test_what_a_statement_of_ours_misses_is_no_outage(
+def test_a_missing_function_or_column_is_no_outage(
     project: Project, query: Query, change: str, back: str
 ) -> None:
     with project.start() as tree:

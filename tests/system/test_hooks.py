@@ -192,7 +192,7 @@ def test_hooks_that_fail_and_hang_are_reported_and_change_nothing(hooked: Projec
     assert not tree.events("process.killed"), tree.reported()
 
 
-def test_without_such_hooks_there_is_no_process_for_them(hooked: Project) -> None:
+def test_without_worker_hooks_there_is_no_hooks_process(hooked: Project) -> None:
     hooked.write("app.py", LEDGER + "jobsd.on_worker_start(lambda process: note('start'))\n")
 
     with hooked.start() as tree:

@@ -42,7 +42,7 @@ def passes() -> None:
 
 
 @pytest.mark.parametrize("name", [JOB, DEATH])
-def test_a_way_is_short_and_its_page_says_how_long_it_is(name: str) -> None:
+def test_a_path_is_short_and_its_page_states_its_number_of_hops(name: str) -> None:
     page = hops.read(name)
     said = re.search(r"These are (\d+) hops today", page.text)
 

@@ -221,7 +221,7 @@ def test_the_next_tree_frees_the_slots_of_a_killed_one(limited: Project, query: 
 
 
 @pytest.mark.behaviour(60, 78)
-def test_a_job_whose_class_is_gone_holds_its_limit_until_it_has_failed(
+def test_a_limited_job_of_an_unknown_class_holds_its_slot_until_it_has_failed(
     limited: Project, query: Query
 ) -> None:
     with limited.start() as tree:

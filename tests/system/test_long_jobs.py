@@ -22,7 +22,7 @@ STEPS = 12
 
 
 @pytest.mark.behaviour(66)
-def test_a_job_that_reads_stopping_goes_on_after_the_restart_where_it_was(
+def test_a_job_that_reads_stopping_resumes_at_its_step_after_the_restart(
     project: Project, query: Query
 ) -> None:
     with project.start() as first:

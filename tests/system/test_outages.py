@@ -31,7 +31,7 @@ def server() -> Iterator[Cluster]:
     "no process exits; jobs that have ended in the meantime are recorded afterwards, once",
 )
 @pytest.mark.behaviour(33, 34)
-def test_a_restart_of_the_database_ends_nobody_and_loses_no_outcome(
+def test_a_restart_of_the_database_ends_no_process_and_loses_no_outcome(
     server: Cluster, tmp_path: Path
 ) -> None:
     url = server.start_with_tables().url

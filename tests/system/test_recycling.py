@@ -50,7 +50,7 @@ def _times(tree: Tree, event: str, name: str) -> list[str]:
     return [each["timestamp"] for each in tree.events(event) if each["process_name"] == name]
 
 
-def test_a_worker_is_replaced_after_so_many_jobs_and_all_are_done(
+def test_a_worker_is_replaced_after_max_jobs_and_all_jobs_finish(
     project: Project, query: Query
 ) -> None:
     project.write(

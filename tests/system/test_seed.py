@@ -140,7 +140,7 @@ def test_the_recurring_tasks_are_listed(tree: Tree, shipped: Project) -> None:
     assert {task["key"] for task in listed} >= {"heartbeat", "clear_finished"}
 
 
-def test_the_seeds_queue_file_starts_as_many_workers_as_the_variable_says(
+def test_the_queue_file_of_the_seed_starts_job_concurrency_workers(
     project: Project,
 ) -> None:
     project.write("config/queue.yml", SEED)

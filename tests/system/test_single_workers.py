@@ -49,7 +49,7 @@ def _runs(project: Project, tree: Tree, *words: str) -> None:
     " a successor starts; jobs elsewhere continue",
 )
 @pytest.mark.behaviour(22)
-def test_a_killed_worker_fails_what_it_ran_is_followed_and_harms_no_other(
+def test_a_killed_worker_fails_its_running_job_is_replaced_and_harms_no_other(
     project: Project, query: Query
 ) -> None:
     _configure(project, "workers: [{queues: a}, {queues: b}]")
@@ -183,7 +183,7 @@ def test_a_worker_is_not_asked_to_end_by_what_its_jobs_do_to_their_children(
     " worker is replaced",
 )
 @pytest.mark.behaviour(91)
-def test_quit_to_a_single_worker_fails_what_it_ran_at_once(
+def test_quit_to_a_single_worker_fails_its_running_job_at_once(
     project: Project, query: Query
 ) -> None:
     with project.start() as tree:
@@ -204,7 +204,7 @@ def test_quit_to_a_single_worker_fails_what_it_ran_at_once(
     "it claims no new jobs and finishes its running ones, and a successor starts",
 )
 @pytest.mark.behaviour(13)
-def test_a_worker_whose_row_is_deleted_finishes_its_job_and_is_followed(
+def test_a_worker_with_a_deleted_row_finishes_its_job_and_is_replaced(
     project: Project, query: Query
 ) -> None:
     _configure(project, "supervisor: {heartbeat_interval: 0.2}")
@@ -227,7 +227,7 @@ def test_a_worker_whose_row_is_deleted_finishes_its_job_and_is_followed(
     "it goes on supervising, and its row is written anew",
 )
 @pytest.mark.behaviour(32)
-def test_a_supervisor_whose_row_was_deleted_goes_on_supervising(
+def test_a_supervisor_with_a_deleted_row_keeps_supervising(
     project: Project, query: Query
 ) -> None:
     _configure(project, "supervisor: {heartbeat_interval: 0.2}")

@@ -183,9 +183,7 @@ def test_no_child_outlives_a_killed_supervisor_by_a_second(
     " processes is left",
 )
 @pytest.mark.behaviour(28)
-def test_the_next_tree_recovers_what_a_killed_one_has_left(
-    project: Project, query: Query
-) -> None:
+def test_the_next_tree_recovers_claims_of_a_killed_one(project: Project, query: Query) -> None:
     with project.start() as tree:
         _start_slow_job(project, tree)
         tree.process.send_signal(signal.SIGSTOP)

@@ -86,7 +86,7 @@ def _settings() -> str:
     "Its process is ended; the job fails by its own policy, and the jobs that ran beside it"
     " are released",
 )
-def test_what_can_not_be_interrupted_ends_with_its_process(
+def test_a_job_that_can_not_be_interrupted_ends_with_its_process(
     tmp_path: Path, empty_database: str
 ) -> None:
     project = Project(tmp_path, empty_database)

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.system
 
 
-def test_a_tree_runs_what_there_is_and_ends_with_0(project: Project, query: Query) -> None:
+def test_a_tree_runs_all_jobs_within_the_horizon_and_ends_with_0(
+    project: Project, query: Query
+) -> None:
     project.write("config/recurring.yml", "beat: {class: HeartbeatJob, schedule: '@hourly'}\n")
     assert project.run("db", "migrate").returncode == 0
     for number in (1, 2):

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.system
 
 
 @pytest.mark.behaviour(1)
-def test_without_a_file_jobs_of_any_queue_run_and_what_is_due_is_dispatched(
+def test_without_a_file_jobs_of_any_queue_run_and_due_ones_are_dispatched(
     project: Project, query: Query
 ) -> None:
     (project.root / "config/queue.yml").unlink()

@@ -29,7 +29,7 @@ def test_the_recipe_copies_every_room() -> None:
     assert copied == rooms | {"src", *SHIPPED.values(), *scripts["script-files"]}
 
 
-def test_what_is_copied_is_not_ignored() -> None:
+def test_copied_files_are_not_ignored() -> None:
     ignored = RECIPE.with_name("Dockerfile.dockerignore").read_text().splitlines()
     words = re.findall(r"^COPY (?!--)(.+) \S+$", RECIPE.read_text(), re.MULTILINE)
 

@@ -147,7 +147,9 @@ def root(engine: Engine, image: str) -> Iterator[Path]:
     engine("rm", container)
 
 
-def test_the_image_says_how_it_is_to_be_run(settings: dict[str, Any], root: Path) -> None:
+def test_the_image_declares_its_user_environment_and_health_check(
+    settings: dict[str, Any], root: Path
+) -> None:
     assert settings["User"] == "10001:10001"
     assert {"JOBSD_EMBEDDED=0", "JOBSD_ENV=production"} <= set(settings["Env"])
     assert settings["Healthcheck"]["Test"][0] == "CMD"

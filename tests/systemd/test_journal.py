@@ -36,7 +36,7 @@ def journal(service: Service) -> list[dict[str, Any]]:
     return [e for e in ours if not e["MESSAGE"].startswith("jobsd: making")]
 
 
-def test_each_entry_is_one_record_of_who_wrote_it(journal: list[dict[str, Any]]) -> None:
+def test_each_journal_entry_is_one_record_of_its_process(journal: list[dict[str, Any]]) -> None:
     records = [(entry, json.loads(entry["MESSAGE"])) for entry in journal]
 
     assert len(records) > 90
@@ -48,7 +48,7 @@ def test_each_entry_is_one_record_of_who_wrote_it(journal: list[dict[str, Any]])
     assert len(said) == 80
 
 
-def test_entries_are_found_by_what_they_are_about(
+def test_journal_entries_are_found_by_their_fields(
     service: Service, journal: list[dict[str, Any]]
 ) -> None:
 
@@ -114,7 +114,7 @@ def test_beyond_the_journals_limit_lines_of_one_level_are_dropped(service: Servi
     "A job writes lines of fields, bytes of the journal's protocol and megabytes, in each way.",
     "They become messages of entries of that job; no field is forged",
 )
-def test_what_a_job_writes_forges_no_field(service: Service) -> None:
+def test_a_line_written_by_a_job_forges_no_field(service: Service) -> None:
     service.configure(JOBSD_EMBEDDED="1", queue="workers: [{processes: 1, threads: 1}]\n")
     service.control("start")
     job_id = service.command("enqueue", "service_jobs.forge", json.dumps([FORGED])).split()[-1]

@@ -132,7 +132,7 @@ def test_a_job_that_forks_without_end_meets_the_limit_of_the_unit(service: Servi
     "Under systemd: the machine's clock is set two hours ahead, then six back.",
     "No process is judged or replaced, not even by the watchdog; jobs run on.",
 )
-def test_who_sets_the_clock_of_the_machine_changes_nothing(service: Service) -> None:
+def test_setting_the_clock_of_the_machine_changes_nothing(service: Service) -> None:
     pid = _start(service)
     _runs(service, "before")
 

@@ -70,7 +70,7 @@ def test_each_build_has_a_version_that_grows_with_time(package: Path) -> None:
     assert abs((datetime.now(UTC) - at).total_seconds()) < 3600
 
 
-def test_the_package_needs_what_the_program_needs(package: Path) -> None:
+def test_the_package_depends_on_the_libraries_of_the_program(package: Path) -> None:
     needed = {word.split()[0] for word in field(package, "Depends").split(", ")}
 
     assert needed >= {
@@ -81,7 +81,7 @@ def test_the_package_needs_what_the_program_needs(package: Path) -> None:
     assert "python3-rich" not in needed, "only benchmarks and checks of the suite draw with it"
 
 
-def test_lintian_has_nothing_to_say(package: Path) -> None:
+def test_lintian_finds_no_fault(package: Path) -> None:
     if shutil.which("lintian") is None:
         pytest.skip("lintian is not installed")
 
@@ -95,7 +95,7 @@ def test_lintian_has_nothing_to_say(package: Path) -> None:
     assert (done.returncode, done.stdout) == (0, "")
 
 
-def test_every_link_of_its_documents_leads_to_one_that_is_there(content: Path) -> None:
+def test_every_link_of_its_documents_leads_to_an_existing_file(content: Path) -> None:
     folder = content / "usr/share/doc/jobsd"
     pages = list(folder.rglob("*.md"))
     links = [
@@ -126,7 +126,7 @@ def test_the_package_brings_what_belongs_to_a_program_of_debian(
     assert (content / path).stat().st_size > 100
 
 
-def test_rules_and_documents_lie_where_the_units_and_pages_say(content: Path) -> None:
+def test_rules_and_documents_are_at_the_paths_of_units_and_pages(content: Path) -> None:
     link = content / "usr/share/jobsd/prometheus"
     unit = (content / "usr/lib/systemd/system/jobsd.service").read_text(encoding="utf-8")
     (page,) = re.findall(r"^Documentation=file:///(.+)$", unit, re.MULTILINE)
@@ -158,7 +158,7 @@ def test_the_installed_service_beats(installed: Service) -> None:
     assert installed.show("Result") == ["success"]
 
 
-def test_systemd_has_nothing_to_say_against_the_installed_units(installed: Service) -> None:
+def test_systemd_accepts_the_installed_units(installed: Service) -> None:
     units = ("jobsd.service", "jobsd@.service")
 
     done = installed.box.run("systemd-analyze", "verify", *units, check=False)
@@ -203,7 +203,7 @@ def test_removing_ends_every_instance_and_keeps_the_configuration(installed: Ser
     assert box.ask("ls", "/etc/jobsd").split() == ["env", "mail", "queue.yml", "recurring.yml"]
 
 
-def test_what_was_removed_and_comes_again_runs_as_before(installed: Service) -> None:
+def test_a_removed_and_reinstalled_package_runs_as_before(installed: Service) -> None:
     box, instance = installed.box, Service(installed.box, "jobsd@mail")
 
     box.run("dpkg", "--install", "/run/later.deb")

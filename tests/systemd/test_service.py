@@ -30,7 +30,7 @@ def test_a_start_returns_when_the_tree_is_up(service: Service) -> None:
     assert ready["processes"] == 3
 
 
-def test_the_status_says_how_it_stands(service: Service) -> None:
+def test_the_status_shows_the_state_of_the_tree(service: Service) -> None:
     service.control("start")
 
     wait_until(

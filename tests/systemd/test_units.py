@@ -43,7 +43,7 @@ def test_a_unit_without_walls_would_be_found_out(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", _NAMES)
-def test_systemd_has_nothing_to_say_against_the_units(box: Box, name: str) -> None:
+def test_systemd_accepts_the_units(box: Box, name: str) -> None:
     done = box.run("systemd-analyze", "verify", f"/etc/systemd/system/{name}", check=False)
 
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
@@ -70,7 +70,7 @@ def test_the_instances_differ_only_in_their_names() -> None:
         "Restart=on-failure",
     ],
 )
-def test_the_units_say_what_is_promised(line: str) -> None:
+def test_the_units_contain_the_promised_lines(line: str) -> None:
     for name in _NAMES:
         assert line in (UNITS / name).read_text().splitlines()
 

@@ -143,7 +143,7 @@ def test_a_job_that_is_not_retried_takes_no_key_from_another(jobs: MemoryQueue) 
     assert (second.state, third.id, third.state) == ("ready", second.id, "duplicate")
 
 
-def test_many_are_meant_by_filters(jobs: MemoryQueue) -> None:
+def test_many_jobs_are_selected_by_filters(jobs: MemoryQueue) -> None:
     for each in ("value", "key"):
         flaky.enqueue(*[each] * 3)
     perform_enqueued(raises=False)
@@ -176,7 +176,7 @@ def test_nothing_is_performed_from_a_queue_that_is_paused(jobs: MemoryQueue) -> 
     assert not queues.resume("mail")
 
 
-def test_inline_a_resumed_queue_performs_what_has_waited(jobs_inline: MemoryQueue) -> None:
+def test_inline_a_resumed_queue_performs_waiting_jobs(jobs_inline: MemoryQueue) -> None:
     queues.pause("mail")
     welcome.enqueue(1)
     assert (ran, len(jobs_inline)) == ([], 1)
@@ -186,7 +186,7 @@ def test_inline_a_resumed_queue_performs_what_has_waited(jobs_inline: MemoryQueu
     assert ran == [(1, "en")]
 
 
-def test_a_queue_is_emptied_of_what_is_ready(jobs: MemoryQueue) -> None:
+def test_a_clear_discards_only_ready_jobs_of_the_queue(jobs: MemoryQueue) -> None:
     welcome.enqueue(1)
     welcome.using(wait="1h").enqueue(2)
     alone.enqueue(1)

@@ -118,7 +118,7 @@ def test_a_debounced_job_is_put_off_for_a_while_only(plain: VirtualClock) -> Non
     assert plain.now - SATURDAY == timedelta(minutes=6)
 
 
-def test_what_is_not_begun_in_time_is_discarded(plain: VirtualClock) -> None:
+def test_a_job_not_begun_in_time_is_discarded(plain: VirtualClock) -> None:
     soon.enqueue()
     soon.using(wait="1h").enqueue()
     plain.move_to(SATURDAY + timedelta(minutes=11))
@@ -162,7 +162,7 @@ def test_a_day_of_the_shipped_tasks_runs_at_once(jobs_clock: VirtualClock) -> No
     assert len(jobs_clock.jobs.acts.heartbeats) == performed["HeartbeatJob"]
 
 
-def test_finished_jobs_are_cleared_as_the_task_says(jobs_clock: VirtualClock) -> None:
+def test_finished_jobs_are_cleared_by_the_recurring_task(jobs_clock: VirtualClock) -> None:
     jobs_clock.advance("3d")
 
     oldest = min(job.ended_at or jobs_clock.now for job in jobs_clock.jobs)
@@ -177,14 +177,14 @@ def test_recurring_tasks_run_at_their_instants(saturday: VirtualClock) -> None:
     assert backup.enqueued_at == datetime(2030, 1, 6, 1, tzinfo=UTC), "2 am in Paris"
 
 
-def test_what_was_missed_is_left_to_the_task(saturday: VirtualClock) -> None:
+def test_missed_runs_follow_on_missed_of_the_task(saturday: VirtualClock) -> None:
     saturday.move_to(SATURDAY + timedelta(hours=5, minutes=30))
     saturday.advance("1h")
 
     assert ran == [(1, ""), (1, "")], "at the start, and at six"
 
 
-def test_a_clock_says_what_runs_on_a_day(saturday: VirtualClock) -> None:
+def test_a_clock_lists_the_runs_of_a_day(saturday: VirtualClock) -> None:
     sunday = saturday.runs_on("sunday")
 
     assert sunday == saturday.runs_on(date(2030, 1, 6))
@@ -194,7 +194,7 @@ def test_a_clock_says_what_runs_on_a_day(saturday: VirtualClock) -> None:
     assert ran == []
 
 
-def test_what_a_clock_can_not_do_is_said(plain: VirtualClock) -> None:
+def test_impossible_times_of_a_clock_are_refused(plain: VirtualClock) -> None:
     with pytest.raises(Error, match="advance: 'soon' is not a duration"):
         plain.advance("soon")
     with pytest.raises(Error, match=r"advance_to: it is 2030-01-05T12:00:00\+00:00 already"):

@@ -67,7 +67,9 @@ def test_a_limit_holds_within_a_job(jobs_inline: MemoryQueue) -> None:
     assert {job.state for job in jobs_inline} == {"finished"}
 
 
-def test_a_key_that_is_held_discards_what_may_not_wait(jobs_inline: MemoryQueue) -> None:
+def test_inline_a_job_with_a_held_key_and_a_discarding_limit_is_discarded(
+    jobs_inline: MemoryQueue,
+) -> None:
     del jobs_inline
     from jobsd import Limit, job
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.parametrize(("failing", "note"), [(1, ""), (3, "; 2 more failed")])
-def test_what_is_raised_says_how_many_jobs_have_failed(
+def test_the_raised_error_notes_the_number_of_failed_jobs(
     jobs: MemoryQueue, failing: int, note: str
 ) -> None:
     del jobs
@@ -47,7 +47,7 @@ def test_a_job_that_enqueues_itself_without_end_is_an_error(
     assert [job.state for job in jobs].count("finished") == 20
 
 
-def test_a_job_whose_key_was_held_is_performed_later(jobs: MemoryQueue) -> None:
+def test_a_job_with_a_held_key_is_performed_later(jobs: MemoryQueue) -> None:
     inside.extend([perform_enqueued, lambda: ran.append("behind")])
     call.enqueue()
     call.enqueue()

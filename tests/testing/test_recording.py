@@ -88,7 +88,7 @@ def test_arguments_count_however_they_were_given(jobs: MemoryQueue) -> None:
     refute_enqueued(welcome, queue="default")
 
 
-def test_a_failed_assertion_lists_what_was_enqueued(jobs: MemoryQueue) -> None:
+def test_a_failed_assertion_lists_the_enqueued_jobs(jobs: MemoryQueue) -> None:
     del jobs
     with pytest.raises(AssertionError) as nothing:
         assert_enqueued(welcome)
@@ -106,7 +106,7 @@ def test_a_failed_assertion_lists_what_was_enqueued(jobs: MemoryQueue) -> None:
     )
 
 
-def test_a_failed_refutation_says_what_was_enqueued(jobs: MemoryQueue) -> None:
+def test_a_failed_refutation_lists_the_enqueued_jobs(jobs: MemoryQueue) -> None:
     del jobs
     refute_enqueued()
     welcome.enqueue(42)
@@ -136,7 +136,7 @@ def test_the_time_at_which_a_job_is_due_counts_to_the_second(jobs: MemoryQueue) 
         refute_enqueued(welcome, at=datetime(2100, 1, 1))  # noqa: DTZ001
 
 
-def test_what_is_enqueued_is_performed_by_priority(jobs: MemoryQueue) -> None:
+def test_enqueued_jobs_are_performed_by_priority(jobs: MemoryQueue) -> None:
     welcome.enqueue(1)
     urgent.enqueue()
     Report.enqueue("monday")
@@ -255,7 +255,7 @@ def test_a_coroutine_may_enqueue_beside_a_running_loop(jobs: MemoryQueue) -> Non
     assert len(jobs) == 3
 
 
-def test_what_is_no_job_is_said(jobs: MemoryQueue) -> None:
+def test_an_object_that_is_no_job_is_refused(jobs: MemoryQueue) -> None:
     del jobs
     with pytest.raises(Error, match="is no job: give one, or its name"):
         assert_enqueued(object())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
@@ -324,7 +324,7 @@ def test_a_bulk_that_fails_leaves_nothing(jobs: MemoryQueue) -> None:
     assert once.enqueue(1).state == "ready"
 
 
-def test_handles_report_what_has_become_of_a_job(jobs: MemoryQueue) -> None:
+def test_handles_report_the_outcome_of_a_job(jobs: MemoryQueue) -> None:
     del jobs
     good, bad = urgent.enqueue(), flaky.enqueue("value", "value", "value")
     with pytest.raises(TimeoutError, match="is ready, and nothing performs it"):
@@ -352,7 +352,7 @@ def test_handles_have_the_moment_of_their_jobs_and_know_them_by_it(jobs: MemoryQ
         replace(one, created_at=one.created_at - timedelta(days=1)).wait()
 
 
-def test_what_the_kit_lacks_raises(jobs: MemoryQueue) -> None:
+def test_a_feature_missing_in_the_kit_raises(jobs: MemoryQueue) -> None:
     del jobs
     with pytest.raises(Error, match="test kit's queue in memory lacks this"):
         RecurringTask.all()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.parametrize(("overlap", "enqueued"), [("allow", 3), ("skip", 1)])
-def test_a_run_whose_predecessor_waits_is_left_out_where_the_task_says_so(
+def test_a_run_with_a_waiting_predecessor_is_skipped_only_with_overlap_skip(
     jobs_clock: VirtualClock, overlap: str, enqueued: int
 ) -> None:
     hourly = TaskDefinition(

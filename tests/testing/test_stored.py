@@ -123,7 +123,7 @@ def test_a_snooze_is_no_error(mine: Connection) -> None:
     assert (performed.state, performed.errors) == ("scheduled", [])
 
 
-def test_only_the_jobs_that_are_meant_are_performed(mine: Connection) -> None:
+def test_only_selected_jobs_are_performed(mine: Connection) -> None:
     welcome.using(connection=mine).enqueue(42)
     urgent.using(connection=mine).enqueue()
 

@@ -85,7 +85,7 @@ def test_a_job_is_discarded_and_a_scheduled_one_is_made_due(
     assert rows("SELECT scheduled_at <= now() FROM jobsd.scheduled_executions") == [True]
 
 
-def test_a_job_that_runs_is_asked_to_stop_and_one_that_waits_is_discarded(
+def test_a_running_job_is_asked_to_stop_and_a_waiting_one_is_discarded(
     browser: Browser, session: Session, rows: Rows
 ) -> None:
     running, waiting = enqueue(), enqueue()
@@ -100,7 +100,7 @@ def test_a_job_that_runs_is_asked_to_stop_and_one_that_waits_is_discarded(
     assert "it was cancelled while it ran" in browser.get(f"/jobs/{running}").text
 
 
-def test_what_a_state_does_not_allow_is_refused_and_leaves_no_row(
+def test_an_act_not_allowed_in_a_state_is_refused_and_leaves_no_row(
     browser: Browser, session: Session
 ) -> None:
     job_id = enqueue()
@@ -114,7 +114,7 @@ def test_what_a_state_does_not_allow_is_refused_and_leaves_no_row(
     assert _acts(session) == []
 
 
-def test_an_act_whose_answer_is_lost_says_that_it_may_have_been_done(
+def test_an_act_with_a_lost_answer_reports_that_it_may_have_been_done(
     session: Session, default_client: Client
 ) -> None:
     del default_client
@@ -159,7 +159,7 @@ def test_a_nul_in_a_field_is_left_out(browser: Browser, session: Session) -> Non
 
 
 @pytest.mark.parametrize(("name", "written"), [("../x", "..%2Fx"), ("a b#c", "a%20b%23c")])
-def test_the_name_of_a_queue_leads_nowhere_else(
+def test_the_name_of_a_queue_is_escaped_in_its_links(
     browser: Browser, session: Session, name: str, written: str
 ) -> None:
     # A browser resolves `/queues/../x/pause` before it asks.
@@ -221,7 +221,7 @@ def test_no_act_is_done_by_a_get(browser: Browser, rows: Rows, path: str) -> Non
     assert rows("SELECT * FROM jobsd.audit") == []
 
 
-def test_what_was_done_is_said_as_text(browser: Browser) -> None:
+def test_the_message_after_an_act_is_shown_as_text(browser: Browser) -> None:
     got = browser.get("/queues?done=%3Cscript%3Ealert(1)%3C/script%3E%0d%0aX: y")
 
     assert "<script>alert" not in got.text

@@ -38,7 +38,7 @@ def test_an_answer_to_head_has_the_headers_and_no_body(browser: Browser) -> None
 
 
 @pytest.mark.parametrize("path", ["/queues", "/api/v1/queues"])
-def test_a_refusal_says_how_to_come_in(target: Target, path: str) -> None:
+def test_a_refusal_asks_for_basic_authentication(target: Target, path: str) -> None:
     got = Browser(made(target, open_role=None, users=(ANN,))).get(path)
 
     assert got.status == 401
@@ -46,7 +46,7 @@ def test_a_refusal_says_how_to_come_in(target: Target, path: str) -> None:
     assert got.headers["Cache-Control"] == "no-store"
 
 
-def test_what_leads_on_from_an_act_is_kept_by_nobody(browser: Browser) -> None:
+def test_the_redirect_after_an_act_is_not_cached(browser: Browser) -> None:
     got = browser.post("/queues/mail/pause")
 
     assert got.headers["Cache-Control"] == "private, no-store"

@@ -61,7 +61,7 @@ def test_exactly_the_counted_jobs_are_retried(browser: Browser, session: Session
     assert "state:failed queue:mail" in row["target"]
 
 
-def test_what_is_locked_by_another_is_left_alone_and_counted(
+def test_jobs_locked_by_another_session_are_left_and_counted(
     browser: Browser, session: Session, target: Target
 ) -> None:
     from jobsd.database.connection import Session as Another
@@ -119,7 +119,7 @@ def test_a_count_is_exact_up_to_a_number(
         ("act=erase&q=", 404),
     ],
 )
-def test_what_is_not_understood_is_refused(browser: Browser, query: str, status: int) -> None:
+def test_an_invalid_query_is_refused(browser: Browser, query: str, status: int) -> None:
     job_id = enqueue()
 
     assert browser.get(f"/bulk?{query}").status == status

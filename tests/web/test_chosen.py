@@ -37,9 +37,7 @@ def test_exactly_the_chosen_jobs_are_discarded(
     )
 
 
-def test_those_that_can_not_be_are_left_alone_and_reported(
-    browser: Browser, session: Session
-) -> None:
+def test_jobs_in_other_states_are_left_and_reported(browser: Browser, session: Session) -> None:
     failed, ready = enqueue(), enqueue()
     fail(session, failed)
 
@@ -98,7 +96,7 @@ def test_a_viewer_is_offered_no_boxes(target: Target, default_client: object) ->
     assert browser.ask("POST", "/chosen", headers, body).status == 403
 
 
-def test_a_list_says_when_each_job_runs_ran_or_failed(
+def test_a_list_shows_the_time_each_job_runs_ran_or_failed(
     browser: Browser, session: Session, rows: Rows
 ) -> None:
     enqueue(wait="1h")

@@ -69,7 +69,9 @@ def test_a_user_logs_in_with_a_password(target: Target) -> None:
         {"X-Remote-User": "ann"},
     ],
 )
-def test_nobody_else_does(target: Target, header: dict[str, str]) -> None:
+def test_any_other_authorization_header_is_refused(
+    target: Target, header: dict[str, str]
+) -> None:
     assert _guarded(target).ask("GET", "/", header).status == 401
 
 
@@ -123,7 +125,7 @@ def test_a_header_counts_from_a_trusted_proxy_only(target: Target) -> None:
 
 
 @pytest.mark.parametrize(("name", "role"), [("ann", "viewer"), ("bot", "operator")])
-def test_a_user_whom_a_proxy_names_has_the_role_of_the_configuration(
+def test_a_user_named_by_a_proxy_has_the_role_of_the_configuration(
     target: Target, name: str, role: str
 ) -> None:
     given = {"trusted_header": "X-Remote-User", "trusted_proxies": ("127.0.0.1/8",)}
@@ -134,7 +136,7 @@ def test_a_user_whom_a_proxy_names_has_the_role_of_the_configuration(
 
 
 @pytest.mark.parametrize("address", ["", "unix:", "10.0.0.1"])
-def test_a_request_without_the_address_of_a_trusted_proxy_is_of_nobody(
+def test_a_user_header_from_an_untrusted_address_is_ignored(
     target: Target, address: str
 ) -> None:
     application = made(
@@ -206,7 +208,7 @@ def test_an_odd_address_is_answered_in_order(target: Target, path: str) -> None:
     assert "Traceback" not in got.text
 
 
-def test_a_database_that_is_away_is_a_page_that_says_so(target: Target) -> None:
+def test_an_unreachable_database_is_a_page_with_status_503(target: Target) -> None:
     from jobsd.database.connection import Target as Elsewhere
 
     del target

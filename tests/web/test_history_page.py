@@ -23,7 +23,7 @@ def _row(rows: Rows, table: str, age: str, name: str, *counts: int) -> None:
     )
 
 
-def test_what_was_done_is_drawn_and_listed(browser: Browser, rows: Rows) -> None:
+def test_the_history_is_drawn_and_listed(browser: Browser, rows: Rows) -> None:
     _row(rows, "minutes", "0 min", "mail", 4, 0)
     _row(rows, "minutes", "5 min", "images", 2, 2)
     _row(rows, "hours", "0 h", "shop.shrink", 2, 2)

@@ -207,7 +207,7 @@ def secret(rows: Rows, things: int) -> int:
     return things
 
 
-def test_what_is_filtered_can_be_found_nowhere(
+def test_filtered_arguments_can_be_found_by_no_search(
     browser: Browser, session: Session, secret: int
 ) -> None:
     searches = [
@@ -238,7 +238,7 @@ def test_what_is_filtered_can_be_found_nowhere(
     assert all(SECRET not in row["target"] for row in audit.rows(session))
 
 
-def test_each_role_may_do_what_the_guide_says() -> None:
+def test_each_role_may_do_the_acts_listed_in_the_guide() -> None:
     guide = (ROOT / "docs/guide/dashboard.md").read_text(encoding="utf-8")
     (line,) = [each for each in guide.splitlines() if each.startswith("| operator |")]
     settings = Settings(target=lambda: None)  # type: ignore[arg-type, return-value]

@@ -34,7 +34,7 @@ def _steps(browser: Browser, job_id: int) -> list[str]:
     return STEPS.findall(browser.get(f"/jobs/{job_id}").text)
 
 
-def test_what_is_still_to_come_stands_behind_what_was(browser: Browser, rows: Rows) -> None:
+def test_future_steps_stand_after_past_ones(browser: Browser, rows: Rows) -> None:
     first, again = enqueue(wait=60), enqueue(wait=60)
     rows("UPDATE jobsd.jobs SET attempts = 1, started_at = now() WHERE id = %s", again)
 
@@ -56,7 +56,7 @@ def test_a_retry_that_is_due_stands_behind_the_attempt_before_it(
 
 
 @pytest.mark.parametrize("state", ["ready", "claimed", "scheduled", "failed"])
-def test_what_a_state_means_is_a_sentence(
+def test_the_meaning_of_a_state_is_a_sentence(
     browser: Browser, session: Session, state: str
 ) -> None:
     job_id = enqueue(wait=60 if state == "scheduled" else None)
@@ -152,7 +152,7 @@ def test_progress_may_lack_a_total_and_go_beyond_it() -> None:
     assert endless.part == 1.0
 
 
-def test_a_reason_has_links_to_what_it_names(browser: Browser, session: Session) -> None:
+def test_a_reason_has_links_to_its_subjects(browser: Browser, session: Session) -> None:
     holder, waiting = enqueue(key="k"), enqueue(key="k")
     worker = registry.register(
         session, kind="worker", name="w", supervisor_id=0, metadata={"queues": "a"}

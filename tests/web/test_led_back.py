@@ -29,7 +29,7 @@ def test_a_dashboard_below_a_path_has_that_path_alone(
     ("site", "said"),
     [("same-origin", True), ("none", False), ("cross-site", False), ("same-site", False)],
 )
-def test_only_a_page_of_ours_says_what_was_done(
+def test_only_our_own_pages_can_show_a_message(
     browser: Browser, site: str, *, said: bool
 ) -> None:
     got = browser.get("/queues?done=All+is+lost.", **{"Sec-Fetch-Site": site})
@@ -75,7 +75,7 @@ def test_a_job_that_there_is_none_of_is_not_found(browser: Browser) -> None:
     assert browser.post(f"/jobs/{enqueue()}/move", queue="slow").status == 303
 
 
-def test_who_may_retry_many_jobs_may_not_move_them(
+def test_a_role_that_may_retry_many_jobs_may_not_move_them(
     target: Target, default_client: object
 ) -> None:
     del default_client

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from jobsd.database.connection import Session
 
 
-def test_a_key_shows_who_holds_it_and_who_waits(browser: Browser, session: Session) -> None:
+def test_a_key_shows_its_holders_and_waiting_jobs(browser: Browser, session: Session) -> None:
     ids = [enqueue(key="tenant", to=1) for _ in range(3)]
     enqueue(key="free", to=2)
     claim(session, 5, ids[0])
@@ -60,7 +60,7 @@ def _link(text: str, behind: str) -> str:
     return text.partition(behind)[0].rpartition('href="')[2].partition('"')[0]
 
 
-def test_so_many_keys_are_listed_at_most(
+def test_listed_keys_and_counted_jobs_are_bounded(
     session: Session, default_client: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     del default_client

@@ -86,7 +86,7 @@ def _descriptors() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
-def test_who_watches_is_shown_what_has_changed(
+def test_a_watcher_is_sent_the_names_of_changed_parts(
     application: Application, session: Session, rows: Rows
 ) -> None:
     with _served(application) as port, contextlib.closing(Watcher(port)) as watcher:
@@ -104,9 +104,7 @@ def test_who_watches_is_shown_what_has_changed(
     assert "heartbeats" in fourth
 
 
-def test_only_while_somebody_watches_anything_is_read(
-    application: Application, rows: Rows
-) -> None:
+def test_nothing_is_read_without_a_watcher(application: Application, rows: Rows) -> None:
     # The server ends the session of an earlier watcher some time after its stream.
     wait_until(lambda: rows(WATCHERS) == [0], 30)
     with _served(application) as port:
@@ -182,7 +180,9 @@ def test_ten_thousand_updates_leave_nothing_behind(application: Application) -> 
     assert after - before < 200_000
 
 
-def test_one_who_reads_nothing_is_dropped_and_keeps_nobody(application: Application) -> None:
+def test_a_watcher_that_reads_nothing_is_dropped_and_blocks_no_other(
+    application: Application,
+) -> None:
     with _served(application) as port, contextlib.ExitStack() as both:
         both.enter_context(contextlib.closing(Watcher(port))).reported()
         wait_until(lambda: application.watching.count == 1)
@@ -196,7 +196,7 @@ def test_one_who_reads_nothing_is_dropped_and_keeps_nobody(application: Applicat
         wait_until(is_dropped, 60)
 
 
-def test_a_stream_is_for_those_who_may_come_in_and_does_not_answer_head(
+def test_a_stream_needs_permission_and_does_not_answer_head(
     target: Target,
 ) -> None:
     closed = Browser(made(target, live="sse", open_role=None))
@@ -246,7 +246,7 @@ def test_any_other_server_iterates_a_stream_until_its_client_is_gone(
     assert list(lines) == []
 
 
-def test_what_changed_while_nobody_read_is_reported_once() -> None:
+def test_changes_between_two_reads_are_reported_once() -> None:
     stream = streams.Stream(lambda _: None)
     next(stream)
 

@@ -92,7 +92,7 @@ def test_a_task_that_could_not_run_is_refused(
     assert _audited(session) == []
 
 
-def test_what_a_file_names_is_not_changed(browser: Browser, rows: Rows) -> None:
+def test_a_task_of_a_file_is_not_changed(browser: Browser, rows: Rows) -> None:
     rows(
         "INSERT INTO jobsd.recurring_tasks (key, schedule, class_name, static, source)"
         " VALUES ('beat', 'every hour', 'HeartbeatJob', true, 'config/recurring.yml:3'),"
@@ -180,7 +180,9 @@ def test_a_worker_of_this_machine_takes_no_more_jobs(
     assert [each["reason"] for each in after] == ["no_worker"]
 
 
-def test_nothing_else_is_sent_a_signal(browser: Browser, session: Session, rows: Rows) -> None:
+def test_a_supervisor_or_an_unverified_process_is_sent_no_signal(
+    browser: Browser, session: Session, rows: Rows
+) -> None:
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
         ids = [
             _registered(session, kind, child.pid) for kind in ("supervisor", "worker", "web")

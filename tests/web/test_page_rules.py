@@ -29,7 +29,7 @@ def test_an_address_that_is_too_long_is_not_read(browser: Browser, path: str) ->
 
 @pytest.mark.parametrize("keep", [True, False])
 @pytest.mark.parametrize("act", ["discard", "cancel", "clear"])
-def test_what_is_dropped_stays_only_where_finished_jobs_do(
+def test_a_dropped_job_is_kept_only_with_finished_jobs(
     target: Target, default_client: object, rows: Rows, act: str, *, keep: bool
 ) -> None:
     del default_client
@@ -110,7 +110,7 @@ def test_arguments_with_hidden_parts_are_not_offered_to_be_stored(
         (Search(Filter("claimed")), []),
     ],
 )
-def test_an_act_on_all_is_offered_for_what_was_understood(
+def test_an_act_on_all_is_offered_only_for_an_understood_search(
     search: Search, offered: list[str]
 ) -> None:
     assert [act.name for act in pages._bulk(search)] == offered
@@ -131,7 +131,7 @@ def _queue(name: str, *, ready: int = 0, paused: bool = False) -> dict[str, Any]
         ([], "alive", False, "bad"),
     ],
 )
-def test_the_overview_says_what_is_wrong(
+def test_the_overview_shows_the_health(
     queues: list[dict[str, Any]], life: str, level: str, *, running: bool
 ) -> None:
     worker = {
@@ -146,7 +146,7 @@ def test_the_overview_says_what_is_wrong(
 
 
 @pytest.mark.parametrize("span", ["hour", "month"])
-def test_the_history_of_a_queue_is_that_of_all_where_only_classes_are_kept(
+def test_the_history_by_class_of_a_queue_is_that_of_all_queues(
     browser: Browser, rows: Rows, span: str
 ) -> None:
     for table, time, name in (

@@ -107,7 +107,7 @@ def test_nothing_that_a_job_carries_becomes_part_of_a_page(
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_an_empty_page_says_what_to_do(browser: Browser, path: str) -> None:
+def test_an_empty_page_advises_the_next_step(browser: Browser, path: str) -> None:
     page = browser.get(path)
 
     assert page.status == 200
@@ -125,7 +125,7 @@ def test_every_answer_lets_nothing_inline_run(browser: Browser, path: str) -> No
     assert headers["X-Frame-Options"] == "DENY"
 
 
-def test_the_page_of_a_job_says_why_it_is_not_running(
+def test_the_page_of_a_job_explains_why_it_is_not_running(
     browser: Browser, session: Session
 ) -> None:
     job_id = enqueue()
@@ -171,7 +171,9 @@ def test_a_job_that_is_not_there_is_not_found(browser: Browser) -> None:
     assert browser.get("/jobs/" + "9" * 40).status == 404
 
 
-def test_programs_get_what_the_commands_print(browser: Browser, session: Session) -> None:
+def test_the_api_returns_the_documents_of_the_commands(
+    browser: Browser, session: Session
+) -> None:
     job_id = enqueue()
     document = examine(session, job_id, 60.0)
     facts = document.facts(ShownArguments((), lambda _: None))
@@ -195,7 +197,7 @@ def test_arguments_that_are_hidden_are_on_no_page(browser: Browser, rows: Rows) 
     assert all("s3cret" not in page and "[FILTERED]" in page for page in pages)
 
 
-def test_of_positional_arguments_those_that_may_be_seen_are_shown(
+def test_positional_arguments_with_known_names_are_shown(
     browser: Browser, session: Session, rows: Rows
 ) -> None:
     known, unknown = enqueue(name="pages.send"), enqueue(name="pages.unknown")
@@ -250,7 +252,7 @@ def test_a_claimed_job_is_found_by_its_host(browser: Browser, session: Session) 
     assert f'id="job-{job_id}"' in browser.get("/jobs?q=state:claimed").text
 
 
-def test_a_job_shows_what_its_attempts_have_said(browser: Browser, session: Session) -> None:
+def test_a_job_shows_the_output_of_its_attempts(browser: Browser, session: Session) -> None:
     job_id = enqueue()
     assert "What it printed" not in browser.get(f"/jobs/{job_id}").text
     session.connection.execute(
@@ -263,7 +265,7 @@ def test_a_job_shows_what_its_attempts_have_said(browser: Browser, session: Sess
     assert "Attempt 1" in browser.get(f"/jobs/{job_id}").text
 
 
-def test_the_page_of_queues_says_who_takes_from_each_and_what_was_finished(
+def test_the_page_of_queues_shows_workers_and_finished_jobs(
     browser: Browser, session: Session, rows: Rows
 ) -> None:
     for queue in ("mail", "bulk"):
@@ -284,7 +286,7 @@ def test_the_page_of_queues_says_who_takes_from_each_and_what_was_finished(
     assert '<a href="/history?queue=mail">1,400</a>' in mail
 
 
-def test_the_overview_says_that_nobody_takes_from_a_queue(
+def test_the_overview_names_a_queue_without_a_worker(
     browser: Browser, session: Session
 ) -> None:
     enqueue("mail")

@@ -77,7 +77,7 @@ def test_what_could_be_understood_in_two_ways_is_refused_with_all_behind_it(
     ("length", "status"),
     [(b"65536", b"413"), (b"9" * 30, b"413"), (b"-5", b"400"), (b"0", b"303")],
 )
-def test_who_waits_to_be_asked_for_a_body_is_answered_at_once(
+def test_a_client_that_expects_100_continue_is_refused_at_once(
     port: int, length: bytes, status: bytes
 ) -> None:
     head = b"POST /queues/mail/pause HTTP/1.1\r\n" + OWN + b"Connection: close\r\n"
@@ -90,7 +90,9 @@ def test_who_waits_to_be_asked_for_a_body_is_answered_at_once(
     assert answer.split()[1] == status
 
 
-def test_who_waits_to_be_asked_for_a_body_that_fits_is_asked(port: int, rows: Rows) -> None:
+def test_a_client_that_expects_100_continue_with_a_fitting_body_gets_it(
+    port: int, rows: Rows
+) -> None:
     head = b"POST /queues/mail/pause HTTP/1.1\r\n" + OWN + b"Connection: close\r\n"
     with socket.create_connection(("127.0.0.1", port), 60) as client:
         client.sendall(head + b"Expect: 100-continue\r\nContent-Length: 3\r\n\r\n")
@@ -194,7 +196,7 @@ def test_a_number_is_written_with_the_digits_of_ascii(browser: Browser) -> None:
         assert browser.get(path.encode().decode("latin-1")).status == 404
 
 
-def test_no_other_site_lets_a_page_say_that_something_was_done(browser: Browser) -> None:
+def test_no_other_site_can_show_a_message_on_a_page(browser: Browser) -> None:
     path = "/queues?done=Call+0900-evil+now."
 
     assert 'role="status"' not in browser.get(path, **{"Sec-Fetch-Site": "cross-site"}).text

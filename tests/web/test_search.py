@@ -49,7 +49,7 @@ def test_a_search_means(text: str, meant: Filter) -> None:
         ("x " * 21, "at most 20 parts"),
     ],
 )
-def test_what_is_not_understood_is_reported(text: str, problem: str) -> None:
+def test_an_invalid_search_is_reported(text: str, problem: str) -> None:
     [found] = read_search(text, {"token"}).problems
 
     assert problem in found
@@ -57,7 +57,7 @@ def test_what_is_not_understood_is_reported(text: str, problem: str) -> None:
 
 @pytest.mark.parametrize("before", ["", "error:", "key:", "host:", "args.x:", "class:"])
 @pytest.mark.parametrize("text", ["a\udcff", "a\0"])
-def test_what_no_job_can_hold_is_no_search(before: str, text: str) -> None:
+def test_a_search_for_values_that_no_job_can_hold_is_refused(before: str, text: str) -> None:
     search = read_search(before + text)
 
     assert search.problems
@@ -71,7 +71,7 @@ def test_a_nul_in_json_is_not_sought(session: Session) -> None:
     assert listed(session, search.meant, 10).jobs == []
 
 
-def test_each_part_narrows_what_is_listed(
+def test_each_part_of_a_search_narrows_the_list(
     session: Session, rows: Rows, default_client: Client
 ) -> None:
     del default_client

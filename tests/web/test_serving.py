@@ -62,7 +62,7 @@ def test_a_page_comes_while_a_hundred_clients_are_slow(target: Target) -> None:
     assert "Overview" in text
 
 
-def test_who_comes_too_often_is_asked_to_come_later(target: Target) -> None:
+def test_an_address_with_too_many_connections_gets_retry_after(target: Target) -> None:
     listener = bound("127.0.0.1:0")
     port = listener.getsockname()[1]
     serving = Serving(made(target), listener)
@@ -151,7 +151,7 @@ def _asset(port: int) -> bytes:
     return f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
 
 
-def test_who_takes_nothing_of_an_answer_keeps_no_place(
+def test_a_client_that_reads_no_answer_keeps_no_connection(
     target: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(channels, "UNREAD_S", 0.5)
@@ -217,7 +217,7 @@ def _answered(serving: Serving) -> Any:
     return next((each for each in places if each.total_outbufs_len and not each.requests), None)
 
 
-def test_nobody_sends_many_requests_ahead(target: Target) -> None:
+def test_a_client_can_not_send_many_requests_ahead(target: Target) -> None:
     listener = bound("127.0.0.1:0")
     port = listener.getsockname()[1]
     serving = Serving(made(target), listener)

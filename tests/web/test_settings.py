@@ -64,7 +64,7 @@ def test_a_database_of_its_own_has_the_tables_where_the_queue_has_them(tmp_path:
         ("{users: {ann: {password: correct horse}}}", None),
     ],
 )
-def test_only_without_any_users_everybody_here_may_do_everything(
+def test_only_a_dashboard_without_users_and_proxies_is_open_as_admin(
     tmp_path: Path, web: str, role: str | None
 ) -> None:
     assert _served(tmp_path, f"web: {web}\n").open_role == role
@@ -86,7 +86,7 @@ def test_the_address_to_which_it_is_bound_is_one_of_its_names(
         ("{hosts: [Jobs.Example]}", {"jobs.example"}),
     ],
 )
-def test_where_it_is_mounted_the_program_says_where_and_for_whom(
+def test_a_mounted_dashboard_leaves_path_and_users_to_its_program(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, web: str, hosts: set[str] | None
 ) -> None:
     (tmp_path / "config").mkdir()

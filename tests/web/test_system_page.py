@@ -62,7 +62,7 @@ def test_settings_are_shown_without_secrets_and_the_environment(
     assert settings["jobs.filter_arguments"]["value"] == ["token"]
 
 
-def test_a_file_that_has_faults_since_is_said(tmp_path: Path, target: Target) -> None:
+def test_a_file_with_faults_since_the_start_is_reported(tmp_path: Path, target: Target) -> None:
     browser = _page(tmp_path, target)
     (tmp_path / "config/queue.yml").write_text("workers: [{threads: many}]\n")
 
@@ -89,7 +89,7 @@ def test_the_server_and_the_tables_are_described(browser: Browser, rows: Rows) -
     assert "agrees with this machine" in page
 
 
-def test_steps_that_are_missing_are_said(browser: Browser, rows: Rows) -> None:
+def test_missing_migration_steps_are_reported(browser: Browser, rows: Rows) -> None:
     (kept,) = rows(
         "DELETE FROM jobsd.schema_migrations AS step WHERE version = %s"
         " RETURNING to_jsonb(step)::text",

@@ -37,7 +37,7 @@ def _first(stream: Iterator[bytes], wanted: bytes) -> bool:
         return pool.submit(lambda: wanted in stream).result(20)
 
 
-def test_what_was_reported_to_a_stream_before_a_server_took_it_is_sent() -> None:
+def test_a_report_to_a_stream_before_its_server_took_it_is_sent() -> None:
     stream, sent = Stream(_ignore), list[bytes]()
     stream.report(frozenset({"jobs"}))
 

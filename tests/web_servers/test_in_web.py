@@ -88,7 +88,7 @@ def test_a_reload_of_the_server_reloads_the_tree(project: Project) -> None:
         server.one_tree()
 
 
-def test_a_server_that_begins_its_workers_anew_reloads_a_tree_of_older_files(
+def test_a_server_that_restarts_its_workers_reloads_a_tree_of_older_files(
     project: Project,
 ) -> None:
     with inside("uvicorn with 4 workers", project) as server:

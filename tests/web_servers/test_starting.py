@@ -39,7 +39,7 @@ def test_a_keeper_that_can_not_run_is_an_error(
         in_web.start(os.getpid())
 
 
-def test_a_process_whose_server_has_a_keeper_starts_no_program(
+def test_a_process_with_a_keeper_in_its_server_starts_no_program(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stands_in(tmp_path, monkeypatch, "exit 1")

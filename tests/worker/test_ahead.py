@@ -110,7 +110,7 @@ def test_the_next_claim_of_a_stream_is_sent_before_the_last_one_is_seen_to(
     assert noted == [0, 1, 2, *range(9, 13)]
 
 
-def test_no_claim_is_sent_ahead_that_nobody_has_asked_for(
+def test_no_claim_is_sent_ahead_without_a_request(
     make_worker: MakeWorker,
 ) -> None:
     driven = make_worker()
@@ -134,7 +134,7 @@ def _stop(driven: Driven) -> None:
 
 
 @pytest.mark.parametrize("end", [_hold_back, _stop])
-def test_a_worker_that_claims_nothing_more_gives_back_what_it_had_sent_for(
+def test_a_draining_worker_releases_jobs_of_a_claim_sent_ahead(
     end: Callable[[Driven], None], make_worker: MakeWorker, count: Count
 ) -> None:
     driven = make_worker()
@@ -168,7 +168,7 @@ def test_a_worker_has_not_stopped_before_its_claim_is_answered(
     "The connection breaks after a claim was sent and before it was answered.",
     "The job is released when the worker is back, and runs once.",
 )
-def test_a_job_whose_claim_was_sent_on_a_connection_that_broke_runs_once(
+def test_a_job_of_a_claim_sent_on_a_broken_connection_runs_once(
     make_worker: MakeWorker, count: Count, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     driven = make_worker()
@@ -263,7 +263,7 @@ def _raise_lost() -> list[str]:
 
 
 @pytest.mark.parametrize("stream_s", [0.0, 3600.0])
-def test_what_is_heard_while_a_claim_is_under_way_is_not_forgotten(
+def test_a_notification_during_a_claim_is_not_forgotten(
     stream_s: float, make_worker: MakeWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     driven = make_worker()
@@ -291,7 +291,7 @@ def _hears(worker: Worker) -> bool:
     return worker._claiming.polling.is_due
 
 
-def test_a_stopping_worker_whose_connection_breaks_reads_back_what_it_had_sent_for(
+def test_a_stopping_worker_with_a_broken_connection_reconciles_a_claim_sent_ahead(
     make_worker: MakeWorker, count: Count
 ) -> None:
     driven = make_worker()

@@ -66,7 +66,9 @@ def test_a_job_has_its_context_at_every_attempt(make_worker: MakeWorker, count: 
     ]
 
 
-def test_what_is_raised_around_a_job_fails_it(make_worker: MakeWorker, count: Count) -> None:
+def test_an_error_raised_by_around_job_fails_the_job(
+    make_worker: MakeWorker, count: Count
+) -> None:
     @around_job
     def refuse(job: CurrentJob) -> Generator[None, Any]:
         if job.arguments:

@@ -103,7 +103,7 @@ def _anew() -> Iterator[None]:
     gate.set()
 
 
-def test_many_run_at_once_in_one_loop_up_to_so_many(
+def test_coroutines_run_at_once_in_one_loop_up_to_their_limit(
     make_worker: MakeWorker, count: Count
 ) -> None:
     client.enqueue_many([await_gate.with_args(n) for n in range(60)])
@@ -148,7 +148,7 @@ def test_each_has_a_context_of_its_own_and_the_loop_is_one(
 
 
 @of_either_sort
-def test_functions_and_coroutines_run_in_one_order_so_many_at_once(
+def test_functions_and_coroutines_run_in_one_order_up_to_the_capacity(
     make_worker: MakeWorker, count: Count, coroutines: int | None
 ) -> None:
     """Whichever they are, and where there are threads or a loop: claims know no kinds."""
@@ -232,9 +232,7 @@ def test_a_helper_thread_that_has_died_ends_the_process(make_worker: MakeWorker)
     helpers.threads.remove(dead)
 
 
-def test_an_urgent_job_goes_before_those_that_wait_here(
-    make_worker: MakeWorker, count: Count
-) -> None:
+def test_an_urgent_job_goes_before_waiting_ones(make_worker: MakeWorker, count: Count) -> None:
     client.enqueue_many([await_gate.with_args(n) for n in range(4)])
     driven = make_worker(coroutines=2, prefetch=4)
     driven.until(lambda: len(noted) == 2 and count("claimed_executions") == 4)

@@ -191,7 +191,9 @@ def test_a_shield_is_kept_and_the_job_knows_before(
     assert noted == ["begun", "kept whole"]
 
 
-def test_who_succeeds_all_the_same_has_finished(make_worker: MakeWorker, rows: Rows) -> None:
+def test_a_cancelled_job_that_succeeds_has_finished(
+    make_worker: MakeWorker, rows: Rows
+) -> None:
     worker = make_worker()
     job_id = id_of(succeed_all_the_same.enqueue())
     worker.until(lambda: noted)
@@ -279,7 +281,7 @@ def test_a_slot_is_handed_over_when_its_last_job_is_not_released_after_all(
     assert rows(met) == [waiting]
 
 
-def test_what_a_dead_process_leaves_is_discarded(
+def test_cancelled_jobs_of_a_dead_process_are_discarded(
     make_worker: MakeWorker, session: Session, rows: Rows
 ) -> None:
     running, waiting = id_of(wait_for_gate.enqueue()), id_of(note.enqueue("never"))

@@ -46,7 +46,7 @@ def test_jobs_that_wait_behind_long_ones_are_given_back(
     driven.until(lambda: count("claimed_executions") == 3)
 
 
-def test_one_slow_job_delays_nobody_while_a_thread_is_free(
+def test_one_slow_job_delays_no_other_while_a_thread_is_free(
     make_worker: MakeWorker, count: Count
 ) -> None:
     enqueue_many(note.with_args(i) for i in range(300))
@@ -59,7 +59,7 @@ def test_one_slow_job_delays_nobody_while_a_thread_is_free(
     driven.until(lambda: count("claimed_executions") == 1)
 
 
-def test_an_urgent_job_starts_before_those_that_wait_in_hand(make_worker: MakeWorker) -> None:
+def test_an_urgent_job_starts_before_prefetched_ones(make_worker: MakeWorker) -> None:
     wait_for_gate.enqueue("first")
     enqueue_many(note.with_args(i) for i in range(20))
     driven = make_worker(threads=1, prefetch=100)
@@ -99,7 +99,7 @@ def test_a_worker_that_has_enough_in_hand_rests_though_more_jobs_are_ready(
     assert driven.worker.poll() > 0
 
 
-def test_stopping_gives_back_what_was_not_started(
+def test_stopping_releases_jobs_that_were_not_started(
     make_worker: MakeWorker, count: Count
 ) -> None:
     enqueue_many(wait_for_gate.with_args(i) for i in range(10))
@@ -126,7 +126,7 @@ def test_a_released_job_keeps_its_place(make_worker: MakeWorker, count: Count) -
     assert count("jobs WHERE attempts > 0") == 0
 
 
-def test_who_sleeps_is_woken_by_what_is_given_back(
+def test_a_sleeping_worker_is_woken_by_released_jobs(
     make_worker: MakeWorker, session: Session, target: Target, count: Count
 ) -> None:
     enqueue_many(wait_for_gate.with_args(i) for i in range(4))
@@ -154,7 +154,7 @@ def test_a_worker_sleeps_in_the_table_when_nothing_is_ready(
     assert (count("sleepers"), count("processes")) == (0, 0)
 
 
-def test_who_has_work_for_a_while_is_not_to_be_woken(
+def test_a_worker_with_work_for_a_while_withdraws_its_idle_registration(
     make_worker: MakeWorker, count: Count, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("jobsd.worker.claiming.polling.AWAKE_S", 0.0)

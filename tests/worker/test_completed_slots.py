@@ -123,7 +123,7 @@ def test_a_completed_claim_is_ours_until_its_function_has_returned(
     assert ledger.keys == ({"key"} if runs else set())
 
 
-def test_the_slot_of_one_that_raises_after_the_commit_is_handed_over(
+def test_the_slot_of_a_job_that_raises_after_the_commit_is_handed_over(
     make_worker: MakeWorker, rows: Rows
 ) -> None:
     worker = make_worker(threads=1)
@@ -133,7 +133,7 @@ def test_the_slot_of_one_that_raises_after_the_commit_is_handed_over(
     worker.until(lambda: not rows("SELECT 1 FROM jobsd.claims"))
 
 
-def test_what_may_not_wait_finds_no_slot_while_the_function_runs(
+def test_a_discarding_limit_finds_no_slot_while_the_function_runs(
     make_worker: MakeWorker, rows: Rows
 ) -> None:
     worker = make_worker(threads=1)

@@ -254,7 +254,7 @@ def test_a_job_that_goes_on_behind_a_block_that_raised_ends_as_any_other(
     assert rows("SELECT n FROM public.effects") == []
 
 
-def test_a_block_whose_transaction_is_rolled_back_has_failed(
+def test_a_block_with_a_rolled_back_transaction_has_failed(
     make_worker: MakeWorker, rows: Rows
 ) -> None:
     run(never_commits, make_worker, rows)
@@ -273,9 +273,7 @@ def test_a_block_completes_in_no_other_transaction_than_its_own(
     assert noted == ["the transaction in which completing() was opened has ended"]
 
 
-def test_a_block_that_is_opened_too_late_says_what_helps(
-    make_worker: MakeWorker, rows: Rows
-) -> None:
+def test_a_block_opened_too_late_raises_a_remedy(make_worker: MakeWorker, rows: Rows) -> None:
     worker = make_worker(threads=2)
     opens_late.enqueue()
     late = opens_late.enqueue().id
@@ -323,13 +321,13 @@ def test_a_second_call_beside_an_open_transaction_is_refused_at_once(
     assert rows(OUTCOMES) == [("finished", 1)]
 
 
-def test_what_was_committed_is_not_committed_twice(make_worker: MakeWorker, rows: Rows) -> None:
+def test_a_committed_block_is_not_committed_twice(make_worker: MakeWorker, rows: Rows) -> None:
     run(repeats_when_committed, make_worker, rows)
 
     assert rows("SELECT n FROM public.effects") == [1]
 
 
-def test_a_job_whose_call_was_refused_ends_as_any_other(
+def test_a_job_with_a_refused_call_to_complete_ends_as_any_other(
     make_worker: MakeWorker, rows: Rows
 ) -> None:
     run(swallows_a_refusal, make_worker, rows)

@@ -171,7 +171,7 @@ def left_open() -> None:
 
 @pytest.mark.parametrize("commits", [True, False])
 @pytest.mark.parametrize("force", [True, False])
-def test_a_cancel_of_one_that_completes_changes_nothing_once_it_is_committed(
+def test_a_cancel_of_a_completing_job_changes_nothing_once_it_is_committed(
     make_worker: MakeWorker, rows: Rows, *, commits: bool, force: bool
 ) -> None:
     worker = make_worker()
@@ -217,7 +217,7 @@ def _ended(worker: Driven, rows: Rows) -> Callable[[], bool]:
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("keep", [True, False])
-def test_what_is_committed_has_finished(
+def test_a_committed_job_has_finished(
     way: str, make_worker: MakeWorker, rows: Rows, *, keep: bool
 ) -> None:
     worker = make_worker(keep=keep)
@@ -241,7 +241,7 @@ def test_what_is_committed_has_finished(
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("swallows", [True, False])
-def test_what_is_rolled_back_has_failed(
+def test_a_rolled_back_job_has_failed(
     way: str, make_worker: MakeWorker, rows: Rows, *, swallows: bool
 ) -> None:
     worker = make_worker()
@@ -255,7 +255,7 @@ def test_what_is_rolled_back_has_failed(
     assert rows("SELECT count(*) FROM jobsd.scheduled_executions") == [1]
 
 
-def test_what_is_raised_after_the_commit_is_reported(
+def test_an_error_raised_after_the_commit_is_reported(
     make_worker: MakeWorker, rows: Rows, recorder: EventRecorder
 ) -> None:
     found = recorder.facts("job.raised")
@@ -342,7 +342,7 @@ def test_a_slot_goes_on_behind_the_commit(make_worker: MakeWorker, rows: Rows) -
 
 
 @pytest.mark.parametrize("made", [coroutine, twice])
-def test_a_coroutine_and_one_that_asks_twice(
+def test_a_coroutine_and_a_repeated_complete_finish_the_job(
     made: Any, make_worker: MakeWorker, rows: Rows
 ) -> None:
     worker = make_worker(coroutines=2)
@@ -351,7 +351,7 @@ def test_a_coroutine_and_one_that_asks_twice(
     worker.until(lambda: rows(OUTCOMES) == [("finished", 1)])
 
 
-def test_one_that_leaves_its_transaction_open_is_known_at_its_end(
+def test_a_transaction_left_open_is_known_at_its_end(
     make_worker: MakeWorker, rows: Rows
 ) -> None:
     worker = make_worker()
@@ -368,7 +368,7 @@ def test_one_that_leaves_its_transaction_open_is_known_at_its_end(
     )
 
 
-def test_one_that_was_recovered_meanwhile_does_not_complete(
+def test_a_job_recovered_in_the_meantime_does_not_complete(
     make_worker: MakeWorker, rows: Rows
 ) -> None:
     worker = make_worker(threads=1)

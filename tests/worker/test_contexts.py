@@ -148,7 +148,7 @@ def test_no_job_finds_the_context_of_the_one_before(
     assert noted == [CLEAN, CLEAN]
 
 
-def test_what_an_argument_sets_where_it_is_read_stays_with_its_job(
+def test_a_context_variable_set_while_arguments_load_stays_with_its_job(
     make_worker: MakeWorker,
 ) -> None:
     copy_context().run(lambda: take.enqueue(Peculiar(1)))
@@ -160,7 +160,7 @@ def test_what_an_argument_sets_where_it_is_read_stays_with_its_job(
     assert noted == [CLEAN]
 
 
-def test_the_job_itself_finds_what_it_has_set_and_who_it_is(make_worker: MakeWorker) -> None:
+def test_a_job_sees_its_own_context_and_id(make_worker: MakeWorker) -> None:
     enqueued = both.enqueue()
     driven = make_worker(threads=1)
 
@@ -194,7 +194,7 @@ def _without_hooks() -> Iterator[None]:
     hooks.reset()
 
 
-def test_what_a_hook_of_the_start_sets_its_job_finds_and_no_other(
+def test_a_context_variable_set_by_a_start_hook_is_seen_only_by_its_job(
     make_worker: MakeWorker,
 ) -> None:
     @on_event("job.started")
@@ -216,7 +216,7 @@ def both_names() -> None:
     noted.append(tenant.get())
 
 
-def test_what_a_hook_sets_elsewhere_stays_with_itself(
+def test_a_context_variable_set_by_another_hook_stays_with_the_hook(
     make_worker: MakeWorker,
 ) -> None:
     heard: list[str] = []

@@ -48,7 +48,7 @@ def test_jobs_that_are_given_back_are_counted_as_released(
     assert counted(driven) == {"released": 5, "finished": 1}
 
 
-def test_what_was_claimed_too_far_ahead_is_counted_and_is_one_event(
+def test_jobs_claimed_too_far_ahead_are_counted_as_one_event(
     make_worker: MakeWorker, count: Count, recorder: EventRecorder
 ) -> None:
     emitted = recorder.events("job.released", "jobs.released")

@@ -146,7 +146,7 @@ def test_each_queue_has_places_of_its_own() -> None:
     ]
 
 
-def test_a_gap_is_passed_over_behind_what_was_taken_and_by_sweeps(clock: Clock) -> None:
+def test_a_gap_is_skipped_by_claims_and_by_sweeps(clock: Clock) -> None:
     cursor = ClaimCursor()
     cursor.begin_claim()
     cursor.advance([(None, 0, 10)], sweep=True)
@@ -159,7 +159,7 @@ def test_a_gap_is_passed_over_behind_what_was_taken_and_by_sweeps(clock: Clock) 
     assert _segments(cursor, None) == [(None, *_FIRST, 0, 11), (None, 0, 500, *_BEYOND)]
 
 
-def test_what_was_taken_before_a_gap_and_behind_it_is_remembered() -> None:
+def test_positions_before_and_after_a_gap_are_remembered() -> None:
     cursor = ClaimCursor()
     cursor.skip(Gap("a", 1, 10, 500))
     cursor.advance([("a", 1, 4), ("a", 2, 9)], sweep=False)
@@ -193,7 +193,7 @@ def test_the_first_claim_is_a_sweep_and_those_behind_it_are_not() -> None:
     ]
 
 
-def test_what_was_released_before_a_place_does_not_put_it_back() -> None:
+def test_a_job_released_before_the_cursor_does_not_move_it_back() -> None:
     cursor = ClaimCursor()
     cursor.advance([(None, 0, 7)], sweep=False)
 

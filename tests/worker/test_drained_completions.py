@@ -36,7 +36,7 @@ async def cut_off(*, commits: bool) -> None:
 
 
 @pytest.mark.parametrize("commits", [True, False])
-def test_one_that_a_drain_cuts_off_loses_no_attempt(
+def test_a_job_cut_off_by_a_drain_loses_no_attempt(
     make_worker: MakeWorker,
     rows: Rows,
     *,

@@ -106,7 +106,7 @@ def test_while_others_wait_for_a_thread_it_is_woken_at_the_end_of_a_series(
     assert woken == [6]
 
 
-def test_threads_run_dry_where_nothing_waits_for_any_of_them(entry: ScoreboardEntry) -> None:
+def test_threads_run_dry_only_without_waiting_jobs(entry: ScoreboardEntry) -> None:
     pool = Pool(3, entry, lambda: None)
     post(pool, series(1), series(2, 1))
     wait_until(lambda: len(ran) == 1)

@@ -98,7 +98,7 @@ def test_a_start_is_emitted_in_the_thread_of_the_job_and_its_end_in_that_of_the_
         ("fail", "job.retried", "error"),
     ],
 )
-def test_what_else_becomes_of_a_job_is_an_event(
+def test_each_other_outcome_of_a_job_is_an_event(
     what: str, event: str, fact: str, make_worker: MakeWorker, emitted: Emitted
 ) -> None:
     stored = act.enqueue(what)
@@ -112,7 +112,7 @@ def test_what_else_becomes_of_a_job_is_an_event(
 @pytest.mark.parametrize(
     ("what", "reason"), [("discard", "nobody needs it"), ("gone", "LookupError: gone")]
 )
-def test_the_event_of_a_discarded_job_says_why(
+def test_the_event_of_a_discarded_job_has_its_reason(
     what: str, reason: str, make_worker: MakeWorker, emitted: Emitted
 ) -> None:
     act.enqueue(what)

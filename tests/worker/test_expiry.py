@@ -71,7 +71,7 @@ def heard(recorder: EventRecorder) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("made", [plain, coroutine, limited])
 @pytest.mark.parametrize("keep", [True, False])
-def test_what_is_claimed_too_late_is_not_begun(
+def test_a_job_claimed_too_late_is_not_begun(
     made: Any, make_worker: MakeWorker, rows: Rows, heard: list[dict[str, Any]], *, keep: bool
 ) -> None:
     worker = make_worker(keep=keep, coroutines=2)
@@ -90,7 +90,7 @@ def test_what_is_claimed_too_late_is_not_begun(
     assert (counters.outcome("expired"), counters.outcome("discarded")) == (3, 3)
 
 
-def test_what_comes_to_its_thread_too_late_is_not_begun(
+def test_a_job_that_reaches_its_thread_too_late_is_not_begun(
     make_worker: MakeWorker, rows: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     worker = make_worker()
@@ -142,7 +142,7 @@ def _cancelled_when_claimed(rows: Rows) -> Iterator[None]:
 @pytest.mark.usefixtures("_cancelled_when_claimed")
 @pytest.mark.parametrize("made", [plain, coroutine, limited])
 @pytest.mark.parametrize("keep", [True, False])
-def test_who_was_cancelled_in_a_claim_and_is_too_late_is_discarded_as_cancelled(
+def test_a_late_job_cancelled_in_its_claim_is_discarded_as_cancelled(
     made: Any, make_worker: MakeWorker, rows: Rows, heard: list[dict[str, Any]], *, keep: bool
 ) -> None:
     worker = make_worker(keep=keep, coroutines=2)
@@ -158,7 +158,7 @@ def test_who_was_cancelled_in_a_claim_and_is_too_late_is_discarded_as_cancelled(
 
 
 @pytest.mark.parametrize("made", [plain, coroutine, limited])
-def test_what_may_not_be_too_late_by_the_servers_clock_goes_back(
+def test_a_job_perhaps_not_late_by_the_clock_of_the_server_is_released(
     made: Any,
     make_worker: MakeWorker,
     rows: Rows,
@@ -195,7 +195,7 @@ def test_another_attempt_is_not_begun_after_it(make_worker: MakeWorker, rows: Ro
     assert rows("SELECT reason, attempts FROM jobsd.jobs") == [("expired", 1)]
 
 
-def test_whoever_waits_for_it_is_reported(make_worker: MakeWorker, rows: Rows) -> None:
+def test_a_waiter_of_an_expired_job_is_notified(make_worker: MakeWorker, rows: Rows) -> None:
     worker = make_worker(keep=False)
     handle = plain.enqueue(1)
     rows(OVER)
@@ -206,7 +206,7 @@ def test_whoever_waits_for_it_is_reported(make_worker: MakeWorker, rows: Rows) -
         handle.result(60)
 
 
-def test_its_outcome_is_no_success_for_who_recovers_it(
+def test_the_outcome_of_an_expired_job_is_no_success_in_a_recovery(
     make_worker: MakeWorker, rows: Rows
 ) -> None:
     worker = make_worker()

@@ -68,7 +68,7 @@ def test_a_recovered_worker_that_finishes_changes_nothing(
 
 
 @pytest.mark.behaviour(22)
-def test_what_was_only_claimed_goes_back_and_what_ran_has_failed(
+def test_claimed_jobs_are_released_and_running_ones_fail(
     make_worker: MakeWorker, session: Session, count: Count
 ) -> None:
     enqueue_many(wait_for_gate.with_args(i) for i in range(9))
@@ -86,7 +86,7 @@ def test_what_was_only_claimed_goes_back_and_what_ran_has_failed(
     assert count("ready_executions WHERE position = job_id") == 6
 
 
-def test_what_succeeded_but_was_not_recorded_is_recorded_by_whoever_recovers_it(
+def test_an_unrecorded_success_is_recorded_by_the_recovery(
     make_worker: MakeWorker, session: Session, count: Count
 ) -> None:
     enqueue_many(wait_for_gate.with_args(i) for i in range(2))
@@ -105,7 +105,7 @@ def test_what_succeeded_but_was_not_recorded_is_recorded_by_whoever_recovers_it(
     assert count("jobs WHERE outcome = 'finished' AND attempts = 1") == 2
 
 
-def test_what_has_raised_is_no_crash_even_while_its_error_is_described(
+def test_a_raised_error_is_no_crash_even_while_it_is_described(
     make_worker: MakeWorker, session: Session, count: Count
 ) -> None:
     raise_slowly.enqueue()
@@ -191,7 +191,7 @@ def test_a_connection_that_breaks_in_mid_run_loses_and_doubles_nothing(
     "The connection breaks after a claim was committed and before its answer came.",
     "The worker reads its claims back and releases those that it does not know",
 )
-def test_a_claim_whose_answer_was_never_seen_is_given_back(
+def test_a_claim_with_an_unseen_answer_is_released(
     make_worker: MakeWorker, session: Session, count: Count
 ) -> None:
     driven = make_worker()
@@ -215,7 +215,7 @@ def test_a_claim_whose_answer_was_never_seen_is_given_back(
     "The worker finds that it is recorded, and does not record it again",
 )
 @pytest.mark.behaviour(34)
-def test_an_outcome_whose_answer_was_never_seen_is_not_written_twice(
+def test_an_outcome_with_an_unseen_answer_is_not_recorded_twice(
     make_worker: MakeWorker, count: Count
 ) -> None:
     wait_for_gate.enqueue(1)
@@ -237,7 +237,7 @@ def test_an_outcome_whose_answer_was_never_seen_is_not_written_twice(
 
 
 @pytest.mark.behaviour(13)
-def test_a_worker_whose_row_was_deleted_registers_anew_and_forgets_its_claims(
+def test_a_worker_with_a_deleted_row_registers_again_and_forgets_its_claims(
     make_worker: MakeWorker, session: Session, count: Count
 ) -> None:
     enqueue_many(wait_for_gate.with_args(i) for i in range(2))
@@ -258,7 +258,7 @@ def test_a_worker_whose_row_was_deleted_registers_anew_and_forgets_its_claims(
 
 
 @pytest.mark.parametrize("fails", [False, True])
-def test_what_is_no_longer_in_a_claim_is_not_recorded_with_the_rest(
+def test_a_job_no_longer_in_its_claim_is_not_recorded_with_the_others(
     make_worker: MakeWorker, session: Session, count: Count, *, fails: bool
 ) -> None:
     first, second = enqueue_many(wait_at_gate.with_args(fails=fails) for _ in range(2))

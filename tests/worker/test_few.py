@@ -99,7 +99,7 @@ def test_few_are_claimed_from_the_cursor_until_a_sweep_may_be_made(
     assert claims == [(statement.name, 1)]
 
 
-def test_what_is_left_behind_few_is_claimed_together(
+def test_jobs_left_after_few_are_claimed_together(
     make_worker: MakeWorker, count: Count
 ) -> None:
     enqueue_many(note.using(priority=-n).with_args(n) for n in range(3 * FEW))

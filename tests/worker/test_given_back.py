@@ -24,7 +24,7 @@ def limited(number: int) -> None:
     noted.append(number)
 
 
-def test_what_was_given_back_goes_before_a_limited_job_that_is_less_urgent(
+def test_released_jobs_start_before_a_less_urgent_limited_job(
     make_worker: MakeWorker, count: Count
 ) -> None:
     """It lies before the cursor: a claim that finds nothing behind that says little."""

@@ -75,7 +75,7 @@ def _one_at_a_time(make_worker: MakeWorker, name: str, *, keep: bool = True) -> 
     "Ids of claims are drawn at random: what it records changes nothing.",
 )
 @pytest.mark.parametrize("keep", [True, False])
-def test_who_has_missed_it_takes_no_claim_of_another(
+def test_a_worker_that_missed_the_failover_records_no_claim_of_another(
     make_worker: MakeWorker, session: Session, *, keep: bool
 ) -> None:
     first = wait_for_gate.enqueue("first")
@@ -98,7 +98,7 @@ def test_who_has_missed_it_takes_no_claim_of_another(
     assert places(session) == ended
 
 
-def test_who_has_missed_it_gives_back_no_claim_of_another(
+def test_a_worker_that_missed_the_failover_releases_no_claim_of_another(
     make_worker: MakeWorker, session: Session
 ) -> None:
     wait_for_gate.enqueue("first")
@@ -120,7 +120,7 @@ def test_who_has_missed_it_gives_back_no_claim_of_another(
 
 
 @pytest.mark.parametrize("seen", [True, False], ids=["who has seen it", "who has missed it"])
-def test_jobs_that_lie_before_what_was_taken_last_are_found(
+def test_jobs_with_ids_before_the_cursor_are_found(
     make_worker: MakeWorker, session: Session, *, seen: bool
 ) -> None:
     enqueue_many(note.with_args(i) for i in range(50))
@@ -185,7 +185,7 @@ def test_a_job_that_was_only_claimed_did_not_run_because_one_of_its_id_did(
     "The end of its first run changes nothing in the second claim",
 )
 @pytest.mark.parametrize("how", ["record", "conclude"])
-def test_a_claim_loses_only_what_has_ended_in_it(how: str, session: Session) -> None:
+def test_a_claim_loses_only_jobs_that_ended_in_it(how: str, session: Session) -> None:
     session.connection.execute(
         "INSERT INTO jobsd.jobs (id, queue_name, class_name)"
         " VALUES (5, 'q', 'x'), (7, 'q', 'x')"

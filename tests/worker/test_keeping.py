@@ -61,9 +61,7 @@ def _kept(folder: Path) -> Contents | None:
     return read_journal(path)
 
 
-def test_a_worker_that_ends_keeps_what_has_ended_each_time_it_tries(
-    away: Away, tmp_path: Path
-) -> None:
+def test_an_ending_worker_saves_new_outcomes_at_each_try(away: Away, tmp_path: Path) -> None:
     away.worker.stop()
     away.tries()
     before = _kept(tmp_path)
@@ -127,7 +125,7 @@ def test_a_worker_keeps_nothing_before_it_is_asked_to_end(away: Away, tmp_path: 
     assert journal_paths(tmp_path) == []
 
 
-def test_a_worker_whose_supervisor_is_gone_keeps_nothing(away: Away, tmp_path: Path) -> None:
+def test_a_worker_without_its_supervisor_saves_no_outcomes(away: Away, tmp_path: Path) -> None:
     """Its jobs have not been asked to end: those that ran have crashed."""
     away.driven.context.orphaned = True
     away.worker.stop()
@@ -137,7 +135,7 @@ def test_a_worker_whose_supervisor_is_gone_keeps_nothing(away: Away, tmp_path: P
 
 
 @pytest.mark.parametrize("tree_ends", [True, False])
-def test_what_can_not_be_kept_is_reported_once_if_the_tree_ends(
+def test_outcomes_that_can_not_be_saved_are_reported_once_if_the_tree_ends(
     away: Away,
     tmp_path: Path,
     scoreboard: Scoreboard,

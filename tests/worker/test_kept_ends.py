@@ -98,7 +98,7 @@ def test_of_a_discard_that_a_dead_process_has_not_recorded(
     assert count("results") == 1, "who keeps nothing, pays nothing"
 
 
-def test_of_what_was_cancelled_in_a_dead_process(
+def test_the_end_of_a_job_cancelled_in_a_dead_process_is_heard(
     make_worker: MakeWorker, session: Session, rows: Rows
 ) -> None:
     handles = [wait_and_fail.enqueue() for _ in range(2)]
@@ -200,7 +200,7 @@ def test_of_what_meets_a_full_key(make_worker: MakeWorker, rows: Rows, count: Co
     _is_heard(late, rows)
 
 
-def test_who_waits_meanwhile_hears_it_as_well(
+def test_a_waiter_during_the_recovery_hears_it_too(
     make_worker: MakeWorker, session: Session, rows: Rows, count: Count
 ) -> None:
     handle = wait_and_fail.enqueue()

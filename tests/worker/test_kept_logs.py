@@ -118,7 +118,7 @@ def test_it_is_there_while_the_job_runs_and_grows(
     assert text.endswith("done")
 
 
-def test_a_worker_that_ends_writes_what_is_left(
+def test_an_ending_worker_writes_unwritten_logs(
     make_worker: MakeWorker, session: Session, count: Count
 ) -> None:
     worker = make_worker()
@@ -149,7 +149,7 @@ def test_it_goes_with_the_job(make_worker: MakeWorker, session: Session, count: 
     "a session waits while a worker writes the log of a job, and then deletes the job",
     "the log is deleted like the job, a second later",
 )
-def test_who_removes_a_job_while_its_log_is_written_leaves_none(
+def test_removing_a_job_while_its_log_is_written_leaves_none(
     make_worker: MakeWorker, session: Session, target: Target, count: Count
 ) -> None:
     worker = make_worker()

@@ -182,7 +182,7 @@ def test_jobs_without_a_limit_are_claimed_by_the_turn_all_the_same(
 
 
 @pytest.mark.usefixtures("claims")
-def test_with_what_is_not_recorded_yet_no_more_are_claimed_than_an_entry_remembers(
+def test_claimed_and_unrecorded_jobs_together_stay_within_an_entry(
     make_worker: MakeWorker, monkeypatch: pytest.MonkeyPatch, count: Count
 ) -> None:
     most = SERIES + 2
@@ -202,7 +202,7 @@ def test_with_what_is_not_recorded_yet_no_more_are_claimed_than_an_entry_remembe
     assert max(held) == most
 
 
-def test_what_goes_back_is_released_before_more_is_claimed(
+def test_returned_jobs_are_released_before_more_are_claimed(
     make_worker: MakeWorker, monkeypatch: pytest.MonkeyPatch, claims: list[int]
 ) -> None:
     post = Pool.post_together

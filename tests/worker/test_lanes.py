@@ -139,7 +139,7 @@ def _no_claim_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("_no_claim_is_slow")
 @pytest.mark.parametrize("pattern", ["*", "default"])
-def test_a_worker_leaves_what_another_one_knows_to_it_while_that_one_lives(
+def test_a_worker_leaves_jobs_of_a_class_known_to_another_living_worker(
     make_worker: MakeWorker, knower: Knower, session: Session, count: Count, pattern: str
 ) -> None:
     other = knower(GONE)
@@ -162,7 +162,7 @@ def test_a_worker_leaves_what_another_one_knows_to_it_while_that_one_lives(
     driven.until(lambda: count("parked_executions") == 3, within_s=10)
 
 
-def test_a_worker_that_learns_a_class_takes_what_was_parked(
+def test_a_worker_that_learns_a_class_claims_its_parked_jobs(
     make_worker: MakeWorker, knower: Knower, count: Count
 ) -> None:
     knower(GONE)

@@ -49,7 +49,7 @@ def test_it_only_asks_while_there_are_none(idle: Driven, asked: list[str]) -> No
     assert asked == ["any"]
 
 
-def test_it_claims_what_there_is(idle: Driven, asked: list[str]) -> None:
+def test_a_search_claims_new_jobs(idle: Driven, asked: list[str]) -> None:
     one.enqueue(2)
     asked.clear()
 

@@ -112,7 +112,7 @@ def test_what_ends_gives_its_slot_to_the_next(
 
 @pytest.mark.behaviour(76)
 @pytest.mark.parametrize("how", ["retried at once", "snoozed at once"])
-def test_what_is_run_again_at_once_comes_first_of_its_key(
+def test_a_job_retried_at_once_comes_first_of_its_key(
     how: str, make_worker: MakeWorker, store: Store, count: Count
 ) -> None:
     store(end_as, how, attempts=2)
@@ -147,7 +147,7 @@ def test_a_limited_success_is_erased_when_finished_jobs_are_not_kept(
 
 
 @pytest.mark.behaviour(54)
-def test_a_slot_is_a_claim_and_who_waits_for_it_is_blocked_once_a_worker_has_met_it(
+def test_a_slot_is_a_claim_and_waiting_jobs_are_blocked_once_a_worker_has_met_them(
     make_worker: MakeWorker, session: Session, store: Store, count: Count
 ) -> None:
     running, waiting = store(wait_for_gate, 1), store(note, "next")
@@ -202,7 +202,7 @@ def test_a_crash_ends_what_ran_and_frees_the_slots_of_all(
 
 
 @pytest.mark.parametrize("outcome", ["succeeded", "retried"])
-def test_a_recovery_hands_over_what_had_succeeded_and_what_is_tried_later(
+def test_a_recovery_hands_over_slots_of_succeeded_and_retried_jobs(
     outcome: str, make_worker: MakeWorker, session: Session, store: Store, count: Count
 ) -> None:
     ran = store(wait_for_gate, 1, attempts=2)
@@ -234,7 +234,7 @@ def test_of_a_host_that_is_lost_only_the_first_job_of_a_slot_counts_as_running(
 
 
 @pytest.mark.behaviour(30)
-def test_a_recovered_worker_that_finishes_records_nothing_and_frees_nobody_elses_slot(
+def test_a_recovered_worker_records_nothing_and_frees_no_slot_of_others(
     make_worker: MakeWorker, session: Session, store: Store, count: Count
 ) -> None:
     held = store(wait_for_gate, 1)

@@ -80,7 +80,7 @@ def maintained(session: Session) -> Callable[[Callable[[], bool]], Callable[[], 
     return after
 
 
-def test_a_key_whose_first_rows_were_deleted_goes_on(
+def test_a_key_with_deleted_first_rows_continues(
     make_worker: MakeWorker,
     session: Session,
     count: Count,
@@ -97,9 +97,7 @@ def test_a_key_whose_first_rows_were_deleted_goes_on(
     assert not count("blocked_executions")
 
 
-def test_what_comes_behind_a_job_that_somebody_has_locked_waits_for_it(
-    make_worker: MakeWorker, target: Target
-) -> None:
+def test_jobs_behind_a_locked_one_wait_for_it(make_worker: MakeWorker, target: Target) -> None:
     ids = [id_of(alone.enqueue(number)) for number in range(6)]
     driven = make_worker()
 
@@ -136,7 +134,7 @@ def test_the_numbers_of_slots_that_others_hold_are_left_out(
     gate.set()
 
 
-def test_the_first_jobs_of_a_paused_queue_hold_up_nobody_and_run_when_it_is_resumed(
+def test_jobs_of_a_paused_queue_hold_up_no_others_and_run_when_it_is_resumed(
     make_worker: MakeWorker,
     session: Session,
     maintained: Callable[[Callable[[], bool]], Callable[[], bool]],

@@ -33,7 +33,7 @@ def target(target: Target, monkeypatch: pytest.MonkeyPatch) -> Target:
     " and the table of idle registrations is empty.",
     "The worker registers as idle again, and is woken as before.",
 )
-def test_a_worker_says_anew_that_it_sleeps(
+def test_a_worker_repeats_its_lost_idle_registration(
     make_worker: MakeWorker, session: Session, count: Count
 ) -> None:
     # Else it would register anew, since there is no monitor that beats for it.

@@ -102,7 +102,7 @@ def until_emitted(driven: Driven, emitted: Emitted) -> None:
     "The connection breaks between the commit of an outcome and its answer.",
     "The worker reads back that it is recorded, and reports it once: event, hook and metric.",
 )
-def test_an_outcome_whose_answer_was_lost_is_emitted_once(
+def test_an_outcome_with_a_lost_answer_is_emitted_once(
     how: str,
     way: tuple[LostAnswers, Target],
     make_worker: MakeWorker,
@@ -161,7 +161,7 @@ def test_so_is_that_of_a_job_that_held_a_limit(
     assert counted(driven) == {"finished": 1}
 
 
-def test_so_are_those_of_a_batch_and_what_was_given_back_with_them(
+def test_outcomes_and_releases_of_a_batch_with_a_lost_answer_are_emitted_once(
     way: tuple[LostAnswers, Target], make_worker: MakeWorker, emitted: Emitted, count: Count
 ) -> None:
     lossy, target = way
@@ -185,7 +185,7 @@ def test_so_are_those_of_a_batch_and_what_was_given_back_with_them(
 
 @pytest.mark.parametrize("how", ["finish", "fail"])
 @pytest.mark.parametrize("keep", [True, False])
-def test_what_was_not_recorded_is_emitted_by_the_statement_that_records_it(
+def test_an_unrecorded_outcome_is_emitted_by_the_statement_that_records_it(
     how: str,
     make_worker: MakeWorker,
     session: Session,
@@ -214,7 +214,7 @@ def test_what_was_not_recorded_is_emitted_by_the_statement_that_records_it(
     "A lock holds up an outcome for longer than its worker waits.",
     "The worker, which sends it again meanwhile, reports it once.",
 )
-def test_what_is_recorded_long_after_the_connection_broke_is_emitted_once(
+def test_an_outcome_recorded_long_after_the_connection_broke_is_emitted_once(
     how: str, make_worker: MakeWorker, session: Session, emitted: Emitted
 ) -> None:
     driven = make_worker(threads=1)
@@ -237,7 +237,7 @@ def test_what_is_recorded_long_after_the_connection_broke_is_emitted_once(
 
 
 @pytest.mark.parametrize("how", ["finish", "fail", "retry", "discard"])
-def test_a_worker_that_was_recovered_meanwhile_emits_what_it_had_recorded_before(
+def test_a_worker_recovered_in_the_meantime_emits_its_recorded_outcomes(
     how: str,
     way: tuple[LostAnswers, Target],
     make_worker: MakeWorker,
@@ -260,7 +260,7 @@ def test_a_worker_that_was_recovered_meanwhile_emits_what_it_had_recorded_before
 
 @pytest.mark.parametrize("keep", [True, False])
 @pytest.mark.parametrize("how", EVENTS)
-def test_what_another_process_has_recovered_is_not_emitted_by_the_worker(
+def test_outcomes_recovered_by_another_process_are_not_emitted_by_the_worker(
     how: str,
     make_worker: MakeWorker,
     session: Session,

@@ -144,7 +144,7 @@ def test_a_claim_that_is_gone_is_given_up_though_a_job_wants_to_complete(
     assert not ledger._claims
 
 
-def test_a_request_that_nobody_waits_for_any_more_is_forgotten() -> None:
+def test_a_request_that_timed_out_is_forgotten() -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(completion, "ISOLATED_WITHIN_S", 0.01)
         with pytest.raises(CompletionError):

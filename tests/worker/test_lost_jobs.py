@@ -38,7 +38,7 @@ def move(number: int) -> None:
     noted.append(number)
 
 
-def test_a_job_whose_claim_was_taken_is_lost_when_it_is_nowhere(
+def test_a_job_with_a_deleted_claim_and_no_place_is_lost(
     make_worker: MakeWorker, session: Session, recorder: EventRecorder
 ) -> None:
     heard = recorder.facts("claims.lost")

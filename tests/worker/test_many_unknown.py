@@ -115,7 +115,7 @@ def test_a_class_that_was_met_amid_many_others_alone_is_noted(
     assert count("lanes WHERE lane = 'elsewhere.other'") == 1
 
 
-def test_what_was_moved_is_not_touched_again_by_sweeps(
+def test_sweeps_do_not_touch_parked_jobs_again(
     make_worker: MakeWorker, session: Session, count: Count
 ) -> None:
     _fill(session)

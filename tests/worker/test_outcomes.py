@@ -116,7 +116,7 @@ def test_a_running_job_knows_its_id_and_its_attempt(
 
 
 @pytest.mark.behaviour(62)
-def test_a_failure_writes_a_failed_row_anew(
+def test_a_failure_replaces_an_old_failed_row(
     make_worker: MakeWorker, session: Session, count: Count
 ) -> None:
     stored = fail.enqueue()

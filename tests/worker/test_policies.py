@@ -123,7 +123,7 @@ def test_a_class_has_the_options_of_its_parents() -> None:
         ("discard", "jobs WHERE outcome = 'discarded' AND attempts = 1", [1]),
     ],
 )
-def test_an_asynchronous_class_is_retried_failed_and_dropped_as_it_says(
+def test_an_asynchronous_class_is_retried_failed_and_dropped_by_its_policy(
     how: str, ends: str, attempts: list[int], make_worker: MakeWorker, count: Count
 ) -> None:
     Fetch.enqueue(how)
@@ -210,7 +210,7 @@ def leave() -> None:
     sys.exit(current_job().attempt == 1)
 
 
-def test_a_job_that_leaves_by_an_exit_is_tried_again_as_it_says(
+def test_a_job_that_leaves_by_an_exit_is_retried_by_its_policy(
     make_worker: MakeWorker, count: Count
 ) -> None:
     leave.enqueue()

@@ -117,7 +117,7 @@ SELECT job_id, job_id, priority, queue_name FROM gone
 """
 
 
-def test_a_job_whose_enqueuer_had_seen_nobody_idle_is_found_at_once(
+def test_a_job_enqueued_during_the_idle_registration_is_found_at_once(
     make_worker: MakeWorker, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     driven = make_worker()

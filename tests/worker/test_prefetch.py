@@ -56,7 +56,7 @@ def test_what_waits_behind_slow_jobs_alone_is_given_back() -> None:
     assert _policy(0.001).startable([0.2] * 4) == 0
 
 
-def test_what_the_free_threads_start_in_time_stays() -> None:
+def test_jobs_that_free_threads_start_in_time_stay() -> None:
     assert _policy(0.001).startable([0.2] * 3) == 100
 
 
@@ -124,7 +124,7 @@ def test_one_long_run_among_short_ones_lets_no_job_be_given_back(clock: list[flo
     assert seen == [None, None]
 
 
-def test_what_was_posted_for_an_idle_thread_stays_however_long_jobs_are() -> None:
+def test_jobs_posted_for_idle_threads_stay_for_any_duration() -> None:
     assert _policy(10.0).startable([0.01]) == 3
 
 
@@ -135,7 +135,7 @@ def test_a_prefetch_that_is_given_rules() -> None:
 
 
 @pytest.mark.parametrize("prefetch", [None, 500])
-def test_who_was_cut_off_begins_with_little_and_comes_back_soon(prefetch: int | None) -> None:
+def test_a_worker_that_was_cut_off_starts_small_and_grows_soon(prefetch: int | None) -> None:
     policy = _policy(0.0001, prefetch=prefetch)
     assert policy.ahead([]) >= 500
 
@@ -172,7 +172,7 @@ def test_after_a_claim_that_could_not_be_borne_few_are_claimed_and_soon_more() -
     assert policy.batch_max == 2 * FEW
 
 
-def test_of_many_long_jobs_at_once_so_many_are_ahead_as_are_about_to_end() -> None:
+def test_many_long_jobs_prefetch_as_many_as_are_about_to_end() -> None:
     many, few = _policy(0.5, threads=100), _policy(0.5, threads=4)
     running = [0.1] * 60 + [0.49] * 40
 

@@ -110,7 +110,7 @@ def test_a_job_that_is_committed_between_a_claim_and_its_answer_is_found_at_once
 
 
 @pytest.mark.parametrize("word", ["lane", "limited", "resumed", "cancel"])
-def test_whatever_else_is_heard_may_change_what_was_prepared(
+def test_any_other_notification_discards_a_prepared_claim(
     word: str, make_worker: MakeWorker
 ) -> None:
     driven = make_worker()
@@ -124,7 +124,7 @@ def test_whatever_else_is_heard_may_change_what_was_prepared(
     assert claiming.ahead.prepared is None
 
 
-def test_what_was_prepared_is_for_the_connection_and_the_row_of_before(
+def test_a_prepared_claim_does_not_outlive_its_connection(
     make_worker: MakeWorker,
 ) -> None:
     driven = make_worker()
@@ -144,7 +144,7 @@ def _stop(driven: Driven) -> None:
 
 
 @pytest.mark.parametrize("end", [_hold_back, _stop])
-def test_a_worker_that_claims_nothing_more_does_not_send_what_was_prepared(
+def test_a_draining_worker_does_not_send_a_prepared_claim(
     end: Callable[[Driven], None], make_worker: MakeWorker, count: Count
 ) -> None:
     driven = make_worker()

@@ -45,7 +45,7 @@ def count_up(most: int) -> None:
 def say_nothing() -> None: ...
 
 
-def test_what_a_running_job_says_is_shown(make_worker: MakeWorker, count: Count) -> None:
+def test_the_progress_of_a_running_job_is_shown(make_worker: MakeWorker, count: Count) -> None:
     worker = make_worker()
     enqueued = count_up.enqueue(1000)
     assert enqueued.id is not None
@@ -58,9 +58,7 @@ def test_what_a_running_job_says_is_shown(make_worker: MakeWorker, count: Count)
     assert (said["done"], said["total"], said["note"]) == (1000, 1000, "line 1000")
 
 
-def test_what_is_said_last_is_kept_behind_the_end(
-    make_worker: MakeWorker, count: Count
-) -> None:
+def test_the_last_progress_is_kept_after_the_end(make_worker: MakeWorker, count: Count) -> None:
     gate.set()
     worker = make_worker()
     count_up.enqueue(3)
@@ -131,7 +129,7 @@ def test_a_job_of_another_process_is_left_alone(session: Session, rows: Rows) ->
     assert rows(done) == [(others, None), (ours, "2")]
 
 
-def test_jobs_that_say_nothing_have_none(make_worker: MakeWorker, count: Count) -> None:
+def test_jobs_without_progress_have_none(make_worker: MakeWorker, count: Count) -> None:
     worker = make_worker()
     say_nothing.enqueue()
     worker.until(lambda: count("jobs WHERE outcome = 'finished'"))
@@ -157,6 +155,6 @@ def test_outside_of_the_queue_nothing_is_kept() -> None:
         ((1, 2, 3), "the note is 3"),
     ],
 )
-def test_what_is_no_progress_is_refused(said: tuple[Any, Any, Any], wrong: str) -> None:
+def test_an_invalid_progress_is_refused(said: tuple[Any, Any, Any], wrong: str) -> None:
     with pytest.raises(Error, match=f"progress: {wrong}"):
         progress.say(1, *said)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @pytest.mark.behaviour(38)
 @pytest.mark.parametrize("patterns", [("*",), ("one",), ("o*",)], ids=str)
-def test_smaller_priorities_come_first_and_then_who_was_earlier(
+def test_smaller_priorities_come_first_and_then_earlier_jobs(
     make_worker: MakeWorker, patterns: tuple[str, ...]
 ) -> None:
     for value, priority in (("d", 5), ("b", 0), ("e", 5), ("a", -1), ("c", 0)):

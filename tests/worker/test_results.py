@@ -211,7 +211,7 @@ def test_a_wait_ends_in_time(make_worker: MakeWorker) -> None:
         give.enqueue(1).wait(0.05)
 
 
-def test_a_wait_that_nobody_reports_finds_the_end_by_itself(
+def test_a_wait_without_a_notification_finds_the_end_by_polling(
     make_worker: MakeWorker, session: Session
 ) -> None:
     make_worker()
@@ -284,7 +284,7 @@ def test_all_waits_of_a_process_share_a_connection(
     assert sum(each.name == "jobsd-waiting" for each in threading.enumerate()) <= 1
 
 
-def test_only_who_waits_is_reported(
+def test_only_waiting_callers_are_notified(
     make_worker: MakeWorker, target: Target, count: Count
 ) -> None:
     worker = make_worker()
@@ -371,7 +371,7 @@ _CONNECTIONS = (
     "the job runs again: it never finishes without its result",
 )
 @pytest.mark.parametrize("kind", [give, agive])
-def test_a_job_whose_result_died_with_its_process_runs_again(
+def test_a_job_with_a_result_lost_in_its_process_runs_again(
     make_worker: MakeWorker, session: Session, count: Count, kind: Job
 ) -> None:
     enqueued = kind.enqueue(1)

@@ -59,7 +59,7 @@ def _same_id(first: EnqueuedJob, second: EnqueuedJob) -> None:
     "Who waits for the lost job gets JobNotFoundError, and never the result of the other one.",
 )
 @pytest.mark.parametrize("keep", [True, False])
-def test_nobody_gets_the_result_of_the_job_that_has_the_id_now(
+def test_a_handle_never_gets_the_result_of_a_later_job_with_its_id(
     make_worker: MakeWorker, rows: Rows, *, keep: bool
 ) -> None:
     rows("SELECT setval('jobsd.jobs_id_seq', 1, false)")
@@ -78,7 +78,7 @@ def test_nobody_gets_the_result_of_the_job_that_has_the_id_now(
     assert asyncio.run(bob.aresult(30)) == "balance of bob"
 
 
-def test_who_has_only_the_id_gets_the_job_that_has_it_now(
+def test_a_handle_with_only_an_id_gets_the_job_that_has_it_now(
     make_worker: MakeWorker, rows: Rows
 ) -> None:
     bob = balance.enqueue("bob")
@@ -153,7 +153,7 @@ def test_a_discard_of_an_erased_job_is_known_by_its_moment(
         other.result(30)
 
 
-def test_the_event_of_a_success_says_when_the_job_was_created(
+def test_the_event_of_a_success_has_the_creation_time_of_the_job(
     make_worker: MakeWorker, recorder: EventRecorder
 ) -> None:
     found = recorder.facts("job.finished")

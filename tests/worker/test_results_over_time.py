@@ -21,7 +21,7 @@ def five() -> int:
     return 5
 
 
-def test_a_result_whose_time_is_over_is_not_returned_before_it_is_cleared(
+def test_an_expired_result_is_not_returned_before_it_is_cleared(
     make_worker: MakeWorker, rows: Rows
 ) -> None:
     worker = make_worker()

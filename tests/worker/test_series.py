@@ -146,7 +146,7 @@ def test_two_workers_hand_keys_to_each_other_and_break_no_order(
     first.until(lambda: both(lambda: not count("claims")))
 
 
-def test_as_many_run_at_once_as_the_limit_says_and_no_more(
+def test_as_many_jobs_run_at_once_as_the_limit_allows(
     make_worker: MakeWorker, count: Count
 ) -> None:
     enqueue_many(three.with_args("k", n) for n in range(200))
@@ -186,9 +186,7 @@ def test_a_more_urgent_job_of_the_key_goes_before_the_rest(
     assert noted == [0, -1, 1, 2, 3, 4]
 
 
-def test_what_is_tried_again_at_once_leaves_no_hole(
-    make_worker: MakeWorker, count: Count
-) -> None:
+def test_jobs_retried_at_once_leave_no_gap(make_worker: MakeWorker, count: Count) -> None:
     enqueue_many(once_more.with_args(n) for n in range(5))
 
     make_worker().until(lambda: len(noted) == 10 and not count("claims"))
@@ -212,7 +210,7 @@ def test_jobs_of_a_paused_queue_hold_up_no_other_queue(
     driven.until(lambda: noted == [2, 1])
 
 
-def test_a_key_whose_first_job_is_for_another_worker_is_left_to_that(
+def test_a_key_with_its_first_job_for_another_worker_is_left_to_that_worker(
     make_worker: MakeWorker, session: Session, count: Count
 ) -> None:
     first = quick.using(queue="mail").enqueue(1).id
@@ -242,7 +240,7 @@ def test_beside_a_job_for_another_worker_those_run_that_have_a_slot_of_their_own
     assert most["k"] <= 2
 
 
-def test_a_job_of_an_unknown_class_that_comes_first_is_left_to_who_knows_it(
+def test_a_first_job_of_an_unknown_class_is_left_to_workers_that_know_it(
     make_worker: MakeWorker, session: Session, knower: Knower, count: Count
 ) -> None:
     knower("elsewhere")
@@ -258,7 +256,7 @@ def test_a_job_of_an_unknown_class_that_comes_first_is_left_to_who_knows_it(
     assert count("blocked_executions") == 2
 
 
-def test_one_that_no_worker_knows_fails_and_the_key_goes_on(
+def test_a_job_of_a_class_unknown_to_all_workers_fails_and_the_key_continues(
     make_worker: MakeWorker, session: Session, count: Count
 ) -> None:
     session.connection.execute("SELECT jobsd.enqueue('nowhere', concurrency_key => 'x')")
@@ -273,7 +271,7 @@ def test_one_that_no_worker_knows_fails_and_the_key_goes_on(
 
 @pytest.mark.behaviour(75, 77)
 @pytest.mark.parametrize("keep", [True, False])
-def test_who_may_not_wait_and_meets_a_full_key_is_dropped_by_the_worker(
+def test_a_discarding_job_that_meets_a_full_key_is_dropped_by_the_worker(
     make_worker: MakeWorker, session: Session, count: Count, *, keep: bool
 ) -> None:
     slow.enqueue(0)
@@ -361,7 +359,7 @@ def test_a_series_that_the_worker_had_to_doubt_is_one_series_afterwards(
     assert most == {"k": 1}
 
 
-def test_who_waits_in_a_bulk_behind_jobs_that_were_dropped_is_met_at_once(
+def test_a_job_behind_dropped_ones_of_a_bulk_is_met_at_once(
     make_worker: MakeWorker,
 ) -> None:
     quick.using(queue="elsewhere", priority=9).enqueue(0)

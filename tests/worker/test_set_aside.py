@@ -97,7 +97,7 @@ def _make_due(session: Session) -> None:
 @pytest.mark.parametrize(
     "arguments", ["[]", '["a", "b", "c"]', '{"name": "a", "colour": "red"}', '{"mood": "sad"}']
 )
-def test_a_job_whose_arguments_do_not_fit_is_set_aside_untouched(
+def test_a_job_with_unfit_arguments_is_set_aside_untouched(
     worker: Driven, count: Count, session: Session, name: str, arguments: str
 ) -> None:
     _of_another_deploy(name, arguments)
@@ -113,7 +113,7 @@ def test_a_job_whose_arguments_do_not_fit_is_set_aside_untouched(
     assert noted == [("a", "glad")]
 
 
-def test_a_job_that_is_set_aside_says_so(
+def test_a_job_that_is_set_aside_reports_its_reason(
     worker: Driven, count: Count, session: Session
 ) -> None:
     job_id = _of_another_deploy("aside.greet")
@@ -136,7 +136,7 @@ def test_a_job_that_is_set_aside_says_so(
 
 
 @pytest.mark.parametrize("name", ["aside.greet", "aside.agreet"], ids=["thread", "coroutine"])
-def test_what_does_not_fit_fails_at_once_where_all_is_tried_out(
+def test_unfit_arguments_fail_at_once_in_development_and_test(
     make_worker: MakeWorker, count: Count, name: str
 ) -> None:
     _of_another_deploy(name)
@@ -149,7 +149,7 @@ def test_what_does_not_fit_fails_at_once_where_all_is_tried_out(
     assert count("jobs WHERE attempts = 1") == 1
 
 
-def test_it_is_set_aside_for_so_long_from_the_first_time_and_then_fails(
+def test_a_job_is_set_aside_for_unknown_class_after_and_then_fails(
     make_worker: MakeWorker, count: Count, session: Session, rows: Rows
 ) -> None:
     _of_another_deploy("aside.greet")
@@ -168,7 +168,7 @@ def test_it_is_set_aside_for_so_long_from_the_first_time_and_then_fails(
     assert count("attempts WHERE error ->> 'type' = 'TypeError'") == 1
 
 
-def test_once_it_has_run_the_time_counts_anew(
+def test_a_run_restarts_the_time_of_being_set_aside(
     make_worker: MakeWorker, count: Count, session: Session, rows: Rows
 ) -> None:
     _of_another_deploy("aside.again", max_attempts=3)
@@ -223,7 +223,7 @@ def test_its_unique_key_still_counts_until_it_starts(
     assert greet_once.enqueue().id != first.id
 
 
-def test_its_event_says_that_it_is_set_aside_and_warns_of_its_class_once(
+def test_each_job_set_aside_has_an_event_and_its_class_one_warning(
     make_worker: MakeWorker, count: Count, recorder: EventRecorder
 ) -> None:
     emitted = recorder.events("job.")

@@ -78,7 +78,7 @@ def test_each_is_recorded_that_is_alone_in_its_claim(session: Session, *, keep: 
     assert len(_rows(session, "SELECT FROM jobsd.jobs")) == (3 if keep else 1)
 
 
-def test_none_is_recorded_whose_claim_is_another_one_by_now(session: Session) -> None:
+def test_a_job_in_another_claim_by_now_is_not_recorded(session: Session) -> None:
     session.connection.execute(_JOBS, ([4, 5, 6, 7, 8, 9],))
     for claim_id, job_ids in ((11, [5]), (12, [6, 7]), (14, [9]), (15, [4])):
         session.connection.execute(_CLAIM, (claim_id, job_ids))
@@ -108,7 +108,7 @@ def _recording(claims: dict[int, set[int]], ended: list[tuple[int, int]]) -> Rec
         pytest.param({1: {8}, 2: {8}}, [(1, 8), (2, 8)], False, id="one id in two claims"),
     ],
 )
-def test_it_is_sent_where_each_claim_had_one_job(
+def test_singles_is_sent_only_for_several_claims_of_one_job_each(
     claims: dict[int, set[int]], ended: list[tuple[int, int]], *, is_so: bool
 ) -> None:
     record = _recording(claims, ended).record

@@ -53,7 +53,7 @@ def test_a_worker_that_stood_still_starts_nothing_that_was_given_to_others(
     assert (len(noted), count("jobs WHERE outcome = 'finished'")) == (1, 0)
 
 
-def test_a_worker_that_stood_still_goes_on_with_what_is_still_its_own(
+def test_a_worker_that_stood_still_continues_with_its_own_jobs(
     make_worker: MakeWorker, count: Count
 ) -> None:
     enqueue_many(wait_for_gate.with_args(i) for i in range(3))
@@ -88,7 +88,7 @@ def test_a_worker_that_stood_still_beats_before_it_claims(
     "The heartbeat of a working worker is not written, because its monitor hangs.",
     "It writes its heartbeat itself before it claims, and is not pruned.",
 )
-def test_a_worker_whose_heart_nobody_writes_beats_before_it_claims(
+def test_a_worker_without_a_written_heartbeat_beats_before_it_claims(
     make_worker: MakeWorker, session: Session, count: Count
 ) -> None:
     driven = make_worker(trust_s=0.3)
@@ -112,7 +112,7 @@ def test_a_worker_whose_heart_nobody_writes_beats_before_it_claims(
     assert count("jobs WHERE outcome = 'finished' AND attempts = 1") == 1
 
 
-def test_a_worker_whose_heart_is_written_claims_without_more_ado(
+def test_a_worker_with_a_written_heartbeat_claims_without_beating(
     make_worker: MakeWorker, session: Session
 ) -> None:
     driven = make_worker(trust_s=0.3)
@@ -133,7 +133,7 @@ def test_a_worker_whose_heart_is_written_claims_without_more_ado(
     assert row == (seen,)
 
 
-def test_what_a_thread_took_before_a_standstill_is_as_old_as_it_was(
+def test_a_job_taken_by_a_thread_before_a_standstill_keeps_its_age(
     make_worker: MakeWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     taken, go_on = threading.Event(), threading.Event()
@@ -161,7 +161,7 @@ def test_what_a_thread_took_before_a_standstill_is_as_old_as_it_was(
     "A monitor hangs while it prunes a process, with the row locked.",
     "The server ends that transaction after two seconds; the heartbeat can be written again.",
 )
-def test_who_prunes_and_stands_still_keeps_no_heart_from_beating(
+def test_a_standstill_during_a_prune_blocks_no_heartbeat(
     make_worker: MakeWorker, session: Session, target: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     driven = make_worker()

@@ -109,9 +109,7 @@ def test_once_no_more_jobs_come_nothing_waits(
     driven.until(lambda: count(ALL_DONE) == 4)
 
 
-def test_claims_of_a_backlog_record_what_has_ended(
-    make_worker: MakeWorker, count: Count
-) -> None:
+def test_claims_of_a_backlog_record_ended_jobs(make_worker: MakeWorker, count: Count) -> None:
     driven = make_worker(threads=1, prefetch=0)
     recordings = _recordings(driven)
     enqueue_many(note.with_args(value) for value in range(10))
@@ -122,7 +120,7 @@ def test_claims_of_a_backlog_record_what_has_ended(
 
 
 @pytest.mark.parametrize("other", [fail, give, take_slot])
-def test_an_outcome_for_which_somebody_may_wait_is_recorded_at_once_and_all_with_it(
+def test_an_outcome_with_possible_waiters_is_recorded_at_once_with_all_others(
     other: FunctionJob[[object], object], make_worker: MakeWorker
 ) -> None:
     driven = make_worker()
@@ -135,7 +133,7 @@ def test_an_outcome_for_which_somebody_may_wait_is_recorded_at_once_and_all_with
     driven.until(lambda: not driven.worker._ledger.has_claims)
 
 
-def test_what_is_given_back_is_released_by_the_next_claim(make_worker: MakeWorker) -> None:
+def test_a_returned_job_is_released_by_the_next_claim(make_worker: MakeWorker) -> None:
     driven = make_worker(threads=1, prefetch=9)
     _stream(driven, 3)
     ledger, pool = driven.worker._ledger, driven.worker._pool

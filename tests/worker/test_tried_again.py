@@ -33,7 +33,7 @@ def tried_again(number: int) -> None:
         raise Retry(after=0)
 
 
-def test_what_is_tried_again_at_once_does_not_count_as_ended_while_it_runs(
+def test_a_job_retried_at_once_does_not_count_as_ended_while_it_runs(
     make_worker: MakeWorker, count: Count
 ) -> None:
     driven = make_worker()

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 LONG_S = 3600.0
 
 
-def test_without_a_worker_that_knows_it_a_job_fails_at_once_where_all_is_tried_out(
+def test_a_job_of_an_unknown_class_fails_at_once_in_development_and_test(
     make_worker: MakeWorker, count: Count
 ) -> None:
     enqueue()
@@ -85,7 +85,7 @@ def _age(session: Session, by_s: float) -> None:
     )
 
 
-def test_time_in_which_nobody_was_there_to_take_it_does_not_count(
+def test_time_without_workers_does_not_count_as_unknown(
     make_worker: MakeWorker, session: Session, count: Count
 ) -> None:
     enqueue()
@@ -103,7 +103,7 @@ def test_time_in_which_nobody_was_there_to_take_it_does_not_count(
     assert count("parked_executions") == 1
 
 
-def test_a_worker_that_registers_ends_the_count_for_what_it_knows_in_its_queues(
+def test_a_registering_worker_ends_the_unknown_time_of_its_classes_and_queues(
     session: Session, knower: Knower
 ) -> None:
     pairs = [("a", GONE), ("b", GONE), ("a", "other")]
@@ -130,7 +130,9 @@ def test_only_workers_that_take_from_the_queue_count_as_knowing(
     assert parked.note(session, [], [("mail", GONE)]) == {("mail", GONE): age_s}
 
 
-def test_what_a_worker_knows_goes_with_its_row(session: Session, knower: Knower) -> None:
+def test_the_known_classes_of_a_worker_go_with_its_row(
+    session: Session, knower: Knower
+) -> None:
     row = knower(GONE)
     before = parked.note(session, [], [("mail", GONE)])
 
@@ -140,7 +142,7 @@ def test_what_a_worker_knows_goes_with_its_row(session: Session, knower: Knower)
     assert (before["mail", GONE], after["mail", GONE]) == (None, 0.0)
 
 
-def test_a_worker_that_begins_to_know_saves_what_would_fail_a_moment_later(
+def test_a_worker_that_learns_a_class_saves_jobs_about_to_fail(
     make_worker: MakeWorker, session: Session, knower: Knower, count: Count
 ) -> None:
     driven = make_worker(unknown_class_after_s=LONG_S)

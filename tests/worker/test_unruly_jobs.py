@@ -50,9 +50,7 @@ def fork() -> None:
         noted.append(child)
 
 
-def test_a_wait_that_no_calendar_holds_harms_nobody(
-    make_worker: MakeWorker, count: Count
-) -> None:
+def test_a_wait_beyond_the_calendar_is_scheduled(make_worker: MakeWorker, count: Count) -> None:
     snooze_without_end.enqueue()
     driven = make_worker()
 
@@ -76,7 +74,7 @@ def test_a_snoozed_job_that_is_claimed_again_has_not_run_in_this_claim(
     "a job forks, and the child returns from the job's function",
     "the forked process ends there and runs no jobs",
 )
-def test_what_a_job_has_forked_runs_no_jobs_when_it_comes_back(
+def test_a_process_forked_by_a_job_runs_no_jobs(
     make_worker: MakeWorker, count: Count, tmp_path: Path
 ) -> None:
     fork.enqueue()
@@ -124,7 +122,7 @@ def test_a_worker_does_not_outlive_its_threads(
 )
 @pytest.mark.parametrize("left", [0, 2])
 @pytest.mark.parametrize("queues", [("*",), ("default",)])
-def test_a_job_that_was_deleted_while_it_was_ready_harms_nobody(
+def test_a_ready_job_that_was_deleted_disturbs_no_other(
     left: int,
     queues: tuple[str, ...],
     make_worker: MakeWorker,
@@ -142,9 +140,7 @@ def test_a_job_that_was_deleted_while_it_was_ready_harms_nobody(
     driven.drain()
 
 
-def test_arguments_that_nobody_could_write_fail_the_job(
-    make_worker: MakeWorker, count: Count
-) -> None:
+def test_impossible_arguments_fail_the_job(make_worker: MakeWorker, count: Count) -> None:
     enqueue(Draft(note.definition.name, "default", 0, '[{"$import": "os"}]'))
     driven = make_worker()
 

@@ -29,7 +29,7 @@ def fail_for_a_cause() -> None:
     "The job still fails with its type and message, and its frames are listed",
 )
 @pytest.mark.parametrize("broken", ["from_exception", "format"])
-def test_a_job_whose_stack_can_not_be_formatted_has_failed_by_its_own_error(
+def test_a_job_with_an_unformattable_stack_fails_with_its_own_error(
     make_worker: MakeWorker,
     session: Session,
     count: Count,

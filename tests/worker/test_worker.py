@@ -176,7 +176,9 @@ def test_a_failure_keeps_type_message_and_stack(
 
 
 @pytest.mark.behaviour(58)
-def test_a_job_is_tried_as_often_as_it_says(make_worker: MakeWorker, count: Count) -> None:
+def test_a_job_is_attempted_up_to_its_max_attempts(
+    make_worker: MakeWorker, count: Count
+) -> None:
     fail_twice.enqueue()
     driven = make_worker()
 
@@ -246,7 +248,7 @@ def test_a_snoozed_job_waits_and_has_made_no_attempt(
     assert count("jobs WHERE attempts = 0 AND finished_at IS NULL") == 1
 
 
-def test_a_retried_job_waits_as_long_as_it_says(make_worker: MakeWorker, count: Count) -> None:
+def test_a_retried_job_waits_for_its_own_time(make_worker: MakeWorker, count: Count) -> None:
     retry_later.enqueue()
     driven = make_worker()
 
@@ -257,7 +259,7 @@ def test_a_retried_job_waits_as_long_as_it_says(make_worker: MakeWorker, count: 
     assert (count("jobs WHERE attempts = 1"), count("attempts")) == (1, 1)
 
 
-def test_counters_say_what_became_of_jobs(make_worker: MakeWorker, count: Count) -> None:
+def test_counters_count_the_outcomes_of_jobs(make_worker: MakeWorker, count: Count) -> None:
     note.enqueue(1)
     fail.enqueue("x")
     driven = make_worker()
