@@ -134,7 +134,7 @@ def test_what_threads_run_is_running(entry: ScoreboardEntry) -> None:
     assert entry.in_cells() == {0: 10, 4: 11}
 
 
-def test_a_succeeded_job_is_not_running_in_spite_of_its_thread_slot(
+def test_a_succeeded_job_is_not_running_in_spite_of_its_cell(
     entry: ScoreboardEntry,
 ) -> None:
     entry.started(0, 10, 5)
