@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from jobs.placed import claim, enqueue, fail
+from enqueueing.placed import claim, enqueue, fail
 from jobsd.acts import queues
 from jobsd.operations import audit
 from jobsd.processes import registry

@@ -14,8 +14,8 @@ import pytest
 from psycopg import errors
 
 from database.pgbouncer import pgbouncer
+from enqueueing.ways import note
 from harness.event_recorder import Emitted, EventRecorder, names
-from jobs.ways import note
 from jobsd.clock import monotonic
 from jobsd.configuration.target import Database
 from jobsd.daemon.tree.launch import LATER, _prepare

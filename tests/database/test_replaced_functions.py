@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from jobs.ways import note
+from enqueueing.ways import note
 from jobsd.database.connection import Target
 from jobsd.database.migrate import migrate
 from jobsd.enqueueing import client

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cut_sessions import HOW, CutSessions, cutting, points, work_until
-from jobs import placed
+from enqueueing import placed
 from jobsd.processes.process import WAITED_OUT
 
 if TYPE_CHECKING:

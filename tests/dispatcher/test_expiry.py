@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from enqueueing import placed
 from harness.job_rows import places
-from jobs import placed
 from jobsd.acts import discards, expirations, queues
 from jobsd.database.connection import Session
 from rows_of_limits import Table

@@ -72,7 +72,8 @@ class Theme:
 
 
 THEMES = (
-    Theme("Starting", ("failures/test_boot", "setup", "daemon", "configuration")),
+    Theme("Starting", ("failures/test_boot", "setup", "cli", "commands", "tree",
+        "generate", "configuration")),
     Theme("Processes that die", ("failures/test_deaths", "failures/test_long",
         "docs/test_recipes", "supervisor/test_deaths",
         "system/test_killed", "worker/test_fence", "supervisor/test_monitor_deaths",
@@ -84,12 +85,14 @@ THEMES = (
         "system/test_long_jobs")),
     Theme("The database", ("outages", "database", "embedded", "system/test_outages",
         "docs/test_async", "supervisor/test_monitor_outages")),
-    Theme("Jobs that misbehave", ("worker", "performing", "jobs", "dispatcher", "system")),
+    Theme("Jobs that misbehave", ("worker", "performing", "jobs", "enqueueing",
+        "acts", "states", "arguments", "dispatcher", "system")),
     Theme("Recurring tasks and clocks", ("failures/test_clocks", "scheduler", "recurring",
         "heartbeat")),
     Theme("Machines and containers", ("hosts", "failures/test_containers", "failures")),
     Theme("systemd", ("systemd",)),
-    Theme("What lies around it", ("instruments", "processes", "security", "packaging")),
+    Theme("What lies around it", ("events", "logs", "metrics", "processes", "scoreboard",
+        "security", "packaging")),
     Theme("At random", ("chaos",)),
 )  # fmt: skip
 

@@ -12,8 +12,8 @@ import pytest
 from psycopg import conninfo
 
 from docs.pages import blocks, guide
+from enqueueing.drivers import address
 from harness.project import Project
-from jobs.drivers import address
 from jobsd.configuration.target import embedded_server
 from kept import kept_folder
 from waiting import wait_until

@@ -11,8 +11,8 @@ import psycopg
 import pytest
 
 from docs.pages import blocks, guide
+from enqueueing.drivers import address
 from harness.tree import ENDS_WITH_US
-from jobs.drivers import address
 
 if TYPE_CHECKING:
     from pathlib import Path

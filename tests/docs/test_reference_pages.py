@@ -6,7 +6,7 @@ from collections import Counter
 
 import jobsd
 from docs import api_page, commands_page, http_page
-from instruments import metrics_page
+from metrics import metrics_page
 
 
 def test_the_page_of_the_commands_is_up_to_date() -> None:
@@ -37,7 +37,7 @@ def test_the_page_of_the_metrics_is_up_to_date() -> None:
     made = metrics_page.page()
 
     assert metrics_page.PAGE.read_text(encoding="utf-8") == made, (
-        "run .venv/bin/python tests/instruments/metrics_page.py"
+        "run .venv/bin/python tests/metrics/metrics_page.py"
     )
 
 

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from harness.event_log import EventLog
 from harness.job_rows import claim
 from harness.monitor_options import make_options
-from instruments.readable_log import Log
 from jobsd.clock import monotonic_ns
 from jobsd.database.connection import Session
 from jobsd.processes import registry
@@ -23,6 +22,7 @@ from jobsd.processes.process import listen_to_signals
 from jobsd.scoreboard.entry import FREE, UP
 from jobsd.scoreboard.scoreboard import Scoreboard
 from jobsd.supervisor.monitor.monitor import Monitor
+from logs.readable_log import Log
 from waiting import wait_until
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ STARTS_ITS_OWN = ["tests/system/test_log_file.py"]
 SUBSCRIBE = {
     "tests/harness/event_recorder.py",
     "tests/harness/stub_program.py",  # prints events, as a program of its own
-    "tests/instruments/test_events.py",  # what `subscribe` itself does
-    "tests/instruments/test_hooks.py",
+    "tests/events/test_events.py",  # what `subscribe` itself does
+    "tests/events/test_hooks.py",
     "tests/processes/test_outage.py",  # in a process that it forks
     "tests/scheduler/test_lost_answers.py",  # loses an answer when an event comes
     "tests/worker/test_events.py",  # in which thread an event is emitted

@@ -23,9 +23,9 @@ import yaml
 from prometheus_client.openmetrics import parser
 
 from harness.tree import ENDS_WITH_US
-from instruments.grafana_dashboard import DASHBOARD, ROWS, text
-from instruments.test_metrics import DATABASE, NAMES, TREE
 from jobsd.metrics.metrics import exposition
+from metrics.grafana_dashboard import DASHBOARD, ROWS, text
+from metrics.test_metrics import DATABASE, NAMES, TREE
 from waiting import wait_until
 
 if TYPE_CHECKING:

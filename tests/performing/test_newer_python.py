@@ -14,7 +14,7 @@ TESTS = (
     *("tests/performing/test_raising.py", "tests/performing/test_shapes.py"),
     *("tests/performing/test_interrupts.py", "tests/worker/test_cancels.py"),
     "tests/worker/test_threads_of_jobs.py",
-    *("tests/processes/test_hard_limits.py", "tests/docs/test_time_limits_page.py"),
+    *("tests/scoreboard/test_hard_limits.py", "tests/docs/test_time_limits_page.py"),
     "tests/system/test_time_limits.py",
 )
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from enqueueing.placed import in_claims
 from harness.job_rows import failure, make_jobs, places
 from harness.monitor_options import make_options
 from harness.played_tree import PlayedTree, tree_on
-from jobs.placed import in_claims
 from jobsd.jobs.policy import Ending
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from dashboard.asking import Browser, made
-from jobs.placed import claim, enqueue, fail
+from enqueueing.placed import claim, enqueue, fail
 from jobsd.acts import queues
 from jobsd.configuration.users import ROLES, User
 from jobsd.operations import audit

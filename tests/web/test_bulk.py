@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from dashboard.asking import Browser, made
-from jobs.placed import claim, enqueue, fail
+from enqueueing.placed import claim, enqueue, fail
 from jobsd.acts import inspect
 from jobsd.errors import RefusedError
 from jobsd.operations import bulk

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dashboard.asking import Browser, made
-from jobs.placed import enqueue, fail
+from enqueueing.placed import enqueue, fail
 from jobsd.configuration.users import User
 from jobsd.operations import audit
 

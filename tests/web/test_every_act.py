@@ -17,7 +17,7 @@ import pytest
 
 from dashboard.chromium import PROGRAM, chromium, dashboard
 from dashboard.hands import Keys, Pointer
-from jobs.placed import claim, enqueue, fail
+from enqueueing.placed import claim, enqueue, fail
 from jobsd.operations import audit
 from jobsd.processes import registry
 from jobsd.web import acts

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from dashboard.asking import Browser, basic, made
-from jobs.placed import enqueue, fail
+from enqueueing.placed import enqueue, fail
 from jobsd.acts import queues
 from jobsd.configuration.users import User
 from jobsd.operations import audit

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from jobs.placed import claim, enqueue, fail
+from enqueueing.placed import claim, enqueue, fail
 from jobsd.acts import queues
 from jobsd.processes import registry
 from jobsd.web.job_facts import died, progress

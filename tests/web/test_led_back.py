@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dashboard.asking import Browser, made
-from jobs.placed import enqueue
+from enqueueing.placed import enqueue
 from jobsd.configuration.users import User
 from jobsd.web.reading import Connections
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from jobs.placed import claim, enqueue
+from enqueueing.placed import claim, enqueue
 from jobsd.operations import limits
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from dashboard.asking import Browser, made
-from jobs.placed import enqueue
+from enqueueing.placed import enqueue
 from jobsd.acts import queues
 from jobsd.daemon.tree.listener import bound
 from jobsd.web import create_app, reading, streams

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from jobs.placed import enqueue
+from enqueueing.placed import enqueue
 from jobsd.acts import inspect
 from jobsd.operations import audit
 from jobsd.processes import registry

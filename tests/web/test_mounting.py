@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from dashboard.asking import Browser, made
-from jobs.placed import enqueue
+from enqueueing.placed import enqueue
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Target

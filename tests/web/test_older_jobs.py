@@ -6,7 +6,7 @@ import html
 import re
 from typing import TYPE_CHECKING
 
-from jobs.placed import enqueue
+from enqueueing.placed import enqueue
 from jobsd.web import pages
 
 if TYPE_CHECKING:

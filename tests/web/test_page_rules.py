@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from dashboard.asking import Browser, made
-from jobs.placed import enqueue
+from enqueueing.placed import enqueue
 from jobsd.acts.listing import Filter
 from jobsd.operations.overview import Overview
 from jobsd.operations.search import Search

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jobs.placed import enqueue, fail
+from enqueueing.placed import enqueue, fail
 from jobsd.acts.listing import Filter, listed
 from jobsd.operations.search import read_search
 

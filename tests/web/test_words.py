@@ -10,7 +10,7 @@ import pytest
 
 from dashboard import screenshots
 from dashboard.demo import fill
-from jobs.placed import enqueue
+from enqueueing.placed import enqueue
 from jobsd.job_states import STATES
 from jobsd.web.meanings import MEANINGS, text_of
 

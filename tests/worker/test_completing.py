@@ -17,8 +17,8 @@ import sqlalchemy as sa
 from psycopg import conninfo
 from sqlalchemy.orm import Session as OrmSession
 
-from jobs.conftest import _django  # noqa: F401 - a fixture, for Django's settings
-from jobs.drivers import address
+from enqueueing.conftest import _django  # noqa: F401 - a fixture, for Django's settings
+from enqueueing.drivers import address
 from jobsd.enqueueing import completion
 from jobsd.errors import CompletionError
 from jobsd.jobs.current import current_job

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session as OrmSession
 
-from jobs.drivers import address
+from enqueueing.drivers import address
 from jobsd.acts.cancels import cancel
 from jobsd.enqueueing import completion
 from jobsd.errors import CompletionError

@@ -13,8 +13,8 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session as OrmSession
 
 from conftest import drop_database, make_database
-from jobs.conftest import _django  # noqa: F401 - a fixture, for Django's settings
-from jobs.drivers import address
+from enqueueing.conftest import _django  # noqa: F401 - a fixture, for Django's settings
+from enqueueing.drivers import address
 from jobsd.acts.cancels import cancel
 from jobsd.enqueueing import completion
 from jobsd.errors import CompletionError, RefusedError, TimeLimitExceeded

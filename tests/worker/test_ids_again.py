@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from enqueueing.placed import in_claims
 from harness.job_rows import places
-from jobs.placed import in_claims
 from jobsd.enqueueing.client import enqueue_many
 from jobsd.jobs.definition import job
 from jobsd.jobs.limits import Limit

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from jobs.placed import claim, enqueue, in_claims
+from enqueueing.placed import claim, enqueue, in_claims
 from jobsd.acts import inspect
 from jobsd.enqueueing.client import enqueue_many
 from jobsd.jobs.definition import job

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from jobs import placed
+from enqueueing import placed
 from jobsd.errors import Error
 from jobsd.jobs import progress
 from jobsd.jobs.current import current_job

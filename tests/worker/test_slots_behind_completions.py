@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from jobs.placed import block
+from enqueueing.placed import block
 from jobsd.jobs.current import current_job
 from jobsd.jobs.definition import job
 from jobsd.jobs.limits import Limit

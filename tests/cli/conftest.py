@@ -1,0 +1,3 @@
+"""The project of the commands' tests."""
+
+from commands.conftest import daily, project, run  # noqa: F401 - fixtures

@@ -1,0 +1,287 @@
+"""What people see on terminals of 60, 80 and 120 columns and 24 lines."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import termios
+from typing import TYPE_CHECKING
+
+import pytest
+
+from enqueueing.placed import fail
+from harness.tree import COMMAND
+from jobsd.daemon.cli.status_screen import QUEUE_COLUMNS, QUEUED_MAX
+from jobsd.operations.overview import Totals, overview, totals
+from system.rows import register
+from system.terminal import on_a_terminal
+
+if TYPE_CHECKING:
+    from jobsd.database.connection import Session
+    from system.commands import Commands
+
+WIDTHS = (60, 80, 120)
+HOSTILE = "\x1b]0;pwned\x07\x1b[2J\x9b\x7f\u202e"
+
+
+@pytest.fixture
+def busy(run: Commands, session: Session) -> Session:
+    """Three hundred queues with a job each, a long one, failures, a tree."""
+    session.connection.execute(
+        "WITH job AS (INSERT INTO jobsd.jobs (queue_name, class_name, arguments)"
+        " SELECT 'queue-' || n, 'app.services.billing.jobs.invoice_reminder_email', '[1]'"
+        " FROM generate_series(1, 300) AS n RETURNING id, queue_name)"
+        " INSERT INTO jobsd.ready_executions (job_id, position, priority, queue_name)"
+        " SELECT id, id, 0, queue_name FROM job"
+    )
+    for _ in range(2):
+        fail(session, int(run.json("enqueue", "shop_jobs.fail", "--queue", "critical")["id"]))
+    supervisor = register(session, "supervisor")
+    worker = register(session, "worker", queues="critical,queue-*", threads=3)
+    session.connection.execute(
+        "UPDATE jobsd.processes SET supervisor_id = %s WHERE id = %s", (supervisor, worker)
+    )
+    return session
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_status_is_one_screen_with_300_queues(run: Commands, busy: Session, width: int) -> None:
+    assert busy
+    lines = on_a_terminal(run, "status", width=width)
+
+    assert len(lines) <= 23
+    assert max(map(len, lines)) <= width
+    text = " ".join("\n".join(lines).split())
+    assert lines[0] == "jobsd is running: a supervisor with 1 process"
+    assert "jobs: scheduled 0, ready 300, blocked 0, claimed 0, failed 2" in text
+    assert "0 of 3 threads busy; load " in text
+    assert re.search(r"and 29\d more: `bin/jobs queues`", text)
+    assert re.search(r"shop_jobs.fail ValueError 2", text)
+    assert "critical, queue-*" in text or width == 60
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_status_names_the_class_of_a_failure_however_long_its_error_is(
+    run: Commands, session: Session, width: int
+) -> None:
+    failed = int(run.json("enqueue", "shop_jobs.fail")["id"])
+    fail(session, failed)
+    session.connection.execute(
+        "UPDATE jobsd.failed_executions SET error = error || %s::jsonb",
+        (json.dumps({"type": "m" * 75}),),
+    )
+
+    text = "\n".join(on_a_terminal(run, "status", width=width, status=3))
+
+    assert "shop_jobs.fail" in text
+    assert "m" * 75 in text
+
+
+HEADS = {"status": "jobsd is running", "ps": "ID", "list": "ID", "queues": "QUEUE"}
+
+
+@pytest.mark.parametrize("command", HEADS)
+def test_a_watched_screen_keeps_its_head(run: Commands, busy: Session, command: str) -> None:
+    assert busy
+    ours, theirs = os.openpty()
+    termios.tcsetwinsize(theirs, (24, 80))
+    watching = subprocess.Popen(
+        [*COMMAND, command, "--watch", "100ms"],
+        cwd=run.project.root,
+        env={**run.project.environ, "TERM": "xterm"},
+        stdout=theirs,
+    )
+    os.close(theirs)
+    shown = ""
+    while shown.count("\x1b[J") < 3:
+        shown += os.read(ours, 65536).decode()
+    watching.send_signal(signal.SIGINT)
+
+    assert watching.wait(10) == 130
+    os.close(ours)
+    for frame in shown.split("\x1b[J")[:3]:
+        start, *rest = re.sub(r"\x1b\[\d+m", "", frame).split("\x1b[H")[1].splitlines()
+        assert start.strip().startswith(HEADS[command])
+        assert len(rest) < 23
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_ps_shows_workers_with_their_queues(run: Commands, busy: Session, width: int) -> None:
+    assert busy
+    text = "\n".join(on_a_terminal(run, "ps", width=width))
+
+    assert "critical,queue-*" in text
+    assert "worker-1" in text
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_doctor_breaks_no_path_of_a_socket(run: Commands, width: int) -> None:
+    folder = "/nowhere/in/the/folder/of/sockets/here"
+    command = ("doctor", "--database-url", f"postgresql:///jobs?host={folder}")
+
+    lines = on_a_terminal(run, *command, width=width, status=4)
+
+    assert any(f"{folder}/.s.PGSQL.5432" in line for line in lines)
+    assert max(map(len, lines)) <= width
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_list_cuts_nothing_that_identifies(run: Commands, busy: Session, width: int) -> None:
+    failed = run.json("list", "--state", "failed")[0]["id"]
+    busy.connection.execute(
+        "UPDATE jobsd.jobs SET queue_name = 'critical-notifications' WHERE id = %s", (failed,)
+    )
+
+    head, first, *_ = on_a_terminal(run, "list", "--state", "failed", width=width)
+
+    assert len(first) <= width
+    assert head.split()[:4] == ["ID", "CLASS", "QUEUE", "STATE"]
+    assert {str(failed), "critical-notifications", "failed"} <= set(first.split())
+
+
+def test_a_name_of_255_bytes_is_shown_whole(run: Commands) -> None:
+    name = "q" * 255
+    job_id = run.json("enqueue", "shop_jobs.welcome", "[1]", "--queue", name)["id"]
+
+    for command in ("list", "queues"):
+        text = "".join(on_a_terminal(run, command, width=60))
+        assert f"queue: {name}" in text
+    assert f"id: {job_id}" in "\n".join(on_a_terminal(run, "list", width=60))
+
+
+def test_nothing_of_a_job_commands_the_terminal(run: Commands, session: Session) -> None:
+    job_id = run.json("enqueue", "shop_jobs.fail")["id"]
+    fail(session, job_id)
+    session.connection.execute(
+        "UPDATE jobsd.jobs SET arguments = jsonb_build_array(%s::text),"
+        " class_name = class_name || %s",
+        (HOSTILE, HOSTILE),
+    )
+    for table in ("attempts", "failed_executions"):
+        session.connection.execute(
+            f"UPDATE jobsd.{table} SET error = error ||"
+            " jsonb_build_object('message', %s::text, 'stack', %s::text)",
+            (HOSTILE, f"File x\n{HOSTILE}"),
+        )
+    commands = (["list"], ["show", str(job_id)], ["status"], ["failures"])
+
+    shown = [
+        on_a_terminal(run, *each, width=200, status=3 if each == ["status"] else 0)
+        for each in commands
+    ]
+    piped = [run(*each).stdout + run(*each, "--json").stdout for each in commands]
+
+    for text in (*map("".join, shown), *(each.replace("\n", "") for each in piped)):
+        assert [c for c in text.replace("\t", "") if not c.isprintable()] == []
+    assert run.json("show", str(job_id))["arguments"] == [HOSTILE]
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_what_stdout_can_not_write_is_escaped(run: Commands, encoding: str) -> None:
+    run.json("enqueue", "shop_jobs.welcome", "[1]", "--queue", "почта")
+
+    listed = run("list", PYTHONIOENCODING=encoding, PYTHONUTF8="0")
+    as_json = run("list", "--json", PYTHONIOENCODING=encoding, PYTHONUTF8="0")
+
+    assert (listed.returncode, as_json.returncode) == (0, 0)
+    assert "\\u043f" in listed.stdout
+    assert '"queue_name": "\\u043f\\u043e' in as_json.stdout
+
+
+def test_arguments_read_like_a_call(run: Commands) -> None:
+    job_id = run.json("enqueue", "shop_jobs.welcome", '{"user_id": 5, "polite": true}')["id"]
+
+    shown = on_a_terminal(run, "show", str(job_id))
+
+    assert [line.split(maxsplit=1) for line in shown][:3] == [
+        ["job", str(job_id)],
+        ["state", "ready"],
+        ["call", "welcome(polite=True, user_id=5)"],
+    ]
+    times = [line for line in shown if line.startswith("enqueued at")]
+    assert re.fullmatch(r"enqueued at +\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ \(.* ago\)", times[0])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["list"], "there are no jobs yet"),
+        (["list", "--queue", "mail"], "no job passes these filters"),
+        (["ps"], "nothing runs"),
+        (["recurring"], "config/recurring.yml"),
+        (["heartbeat", "recent"], "no heartbeat"),
+    ],
+    ids=["list", "list --queue", "ps", "recurring", "heartbeat recent"],
+)
+def test_an_empty_answer_advises_the_next_step(
+    run: Commands, arguments: list[str], sentence: str
+) -> None:
+    done = run(*arguments)
+
+    assert done.stdout == ""
+    assert sentence in done.stderr
+
+
+def test_with_here_the_daemon_of_another_container_does_not_count(
+    run: Commands, session: Session
+) -> None:
+    row = register(session, "supervisor")
+    assert run("status", "--here").stdout.startswith("jobsd is running")
+
+    session.connection.execute(
+        'UPDATE jobsd.processes SET metadata = metadata || \'{"namespace": "pid:[1]"}\''
+        " WHERE id = %s",
+        (row,),
+    )
+
+    assert run("status").stdout.startswith("jobsd is running")
+    elsewhere = run("status", "--here")
+    assert elsewhere.stdout.startswith("jobsd is not running")
+    assert elsewhere.returncode == 3
+
+
+def test_a_queue_is_counted_up_to_a_bound_shown_with_a_plus(session: Session) -> None:
+    session.connection.execute(
+        "WITH job AS (INSERT INTO jobsd.jobs (queue_name, class_name)"
+        " SELECT 'a', 'b' FROM generate_series(1, 3) RETURNING id)"
+        " INSERT INTO jobsd.ready_executions (job_id, position, priority, queue_name)"
+        " SELECT id, id, 0, 'a' FROM job"
+    )
+    (ready,) = (column for column in QUEUE_COLUMNS if column.name == "ready")
+
+    assert overview(session, 60.0, 2).queues[0]["ready"] == 2
+    assert ready.show(QUEUED_MAX) == "10,000+"
+    assert ready.show(QUEUED_MAX - 1) == "9,999"
+
+
+def test_a_total_is_a_number_a_lower_bound_or_not_counted() -> None:
+    none = Totals(0, 0, 0, 0, 0, 0, 0, 0, all_seen=True)
+    many = Totals(10_001, 0, 0, 0, 0, 0, 10_001, 0, all_seen=False)
+
+    assert [none.shown(state) for state in ("ready", "finished")] == ["0", "0"]
+    assert [many.shown(state) for state in ("scheduled", "ready", "finished", "discarded")] == [
+        "10,000+",
+        "0",
+        "10,000+",
+        "not counted",
+    ]
+
+
+def test_old_ended_jobs_are_counted_while_the_newest_jobs_wait(
+    session: Session,
+) -> None:
+    session.connection.execute(
+        "INSERT INTO jobsd.jobs (queue_name, class_name, outcome, finished_at)"
+        " SELECT 'a', 'b', CASE WHEN n <= 3 THEN 'finished' END,"
+        " CASE WHEN n <= 3 THEN now() END"
+        " FROM generate_series(1, 9) AS n"
+    )
+
+    found = totals(session, newest=4)
+
+    assert (found.finished, found.discarded, found.all_seen) == (3, 0, False)
+    assert (found.shown("finished"), found.shown("discarded")) == ("3+", "not counted")
+    assert totals(session).finished == 3

@@ -1,0 +1,3 @@
+"""The project of the commands' tests, for files that it generates."""
+
+from commands.conftest import daily, project, run  # noqa: F401 - fixtures
