@@ -1,3 +1,5 @@
 """The client of the enqueueing tests, for arguments that are stored."""
 
-from enqueueing.conftest import pool, stored  # noqa: F401 - fixtures
+from enqueueing.conftest import pool, stored
+
+__all__ = ["pool", "stored"]

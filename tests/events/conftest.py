@@ -1,3 +1,5 @@
 """The log of the logs' tests."""
 
-from logs.conftest import log  # noqa: F401 - a fixture
+from logs.conftest import log
+
+__all__ = ["log"]

@@ -1,3 +1,5 @@
 """The client of the enqueueing tests, for definitions that are enqueued."""
 
-from enqueueing.conftest import pool, stored  # noqa: F401 - fixtures
+from enqueueing.conftest import pool, stored
+
+__all__ = ["pool", "stored"]
