@@ -52,9 +52,11 @@ def secure() -> Iterator[Cluster]:
     binaries = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
     if not binaries:
         pytest.skip("needs PostgreSQL of Debian")
-    with pytest.MonkeyPatch.context() as patch, contextlib.ExitStack() as stack:
-        patch.setenv("JOBSD_PG_BINDIR", str(binaries[-1]))
-        made = stack.enter_context(place(ssl="on"))
+    with contextlib.ExitStack() as stack:
+        # For this server only: a blank cluster that is made meanwhile is kept for all others.
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("JOBSD_PG_BINDIR", str(binaries[-1]))
+            made = stack.enter_context(place(ssl="on"))
         made.make_blank()
         key, certificate = made.data / "server.key", made.data / "server.crt"
         subprocess.run(

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import wraps
+from inspect import signature
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 if TYPE_CHECKING:
@@ -102,11 +103,15 @@ def replaceable(function: Callable[P, T]) -> Callable[P, T]:
 
     @wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        if kwargs.get("session") is not None:
+            return function(*args, **kwargs)
         from . import backend
 
-        if backend.active is None or kwargs.get("session") is not None:
+        if backend.active is None:
             return function(*args, **kwargs)
         own = {name: value for name, value in kwargs.items() if name != "session"}
         return cast("T", getattr(backend.active.acts, function.__name__)(*args, **own))
 
+    # For who asks for the signature without following wrappers, as a check of commands does.
+    call.__signature__ = signature(function)  # type: ignore[attr-defined]
     return call

@@ -74,6 +74,7 @@ success AS MATERIALIZED (
 
 -- finish: record them.
 finished AS (
+    -- Ends: what waits for the end of a job is to be noted here, and in `erase`.
     UPDATE jobsd.jobs AS job
     SET attempts = job.attempts + 1,
         started_at = now() - interval '1 us' * (SELECT started_us FROM success)[

@@ -182,8 +182,8 @@ BEGIN
         states[turn] := 'discarded';
         CONTINUE WHEN job.unique_key IS NULL;
         PERFORM jobsd.give_back_unique(ARRAY[job.unique_key], ARRAY[ids[turn]]);
-        -- Jobs that would come next find the limit reached, too: in rounds of their own, 2,000 took
-        -- 40 s.
+        -- Jobs that would come next find the limit reached, too; a round for each of them would take
+        -- time in the square of their number.
         FOR turn IN
             SELECT each.ordinality
             FROM unnest(given) WITH ORDINALITY AS each

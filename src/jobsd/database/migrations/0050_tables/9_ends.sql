@@ -154,7 +154,7 @@ BEGIN
                         AS has_run
             ) AS ran
         ), erased AS (
-            -- A note of each end, for what waits for it, belongs beside this statement,
+            -- Ends: what waits for the end of a job is to be noted here.
             DELETE FROM jobsd.jobs AS job
             USING given
             WHERE job.id = ANY (job_ids)
@@ -169,7 +169,7 @@ BEGIN
             DELETE FROM jobsd.attempts
             WHERE job_id = ANY (ARRAY(SELECT id FROM erased)) AND NOT keep
         ), changed AS (
-            -- and beside this one.
+            -- Ends: as in `erased`, if the job is kept.
             UPDATE jobsd.jobs AS job
             SET attempts = job.attempts + given.is_attempt::integer,
                 started_at = CASE
