@@ -89,7 +89,7 @@ RETURN nullif(
 -- key of an earlier one of the set, it comes 'next', behind that one. If a job may not wait and its
 -- key can't be locked in time (`unheld`), the worker that meets the job decides about it.
 CREATE FUNCTION jobsd.decide(
-    jobs jsonb, began timestamptz, hastily boolean, own_classes boolean,
+    jobs jsonb, began timestamptz, hastily boolean, own_classes boolean, patience text,
     INOUT ids bigint[], INOUT states text[], INOUT replaces boolean[],
     INOUT moments timestamptz[], INOUT freed text[], INOUT changed bigint[], OUT unheld text[]
 )
@@ -156,6 +156,10 @@ BEGIN
     END LOOP;
     IF impatient IS NULL THEN
         RETURN;
+    END IF;
+    IF NOT hastily THEN
+        -- The caller's own lock_timeout, which `hold_key` keeps to.
+        PERFORM set_config('lock_timeout', patience, true);
     END IF;
     last_key := NULL;
     FOR job IN

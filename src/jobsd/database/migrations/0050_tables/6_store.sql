@@ -166,7 +166,8 @@ BEGIN
             SELECT decided.*
             INTO ids, states, replaces, moments, freed, changed, unheld
             FROM jobsd.decide(
-                jobs, began, hastily, own_classes, ids, states, replaces, moments, freed, changed
+                jobs, began, hastily, own_classes, current_setting('lock_timeout'),
+                ids, states, replaces, moments, freed, changed
             ) AS decided;
         END IF;
         WITH fresh AS MATERIALIZED (
