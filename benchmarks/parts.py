@@ -6,8 +6,6 @@ that of the whole to the last digit. A part may be less than nothing: a worker m
 before its enqueuer, which has been answered, goes on.
 """
 
-# pyright: reportPrivateUsage=false
-
 from __future__ import annotations
 
 import json
@@ -69,9 +67,9 @@ class _Noting(Worker):
         super().__init__(context, target, options, jobs)
         self._notes = notes
         self._awake_at = self._sent_at = 0.0
-        self._posted, self._taken = self._pool.post, self._turns.take
-        self._pool.post = self._post  # type: ignore[method-assign]
-        self._turns.take = self._take  # type: ignore[method-assign]
+        self._posted, self._taken = self.pool.post, self.turns.take
+        self.pool.post = self._post  # type: ignore[method-assign]
+        self.turns.take = self._take  # type: ignore[method-assign]
 
     def poll(self) -> float:
         self._awake_at = monotonic()

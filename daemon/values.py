@@ -13,6 +13,7 @@ __all__ = [
     "cells",
     "counted",
     "cut",
+    "cut_middle",
     "human",
     "json_text",
     "length",
@@ -127,6 +128,15 @@ def cut(text: str, width: int) -> str:
             break
         kept += character
     return f"{kept.rstrip()}…"
+
+
+def cut_middle(text: str, width: int) -> str:
+    """Return the start and the end of a text that fits, with an ellipsis between them."""
+    if cells(text) <= width:
+        return text
+    end_width = (width - 1) // 2
+    end = cut(text[::-1], end_width + 1)[-2::-1] if end_width else ""
+    return cut(text, width - end_width) + end
 
 
 def _cells_of(character: str) -> int:

@@ -50,15 +50,15 @@ class Dispatcher(DatabaseLoop):
             context, Session(target, f"jobsd {context.name}", listen=True, topic="due")
         )
         self._options = options
-        self._idle = IdleRegistration(self._session, self.kind)
-        self.dispatching = Dispatching(self._session, options)
-        self.limits = LimitsCheck(self._session, options, self.dispatching)
+        self._idle = IdleRegistration(self.session, self.kind)
+        self.dispatching = Dispatching(self.session, options)
+        self.limits = LimitsCheck(self.session, options, self.dispatching)
         keep = jobs.preserve_finished_jobs
         self._duties: list[Duty] = [
             self.dispatching,
             self.limits,
             Expiry(self._commits, context.entry, self.dispatching, keep=keep),
-            Clearing(self._session, options),
+            Clearing(self.session, options),
         ]
 
     def metadata(self) -> dict[str, Any]:
@@ -99,19 +99,19 @@ class Dispatcher(DatabaseLoop):
         """Return the text of the process title."""
         if self._stopping:
             return "stopping"
-        if self._session.listening:
+        if self.session.listening:
             return "dispatching when due"
         return f"dispatching every {self._options.polling_interval_s:g} s"
 
     def farewell(self) -> None:
         """Leave unfinished checks of limits to other dispatchers, and delete the row."""
-        if self._process_id:
+        if self.process_id:
             self.limits.ask_others()
         super().farewell()
 
     def _listen(self) -> bool:
         """Receive notifications; return whether there were any."""
-        payloads = self._session.notifications()
+        payloads = self.session.notifications()
         for payload in payloads:
             if payload.partition(" ")[0] == "limits":
                 self.limits.check_now()
@@ -121,7 +121,7 @@ class Dispatcher(DatabaseLoop):
 
     def _register_idle(self) -> None:
         """Register as idle before the dispatch: a client that schedules a job later sees it."""
-        if self._idle.register(self._process_id):
+        if self._idle.register(self.process_id):
             # An earlier notification has not reached us.
             self.limits.check_now()
             self.dispatching.ask()
@@ -130,6 +130,6 @@ class Dispatcher(DatabaseLoop):
         # Notifications received during the statements no longer make the socket readable.
         if self._listen():
             return 0.0
-        rest_s = REST_MAX_S if self._session.listening else self._options.polling_interval_s
+        rest_s = REST_MAX_S if self.session.listening else self._options.polling_interval_s
         next_at = min(duty.next_at for duty in self._duties)
         return min(rest_s, max(0.0, next_at - monotonic()))

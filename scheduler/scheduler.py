@@ -59,9 +59,9 @@ class Scheduler(DatabaseLoop):
         self._options = options
         self._environment = environment
         static_tasks = StaticTasks(tasks, context.scoreboard.started_us)
-        self.tasks = TaskLoader(self._session, static_tasks, options)
+        self.tasks = TaskLoader(self.session, static_tasks, options)
         self._timetable = self.tasks.timetable
-        self._run_enqueuer = RunEnqueuer(self._session)
+        self._run_enqueuer = RunEnqueuer(self.session)
         self._clear_at = 0.0
 
     def metadata(self) -> dict[str, Any]:
@@ -75,7 +75,7 @@ class Scheduler(DatabaseLoop):
     def connect(self) -> None:
         """Register, and store our file's tasks."""
         super().connect()
-        self.tasks.restart(self._process_id)
+        self.tasks.restart(self.process_id)
         self._clear_at = monotonic() + CLEAR_FIRST_S
 
     def poll(self) -> float:
@@ -140,8 +140,8 @@ class Scheduler(DatabaseLoop):
             return
         keep_s = self._options.keep_history_for_s
         removed = max(
-            runs.clear(self._session, keep_s, CLEAR_MAX),
-            heartbeats.clear(self._session, keep_s, CLEAR_MAX),
+            runs.clear(self.session, keep_s, CLEAR_MAX),
+            heartbeats.clear(self.session, keep_s, CLEAR_MAX),
         )
         pause_s = 1.0 if removed >= CLEAR_MAX else CLEAR_EVERY_S
         self._clear_at = monotonic() + pause_s

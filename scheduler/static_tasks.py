@@ -99,6 +99,7 @@ def _same_work(mine: dict[str, Any], task: RecurringTask) -> bool:
         mine["command"],
         mine["queue_name"],
         mine["priority"],
+        mine["tags"],
         mine["enabled"],
         json.loads(mine["arguments"]),
     ) == (
@@ -108,6 +109,7 @@ def _same_work(mine: dict[str, Any], task: RecurringTask) -> bool:
         task.command,
         task.queue_name,
         task.priority,
+        task.tags,
         task.enabled,
         json.loads(task.arguments_json),
     )

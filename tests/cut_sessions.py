@@ -81,6 +81,7 @@ def cutting(target: Target) -> AbstractContextManager[tuple[CutSessions, Target]
 def work_until(loop: Loop, is_done: Callable[[], bool]) -> None:
     """Do as `run` does until it is done, connecting anew, and a few polls more; then end."""
     connected, left = False, 3
+    outages: list[str] = []
 
     def poll() -> None:
         nonlocal connected, left
@@ -90,11 +91,12 @@ def work_until(loop: Loop, is_done: Callable[[], bool]) -> None:
                 connected = True
             loop.poll()
             left -= is_done()
-        except WAITED_OUT:
+        except WAITED_OUT as error:
+            outages.append(repr(error))
             loop.disconnect()
             connected = False
 
-    wait_until(lambda: not left, RECOVERS_S, between=poll)
+    wait_until(lambda: not left, RECOVERS_S, lambda: f"outages: {outages}", between=poll)
     with contextlib.suppress(*WAITED_OUT):
         loop.farewell()
     loop.disconnect()

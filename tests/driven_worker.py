@@ -64,7 +64,7 @@ class Driven:
 
     def _state(self) -> dict[str, object]:
         """Return where the worker stands: a failure that comes once has to tell it all."""
-        worker, claiming = self.worker, self.worker._claiming
+        worker, claiming = self.worker, self.worker.claiming
         return {
             "room": claiming.room(),
             "due in": claiming.due_at - monotonic(),
@@ -73,17 +73,17 @@ class Driven:
             "registered": claiming.idle.stands,
             "lanes": claiming.known_classes.open,
             "sets aside": claiming.is_setting_aside,
-            "claimed": worker._ledger._claims,
-            "unrecorded": worker._ledger.has_unrecorded,
-            "waiting": worker._pool.waiting,
-            "busy": worker._pool.busy,
+            "claimed": worker.ledger.claims,
+            "unrecorded": worker.ledger.has_unrecorded,
+            "waiting": worker.pool.waiting,
+            "busy": worker.pool.busy,
             "rounds": self._rounds,
             "asked rest": self.asked_rest_s,
         }
 
     def at_rest(self) -> bool:
         """Whether nothing runs, and nothing waits to be recorded."""
-        return not self.worker._pool.uncollected and not self.worker._ledger.has_unrecorded
+        return not self.worker.pool.uncollected and not self.worker.ledger.has_unrecorded
 
     def drain(self) -> None:
         """Stop, and take rounds until everything is recorded; say goodbye."""
@@ -108,6 +108,7 @@ def make_worker(
         keep = bool(options.pop("keep", True))
         trust_s = float(str(options.pop("trust_s", TRUST_S)))
         slow_after_s = cast("float | None", options.pop("slow_after_s", None))
+        drain_s = cast("float | None", options.pop("drain_s", None))
         connects = options.pop("connects", True)
         way = options.pop("target", target)
         assert isinstance(way, Target)
@@ -125,6 +126,7 @@ def make_worker(
             WorkerOptions(**options),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
             JobsOptions(preserve_finished_jobs=keep, unknown_class_after_s=unknown_s),
             trust_s=trust_s,
+            drain_s=drain_s,
             slow_after_s=slow_after_s,
         )
         made.append(Driven(worker, context))
@@ -139,9 +141,9 @@ def make_worker(
         driven.worker.disconnect()
         driven.worker._progress.end_logs()
         # Else its threads stay, and with them its pipes: thousands of tests share this process.
-        driven.worker._pool.take_back()
-        driven.worker._pool.close()
-        driven.worker._pool.close()
+        driven.worker.pool.take_back()
+        driven.worker.pool.close()
+        driven.worker.pool.close()
     client.configure()
 
 

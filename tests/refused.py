@@ -15,5 +15,9 @@ FILTERS = [
     ["--limit", "0"],
     ["--since", "soon"],
     ["--since", "-1"],
+    ["--queue", "a", "--queue", "b"],
+    ["--state", "failed", "--state", "ready"],
+    ["--since", "1h", "--since", "2h"],
+    ["-n", "1", "--limit", "2"],
 ]
 """Options of the commands that list and change jobs which can mean nothing."""

@@ -17,11 +17,11 @@ def create_app(authorize: Authorize | None = None, **settings: Any) -> Applicati
     """Return the dashboard as a WSGI application for a program that mounts it.
 
     `authorize` gets the WSGI environment of each request and returns "viewer", "operator",
-    "admin", or None to refuse it. Without it the users of the configuration (`web.users`) log
-    in. Database, users and the rest come from the project in the working folder, unless
-    `settings` has them: `target`, `users`, `hosts`, `read_only`. With `live="sse"` a stream
-    reports changes to each open page, and keeps one of your server's workers for it; by default
-    pages poll.
+    "admin", or None to refuse it; or a role and a name for the audit. Without it the users of
+    the configuration (`web.users`) log in. Database, users and the rest come from the project
+    in the working folder, unless `settings` has them: `target`, `users`, `hosts`, `read_only`.
+    With `live="sse"` a stream reports changes to each open page, and keeps one of your server's
+    workers for it; by default pages poll.
 
     Raises:
         ConfigurationError: with the faults of the configuration.

@@ -60,7 +60,8 @@ class Act:
 
 
 Perform = Callable[[Acting, audit.Act], Done]
-_ACTS: list[Act] = []
+ACTS: list[Act] = []
+"""All acts, once the modules that define them are imported (see `find`)."""
 _MORE = ("more_acts",)
 
 
@@ -71,7 +72,7 @@ def act(path: str, role: str, *, audited: bool = True) -> Callable[[Perform], Pe
     def add(
         perform: Callable[[Acting, audit.Act], Done],
     ) -> Callable[[Acting, audit.Act], Done]:
-        _ACTS.append(Act(pattern, path.rpartition("/")[2], role, perform, audited))
+        ACTS.append(Act(pattern, path.rpartition("/")[2], role, perform, audited))
         return perform
 
     return add
@@ -81,7 +82,7 @@ def find(path: str) -> tuple[Act, dict[str, str]] | None:
     """Return the act of a path, and the names in the path; None if there is no act."""
     for module in _MORE:
         import_module(f"jobsd.web.{module}")
-    for each in _ACTS:
+    for each in ACTS:
         if found := each.pattern.fullmatch(path.removeprefix("/api/v1")):
             return each, found.groupdict()
     return None

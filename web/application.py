@@ -20,6 +20,7 @@ from jobsd.operations.shown_arguments import ShownArguments, published_names
 from . import acts, assets, streams
 from .guard import OWN, SAFE, Visitor, require_host, require_may, require_own_page, visitor_of
 from .http import Answer, RefusedRequest, Request, json_answer, read_request, redirect
+from .logins import Logins
 from .reading import PAGE_S, Connections, Watching
 from .rendering import render
 from .routes import Asked, find
@@ -27,8 +28,8 @@ from .settings import Environ, Settings
 from .streams import Stream
 
 _AWAY = "The database can't be reached now."
-_COMES = "this page comes once it can, or when you reload it"
-_SLOW = f"The database took longer than {PAGE_S} s for this page. Narrow what you search for."
+_SLOW = f"The database took longer than {PAGE_S} s for this page."
+_NARROW = "Narrow what you search for."
 
 
 class Application:
@@ -38,6 +39,7 @@ class Application:
         self.settings = settings
         self._connections = Connections(settings.target)
         self.watching = Watching(settings.target)
+        self._logins = Logins()
 
     def __call__(self, environ: Environ, start_response: Any) -> Iterable[bytes]:  # noqa: ANN401
         """Answer one request."""
@@ -65,11 +67,13 @@ class Application:
         except (errors.RefusedError, errors.UnknownJobError) as fault:
             return self._failed(request, HTTPStatus.CONFLICT, _sentence(fault))
         except QueryCanceled:
-            return self._failed(request, HTTPStatus.SERVICE_UNAVAILABLE, _SLOW)
+            sought = request is not None and request.query.get("q")
+            sentence = f"{_SLOW} {_NARROW}" if sought else _SLOW
+            return self._failed(request, HTTPStatus.SERVICE_UNAVAILABLE, sentence)
         except (*OUTAGES, errors.DatabaseUnreachableError) as fault:
-            notes: list[str] = getattr(fault, "__notes__", [_COMES])
+            notes: list[str] = getattr(fault, "__notes__", [])
             away = " ".join((_AWAY, *map(_sentence, notes)))
-            return self._failed(request, HTTPStatus.SERVICE_UNAVAILABLE, away, passes=True)
+            return self._failed(request, HTTPStatus.SERVICE_UNAVAILABLE, away)
         except Exception as error:  # noqa: BLE001 - this is where all errors of pages end
             if isinstance(error, errors.Error) and not isinstance(error, errors.SchemaError):
                 return self._failed(request, HTTPStatus.BAD_REQUEST, _sentence(error))
@@ -84,7 +88,7 @@ class Application:
         require_host(request.environ, self.settings)
         if request.path.startswith("/assets/"):
             return assets.answer(request.path.removeprefix("/assets/"))
-        visitor = visitor_of(request.environ, self.settings)
+        visitor = visitor_of(request.environ, self.settings, self._logins)
         if request.method not in SAFE:
             require_own_page(request.environ, visitor)
             return self._act(request, visitor)
@@ -152,8 +156,6 @@ class Application:
         status: HTTPStatus,
         sentence: str,
         headers: tuple[tuple[str, str], ...] = (),
-        *,
-        passes: bool = False,
     ) -> Answer:
         never_stored = (("Cache-Control", "no-store"), *headers)
         if request is not None and request.is_api:
@@ -161,8 +163,8 @@ class Application:
             return Answer(answer.body, answer.content_type, status, never_stored)
         nobody: Visitor | None = None
         facts = {**self._facts(request), "visitor": nobody, "page": "error"}
-        if passes and request is not None and request.method in SAFE:
-            # It replaces the page that was asked for.
+        if status == HTTPStatus.SERVICE_UNAVAILABLE and request and request.method in SAFE:
+            # This passes: the page that was asked for replaces it.
             facts["live"] = "jobs"
         body = render("error.html", status=status, sentence=sentence, **facts)
         return Answer(body, status=status, headers=never_stored)
@@ -191,8 +193,17 @@ def _below(environ: Environ, path: str) -> Environ:
 
 
 def _done(request: Request | None) -> str:
-    """Return the result of an act to show, if an act has redirected here, and no other site."""
-    if request is None or request.environ.get("HTTP_SEC_FETCH_SITE", OWN) != OWN:
+    """Return the result of an act to show, if an act has redirected here, and no other site.
+
+    Over plain HTTP, browsers send no Sec-Fetch-Site to another host. Then the Referer must be a
+    page of ours.
+    """
+    if request is None:
+        return ""
+    environ = request.environ
+    own = f"{environ.get('wsgi.url_scheme')}://{environ.get('HTTP_HOST')}/"
+    site = environ.get("HTTP_SEC_FETCH_SITE")
+    if site != OWN and (site or not str(environ.get("HTTP_REFERER") or "").startswith(own)):
         return ""
     return request.query.get("done", "")
 

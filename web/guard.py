@@ -17,6 +17,7 @@ from http import HTTPStatus
 from jobsd.configuration.users import ROLES
 
 from .http import RefusedRequest
+from .logins import Logins
 from .settings import Environ, Settings
 
 SAFE = frozenset({"GET", "HEAD"})
@@ -57,13 +58,13 @@ def require_host(environ: Environ, settings: Settings) -> None:
         raise RefusedRequest(HTTPStatus.MISDIRECTED_REQUEST, sentence)
 
 
-def visitor_of(environ: Environ, settings: Settings) -> Visitor:
+def visitor_of(environ: Environ, settings: Settings, logins: Logins) -> Visitor:
     """Return the visitor of a request.
 
     Raises:
-        RefusedRequest: when the visitor is not known.
+        RefusedRequest: when the visitor is not known, or must pause after failed log-ins.
     """
-    found = _authorized(environ, settings) or _user(environ, settings)
+    found = _authorized(environ, settings) or _user(environ, settings, logins)
     if found is None and settings.open_role is not None:
         found = Visitor("local", settings.open_role)
     if found is not None:
@@ -109,17 +110,18 @@ def require_own_page(environ: Environ, visitor: Visitor) -> None:
 
 def _authorized(environ: Environ, settings: Settings) -> Visitor | None:
     """Return the visitor that the program's `authorize` function identifies."""
-    role = None if settings.authorize is None else settings.authorize(environ)
-    if role is None:
+    found = None if settings.authorize is None else settings.authorize(environ)
+    if found is None:
         return None
+    role, name = found if isinstance(found, tuple) else (found, "")
     if role not in ROLES:
         raise ValueError(
             f"authorize returned {role!r}; expected one of {', '.join(ROLES)}, None"
         )
-    return Visitor(str(environ.get("REMOTE_USER") or "someone"), role)
+    return Visitor(str(name or environ.get("REMOTE_USER") or "someone"), role)
 
 
-def _user(environ: Environ, settings: Settings) -> Visitor | None:
+def _user(environ: Environ, settings: Settings, logins: Logins) -> Visitor | None:
     scheme, _, given = str(environ.get("HTTP_AUTHORIZATION") or "").partition(" ")
     if scheme.lower() == "bearer":
         for user in settings.users:
@@ -128,9 +130,13 @@ def _user(environ: Environ, settings: Settings) -> Visitor | None:
         return None
     if scheme.lower() == "basic":
         name, password = _basic(given)
+        address = str(environ.get("REMOTE_ADDR") or "")
+        logins.require_no_pause(name, password, address)
         for user in settings.users:
             if user.password and _same(name, user.name) & _same(password, user.password):
+                logins.succeeded(name, password, address)
                 return Visitor(user.name, user.role)
+        logins.failed(name, address)
         return None
     return _proxied(environ, settings)
 

@@ -13,13 +13,15 @@ def show_history(asked: routes.Asked) -> routes.Found:
     query = asked.request.query
     span = history.span_named(query.get("span", ""))
     # Classes have steps of hours only, queues of minutes only.
-    queue = query.get("queue") or None if span.table == "minutes" else None
+    asked_queue = query.get("queue") or None
+    queue = asked_queue if span.table == "minutes" else None
     steps = history.steps(asked.session, span, queue)
     by_class = history.classes(asked.session, span)
     more = {
         "span": span,
         "spans": history.SPANS,
         "queue": queue,
+        "asked_queue": asked_queue,
         "steps": [(at, done) for at, done in steps if done.attempts][::-1],
         "done": charts.bars(steps),
         "waits": charts.lines(steps, "wait"),

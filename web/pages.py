@@ -46,15 +46,16 @@ def show_overview(asked: Asked) -> Found:
     seen = overview.overview(asked.session, asked.threshold_s, _most(asked))
     seen.recurring[:] = map(asked.shown.task, seen.recurring)
     counts, groups = _totals(asked), overview.failure_groups(asked.session)
+    minutes = history.steps(asked.session, history.SPANS[0])
     more = {
-        "sentence": _health(seen),
+        "alive": len(seen.alive),
         "counts": _counts(counts),
         "threads": overview.threads(asked.session, seen.alive),
         "queues": by_urgency(seen.queues)[:_NAMED],
         "groups": groups[:_NAMED],
         "more_groups": groups[_NAMED:_FURTHER],
         "trees": trees(seen.processes),
-        "done": charts.bars(history.steps(asked.session, history.SPANS[0])),
+        "done": charts.bars(minutes),
         "live": "jobs queues processes recurring heartbeats history",
     }
     return Found(seen.document(), more)
@@ -65,20 +66,24 @@ def show_jobs(asked: Asked) -> Found:
     """Read a page of the jobs that the search finds, the newest first."""
     query = asked.request.query
     search = read_search(query.get("q", ""), asked.shown.names)
-    before = _number(query.get("before", "")) or listing.BEYOND
+    before = _before(query)
     within_s = _SEARCH_S if search.meant.since_s is None else _AGED_SEARCH_S
     reading.plan_each(asked.session)
     found = listing.listed(
         asked.session, search.meant, ROWS, before=before, seen_max=SEEN_MAX, within_s=within_s
     )
     rows = job_rows.rows(found.jobs, asked.shown)
+    states = {row["state"] for row in rows}
+    all_shown = found.complete and len(rows) < ROWS
     more = {
         "search": query.get("q", ""),
         "number": _number(query.get("q", "")),
         "problems": search.problems,
         "state_of_search": search.meant.state,
-        "bulk": _bulk(search),
-        "chosen": _of_chosen({row["state"] for row in rows}),
+        "bulk": [
+            act for act in _bulk(search) if not all_shown or states.intersection(act.states)
+        ],
+        "chosen": _of_chosen(states),
         "counts": _counts(_totals(asked)),
         "complete": found.complete,
         "seen": found.seen,
@@ -184,7 +189,7 @@ def show_heartbeats(asked: Asked) -> Found:
 @route("/audit", "audit")
 def show_audit(asked: Asked) -> Found:
     """Read the audit of manual acts."""
-    before = _number(asked.request.query.get("before", "")) or listing.BEYOND
+    before = _before(asked.request.query)
     rows = audit.rows(asked.session, ROWS, before)
     return Found(rows, {"next": rows[-1]["id"] if len(rows) == ROWS else None})
 
@@ -193,6 +198,18 @@ def _number(text: str) -> int | None:
     """Return the id in a text; None if there is none."""
     digits = text.strip()
     return int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 19 else None
+
+
+def _before(query: dict[str, str]) -> int:
+    """Return the id below which a page begins.
+
+    Raises:
+        RefusedRequest: when it is no id.
+    """
+    given = query.get("before", "").strip()
+    if given and not given.removeprefix("-").isdigit():
+        raise http.RefusedRequest(HTTPStatus.BAD_REQUEST, "`before` in an address is an id.")
+    return _number(given) or listing.BEYOND
 
 
 def _bulk(search: Search) -> list[BulkAct]:
@@ -225,29 +242,3 @@ def _counts(found: overview.Totals) -> list[tuple[str, str]]:
     """Return the number of jobs in each state, as far as they were counted."""
     states = ("ready", "claimed", "scheduled", "blocked", "failed", "finished", "discarded")
     return [(state, found.shown(state)) for state in states]
-
-
-def _health(seen: overview.Overview) -> tuple[str, str]:
-    """Return the health, "good", "warning" or "bad", and a sentence."""
-    dead = [row for row in seen.processes if row["life"] != "alive"]
-    if not seen.running:
-        return "bad", "Nothing runs: jobs wait until a supervisor is started."
-    if dead:
-        names = ", ".join(
-            f"{row['kind']} {row['pid']} on {row['hostname']}" for row in dead[:3]
-        )
-        have = "has" if len(dead) == 1 else "have"
-        of_all = f"{len(dead)} of {len(seen.processes)} processes"
-        return "warning", f"{of_all} {have} no recent heartbeat: {names}."
-    taken = takers(seen.queues, seen.processes)
-    left = [row["name"] for row in seen.queues if row["ready"] and not taken[row["name"]]]
-    if left:
-        names = ", ".join(left[:5])
-        return "bad", f"Jobs wait in queues from which no running worker claims: {names}."
-    paused = [row["name"] for row in seen.queues if row["paused"]]
-    if paused:
-        return (
-            "warning",
-            f"All {len(seen.alive)} processes are alive. Paused: {', '.join(paused[:5])}.",
-        )
-    return "good", f"All {len(seen.alive)} processes are alive."

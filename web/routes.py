@@ -55,7 +55,8 @@ class Route:
 
 
 _PAGES = ("bulk", "preview_page", "pages", "limit_page", "history_page", "system_page")
-_ROUTES: list[Route] = []
+ROUTES: list[Route] = []
+"""All pages, once the modules that define them are imported (see `find`)."""
 
 
 def route(
@@ -65,9 +66,9 @@ def route(
     pattern = re.compile(re.sub(r"<(\w+)>", r"(?P<\1>.+)", path))
 
     def add(read: Callable[[Asked], Found]) -> Callable[[Asked], Found]:
-        _ROUTES.append(Route(pattern, template, read))
+        ROUTES.append(Route(pattern, template, read))
         # A literal path comes before one with a name, in any order of imports.
-        _ROUTES.sort(key=lambda each: each.pattern.groups)
+        ROUTES.sort(key=lambda each: each.pattern.groups)
         return read
 
     return add
@@ -83,7 +84,7 @@ def find(method: str, path: str) -> tuple[Route, dict[str, str]]:
         import_module(f"jobsd.web.{module}")
     path = path.removeprefix("/api/v1") or "/"
     path = path.rstrip("/") or "/"
-    for each in _ROUTES:
+    for each in ROUTES:
         if found := each.pattern.fullmatch(path):
             if method not in SAFE:
                 status = HTTPStatus.METHOD_NOT_ALLOWED

@@ -8,7 +8,7 @@ from jobsd.configuration.users import User
 from jobsd.database.connection import Target
 
 Environ = dict[str, Any]
-Authorize = Callable[[Environ], str | None]
+Authorize = Callable[[Environ], str | tuple[str, str] | None]
 
 LIVE = ("poll", "sse")
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})

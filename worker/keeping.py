@@ -4,19 +4,15 @@ It is written before each try to connect, and deleted once that works: its outco
 recorded then as ever. So whenever the worker is killed, the journal has the outcome of each
 job that it has collected; all others are released. See `outcome_journal`.
 
-Invariant: when a worker is killed at its time, no wait for a silent server is under way. A
-statement takes at most half of the time that is left, and a try to connect does not begin if
-it could last longer than that time.
+Invariant: no wait for a silent server lasts until a worker is killed. A statement and a try to
+connect, even one that is under way when the worker is asked to end, take at most half of the
+time that is left; behind each one the journal is written.
 """
 
 import time
 from collections.abc import Callable
 
-from psycopg import OperationalError
-
 from jobsd.clock import monotonic
-from jobsd.database.connection import Session
-from jobsd.database.deadline import connect_max_s
 from jobsd.events.events import emit
 from jobsd.performing.perform import Run
 from jobsd.processes.context import Context
@@ -35,15 +31,13 @@ class Keeping:
 
     def __init__(
         self,
-        session: Session,
         context: Context,
         ledger: Ledger,
         completions: Completions,
         collect: Callable[[], None],
     ) -> None:
         """Keep the outcomes of the ledger, once `collect` has brought them there."""
-        self._session, self._context = session, context
-        session.left_s = context.entry.left_s
+        self._context = context
         self._ledger = ledger
         self._completions = completions
         self._collect = collect
@@ -69,18 +63,6 @@ class Keeping:
             # scoreboard.
             if self._context.scoreboard.stopping:
                 self._report(fresh, error)
-
-    def require_time(self) -> None:
-        """Check that a try to connect would end before the process is killed.
-
-        The journal gets no outcome while a try lasts.
-
-        Raises:
-            psycopg.OperationalError: if a silent server would hold it up for longer.
-        """
-        session = self._session
-        if not session.connected and session.left_s() < connect_max_s(session.target.url):
-            raise OperationalError("the process is killed before a silent server is given up")
 
     def discard(self) -> None:
         """Delete the journal: the database is back."""

@@ -15,7 +15,7 @@ from jobsd.database.connection import Session
 from jobsd.database.portions import BYTES_MAX
 from jobsd.jobs import registry
 from jobsd.jobs.claimed_job import ClaimedJob
-from jobsd.performing.perform import SUCCESS, Run
+from jobsd.performing.perform import Run
 from jobsd.states.claims import Ended, InClaim, own
 
 from .recording import Recording, RunPortions, size_of
@@ -36,7 +36,7 @@ class Ledger:
         self.process = process
         self.keep = keep
         self.nothing = Recording({}, {}, [], [], [], process, keep=keep)
-        self._claims: Claims = {}
+        self.claims: Claims = {}
         self._keys: dict[int, str] = {}
         self._left: set[int] = set()
         self._runs: list[Run] = []
@@ -59,7 +59,7 @@ class Ledger:
     def add_claim(self, claim_id: int, jobs: list[ClaimedJob], asked_at: float) -> None:
         """Take in a claim; one without a job that we know is found by `reconcile`."""
         if ids := {job.id for job in jobs}:
-            self._claims[claim_id] = ids
+            self.claims[claim_id] = ids
             self._note_expirations(claim_id, jobs, asked_at)
 
     def add_series(
@@ -67,8 +67,8 @@ class Ledger:
     ) -> None:
         """Take in a claim that holds a slot of a key, or more jobs of one."""
         ids = {job.id for job in jobs}
-        held = self._claims.get(claim_id)
-        self._claims[claim_id] = ids if held is None else held | ids
+        held = self.claims.get(claim_id)
+        self.claims[claim_id] = ids if held is None else held | ids
         self._keys[claim_id] = key
         self._note_expirations(claim_id, jobs, asked_at)
 
@@ -79,9 +79,7 @@ class Ledger:
         is begun late. It may have been read as late as now.
         """
         if any(map(_expires_at, jobs)):
-            self._unsure_s = {
-                id_: s for id_, s in self._unsure_s.items() if id_ in self._claims
-            }
+            self._unsure_s = {id_: s for id_, s in self._unsure_s.items() if id_ in self.claims}
             unsure_s = monotonic() - asked_at
             self._unsure_s[claim_id] = max(unsure_s, self._unsure_s.get(claim_id, 0.0))
 
@@ -92,7 +90,7 @@ class Ledger:
 
     def ids_of(self, claim_id: int) -> set[int]:
         """Return the unrecorded jobs of a claim."""
-        return self._claims.get(claim_id, set())
+        return self.claims.get(claim_id, set())
 
     def has_key(self, claim_id: int) -> bool:
         """Return whether a claim holds a slot."""
@@ -100,8 +98,8 @@ class Ledger:
 
     def isolate(self, job_id: int, claim_id: int, new_claim: int) -> None:
         """Take in that a job, which runs, has left a claim for one of its own."""
-        self._claims[claim_id].discard(job_id)
-        self._claims[new_claim] = {job_id}
+        self.claims[claim_id].discard(job_id)
+        self.claims[new_claim] = {job_id}
         self._moved[InClaim(job_id, claim_id)] = new_claim
 
     def claim_of(self, job: InClaim) -> int:
@@ -110,7 +108,7 @@ class Ledger:
 
     def settle(self, claim_id: int) -> None:
         """Forget a claim that is recorded."""
-        self._claims.pop(claim_id, None)
+        self.claims.pop(claim_id, None)
         self.completing.discard(claim_id)
         if self._moved:
             self._moved = {job: new for job, new in self._moved.items() if new != claim_id}
@@ -119,11 +117,11 @@ class Ledger:
     @property
     def size(self) -> int:
         """How many jobs are claimed and unrecorded."""
-        return sum(map(len, self._claims.values()))
+        return sum(map(len, self.claims.values()))
 
     def size_of(self, claim_id: int) -> int:
         """Return how many jobs of a claim are unrecorded; 0 when it is not ours."""
-        return len(self._claims.get(claim_id, ()))
+        return len(self.claims.get(claim_id, ()))
 
     def may_grow(self, claim_id: int) -> bool:
         """Return whether a claim of ours may get more jobs: none that it had comes back to it.
@@ -131,7 +129,7 @@ class Ledger:
         Invariant: a job is at most once in a claim. Our record and the scoreboard entry's of a
         job stand beside its claim, and would be taken for its outcome this time.
         """
-        return claim_id in self._claims and claim_id not in self._left | self.completing
+        return claim_id in self.claims and claim_id not in self._left | self.completing
 
     def add(self, runs: Iterable[Run]) -> None:
         """Take in ended runs; runs with a lost claim are dropped."""
@@ -182,7 +180,7 @@ class Ledger:
     @property
     def job_ids(self) -> set[int]:
         """All jobs that are claimed and unrecorded."""
-        return set[int]().union(*self._claims.values())
+        return set[int]().union(*self.claims.values())
 
     @property
     def runs(self) -> list[Run]:
@@ -218,24 +216,17 @@ class Ledger:
         return bool(self._unstarted or self._locked_unstarted)
 
     @property
-    def may_wait(self) -> bool:
-        """Whether unrecorded outcomes can wait: only plain successes, and no slots."""
-        if self._unstarted or self._keys or self.completing:
-            return False
-        return all(run.outcome is SUCCESS for run in self._runs)
-
-    @property
     def frees_slot(self) -> bool:
         """Whether a slot is to be freed: the last job of a claim with a key has ended."""
         if not self._keys:
             return False
         waiting = Counter(run.job.claim_id for run in self._runs)
-        return any(waiting[claim_id] >= len(self._claims[claim_id]) for claim_id in self._keys)
+        return any(waiting[claim_id] >= len(self.claims[claim_id]) for claim_id in self._keys)
 
     @property
     def has_claims(self) -> bool:
         """Whether any claimed job is unrecorded."""
-        return bool(self._claims)
+        return bool(self.claims)
 
     @property
     def is_uncertain(self) -> bool:
@@ -257,11 +248,11 @@ class Ledger:
 
     def holds(self, job: ClaimedJob) -> bool:
         """Return whether a job is claimed by us and unrecorded."""
-        return job.id in self._claims.get(job.claim_id, ())
+        return job.id in self.claims.get(job.claim_id, ())
 
     def is_open(self, job: InClaim) -> bool:
         """Return whether a job is claimed by us and may still run."""
-        return job.job_id in self._claims.get(job.claim_id, ()) and job not in self.locked
+        return job.job_id in self.claims.get(job.claim_id, ()) and job not in self.locked
 
     def recording(self) -> Recording:
         """Return what records the first unrecorded outcomes, without doing it.
@@ -273,7 +264,7 @@ class Ledger:
         runs, self._behind = self._portions.split(self._runs)
         back = [_given_back(job, limited=job.claim_id in self._keys) for job in self._unstarted]
         return Recording(
-            *(self._claims, self._keys, runs, self._unstarted, back, self.process),
+            *(self.claims, self._keys, runs, self._unstarted, back, self.process),
             keep=self.keep,
         )
 
@@ -330,30 +321,30 @@ class Ledger:
         for claim_id, (job_ids, origin, completed) in rows.items():
             if completed is not None:
                 stored[claim_id] |= {completed} if claim_id in self.completing else set()
-            elif origin and claim_id not in self._claims and self.ids_of(origin) >= {*job_ids}:
+            elif origin and claim_id not in self.claims and self.ids_of(origin) >= {*job_ids}:
                 self.isolate(job_ids[0], origin, claim_id)
         unknown = [
             Ended(claim_id, job_id, "released")
             for claim_id, job_ids in stored.items()
             for job_id in job_ids
-            if job_id not in self._claims.get(claim_id, ())
+            if job_id not in self.claims.get(claim_id, ())
             and InClaim(job_id, claim_id) not in self.locked
         ]
-        gone = {id_: held for id_, held in self._claims.items() if id_ not in stored}
-        self._claims = {
+        gone = {id_: held for id_, held in self.claims.items() if id_ not in stored}
+        self.claims = {
             claim_id: held
-            for claim_id in self._claims.keys() & stored.keys()
-            if (held := self._claims[claim_id] & stored[claim_id])
+            for claim_id in self.claims.keys() & stored.keys()
+            if (held := self.claims[claim_id] & stored[claim_id])
         }
-        self._keys = {id_: key for id_, key in self._keys.items() if id_ in self._claims}
-        self._moved = {job: id_ for job, id_ in self._moved.items() if id_ in self._claims}
+        self._keys = {id_: key for id_, key in self._keys.items() if id_ in self.claims}
+        self._moved = {job: id_ for job, id_ in self._moved.items() if id_ in self.claims}
         self._sort()
         return unknown, gone
 
     def abandon(self) -> Claims:
         """Drop everything: our row was deleted, and our claims with it. Return these."""
-        claims = self._claims
-        self._claims, self._keys = {}, {}
+        claims = self.claims
+        self.claims, self._keys = {}, {}
         self._left.clear()
         self._moved.clear()
         self.locked.clear()
@@ -361,12 +352,12 @@ class Ledger:
         return claims
 
     def _held(self, runs: Iterable[Run]) -> list[Run]:
-        claims = self._claims
+        claims = self.claims
         return [run for run in runs if run.job.id in claims.get(run.job.claim_id, ())]
 
     def _drop(self, written: dict[int, list[int]], claims: set[int]) -> None:
-        for claim_id in written.keys() & claims & self._claims.keys():
-            held = self._claims[claim_id]
+        for claim_id in written.keys() & claims & self.claims.keys():
+            held = self.claims[claim_id]
             held.difference_update(written[claim_id])
             if not held:
                 self.settle(claim_id)

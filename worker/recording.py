@@ -3,8 +3,6 @@
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from itertools import pairwise
-from operator import attrgetter
 from typing import Any
 
 from jobsd.clock import monotonic
@@ -26,8 +24,6 @@ from jobsd.states.claims import (
     record_statement,
 )
 from jobsd.text import byte_size
-
-_job_id = attrgetter("job.id")
 
 Claims = dict[int, set[int]]
 """Claims with the ids of their jobs."""
@@ -104,26 +100,16 @@ class Recording:
             return None
         now, done, runs = self.now, self.success_ids, self.successes
         remaining = [self._held[claim] - len(ids) for claim, ids in done.items()]
-        whole = not any(remaining)
-        # Limited jobs with a key of their own, or coroutines: many claims of one job each.
-        singles = whole and len(runs) == len(done) > 1
-        if singles:
-            runs = sorted(runs, key=_job_id)
-            singles = all(run.job.id != other.job.id for run, other in pairwise(runs))
-        parameters: dict[str, Any] = {
+        return record_statement(keep=self._keep), {
+            "claim_ids": array([run.job.claim_id for run in runs]),
             "job_ids": array([run.job.id for run in runs]),
             "started_us": array([int((now - run.started) * 1e6) for run in runs]),
             "ended_us": array([int((now - run.ended) * 1e6) for run in runs]),
             "batch_ids": array(done),
+            "held": array(self._held.values()),
+            "remaining": array(remaining),
             "lock_wait": self.lock_wait,
         }
-        if not singles:
-            parameters |= {
-                "claim_ids": array([run.job.claim_id for run in runs]),
-                "held": array(self._held.values()),
-                "remaining": array(remaining),
-            }
-        return record_statement(whole=whole, keep=self._keep, singles=singles), parameters
 
     def conclude(self, more: Iterable[Ended] = ()) -> tuple[Statement, dict[str, Any]] | None:
         """Return the statement for all other outcomes, if there are any."""

@@ -50,7 +50,6 @@ _TURNS: dict[tuple[str | None, str], Statement] = {}
 _OF_FEW = {each.name for each in ready.OF_FEW}
 _NO_HEAD = (None, 0, None)
 _ID, _PRIORITY = map(ClaimedJob._fields.index, ("id", "priority"))
-_WIDTH = len(ClaimedJob._fields)
 _by_place = itemgetter(_PRIORITY, _PRIORITY + 1)
 _class_name = itemgetter(ClaimedJob._fields.index("class_name"))
 
@@ -126,7 +125,7 @@ class ClaimRequest:
 
     @property
     def is_of_few(self) -> bool:
-        """Whether it is made by a statement for few jobs."""
+        """Whether it is made by a statement for few jobs, which records nothing."""
         return self.statement.name in _OF_FEW
 
     @property
@@ -291,17 +290,15 @@ def _claimed(
 
 def _claimed_few(rows: list[tuple[Any, ...]], claim_id: int, took_s: float) -> TurnResult:
     """Return the result of a claim of few jobs: all come along, in no order."""
-    recorded = rows[0][_WIDTH - 1] if rows and len(rows[0]) == _WIDTH else None
-    taken = [row for row in rows if row[0] is not None]
     # One without a class was deleted.
-    jobs = [claimed_job((claim_id, *row[: _WIDTH - 1])) for row in taken if row[1] is not None]
+    jobs = [claimed_job((claim_id, *row)) for row in rows if row[1] is not None]
     if len(jobs) > 1:
         jobs.sort(key=_by_place)
     weight = sum([len(job.arguments) for job in jobs])
     known, unknown = _known(jobs)
-    made = claim_id if taken else None
-    whole = len(jobs) == len(taken)
-    return TurnResult(made, whole, known, [], unknown, weight, _ids(recorded), took_s=took_s)
+    made = claim_id if rows else None
+    whole = len(jobs) == len(rows)
+    return TurnResult(made, whole, known, [], unknown, weight, took_s=took_s)
 
 
 def _ids(recorded: str | None) -> set[int]:

@@ -4,8 +4,7 @@ Each `poll` collects outcomes, takes a turn when one is due, posts new jobs to t
 returns how long there is nothing to do. A turn is due when jobs may be claimed (the pool has
 room, and there is reason to think that some are ready) or when outcomes should be recorded
 (the pool has nothing more to do, or the oldest outcome is 10 ms old). A turn that claims
-records, too; but in a stream of single jobs only one in several does, for which see
-`_is_recording_due`.
+records, too.
 
 `claiming` decides when there is reason, how many jobs to claim, and from where. Before a rest
 with nothing in hand it prepares the claim that is sent first when the rest ends.
@@ -16,12 +15,11 @@ draining (claim nothing, release what was not started), stopped once all is reco
 
 from __future__ import annotations
 
-import contextlib
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from jobsd.clock import monotonic
-from jobsd.database.connection import OUTAGES, Session
+from jobsd.database.connection import Session
 from jobsd.jobs.current import begin_drain
 from jobsd.jobs.selection import Selection
 from jobsd.performing.coroutines import Coroutines
@@ -71,30 +69,32 @@ class Worker(DatabaseLoop):
         drain_s: float | None = None,
         slow_after_s: float | None = None,
     ) -> None:
-        session = Session(target, f"jobsd {context.name}", listen=True, plan_once=True)
+        name, left_s = f"jobsd {context.name}", context.entry.left_s
+        session = Session(target, name, listen=True, plan_once=True, left_s=left_s)
         super().__init__(context, session)
         self._options, self._drain_s = options, drain_s
         self._fresh_s = trust_s * FRESH
         made = options.at_once, context.entry, context.nap.wake, trust_s
-        self._pool: Runner = Coroutines(*made) if options.coroutines else Pool(*made)
+        self.pool: Runner = Coroutines(*made) if options.coroutines else Pool(*made)
         selector = QueueSelector(Selection(options.queues), session)
         known_classes = KnownClasses(session, selector, jobs)
-        self._ledger = Ledger(context.name, keep=jobs.preserve_finished_jobs)
+        self.ledger = Ledger(context.name, keep=jobs.preserve_finished_jobs)
         self._report = Report(context.entry, slow_after_s)
         self._progress = ProgressWriter(session, context.nap.wake, context.name)
-        self._uncertain = UncertainOutcomes(self._report, self._ledger)
-        self._turns = Turns(session, self._ledger, self._pool, context.entry)
+        self._uncertain = UncertainOutcomes(self._report, self.ledger)
+        self.turns = Turns(session, self.ledger, self.pool, context.entry)
         self._completions = Completions(
-            *(session, context, self._ledger, self._report, self._pool)
+            *(session, context, self.ledger, self._report, self.pool)
         )
-        kept = self._ledger, self._completions, self._collect_posted
-        self._keeping = Keeping(session, context, *kept)
-        self._claiming = Claiming(
-            *(session, options, known_classes, selector, self._ledger),
-            *(self._pool, self._report, self._turns),
+        self._keeping = Keeping(
+            *(context, self.ledger, self._completions, self._collect_posted)
         )
-        self._cancels = Cancels(session, self._ledger, self._pool)
-        self._registered_at = self._reconcile_at = 0.0
+        self.claiming = Claiming(
+            *(session, options, known_classes, selector, self.ledger),
+            *(self.pool, self._report, self.turns),
+        )
+        self._cancels = Cancels(session, self.ledger, self.pool)
+        self._registered_at = self.reconcile_at = 0.0
         self._release: list[Ended] = []
 
     # The life of the process.
@@ -112,53 +112,50 @@ class Worker(DatabaseLoop):
         """Register, and reconcile the uncertain claims of a broken connection."""
         if self._stopping:
             self._keeping.keep()
-            self._keeping.require_time()
-        began, before = monotonic(), self._process_id
+        began, before = monotonic(), self.process_id
         super().connect()
         self._keeping.discard()
         # Another process may have declared us dead, and recovered our claims.
-        lost = None if before in {0, self._process_id} else self._ledger.abandon()
+        lost = None if before in {0, self.process_id} else self.ledger.abandon()
         self._registered_at = began
-        self._claiming.idle.forget()
-        self._claiming.known_classes.publish(self._process_id)
+        self.claiming.idle.forget()
+        self.claiming.known_classes.publish(self.process_id)
         self._reconcile(began, lost)
-        self._claiming.begin_anew()
+        self.claiming.begin_anew()
 
     def disconnect(self) -> None:
         """Drop the connection; running jobs go on, and their outcomes wait."""
         super().disconnect()
-        self._ledger.mark_uncertain()
+        self.ledger.mark_uncertain()
         self._uncertain.mark_uncertain()
-        self._claiming.prefetch.start_small()
+        self.claiming.prefetch.start_small()
 
     def doing(self) -> str:
         """Return the text of the process title."""
         queues = ",".join(self._options.queues)
         if self._stopping:
-            return f"draining {self._pool.busy} of {queues}"
+            return f"draining {self.pool.busy} of {queues}"
         places = "coroutines" if self._options.coroutines else "threads"
-        return f"{self._pool.busy}/{self._pool.size} {places} on {queues}"
+        return f"{self.pool.busy}/{self.pool.size} {places} on {queues}"
 
     def stop(self) -> None:
         """Claim nothing more, release unstarted jobs, and let running jobs know of it."""
         super().stop()
         self._report.draining = True
         begin_drain(self._drain_s)
-        if self._drain_s is not None and self._pool.uncollected:
-            self._pool.drain(max(self._drain_s - 0.5, self._drain_s * 0.75))
-        self._ledger.give_back(self._pool.take_back())
+        if self._drain_s is not None and self.pool.uncollected:
+            self.pool.drain(max(self._drain_s - 0.5, self._drain_s * 0.75))
+        self.ledger.give_back(self.pool.take_back())
 
     @property
     def stopped(self) -> bool:
         """Whether nothing runs and everything is recorded."""
-        return self._stopping and not (
-            self._claiming.ahead.sent or self._pool.uncollected or self._ledger.has_claims
-        )
+        return self._stopping and not (self.pool.uncollected or self.ledger.has_claims)
 
     def farewell(self) -> None:
         """Delete the row; the pool's threads end with the process."""
-        self._pool.close()
-        self._progress.finish(self._process_id)
+        self.pool.close()
+        self._progress.finish(self.process_id)
         super().farewell()
 
     # One poll.
@@ -168,19 +165,16 @@ class Worker(DatabaseLoop):
         self._hear()
         request = self._sent_claim()
         asked_at = self._confirm_row() if request is None else request.asked_at
-        # The server works on what was sent, meanwhile. Mostly that was with nothing in hand.
-        if request is None or self._pool.uncollected:
+        # A claim is sent with nothing in hand: there is nothing to collect.
+        if request is None:
             self._collect()
         self._record(asked_at, request or self._claim(asked_at))
         return self._rest(asked_at)
 
     def _sent_claim(self) -> ClaimRequest | None:
         """Send the prepared claim if it is due; return the claim that was sent, if any."""
-        ahead = self._claiming.ahead
-        if ahead.prepared is not None:
-            delegated = not self._claiming.stream.flows
-            ahead.send(alone=self._claims_alone, delegated=delegated)
-        return ahead.take(may_claim=not self._claims_nothing)
+        ahead = self.claiming.ahead
+        return ahead.send(alone=self._claims_alone) if ahead.prepared is not None else None
 
     def _confirm_row(self) -> float:
         """Return the time: our jobs stay ours for `trust_s` from it, as our row is fresh."""
@@ -197,69 +191,68 @@ class Worker(DatabaseLoop):
 
     def _hear(self) -> None:
         """Take in notifications."""
-        for payload in self._session.notifications():
+        for payload in self.session.notifications():
             word, _, queue = payload.partition(" ")
-            self._claiming.hear(word, queue)
+            self.claiming.hear(word, queue)
             if word == "cancel":
-                self._cancels.hear(payload, self._process_id)
+                self._cancels.hear(payload, self.process_id)
 
     def _collect(self) -> None:
         """Collect posted outcomes, and handle ended and running jobs."""
-        self._pool.check_threads()
-        if self._pool.uncollected or self._pool.series:
+        self.pool.check_threads()
+        if self.pool.uncollected or self.pool.series:
             self._collect_posted()
         self._completions.step()
-        if self._ledger.frees_slot:
+        if self.ledger.frees_slot:
             # The same turn hands the slot over, and the next job of the key is claimed.
-            self._claiming.limited.search.now()
-        self._cancels.stop(self._process_id)
+            self.claiming.limited.search.now()
+        self._cancels.stop(self.process_id)
         if self._stopping:
-            end_if_alone(self._context.entry, self._ledger, self._pool)
-        self._progress.write(self._process_id)
+            end_if_alone(self._context.entry, self.ledger, self.pool)
+        self._progress.write(self.process_id)
 
     def _collect_posted(self) -> None:
         """Take outcomes from the threads, and take back what they can't start in time."""
-        runs = self._pool.collect()
-        self._claiming.prefetch.observe_durations([run.ended - run.started for run in runs])
-        self._ledger.add(self._completions.collect(runs))
-        self._ledger.give_back(self._pool.take_returned())
-        if (keep := self._claiming.prefetch.late(self._pool)) is not None:
-            self._ledger.give_back(self._pool.take_back(keep))
-        if self._pool.series:
-            keep = self._claiming.prefetch.series_startable
-            self._ledger.give_back(self._pool.take_back_behind(PATIENCE_S, keep))
+        runs = self.pool.collect()
+        self.claiming.prefetch.observe_durations([run.ended - run.started for run in runs])
+        self.ledger.add(self._completions.collect(runs))
+        self.ledger.give_back(self.pool.take_returned())
+        if (keep := self.claiming.prefetch.late(self.pool)) is not None:
+            self.ledger.give_back(self.pool.take_back(keep))
+        if self.pool.series:
+            keep = self.claiming.prefetch.series_startable
+            self.ledger.give_back(self.pool.take_back_behind(PATIENCE_S, keep))
 
     def _record(self, asked_at: float, request: ClaimRequest | None = None) -> None:
         """Take a turn: record ended jobs, if that is due, and claim the requested ones."""
         sent = request is not None and request.answer is not None
-        records = not sent and self._is_recording_due(claims=request is not None)
+        alone = request is not None and request.is_of_few
+        records = not alone and self._is_recording_due(claims=request is not None)
         if not (request or self._release or records):
             return
-        recording = self._ledger.recording() if records else self._ledger.nothing
+        recording = self.ledger.recording() if records else self.ledger.nothing
         release, self._release = ([], self._release) if sent else (self._release, [])
-        self._uncertain.sent(recording, self._process_id)
-        take = partial(self._turns.take, recording, release=release, request=request)
-        hand_over = partial(self._hand_over, request, asked_at, self._claiming.order)
+        self._uncertain.sent(recording, self.process_id)
+        take = partial(self.turns.take, recording, release=release, request=request)
+        hand_over = partial(self._hand_over, request, asked_at, self.claiming.order)
         # A thread that waits for the answer itself begins the job at once.
         delegated = request is not None and request.delegated
-        result = self._pool.delegate(take, hand_over) if delegated else hand_over(take())
+        result = self.pool.delegate(take, hand_over) if delegated else hand_over(take())
         if result is None:
             self._uncertain.answered(recording, set(), set())
-            self._reconcile_at = 0.0  # jobs to release are read back
-            self._claiming.polling.poll_now()
+            self.reconcile_at = 0.0  # jobs to release are read back
+            self.claiming.polling.poll_now()
             return
         woken = False
-        if result.jobs and request is not None:
-            if len(result.jobs) < request.limit:
-                woken = self._context.nap.yield_gil()
-            self._send_next(request)
+        if result.jobs and request is not None and len(result.jobs) < request.limit:
+            woken = self._context.nap.yield_gil()
         written = result.recorded, result.concluded
-        if not self._ledger.forget(recording, *written) or not result.whole:
-            self._reconcile_at = 0.0
+        if not self.ledger.forget(recording, *written) or not result.whole:
+            self.reconcile_at = 0.0
         self._uncertain.answered(recording, *written)
         self._report.recorded(recording, *written, result.cancelled)
         if request is not None:
-            self._claiming.finish(request, result)
+            self.claiming.finish(request, result)
         if woken:  # A job that wakes us so soon ends at once.
             self._collect()
 
@@ -273,41 +266,24 @@ class Worker(DatabaseLoop):
         """Hand over what a turn has claimed; return its result."""
         if result is None or request is None or result.claim_id is None:
             return result
-        self._ledger.add_claim(result.claim_id, result.claimed, asked_at)
+        self.ledger.add_claim(result.claim_id, result.claimed, asked_at)
         if result.jobs:
-            self._pool.post(result.jobs, asked_at, *order)
+            self.pool.post(result.jobs, asked_at, *order)
         return result
-
-    def _send_next(self, request: ClaimRequest) -> None:
-        """Send the next claim if its job has come, and jobs come one after another."""
-        in_doubt = self._pool.doubts or self._ledger.locked or request.lanes
-        if in_doubt or not self._claiming.stream.flows:
-            return
-        # A connection that breaks now breaks the next statement, too, and this turn is whole.
-        with contextlib.suppress(*OUTAGES):
-            self._hear()
-            due = self._claiming.polling.is_due
-            # What is to be read back comes first, and limited jobs, which need room as well.
-            search_at = self._claiming.limited.search.due_at
-            if due and monotonic() < min(self._reconcile_at, search_at):
-                self._claiming.ahead.prepare(self._process_id, self._fresh_until)
-                self._claiming.ahead.send(alone=self._claims_alone)
 
     def _reconcile(self, asked_at: float, lost: Claims | None = None) -> None:
         """Read our claims back; report the missing ones, and the `lost` ones."""
-        self._reconcile_at = asked_at + RECONCILE_S
+        self.reconcile_at = asked_at + RECONCILE_S
         self._cancels.note()
-        unknown, gone = self._ledger.reconcile(self._session, self._process_id)
+        unknown, gone = self.ledger.reconcile(self.session, self.process_id)
         self._release += unknown
-        self._pool.verify(self._ledger.holds, asked_at)
-        self._uncertain.reconcile(self._session, {**(lost or {}), **gone})
+        self.pool.verify(self.ledger.holds, asked_at)
+        self._uncertain.reconcile(self.session, {**(lost or {}), **gone})
         if unknown:
             self._record(asked_at)
 
     def _rest(self, asked_at: float) -> float:
         """Read claims back if that is due, and return how long to rest."""
-        if self._claiming.ahead.sent is not None:
-            return 0.0
         if self._is_reconciling_due():  # after the turn, for which a job may wait
             self._reconcile(asked_at)
         return self._rest_s()
@@ -317,13 +293,12 @@ class Worker(DatabaseLoop):
         # Data that came while a statement ran does not make the socket readable any more.
         self._hear()
         entry = self._context.entry
-        entry.set_threads(self._pool.busy, self._pool.size)
-        entry.busy_coroutines = self._pool.on_loop
-        rest_s = self._claiming.clear(self._idle_s())
+        entry.set_threads(self.pool.busy, self.pool.size)
+        entry.busy_coroutines = self.pool.on_loop
+        rest_s = self.claiming.clear(self._idle_s())
         rest_s = self._cancels.bound(self._completions.bound(self._progress.bound(rest_s)))
-        nothing_ends = self._may_wait or not self._ledger.has_claims
-        if rest_s and nothing_ends and not self._pool.uncollected:
-            self._claiming.ahead.prepare(self._process_id, self._fresh_until)
+        if rest_s and not (self.ledger.has_claims or self.pool.uncollected):
+            self.claiming.ahead.prepare(self.process_id, self._fresh_until)
         return rest_s
 
     @property
@@ -334,7 +309,7 @@ class Worker(DatabaseLoop):
     @property
     def _room(self) -> int:
         """The number of jobs that may be claimed now."""
-        return 0 if self._claims_nothing else self._claiming.room()
+        return 0 if self._claims_nothing else self.claiming.room()
 
     @property
     def _claims_alone(self) -> bool:
@@ -345,54 +320,49 @@ class Worker(DatabaseLoop):
 
     def _claim(self, asked_at: float) -> ClaimRequest | None:
         """Return the request of a claim if one is due; its turn records, too."""
-        self._claiming.survey()
+        self.claiming.survey()
         room = self._room
-        if room <= 0 or monotonic() < self._claiming.due_at:
+        if room <= 0 or monotonic() < self.claiming.due_at:
             return None
-        request = self._claiming.request(room, asked_at, self._process_id)
-        self._claiming.claim_ahead(request)
+        alone = self._claims_alone
+        request = self.claiming.request(room, asked_at, self.process_id, alone=alone)
+        self.claiming.claim_ahead(request)
         return request
 
     def _is_recording_due(self, *, claims: bool) -> bool:
         """Return whether the turn records ended jobs.
 
         A turn that claims does, since one commit serves both, and so does one of a worker that
-        has nothing more to do. But where jobs come one after another, the next one waits for
-        the turn, and to record takes as long again as to claim: there outcomes wait for the
-        turn that finds the oldest of them old enough.
+        has nothing more to do. Beside jobs that run, outcomes wait until the
+        oldest is 10 ms old.
         """
-        if not self._ledger.has_unrecorded:
+        if not self.ledger.has_unrecorded:
             return False
-        oldest = self._ledger.oldest
+        oldest = self.ledger.oldest
         if oldest is None or monotonic() - oldest >= FLUSH_S:
             return True
-        return not self._may_wait and (claims or not self._pool.in_hand)
-
-    @property
-    def _may_wait(self) -> bool:
-        """Whether all that has ended waits, as jobs come one after another."""
-        return self._claiming.stream.flows and self._ledger.may_wait
+        return claims or not self.pool.in_hand
 
     def _is_reconciling_due(self) -> bool:
-        if self._pool.doubts or self._reconcile_at == 0 or self._turns.check_locked():
+        if self.pool.doubts or self.reconcile_at == 0 or self.turns.check_locked():
             return True
-        return self._ledger.is_uncertain and monotonic() >= self._reconcile_at
+        return self.ledger.is_uncertain and monotonic() >= self.reconcile_at
 
     def _idle_s(self) -> float:
         now = monotonic()
-        rest_s = 0.0 if self._claiming.is_urgent else POLL_MAX_S
+        rest_s = 0.0 if self.claiming.is_urgent else POLL_MAX_S
         if self._room > 0:
-            rest_s = min(rest_s, max(0.0, self._claiming.due_at - now))
-        if self._pool.flows or self._claiming.prefetch.is_in_doubt:
+            rest_s = min(rest_s, max(0.0, self.claiming.due_at - now))
+        if self.pool.flows or self.claiming.prefetch.is_in_doubt:
             rest_s = min(rest_s, FLUSH_S)
-        if self._pool.on_loop:
-            rest_s = min(rest_s, self._pool.beat_s)
+        if self.pool.on_loop:
+            rest_s = min(rest_s, self.pool.beat_s)
         # A stop that was asked for during the turn ends no nap any more.
         stops = self._context.stopping and not self._stopping
         if stops or self._is_recording_due(claims=False):
             return 0.0
-        if (oldest := self._ledger.oldest) is not None:
+        if (oldest := self.ledger.oldest) is not None:
             rest_s = min(rest_s, max(0.0, oldest + FLUSH_S - now))
-        rest_s = min(rest_s, max(0.0, self._turns.check_at - now))
-        read_back_at = self._reconcile_at if self._ledger.is_uncertain else float("inf")
+        rest_s = min(rest_s, max(0.0, self.turns.check_at - now))
+        read_back_at = self.reconcile_at if self.ledger.is_uncertain else float("inf")
         return min(rest_s, max(FLUSH_S, read_back_at - now))

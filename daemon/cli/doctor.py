@@ -22,7 +22,9 @@ from jobsd.database.other_build import OtherBuildError
 from jobsd.database.statements import quote_identifier
 from jobsd.database.steps import latest_version, oldest_supported
 from jobsd.heartbeat.log import HeartbeatLogs
-from jobsd.operations.processes import has_scheduler, life, unlike_programs, unlike_trees
+from jobsd.operations import health
+from jobsd.operations.processes import has_alive, life, processes, unlike_programs, unlike_trees
+from jobsd.operations.queues import queue_rows
 from jobsd.processes import registry
 from jobsd.processes.nap import Nap
 from jobsd.recurring import runs, tasks
@@ -90,6 +92,7 @@ def examine(project: Project) -> Iterator[Finding]:
             yield _history(session, examined.options)
             yield _recurring(session, project)
             yield _heartbeat(session)
+            yield from _health(session, project)
 
 
 def _configuration(project: Project, examined: Examined) -> Finding:
@@ -237,11 +240,13 @@ def _processes(session: Session, project: Project) -> Finding:
 
 
 def _queues(session: Session, project: Project) -> Finding:
-    unserved = waiting(session, project.options.supervisor.process_alive_threshold_s)
-    if unserved:
+    threshold_s = project.options.supervisor.process_alive_threshold_s
+    if unserved := waiting(session, threshold_s):
         message = f"no running worker takes jobs from {some(unserved)}: their jobs will wait"
         return Finding("WARN", "queues", message)
-    return Finding("OK", "queues", "a worker runs for each queue that has jobs")
+    if not has_alive(session, threshold_s, "worker"):
+        return Finding("WARN", "queues", "no worker is running; no job waits for one yet")
+    return Finding("OK", "queues", "no job waits in a queue without a worker")
 
 
 def _recurring(session: Session, project: Project) -> Finding:
@@ -249,22 +254,31 @@ def _recurring(session: Session, project: Project) -> Finding:
     rows = [task for task in tasks.load(session) if task.enabled]
     last = runs.latest(session, [task.key for task in rows])
     late = sorted(late_tasks(rows, last, clock.utc_now()), key=lambda found: -(found[2] or 0.0))
+    threshold_s = project.options.supervisor.process_alive_threshold_s
+    schedules = has_alive(session, threshold_s, "scheduler")
     if not late:
-        said = f"{counted(len(rows), 'task')} on time" if rows else "there are no tasks"
-        return Finding("OK", "recurring", said)
+        return _on_time(len(rows), schedules=schedules)
     worst = ", ".join(
         f"{key} ({cause})" if by_s is None else f"{key} by {length(by_s)} ({cause})"
         for key, cause, by_s in late[:3]
     )
     are = "is" if len(late) == 1 else "are"
-    threshold_s = project.options.supervisor.process_alive_threshold_s
     if any(cause == SCHEDULER for _, cause, _ in late):
-        worst += "" if has_scheduler(session, threshold_s) else "; no scheduler is running"
+        worst += "" if schedules else "; no scheduler is running"
     message = (
         f"{len(late)} of {counted(len(rows), 'task')} {are} late: {worst};"
         f" see `{program()} recurring show KEY`"
     )
     return Finding("WARN", "recurring", message)
+
+
+def _on_time(tasks_count: int, *, schedules: bool) -> Finding:
+    if not tasks_count:
+        return Finding("OK", "recurring", "there are no enabled tasks")
+    named = counted(tasks_count, "task")
+    if schedules:
+        return Finding("OK", "recurring", f"{named} on time")
+    return Finding("WARN", "recurring", f"no scheduler is running, so {named} will be late")
 
 
 def _heartbeat(session: Session) -> Finding:
@@ -274,6 +288,18 @@ def _heartbeat(session: Session) -> Finding:
         return Finding("WARN", "heartbeat", "no heartbeat recorded yet")
     level: Level = "OK" if logs.verify_recent(_HEARTBEAT_S) else "WARN"
     return Finding(level, "heartbeat", f"the last was {when(latest.executed_at)}")
+
+
+def _health(session: Session, project: Project) -> Iterator[Finding]:
+    """Report the health that `status` and the pages report."""
+    threshold_s = project.options.supervisor.process_alive_threshold_s
+    found = health.judge(
+        session, processes(session, threshold_s), queue_rows(session, COUNTED_MAX)
+    )
+    if not found:
+        yield Finding("OK", "health", "no evidence of a fault")
+    for each in found:
+        yield Finding("WARN", "health", each.sentence)
 
 
 def _paused(session: Session) -> Finding:
@@ -300,7 +326,7 @@ def _unknown(session: Session) -> Finding:
     """Report classes of waiting jobs that no worker knows, and since when they wait."""
     rows = parked.unknown(session)
     if not rows:
-        return Finding("OK", "classes", "some worker knows the class of each waiting job")
+        return Finding("OK", "classes", "no job waits for a worker that knows its class")
     message = [
         f"{_number(row.jobs, 'ready job')} of {row.lane!r} in queue {row.queue_name!r}, which"
         f" no worker has known for {length(row.for_s)}"

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
 from jobsd import acts, clock, errors, job_states
 from jobsd.daemon.program import error, note
@@ -43,19 +44,26 @@ class Filters(NamedTuple):
     since_s: float | None
     limit: int | None
     error_type: str | None = None
+    tags: tuple[str, ...] = ()
 
     def selected(self) -> acts.listing.Filter:
         """Return the filter of jobs; a filter by error selects failed ones."""
         state = "failed" if self.error and not self.state else self.state
         return acts.listing.Filter(
-            state, self.queue, self.class_name, self.since_s, self.error, self.error_type
+            state,
+            self.queue,
+            self.class_name,
+            self.since_s,
+            self.error,
+            self.error_type,
+            tags=self.tags,
         )
 
     def text(self) -> str:
         """Return the filters in the form of the audit: all jobs, if there are none."""
-        given = [
-            f"{name}={value}" for name, value in self._asdict().items() if value is not None
-        ]
+        plain = {name: value for name, value in self._asdict().items() if name != "tags"}
+        given = [f"{name}={value}" for name, value in plain.items() if value is not None]
+        given += [f"tag={tag}" for tag in self.tags]
         return f"jobs with {', '.join(given)}" if given else "all jobs"
 
 
@@ -79,7 +87,9 @@ class Selected(NamedTuple):
             fault = "give ids or --all, not both"
         elif not self.everything and not self.ids:
             fault = "give the ids of jobs, or --all"
-        elif not self.everything and any(given is not None for given in self.filters):
+        elif "," in (self.filters.state or ""):
+            fault = "only list takes several states; give one state"
+        elif not self.everything and any(given not in (None, ()) for given in self.filters):
             fault = "filters need --all; they can't be combined with ids"
         if fault is not None:
             raise click.UsageError(fault, click.get_current_context())
@@ -93,7 +103,9 @@ def filtered(function: Callable[..., R]) -> Callable[..., R]:
         *args: Any,  # noqa: ANN401 - click's
         **given: Any,  # noqa: ANN401 - click's
     ) -> R:
-        filters = Filters(*(given.pop(name) for name in Filters._fields if name in given))
+        filters = Filters(
+            **{name: given.pop(name) for name in Filters._fields if name in given}
+        )
         return function(*args, filters=filters, **given)
 
     for option in reversed(_OPTIONS):
@@ -101,32 +113,69 @@ def filtered(function: Callable[..., R]) -> Callable[..., R]:
     return run
 
 
+class _States(click.Choice):  # type: ignore[type-arg,unused-ignore]  # generic since click 8.2
+    """One state, or several with commas between them."""
+
+    def convert(
+        self,
+        value: Any,  # noqa: ANN401 - click's
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> str:
+        """Return the states, each once."""
+        one: Callable[..., Any] = super().convert
+        return ",".join(dict.fromkeys(one(each, param, ctx) for each in value.split(",")))
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Return the states that the last one may become, behind those before it."""
+        before, comma, begun = incomplete.rpartition(",")
+        found = super().shell_complete(ctx, param, begun)
+        return [CompletionItem(f"{before}{comma}{each.value}") for each in found]
+
+
+def _once(context: click.Context, option: click.Parameter, given: tuple[R, ...]) -> R | None:
+    """Refuse a filter that is given twice: the last one alone would select more jobs."""
+    if len(given) > 1:
+        raise click.BadParameter("it is given twice; only --tag can be", context, option)
+    return given[0] if given else None
+
+
+_filter = functools.partial(click.option, multiple=True, callback=_once)
 _OPTIONS = (
-    click.option(
+    _filter(
         "--state",
-        type=click.Choice(job_states.STATES, case_sensitive=False),
-        help="Only jobs in this state.",
+        type=_States(job_states.STATES, case_sensitive=False),
+        help="Only jobs in this state; list takes several: failed,blocked.",
     ),
-    click.option("--queue", type=QUEUE, metavar="NAME", help="Only jobs of this queue."),
-    click.option(
+    _filter("--queue", type=QUEUE, metavar="NAME", help="Only jobs of this queue."),
+    _filter(
         "--class",
         "class_name",
         type=CLASS,
         metavar="NAME",
         help="Only jobs of this class; * and ? stand for any characters: 'app.billing.*'.",
     ),
-    click.option(
+    _filter(
         "--error",
         type=LINE,
         metavar="TEXT",
         help="Only failed jobs whose error (`Type: message`) contains this; * and ? as above.",
     ),
     click.option(
+        *("--tag", "tags"),
+        multiple=True,
+        type=LINE,
+        metavar="TAG",
+        help="Only jobs with this tag; given twice, only jobs with both.",
+    ),
+    _filter(
         *("--since", "since_s"),
         type=DURATION,
         help="Only jobs enqueued within this time: 30s, 1h, 2d.",
     ),
-    click.option(
+    _filter(
         *("-n", "--limit"),
         type=click.IntRange(1),
         help="At most this many jobs, the newest first.",

@@ -30,12 +30,14 @@ class Project:
     `given` are flags of `start`, by their names with underscores.
     """
 
+    makes = False
+    """Whether the command makes an embedded server where there is none: few do."""
+
     def __init__(self, **given: str | bool | tuple[str, ...] | None) -> None:
         from pathlib import Path
 
         self.environ = os.environ
-        self.called_in = Path.cwd()
-        self.root = configuration.folder.project_root(self.called_in, os.environ)
+        self.root = configuration.folder.project_root(Path.cwd(), os.environ)
         self._given = given
 
     @cached_property
@@ -71,24 +73,23 @@ class Project:
         Raises:
             ConfigurationError: if there is none.
         """
-        return configuration.target.database(self.options, self.environ, _report)
+        return configuration.target.database(
+            self.options, self.environ, _report, makes=self.makes
+        )
 
     @property
     def embedded(self) -> Server:
         """The embedded server of the project, whether it is used or not."""
         return configuration.target.embedded_server(self.root, self.environ, _report)
 
-    def target(self, *, any_schema: bool = False, makes: bool = False) -> Target:
+    def target(self, *, any_schema: bool = False) -> Target:
         """Return the database once it runs; an embedded one has its tables by then.
 
         Raises:
-            ConfigurationError: outside of any project, if there is no server and the command
-                does not create one (`makes`).
+            ConfigurationError: if there is none, and the command does not make one (`makes`).
             SchemaError: when the tables of an embedded one can't be made as needed, unless
                 `any_schema` is given.
         """
-        if not makes:
-            configuration.target.require_made(self.database, self.called_in, self.environ)
         try:
             self.database.prepare()
         except errors.SchemaError:
@@ -97,14 +98,14 @@ class Project:
         return self.database.target
 
     @contextlib.contextmanager
-    def session(self, *, any_schema: bool = False, makes: bool = False) -> Generator[Session]:
+    def session(self, *, any_schema: bool = False) -> Generator[Session]:
         """Connect to the database; it is also that of the jobs of this process.
 
         Raises:
             DatabaseUnreachableError: within 4 s.
             SchemaError: if the tables are not as needed, unless `any_schema` is given.
         """
-        target = self.target(any_schema=any_schema, makes=makes)
+        target = self.target(any_schema=any_schema)
         with contextlib.closing(self._connect(target)) as session:
             if not any_schema:
                 database.migrate.require(session)

@@ -37,7 +37,7 @@ def _counted_up_to(most: int) -> Callable[[object], str]:
     return show
 
 
-EMPTY = "no queue has jobs that have not ended, and no queue is paused"
+EMPTY = "there are no queues yet: no job was enqueued, and no worker or task names a queue"
 
 
 def for_people(rows: Sequence[Mapping[str, Any]]) -> list[Row]:

@@ -8,13 +8,13 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import cycle
+from itertools import chain, cycle
 from math import ceil
 from pathlib import Path
 from typing import Any
 
 from jobsd.daemon.program import program
-from jobsd.daemon.values import brief_moment, cells, counted, human, number, plain, wrapped
+from jobsd.daemon.values import brief_moment, cells, counted, cut, human, number, plain, wrapped
 from jobsd.database.connection import Session
 from jobsd.operations import overview, processes
 from jobsd.operations.queues import by_urgency
@@ -30,6 +30,9 @@ QUEUE_COLUMNS = queue_list.columns(QUEUED_MAX)
 _STATES = ("scheduled", "ready", "blocked", "claimed", "failed", "finished", "discarded")
 _COLOR = re.compile(r"\x1b\[\d+m")
 _NEVER_APART = "\xa0"
+_FINDINGS, _FINDING_LINES = 3, 2
+"""The findings on a terminal, and the lines of each."""
+_STYLES = {"bad": "red", "warning": "yellow"}
 
 
 def _text(value: object) -> str:
@@ -98,11 +101,24 @@ class Screen:
     def _head(self, form: Format) -> Iterator[str]:
         seen, found = self.seen, self.figures
         yield _sentence(seen)
+        yield from self._health(form)
         beat = (human if form.terminal else plain)(seen.last_heartbeat or "none")
         yield f"last heartbeat: {beat}"
         yield f"jobs: {_jobs(found.totals)}"
         busy = f"{found.threads.busy:,} of {counted(found.threads.all, 'thread')} busy"
         yield f"{busy}; {_load_and_memory()}"
+
+    def _health(self, form: Format) -> Iterator[str]:
+        """Yield the findings, the worst first; the first line says if nothing runs."""
+        found = [each for each in self.seen.health if each.name != "not_running"]
+        kept = found[:_FINDINGS] if form.terminal else found
+        for each in kept:
+            lines = wrapped(_text(f"{each.severity}: {each.sentence}"), form.width, "  ")
+            if form.terminal and form.width:
+                lines = [cut(line, form.width) for line in lines[:_FINDING_LINES]]
+            yield from (form.paint(line, _STYLES[each.severity]) for line in lines)
+        if len(found) > len(kept):
+            yield f"and {counted(len(found) - len(kept), 'more finding')}: `{program()} doctor`"
 
     def _fitting(self, form: Format) -> Iterator[str]:
         """Yield the head and as many rows of each section as the terminal has lines for."""
@@ -115,10 +131,18 @@ class Screen:
         titles = sum(2 for section in sections if section.rows)
         left = None if form.height is None else form.height - 1 - len(head) - titles
         counts = _share([len(section.rows) for section in sections], left)
-        lines = [form.paint(head[0], "green" if self.seen.running else "red"), *head[1:]]
-        for section, count in zip(sections, counts, strict=True):
-            lines += _shortened(section, count).lines(form)
-        yield from _clipped(lines, form)
+        shown = [
+            list(_shortened(section, count).lines(form))
+            for section, count in zip(sections, counts, strict=True)
+        ]
+        if left is not None and sum(map(len, shown)) > left + titles:
+            # Records have more lines than rows. The last line tells how many rows are missing.
+            shown = [
+                [*lines[: count + 1], *lines[count + 1 :][-1:]]
+                for lines, count in zip(shown, counts, strict=True)
+            ]
+        painted = form.paint(head[0], "green" if self.seen.running else "red")
+        yield from _clipped([painted, *head[1:], *chain(*shown)], form)
 
     def _sections(self) -> list[Table]:
         """Return the sections, the most important one first."""
@@ -167,11 +191,7 @@ def _jobs(found: overview.Totals) -> str:
 
 
 def _clipped(lines: Sequence[str], form: Format) -> Iterator[str]:
-    """Yield the lines that the terminal has room for.
-
-    Rows with very long names print as records, which take more lines than their sections
-    were given.
-    """
+    """Yield the lines that the terminal has room for."""
     left = None if form.height is None else form.height - 1
     for line in lines:
         if left is not None:

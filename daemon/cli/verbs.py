@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar,
 import click
 
 from jobsd import errors, jobs
-from jobsd.daemon import interrupts
+from jobsd.daemon import interrupts, statuses
 from jobsd.daemon.program import program, require_command
 
 from . import output
@@ -49,7 +49,7 @@ class Verb(_WithExamples):
     """A command. Its result is printed according to the options of output.
 
     A command without output has none of these options; only one that prints a `table` has those
-    of tables.
+    of tables. Its exit status is `without_database` where there is no database at all.
     """
 
     def __init__(
@@ -58,10 +58,12 @@ class Verb(_WithExamples):
         examples: str = "",
         prints: bool = True,
         table: bool = False,
+        without_database: int = statuses.CONFIGURATION,
         **kwargs: Any,  # noqa: ANN401 - click's
     ) -> None:
         super().__init__(*args, **kwargs)
         self.examples = examples
+        self._without_database = without_database
         self._output = output_options(table=table) if prints else []
         self.params += self._output
 
@@ -73,13 +75,22 @@ class Verb(_WithExamples):
         given = {each.name: ctx.params.pop(each.name) for each in self._output if each.name}
         form = output.format_of(**given)
         ctx.meta[_FORMAT] = form
-        found = super().invoke(ctx)
+        try:
+            found = super().invoke(ctx)
+        except errors.NoDatabaseError as fault:
+            return self._report(fault)
         if isinstance(found, output.Result):
             return output.print_result(found, form)
         if isinstance(found, Iterator):
             results = cast("Iterator[output.Result]", found)
             return max((output.print_result(each, form) for each in results), default=0)
         return found
+
+    def _report(self, fault: errors.NoDatabaseError) -> int:
+        from jobsd.daemon.tree.exits import report
+
+        report(fault)
+        return self._without_database
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options, with those of output at the end."""

@@ -34,7 +34,8 @@ def command(project: Project, jobs: int, threads: int) -> output.Result:
     """
     from jobsd.daemon.cli.bench import run_trial
 
-    with project.session(any_schema=True, makes=True) as session:
+    project.makes = True
+    with project.session(any_schema=True) as session:
         result = run_trial(session, jobs, threads)
     return output.facts(
         {

@@ -25,6 +25,7 @@ def command(project: Project) -> None:
     """
     from jobsd.enqueueing import client
 
+    project.makes = True
     sys.path.insert(0, str(project.root))
     with project.session() as session:
         session.close()

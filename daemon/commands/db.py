@@ -36,8 +36,9 @@ def migrate(project: Project, *, dry_run: bool) -> Result:
         facts = {"version": database.steps.latest_version(), "dry_run": True, "missing": names}
         sentence = "" if names else "nothing is missing"
         return Result(facts, [Value(name) for name in names], sentence)
+    project.makes = True
     applied = project.database.prepare(note)
-    with project.session(any_schema=True, makes=True) as session:
+    with project.session(any_schema=True) as session:
         applied += database.migrate.migrate(session.target, note)
     needed = database.steps.latest_version()
     return Result(
@@ -112,8 +113,9 @@ def grants(project: Project, /, role: str, **kinds: bool) -> Result:
 def url(project: Project) -> Result:
     """Print the URL that the other commands use, with its password.
 
-    Starts the embedded server if that is the database.
+    Starts the embedded server if that is the database, and makes it where there is none.
     """
+    project.makes = True
     target = project.target(any_schema=True)
     embedded = project.database.server is not None
     return Result(
@@ -138,7 +140,9 @@ def psql(database_url: str | None, arguments: Iterable[str]) -> None:
     from jobsd.daemon.cli.psql import become_psql
 
     # Without the option -c of the other commands, which is one of psql's.
-    become_psql(Project(database_url=database_url), tuple(arguments))
+    project = Project(database_url=database_url)
+    project.makes = True
+    become_psql(project, tuple(arguments))
 
 
 @command.command(cls=Verb, examples="db stop")

@@ -63,6 +63,7 @@ def enqueue_command(  # noqa: PLR0913 - the options of an enqueue
 
     if wait_s is not None and at is not None:
         raise click.UsageError("use --in or --at, not both", click.get_current_context())
+    project.makes = True
     project.load_jobs()
     call = calls.read_call(name, arguments)
     wait_until = None if at is None else _moment(at, project)
@@ -72,7 +73,7 @@ def enqueue_command(  # noqa: PLR0913 - the options of an enqueue
         drafted = with_options(plain, {**options, "wait_until": wait_until})
     except Error as fault:
         raise click.UsageError(str(fault), click.get_current_context()) from fault
-    with project.session(makes=True):
+    with project.session():
         return enqueued(
             client.enqueue(drafted), f"{drafted.class_name} in {drafted.queue_name}"
         )
@@ -135,6 +136,7 @@ def perform_command(project: Project, name: str, arguments: str, *, quiet: bool)
     Its output goes to stdout, its log to stderr. Exit status 1 if it raises an exception. A
     database is needed only if the job uses it.
     """
+    project.makes = True
     return foreground.run_here(
         project, lambda: foreground.calling(name, arguments), quiet=quiet
     )

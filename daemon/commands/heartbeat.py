@@ -83,7 +83,11 @@ def recent(project: Project, limit: int | None, since_s: float | None) -> Result
         return _listed(logs, limit, since_s)
 
 
-@heartbeat_command.command(cls=Verb, examples="heartbeat verify\nheartbeat verify --within 10m")
+@heartbeat_command.command(
+    cls=Verb,
+    without_database=FAILED,
+    examples="heartbeat verify\nheartbeat verify --within 10m",
+)
 @click.option(
     "--within",
     "within_s",
@@ -177,7 +181,7 @@ def _listed(
     return Result(found, (Table(found, _HEARTBEAT_COLUMNS),), more if found else none)
 
 
-@click.command(cls=Verb, examples="health\nhealth --within 15m")
+@click.command(cls=Verb, without_database=FAILED, examples="health\nhealth --within 15m")
 @click.option(
     "--within",
     "within_s",

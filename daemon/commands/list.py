@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from functools import partial
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -26,7 +27,10 @@ if TYPE_CHECKING:
     from jobsd.database.connection import Session
 
 
-_KEYS = ("class:", "queue:", "state:", "error:", "key:", "host:", "before:", "after:", "args.")
+_KEYS = (
+    *("class:", "queue:", "state:", "error:", "key:", "host:", "tag:", "before:", "after:"),
+    "args.",
+)
 _WITH_SPACES = re.compile(r'([a-z]+(?:\.[^\s:"]+)?:)?([^"]*\s[^"]*)')
 
 
@@ -102,6 +106,7 @@ _EXAMPLES = """
 list
 list --state failed --class 'app.mail.*' --error SMTP
 list class:app.mail.* state:failed args.user_id:5 timeout
+list --state failed,blocked --limit 100
 list --queue mail --since 1h --limit 100 --json
 list --columns id,state,finished_at --state finished --header
 """
@@ -115,11 +120,12 @@ list --columns id,state,finished_at --state finished --header
 def command(
     project: Project, *, search: tuple[str, ...], filters: Filters, every_s: float | None
 ) -> Result:
-    """List jobs, the newest first: 20 of them, or as many as --limit.
+    """List jobs, the newest first: 20 of them, or as many as --limit (up to 10,000).
 
-    SEARCH is written as on the dashboard: class:, queue:, state:, error:, key:, host:, before:,
-    after: and args.NAME:, each with a value behind it, and words that class, queue or error
-    must contain. An option takes precedence.
+    SEARCH is written as on the dashboard: class:, queue:, state:, error:, key:, host:, tag:,
+    before:, after: and args.NAME:, each with a value behind it, and words that class, queue or
+    error must contain. A job must have each tag that is given; any other filter can be given
+    once. An option takes precedence.
 
     Without --since the newest 100,000 jobs are searched, or as many as can be read in 0.1 s.
     With --state lost all jobs are.
@@ -129,29 +135,51 @@ def command(
     """
     limit = _LIMIT if filters.limit is None else filters.limit
     if limit > _LIMIT_MAX:
-        fault = f"{limit} is not in the range 1<=x<={_LIMIT_MAX}."
+        fault = f"{limit} is more than {_LIMIT_MAX}; --since and other filters narrow the list"
         raise click.BadParameter(fault, param_hint="'--limit'")
-    selected = _selected(project, search, filters)
+    states = [None] if filters.state is None else filters.state.split(",")
+    selected = [_selected(project, search, filters._replace(state=each)) for each in states]
     return watching(project, every_s, partial(_found, project, selected, limit))
 
 
-def _found(project: Project, selected: Filter, limit: int, session: Session) -> Result:
-    # With an age, its whole period is searched.
-    within_s = _SEARCH_S if selected.since_s is None else None
-    if selected.state == "lost":
-        found = _lost(session, selected, limit)
-    else:
-        found = acts.listing.listed(session, selected, limit, within_s=within_s)
+def _found(
+    project: Project, selected: Sequence[Filter], limit: int, session: Session
+) -> Result:
+    searched = [_searched(session, each, limit, _SEARCH_S / len(selected)) for each in selected]
+    found = _merged(searched, limit)
     rows = operations.jobs.rows(found.jobs, project.shown_arguments)
     _note_how_far(found)
     if chosen_format().as_json:
         return Result(rows)
+    of_states = [column for each in selected for column in _OF_STATES.get(each.state or "", ())]
     table = Table(
         [_for_people(row) for row in rows],
-        (*_COLUMNS, *_OF_STATES.get(selected.state or "", ())),
+        tuple({column.name: column for column in (*_COLUMNS, *of_states)}.values()),
         more=f"the newest {limit:,}; use -n for more" if len(rows) == limit else "",
     )
-    return Result(rows, (table,), "" if rows else _none(selected, found))
+    return Result(rows, (table,), "" if rows else _none(selected[0], found))
+
+
+def _searched(session: Session, selected: Filter, limit: int, within_s: float) -> Listed:
+    if selected.state == "lost":
+        return _lost(session, selected, limit)
+    # With an age, its whole period is searched.
+    bound = within_s if selected.since_s is None else None
+    return acts.listing.listed(session, selected, limit, within_s=bound)
+
+
+def _merged(searched: Sequence[Listed], limit: int) -> Listed:
+    """Return the newest jobs of several searches; one that changed its state is there once."""
+    if len(searched) == 1:
+        return searched[0]
+    jobs = {job.id: job for found in searched for job in found.jobs}
+    newest = sorted(jobs.values(), key=attrgetter("id"), reverse=True)[:limit]
+    # Below the oldest job of the shortest search, jobs of its state may be missing.
+    oldest = max(
+        (each.oldest for each in searched if each.oldest and not each.complete), default=None
+    )
+    complete = all(each.complete for each in searched)
+    return acts.listing.Listed(newest, sum(each.seen for each in searched), oldest, complete)
 
 
 def _lost(session: Session, selected: Filter, limit: int) -> Listed:
@@ -180,6 +208,7 @@ def _selected(project: Project, search: tuple[str, ...], filters: Filters) -> Fi
         # Refuse an invalid search; ignoring it would list too many jobs.
         raise click.BadParameter("; ".join(found.problems), param_hint="SEARCH")
     given = {name: each for name, each in asdict(selected).items() if each not in (None, ())}
+    given["tags"] = (*found.meant.tags, *selected.tags)
     return replace(found.meant, **given)
 
 

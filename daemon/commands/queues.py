@@ -38,6 +38,7 @@ def command() -> None:
 def list_queues(project: Project, every_s: float | None) -> Result:
     """List the queues: ready jobs, the age of the oldest, whether it is paused.
 
+    A queue without jobs is listed if a worker or a task names it, or a recent job was in it.
     It counts up to 100,000 jobs of each state of a queue; `metrics` counts up to a million.
     """
     return watching(project, every_s, _queues)

@@ -27,7 +27,7 @@ status --json
 """
 
 
-@click.command(cls=Verb, examples=_STATUS_EXAMPLES)
+@click.command(cls=Verb, without_database=statuses.NOT_RUNNING, examples=_STATUS_EXAMPLES)
 @watch_option
 @click.option(
     "--here", is_flag=True, help="Show only processes of this host, or of this container."
@@ -36,8 +36,9 @@ status --json
 def status_command(project: Project, every_s: float | None, *, here: bool) -> Result:
     """Show on one screen what runs, what waits, what is due next and what failed.
 
-    It counts up to 10,000 jobs of each state of a queue; `queues` counts more. Exit status 3
-    when nothing runs.
+    It counts up to 10,000 jobs of each state of a queue; `queues` counts more. It begins with
+    the findings of the health, the worst first, which change no exit status. Exit status 3 when
+    nothing runs.
     """
     shown = project.shown_arguments
     return watching(project, every_s, partial(_result, project, shown=shown, here=here))

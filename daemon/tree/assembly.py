@@ -16,6 +16,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
+from jobsd.configuration import flags
 from jobsd.configuration.options import DispatcherOptions, Options, WorkerOptions
 from jobsd.configuration.target import Database
 from jobsd.daemon import shipped
@@ -138,7 +139,7 @@ class Assembly:
         try:
             self._log("supervisor", scoreboard.supervisor_name, count)
         except OSError as error:
-            raise _unwritable(self.options.logs.file, error) from error
+            raise _unwritable(self.options, error) from error
 
     def _monitor(self, context: Context) -> int:
         self._begin("monitor", context)
@@ -253,9 +254,9 @@ class Assembly:
         return True
 
 
-def _unwritable(path: Path | None, error: OSError) -> ConfigurationError:
-    message = f"the log {path} can't be written: {error.strerror}"
-    return ConfigurationError((Fault(message, "logs.file, JOBSD_LOG_FILE or --log-file"),))
+def _unwritable(options: Options, error: OSError) -> ConfigurationError:
+    message = f"the log {options.logs.file} can't be written: {error.strerror}"
+    return ConfigurationError((Fault(message, flags.place(options, "log_file", "logs.file")),))
 
 
 def hook_line(imported: import_check.Imported) -> HookLine | None:

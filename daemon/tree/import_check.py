@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
+from jobsd import handed_on
 from jobsd.configuration.options import Options
 from jobsd.configuration.source import SourceSpan, UnreadableError, read_source
 from jobsd.daemon import shipped
@@ -38,6 +39,9 @@ class Imported:
     warnings: tuple[str, ...] = ()
     hooks: frozenset[str] = frozenset()
     events: frozenset[str] = frozenset()
+    applied: str = ""
+    """The database into which the application enqueues, as JSON: see `handed_on`. A web server
+    has named it, or else the modules have."""
 
 
 def check_imports(options: Options) -> Imported:
@@ -51,7 +55,10 @@ def check_imports(options: Options) -> Imported:
             wrong = faults(options)
             odd = [] if wrong else list(unattended.unserved_queues(options))
             found = [asdict(fault) for fault in wrong]
-            json.dump([found, odd, list(hooks.registered()), list(hooks.subscribed())], report)
+            name = handed_on.APPLIED
+            named = os.environ.get(name) or handed_on.applied().get(name, "")
+            calls = [list(hooks.registered()), list(hooks.subscribed())]
+            json.dump([found, odd, *calls, named], report)
             report.flush()
             return 0
 
@@ -62,12 +69,13 @@ def check_imports(options: Options) -> Imported:
         names = ", ".join(options.imports)
         fault = Fault(f"importing {names} ended the process with status {status}")
         return Imported((fault,))
-    wrong, odd, moments, events = json.loads(found)
+    wrong, odd, moments, events, named = json.loads(found)
     return Imported(
         tuple(Fault(**fault) for fault in wrong),
         tuple(odd),
         frozenset(moments),
         frozenset(events),
+        named,
     )
 
 

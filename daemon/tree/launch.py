@@ -19,6 +19,7 @@ from typing import NoReturn
 from psycopg import errors
 
 from jobsd.clock import monotonic
+from jobsd.configuration import flags
 from jobsd.configuration.options import Options
 from jobsd.configuration.target import Database, database
 from jobsd.configuration.tree_name import tree_of
@@ -38,7 +39,7 @@ from jobsd.supervisor.monitor.schema import blocked
 from jobsd.supervisor.requests import Requests
 from jobsd.supervisor.supervisor import Supervisor, SupervisorCallbacks
 
-from . import child, import_check, listener
+from . import child, import_check, listener, one_database
 from .assembly import Assembly, hook_line
 from .pidfile import Pidfile, unusable
 
@@ -112,7 +113,7 @@ def launch(options: Options, environ: Mapping[str, str], read: Callable[[], Opti
     """
     handle_signals()
     os.chdir(options.root)
-    found = database(options, environ, _report)
+    found = database(options, environ, _report, makes=True)
     scoreboard = Scoreboard()
     scoreboard.supervisor_name, scoreboard.tree_name = new_name("supervisor"), tree_of(options)
     _log_through(Assembly(options, found, None), scoreboard)
@@ -129,7 +130,7 @@ def launch(options: Options, environ: Mapping[str, str], read: Callable[[], Opti
         scoreboard.hook_line = hook_line(imported)
         # Taken before the server is started, so that no other supervisor stops it meanwhile.
         share = found.server.hold() if found.server else None
-        status = child.in_child(lambda: _prepare(found, scoreboard))
+        status = child.in_child(lambda: _prepare(found, imported.applied, scoreboard))
         if status not in {DONE, LATER}:
             return status
         status = _supervisor(assembly, environ, scoreboard, pidfile, read).run()
@@ -215,22 +216,27 @@ def _pidfile(options: Options) -> Pidfile | None:
     path = options.supervisor.pidfile
     if path is None:
         return None
+    place = flags.place(options, "pidfile", "supervisor.pidfile")
     if not (path.parent.is_dir() or path.is_relative_to(options.root)):
         raise unusable(
-            path, f"there is no folder {path.parent}", "create it, or correct the path"
+            path, f"there is no folder {path.parent}", "create it, or correct the path", place
         )
     try:
-        return Pidfile(path)
+        return Pidfile(path, place)
     except OSError as error:
-        raise unusable(path, str(error.strerror)) from error
+        raise unusable(path, str(error.strerror), place=place) from error
 
 
-def _prepare(found: Database, scoreboard: Scoreboard) -> int:
-    """Start an embedded server and bring the tables up to date, in a child."""
+def _prepare(found: Database, applied: str, scoreboard: Scoreboard) -> int:
+    """Start an embedded server and bring the tables up to date, in a child.
+
+    Tables are made only in the database into which the application enqueues.
+    """
     began = monotonic()
     if found.server is not None and not found.server.running():
         found.server.ensure()
         emit("embedded.started", duration=round(monotonic() - began, 3))
+    one_database.require(found.target, applied)
     try:
         steps = found.prepare(blocked) if found.server else bring_up(found.target, blocked)
     except errors.LockNotAvailable:

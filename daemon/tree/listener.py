@@ -5,11 +5,13 @@ So a port that is taken is reported at the start, and a monitor that is replaced
 
 import errno
 import ipaddress
+import os
 import socket
 from collections.abc import Mapping
 from importlib.util import find_spec
 
-from jobsd.configuration.options import MonitorOptions, Options
+from jobsd.configuration import flags
+from jobsd.configuration.options import Options
 from jobsd.configuration.users import users_of
 from jobsd.daemon.program import program
 from jobsd.errors import ConfigurationError, Fault
@@ -20,31 +22,32 @@ def listeners(
     options: Options, environ: Mapping[str, str]
 ) -> tuple[socket.socket | None, socket.socket | None]:
     """Return the sockets of the monitor and of the dashboard, if they are wanted."""
-    return listen(options.monitor), listen_web(options, environ)
+    return listen(options), listen_web(options, environ)
 
 
-def listen(options: MonitorOptions) -> socket.socket | None:
+def listen(options: Options) -> socket.socket | None:
     """Return a listening socket; None without HTTP, and if the default port is taken.
 
     Raises:
         ConfigurationError: if the requested address can't be bound.
     """
-    if options.bind is None:
+    bind = options.monitor.bind
+    if bind is None:
         return None
     try:
-        return bound(options.bind)
+        return bound(bind)
     except OSError as error:
-        reason = error.strerror or str(error)
-        if options.bind_is_default:
+        reason = _reason(error)
+        if options.monitor.bind_is_default:
             if error.errno == errno.EADDRINUSE:
                 reason += f": perhaps another jobsd runs here (`{program()} ps` lists them)"
-            emit("http.unavailable", bind=options.bind, error=reason)
+            emit("http.unavailable", bind=bind, error=reason)
             return None
         raise ConfigurationError(
             (
                 Fault(
-                    f"can't listen on {options.bind}: {reason}",
-                    "monitor.bind, JOBSD_METRICS_BIND or --metrics-bind",
+                    f"can't listen on {bind}: {reason}",
+                    flags.place(options, "metrics_bind", "monitor.bind"),
                     hint="choose another port, or `off` for a tree without HTTP",
                 ),
             )
@@ -63,7 +66,7 @@ def listen_web(options: Options, environ: Mapping[str, str]) -> socket.socket | 
     try:
         return bound(options.web.bind)
     except OSError as error:
-        reason = error.strerror or str(error)
+        reason = _reason(error)
         raise _refusal(
             f"can't listen on {options.web.bind}: {reason}", "another port"
         ) from error
@@ -99,6 +102,11 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _reason(error: OSError) -> str:
+    """Return the reason without the address, which Python adds in its own form."""
+    return os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
 
 
 def bound(bind: str) -> socket.socket:

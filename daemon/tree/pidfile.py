@@ -48,17 +48,19 @@ _CONTENT_BYTES_MAX = 32
 _NO_NUMBER = b"\0 \t\r\n"  # a power failure can leave zeros of what was just written
 
 
-def unusable(path: Path, why: str, hint: str = "") -> ConfigurationError:
-    """Return the error for a path that can't be the pidfile."""
+def unusable(path: Path, why: str, hint: str = "", place: str = "") -> ConfigurationError:
+    """Return the error for a path that can't be the pidfile; `place` is where it is set."""
     message = f"the pidfile {path} can't be used: {why}"
-    return ConfigurationError((Fault(message, "supervisor.pidfile or --pidfile", hint=hint),))
+    return ConfigurationError((Fault(message, place, hint=hint),))
 
 
 class Pidfile:
     """A locked pidfile; `fd` is the descriptor that no child may keep."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, place: str = "") -> None:
         """Make the directories and the file if they are missing, and lock it.
+
+        Errors name `place`, where the path is set.
 
         Raises:
             PidfileHeld: another process has the lock.
@@ -67,14 +69,14 @@ class Pidfile:
         """
         self._path = path
         path.parent.mkdir(parents=True, exist_ok=True)
-        self.fd = _lock(path)
+        self.fd = _lock(path, place)
         while not _is_at(path, self.fd):
             # Its last holder removed the file between our opening and our locking it.
             os.close(self.fd)
-            self.fd = _lock(path)
+            self.fd = _lock(path, place)
         if fault := _fault(self.fd):
             os.close(self.fd)
-            raise unusable(path, fault, _EXPECTED)
+            raise unusable(path, fault, _EXPECTED, place)
         self._write(b"%d\n" % os.getpid())
 
     def release(self) -> None:
@@ -91,8 +93,8 @@ class Pidfile:
             os.pwrite(self.fd, content, 0)
 
 
-def _lock(path: Path) -> int:
-    _require_file(path)
+def _lock(path: Path, place: str) -> int:
+    _require_file(path, place)
     # If another file has replaced it meanwhile: a link is refused, a FIFO not waited for.
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     fd = os.open(path, flags, 0o644)
@@ -105,13 +107,13 @@ def _lock(path: Path) -> int:
     return fd
 
 
-def _require_file(path: Path) -> None:
+def _require_file(path: Path, place: str) -> None:
     try:
         kind = stat.S_IFMT(path.lstat().st_mode)
     except FileNotFoundError:
         return
     if kind != stat.S_IFREG:
-        raise unusable(path, f"it is {_NAMES.get(kind, 'not a file')}", _EXPECTED)
+        raise unusable(path, f"it is {_NAMES.get(kind, 'not a file')}", _EXPECTED, place)
 
 
 def _fault(fd: int) -> str:

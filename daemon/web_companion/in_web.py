@@ -140,6 +140,7 @@ def main(host: int) -> None:
 
 def _keep(host: int, listener: socket.socket) -> None:
     # The first process, which the web server waits for, ends before these are loaded.
+    from jobsd.configuration.target import IN_WEB
     from jobsd.daemon.cli.project import Project
     from jobsd.logs import logs
 
@@ -153,7 +154,7 @@ def _keep(host: int, listener: socket.socket) -> None:
     lock = os.open(project.root, os.O_RDONLY | os.O_DIRECTORY)
     with contextlib.suppress(ProcessLookupError):
         keeper = Keeper(host, listener, lock, project.root)
-        daemon = tree((), os.environ, kept=(lock,))
+        daemon = tree((), {**os.environ, **IN_WEB}, kept=(lock,))
         drain_s = options.supervisor.shutdown_timeout_s
         Siblings(daemon, None, (keeper,), drain_s=drain_s).run(start_tree=False)
     logs.finish()

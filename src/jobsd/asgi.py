@@ -5,7 +5,7 @@ import os
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
-from jobsd import in_web
+from jobsd import handed_on, in_web
 
 __all__ = ["lifespan"]
 
@@ -25,7 +25,7 @@ async def lifespan(app: object = None) -> AsyncGenerator[None]:
         yield
         return
     host = in_web.host_pid()
-    await asyncio.to_thread(in_web.keep, host, renewed=True)
+    await asyncio.to_thread(in_web.keep, host, handed_on.environ(), renewed=True)
     try:
         yield
     finally:

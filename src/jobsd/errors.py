@@ -41,6 +41,10 @@ class ConfigurationError(Error):
         )
 
 
+class NoDatabaseError(ConfigurationError):
+    """No database is configured, and an embedded one may not be used, or not be made."""
+
+
 class DatabaseUnreachableError(Error):
     """The database cannot be reached. Exit status 4."""
 

@@ -6,23 +6,16 @@ variable they do nothing.
 
 import os
 
-from jobsd import in_web
+from jobsd import handed_on, in_web
 
-__all__ = ["on_exit", "on_reload", "post_worker_init", "when_ready"]
-
-
-def when_ready(server: object) -> None:
-    """Start the tree once the server listens."""
-    del server
-    if in_web.is_enabled():
-        in_web.start(os.getpid())
+__all__ = ["on_exit", "on_reload", "post_worker_init"]
 
 
 def post_worker_init(worker: object) -> None:
-    """Make each worker start the tree's keeper again if it is killed."""
+    """Start the tree, once the application is loaded; and again if its keeper is killed."""
     del worker
     if in_web.is_enabled():
-        in_web.keep(os.getppid())
+        in_web.keep(os.getppid(), handed_on.environ())
 
 
 def on_reload(server: object) -> None:

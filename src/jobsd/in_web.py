@@ -133,7 +133,7 @@ def address(host: int) -> str:
 
 
 def _is_kept(host: int) -> bool:
-    """Return whether the web server has a keeper; only its first process finds none."""
+    """Return whether the web server has a keeper."""
     with contextlib.suppress(OSError), _connect(host):
         return True
     return False

@@ -90,13 +90,13 @@ class DatabaseThread:
         self._interval_s = supervision.heartbeat_interval_s
         self._idle_s = min(REST_MAX_S, round_max_s(supervision.process_alive_threshold_s) / 2)
         keep = options.jobs.preserve_finished_jobs
-        self._membership = Membership(context, self._session, metadata)
-        self._recovery = Recovery(session, self._own, context.journals, keep_finished=keep)
+        self.membership = Membership(context, self._session, metadata)
+        self.recovery = Recovery(session, self._own, context.journals, keep_finished=keep)
         supervisor_pid = self._scoreboard.supervisor_pid
         supervisor = supervisor_pid, registry.start_time(supervisor_pid)
         threshold_s = supervision.process_alive_threshold_s
         self._peers = Peers(threshold_s, self._interval_s, supervisor)
-        self._schema = Schema(target)
+        self.schema = Schema(target)
         self._outage = Outage(self._scoreboard, context.entry)
         self._emptiness = Emptiness(self._session, self._scoreboard, options)
         self.history = History(self._session, self._scoreboard)
@@ -105,7 +105,8 @@ class DatabaseThread:
         """Woken when a process has died."""
         self._last_poll: Callable[[], None] | None = None
         self._registered = False
-        self._due = 0.0
+        self.survey_at = 0.0
+        """When the database is next surveyed (monotonic)."""
         self._again_s = RETRY_S / 2
         self._orphans: dict[int, float] = {}
         self._threads: dict[int, int] = {}
@@ -144,16 +145,16 @@ class DatabaseThread:
         """Do all due work; return the seconds to rest."""
         if not self._is_registered():
             return SCHEMA_REST_S
-        self._recovery.report_committed()
+        self.recovery.report_committed()
         dead = self._scoreboard.dead()
-        recovered = [self._progress(self._recovery.recover(entry)) for entry in dead]
+        recovered = [self._progress(self.recovery.recover(entry)) for entry in dead]
         if self._scoreboard.journals_unread:
             self._recover_journals()
             self._scoreboard.journals_unread = 0
         left = self._recover_vanished() or not all(recovered)
         if dead:
-            self._due = min(self._due, monotonic() + SECOND_SURVEY_S)
-        if monotonic() >= self._due:
+            self.survey_at = min(self.survey_at, monotonic() + SECOND_SURVEY_S)
+        if monotonic() >= self.survey_at:
             left = self._survey() or left
         self.history.poll()
         return min(self._rest_s(again=left), self._emptiness.poll(), self._forced.poll())
@@ -176,9 +177,9 @@ class DatabaseThread:
         """Drop the connection; return how long to wait before the next attempt."""
         self._session.close()
         self._scoreboard.database_up = 0
-        self._due = 0.0
+        self.survey_at = 0.0
         if isinstance(error, errors.UndefinedTable | errors.InvalidSchemaName | SchemaError):
-            self._schema.are_gone()
+            self.schema.are_gone()
             self._registered = False
         return self._outage.note(error)
 
@@ -196,13 +197,13 @@ class DatabaseThread:
 
     def _is_registered(self) -> bool:
         """Return whether the tree has its rows; write them once there are tables."""
-        if not self._schema.ready(self._note_poll):
+        if not self.schema.ready(self._note_poll):
             return False
         if not self._session.connected:
             recognize(self._session)
             self._outage.recognized()
         if not self._registered:
-            self._membership.register()
+            self.membership.register()
             self._registered = True
             self._context.nap.wake()
         return self._registered
@@ -213,19 +214,19 @@ class DatabaseThread:
         if again:
             return self._again_s
         rest_s = NEAR_REST_S if self._peers.near else self._idle_s
-        return min(rest_s, max(0.0, self._due - monotonic()))
+        return min(rest_s, max(0.0, self.survey_at - monotonic()))
 
     # Recovery; each returns whether work is left for the next poll.
 
     def _recover_journals(self) -> bool:
         used = [entry for entry in self._scoreboard.used() if entry.state != FREE]
-        recovered = self._recovery.recover_journals([entry.name for entry in used])
+        recovered = self.recovery.recover_journals([entry.name for entry in used])
         return not self._progress(recovered)
 
     def _recover_vanished(self) -> bool:
         left = False
         for peer in self._peers.vanished():
-            if self._progress(self._recovery.recover_vanished(peer)):
+            if self._progress(self.recovery.recover_vanished(peer)):
                 self._peers.forget(peer)
             else:
                 left = True
@@ -234,7 +235,7 @@ class DatabaseThread:
     def _prune(self) -> bool:
         left = False
         for peer, still_s in self._peers.standing_still(monotonic()):
-            if self._progress(self._recovery.prune(peer, still_s)):
+            if self._progress(self.recovery.prune(peer, still_s)):
                 self._peers.forget(peer)
             else:
                 left = True
@@ -243,7 +244,7 @@ class DatabaseThread:
     # The survey.
 
     def _survey(self) -> bool:
-        beats = self._membership.beats()
+        beats = self.membership.beats()
         seen = write_heartbeats(self._session, beats)
         now = monotonic()
         # A process that registered before its supervisor is attributed to it by a second
@@ -251,8 +252,8 @@ class DatabaseThread:
         soon = self.surveyed_at is None or bool(seen.locked)
         self._scoreboard.database_up = 1
         self.surveyed_at, self.heartbeats = now, seen.heartbeats
-        self._membership.check(beats, seen)
-        others = [each for each in seen.others if not self._membership.has(each)]
+        self.membership.check(beats, seen)
+        others = [each for each in seen.others if not self.membership.has(each)]
         self._remember_threads(others)
         self._peers.see(others, now)
         left = self._recover_journals()
@@ -260,7 +261,7 @@ class DatabaseThread:
         left = self._prune() or left
         self._settle_orphans(seen, now)
         sooner_s = SECOND_SURVEY_S if soon else max(RETRY_S, self._peers.due_in_s(now))
-        self._due = now + min(self._interval_s, sooner_s)
+        self.survey_at = now + min(self._interval_s, sooner_s)
         return left
 
     def _remember_threads(self, others: list[PeerProcess]) -> None:
@@ -275,27 +276,27 @@ class DatabaseThread:
         Claims of a process that we have recovered are recovered at once. Our own living
         processes keep theirs: they know that they have lost their rows, and drain.
         """
-        unowned = [each for each in seen.orphans if not self._membership.holds_claims_of(each)]
+        unowned = [each for each in seen.orphans if not self.membership.holds_claims_of(each)]
         self._orphans = {each: self._orphans.get(each, now) for each in unowned}
         for process_id, since in self._orphans.items():
-            if self._recovery.is_dead(process_id) or now - since >= self._interval_s:
-                self._recovery.take_claims(process_id, self._threads.get(process_id))
+            if self.recovery.is_dead(process_id) or now - since >= self._interval_s:
+                self.recovery.take_claims(process_id, self._threads.get(process_id))
 
     # The last poll.
 
     def _end_tree(self) -> None:
         self._recover_all(monotonic() + LAST_S)
-        self._membership.leave()
+        self.membership.leave()
         self.history.write()
 
     def _end_monitor(self) -> None:
-        self._membership.leave_alone()
+        self.membership.leave_alone()
         self.history.write()
 
     def _recover_all(self, end: float) -> None:
         """Recover the dead, again while last statements of theirs still hold locks."""
         while monotonic() < end:
-            recovered = [self._recovery.recover(entry) for entry in self._scoreboard.dead()]
+            recovered = [self.recovery.recover(entry) for entry in self._scoreboard.dead()]
             if all(recovered):
                 return
             self.nap.take(0.02)
@@ -309,6 +310,6 @@ class DatabaseThread:
             gone = [entry for entry in waiting if not registry.start_time(entry.pid)]
             waiting = [entry for entry in waiting if entry not in gone]
             for entry in gone:
-                self._recovery.recover(entry, orphaned=True)
+                self.recovery.recover(entry, orphaned=True)
             self.nap.take(0.02)
-        self._membership.leave()
+        self.membership.leave()

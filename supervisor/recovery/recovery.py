@@ -63,7 +63,8 @@ class Recovery:
         self._session = session
         self._journals = journals
         self._refused: set[Path] = set()
-        self._portion = Portion()
+        self.portion = Portion()
+        """How much of a journal one statement records: less after one that was late."""
         self._entry = entry
         self._keep_finished = keep_finished
         # The processes that are dead for certain: if a claim of theirs is committed only now,
@@ -223,7 +224,7 @@ class Recovery:
 
     def _settle_outcomes(self, contents: outcome_journal.Contents) -> Settled:
         keep = self._keep_finished
-        return settle(self._session, contents, self._portion, keep=keep)
+        return settle(self._session, contents, self.portion, keep=keep)
 
     def _settle(
         self,

@@ -190,7 +190,7 @@ def test_a_job_that_is_just_being_claimed_is_met_again(target: Target, rows: Row
 
 _ASKED = (
     "SELECT 1 FROM pg_stat_activity"
-    " WHERE datname = current_database() AND query LIKE '%%failed.job_id = jobs.id%%'"
+    " WHERE datname = current_database() AND query LIKE '%%place.job_id = jobs.id%%'"
     " AND pid <> pg_backend_pid()"
 )
 

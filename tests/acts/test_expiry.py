@@ -166,6 +166,19 @@ def test_a_retry_by_hand_has_as_much_time_again(rows: Rows, session: Session) ->
     assert rows("SELECT count(*) FROM jobsd.expirations WHERE expires_at > now()") == [2]
 
 
+def test_a_retry_by_hand_moves_an_expiry_that_is_still_to_come(
+    rows: Rows, session: Session
+) -> None:
+    failed = late.enqueue().id or 0
+    placed.fail(session, failed)
+    rows("UPDATE jobsd.expirations SET expires_at = now() + interval '1 min'")
+
+    failures.retry(failed)
+
+    ahead = "SELECT expires_at > now() + interval '50 min' FROM jobsd.expirations"
+    assert rows(ahead) == [True]
+
+
 def test_expirations_of_ended_jobs_are_deleted(rows: Rows, session: Session) -> None:
     done, gone, waits = (late.enqueue(n).id for n in range(3))
     rows("UPDATE jobsd.jobs SET outcome = 'finished' WHERE id = %s", done)

@@ -90,6 +90,23 @@ def test_a_sleeping_worker_is_woken_by_a_retry(session: Session, target: Target)
         assert listener.notifications() == ["ready mail"]
 
 
+def test_a_worker_that_falls_asleep_before_the_retry_commits_is_woken(
+    session: Session, target: Target
+) -> None:
+    from jobsd.database.connection import Session as Connection
+
+    job_id = enqueue()
+    fail(session, job_id)
+    with contextlib.closing(Connection(target, "listener", listen=True)) as listener:
+        _ = listener.connection
+        with session.connection.transaction():
+            session.connection.execute("SELECT jobsd.retry(%s)", (job_id,))
+            listener.connection.execute("INSERT INTO jobsd.sleepers VALUES (1, 'worker')")
+
+        listener.connection.execute("SELECT 1")
+        assert listener.notifications() == ["ready mail"]
+
+
 def test_a_limited_job_waits_for_a_slot_like_any_other(session: Session) -> None:
     job_id = enqueue(key="a")
     fail(session, job_id)

@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 from enqueueing import placed
+from harness.job_rows import make_jobs
 from jobsd.acts import cancels, discards
 from jobsd.errors import RefusedError
 from jobsd.jobs.definition import job
@@ -37,6 +38,8 @@ def plain(n: int) -> None: ...
 @job(name="a.limited", unique=_UNIQUE, limits_concurrency=Limit(to=1, key="all"))
 def limited(n: int) -> None: ...
 
+
+_LIMITED: dict[str, object] = {"priority": 0, "queue_name": "a", "concurrency_key": "k"}
 
 pytestmark = pytest.mark.usefixtures("default_client")
 
@@ -137,6 +140,39 @@ def test_all_holders_of_a_job_are_named(hold: Any) -> None:
 
     assert str(refused.value).count("(web of the shop") == 3
     assert f"session {holder.info.backend_pid} " in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("table", "columns"),
+    [
+        ("ready_executions", {"position": 1, "priority": 0, "queue_name": "a"}),
+        ("parked_executions", {"position": 1, "priority": 0, "queue_name": "a", "lane": "l"}),
+        ("blocked_executions", {**_LIMITED, "position": 1}),
+        ("blocked_executions", {**_LIMITED, "position": None}),
+        ("scheduled_executions", {"scheduled_at": "now", "priority": 0, "queue_name": "a"}),
+        ("failed_executions", {"error": "{}"}),
+    ],
+)
+def test_the_holder_of_a_job_is_named_wherever_the_job_is(
+    target: Target, session: Session, table: str, columns: dict[str, object]
+) -> None:
+    (job_id,) = make_jobs(session, 1)
+    names = ", ".join(columns)
+    marks = ", ".join(f"%({name})s" for name in columns)
+    session.connection.execute(
+        f"INSERT INTO jobsd.{table} (job_id, {names}) VALUES ({job_id}, {marks})".encode(),
+        columns,
+    )
+    with psycopg.connect(target.url) as holder:
+        pid = holder.info.backend_pid
+        holder.execute(f"SELECT FROM jobsd.{table} FOR UPDATE".encode())
+
+        row = session.connection.execute(
+            f"SELECT jobsd.holders_of({job_id})".encode()
+        ).fetchone()
+
+    assert row is not None
+    assert f"session {pid} " in row[0]
 
 
 def test_a_former_holder_of_a_job_is_not_named(hold: Any, session: Session) -> None:

@@ -123,6 +123,20 @@ def test_clearing_leaves_jobs_being_claimed(session: Session) -> None:
         assert queues.clear("mail") == 1
 
 
+def test_clearing_leaves_what_came_later_in_lanes_too(session: Session) -> None:
+    early, late = enqueue(), enqueue()
+    session.connection.execute(
+        "WITH gone AS (DELETE FROM jobsd.ready_executions RETURNING *)"
+        " INSERT INTO jobsd.parked_executions (job_id, position, priority, queue_name, lane)"
+        " SELECT job_id, position, priority, queue_name, 'elsewhere' FROM gone"
+    )
+    facts = {"name": "mail", "until": early, "limit": 10, "keep": True}
+
+    session.fetch(queues.STATEMENTS["clear"], facts)
+
+    assert places(session) == {early: "discarded", late: "ready"}
+
+
 @pytest.mark.behaviour(47)
 def test_clearing_lets_blocked_jobs_of_other_queues_be_met(session: Session) -> None:
     here = [enqueue(key="a") for _ in range(2)]

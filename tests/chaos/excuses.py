@@ -21,6 +21,8 @@ AFTER_S = 5.0
 
 REPLYING = {"chaos.replying"}
 """The classes of which what they return is kept."""
+COMPLETING = {"chaos.sealed"}
+"""The classes that tell their end first, and then complete themselves."""
 
 _ASKED = {"stop", "reload", "recycled", "row", "terminated", "timeout"}
 _ENDS_TREE = {"TERM", "QUIT", "kill"}
@@ -35,6 +37,7 @@ class Excuses:
         for holding in sorted(evidence.holdings, key=lambda each: each.made):
             self._holdings[holding.job_id, holding.pid].append(holding)
         self._replying = {job.id for job in evidence.jobs if job.class_name in REPLYING}
+        self._completing = {job.id for job in evidence.jobs if job.class_name in COMPLETING}
         self._of: dict[int, Holding] = {}
         self._unclaimed: list[Run] = []
         self._twice: list[Run] = []
@@ -127,9 +130,12 @@ class Excuses:
     def _is_in_journal(self, holding: Holding, run: Run) -> bool:
         """Return whether a run had ended when its tree was stopped without a database.
 
-        Of a process that was killed, frozen or asked to end besides, nothing is known.
+        Of a process that was killed, frozen or asked to end besides, nothing is known. A job
+        that completes itself runs until the database has answered.
         """
         evidence = self._evidence
+        if run.result == "NoneType" and run.job_id in self._completing:
+            return False
         seen = evidence.sightings.get(holding.pid)
         done = [
             asked

@@ -343,6 +343,14 @@ def test_what_ended_before_a_tree_was_stopped_without_a_database_is_counted(
 
     assert wrong(reported) == set()
 
+    # A job that completes itself runs on behind its line, until the database has answered.
+    reported.asked.pop()
+    reported.jobs[0] = replace(reported.jobs[0], class_name="chaos.sealed")
+    reported.runs[0].result = "NoneType"
+    reported.effects.append(1)
+
+    assert wrong(reported) == set()
+
 
 def test_a_coroutine_may_be_repeated_uncounted_when_its_worker_was_one_too_many() -> None:
     reported = story()

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from harness.tree import COMMAND
-from jobsd.configuration.options import MonitorOptions
+from jobsd.configuration.options import MonitorOptions, Options
 from jobsd.daemon.generate.new_project import write_project
 from jobsd.daemon.tree.listener import listen
 from jobsd.database.connection import Target
@@ -326,13 +326,19 @@ def test_init_reports_the_made_files_as_json(tmp_path: Path, run: Commands) -> N
     ("bind", "host"),
     [("127.0.0.1:0", "127.0.0.1"), ("localhost:0", None), (":0", None), ("[::1]:0", "::1")],
 )
-def test_metrics_are_bound_to_the_given_address(bind: str, host: str | None) -> None:
-    listener = listen(MonitorOptions(bind, bind_is_default=False))
+def test_metrics_are_bound_to_the_given_address(
+    bind: str, host: str | None, tmp_path: Path
+) -> None:
+    listener = listen(_bound_to(bind, tmp_path))
 
     assert listener is not None
     with listener:
         assert host in {None, listener.getsockname()[0]}
 
 
-def test_nothing_is_bound_without_http() -> None:
-    assert listen(MonitorOptions(None, bind_is_default=False)) is None
+def test_nothing_is_bound_without_http(tmp_path: Path) -> None:
+    assert listen(_bound_to(None, tmp_path)) is None
+
+
+def _bound_to(bind: str | None, root: Path) -> Options:
+    return Options(root=root, monitor=MonitorOptions(bind, bind_is_default=False))

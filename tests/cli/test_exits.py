@@ -96,7 +96,9 @@ def test_the_audit_names_each_filter() -> None:
     assert given.text() == (
         "jobs with state=failed, class_name=app.*, error=SMTP, since_s=3600.0"
     )
-    assert Filters(*[None] * 6).text() == "all jobs"
+    none = Filters(None, None, None, None, None, None)
+    assert none._replace(tags=("eu", "vip")).text() == "jobs with tag=eu, tag=vip"
+    assert none.text() == "all jobs"
 
 
 @pytest.mark.parametrize("done", [3, 5])

@@ -63,19 +63,44 @@ def test_times_are_brief_before_a_column_is_cut() -> None:
     assert re.search(r"scheduled +\d+d\w* ago", _shown({**ROW, "arguments": "[]"}, 130)[1])
 
 
-def test_names_that_fill_the_line_print_as_records() -> None:
-    row = {**ROW, "queue_name": "q" * 255}
+def test_a_name_is_cut_in_its_middle_to_40_cells_at_least() -> None:
+    row = {**ROW, "queue_name": "start" + "q" * 245 + "end-1"}
 
-    lines = list(Table([row, row], COLUMNS).lines(Format(terminal=True, width=80)))
+    [_, line] = _shown(row, 80)
 
-    assert lines[:4] == [
-        "id: 1953751",
-        "class: app.services.billing.jobs.invoice_reminder_email",
-        f"queue: {'q' * 255}",
-        "state: scheduled",
-    ]
-    assert lines[6] == ""
-    assert len(lines) == 13
+    (shown,) = (word for word in line.split() if word.startswith("start"))
+    assert re.fullmatch(r"startq+…q+end-1", shown)
+    assert cells(shown) >= 40
+    assert cells(line) <= 80
+    assert {"1953751", "scheduled"} <= set(line.split())
+
+
+def test_a_name_is_whole_where_the_line_has_room_and_with_wide() -> None:
+    short, long = {**ROW, "queue_name": "q" * 40}, {**ROW, "queue_name": "q" * 255}
+
+    assert "q" * 40 in _shown(short, 62)[1]
+    assert "q" * 255 in _shown(long, None)[1]
+
+
+def test_only_the_rows_that_do_not_fit_print_as_records() -> None:
+    wide = {**ROW, "id": 5, "queue_name": "q" * 255, "state": "s" * 255}
+    rows = [ROW, wide, {**ROW, "id": 7}, wide, wide]
+
+    lines = list(Table(rows, COLUMNS).lines(Format(terminal=True, width=70)))
+
+    assert [line.split()[:1] for line in lines[:2]] == [["ID"], ["1953751"]]
+    assert lines[2:4] == ["", "id: 5"]
+    assert lines[5].startswith("queue: qqq")
+    assert "7" in lines[lines.index("", 3) + 1].split()
+    assert sum(line == "id: 5" for line in lines) == 3
+    assert max(map(cells, lines)) <= 70
+
+
+def test_an_id_is_never_cut() -> None:
+    row = {**ROW, "id": 2**63 - 1, "queue_name": "q" * 255}
+
+    for width in (10, 30, 60, 80):
+        assert any(str(2**63 - 1) in line for line in _shown(row, width))
 
 
 def test_a_wide_character_takes_two_cells() -> None:

@@ -30,7 +30,7 @@ def _url(root: Path, **said: str) -> str:
     (root / "config/queue.yml").write_text(file, encoding="utf-8")
     flags = Flags(database_url=said.get("flag"))
     environ = {name: url for name, url in said.items() if name.isupper()}
-    return database(load_for_commands(root, environ, flags), environ).target.url
+    return database(load_for_commands(root, environ, flags), environ, makes=True).target.url
 
 
 def test_the_first_source_of_the_url_counts(tmp_path: Path) -> None:

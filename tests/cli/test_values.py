@@ -110,3 +110,17 @@ def test_nothing_in_json_commands_a_terminal() -> None:
 def test_a_cut_text_is_marked_and_fits(text: str, width: int, kept: str) -> None:
     assert values.cut(text, width) == kept
     assert values.cells(kept) <= width
+
+
+@pytest.mark.parametrize(
+    ("text", "width", "kept"),
+    [
+        ("short", 5, "short"),
+        ("abcdefgh", 5, "ab…gh"),
+        ("abcdefgh", 4, "ab…h"),
+        ("日本語日本語", 7, "日…語"),
+    ],
+)
+def test_a_name_is_cut_in_its_middle_and_fits(text: str, width: int, kept: str) -> None:
+    assert values.cut_middle(text, width) == kept
+    assert values.cells(kept) <= width

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 
 def test_doctor_has_a_line_for_each_thing(run: Commands, session: Session) -> None:
-    register(session, "supervisor")
+    for kind in ("supervisor", "scheduler", "worker"):
+        register(session, kind)
     beat(session, "1 minute")
     run.project.write(
         "config/recurring.yml",
@@ -51,8 +52,18 @@ def test_doctor_has_a_line_for_each_thing(run: Commands, session: Session) -> No
         ("OK", "history"),
         ("OK", "recurring"),
         ("OK", "heartbeat"),
+        ("OK", "health"),
     ]
     assert {finding["level"] for finding in run.json("doctor")} == {"OK"}
+
+
+def test_doctor_finds_nothing_in_order_only_because_nothing_runs(run: Commands) -> None:
+    run("recurring", "add", "daily", "--class", "HeartbeatJob", "--schedule", "every day")
+
+    said = {row[1]: (row[0], row[2]) for row in run.rows("doctor")}
+
+    assert said["queues"] == ("WARN", "no worker is running; no job waits for one yet")
+    assert said["recurring"] == ("WARN", "no scheduler is running, so 1 task will be late")
 
 
 def test_doctor_names_hosts_with_programs_of_another_version(
@@ -128,7 +139,16 @@ def test_doctor_warns_of_odd_settings_and_processes(run: Commands, session: Sess
 
     odd = {row[1]: row[2] for row in run.rows("doctor") if row[0] == "WARN"}
 
-    assert set(odd) == {"configuration", "wake-ups", "processes", "history", "heartbeat"}
+    names = {
+        "configuration",
+        "wake-ups",
+        "processes",
+        "queues",
+        "history",
+        "heartbeat",
+        "health",
+    }
+    assert set(odd) == names
     assert "supervisor-1" in odd["processes"]
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
+from jobsd.operations import audit
 from waiting import wait_until
 
 if TYPE_CHECKING:
@@ -53,3 +54,14 @@ def test_a_job_that_is_let_go_in_time_is_discarded(
         assert done.result(60).returncode == 0
     query = "SELECT outcome FROM jobsd.jobs"
     assert session.connection.execute(query).fetchall() == [("discarded",)]
+
+
+@pytest.mark.parametrize("act", ["cancel", "discard"])
+def test_the_audit_has_how_many_jobs_of_a_list_were_ended(
+    run: Commands, session: Session, act: str
+) -> None:
+    ids = [run("enqueue", "shop_jobs.fail").stdout.strip() for _ in range(2)]
+
+    assert run(act, *ids).returncode == 0
+
+    assert [(row["act"], row["jobs"]) for row in audit.rows(session)] == [(act, 2)]

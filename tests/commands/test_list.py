@@ -26,6 +26,13 @@ from jobsd import Limit, job
 def one(): ...
 """
 
+_TAGGED = """
+from jobsd import job
+
+@job(tags=("billing", "eu"))
+def bill(): ...
+"""
+
 
 def test_list_shows_the_newest_first(run: Commands) -> None:
     ids = [run("enqueue", "shop_jobs.welcome", f"[{n}]").stdout.strip() for n in (1, 2)]
@@ -83,6 +90,42 @@ def test_list_filters(run: Commands, session: Session) -> None:
         "ready",
         "ready",
     ]
+
+
+def test_list_merges_the_jobs_of_several_states(run: Commands, session: Session) -> None:
+    failed, ready, later, failed_too = (
+        run.json("enqueue", "shop_jobs.welcome", f"[{n}]", *wait)["id"]
+        for n, wait in enumerate(((), (), ("--in", "1h"), ()))
+    )
+    for each in (failed, failed_too):
+        fail(session, each)
+
+    def ids(*words: str) -> list[int]:
+        return [row["id"] for row in run.json("list", *words)]
+
+    assert ids("--state", "scheduled,FAILED,failed") == [failed_too, later, failed]
+    assert ids("--state", "failed,ready,scheduled", "-n", "3") == [failed_too, later, ready]
+    assert ids("--state", "failed,scheduled", "state:ready") == [failed_too, later, failed]
+    header = run("list", "--state", "failed,scheduled", "--header").stdout.splitlines()[0]
+    assert header.split("\t")[-2:] == ["error", "scheduled_at"]
+
+
+@pytest.mark.parametrize(
+    "words", [("list", "--state", "failed,"), ("list", "--state", "failed,no")]
+)
+def test_each_of_several_states_must_be_one(run: Commands, words: tuple[str, ...]) -> None:
+    refused = run(*words)
+    assert refused.returncode == 2
+    assert "is not one of 'scheduled', 'ready'" in refused.stderr
+
+
+def test_only_list_takes_several_states(run: Commands) -> None:
+    run("enqueue", "shop_jobs.welcome", "[1]")
+    for verb in ("retry", "discard", "cancel"):
+        refused = run(verb, "--all", "--state", "failed,ready", "--yes")
+        assert refused.returncode == 2
+        assert "only list takes several states" in refused.stderr
+    assert len(run.rows("list", "--state", "ready")) == 1
 
 
 def test_list_of_a_state_shows_its_own_last_column(run: Commands, session: Session) -> None:
@@ -270,6 +313,29 @@ def test_show_reports_the_limit_and_the_process_of_a_job(
     assert (shown["concurrency_key"], shown["concurrency_limit"]) == ("shop_jobs.one", 1)
     assert (shown["state"], shown["process_id"], shown["process"]) == ("claimed", 7, None)
     assert [reason["reason"] for reason in shown["why"]] == ["process_lost"]
+
+
+def test_show_has_the_tags_of_a_job_and_its_document_too(run: Commands) -> None:
+    run.project.write("shop_jobs.py", _TAGGED)
+    job_id = str(run.json("enqueue", "shop_jobs.bill")["id"])
+
+    assert run.json("show", job_id)["tags"] == ["billing", "eu"]
+    assert 'tags\t["billing", "eu"]\n' in run("show", job_id).stdout
+
+
+def test_a_tag_selects_jobs_for_lists_and_acts(run: Commands) -> None:
+    run.project.write("shop_jobs.py", _TAGGED)
+    tagged = run.json("enqueue", "shop_jobs.bill")["id"]
+    run("enqueue", "heartbeat")
+
+    assert [row["id"] for row in run.json("list", "--tag", "eu")] == [tagged]
+    assert [row["id"] for row in run.json("list", "tag:billing")] == [tagged]
+    assert run.json("list", "tag:billing", "--tag", "eu") == run.json("list", "--tag", "eu")
+    for pair in (["us", "eu"], ["eu", "us"]):
+        tags = [word for tag in pair for word in ("--tag", tag)]
+        assert run.json("list", *tags) == run.json("list", f"tag:{pair[0]}", *tags[2:]) == []
+        assert run.json("discard", "--all", *tags, "--dry-run")["ids"] == []
+    assert run.json("discard", "--all", "--tag", "eu", "--dry-run")["ids"] == [tagged]
 
 
 def test_show_of_no_job_ends_with_5(run: Commands) -> None:

@@ -52,6 +52,7 @@ def test_status_shows_one_screen(run: Commands, session: Session) -> None:
         "queues",
         "recurring",
         "failures",
+        "health",
         "last_heartbeat",
     }
     assert seen["running"] is True

@@ -9,6 +9,7 @@ import pytest
 import refused
 from jobsd.acts import queues
 from jobsd.daemon.cli import cli
+from system.rows import register
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session
@@ -137,6 +138,27 @@ def test_queues_without_ready_jobs_are_listed_too(run: Commands, session: Sessio
         ("blocked", 0, {"blocked": 1}),
         ("failed", 0, {"failed": 1}),
         ("later", 0, {"scheduled": 1}),
+    ]
+
+
+def test_idle_queues_are_listed_with_0(run: Commands, session: Session) -> None:
+    run.json("enqueue", "shop_jobs.welcome", "[1]", "--queue", "done")
+    session.connection.execute("DELETE FROM jobsd.ready_executions")
+    register(session, "worker", queues="mail,slow*")
+    add = ("recurring", "add", "task", "--class", "HeartbeatJob", "--schedule", "every day")
+    run(*add, "--queue", "beats")
+
+    listed = run.json("queues")
+
+    assert [(each["name"], each["ready"], each["jobs"]) for each in listed] == [
+        ("beats", 0, {}),
+        ("done", 0, {}),
+        ("mail", 0, {}),
+    ]
+    assert [each["name"] for each in run.json("status", status=3)["queues"]] == [
+        "beats",
+        "done",
+        "mail",
     ]
 
 

@@ -39,6 +39,14 @@ def test_list_shows_the_tasks_of_the_table(daily: Commands) -> None:
     assert 0 < float(row[1]) <= 86400
 
 
+def test_show_and_list_have_the_tags_of_a_task(daily: Commands, session: Session) -> None:
+    session.connection.execute("UPDATE jobsd.recurring_tasks SET tags = '{billing,eu}'")
+
+    assert daily.json("recurring", "show", "daily")["tags"] == ["billing", "eu"]
+    assert daily.json("recurring", "list")[0]["tags"] == ["billing", "eu"]
+    assert ["tags", '["billing", "eu"]'] in daily.rows("recurring", "show", "daily")
+
+
 def test_show_has_the_next_and_the_last_runs(daily: Commands) -> None:
     daily("recurring", "run", "daily")
 

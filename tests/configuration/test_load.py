@@ -313,7 +313,11 @@ def test_no_password_is_in_the_options_as_text(project: Project) -> None:
 def test_an_end_that_would_never_come_is_refused(
     project: Project, flags: Flags, says: str
 ) -> None:
-    assert project.fault(flags).message == says
+    fault = project.fault(flags)
+
+    assert fault.message == says
+    # So the command ends with 2.
+    assert fault.source == says.split(maxsplit=1)[0]
 
 
 def test_a_tree_that_is_to_end_has_no_scheduler(project: Project) -> None:

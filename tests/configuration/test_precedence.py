@@ -169,8 +169,11 @@ def test_a_group_of_workers_is_started_by_its_place(project: Project) -> None:
     (worker,) = project.load(Flags(worker_group="2")).workers
 
     assert (worker.queues, worker.threads) == (("b",), 7)
-    with pytest.raises(ConfigurationError, match="there is no worker group 3"):
-        project.load(Flags(worker_group="3"))
+    fault = project.fault(Flags(worker_group="3"))
+    assert (fault.message, fault.source) == (
+        "there is no worker group 3: config/queue.yml has 2",
+        "--worker-group",
+    )
     with pytest.raises(ConfigurationError, match="must be a whole number from 1"):
         project.load(Flags(worker_group="0"))
 

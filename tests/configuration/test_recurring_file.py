@@ -21,6 +21,7 @@ def test_a_task_takes_the_values_of_its_keys(project: Project) -> None:
           args: [1, two, {three: 3.5}]
           queue: slow
           priority: -5
+          tags: [billing, eu]
           description: "Beats"
           time_zone: Asia/Tokyo
           enabled: false
@@ -37,6 +38,7 @@ def test_a_task_takes_the_values_of_its_keys(project: Project) -> None:
             arguments_json='[1,"two",{"$keywords":{"three":3.5}}]',
             queue_name="slow",
             priority=-5,
+            tags=("billing", "eu"),
             description="Beats",
             time_zone="Asia/Tokyo",
             enabled=False,
@@ -47,6 +49,19 @@ def test_a_task_takes_the_values_of_its_keys(project: Project) -> None:
             arguments_source="config/recurring.yml:5:9",
         ),
     )
+
+
+def test_tags_are_a_list_or_a_text_with_commas(project: Project) -> None:
+    assert project.task("class: A, schedule: every hour, tags: 'a, b'").tags == ("a", "b")
+    assert project.task("class: A, schedule: every hour, tags: []").tags == ()
+    assert project.task("class: A, schedule: every hour").tags is None
+
+
+def test_tags_that_no_job_can_have_are_a_fault(project: Project) -> None:
+    tag = "t" * 101
+    project.recurring(f"task: {{class: A, schedule: every hour, tags: [{tag}]}}\n")
+
+    assert "at most 20 tags" in project.fault().message
 
 
 def test_a_task_has_defaults(project: Project) -> None:
@@ -272,11 +287,11 @@ def test_a_surprising_schedule_is_a_warning(project: Project) -> None:
 def test_a_task_that_is_no_mapping_is_a_fault(
     project: Project, written: str, hint: str
 ) -> None:
-    project.recurring(f"good: {{class: A, schedule: every hour}}\ntask: {written}\n")
+    project.recurring(f"good: {{class: A, schedule: every hour}}\nnightly: {written}\n")
 
     fault = project.fault()
 
-    assert (fault.message, fault.hint) == ("task must be a mapping", hint)
+    assert (fault.message, fault.hint) == ("nightly must be a mapping", hint)
 
 
 def test_a_key_outside_of_its_task_gets_a_hint_about_its_place(project: Project) -> None:

@@ -9,16 +9,29 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from jobsd.configuration import target
+from jobsd.configuration import application, target
 from jobsd.configuration.flags import Flags
-from jobsd.configuration.load import load
+from jobsd.configuration.load import load, load_for_commands
 from jobsd.configuration.target import Database, find_target
 from jobsd.database.connection import Target
-from jobsd.errors import ConfigurationError
+from jobsd.errors import ConfigurationError, NoDatabaseError
 from jobsd.logs.redaction import redact
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+ASKS = """
+import os, pathlib
+from jobsd.configuration import application, load
+from jobsd.configuration.flags import Flags
+loads = pathlib.Path("loads")
+loads.write_text((loads.read_text() if loads.exists() else "") + "x")
+application.SETUPS = frozenset({"loads_shop"})
+options = load.load(pathlib.Path(), {}, Flags())
+if len(loads.read_text()) < 4:
+    application.database_url(options, os.environ)
+raise RuntimeError("it has asked")
+"""
 
 
 def test_a_program_outside_of_any_project_makes_no_server(tmp_path: Path) -> None:
@@ -71,6 +84,53 @@ def test_the_password_of_the_way_past_a_pooler_is_hidden(tmp_path: Path) -> None
     assert "5E5AME" not in redact("5E5AME-of-pooler and 5E5AME-of-direct")
 
 
+def test_a_missing_database_names_each_source(tmp_path: Path) -> None:
+    options = load(tmp_path, {}, Flags())
+
+    with pytest.raises(NoDatabaseError) as caught:
+        target.database(options, {})
+
+    (fault,) = caught.value.faults
+    assert str(caught.value) == "no database is configured, and none was made here"
+    for place in ("--database-url", "QUEUE_DATABASE_URL", "config/queue.yml", "DATABASE_URL"):
+        assert place in fault.hint
+
+
+def test_a_program_without_a_database_blames_no_variable(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        find_target(tmp_path, {})
+
+    assert "(at " not in str(caught.value)
+
+
+@pytest.fixture
+def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project whose `import:` names a module that loads an application: `loads_shop`."""
+    monkeypatch.setattr(application, "SETUPS", frozenset({"loads_shop"}))
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config/queue.yml").write_text("import: [loads_shop]\n")
+    return tmp_path
+
+
+def test_an_application_that_never_loads_is_given_up(
+    asked: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(application, "PATIENCE_S", 0.5)
+    (asked / "loads_shop.py").write_text("import threading\nthreading.Event().wait(60)\n")
+
+    with pytest.raises(NoDatabaseError, match=r"has not loaded within 0\.5 s"):
+        target.database(load(asked, {}, Flags()), os.environ)
+
+
+def test_an_application_that_asks_while_it_loads_is_loaded_once(asked: Path) -> None:
+    (asked / "loads_shop.py").write_text(ASKS)
+
+    with pytest.raises(NoDatabaseError, match="it has asked"):
+        target.database(load(asked, {}, Flags()), os.environ)
+
+    assert (asked / "loads").read_text() == "x"
+
+
 @pytest.mark.parametrize(
     ("environ", "starts"),
     [
@@ -88,4 +148,38 @@ def test_a_service_has_an_embedded_server_only_if_it_asks_for_one(
 
     refused = pytest.raises(ConfigurationError, match="no database is configured")
     with contextlib.nullcontext() if starts else refused:
-        assert target.database(options, environ).server is not None
+        assert target.database(options, environ, makes=True).server is not None
+
+
+@pytest.mark.parametrize(
+    ("environ", "makes", "is_made"),
+    [
+        ({}, True, True),
+        ({"JOBSD_ENV": "test"}, True, True),
+        ({}, False, False),
+        ({"JOBSD_EMBEDDED": "1"}, False, False),
+        ({"JOBSD_ENV": "production"}, True, False),
+        ({"JOBSD_ENV": "production", "JOBSD_EMBEDDED": "1"}, True, True),
+        ({"JOBSD_IN_WEB": "tree"}, True, False),
+        ({"JOBSD_IN_WEB": "tree", "JOBSD_EMBEDDED": "1"}, True, True),
+        ({"JOBSD_IN_WEB": "1"}, True, True),
+    ],
+)
+def test_a_server_is_made_for_few_only(
+    tmp_path: Path, environ: dict[str, str], *, makes: bool, is_made: bool
+) -> None:
+    variables = {**environ, "JOBSD_EMBEDDED_DIR": str(tmp_path / "postgres")}
+    options = load_for_commands(tmp_path, variables, Flags())
+
+    refused = pytest.raises(NoDatabaseError, match="none was made here")
+    with contextlib.nullcontext() if is_made else refused:
+        assert target.database(options, variables, makes=makes).server is not None
+
+
+def test_a_server_that_is_there_is_for_everybody(tmp_path: Path) -> None:
+    environ = {"JOBSD_ENV": "production", "JOBSD_EMBEDDED_DIR": str(tmp_path / "postgres")}
+    (tmp_path / "postgres/data").mkdir(parents=True)
+    (tmp_path / "postgres/data/PG_VERSION").touch()
+    options = load_for_commands(tmp_path, environ, Flags())
+
+    assert target.database(options, environ).server is not None

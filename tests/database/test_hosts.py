@@ -17,8 +17,6 @@ from database.firewall import firewall
 from jobsd.database import hosts
 from jobsd.database.async_connection import open_async_connection
 from jobsd.database.deadline import (
-    CONNECT_TIMEOUT_S,
-    connect_max_s,
     connect_parameters,
     open_connection,
 )
@@ -249,19 +247,6 @@ def test_one_port_is_that_of_all_hosts() -> None:
         {"host": "a", "port": "5433"},
         {"host": "b", "port": "5433"},
     ]
-
-
-@pytest.mark.parametrize(
-    ("url", "seconds"),
-    [
-        ("postgresql://a/q", CONNECT_TIMEOUT_S),
-        ("postgresql://a,b,c/q", 3 * CONNECT_TIMEOUT_S),
-        ("postgresql:///q?host=/run/a,b&connect_timeout=10", 20),
-        ("postgresql:///q?connect_timeout=1", 2),
-    ],
-)
-def test_a_try_to_connect_may_wait_for_each_host_of_a_url(url: str, seconds: int) -> None:
-    assert connect_max_s(url) == seconds
 
 
 def test_the_socket_of_a_url_is_no_host_that_could_be_silent(

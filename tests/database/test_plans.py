@@ -52,9 +52,8 @@ ANALYZE jobsd.jobs, jobsd.claims;
 _LIMITED = ("limited from all", "limited from some")
 _TURNS = (
     *("record", "record and claim", "claim from all", "claim from some", "claim from each"),
-    *("record and claim few", "claim few from all", "claim few from one"),
-    *("claim first of all", "claim first of one", "record and claim first"),
-    *("record whole claims", "erase"),
+    *("claim first of all", "claim first of one"),
+    "erase",
     *_LIMITED,
 )
 
@@ -95,9 +94,8 @@ _SERIES = {
     "deep": 4,
     "threads": 3,
     "singles": True,
-    "hasty": True,
     "depth": 500,
-    "aside_max": 100,
+    "at_most": 100,
     "drawn": 1,
     "flowing": ["a"],
     "overdue": [],
@@ -105,28 +103,22 @@ _SERIES = {
     "queues": ["*"],
     "keep": True,
 }
-_RECORD = claims.record_statement(whole=False, keep=True)
-_RECORD_WHOLE = claims.record_statement(whole=True, keep=True)
-_SINGLES = claims.record_statement(whole=True, keep=True, singles=True)
-_ERASE = claims.record_statement(whole=True, keep=False)
+_RECORD = claims.record_statement(keep=True)
+_ERASE = claims.record_statement(keep=False)
 _HOT: dict[str, tuple[Statement, dict[str, Any]]] = {
     "claim from all": (ready.turn(None, ready.CLAIM_ANY), _ANY),
     "claim from some": (ready.turn(None, ready.CLAIM_NAMED), _SOME),
-    "claim few from all": (ready.turn(None, ready.CLAIM_FEW_ANY), _ANY),
-    "claim few from one": (ready.turn(None, ready.CLAIM_FEW_NAMED), _SOME),
-    "record and claim few": (ready.turn(_RECORD, ready.CLAIM_FEW_ANY), {**_DONE, **_ANY}),
     "claim first of all": (ready.turn(None, ready.CLAIM_FIRST_ANY), _REQUEST),
     "claim first of one": (ready.turn(None, ready.CLAIM_FIRST_NAMED), _ONE),
-    "record and claim first": (ready.turn(_RECORD, ready.CLAIM_FIRST_NAMED), {**_DONE, **_ONE}),
     "record": (_RECORD.with_(claims.STATEMENTS["no_claim"]), _DONE),
-    "record whole claims": (_RECORD_WHOLE.with_(claims.STATEMENTS["no_claim"]), _DONE),
-    "record single jobs": (_SINGLES.with_(claims.STATEMENTS["no_claim"]), _DONE),
     "erase": (_ERASE.with_(claims.STATEMENTS["no_claim"]), _DONE),
     "record and claim": (ready.turn(_RECORD, ready.CLAIM_ANY), {**_DONE, **_ANY}),
     "dispatch": (dispatching.STATEMENTS["dispatch"], {"limit": 500, **HEAD.parameters()}),
     "claim from each": (ready.turn(None, ready.CLAIM_EACH), _SOME),
     "limited from all": (series.CLAIM_ANY, {**_ANY, **_SERIES}),
     "limited from some": (series.CLAIM_NAMED, {**_SOME, **_SERIES}),
+    "block from all": (series.BLOCK_ANY, {**_ANY, **_SERIES}),
+    "block from some": (series.BLOCK_NAMED, {**_SOME, **_SERIES}),
     "survey of queues": (
         ready.STATEMENTS["survey"],
         {"prefixes": ["q"], "limit": ready.NAMES_MAX},

@@ -18,20 +18,15 @@ if TYPE_CHECKING:
 
 _BEGINNINGS = (
     None,
-    *(
-        claims.record_statement(whole=whole, keep=keep)
-        for whole in (True, False)
-        for keep in (True, False)
-    ),
-    *(claims.record_statement(whole=True, keep=keep, singles=True) for keep in (True, False)),
+    *(claims.record_statement(keep=keep) for keep in (True, False)),
 )
 _FRAGMENTS = {
     *("nothing", "record", "no_claim", "pick_any", "pick_each", "pick_named", "pick_parked"),
     *("take", "hold", "set_aside", "meet_any", "meet_named"),
-    *("take_first", "take_first_named", "hold_few", "few", "few_recorded"),
+    *("take_first", "take_first_named", "hold_few"),
     *("claim", "jobs"),
-    *("ours", "take_few", "shrink", "whole", "succeed", "finish", "erase"),
-    *("report", "singles"),
+    *("ours", "finish", "erase"),
+    *("count_keys", "block"),
 }
 _PARTS = {"places", "lost", "search", "rows", "ids"}
 _UNPREPARED = re.compile(r"^(?:COPY|BEGIN|COMMIT)\b", re.MULTILINE)
@@ -62,7 +57,7 @@ def _statements() -> list[Statement]:
             if statement.name not in _FRAGMENTS | _PARTS
             and not _UNPREPARED.search(statement.text)
         ]
-    found += [series.CLAIM_ANY, series.CLAIM_NAMED]
+    found += [series.CLAIM_ANY, series.CLAIM_NAMED, series.BLOCK_ANY, series.BLOCK_NAMED]
     for beginning in _BEGINNINGS:
         found += [
             ready.turn(beginning, end)
@@ -72,9 +67,9 @@ def _statements() -> list[Statement]:
                 ready.CLAIM_EACH,
                 ready.CLAIM_NAMED,
                 ready.CLAIM_PARKED,
-                *ready.OF_FEW,
             )
         ]
+    found += ready.OF_FEW
     found += ready.SET_ASIDE.values()
     pages = [
         listing.page_query(state, end)

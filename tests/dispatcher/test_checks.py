@@ -42,7 +42,7 @@ def test_a_job_blocked_beside_a_free_slot_is_found_without_a_notification(
         lambda: table.ids("all_ready_executions"), maintenance_module.CHECK_S + 1, between=poll
     )
     assert table.ids("all_ready_executions") == [waiting]
-    assert table.ids("all_blocked_executions") == [other]
+    assert table.ids("places WHERE state = 'blocked'") == [other]
 
 
 def test_nothing_is_checked_without_blocked_jobs(make: Make, table: Table) -> None:
@@ -105,3 +105,18 @@ def test_limits_are_checked_before_and_beside_a_long_walk_over_old_rows(
     )
 
     assert table.ids("unique_jobs")
+
+
+def test_a_check_asked_for_during_another_one_follows_it(make: Make, table: Table) -> None:
+    dispatcher, _ = make(maintenance=False)
+    _turn(dispatcher)
+    check = dispatcher.limits
+    table.block(table.enqueue())
+    check.check_now()
+    check.step()
+
+    check.check_now()
+    while check.next_at == 0.0:
+        check.step()
+
+    assert check.next_at <= monotonic() + 1.0

@@ -1,7 +1,5 @@
 """Jobs become ready when they are due, each once, in batches."""
 
-# pyright: reportPrivateUsage=false
-
 from __future__ import annotations
 
 import contextlib
@@ -166,6 +164,25 @@ def test_a_sleeping_worker_is_woken_by_dispatched_jobs(
         assert listener.notifications() == ["ready q"]
 
 
+def test_a_sleeping_worker_is_woken_by_a_dispatched_limited_job(
+    make: Make, session: Session, target: Target
+) -> None:
+    _schedule(session, 1, "-1 second")
+    session.connection.execute(
+        "UPDATE jobsd.jobs SET concurrency_key = 'k', on_conflict = 'block'"
+    )
+    session.connection.execute("UPDATE jobsd.scheduled_executions SET concurrency_key = 'k'")
+    dispatcher, _ = make()
+    with contextlib.closing(Listening(target, "listener", listen=True)) as listener:
+        _ = listener.connection
+        session.connection.execute("INSERT INTO jobsd.sleepers VALUES (1, 'worker')")
+
+        dispatcher.poll()
+
+        listener.connection.execute("SELECT 1")
+        assert listener.notifications() == ["limited q"]
+
+
 def test_it_rests_until_the_next_job_is_due(make: Make, session: Session) -> None:
     _schedule(session, 1, "4 seconds")
     dispatcher, _ = make()
@@ -209,7 +226,7 @@ def test_a_job_that_is_ready_wakes_no_dispatcher(make: Make, session: Session) -
     socket = dispatcher.socket()
     assert socket is not None
     assert context.nap.take(30, [socket])
-    assert dispatcher._session.notifications() == ["due"]
+    assert dispatcher.session.notifications() == ["due"]
 
 
 @pytest.mark.failure(

@@ -8,6 +8,7 @@ import pytest
 
 from jobsd.database.statements import Statement
 from jobsd.jobs import limits
+from jobsd.states import results
 from rows_of_limits import turn as _turn
 from waiting import wait_until
 
@@ -66,7 +67,7 @@ def test_no_duration_admits_another_while_the_job_is_claimed(make: Make, table: 
     _turn(dispatcher)
 
     assert table.ids("claimed_executions") == [running]
-    assert table.ids("all_blocked_executions") == [waiting]
+    assert table.ids("places WHERE state = 'blocked'") == [waiting]
 
 
 @pytest.mark.behaviour(73)
@@ -82,7 +83,7 @@ def test_a_job_that_waits_beside_a_free_slot_is_found_by_a_check(
     _turn(dispatcher)
 
     assert table.ids("all_ready_executions") == waiting
-    assert table.ids("all_blocked_executions") == [held]
+    assert table.ids("places WHERE state = 'blocked'") == [held]
 
 
 def test_a_check_passes_over_jobs_of_paused_queues(make: Make, table: Table) -> None:
@@ -190,3 +191,19 @@ def test_without_maintenance_anywhere_nothing_is_ever_deleted(make: Make, table:
     assert kept == [[(1,)], [(1,)]]
     wait_until(lambda: not table.rows("SELECT job_id FROM jobsd.waiters"), between=once.poll)
     assert table.rows("SELECT job_id FROM jobsd.results") == []
+
+
+def test_more_expired_results_than_a_batch_are_cleared_one_batch_after_the_other(
+    make: Make, table: Table
+) -> None:
+    table.rows(
+        "INSERT INTO jobsd.results (job_id, state, expires_at)"
+        " SELECT n, 'finished', now() - interval '1 d' FROM generate_series(1, %s) AS n"
+        " RETURNING 1",
+        results.BATCH + 1,
+    )
+    dispatcher, _ = make()
+
+    _turn(dispatcher)
+
+    assert table.ids("results") == []

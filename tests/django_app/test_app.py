@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
-from psycopg import sql
+from psycopg import conninfo, sql
 
 from conftest import database_on
 from django_app.project import WITH_SIX, DjangoProject, database
@@ -31,6 +31,13 @@ def project(request: pytest.FixtureRequest, tmp_path: Path) -> DjangoProject:
 def queue_database(server_url: str) -> Iterator[str]:
     with database_on(server_url) as url:
         yield url
+
+
+SQLITE = {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}
+
+
+def _name_of(url: str) -> object:
+    return conninfo.conninfo_to_dict(url)["dbname"]
 
 
 def _stored(url: str) -> list[object]:
@@ -92,6 +99,69 @@ def test_a_project_needs_one_line(project: DjangoProject, empty_database: str) -
     assert {"welcome, ann", "there are 1 users"} <= set(printed)
     assert (finished, len(_stored(empty_database))) == ([], 3)
     assert "no database" not in project.manage("check")
+
+
+def test_django_itself_runs_the_commands_as_manage_py_does(
+    project: DjangoProject, empty_database: str
+) -> None:
+    project.configure({"default": database(empty_database)})
+
+    done = project.run("-m", "django", "jobs", "check")
+
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("by", ["the environment", "jobsd.configure"])
+def test_a_project_without_postgresql_may_name_the_queue(
+    by: str, project: DjangoProject, empty_database: str
+) -> None:
+    project.configure({"default": SQLITE})
+    if by == "the environment":
+        project.environ["QUEUE_DATABASE_URL"] = empty_database
+    else:
+        project.write("shop/jobs.py", f"import jobsd\njobsd.configure({empty_database!r})\n")
+
+    url = project.manage("jobs", "db", "url")
+
+    assert _name_of(url.strip()) == _name_of(empty_database)
+
+
+@pytest.mark.parametrize("by_init", [True, False])
+def test_the_setup_module_hands_on_the_database(
+    project: DjangoProject, empty_database: str, *, by_init: bool
+) -> None:
+    project.configure({"default": database(empty_database)})
+    project.environ |= {"JOBSD_ENV": "production", "VIRTUAL_ENV": sys.prefix}
+    if by_init:
+        assert project.run("manage.py", "jobs", "init").returncode == 0
+        del project.environ["DJANGO_SETTINGS_MODULE"]
+        words = "import os; os.execv('bin/jobs', ['jobs', 'db', 'url'])"
+        done = project.run("-c", words)
+    else:
+        project.write("config/queue.yml", "import: [jobsd.django.setup]\n")
+        done = project.run("-m", "jobsd.daemon", "db", "url")
+
+    assert done.returncode == 0, done.stderr
+    assert _name_of(done.stdout.strip()) == _name_of(empty_database)
+
+
+@pytest.mark.failure(
+    "an application whose database the daemon would use can't be loaded",
+    "78 with its error; no embedded database is made instead",
+)
+def test_an_application_that_fails_is_no_reason_to_make_a_database(
+    project: DjangoProject,
+) -> None:
+    project.configure({"default": SQLITE})
+    project.write("config/queue.yml", "import: [jobsd.django.setup]\n")
+    project.write("settings.py", "raise RuntimeError('no settings')\n")
+    project.environ["JOBSD_EMBEDDED_DIR"] = str(project.root / "postgres")
+
+    done = project.run("-m", "jobsd.daemon", "start", "--until-empty")
+
+    assert done.returncode == 78
+    assert "can't be asked: RuntimeError: no settings" in done.stderr
+    assert not (project.root / "postgres").exists()
 
 
 def test_lines_stay_whole_under_the_logging_of_a_project(
@@ -309,8 +379,7 @@ def test_a_database_that_will_not_do_is_found_by_check(
     alias: str, reported: str, tmp_path: Path
 ) -> None:
     project = DjangoProject(tmp_path, sys.executable)
-    sqlite = {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}
-    project.configure({"default": sqlite}, alias=alias)
+    project.configure({"default": SQLITE}, alias=alias)
 
     done = project.run("manage.py", "check")
 

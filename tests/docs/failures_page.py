@@ -73,7 +73,7 @@ class Theme:
 
 THEMES = (
     Theme("Starting", ("failures/test_boot", "setup", "cli", "commands", "tree",
-        "generate", "configuration")),
+        "generate", "configuration", "django_app")),
     Theme("Processes that die", ("failures/test_deaths", "failures/test_long",
         "docs/test_recipes", "supervisor/test_deaths",
         "system/test_killed", "worker/test_fence", "supervisor/test_monitor_deaths",
@@ -92,7 +92,7 @@ THEMES = (
     Theme("Machines and containers", ("hosts", "failures/test_containers", "failures")),
     Theme("systemd", ("systemd",)),
     Theme("What lies around it", ("events", "logs", "metrics", "processes", "scoreboard",
-        "security", "packaging")),
+        "security", "packaging", "web")),
     Theme("At random", ("chaos",)),
 )  # fmt: skip
 

@@ -3,8 +3,6 @@
 Run as a program it writes docs/reference/http.md.
 """
 
-# pyright: reportPrivateUsage=false
-
 from __future__ import annotations
 
 import inspect
@@ -48,8 +46,8 @@ def page() -> str:
     """Return the text of the page."""
     routes.find("GET", "/")
     acts.find("/")
-    pages = sorted((_path(each.pattern), _says(each.read)) for each in routes._ROUTES)
-    done = sorted((_path(each.pattern), each.role, _says(each.perform)) for each in acts._ACTS)
+    pages = sorted((_path(each.pattern), _says(each.read)) for each in routes.ROUTES)
+    done = sorted((_path(each.pattern), each.role, _says(each.perform)) for each in acts.ACTS)
     return _HEAD.format(pages=_rows(pages), acts=_rows(done))
 
 

@@ -31,10 +31,14 @@ QUEUE = "import: [{}]\nworkers: [{{threads: 3}}]\n"
 
 SETTINGS = """
 INSTALLED_APPS = ["jobsd.django"]
-DATABASES = {{"default": {{
-    "ENGINE": "django.db.backends.postgresql", "NAME": {dbname!r}, "USER": {user!r},
-    "HOST": {host!r}, "PORT": {port!r}, "CONN_MAX_AGE": {age}, "CONN_HEALTH_CHECKS": True,
-}}}}
+DATABASES = {{
+    "default": {{
+        "ENGINE": "django.db.backends.postgresql", "NAME": {dbname!r}, "USER": {user!r},
+        "HOST": {host!r}, "PORT": {port!r}, "CONN_MAX_AGE": {age}, "CONN_HEALTH_CHECKS": True,
+    }},
+    "queue": {queue!r},
+}}
+JOBSD_DATABASE = "queue"
 """
 SHOP = """
 from django.db import models
@@ -76,7 +80,11 @@ def server() -> Iterator[Server]:
 def _django_project(root: Path, queue_url: str, url: str, *, age: int) -> Project:
     project = Project(root, queue_url, DJANGO_SETTINGS_MODULE="shop_settings")
     parts = conninfo.conninfo_to_dict(url)
-    project.write("shop_settings.py", SETTINGS.format(**parts, age=age))
+    names = {"NAME": "dbname", "USER": "user", "HOST": "host", "PORT": "port"}
+    of_queue = conninfo.conninfo_to_dict(queue_url)
+    queue = {name: of_queue[key] for name, key in names.items() if key in of_queue}
+    queue["ENGINE"] = "django.db.backends.postgresql"
+    project.write("shop_settings.py", SETTINGS.format(**parts, age=age, queue=queue))
     project.write("shop.py", SHOP)
     project.write("config/queue.yml", QUEUE.format("jobsd.django.setup, shop"))
     assert project.run("db", "migrate").returncode == 0

@@ -38,7 +38,7 @@ def test_a_command_starts_no_embedded_server_if_forbidden(tmp_path: Path) -> Non
     refused = project.run("status")
     needless = [project.run(*words).returncode for words in (["check"], ["db", "sql"])]
 
-    assert (refused.returncode, needless) == (78, [0, 0]), refused.stderr
+    assert (refused.returncode, needless) == (3, [0, 0]), refused.stderr
     assert "JOBSD_EMBEDDED=0 forbids" in refused.stderr
 
 

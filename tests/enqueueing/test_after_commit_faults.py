@@ -16,8 +16,10 @@ from sqlalchemy.pool import NullPool
 from enqueueing.cut_off import cut_off_once_it_waits
 from enqueueing.ways import behind
 from jobsd.enqueueing import client
+from jobsd.enqueueing.awaiting_commit import Pending, settle
 from jobsd.enqueueing.client import Client
 from jobsd.errors import AfterCommitError, DatabaseUnreachableError, EnqueueError, Error
+from jobsd.jobs.draft import Draft, EnqueuedJob
 
 if TYPE_CHECKING:
     from enqueueing.ways import Stored
@@ -85,6 +87,20 @@ def test_a_failed_enqueue_raises_its_jobs_at_the_commit(
     assert caught.value.known
     client.configure(client=Client(target))
     assert len(client.enqueue_many(caught.value.jobs)) == 2
+
+
+@pytest.mark.parametrize("end", ["in progress", None])
+def test_a_commit_that_the_server_does_not_know_the_end_of_raises_its_jobs(
+    end: str | None,
+) -> None:
+    drafted = Draft("app.job", "default", 0, "[]")
+    pending = Pending(drafted, EnqueuedJob(None, "pending", "app.job"), transaction=7)
+
+    with pytest.raises(AfterCommitError) as raised:
+        settle([pending], lambda _: end, lambda _: [])
+
+    assert not raised.value.known
+    assert raised.value.jobs == (drafted,)
 
 
 @pytest.mark.failure(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import random
 import warnings
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from psycopg import conninfo
+from psycopg.errors import ReadOnlySqlTransaction
 from psycopg.pq import TransactionStatus
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.pool import NullPool
@@ -68,6 +70,27 @@ def test_coroutines_share_the_connections_of_their_loop(stored: Stored, mine: Cl
 
     assert 1 <= asyncio.run(run()) <= 4
     assert sorted(map(int, map(str, stored()))) == list(range(50))
+
+
+def test_of_a_server_that_has_become_a_standby_no_idle_connection_is_lent_again(
+    stored: Stored, mine: Client
+) -> None:
+    async def run() -> tuple[int, int]:
+        await asyncio.gather(*(note.aenqueue(n) for n in range(50)))
+        pool = async_pool.pool_of(mine)
+        async with async_pool.connection_of(mine), async_pool.connection_of(mine):
+            pass
+        before = len(pool.idle)
+        with contextlib.suppress(ReadOnlySqlTransaction):
+            async with async_pool.connection_of(mine):
+                raise ReadOnlySqlTransaction
+        return before, len(pool.idle)
+
+    before, after = asyncio.run(run())
+
+    assert before >= 2
+    assert after <= 1
+    assert len(stored()) == 50
 
 
 @pytest.mark.failure(

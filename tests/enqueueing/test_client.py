@@ -1,7 +1,5 @@
 """The pool on the caller's side: threads, forks, lost servers."""
 
-# pyright: reportPrivateUsage=false
-
 from __future__ import annotations
 
 import contextlib
@@ -17,7 +15,7 @@ from database.firewall import firewall
 from database.pgbouncer import pgbouncer
 from enqueueing.ways import EITHER_WAY_WITHIN, note
 from jobsd.database.connection import Target
-from jobsd.enqueueing import client
+from jobsd.enqueueing import client, submission
 from jobsd.enqueueing.client import Client, enqueue_many
 from jobsd.errors import DatabaseUnreachableError, EnqueueError, Error
 from jobsd.jobs import default_database
@@ -55,8 +53,8 @@ def test_many_threads_share_few_connections(
     with ThreadPoolExecutor(20) as threads:
         list(threads.map(note.enqueue, range(200)))
 
-    assert (len(stored()), len(pool._idle) <= 3) == (200, True)
-    lent = {each.connection.info.backend_pid for each in pool._idle}
+    assert (len(stored()), len(pool.idle) <= 3) == (200, True)
+    lent = {each.connection.info.backend_pid for each in pool.idle}
     # A backend goes a moment after its client.
     wait_until(lambda: _backends(session) - before <= lent, 60)
 
@@ -83,8 +81,14 @@ def test_iterables_of_bulks_may_enqueue_in_all_threads_at_once(
 
     expected = [*numbers, *numbers, *(100 + each for each in numbers)]
     assert sorted(map(str, stored())) == sorted(map(str, expected))
-    assert pool._permits.qsize() == pool.size_max
-    assert pool._lent == {}
+
+    def lend(_number: int) -> None:
+        with pool.session():
+            at_once.wait()
+
+    # All connections have come back: as many other threads have one at the same time.
+    with ThreadPoolExecutor(pool.size_max) as threads:
+        list(threads.map(lend, numbers, timeout=20))
 
 
 def test_connections_ended_by_the_server_are_replaced_for_all_threads(
@@ -97,7 +101,7 @@ def test_connections_ended_by_the_server_are_replaced_for_all_threads(
         enqueue_many(note.with_args(n) for n in range(10))
 
     assert len(stored()) == 40
-    assert len(pool._idle) <= 3
+    assert len(pool.idle) <= 3
 
 
 def test_a_connection_that_is_ended_while_it_is_asked_is_one_typed_error(
@@ -314,7 +318,17 @@ def test_a_connection_that_comes_back_to_a_pool_that_was_replaced_is_closed(
         raw = lent.connection
         client.configure(client=Client(target))
 
-    assert (raw.closed, pool._idle) == (True, [])
+    assert (raw.closed, pool.idle) == (True, [])
+
+
+def test_rights_known_of_one_database_are_asked_for_again_in_the_next(
+    pool: Client, target: Target
+) -> None:
+    submission.know(pool.target.schema)
+
+    client.configure(client=Client(target))
+
+    assert not submission.is_known(pool.target.schema)
 
 
 def test_a_missing_database_setting_is_one_typed_error(

@@ -81,13 +81,13 @@ def test_a_child_speaks_on_no_connection_of_its_parent(pool: Client) -> None:
 
 def test_threads_of_a_child_share_one_pool(pool: Client, stored: Stored) -> None:
     note.enqueue(0)
-    parents = list(pool._idle)
+    parents = list(pool.idle)
 
     def many() -> None:
         with ThreadPoolExecutor(8) as threads:
             list(threads.map(note.enqueue, range(40)))
-        assert len(pool._idle) <= 3
-        assert not set(map(id, parents)) & set(map(id, pool._idle))
+        assert len(pool.idle) <= 3
+        assert not set(map(id, parents)) & set(map(id, pool.idle))
 
     assert _in_child(many) == 0
     assert len(stored()) == 41
@@ -130,7 +130,7 @@ def test_a_connection_that_was_lent_across_a_fork_is_not_used_on_both_sides(
     def child() -> None:
         note.enqueue(1)
         lending.__exit__(None, None, None)
-        assert lent not in pool._idle
+        assert lent not in pool.idle
         gc.collect()
 
     lending = pool.session()

@@ -64,6 +64,8 @@ def test_the_environment_overrides_the_settings(
 ) -> None:
     from jobsd.django import queue
 
+    # Whatever other tests have configured.
+    monkeypatch.setattr("jobsd.handed_on.configured", lambda: None)
     given = {"QUEUE_DATABASE_URL": "postgresql://e/e", "JOBSD_IMPORT": "shop.jobs"}
     for name in given:
         monkeypatch.delenv(name, raising=False)

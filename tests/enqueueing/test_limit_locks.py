@@ -159,6 +159,27 @@ def test_a_transaction_waits_for_two_seconds_in_all_however_many_keys_are_held(
     assert len(_waiting(session)) == 40
 
 
+def test_a_hasty_store_hardly_waits_for_a_held_key(target: Target, session: Session) -> None:
+    jobs = """[{
+        "queue_name": "default", "class_name": "sync3", "arguments": "[]", "priority": 0,
+        "max_attempts": 1, "key": "sync3/ann", "to": 1, "on_conflict": "discard"
+    }]"""
+    with psycopg.connect(target.url) as holder, psycopg.connect(target.url) as mine:
+        holder.execute("SELECT jobsd.hold_key('sync3/ann')")
+
+        row = mine.execute(
+            "SELECT state FROM jobsd.store(%s::jsonb, hastily => true)", (jobs,)
+        ).fetchone()
+        left = mine.execute(
+            "SELECT current_setting('jobsd_limits.patience')::integer"
+        ).fetchone()
+
+    assert row == ("ready",)
+    assert left is not None
+    assert left[0] > 500 * PATIENCE_S
+    assert [yields for _, yields in _waiting(session)] == [True]
+
+
 def test_the_longest_wait_for_a_lock_is_the_callers_and_stays(target: Target) -> None:
     with psycopg.connect(target.url) as holder, psycopg.connect(target.url) as mine:
         sync.using(connection=holder).enqueue("ann")

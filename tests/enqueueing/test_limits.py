@@ -222,7 +222,7 @@ def test_of_many_only_the_first_of_a_key_and_queue_are_met_by_workers(
     )
 
     assert [one.state for one in stored] == ["ready"] * 4
-    assert _ids(session, "all_blocked_executions") == [stored[0].id]
+    assert _ids(session, "places WHERE state = 'blocked'") == [stored[0].id]
     assert _ids(session, "all_ready_executions") == [each.id for each in stored[1:]]
 
 

@@ -122,7 +122,7 @@ def _record(worker: Session, job_id: int, outcome: str, *, keep: bool = True) ->
         "ended_us": [5],
     }
     batch = {"batch_ids": [named.claim_id], "held": [1], "remaining": [0]}
-    record = record_statement(whole=True, keep=keep).with_(STATEMENTS["no_claim"])
+    record = record_statement(keep=keep).with_(STATEMENTS["no_claim"])
     rows = worker.fetch(record, {**claims, **batch, "lock_wait": "500ms"})
     assert rows[0][2] == str(named.claim_id)
 

@@ -26,6 +26,10 @@ pytestmark = pytest.mark.system
 
 KINDS = ("monitor", "dispatcher", "scheduler", "worker")
 FAILED = "SELECT job_id, error ->> 'signal', error ->> 'exit_code' FROM jobsd.failed_executions"
+_CONNECTED = (
+    "SELECT pid FROM pg_stat_activity"
+    " WHERE datname = current_database() AND application_name LIKE 'jobsd worker-%'"
+)
 DAILY = "beat: {class: HeartbeatJob, schedule: every day}\n"
 
 
@@ -218,6 +222,8 @@ def test_when_all_died_at_once_the_next_tree_reports_what_ran(
         everybody = [tree.process.pid, *(child.pid for child in tree.children())]
         for pid in everybody:
             os.kill(pid, signal.SIGKILL)
+        # The server may still run a claim that one of them has sent.
+        wait_until(lambda: not query(_CONNECTED), what=tree.reported)
         waiting = enqueue(query, "quick", 1)
 
         with project.start() as second:

@@ -104,7 +104,7 @@ def test_a_program_starts_no_server_that_a_command_has_made_and_stopped(
 def test_a_program_joins_the_server_of_a_tree_and_reports_it_once(
     project: Project, environment: str
 ) -> None:
-    with project.start(JOBSD_ENV=environment) as tree:
+    with project.start(JOBSD_ENV=environment, JOBSD_EMBEDDED="1") as tree:
         tree.wait_event("supervisor.ready")
         done = _run(
             project, "enqueue(); enqueue(); jobsd.queues.size('default')", JOBSD_ENV=environment
@@ -184,19 +184,52 @@ enqueue()
     assert not (project.root / "postgres").exists()
 
 
-@pytest.mark.parametrize(
-    "arguments", ["status", "list", "recurring list", "health", "doctor", "db url", "db psql"]
+@pytest.mark.failure(
+    "no database is configured, and no embedded one was made",
+    "a command that only reads or changes is refused with 78, `status` with 3, `health` and"
+    " `heartbeat verify` with 1: an empty database would answer wrongly",
 )
-def test_a_command_that_only_reads_makes_nothing_outside_of_a_project(
-    arguments: str, tmp_path: Path
-) -> None:
-    outside = Project(tmp_path, "")
-    del outside.environ["JOBSD_HOME"]
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [
+        ("status", 3),
+        ("health", 1),
+        ("heartbeat verify", 1),
+        ("list", 78),
+        ("show 1", 78),
+        ("retry --all", 78),
+        ("recurring list", 78),
+        ("doctor", 78),
+        ("web", 78),
+        ("db status", 78),
+        ("db migrate --dry-run", 78),
+    ],
+)
+def test_most_commands_make_no_database(arguments: str, status: int, tmp_path: Path) -> None:
+    project = Project(tmp_path, "", JOBSD_EMBEDDED_DIR=str(tmp_path / "postgres"))
+    project.write("config/queue.yml", "{}\n")
 
-    done = outside.run(*arguments.split())
+    done = project.run(*arguments.split())
 
-    assert (done.returncode, list(tmp_path.iterdir())) == (78, []), done.stderr
-    assert "is not a project" in done.stderr + done.stdout
+    assert (done.returncode, done.stdout) == (status, ""), done.stderr
+    assert "no database is configured, and none was made here" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["config"]
+
+
+@pytest.mark.parametrize(
+    "arguments", ["start", "db migrate", "db url", "db psql", "enqueue x", "bench", "console"]
+)
+def test_in_production_no_command_makes_a_database(arguments: str, tmp_path: Path) -> None:
+    project = Project(tmp_path, "", JOBSD_EMBEDDED_DIR=str(tmp_path / "postgres"))
+    project.write("config/queue.yml", "import: [its_jobs]\n")
+    project.write("its_jobs.py", "import jobsd\n@jobsd.job(name='x')\ndef x(): pass\n")
+
+    done = project.run(*arguments.split(), JOBSD_ENV="production")
+
+    assert done.returncode == 78, done.stderr
+    assert "none was made here" in done.stderr
+    assert "JOBSD_EMBEDDED=1" in done.stderr
+    assert not (tmp_path / "postgres").exists()
 
 
 def test_a_command_uses_the_server_of_a_tree_without_files(folder: Path) -> None:
@@ -213,11 +246,12 @@ def test_a_command_uses_the_server_of_a_tree_without_files(folder: Path) -> None
     assert [path.name for path in folder.iterdir()] == ["postgres"]
 
 
-def test_few_commands_make_a_server_outside_of_a_project() -> None:
+def test_few_commands_make_a_server() -> None:
     commands = Path(__file__).parents[2] / "daemon/commands"
     sources = {path.stem: path.read_text(encoding="utf-8") for path in commands.glob("*.py")}
 
-    make = {name for name, source in sources.items() if "makes=True" in source}
-    start = {name for name, source in sources.items() if ".prepare(" in source}
+    make = {name: source.count("project.makes = True") for name, source in sources.items()}
 
-    assert (make, start) == ({"bench", "db", "enqueue"}, {"db"})
+    # Of `db` migrate, url and psql; `enqueue` and `perform`.
+    expected = {"bench": 1, "console": 1, "db": 3, "enqueue": 2}
+    assert {name: count for name, count in make.items() if count} == expected

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 _PLACES = """
 SELECT job_id, 'scheduled' FROM jobsd.scheduled_executions
 UNION ALL SELECT job_id, 'ready' FROM jobsd.all_ready_executions
-UNION ALL SELECT job_id, 'blocked' FROM jobsd.all_blocked_executions
+UNION ALL SELECT job_id, 'blocked' FROM jobsd.blocked_executions WHERE position IS NULL
 UNION ALL SELECT job_id, 'failed' FROM jobsd.failed_executions
 UNION ALL SELECT job_id, 'claimed' FROM jobsd.claimed_executions
 UNION ALL SELECT id, outcome FROM jobsd.jobs WHERE outcome IS NOT NULL

@@ -1,7 +1,5 @@
 """The table of job options, and its readers."""
 
-# pyright: reportPrivateUsage=false
-
 from __future__ import annotations
 
 import inspect
@@ -34,6 +32,7 @@ WRONG: dict[str, Any] = {
     "result_ttl": 0,
     "unique": True,
     "expires_in": 0,
+    "tags": "billing",
     "name": "",
 }
 
@@ -116,5 +115,5 @@ def test_each_column_of_the_table_is_published_and_is_a_column_of_definitions(
         " WHERE attrelid = 'jobsd.definitions'::regclass AND attnum > 0"
     )
     assert columns <= {*stored}
-    assert published_by_rows <= published._record(plain.definition).keys()
+    assert published_by_rows <= published.published_row(plain.definition).keys()
     assert columns - published_by_rows == {"concurrency", "uniqueness"}

@@ -1,7 +1,5 @@
 """What is enqueued in SQL is as the definition says that a worker has published."""
 
-# pyright: reportPrivateUsage=false
-
 from __future__ import annotations
 
 import json
@@ -208,13 +206,13 @@ TIMES = {"expires_in", "timeout", "kill_after", "result_ttl"}
 def test_each_changed_column_of_a_definition_is_published(
     column: str, rows: Rows, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = published._record(plain.definition)
+    before = published.published_row(plain.definition)
     changed = {**before, column: NEW[column]}
 
     def record(_definition: object) -> dict[str, Any]:
         return changed
 
-    monkeypatch.setattr(published, "_record", record)
+    monkeypatch.setattr(published, "published_row", record)
 
     published.publish(session, [plain.definition])
 

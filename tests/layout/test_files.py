@@ -19,10 +19,13 @@ SMALL_LINES = 40
 REASONS = {
     "daemon/cli/config_list.py": "only `config show` loads the tables of settings",
     "daemon/tree/database_faults.py": "only an error of the driver loads the driver",
+    "daemon/tree/one_database.py": "refuses a start, which begins with many other things",
     "daemon/entry_point.py": "nothing may be loaded before an interrupt is the end",
     "src/jobsd/database/clients.py": "only an embedded server is asked, and it knows no driver",
+    "src/jobsd/database/identity.py": "asks two servers, and knows nothing of a tree",
     "src/jobsd/django/checks.py": "Django's name",
     "src/jobsd/django/models.py": "Django's name",
+    "src/jobsd/django/runserver.py": "the one server that we start a tree in by ourselves",
     "src/jobsd/flask/command.py": "imports click and the command line of Flask",
     "src/jobsd/logs/line_handler.py": "imports logging",
     "src/jobsd/logs/log_file.py": "one fact of a file: how processes share it",

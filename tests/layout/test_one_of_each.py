@@ -24,6 +24,47 @@ SUBSCRIBE = {
     "tests/worker/test_events.py",  # in which thread an event is emitted
 }
 
+_PLACE = re.compile(
+    r"jobsd\.((?:all_)?(?:ready|blocked|parked|scheduled|failed|claimed)_executions)\b"
+)
+_STATEMENT = re.compile(
+    r"^(?=-- [a-z_]+: |CREATE (?:TABLE|VIEW|FUNCTION|TRIGGER) jobsd\.)", re.MULTILINE
+)
+_WRITES = re.compile(r"\bFOR (?:NO KEY |KEY )?(?:UPDATE|SHARE)\b|INSERT INTO|DELETE FROM")
+WRITERS = {
+    # Each row is locked, moved or inserted in its table.
+    "dispatcher/dispatcher.sql dispatch",
+    "src/jobsd/acts/queues.sql clear",
+    "src/jobsd/database/migrations/0050_tables/5_unique.sql hold_waiting",
+    "src/jobsd/database/migrations/0050_tables/6_store.sql place",
+    "src/jobsd/database/migrations/0050_tables/6_store.sql replace_waiting",
+    "src/jobsd/database/migrations/0050_tables/9_discards.sql discard_jobs",
+    "src/jobsd/database/migrations/0050_tables/9_ends.sql end_jobs",
+    "src/jobsd/database/migrations/0050_tables/9_moves.sql move_jobs",
+    "src/jobsd/database/migrations/0050_tables/9_places.sql place_jobs",
+    "src/jobsd/enqueueing/bulk.sql place",
+    "src/jobsd/states/parked.sql set_aside",
+    "src/jobsd/testing/stored_queue.sql claim",
+}
+READERS = {
+    # The views themselves.
+    "src/jobsd/database/migrations/0050_tables/1_jobs.sql all_blocked_executions",
+    "src/jobsd/database/migrations/0050_tables/1_jobs.sql all_ready_executions",
+    "src/jobsd/database/migrations/0050_tables/1_jobs.sql places",
+    # What they need, a view does not have, or only slowly: their comments say it.
+    "src/jobsd/acts/inspect.sql ahead",
+    "src/jobsd/acts/queues.sql latency",
+    "src/jobsd/database/migrations/0050_tables/5_unique.sql is_due",
+    "src/jobsd/database/migrations/0050_tables/5_unique.sql wake_for_held",
+    "src/jobsd/operations/depths.sql ready",
+    "src/jobsd/states/ready.sql survey",  # on the way of claims
+    "supervisor/monitor/emptiness.sql is_left",
+    # They read what only these tables have, the error and the number of rows.
+    "src/jobsd/acts/listing.sql rows",
+    "src/jobsd/operations/depths.sql together",
+}
+"""The statements that name two or more tables of places: fewer are welcome, more are not."""
+
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -113,19 +154,52 @@ def test_no_helper_is_written_in_two_files() -> None:
     assert copied == []
 
 
+def _counted(pattern: str) -> dict[str, int]:
+    """Return how often a pattern is found in each file of the product that has it."""
+    found = {
+        name: len(re.findall(pattern, (ROOT / name).read_text(encoding="utf-8")))
+        for name in files(".sql", ".py")
+        if not name.startswith(("tests/", "benchmarks/"))
+    }
+    return {name: count for name, count in found.items() if count}
+
+
 def test_three_statements_store_jobs() -> None:
     """One function stores any jobs; beside it are the plain enqueue and the COPY of a bulk."""
-    ours = [
-        name for name in files(".sql", ".py") if not name.startswith(("tests/", "benchmarks/"))
-    ]
-    texts = {name: (ROOT / name).read_text(encoding="utf-8") for name in ours}
-    found = {
-        name: len(re.findall(r"(?:INSERT INTO|COPY) jobsd\.jobs\b", text))
-        for name, text in texts.items()
-    }
-
-    assert {name: count for name, count in found.items() if count} == {
+    assert _counted(r"(?:INSERT INTO|COPY) jobsd\.jobs\b") == {
         "src/jobsd/database/migrations/0050_tables/6_store.sql": 1,
         "src/jobsd/enqueueing/bulk.sql": 1,
         "src/jobsd/enqueueing/enqueue.sql": 1,
     }
+
+
+def test_five_statements_put_jobs_among_the_ready_ones() -> None:
+    """One function places any jobs; the others place those that they store, or that are due."""
+    assert _counted(r"INSERT INTO jobsd\.ready_executions\b") == {
+        "dispatcher/dispatcher.sql": 1,
+        "src/jobsd/database/migrations/0050_tables/6_store.sql": 1,
+        "src/jobsd/database/migrations/0050_tables/9_places.sql": 1,
+        "src/jobsd/enqueueing/bulk.sql": 1,
+        "src/jobsd/enqueueing/enqueue.sql": 1,
+    }
+
+
+def _named(statement: str) -> str:
+    """Return the name that a statement has in its file, or that of what it creates."""
+    found = re.match(r"-- ([a-z_]+): |CREATE \w+ jobsd\.(\w+)", statement)
+    return "" if found is None else found[1] or found[2]
+
+
+def test_one_view_knows_in_which_table_a_job_is() -> None:
+    """Statements that lock or write rows name their tables, others have to say why."""
+    found: dict[bool, set[str]] = {True: set(), False: set()}
+    for name in files(".sql"):
+        if name.startswith(("tests/", "benchmarks/")):
+            continue
+        for statement in _STATEMENT.split((ROOT / name).read_text(encoding="utf-8")):
+            text = re.sub(r"--[^\n]*", "", statement)
+            if len(set(_PLACE.findall(text))) > 1:
+                found[bool(_WRITES.search(text))].add(f"{name} {_named(statement)}")
+
+    assert found[True] == WRITERS
+    assert found[False] == READERS

@@ -174,12 +174,12 @@ def test_a_log_message_of_a_job_forges_no_field(there: Journal, say: Any) -> Non
 
 @pytest.mark.usefixtures("in_job")
 def test_a_printed_line_of_a_job_forges_no_field(there: Journal) -> None:
-    logs._log_text(ESCAPE, "print")  # pyright: ignore[reportPrivateUsage]
+    logs.log_text(ESCAPE, "print")
     (printed,) = there.entries()
     # A line of the log that is printed again stays as it is, and is one job's all the same.
     again = json.dumps({**json.loads(printed["MESSAGE"][0]), "job_id": 99, "event": "mine"})
     once_more = again.replace(": ", ":").replace(", ", ",")
-    logs._log_text(once_more, "print")  # pyright: ignore[reportPrivateUsage]
+    logs.log_text(once_more, "print")
     (repeated,) = there.entries()
 
     assert [printed["JOBSD_JOB_ID"], repeated["JOBSD_JOB_ID"]] == [["42"], ["42"]]
@@ -268,7 +268,7 @@ def test_a_journal_that_is_slow_holds_up_little(
     ],
 )
 def test_whatever_a_job_prints_is_one_entry_of_its_own(there: Journal, text: str) -> None:
-    logs._log_text(text, "print")  # pyright: ignore[reportPrivateUsage]
+    logs.log_text(text, "print")
     logging.getLogger("app").info("%s", text, extra={"event": text, "task": text})
     entries = there.entries()
 
@@ -293,7 +293,7 @@ def test_whatever_a_job_prints_is_one_entry_of_its_own(there: Journal, text: str
 
 @pytest.mark.usefixtures("in_job")
 def test_bytes_that_are_no_text_are_an_entry_of_their_job(there: Journal) -> None:
-    logs._log_text("\udcff\udc80 \ud800", "print")  # pyright: ignore[reportPrivateUsage]
+    logs.log_text("\udcff\udc80 \ud800", "print")
 
     entry = there.entry()
     assert json.loads(entry["MESSAGE"][0])["job_id"] == 42

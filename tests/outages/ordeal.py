@@ -254,7 +254,7 @@ class Ordeal:
 
     def _check_reported(self, lost: int | None, *, behind: bool = False) -> None:
         tree = self.tree
-        assert {child.pid for child in tree.children()} == self.before
+        assert {child.pid for child in tree.children()} == self.before, tree.reported()
         untrue = {"process.exited", "process.replaced", "process.hung"}
         more: set[str] = set() if behind else {"claims.lost"}
         for event in untrue | more:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import signal
+import socket
 from collections import Counter
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
+from psycopg import conninfo
 
 from outages.test_stopped_while_away import ENDED, QUEUE, Stopped
 from system.jobs import ledger
@@ -18,6 +21,14 @@ if TYPE_CHECKING:
     from outages.cluster import Cluster
 
 pytestmark = pytest.mark.system
+
+
+def _is_connecting(worker: psutil.Process, running: Cluster) -> bool:
+    """Return whether something has taken a connection of the worker to the cluster's port."""
+    return any(
+        each.status == psutil.CONN_ESTABLISHED and each.raddr == (running.host, running.port)
+        for each in worker.net_connections()
+    )
 
 
 @pytest.mark.failure(
@@ -38,6 +49,30 @@ def test_a_stop_beside_a_silent_server_loses_no_outcome(
         tree.terminate()
         running.thaw()
 
+    with stopped.project.start() as tree:
+        stopped.check(tree)
+
+
+@pytest.mark.failure(
+    "A tree is stopped while its workers wait for a server that has taken their connections and"
+    " says nothing, for longer than the time to stop.",
+    "The workers give the wait up, and keep the outcomes in a journal.",
+)
+def test_a_stop_while_connections_are_being_made_loses_no_outcome(
+    running: Cluster, url: str, tmp_path: Path
+) -> None:
+    queue = QUEUE.replace("shutdown_timeout: 3", "shutdown_timeout: 6")
+    stopped = Stopped(tmp_path, conninfo.make_conninfo(url, connect_timeout=60), queue)
+    with stopped.project.start() as tree:
+        stopped.begin(tree)
+        (worker,) = tree.children("worker")
+        running.stop()
+        with socket.create_server((running.host, running.port)):
+            wait_until(lambda: _is_connecting(worker, running), what=tree.reported)
+            stopped.end_jobs(tree)
+            tree.terminate()
+
+    running.start()
     with stopped.project.start() as tree:
         stopped.check(tree)
 

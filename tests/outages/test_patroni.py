@@ -97,13 +97,20 @@ def _recovered(trees: Trees) -> None:
 
 
 def _first_write(url: str) -> Stopwatch:
+    refused: list[str] = []
+
     def write() -> Stopwatch | None:
-        with contextlib.suppress(psycopg.Error), connect(url) as connection:
-            connection.execute("INSERT INTO writes DEFAULT VALUES")
-            return Stopwatch()
+        try:
+            with connect(url) as connection:
+                connection.execute("INSERT INTO writes DEFAULT VALUES")
+                return Stopwatch()
+        except psycopg.Error as error:
+            refused[:] = [str(error)]
         return None
 
-    written: Stopwatch = wait_until(write, START_S, "no write", lambda: let_pass(0.05))
+    written: Stopwatch = wait_until(
+        write, START_S, lambda: f"no write by {url}: {refused}", lambda: let_pass(0.05)
+    )
     return written
 
 

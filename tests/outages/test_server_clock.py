@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,15 +38,17 @@ JUDGED = ("process.pruned", "process.deregistered", "claims.lost")
 
 
 @pytest.fixture
-def clock(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file that says how far the server's clock is off; its account has to read it."""
+def clock() -> Iterator[Path]:
+    """A file that says how far the server's clock is off, in a folder that its account reads.
+
+    It is no folder of pytest's: each run of pytest closes the one above them to other accounts.
+    """
     if not LIBRARIES:
         pytest.skip("libfaketime is not installed (Debian: libfaketime)")
-    folder = tmp_path_factory.mktemp("clock")
-    for each in (folder, *folder.parents[:3]):
-        each.chmod(each.stat().st_mode | 0o055)
-    _set(folder / "clock", "+0")
-    return folder / "clock"
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        _set(Path(folder) / "clock", "+0")
+        yield Path(folder) / "clock"
 
 
 @pytest.fixture

@@ -261,7 +261,7 @@ def test_a_journal_waits_for_the_tree_that_reaches_the_database(
         tree.terminate()
     kept = stopped.journals()
     with stopped.project.start() as tree:
-        tree.wait_event("database.awaited")
+        tree.wait_event("supervisor.started")
         tree.terminate()
         tree.assert_clean_exit()
         assert stopped.journals() == kept

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from failures.wrapped import needs
 from layout.house import ROOT, bare_environment, copy_to
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The programs of an environment with what judges a distribution, and uv for the others."""
     folder = tmp_path_factory.mktemp("tools") / "environment"
     _succeed(sys.executable, "-m", "venv", str(folder))
-    wanted = ("build", "check-wheel-contents", "twine", "uv")
+    wanted = ("build", "check-wheel-contents", "pipx", "twine", "uv")
     _succeed(str(folder / "bin/pip"), "install", "-q", *wanted)
     return folder / "bin"
 
@@ -127,6 +128,35 @@ def test_the_wheel_is_installed_with_and_without_each_extra(
         assert PROJECT["version"] in _succeed(str(folder / "bin/jobsd"), "version")
         assert "jobsd" in _succeed(str(folder / "bin/jobsd"), "--help")
         shutil.rmtree(folder)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(PATIENCE_S)
+@pytest.mark.parametrize("installer", ["uv", "pipx"])
+def test_a_tool_below_a_path_with_a_space_starts_where_nothing_can_be_written(
+    installer: str, tools: Path, dist: Path, tmp_path: Path
+) -> None:
+    (wheel,) = dist.glob("*.whl")
+    home = tmp_path / "my tools"
+    places = {
+        "UV_TOOL_DIR": home / "uv",
+        "UV_TOOL_BIN_DIR": home / "bin",
+        "PIPX_HOME": home / "pipx",
+        "PIPX_BIN_DIR": home / "bin",
+    }
+    install = {
+        "uv": ("uv", "tool", "install", "-q", "--python", sys.executable),
+        "pipx": ("pipx", "install", "-q", "--python", sys.executable),
+    }[installer]
+    given = [f"{name}={place}" for name, place in places.items()]
+    what = f"jobsd[binary] @ {wheel.as_uri()}"
+    _succeed("env", *given, str(tools / install[0]), *install[1:], what)
+
+    remount = 'mount -o remount,bind,ro / && ! touch "$0" 2>&- && exec "$0" version'
+    read_only = needs("unshare", "--mount", "sh", "-c", remount)
+    said = _succeed(*read_only, str(home / "bin/jobsd"))
+
+    assert said.startswith("jobsd ")
 
 
 def _release(tools: Path, folder: Path) -> Path:

@@ -1,7 +1,5 @@
 """Jobs that are interrupted: in their own code, and nowhere else."""
 
-# pyright: reportPrivateUsage=false
-
 from __future__ import annotations
 
 import json
@@ -164,7 +162,7 @@ def pool(entry: ScoreboardEntry) -> Iterator[Pool]:
     yield made
     made.take_back()
     made.close()
-    made._threads[0].join(60)
+    made.threads[0].join(60)
 
 
 @pytest.fixture
@@ -287,7 +285,7 @@ def test_an_interrupt_within_shields_comes_at_the_end_of_the_outermost(pool: Poo
     post(pool, claimed(1, be_shielded.definition.name))
     wait_until(lambda: noted)
     assert pool.interrupt(1, StopError)
-    thread = pool._interrupter.threads[0]
+    thread = pool.seats()[0]
     wait_until(lambda: thread.interrupt)
 
     gate.set()

@@ -115,7 +115,7 @@ def pool(entry: ScoreboardEntry) -> Iterator[Pool]:
     gate.set()
     over.append(True)
     made.close()
-    for thread in made._threads:
+    for thread in made.threads:
         thread.join(60)
 
 
@@ -125,12 +125,12 @@ def claimed(job_id: int, body: Any) -> ClaimedJob:
 
 
 def tools() -> list[str | None]:
-    return [monitoring.get_tool(tool) for tool in raising._TOOLS]
+    return [monitoring.get_tool(tool) for tool in raising.TOOLS]
 
 
 def events_of(body: Any) -> list[int]:
     code = body.definition.perform.__code__
-    return [monitoring.get_local_events(tool, code) for tool in raising._TOOLS]
+    return [monitoring.get_local_events(tool, code) for tool in raising.TOOLS]
 
 
 def test_a_neighbour_in_the_same_code_is_neither_struck_nor_traced(pool: Pool) -> None:
@@ -208,7 +208,7 @@ def test_a_thread_that_waits_for_a_lock_is_struck_once_it_has_it(pool: Pool) -> 
 @by_events
 def test_where_others_have_all_tools_an_interrupt_comes_nevertheless(pool: Pool) -> None:
     wait_until(lambda: tools() == [None, None])
-    for tool in raising._TOOLS:
+    for tool in raising.TOOLS:
         monitoring.use_tool_id(tool, "another")
     try:
         post(pool, claimed(1, turn_for_ever))
@@ -216,7 +216,7 @@ def test_where_others_have_all_tools_an_interrupt_comes_nevertheless(pool: Pool)
         assert isinstance(collect(pool)[0].outcome.exception, TimeLimitExceeded)
         assert tools() == ["another", "another"]
     finally:
-        for tool in raising._TOOLS:
+        for tool in raising.TOOLS:
             monitoring.free_tool_id(tool)
 
 
@@ -253,7 +253,7 @@ def test_a_code_that_two_struck_threads_run_keeps_its_events_for_the_second() ->
     made = raising.Raising()
 
     def body() -> list[int]:
-        return [monitoring.get_local_events(tool, frame.f_code) for tool in raising._TOOLS]
+        return [monitoring.get_local_events(tool, frame.f_code) for tool in raising.TOOLS]
 
     try:
         assert made.watch(first, frame)

@@ -45,7 +45,7 @@ def pool(entry: ScoreboardEntry) -> Iterator[Pool]:
     made = Pool(2, entry, lambda: None)
     yield made
     made.close()
-    for thread in made._threads:
+    for thread in made.threads:
         thread.join(60)
 
 

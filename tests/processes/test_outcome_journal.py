@@ -106,7 +106,9 @@ def test_what_follows_half_a_line_is_read(path: Path) -> None:
     with path.open("ab") as torn:
         torn.write(b"0000")
 
-    _written(path, _kept(2))
+    journal = Journal(path)
+    journal.append([_kept(2)._asdict()])
+    journal.close()
 
     found = read_journal(path)
     assert found is not None

@@ -45,6 +45,29 @@ def test_a_task_can_be_run_now(rows: Rows) -> None:
     assert (job.state, row) == ("ready", (job.id, "RecurringTestJob", "mail", 3))
 
 
+class TaggedTestJob(Job):
+    """A job with a tag of its own."""
+
+    tags = ("own",)
+
+    def perform(self) -> None:
+        """Do nothing."""
+
+
+@pytest.mark.parametrize(
+    ("given", "stored"),
+    [({}, ["own"]), ({"tags": ("billing", "eu")}, ["billing", "eu"]), ({"tags": ()}, None)],
+)
+def test_the_tags_of_a_task_replace_those_of_its_job(
+    rows: Rows, given: dict[str, Any], stored: list[str] | None
+) -> None:
+    settings = {**NIGHTLY, "class_name": "TaggedTestJob", **given}
+
+    RecurringTask.schedule("nightly", **settings).run_now()
+
+    assert rows("SELECT tags FROM jobsd.jobs") == [stored]
+
+
 def test_a_run_now_is_in_the_history() -> None:
     task = RecurringTask.schedule("nightly", **NIGHTLY)
     job = task.run_now()
@@ -121,7 +144,10 @@ def test_running_an_unknown_job_is_refused() -> None:
         ("UPDATE jobsd.jobs SET finished_at = now(), outcome = 'finished'", "finished"),
         ("UPDATE jobsd.jobs SET finished_at = now(), outcome = 'discarded'", "discarded"),
         (
-            "INSERT INTO jobsd.failed_executions SELECT id, now(), '{}' FROM jobsd.jobs",
+            (
+                "WITH job AS (DELETE FROM jobsd.ready_executions RETURNING job_id)"
+                " INSERT INTO jobsd.failed_executions SELECT job_id, now(), '{}' FROM job"
+            ),
             "failed",
         ),
         ("DELETE FROM jobsd.ready_executions", "claimed"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -139,6 +140,7 @@ def test_a_task_is_made_with_the_settings_of_the_file() -> None:
         args=[1, {"deep": True}],
         queue="reports",
         priority=5,
+        tags=("billing", "eu"),
         description="weekly figures",
         overlap="skip",
         on_missed="once",
@@ -156,6 +158,7 @@ def test_a_task_is_made_with_the_settings_of_the_file() -> None:
         "skip",
         "once",
     )
+    assert task.tags == ["billing", "eu"]
 
 
 def test_a_command_goes_to_its_own_queue() -> None:
@@ -185,6 +188,8 @@ def test_a_command_goes_to_its_own_queue() -> None:
         ({"schedule": "@daily", "class_name": "A", "enabled": "yes"}, Error),
         ({"schedule": "@daily", "class_name": "A", "run_at_start": 1}, Error),
         ({"schedule": "@daily", "class_name": "A", "priority": 2**31}, Error),
+        ({"schedule": "@daily", "class_name": "A", "tags": "billing"}, Error),
+        ({"schedule": "@daily", "class_name": "A", "tags": [""]}, Error),
         *(
             ({"schedule": "@daily", "class_name": "A", "queue": name}, Error)
             for name in refused.QUEUES
@@ -314,3 +319,24 @@ def test_a_task_that_is_made_again_knows_its_last_run() -> None:
     again = RecurringTask.schedule("nightly", **NIGHTLY)
 
     assert again.last_run_at == run.run_at
+
+
+def test_a_change_keeps_what_the_form_does_not_have(session: Session) -> None:
+    rest: dict[str, Any] = {"tags": ("eu",), "on_missed": "once", "overlap": "skip"}
+    facts = TaskDefinition(key="nightly", phrase="@daily", class_name="OfTwo")
+    tasks.add(session, replace(facts, **rest))
+
+    changed = tasks.change(session, replace(facts, description="changed"))
+
+    assert changed.description == "changed"
+    assert (changed.tags, changed.on_missed, changed.overlap) == (["eu"], "once", "skip")
+
+
+def test_a_task_with_another_time_zone_does_not_catch_up(session: Session) -> None:
+    facts = TaskDefinition(key="nightly", phrase="every day at 3am", class_name="OfTwo")
+    made = tasks.add(session, facts)
+
+    changed = tasks.change(session, replace(facts, time_zone="Asia/Tokyo"))
+
+    assert changed.planned_from > made.planned_from
+    assert changed.time_zone == "Asia/Tokyo"

@@ -69,19 +69,22 @@ def test_a_run_is_never_early_and_hardly_late(
 
 
 @pytest.mark.behaviour(82)
-def test_queue_priority_and_arguments_of_the_task_win(
+def test_queue_priority_tags_and_arguments_of_the_task_win(
     make_scheduler: MakeScheduler, rows: Rows
 ) -> None:
     settings: dict[str, Any] = {
         "queue_name": "urgent",
         "priority": -1,
+        "tags": ("billing", "eu"),
         "args": (1, "two", {"three": 3}),
     }
 
     make_scheduler(task(**settings)).hurry()
 
-    (row,) = rows("SELECT queue_name, priority, arguments FROM jobsd.jobs ORDER BY id LIMIT 1")
-    assert row == ("urgent", -1, [1, "two", {"$keywords": {"three": 3}}])
+    (row,) = rows(
+        "SELECT queue_name, priority, tags, arguments FROM jobsd.jobs ORDER BY id LIMIT 1"
+    )
+    assert row == ("urgent", -1, ["billing", "eu"], [1, "two", {"$keywords": {"three": 3}}])
 
 
 def test_runs_with_large_arguments_are_stored_by_several_statements(

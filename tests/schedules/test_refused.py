@@ -306,3 +306,10 @@ def test_a_refusal_is_an_error_of_ours_with_its_parts() -> None:
 
     assert isinstance(error, Error)
     assert (str(error), error.message, error.hint) == ("wrong", "wrong", "write right")
+
+
+def test_a_number_out_of_range_gets_a_hint_about_it() -> None:
+    hint = 'write "at minute 0", or a number up to 59'
+    assert refusal("every day at minute 75").hint == hint
+    assert refusal("75 * * * *").hint.startswith("the fields are minute hour")
+    assert "every day at 9am" in refusal("whenever").hint

@@ -10,7 +10,7 @@ import pytest
 from psycopg import conninfo, sql
 
 from jobsd.database.grants import KINDS, grants
-from jobsd.enqueueing import client, submission
+from jobsd.enqueueing import client
 from security.lesser import Roles
 
 if TYPE_CHECKING:
@@ -52,7 +52,6 @@ def made_roles(session_target: Target) -> Iterator[Roles]:
 def lesser(made_roles: Roles, target: Target) -> Iterator[Roles]:
     """The same, with empty tables."""
     assert target.url, "the tables are empty"
-    submission._submits.clear()  # pyright: ignore[reportPrivateUsage]
+    client.configure()
     yield made_roles
-    submission._submits.clear()  # pyright: ignore[reportPrivateUsage]
     client.configure()

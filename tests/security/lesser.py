@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 
 from jobsd.database.connection import Target
-from jobsd.enqueueing import client, submission
+from jobsd.enqueueing import client
 from jobsd.enqueueing.client import Client
 from jobsd.jobs.definition import job
 from jobsd.jobs.limits import Limit
@@ -61,5 +61,4 @@ class Roles:
 
     def become(self, kind: str) -> None:
         """Enqueue as a role of this kind."""
-        submission._submits.clear()  # pyright: ignore[reportPrivateUsage]
         client.configure(client=Client(Target(self.urls[kind])))

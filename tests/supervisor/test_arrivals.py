@@ -160,6 +160,26 @@ def test_nothing_goes_back_when_jobs_are_taken_away_and_later_ones_are_seen(
     assert seen == [5, 5, 5, 6]
 
 
+def test_a_lack_that_was_made_good_meanwhile_does_not_last(
+    tree: Counted, mail: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(arrivals, "monotonic", lambda: now[0])
+    mail.enqueue(5)
+    tree.enqueued()
+    mail.take(2)
+    tree.enqueued()
+    mail.enqueue(2)
+    seen = [tree.enqueued()]
+    now[0] += arrivals.LACK_S
+    mail.take(1)
+    seen.append(tree.enqueued())
+    mail.enqueue(1)
+    seen.append(tree.enqueued())
+
+    assert seen == [5, 5, 5]
+
+
 def test_a_following_monitor_continues_from_the_stored_count(
     session: Session, tree: Counted, mail: Queue
 ) -> None:

@@ -121,6 +121,17 @@ def test_the_only_worker_of_a_queue_is_not_taken_away(table: ChildTable) -> None
     assert [child.spec.label for child in table.children] == ["mail", "reports"]
 
 
+def test_the_youngest_worker_is_taken_away_first(table: ChildTable) -> None:
+    table.add([_spec(count=2)])
+    oldest = table.children[0]
+    table.add_worker()
+
+    table.remove_worker()
+    table.remove_worker()
+
+    assert table.children == [oldest]
+
+
 def test_a_process_that_boots_is_checked_often_until_it_works(table: ChildTable) -> None:
     table.add([_spec()])
     table.fill(lambda: False)
@@ -207,3 +218,26 @@ def test_a_child_that_has_failed_for_days_is_still_started_again() -> None:
     backoff.failures = 5_000
 
     assert 20 < backoff.note(0.0) <= 30
+
+
+@pytest.mark.parametrize(("asked", "reason"), [("timeout", "timeout"), ("stop", "signal")])
+def test_a_process_aborted_for_a_job_over_its_limit_has_ended_for_that(
+    table: ChildTable, monkeypatch: pytest.MonkeyPatch, asked: str, reason: str
+) -> None:
+    table.add([_spec()])
+    table.fill(lambda: False)
+    (process,) = table.processes.values()
+    process.asked, process.asked_by = asked, signal.SIGABRT
+    ended: list[tuple[int, int, object]] = [
+        (process.pid, signal.SIGABRT, SimpleNamespace(ru_maxrss=1)),
+        (0, 0, None),
+    ]
+
+    def wait(*_: object) -> tuple[int, int, object]:
+        return ended.pop(0)
+
+    monkeypatch.setattr(os, "wait4", wait)
+
+    (exited,) = table.reap()
+
+    assert exited.reason == reason

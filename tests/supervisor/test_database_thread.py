@@ -1,7 +1,5 @@
 """How the monitor's database thread shows that it comes round."""
 
-# pyright: reportPrivateUsage=false
-
 from __future__ import annotations
 
 import os
@@ -24,7 +22,9 @@ if TYPE_CHECKING:
     from jobsd.scoreboard.entry import ScoreboardEntry
 
 
-def test_an_attempt_is_not_charged_with_the_rest_before_it() -> None:
+def test_an_attempt_is_not_charged_with_the_rest_before_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     target, scoreboard = Target("postgresql://nowhere"), Scoreboard()
     entry = scoreboard.free_entry()
     assert entry is not None
@@ -35,8 +35,14 @@ def test_an_attempt_is_not_charged_with_the_rest_before_it() -> None:
     scoreboard.monitor_polled_ns = rested_since = 1
     seen: list[int] = []
 
-    with database_thread._attempt():
+    def leave() -> None:
         seen.append(scoreboard.monitor_polled_ns)
+
+    monkeypatch.setattr(database_thread.membership, "leave_alone", leave)
+    monkeypatch.setattr(database_thread.history, "write", lambda: None)
+    database_thread.finish(tree_ends=False, orphaned=False)
+
+    database_thread.run()
 
     assert seen > [rested_since]
 
@@ -72,15 +78,16 @@ def test_each_process_that_is_recovered_counts_as_progress(
         entry.record_exit(signal.SIGKILL, "signal", 0)
     context = Context(scoreboard, own, own.name)
     database_thread = DatabaseThread(context, target, make_options(target), {})
-    recover, seen = database_thread._recovery.recover, list[int]()
+    recover, seen = database_thread.recovery.recover, list[int]()
 
     def note(entry: ScoreboardEntry) -> bool:
         seen.append(scoreboard.monitor_polled_ns)
         return recover(entry)
 
-    monkeypatch.setattr(database_thread._recovery, "recover", note)
+    monkeypatch.setattr(database_thread.recovery, "recover", note)
+    database_thread.finish(tree_ends=False, orphaned=False)
     database_thread.poll()
-    database_thread._session.close()
+    database_thread.run()
 
     # Else many that take long together would look like one attempt that hangs.
     assert len(seen) == 3

@@ -62,6 +62,17 @@ def test_a_ready_job_is_left_only_for_selectors_of_its_queue(
     assert (is_left("mail"), is_left("ma*"), is_left("other")) == (True, True, False)
 
 
+def test_a_job_that_was_set_aside_is_waited_for(is_left: IsLeft, session: Session) -> None:
+    plain.enqueue()
+    session.connection.execute(
+        "WITH gone AS (DELETE FROM jobsd.ready_executions RETURNING *)"
+        " INSERT INTO jobsd.parked_executions (job_id, position, priority, queue_name, lane)"
+        " SELECT job_id, position, priority, queue_name, 'elsewhere' FROM gone"
+    )
+
+    assert (is_left("mail"), is_left("other")) == (True, False)
+
+
 def test_a_paused_queue_is_not_waited_for(is_left: IsLeft) -> None:
     plain.enqueue()
     queues.pause("mail")

@@ -194,6 +194,44 @@ def test_a_process_that_takes_its_time_to_die_is_killed_once(
     assert sent == [("worker", signal.SIGTERM), ("worker", signal.SIGKILL)]
 
 
+def test_the_time_that_a_kill_took_is_taken_from_the_monitor(
+    scoreboard: Scoreboard, table: ChildTable, sent: list[tuple[str, int]]
+) -> None:
+    monitor = _process(table, "monitor")
+    with closing(monitor.dump):
+        stop = Stop(scoreboard, table, cast("Orphans", SimpleNamespace(terminate=_nothing)))
+        stop.begin(0.0, 5.0)
+
+        stop.advance(5.5)
+
+        assert monitor.kill_at == pytest.approx(5.9)
+        assert stop.next_due() == pytest.approx(6.0)
+        assert sent == [("monitor", signal.SIGTERM)]
+
+
+def test_of_two_overdue_jobs_the_first_to_have_had_its_time_ends_the_process(
+    scoreboard: Scoreboard,
+    table: ChildTable,
+    worker: ChildProcess,
+    sent: list[tuple[str, int]],
+) -> None:
+    began = monotonic()
+    for cell, grace_s in enumerate((60.0, 2.0)):
+        worker.entry.started(cell, 7 + cell, 70)
+        limit = worker.entry.hard_limit(cell)
+        limit.say(1.0, grace_s, ("failed", 0.0))
+        limit.move(began - 1)
+    limits = TimeLimits(scoreboard, table)
+    limits.enforce(began)
+    worker.entry.ticked_ns = monotonic_ns() + 10**9
+
+    limits.enforce(began + 1.9)
+    assert sent == [("worker", signal.SIGTERM)]
+    limits.enforce(began + 2.1)
+
+    assert sent == [("worker", signal.SIGTERM), ("worker", signal.SIGKILL)]
+
+
 SLEEPS = "import signal, sys; print('up', flush=True); signal.pause()"
 
 

@@ -96,3 +96,27 @@ def test_a_worker_without_a_poll_since_the_cancel_is_stuck(
     session.connection.execute("SELECT jobsd.cancel(%s, true)", (second,))
     entry.ticked_ns = monotonic_ns()
     wait_until(lambda: is_forced() and entry.forced_job == InClaim(second, claim_id))
+
+
+def test_a_cancel_announced_soon_after_another_one_is_checked_too(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (job_id,) = make_jobs(session, 1)
+    scoreboard, _ = _running(session, [job_id])
+    entry = scoreboard.entries[0]
+    began = monotonic_ns()
+    now, heard = [began], ["1"]
+    monkeypatch.setattr("jobsd.supervisor.monitor.forced.monotonic_ns", lambda: now[0])
+    monkeypatch.setattr(session, "notifications", lambda: [heard.pop()] if heard else [])
+    forced = ForcedCancels(session, scoreboard, 10.0)
+    forced.poll()
+    entry.ticked_ns = began + 100_000_000
+    now[0], heard[:] = began + 500_000_000, ["2"]
+    forced.poll()
+    session.connection.execute("SELECT jobsd.cancel(%s, true)", (job_id,))
+
+    for later_s in (1.1, 1.7):
+        now[0] = began + int(later_s * 1e9)
+        forced.poll()
+
+    assert entry.forced

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -15,7 +16,7 @@ from harness.remains import ERROR, RAN_S, Gone, ends, lost
 from jobsd.database import portions
 from jobsd.database.connection import Session
 from jobsd.processes import registry
-from jobsd.processes.outcome_journal import journal_paths
+from jobsd.processes.outcome_journal import Contents, journal_paths
 from jobsd.scoreboard.scoreboard import Scoreboard
 from jobsd.supervisor.recovery import journals
 from jobsd.supervisor.recovery import recovery as recoveries
@@ -96,11 +97,11 @@ def test_many_outcomes_are_recorded_a_few_at_a_time(
 ) -> None:
     gone = Gone(session, tmp_path, *["failed"] * 5)
     recovery = gone.recovery()
-    recovery._portion.most = portions.ONE_BY_ONE
+    recovery.portion.most = portions.ONE_BY_ONE
     large = json.dumps({**json.loads(ERROR), "stack": "x" * (portions.ONE_BY_ONE // 2 - 200)})
     gone.kept = [each._replace(error=large) for each in gone.kept]
     gone.write(*gone.kept)
-    sizes = [len(batch) for batch in journals._batches(gone.kept, recovery._portion)]
+    sizes = [len(batch) for batch in journals._batches(gone.kept, recovery.portion)]
 
     recovery.recover_journals([])
 
@@ -323,6 +324,9 @@ def test_a_job_that_completes_itself_has_the_outcome_of_its_transaction(
 
     assert places(session) == {job_id: end.removeprefix("job.")}
     assert (ends(reported), lost(reported)) == ([(end, job_id)], [])
+    assert [facts.get("error") is None for name, facts in reported if name == end] == [
+        committed
+    ]
     assert session.connection.execute("SELECT FROM jobsd.claims").fetchall() == []
 
 
@@ -368,3 +372,21 @@ def test_a_file_that_others_may_write_is_reported_and_left(
 
     assert {*places(session).values()} == {"claimed"}
     assert [str(gone.path) in facts["warning"] for facts in warnings] == [True]
+
+
+def test_the_start_of_a_job_in_a_journal_stays_where_it_was(tmp_path: Path) -> None:
+    left: dict[str, Any] = {
+        "process_id": 7,
+        "process": "worker-gone",
+        "error": {},
+        "release": False,
+        "running": [],
+        "succeeded": [],
+        "endings": [],
+        "ages_s": {"5": 10.0},
+        "at": time.time() - 1000,
+    }
+
+    dead = journals.dead_process(Contents(tmp_path, 7, "worker-gone", [], left), {}, keep=True)
+
+    assert dead.ages_s[5] == pytest.approx(1010, abs=5)

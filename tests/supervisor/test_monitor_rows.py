@@ -23,7 +23,7 @@ from jobsd.processes import registry
 from jobsd.scoreboard.entry import UP
 from jobsd.scoreboard.thresholds import Thresholds
 from jobsd.supervisor.monitor import database_thread
-from jobsd.supervisor.monitor.heartbeats import Beat, Survey, write_heartbeats
+from jobsd.supervisor.monitor.heartbeats import Beat, Survey, leave, write_heartbeats
 from waiting import Stopwatch, wait_until
 
 if TYPE_CHECKING:
@@ -133,14 +133,28 @@ def test_a_process_with_a_deleted_row_learns_it(tree: PlayedTree, session: Sessi
     assert (reported["kind"], reported["process"]) == ("worker", one.name)
 
 
+def test_a_tree_that_ends_leaves_no_row_that_names_its_supervisor(session: Session) -> None:
+    supervisor, late = _row(session, "supervisor-of-it", 1), _row(session, "worker-late", 2)
+    other = _row(session, "worker-of-others", 3)
+    session.connection.execute(
+        "UPDATE jobsd.processes SET supervisor_id = %s WHERE id = %s", (supervisor, late)
+    )
+
+    leave(session, [supervisor], [], supervisor)
+
+    left = session.connection.execute("SELECT id FROM jobsd.processes").fetchall()
+    assert left == [(other,)]
+
+
 @pytest.mark.behaviour(32)
+@pytest.mark.parametrize("kinds", [["supervisor", "monitor"], ["supervisor"], ["monitor"]])
 def test_supervisor_and_monitor_write_deleted_rows_again(
-    tree: PlayedTree, session: Session
+    tree: PlayedTree, session: Session, kinds: list[str]
 ) -> None:
     monitor = tree.start_monitor()
     before = process_names(session)
 
-    session.connection.execute("DELETE FROM jobsd.processes")
+    session.connection.execute("DELETE FROM jobsd.processes WHERE kind = ANY (%s)", (kinds,))
 
     wait_until(lambda: process_names(session) == before)
     wait_until(lambda: tree.scoreboard.supervisor_row and monitor.row_id)

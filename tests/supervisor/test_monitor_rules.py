@@ -19,7 +19,7 @@ from jobsd.database.connection import Target
 from jobsd.metrics.figures import Arrived, DatabaseFigures
 from jobsd.processes.context import Context
 from jobsd.scoreboard.scoreboard import Scoreboard
-from jobsd.supervisor.monitor import arrivals, history, http, schema
+from jobsd.supervisor.monitor import arrivals, database_thread, history, http, schema
 from jobsd.supervisor.monitor.arrivals import LACK_S, Arrivals
 from jobsd.supervisor.monitor.database_thread import RETRY_MAX_S, DatabaseThread
 from jobsd.supervisor.monitor.forced import ForcedCancels
@@ -60,25 +60,41 @@ def thread(context: Context) -> DatabaseThread:
 # The database thread.
 
 
-def test_after_an_outage_the_tree_is_surveyed_at_once(thread: DatabaseThread) -> None:
-    thread._due = monotonic() + 60
+def _run_once(
+    thread: DatabaseThread, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """Run for one poll, which fails."""
 
-    thread._back_off(psycopg.OperationalError("it went away"))
+    def poll() -> float:
+        thread.finish(tree_ends=False, orphaned=False)
+        raise error
 
-    assert thread._due <= monotonic()
+    monkeypatch.setattr(thread, "poll", poll)
+    monkeypatch.setattr(thread.membership, "leave_alone", _nothing)
+    monkeypatch.setattr(thread.history, "write", _nothing)
+    thread.run()
 
 
-def test_tables_that_have_gone_are_searched_for_again(
+def test_after_an_outage_the_tree_is_surveyed_at_once(
     thread: DatabaseThread, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    thread.survey_at = monotonic() + 60
+
+    _run_once(thread, monkeypatch, psycopg.OperationalError("it went away"))
+
+    assert thread.survey_at <= monotonic()
+
+
+@pytest.mark.parametrize("error", [psycopg.OperationalError, psycopg.errors.UndefinedTable])
+def test_tables_that_have_gone_are_searched_for_again(
+    thread: DatabaseThread, monkeypatch: pytest.MonkeyPatch, error: type[psycopg.Error]
+) -> None:
     searched: list[str] = []
-    monkeypatch.setattr(thread._schema, "are_gone", lambda: searched.append("again"))
+    monkeypatch.setattr(thread.schema, "are_gone", lambda: searched.append("again"))
 
-    thread._back_off(psycopg.OperationalError("it went away"))
-    assert searched == []
-    thread._back_off(psycopg.errors.UndefinedTable("no such table"))
+    _run_once(thread, monkeypatch, error("it went away"))
 
-    assert searched == ["again"]
+    assert searched == (["again"] if error is psycopg.errors.UndefinedTable else [])
 
 
 def test_the_rests_between_retries_of_a_locked_row_grow(thread: DatabaseThread) -> None:
@@ -96,7 +112,7 @@ def test_the_last_minute_of_history_is_written_at_the_end(
 ) -> None:
     done: list[str] = []
     for what in ("leave", "leave_alone"):
-        monkeypatch.setattr(thread._membership, what, partial(done.append, what))
+        monkeypatch.setattr(thread.membership, what, partial(done.append, what))
     monkeypatch.setattr(thread.history, "write", lambda: done.append("write"))
 
     thread.finish(tree_ends=tree_ends, orphaned=False)
@@ -116,9 +132,13 @@ def test_at_the_end_the_dead_are_recovered_until_nothing_is_locked(
     def recover(_: object) -> bool:
         return answers.pop(0)
 
-    monkeypatch.setattr(thread._recovery, "recover", recover)
+    monkeypatch.setattr(thread.recovery, "recover", recover)
+    monkeypatch.setattr(thread.membership, "leave", _nothing)
+    monkeypatch.setattr(thread.history, "write", _nothing)
+    monkeypatch.setattr(database_thread, "LAST_S", 30.0)
 
-    thread._recover_all(monotonic() + 30)
+    thread.finish(tree_ends=True, orphaned=False)
+    thread.run()
 
     assert answers == []
 
@@ -131,7 +151,7 @@ def test_how_much_a_process_could_run_is_known_when_its_row_has_gone(
     def take(process_id: int, ran: int | None) -> None:
         taken.append((process_id, ran))
 
-    monkeypatch.setattr(thread._recovery, "take_claims", take)
+    monkeypatch.setattr(thread.recovery, "take_claims", take)
     peer = PeerProcess(7, "worker", "w", 1, "here", 0.0, "", "", "", 12)
     thread._remember_threads([peer])
     seen = Survey(frozenset(), [], [7], LastHeartbeats())

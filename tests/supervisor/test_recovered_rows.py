@@ -144,7 +144,7 @@ def test_a_portion_of_a_journal_that_was_late_is_halved(
     gone = Gone(session, tmp_path, "finished")
     gone.write(gone.kept[0]._replace(result="x" * portions.BYTES_MAX, ttl_s=60.0))
     recovery = gone.recovery()
-    before = recovery._portion.most
+    before = recovery.portion.most
 
     def late(*_: object, **__: object) -> None:
         raise psycopg.errors.QueryCanceled("statement timeout")
@@ -153,7 +153,7 @@ def test_a_portion_of_a_journal_that_was_late_is_halved(
     with pytest.raises(psycopg.errors.QueryCanceled):
         recovery.recover_journals([])
 
-    assert recovery._portion.most <= before // 2
+    assert recovery.portion.most <= before // 2
 
 
 @pytest.mark.parametrize("left", [{"version": 9}, {"at": "noon"}])

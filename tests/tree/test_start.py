@@ -138,7 +138,39 @@ def test_a_port_that_is_taken_and_was_asked_for_is_refused(run: Commands) -> Non
         bind = f"127.0.0.1:{taken.getsockname()[1]}"
         reported = _refused(run, "--metrics-bind", bind)
 
-    assert reported.startswith(f"error: can't listen on {bind}: Address already in use")
+    assert reported.splitlines() == [
+        f"error: can't listen on {bind}: Address already in use",
+        "  at flag --metrics-bind",
+        "hint: choose another port, or `off` for a tree without HTTP",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "place"),
+    [
+        (["--pidfile", "config"], "flag --pidfile"),
+        ([], "supervisor.pidfile in config/queue.yml"),
+    ],
+    ids=["flag", "file"],
+)
+def test_a_fault_that_a_start_finds_names_where_the_value_is_set(
+    run: Commands, arguments: list[str], place: str
+) -> None:
+    run.project.write("config/queue.yml", "supervisor: {pidfile: config}\n")
+
+    assert f"\n  at {place}\n" in _refused(run, *arguments)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--horizon", "5m"], ["--worker-group", "9"], ["--worker-group", "x"]],
+    ids=" ".join,
+)
+def test_a_flag_that_does_not_fit_ends_with_2(run: Commands, arguments: list[str]) -> None:
+    done = run("start", *arguments)
+
+    assert done.returncode == 2
+    assert f"\n  at {arguments[0]}\n" in f"{done.stderr}\n"
 
 
 @pytest.mark.failure(

@@ -89,6 +89,29 @@ def test_an_error_has_its_status_and_its_sentence(
         assert sentence in got.text
 
 
+def test_a_slow_page_comes_again_and_only_a_search_is_to_be_narrowed(
+    browser: Browser, page_that: Callable[[Callable[[Session], Any]], None]
+) -> None:
+    def fail(_session: Session) -> None:
+        raise psycopg.errors.QueryCanceled("canceling")
+
+    page_that(fail)
+
+    plain, sought = browser.get("/queues").text, browser.get("/queues?q=class:x").text
+
+    assert 'data-parts="jobs"' in plain
+    assert ("Narrow" in plain, "Narrow what you search for." in sought) == (False, True)
+
+
+def test_a_program_learns_that_the_database_is_away() -> None:
+    away = Browser(made(Target("postgresql://127.0.0.1:1/nothing")))
+
+    error = away.get("/api/v1/queues").json()["error"]
+
+    assert error.startswith("The database can't be reached now.")
+    assert "page" not in error
+
+
 def test_a_page_has_some_seconds_and_its_errors_keep_no_connection(
     browser: Browser, page_that: Callable[[Callable[[Session], Any]], None]
 ) -> None:

@@ -1,7 +1,5 @@
 """The pages in a real browser: for everybody, in every size, with and without JavaScript."""
 
-# pyright: reportPrivateUsage=false
-
 from __future__ import annotations
 
 import contextlib
@@ -197,7 +195,7 @@ def test_every_page_is_among_them(shop: Shop) -> None:
     routes.find("GET", "/")
     seen = {routes.find("GET", path.partition("?")[0])[0].pattern for path in shop.pages()}
 
-    assert seen == {each.pattern for each in routes._ROUTES}
+    assert seen == {each.pattern for each in routes.ROUTES}
 
 
 def _change(shop: Shop, statement: str) -> None:

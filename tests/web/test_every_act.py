@@ -1,7 +1,5 @@
 """Every act in a real browser: once without JavaScript, once by the keyboard alone."""
 
-# pyright: reportPrivateUsage=false
-
 from __future__ import annotations
 
 import contextlib
@@ -313,7 +311,7 @@ def test_every_act_is_done(  # noqa: PLR0917 - a browser, and all that is acted 
 
 def _all_acts() -> set[re.Pattern[str]]:
     acts.find("/")  # all modules with acts are imported by then
-    return {each.pattern for each in acts._ACTS}
+    return {each.pattern for each in acts.ACTS}
 
 
 def _act(path: str) -> acts.Act:

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from rows import Rows
 
 
+SPANS = ("hour", "month")
+
+
 def _row(rows: Rows, table: str, age: str, name: str, *counts: int) -> None:
     unit = table.removesuffix("s")
     rows(
@@ -73,3 +76,12 @@ def test_longer_times_have_longer_steps(browser: Browser, rows: Rows, span: str)
 )
 def test_a_share_stays_within(counts: list[int], share: float, wanted: float | None) -> None:
     assert percentile(counts, share) == (None if wanted is None else pytest.approx(wanted))
+
+
+def test_a_month_says_that_it_has_no_history_of_one_queue(browser: Browser) -> None:
+    hour, month = (browser.get(f"/history?span={each}&queue=mail").text for each in SPANS)
+
+    assert "Only queue <b>mail</b>" in hour
+    assert "this is that of all queues, not of mail" in month
+    assert 'href="/history?span=month&amp;queue=mail"' in hour
+    assert 'href="/history?span=hour&amp;queue=mail"' in month

@@ -1,7 +1,5 @@
 """What enemies try: acts of others, as a viewer or from another site, headers, oracles."""
 
-# pyright: reportPrivateUsage=false
-
 from __future__ import annotations
 
 import json
@@ -33,7 +31,7 @@ BREAKS = ("a\r\nSet-Cookie: x=1", "a\nLocation: https://evil.example/", "a%0d%0a
 def _all_acts() -> list[acts.Act]:
     """Return every act that the application has, also those to come."""
     acts.find("/")  # all modules with acts are imported by then
-    return list(acts._ACTS)
+    return list(acts.ACTS)
 
 
 def _path(act: acts.Act, job_id: int) -> str:
@@ -255,7 +253,7 @@ def test_each_role_may_do_the_acts_listed_in_the_guide() -> None:
 def test_every_page_can_be_asked_for_as_json(browser: Browser, things: int) -> None:
     routes.find("GET", "/")
     names = {"id": str(things), "key": "beat", "row": "1"}
-    for each in routes._ROUTES:
+    for each in routes.ROUTES:
         path = re.sub(
             r"\(\?P<(\w+)>\.\+\)", lambda found: names[found[1]], each.pattern.pattern
         )

@@ -165,3 +165,11 @@ def test_a_reason_has_links_to_its_subjects(browser: Browser, session: Session) 
     assert f'Look at</span> <a class="mono" href="/jobs/{holder}">' in page
     for name in ("limits", "queues", "processes"):
         assert f'<a href="/{name}">{name.capitalize()}</a></li>' in page
+
+
+def test_the_page_has_the_tags_of_a_job(browser: Browser, rows: Rows) -> None:
+    tagged, untagged = enqueue(), enqueue()
+    rows("UPDATE jobsd.jobs SET tags = '{billing,<eu>}' WHERE id = %s", tagged)
+
+    assert "<dt>Tags</dt><dd>billing, &lt;eu&gt;</dd>" in browser.get(f"/jobs/{tagged}").text
+    assert "<dt>Tags</dt>" not in browser.get(f"/jobs/{untagged}").text

@@ -37,6 +37,25 @@ def test_only_our_own_pages_can_show_a_message(
     assert ("All is lost." in got.text) is said
 
 
+@pytest.mark.parametrize(
+    ("headers", "said"),
+    [
+        ({}, False),
+        ({"Referer": "http://localhost/queues"}, True),
+        ({"Referer": "http://localhost.example/queues"}, False),
+        ({"Referer": "http://elsewhere/"}, False),
+        ({"Referer": "http://localhost/queues", "Sec-Fetch-Site": "cross-site"}, False),
+    ],
+    ids=str,
+)
+def test_a_browser_that_names_no_site_must_come_from_our_own_page(
+    browser: Browser, headers: dict[str, str], *, said: bool
+) -> None:
+    got = browser.get("/queues?done=All+is+lost.", **headers)
+
+    assert ("All is lost." in got.text) is said
+
+
 def test_a_page_after_an_outage_has_another_connection(
     browser: Browser, session: Session
 ) -> None:

@@ -12,6 +12,7 @@ from enqueueing.placed import enqueue
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Target
+    from rows import Rows
 
 
 def _mounted(application: Any, at: str) -> Any:
@@ -52,3 +53,23 @@ def test_beside_its_path_there_is_nothing(target: Target) -> None:
 
     assert browser.get("/admin/jobsx").status == 404
     assert browser.get("/").status == 404
+
+
+def test_authorize_names_the_visitor_whom_the_audit_shows(
+    target: Target, default_client: object, rows: Rows
+) -> None:
+    del default_client
+
+    def ann(_environ: object) -> tuple[str, str]:
+        return "admin", "ann"
+
+    def an_admin(_environ: object) -> str:
+        return "admin"
+
+    named = made(target, authorize=ann, open_role=None)
+    unnamed = made(target, authorize=an_admin, open_role=None)
+
+    Browser(named).post("/queues/mail/pause")
+    Browser(unnamed).post("/queues/images/pause")
+
+    assert rows("SELECT actor FROM jobsd.audit ORDER BY id") == ["ann", "someone"]

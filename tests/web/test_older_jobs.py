@@ -48,6 +48,9 @@ def test_older_jobs_are_searched_from_where_a_search_has_ended(
     assert len(shown) == 3
     assert "only the newest 100 were searched" in shown[0]
     assert "only 100 older ones were searched" in shown[1]
+    assert "None among the newest 100" in shown[0]
+    assert "None among 100 older jobs" in shown[1]
+    assert not any("No job passes this search" in page for page in shown)
     assert [f'href="/jobs/{rare}"' in page for page in shown] == [False, False, True]
     assert 'href="/jobs?q=class%3Arare">Newest</a>' in shown[2]
 
@@ -63,6 +66,15 @@ def test_a_search_reads_ten_thousand_jobs_however_little_time_there_is(
 
     assert f'href="/jobs/{rare}"' in page
     assert "were searched" not in page
+
+
+def test_only_a_search_of_all_jobs_says_that_none_passes(browser: Browser) -> None:
+    enqueue(name="rare")
+
+    page = browser.get("/jobs?q=class:other").text
+
+    assert "No job passes this search" in page
+    assert "None among" not in page
 
 
 def test_a_search_that_has_used_its_time_ends_and_offers_to_go_on(

@@ -5,14 +5,13 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from dashboard.asking import Browser, made
 from enqueueing.placed import enqueue
 from jobsd.acts.listing import Filter
-from jobsd.operations.overview import Overview
 from jobsd.operations.search import Search
 from jobsd.recurring import tasks
 from jobsd.web import pages
@@ -116,35 +115,6 @@ def test_an_act_on_all_is_offered_only_for_an_understood_search(
     assert [act.name for act in pages._bulk(search)] == offered
 
 
-def _queue(name: str, *, ready: int = 0, paused: bool = False) -> dict[str, Any]:
-    return {"name": name, "ready": ready, "paused": paused}
-
-
-@pytest.mark.parametrize(
-    ("queues", "life", "running", "level"),
-    [
-        ([], "alive", True, "good"),
-        ([_queue("mail", paused=True)], "alive", True, "warning"),
-        ([_queue("other", ready=1)], "alive", True, "bad"),
-        ([_queue("other")], "alive", True, "good"),
-        ([], "silent", True, "warning"),
-        ([], "alive", False, "bad"),
-    ],
-)
-def test_the_overview_shows_the_health(
-    queues: list[dict[str, Any]], life: str, level: str, *, running: bool
-) -> None:
-    worker = {
-        "kind": "worker",
-        "life": life,
-        "pid": 1,
-        "hostname": "h",
-        "metadata": {"queues": "mail"},
-    }
-
-    assert pages._health(Overview(running, [worker], queues, [], [], None))[0] == level
-
-
 @pytest.mark.parametrize("span", ["hour", "month"])
 def test_the_history_by_class_of_a_queue_is_that_of_all_queues(
     browser: Browser, rows: Rows, span: str
@@ -164,3 +134,23 @@ def test_the_history_by_class_of_a_queue_is_that_of_all_queues(
     steps = browser.get(f"/api/v1/history?span={span}&queue=mail").json()["steps"]
 
     assert sum(step["finished"] for step in steps) == (3 if span == "hour" else 7)
+
+
+def test_an_act_on_all_is_not_offered_where_it_changes_none(
+    browser: Browser, rows: Rows
+) -> None:
+    enqueue("mail")
+    waiting = browser.get("/jobs?q=queue:mail").text
+    rows("DELETE FROM jobsd.ready_executions")
+    rows("UPDATE jobsd.jobs SET outcome = 'finished', finished_at = now()")
+    ended = browser.get("/jobs?q=queue:mail").text
+
+    assert ("Discard all found" in waiting, "Discard all found" in ended) == (True, False)
+
+
+@pytest.mark.parametrize("path", ["/jobs", "/audit"])
+def test_a_page_does_not_begin_at_something_else_than_an_id(
+    browser: Browser, path: str
+) -> None:
+    assert browser.get(f"{path}?before=abc").status == 400
+    assert browser.get(f"{path}?before=5").status == 200

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         ("queue:mail state:ready", Filter(queue_name="mail", state="ready")),
         ('queue:"two words" x', Filter(queue_name="two words", words=("x",))),
         ("error:SMTP", Filter(state="failed", error="SMTP")),
+        ("tag:a tag:b", Filter(tags=("a", "b"))),
         ("key:user/5 host:web-1", Filter(key="user/5", host="web-1")),
         ("after:2h before:90s", Filter(since_s=7200.0, until_s=90.0)),
         ('args.user:"5"', Filter(arguments=('[{"$keywords": {"user": "5"}}]',))),
@@ -46,6 +47,9 @@ def test_a_search_means(text: str, meant: Filter) -> None:
         ("state:dead", "is not a state"),
         ("after:yesterday", "is not a time"),
         ("args.token:x", "never shown"),
+        ("queue:a queue:b", "queue: is given twice; only tag: can be"),
+        ("after:2h after:3h", "after: is given twice; only tag: can be"),
+        ("args.a:1 args.b:2", "args. is given twice; only tag: can be"),
         ("x " * 21, "at most 20 parts"),
     ],
 )
@@ -84,6 +88,7 @@ def test_each_part_of_a_search_narrows_the_list(
         *('[{"$keywords": {"user": 5}}]', ids[2]),
     )
     rows("UPDATE jobsd.jobs SET concurrency_key = 'k' WHERE id = %s", ids[3])
+    rows("UPDATE jobsd.jobs SET tags = '{billing,eu}' WHERE id = %s", ids[2])
 
     def found(text: str) -> list[int]:
         return [job.id for job in listed(session, read_search(text).meant).jobs]
@@ -93,5 +98,9 @@ def test_each_part_of_a_search_narrows_the_list(
     assert found("args.user:5") == found("before:2h") == [ids[2]]
     assert found("args.user:6") == found("100%") == []
     assert found("key:k") == [ids[3]]
+    assert found("tag:eu") == found("state:ready tag:billing") == [ids[2]]
+    assert found("tag:eu tag:billing") == [ids[2]]
+    assert found("tag:us tag:eu") == found("tag:eu tag:us") == []
+    assert found("tag:e") == found("tag:eu key:k") == []
     assert found("after:2h") == [ids[3], ids[1], ids[0]]
     assert found("told") == found("error:told") == [ids[0]]

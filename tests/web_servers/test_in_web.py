@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
+from conftest import database_on
+from django_app.project import DjangoProject, database
 from harness.tree import lives
 from waiting import wait_until
 from web_servers.servers import COMMANDS, inside, stop
@@ -50,6 +52,94 @@ def test_a_tree_is_gone_with_a_server_that_is_killed(name: str, project: Project
 
         wait_until(lambda: not lives(supervisor), _GONE_S, server.reported)
         wait_until(lambda: server.keepers() == [], 10)
+
+
+@pytest.mark.failure(
+    "a tree that a web server starts has no database",
+    "the tree ends with 78 and says what to set; no database is made, the server runs",
+)
+def test_a_tree_in_a_web_server_makes_no_database(project: Project) -> None:
+    project.environ |= {
+        "DATABASE_URL": "",
+        "JOBSD_EMBEDDED_DIR": str(project.root / "postgres"),
+    }
+    with inside("gunicorn", project) as server:
+        server.get()
+
+        wait_until(lambda: "none was made here" in server.reported(), 30, server.reported)
+        assert server.get()
+        assert stop(server) == 0
+    assert not (project.root / "postgres").exists()
+
+
+@pytest.mark.parametrize("name", ["gunicorn", "uvicorn"])
+def test_a_tree_has_the_database_that_the_application_configures(
+    name: str, project: Project
+) -> None:
+    url = project.environ.pop("DATABASE_URL")
+    for file in ("wsgi_app.py", "asgi_app.py"):
+        written = (project.root / file).read_text(encoding="utf-8")
+        project.write(file, f"import jobsd\njobsd.configure({url!r})\n{written}")
+    project.environ["JOBSD_ENV"] = "production"
+    with inside(name, project) as server:
+        server.get()
+
+        server.wait_event("supervisor.ready")
+        server.one_tree()
+
+
+def test_a_tree_on_another_database_than_its_application_is_refused(
+    project: Project, server_url: str
+) -> None:
+    written = (project.root / "wsgi_app.py").read_text(encoding="utf-8")
+    with database_on(server_url) as url:
+        project.write("wsgi_app.py", f"import jobsd\njobsd.configure({url!r})\n{written}")
+        with inside("gunicorn", project) as server:
+            server.get()
+
+            wait_until(lambda: "these are two" in server.reported(), 30, server.reported)
+            assert server.get()
+
+
+def test_a_tree_has_database_and_jobs_of_a_django_project(project: Project) -> None:
+    made = DjangoProject(project.root)
+    made.configure({"default": database(project.environ.pop("DATABASE_URL"))})
+    made.write("config/queue.yml", "{}\n")
+    setup = "import django\ndjango.setup()\n"
+    made.write("wsgi_app.py", setup + (project.root / "wsgi_app.py").read_text("utf-8"))
+    made.write("shop/jobs.py", "from jobsd import job\n@job\ndef said(): print('one')\n")
+    project.environ |= {"JOBSD_ENV": "production", "DJANGO_SETTINGS_MODULE": "settings"}
+    with inside("gunicorn", project) as server:
+        server.get()
+        server.wait_event("supervisor.ready")
+
+        made.shell("from shop.jobs import said\nsaid.enqueue()")
+
+        server.wait_event("one", class_name="shop.jobs.said")
+
+
+@pytest.mark.parametrize("given", [{}, {"DATABASE_URL": ""}], ids=["unset", "empty"])
+def test_a_tree_has_the_database_of_a_flask_application(
+    given: dict[str, str], project: Project
+) -> None:
+    url = project.environ.pop("DATABASE_URL")
+    project.write(
+        "wsgi_app.py",
+        "import os\nfrom flask import Flask\nfrom jobsd.flask import Jobs\n"
+        "def create_app():\n"
+        "    app = Flask('shop')\n"
+        f"    app.config['JOBSD_DATABASE_URL'] = {url!r}\n"
+        "    Jobs(app)\n"
+        "    app.get('/')(lambda: str(os.getpid()))\n"
+        "    return app\n"
+        "app = create_app()\n",
+    )
+    project.environ |= {"JOBSD_ENV": "production", **given}
+    with inside("gunicorn", project) as server:
+        server.get()
+
+        server.wait_event("supervisor.ready")
+        server.one_tree()
 
 
 @pytest.mark.failure(

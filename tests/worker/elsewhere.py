@@ -60,4 +60,4 @@ def where(session: Session, job_id: int) -> tuple[object, ...]:
 
 
 def survey(driven: Driven) -> None:
-    driven.worker._claiming.known_classes._survey_at = 0.0
+    driven.worker.claiming.known_classes.survey_at = 0.0

@@ -34,6 +34,18 @@ of_either_sort = pytest.mark.parametrize("coroutines", [None, 4], ids=["threads"
 most = [0, 0]
 
 
+class Begun:
+    """The threads of a name that have begun since this was made."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._before = {*threading.enumerate()}
+
+    def alive(self) -> list[threading.Thread]:
+        now = (each for each in threading.enumerate() if each.name == self._name)
+        return [each for each in now if each not in self._before]
+
+
 @job
 async def anote(value: object) -> None:
     loops.add(id(asyncio.get_running_loop()))
@@ -110,7 +122,7 @@ def test_coroutines_run_at_once_in_one_loop_up_to_their_limit(
     driven = make_worker(coroutines=50)
 
     driven.until(lambda: len(noted) == 50)
-    assert driven.worker._pool.busy == 50
+    assert driven.worker.pool.busy == 50
     assert len(driven.context.entry.running()) == 50
     gate.set()
     driven.until(lambda: count("jobs WHERE outcome = 'finished'") == 60)
@@ -185,12 +197,13 @@ def test_a_coroutine_among_threads_shares_the_loop_of_the_process(
 def test_a_process_that_runs_no_coroutine_has_no_loop_among_threads(
     make_worker: MakeWorker, coroutines: int | None
 ) -> None:
+    begun = Begun("job-loop")
     note.enqueue(1)
     driven = make_worker(threads=4, coroutines=coroutines)
 
     driven.until(lambda: noted and driven.at_rest())
 
-    assert (driven.worker._pool._loop._loop is None) is (coroutines is None)
+    assert len(begun.alive()) == (0 if coroutines is None else 1)
 
 
 def test_a_thread_for_functions_among_coroutines_ends_after_a_rest(
@@ -199,17 +212,16 @@ def test_a_thread_for_functions_among_coroutines_ends_after_a_rest(
     """They are made when needed, as many as run at once, and serve again before they end."""
     monkeypatch.setattr("jobsd.performing.coroutines.REST_S", 0.5)
     driven = make_worker(coroutines=10)
-    helpers = cast("Coroutines", driven.worker._pool)._helpers
-    assert helpers.threads == []
+    helpers = Begun("job-helper")
 
     client.enqueue_many([wait_for_gate.with_args(n) for n in range(20)])
     driven.until(lambda: len(noted) == 10)
-    assert len(helpers.threads) == 10
+    assert len(helpers.alive()) == 10
     gate.set()
     driven.until(lambda: count("jobs WHERE outcome = 'finished'") == 20)
-    assert len(helpers.threads) == 10
+    assert len(helpers.alive()) == 10
 
-    driven.until(lambda: not helpers.threads)
+    driven.until(lambda: not helpers.alive())
     note.enqueue("later")
     driven.until(lambda: "later" in noted)
     driven.until(driven.at_rest)
@@ -221,7 +233,7 @@ def test_a_thread_for_functions_among_coroutines_ends_after_a_rest(
 )
 def test_a_helper_thread_that_has_died_ends_the_process(make_worker: MakeWorker) -> None:
     driven = make_worker(coroutines=2)
-    helpers = cast("Coroutines", driven.worker._pool)._helpers
+    helpers = cast("Coroutines", driven.worker.pool)._helpers
     dead = threading.Thread(target=int, name="job-helper")
     dead.start()
     dead.join()
@@ -275,8 +287,7 @@ def test_what_still_runs_at_the_deadline_of_a_drain_goes_back(
     make_worker: MakeWorker, count: Count, coroutines: int | None
 ) -> None:
     await_gate.enqueue("never")
-    driven = make_worker(threads=4, coroutines=coroutines)
-    driven.worker._drain_s = 0.2
+    driven = make_worker(threads=4, coroutines=coroutines, drain_s=0.2)
     driven.until(lambda: noted)
 
     driven.drain()
@@ -304,7 +315,7 @@ def test_tasks_that_a_drain_cancels_before_they_begin_go_back(
 ) -> None:
     client.enqueue_many([drain_now.with_args(), anote.with_args(1), anote.with_args(2)])
     driven = make_worker(coroutines=3)
-    cancels[:] = [driven.worker._pool._loop._cancel_all]
+    cancels[:] = [driven.worker.pool._loop._cancel_all]
 
     driven.until(lambda: count("jobs WHERE outcome = 'finished'") == 1)
     driven.drain()
@@ -324,7 +335,7 @@ def test_a_job_that_blocks_the_loop_is_named(
     heard = recorder.facts("job.blocking")
     blocked = block.enqueue()
     driven = make_worker(threads=2)
-    driven.until(lambda: driven.worker._pool.busy)
+    driven.until(lambda: driven.worker.pool.busy)
     note.enqueue("beside it")
 
     driven.until(lambda: heard and noted)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from jobsd.acts.cancels import cancel
-from jobsd.clock import monotonic
+from jobsd.clock import monotonic, monotonic_ns
 from jobsd.errors import Cancelled
 from jobsd.jobs.current import current_job
 from jobsd.jobs.definition import job
@@ -52,6 +52,16 @@ def shielded() -> None:
             gate.wait(0.001)
         noted.append("kept whole")
     noted.append("went on")
+
+
+@job(timeout="1h", kill_after="77s")
+def slow_to_stop() -> None:
+    noted.append("begun")
+    try:
+        while not gate.wait(0.01):
+            pass
+    finally:
+        assert gate.wait(60)
 
 
 @job
@@ -171,6 +181,23 @@ def test_without_a_listener_a_cancel_is_read_within_a_second(
         worker.until(partial(_discarded, rows, job_id))
 
 
+@pytest.mark.parametrize("coroutines", [0, 2])
+def test_a_job_cancelled_by_force_has_its_own_time_to_stop(
+    make_worker: MakeWorker, rows: Rows, coroutines: int
+) -> None:
+    worker = make_worker(coroutines=coroutines)
+    slow_to_stop.enqueue()
+    worker.until(lambda: noted)
+    entry = worker.context.entry
+
+    rows("SELECT jobsd.cancel(id, true) FROM jobsd.jobs")
+    worker.until(lambda: 0 < entry.next_hard_ns < monotonic_ns() + 100 * 10**9)
+
+    (overdue,) = entry.overdue(entry.next_hard_ns)
+    assert (overdue.limit_s, overdue.grace_s) == (0.0, 77.0)
+    gate.set()
+
+
 def test_a_coroutine_is_cancelled(make_worker: MakeWorker, rows: Rows) -> None:
     worker = make_worker(coroutines=2)
     job_id = id_of(rest.enqueue())
@@ -220,7 +247,7 @@ def test_any_other_end_is_a_discard_also_when_the_worker_knows_nothing_yet(
     job_id = id_of(end.enqueue(how))
     worker.until(lambda: noted)
     _passed.release()
-    wait_until(lambda: worker.worker._pool.in_hand == 0)
+    wait_until(lambda: worker.worker.pool.in_hand == 0)
 
     cancel(job_id)
     # As if it had not heard of it: it records first.
@@ -242,7 +269,7 @@ def test_a_job_that_was_claimed_and_not_begun_never_begins(
     cancel(waiting)
     worker.until(lambda: _discarded(rows, waiting))
     gate.set()
-    worker.until(lambda: worker.worker._ledger.has_claims is False)
+    worker.until(lambda: worker.worker.ledger.has_claims is False)
 
     assert noted == [None, "later"]
     assert rows("SELECT attempts FROM jobsd.jobs WHERE id = %s", waiting) == [0]
@@ -259,7 +286,7 @@ def test_the_series_of_a_slot_goes_on_without_it(make_worker: MakeWorker, rows: 
         cancel(each)
     worker.until(lambda: all(_discarded(rows, each) for each in ids[1:3]))
     gate.set()
-    worker.until(lambda: len(noted) == 2 and not worker.worker._ledger.has_claims)
+    worker.until(lambda: len(noted) == 2 and not worker.worker.ledger.has_claims)
 
     assert noted == [0, 3]
 
@@ -315,7 +342,7 @@ def test_success_in_a_dead_process_stays_one(
     worker.until(lambda: noted)
     rows("SELECT jobsd.cancel(%s)", job_id)
     gate.set()
-    wait_until(lambda: worker.worker._pool.in_hand == 0)
+    wait_until(lambda: worker.worker.pool.in_hand == 0)
 
     recover(session, dead_process(session, succeeded=worker.context.entry.succeeded()))
 

@@ -63,10 +63,10 @@ def test_an_urgent_job_starts_before_prefetched_ones(make_worker: MakeWorker) ->
     wait_for_gate.enqueue("first")
     enqueue_many(note.with_args(i) for i in range(20))
     driven = make_worker(threads=1, prefetch=100)
-    driven.until(lambda: driven.worker._pool.waiting == 20)
+    driven.until(lambda: driven.worker.pool.waiting == 20)
 
     note.using(priority=-1).enqueue("urgent")
-    driven.until(lambda: driven.worker._pool.waiting == 21)
+    driven.until(lambda: driven.worker.pool.waiting == 21)
     gate.set()
     driven.until(lambda: len(noted) == 22)
 
@@ -79,10 +79,10 @@ def test_a_job_of_the_first_queue_starts_before_those_of_the_second_that_wait_in
     wait_for_gate.using(queue="first").enqueue("gate")
     enqueue_many(note.using(queue="second").with_args(i) for i in range(20))
     driven = make_worker(threads=1, prefetch=100, queues=("first", "second"))
-    driven.until(lambda: driven.worker._pool.waiting == 20)
+    driven.until(lambda: driven.worker.pool.waiting == 20)
 
     note.using(queue="first", priority=9).enqueue("urgent")
-    driven.until(lambda: driven.worker._pool.waiting == 21)
+    driven.until(lambda: driven.worker.pool.waiting == 21)
     gate.set()
     driven.until(lambda: len(noted) == 22)
 
@@ -94,7 +94,7 @@ def test_a_worker_that_has_enough_in_hand_rests_though_more_jobs_are_ready(
 ) -> None:
     enqueue_many(wait_for_gate.with_args(i) for i in range(20))
     driven = make_worker(threads=1, prefetch=6)
-    driven.until(lambda: noted and driven.worker._pool.waiting > 3)
+    driven.until(lambda: noted and driven.worker.pool.waiting > 3)
 
     assert driven.worker.poll() > 0
 
@@ -203,7 +203,7 @@ def test_queues_come_in_the_order_of_the_list_and_jobs_by_priority(
     # It has looked for more in vain, and not only when it takes nothing at all.
     driven.until(
         lambda: (
-            driven.worker._claiming.idle.stands
+            driven.worker.claiming.idle.stands
             and count("ready_executions") == 6 - len(order)
             and len(noted) == len(order)
         )

@@ -1,7 +1,5 @@
 """A job that has recorded its own end holds its slot until its function has returned."""
 
-# pyright: reportPrivateUsage=false
-
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
@@ -86,7 +84,7 @@ def test_the_next_of_a_key_begins_when_the_function_has_returned(
     worker.until(_completed)
 
     other.until(lambda: rows("SELECT position FROM jobsd.blocked_executions") == [None])
-    worker.worker._reconcile(0.0)
+    worker.worker.reconcile_at = 0.0
     rounds = iter(range(20))
     worker.until(lambda: next(rounds, None) is None)
 

@@ -164,15 +164,17 @@ def _is_finished(rows: Rows) -> Callable[[], bool]:
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("way", WAYS)
 def test_a_block_opened_before_the_first_statement_completes_at_any_level(
-    way: str, level: str, make_worker: MakeWorker, rows: Rows
+    way: str, level: str, make_worker: MakeWorker, rows: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     worker = make_worker(threads=2)
     _of_a_claim_of_two(completes_in_a_block, way, level)
-    worker.until(lambda: "begun" in noted)
-    # Its progress would be written by now.
-    worker.worker._progress._due = 0.0
-    rounds = iter(range(5))
-    worker.until(lambda: next(rounds, None) is None)
+    with monkeypatch.context() as patch:
+        patch.setattr("jobsd.performing.progress.EVERY_S", 0.0)
+        worker.until(lambda: "begun" in noted)
+        # Its progress would be written in these rounds.
+        rounds = iter(range(5))
+        worker.until(lambda: next(rounds, None) is None)
+    worker.worker.poll()
     assert rows("SELECT progress FROM jobsd.jobs ORDER BY id") == [None, None]
     gate.set()
 
@@ -180,7 +182,6 @@ def test_a_block_opened_before_the_first_statement_completes_at_any_level(
 
     assert rows("SELECT n FROM public.effects") == [1]
     assert rows("SELECT attempts FROM jobsd.jobs ORDER BY id") == [1, 1]
-    worker.worker._progress._due = 0.0
     worker.until(lambda: rows("SELECT progress -> 'done' FROM jobsd.jobs ORDER BY id")[0] == 1)
 
 
@@ -205,5 +206,5 @@ def test_a_snapshot_that_is_too_old_is_reported_and_the_repeated_transaction_com
     assert all("current_job().completing(connection=...)" in each for each in refusals)
     assert rows("SELECT n FROM public.effects") == [1]
     assert rows("SELECT attempts FROM jobsd.jobs ORDER BY id") == [1, 1]
-    assert {each.shields for each in worker.worker._pool._interrupter.threads} == {0}
+    assert {each.shields for each in worker.worker.pool.seats()} == {0}
     assert not completion.BEGUN

@@ -1,7 +1,5 @@
 """What a block of `completing` does at its end, and when it refuses."""
 
-# pyright: reportPrivateUsage=false
-
 from __future__ import annotations
 
 import contextlib
@@ -224,7 +222,7 @@ def run(made: Any, make_worker: MakeWorker, rows: Rows, *arguments: object) -> N
     worker.until(lambda: rows("SELECT attempts FROM jobsd.jobs") == [1])
     worker.until(lambda: not rows("SELECT 1 FROM jobsd.claims"))
     assert not completion.BEGUN
-    assert {each.shields for each in worker.worker._pool._interrupter.threads} == {0}
+    assert {each.shields for each in worker.worker.pool.seats()} == {0}
 
 
 @pytest.mark.parametrize("made", [gives_a_result, completes_within])
@@ -280,7 +278,7 @@ def test_a_block_opened_too_late_raises_a_remedy(make_worker: MakeWorker, rows: 
     worker.until(lambda: len(noted) == 2)
     gate.set()
 
-    worker.until(lambda: rows("SELECT count(*) FROM jobsd.failed_executions")[0] >= 1)
+    worker.until(lambda: rows("SELECT count(*) FROM jobsd.failed_executions") == [2])
 
     assert any("before its first statement" in str(each) for each in noted)
     assert late

@@ -210,7 +210,7 @@ def _ended(worker: Driven, rows: Rows) -> Callable[[], bool]:
     return lambda: (
         not (
             rows("SELECT 1 FROM jobsd.jobs WHERE outcome IS NULL")
-            or worker.worker._ledger._claims
+            or worker.worker.ledger.claims
         )
     )
 
@@ -273,9 +273,9 @@ def test_nothing_strikes_after_it(make_worker: MakeWorker, rows: Rows) -> None:
     worker = make_worker()
     job_id = goes_on.enqueue().id or 0
     worker.until(lambda: noted)
-    threads = worker.worker._pool._interrupter.threads
+    threads = worker.worker.pool.seats()
 
-    assert worker.worker._pool.interrupt(job_id, TimeLimitExceeded)
+    assert worker.worker.pool.interrupt(job_id, TimeLimitExceeded)
     worker.until(lambda: any(each.interrupt for each in threads))
     gate.set()
 
@@ -293,12 +293,13 @@ def test_no_turn_waits_for_the_transaction(make_worker: MakeWorker, rows: Rows) 
 
     worker.until(lambda: noted.count("beside") == 20 and "open" in noted)
     worker.until(lambda: rows("SELECT count(*) FROM jobsd.jobs WHERE outcome IS NULL") == [1])
-    worker.worker._reconcile(0.0)
+    worker.worker.reconcile_at = 0.0
+    worker.worker.poll()
     gate.set()
 
     worker.until(lambda: rows("SELECT count(*) FROM jobsd.jobs WHERE outcome IS NULL") == [0])
-    worker.until(lambda: worker.worker._ledger._claims == {})
-    assert not worker.worker._ledger.locked
+    worker.until(lambda: worker.worker.ledger.claims == {})
+    assert not worker.worker.ledger.locked
 
 
 def test_the_row_of_its_thread_names_its_new_claim(make_worker: MakeWorker, rows: Rows) -> None:
@@ -364,7 +365,7 @@ def test_a_transaction_left_open_is_known_at_its_end(
 
     connection.close()
     worker.until(
-        lambda: rows(OUTCOMES) == [("finished", 1)] and not worker.worker._ledger._claims
+        lambda: rows(OUTCOMES) == [("finished", 1)] and not worker.worker.ledger.claims
     )
 
 
@@ -382,7 +383,7 @@ def test_a_job_recovered_in_the_meantime_does_not_complete(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(completion.Requests, "isolate", isolate)
         done.enqueue("psycopg")
-        worker.until(lambda: worker.worker._ledger.completing)
-        worker.until(lambda: not worker.worker._ledger._claims)
+        worker.until(lambda: worker.worker.ledger.completing)
+        worker.until(lambda: not worker.worker.ledger.claims)
 
     assert rows("SELECT count(*) FROM public.effects") == [0]

@@ -303,6 +303,19 @@ def test_past_a_gap_no_claim_begins_at_the_head_until_it_is_cleared() -> None:
     assert cursor.at_head_from == 0.0
 
 
+def test_once_a_gap_is_cleared_the_next_claim_sweeps() -> None:
+    cursor = ClaimCursor()
+    gap = Gap(None, 5, 0, 10)
+    cursor.skip(gap)
+    assert cursor.begin_claim()
+    cursor.advance([(None, 5, 20)], sweep=True, took_s=0.0)
+    assert not cursor.begin_claim()
+
+    cursor.cleared(gap, None)
+
+    assert cursor.begin_claim()
+
+
 @pytest.mark.failure(
     "A transaction commits a job late, while workers are saturated and an old snapshot "
     "keeps dead rows.",

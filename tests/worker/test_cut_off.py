@@ -31,13 +31,13 @@ def test_a_claim_that_is_committed_long_after_its_connection_broke_is_given_back
     driven.worker.disconnect()
     driven.worker.connect()
     monkeypatch.setattr(driven.worker, "_fresh_s", 3600)  # it does not connect again
-    driven.until(lambda: driven.worker._claiming.idle.stands)
+    driven.until(lambda: driven.worker.claiming.idle.stands)
     session.connection.execute(
         "INSERT INTO jobsd.jobs (id, queue_name, class_name) VALUES (5, 'q', 'x')"
     )
     session.connection.execute(
         "INSERT INTO jobsd.claims (process_id, job_ids) VALUES (%s, '{5}')",
-        (driven.worker._process_id,),
+        (driven.worker.process_id,),
     )
 
     driven.until(lambda: not count("claims WHERE job_ids = '{5}'"))
@@ -78,7 +78,7 @@ def test_a_claim_that_was_too_large_is_not_made_again(
     enqueue_many(note.with_args(i) for i in range(3000))
     driven = make_worker()
     driven.until(lambda: len(noted) > 1000)
-    wait_until(lambda: not driven.worker._pool.in_hand)
+    wait_until(lambda: not driven.worker.pool.in_hand)
 
     driven.worker.disconnect()
     driven.worker.connect()
@@ -99,4 +99,4 @@ def test_of_a_claim_that_holds_nothing_that_we_know_nothing_is_left(
     driven.worker.connect()
 
     assert not count("claims")
-    assert not driven.worker._ledger.has_claims
+    assert not driven.worker.ledger.has_claims

@@ -1,7 +1,5 @@
 """A worker whose session ends at any of its statements loses no job, and reports each once."""
 
-# pyright: reportPrivateUsage=false
-
 from __future__ import annotations
 
 import contextlib
@@ -158,7 +156,7 @@ def _rounds(driven: Driven, rows: Rows) -> None:
 
 def _end_all(driven: Driven, rows: Rows) -> None:
     """Do as `run` does until all jobs have ended, and a few rounds more; then end."""
-    connected = driven.worker._session.connected
+    connected = driven.worker.session.connected
 
     def has_ended() -> bool:
         nonlocal connected

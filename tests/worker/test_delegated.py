@@ -1,7 +1,5 @@
 """Who waits for a claim that was sent before its turn: a thread, if a job waits for it."""
 
-# pyright: reportPrivateUsage=false
-
 from __future__ import annotations
 
 import threading
@@ -10,22 +8,17 @@ from typing import TYPE_CHECKING
 from jobsd.clock import monotonic
 from jobsd.jobs.definition import job
 
-from .bodies import note, noted, wait_for_gate
-from .test_ahead import long_moments, send_one_ahead, stream
+from .bodies import note, noted
 from .test_prepared import ALL_DONE, rest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-    import pytest
 
     from jobsd.states.claims import Ended
     from jobsd.worker.recording import Recording
     from jobsd.worker.turn import ClaimRequest, TurnResult
 
     from .conftest import Count, Driven, MakeWorker
-
-__all__ = ["long_moments"]
 
 
 @job
@@ -36,7 +29,7 @@ def note_thread() -> None:
 def _takers(driven: Driven) -> list[str]:
     """Return a list that gets of each claim which thread waits for its answer."""
     takers: list[str] = []
-    turns = driven.worker._turns
+    turns = driven.worker.turns
     plain = turns.take
 
     def take_and_note(
@@ -69,7 +62,7 @@ def test_a_claim_that_brings_nothing_leaves_the_thread_to_the_next_job(
     driven = make_worker(threads=1)
     for _ in range(3):
         rest(driven)
-        driven.worker._claiming.hear("ready", "default")
+        driven.worker.claiming.hear("ready", "default")
         driven.worker.poll()
     rest(driven)
 
@@ -85,32 +78,7 @@ def test_a_worker_that_polls_by_itself_wakes_no_thread_for_it(
     rest(driven)
     takers = _takers(driven)
 
-    driven.worker._claiming.polling.next_poll = monotonic()
+    driven.worker.claiming.polling.next_poll = monotonic()
     driven.worker.poll()
 
-    assert takers == [threading.current_thread().name]
-
-
-def test_in_a_stream_the_control_thread_waits_itself(make_worker: MakeWorker) -> None:
-    driven = make_worker()
-    stream(driven)
-    takers = _takers(driven)
-
-    note.enqueue("job")
-    driven.until(lambda: "job" in noted)
-
-    assert takers[0] == threading.current_thread().name
-
-
-def test_while_a_job_runs_no_thread_is_asked_to_wait_for_a_claim(
-    make_worker: MakeWorker, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    driven = make_worker()
-    send_one_ahead(driven, wait_for_gate)
-    takers = _takers(driven)
-    monkeypatch.setattr("jobsd.worker.claiming.polling.STREAM_S", 0.0)
-
-    driven.worker.poll()
-
-    # It might wait for a thread until the job has ended.
     assert takers == [threading.current_thread().name]

@@ -1,7 +1,5 @@
 """A coroutine that completes itself, and that a drain cuts off, loses no attempt."""
 
-# pyright: reportPrivateUsage=false
-
 from __future__ import annotations
 
 import asyncio
@@ -43,8 +41,7 @@ def test_a_job_cut_off_by_a_drain_loses_no_attempt(
     commits: bool,
 ) -> None:
     cut_off.enqueue(commits=commits)
-    driven = make_worker(threads=1)
-    driven.worker._drain_s = 0.2
+    driven = make_worker(threads=1, drain_s=0.2)
     driven.until(lambda: noted)
 
     driven.drain()

@@ -139,7 +139,7 @@ def test_for_threads_that_run_dry_there_is_room_though_many_jobs_wait_for_others
 def test_a_worker_claims_for_threads_that_run_dry(
     make_worker: MakeWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    claiming = make_worker(threads=3).worker._claiming
+    claiming = make_worker(threads=3).worker.claiming
     claiming.prefetch.observe_durations([0.001])
     for name in Threads._fields:
         monkeypatch.setattr(Pool, name, getattr(Threads(), name), raising=False)
@@ -161,10 +161,10 @@ def test_a_key_that_goes_on_does_not_keep_its_thread_from_another(
     driven = make_worker(threads=1, prefetch=4)
     driven.until(lambda: ran == [1])
     alone.enqueue(2)
-    for each in driven.worker._pool.series.values():
+    for each in driven.worker.pool.series.values():
         each.low = len(each.waiting)
 
-    driven.worker._claiming.limited.claim(1, monotonic(), None, registered=False)
+    driven.worker.claiming.limited.claim(1, monotonic(), None, registered=False)
 
     assert count("claims WHERE concurrency_key LIKE '%2'") == 1
 
@@ -174,7 +174,7 @@ def test_a_claim_of_several_keys_brings_more_than_a_batch(
 ) -> None:
     enqueue_many(swift.with_args(n % 4) for n in range(4 * BATCH_MAX))
     driven = make_worker(threads=3)
-    driven.worker._claiming.prefetch.observe_durations([1e-6])
+    driven.worker.claiming.prefetch.observe_durations([1e-6])
 
     driven.until(lambda: count("blocked_executions") < 4 * BATCH_MAX)
 

@@ -88,6 +88,8 @@ def test_a_job_claimed_too_late_is_not_begun(
     assert {each["reason"] for each in heard} == {"expired"}
     counters = worker.context.entry.queue("default")
     assert (counters.outcome("expired"), counters.outcome("discarded")) == (3, 3)
+    of_classes = [each.outcome("discarded") for each in worker.context.entry.classes()]
+    assert of_classes == [3]
 
 
 def test_a_job_that_reaches_its_thread_too_late_is_not_begun(
@@ -95,12 +97,12 @@ def test_a_job_that_reaches_its_thread_too_late_is_not_begun(
 ) -> None:
     worker = make_worker()
     plain.enqueue(1)
-    post = worker.worker._pool.post
+    post = worker.worker.pool.post
 
     def late(jobs: list[Any], *more: Any) -> None:
         post([each._replace(expires_at=monotonic() - 60) for each in jobs], *more)
 
-    monkeypatch.setattr(worker.worker._pool, "post", late)
+    monkeypatch.setattr(worker.worker.pool, "post", late)
 
     worker.until(lambda: rows("SELECT outcome FROM jobsd.jobs") == ["discarded"])
 
@@ -169,8 +171,8 @@ def test_a_job_perhaps_not_late_by_the_clock_of_the_server_is_released(
     worker = make_worker(coroutines=2)
     confirm = worker.worker._confirm_row
     monkeypatch.setattr(worker.worker, "_confirm_row", lambda: confirm() - 7200)
-    monkeypatch.setattr(worker.worker._pool, "_trust_s", 10_000.0)
-    monkeypatch.setattr(worker.worker._pool, "_trust_s", 10_000.0)
+    monkeypatch.setattr(worker.worker.pool, "_trust_s", 10_000.0)
+    monkeypatch.setattr(worker.worker.pool, "_trust_s", 10_000.0)
     made.enqueue(1)
     released = worker.context.entry.queue("default").outcome
     worker.until(lambda: released("released"))
@@ -195,12 +197,16 @@ def test_another_attempt_is_not_begun_after_it(make_worker: MakeWorker, rows: Ro
     assert rows("SELECT reason, attempts FROM jobsd.jobs") == [("expired", 1)]
 
 
-def test_a_waiter_of_an_expired_job_is_notified(make_worker: MakeWorker, rows: Rows) -> None:
-    worker = make_worker(keep=False)
+@pytest.mark.parametrize("keep", [True, False])
+def test_a_waiter_of_an_expired_job_gets_its_end_also_once_it_is_cleared(
+    make_worker: MakeWorker, rows: Rows, *, keep: bool
+) -> None:
+    worker = make_worker(keep=keep)
     handle = plain.enqueue(1)
     rows(OVER)
 
-    worker.until(lambda: not rows("SELECT 1 FROM jobsd.jobs"))
+    worker.until(lambda: not rows("SELECT 1 FROM jobsd.jobs WHERE outcome IS NULL"))
+    rows("DELETE FROM jobsd.jobs")
 
     with pytest.raises(JobDiscardedError):
         handle.result(60)
@@ -212,8 +218,8 @@ def test_the_outcome_of_an_expired_job_is_no_success_in_a_recovery(
     worker = make_worker()
     plain.enqueue(1)
     rows(OVER)
-    worker.until(lambda: worker.worker._ledger.has_claims)
-    worker.until(lambda: worker.worker._pool._runs)
+    worker.until(lambda: worker.worker.ledger.has_claims)
+    wait_until(lambda: not worker.worker.pool.in_hand)
 
     entry = worker.context.entry
 

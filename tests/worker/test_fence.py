@@ -59,7 +59,7 @@ def test_a_recovered_worker_that_finishes_changes_nothing(
     recovered = recover(session, dead_process(session, threads=3))
     gate.set()
     driven.until(driven.at_rest)
-    driven.worker._reconcile_at = 0
+    driven.worker.reconcile_at = 0
     driven.worker.poll()
 
     assert [job.attempt for job in recovered.failed] == [1]
@@ -195,7 +195,7 @@ def test_a_claim_with_an_unseen_answer_is_released(
     make_worker: MakeWorker, session: Session, count: Count
 ) -> None:
     driven = make_worker()
-    row_id = driven.worker._process_id
+    row_id = driven.worker.process_id
     session.connection.execute(
         "INSERT INTO jobsd.jobs (id, queue_name, class_name) VALUES (5, 'q', 'x');"
     )
@@ -222,14 +222,14 @@ def test_an_outcome_with_an_unseen_answer_is_not_recorded_twice(
     driven = make_worker()
     driven.until(lambda: noted)
     gate.set()
-    wait_until(lambda: not driven.worker._pool.in_hand)
-    ledger = driven.worker._ledger
+    wait_until(lambda: not driven.worker.pool.in_hand)
+    ledger = driven.worker.ledger
     driven.worker._collect()
-    before = ({key: set(ids) for key, ids in ledger._claims.items()}, list(ledger._runs))
+    before = ({key: set(ids) for key, ids in ledger.claims.items()}, list(ledger._runs))
     driven.until(lambda: count("jobs WHERE outcome = 'finished'"))
     assert (len(before[1]), ledger.has_unrecorded) == (1, False)
 
-    ledger._claims, ledger._runs = before
+    ledger.claims, ledger._runs = before
     driven.worker.disconnect()
     driven.worker.connect()
 
@@ -250,10 +250,10 @@ def test_a_worker_with_a_deleted_row_registers_again_and_forgets_its_claims(
     driven.worker.disconnect()
     driven.worker.connect()
     gate.set()
-    driven.until(lambda: driven.worker._pool.busy == 0)
+    driven.until(lambda: driven.worker.pool.busy == 0)
     driven.worker.poll()
 
-    assert driven.worker._process_id != given.process_id
+    assert driven.worker.process_id != given.process_id
     assert (count("failed_executions"), count("jobs WHERE attempts = 1")) == (2, 2)
 
 

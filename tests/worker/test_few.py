@@ -13,7 +13,6 @@ from jobsd.enqueueing.client import enqueue_many
 from jobsd.jobs.claimed_job import ClaimedJob
 from jobsd.states import ready
 from jobsd.states.claims import draw_id
-from jobsd.worker.claiming.cursor import ClaimCursor
 from jobsd.worker.claiming.polling import FEW
 
 from .bodies import note, noted
@@ -35,7 +34,7 @@ ALL_DONE = "jobs WHERE outcome = 'finished'"
 def _claims(driven: Driven) -> list[tuple[str, int]]:
     """Return a list that gets the statement of each claim, and how many jobs it has brought."""
     claims: list[tuple[str, int]] = []
-    turns = driven.worker._turns
+    turns = driven.worker.turns
     plain = turns.take
 
     def take_and_note(
@@ -76,9 +75,9 @@ def test_one_job_is_claimed_by_the_statement_for_few(
 
 @pytest.mark.parametrize(
     ("queues", "statement"),
-    [(("*",), ready.CLAIM_FEW_ANY), (("default",), ready.CLAIM_FEW_NAMED)],
+    [(("*",), ready.CLAIM_ANY), (("default",), ready.CLAIM_NAMED)],
 )
-def test_few_are_claimed_from_the_cursor_until_a_sweep_may_be_made(
+def test_jobs_are_claimed_from_the_cursor_until_a_sweep_may_be_made(
     queues: tuple[str, ...],
     statement: Statement,
     make_worker: MakeWorker,
@@ -88,11 +87,11 @@ def test_few_are_claimed_from_the_cursor_until_a_sweep_may_be_made(
     note.enqueue(1)
     driven.until(lambda: count(ALL_DONE) == 1)
     claims = _claims(driven)
-    cursor = driven.worker._claiming.cursor
+    cursor = driven.worker.claiming.cursor
     # As after a sweep that took long; a poll in between may have swept.
     cursor.advance([(None if queues == ("*",) else "default", 0, 1)], sweep=False)
-    cursor._swept_at, cursor._sweep_allowed_at = monotonic(), monotonic() + 60.0
-    driven.worker._claiming.ahead.prepared = None
+    cursor.swept_at, cursor.sweep_allowed_at = monotonic(), monotonic() + 60.0
+    driven.worker.claiming.ahead.prepared = None
 
     note.enqueue(2)
     driven.until(lambda: count(ALL_DONE) == 2)
@@ -139,7 +138,6 @@ def test_when_a_job_expires_comes_along_with_few(pick: Statement, session: Sessi
             **asked,
             "queue_name": "default",
             "foreign": [],
-            **ClaimCursor().segments(["default"]),
         },
     )
 

@@ -30,11 +30,11 @@ def test_released_jobs_start_before_a_less_urgent_limited_job(
     """It lies before the cursor: a claim that finds nothing behind that says little."""
     enqueue_many([wait_for_gate.with_args("held"), *(note.with_args(n) for n in range(20))])
     driven = make_worker(threads=1, prefetch=100)
-    claiming, pool = driven.worker._claiming, driven.worker._pool
+    claiming, pool = driven.worker.claiming, driven.worker.pool
     driven.until(lambda: noted == ["held"] and pool.waiting == 20)
     # As if a sweep were so costly that the next one is far away.
-    claiming.cursor._swept_at = claiming.cursor._sweep_allowed_at = monotonic() + MANY_S
-    driven.worker._ledger.give_back(pool.take_back())
+    claiming.cursor.swept_at = claiming.cursor.sweep_allowed_at = monotonic() + MANY_S
+    driven.worker.ledger.give_back(pool.take_back())
     driven.until(lambda: count("ready_executions") == 20)
     limited.using(priority=5).enqueue(-1)
     gate.set()
@@ -45,7 +45,7 @@ def test_released_jobs_start_before_a_less_urgent_limited_job(
         claiming.limited.search.now()
         driven.worker.poll()
     driven.until(driven.at_rest)
-    claiming.cursor._swept_at = claiming.cursor._sweep_allowed_at = 0.0
+    claiming.cursor.swept_at = claiming.cursor.sweep_allowed_at = 0.0
     claiming.polling.poll_now()
     driven.until(lambda: len(noted) == 22)
 

@@ -109,7 +109,7 @@ def test_a_worker_that_missed_the_failover_releases_no_claim_of_another(
     new = _one_at_a_time(make_worker, "worker-new")
     new.until(lambda: noted == ["first", "second"])
 
-    old.worker._reconcile_at = 0.0
+    old.worker.reconcile_at = 0.0
     old.worker.poll()
     old.worker.farewell()
 
@@ -216,9 +216,7 @@ def _record(
         "remaining": [remaining for _, remaining in batches.values()],
         "lock_wait": LOCK_WAIT,
     }
-    session.fetch(
-        record_statement(whole=False, keep=True).with_(STATEMENTS["no_claim"]), parameters
-    )
+    session.fetch(record_statement(keep=True).with_(STATEMENTS["no_claim"]), parameters)
 
 
 def test_slots_of_many_keys_have_ids_that_never_come_again(

@@ -1,9 +1,8 @@
 """What a worker keeps in its journal when it is asked to end while the database is away."""
 
-# pyright: reportPrivateUsage=false
-
 from __future__ import annotations
 
+import socket
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -35,10 +34,10 @@ class Away:
         self.driven, self._target = driven, target
         self.worker = driven.worker
         self.running, self.ended = id_of(wait_for_gate.enqueue()), id_of(note.enqueue(1))
-        driven.until(lambda: self.worker._pool.uncollected == 2)
-        wait_until(lambda: len(noted) == 2 and self.worker._pool.busy == 1)
+        driven.until(lambda: self.worker.pool.uncollected == 2)
+        wait_until(lambda: len(noted) == 2 and self.worker.pool.busy == 1)
         self.worker.disconnect()
-        self.worker._session.target = NOWHERE
+        self.worker.session.target = NOWHERE
 
     def tries(self) -> None:
         """Try to connect, as the process does again and again."""
@@ -47,7 +46,7 @@ class Away:
 
     def is_back(self) -> None:
         """Let the database be there again."""
-        self.worker._session.target = self._target
+        self.worker.session.target = self._target
         self.worker.connect()
 
 
@@ -66,12 +65,12 @@ def test_an_ending_worker_saves_new_outcomes_at_each_try(away: Away, tmp_path: P
     away.tries()
     before = _kept(tmp_path)
     gate.set()
-    wait_until(lambda: away.worker._pool.busy == 0)
+    wait_until(lambda: away.worker.pool.busy == 0)
     away.tries()
     after = _kept(tmp_path)
 
     assert before is not None
-    assert before.process_id == away.worker._process_id
+    assert before.process_id == away.worker.process_id
     assert [kept.job_id for kept in before.outcomes] == [away.ended]
     assert after is not None
     assert [kept.job_id for kept in after.outcomes] == [away.ended, away.running]
@@ -94,27 +93,42 @@ def test_a_worker_that_reaches_the_database_again_needs_no_journal(
     assert {*places(session).values()} == {"finished"}
 
 
+def test_a_second_outage_is_kept_in_a_journal_of_its_own(away: Away, tmp_path: Path) -> None:
+    away.worker.stop()
+    away.tries()
+    away.is_back()
+    away.worker.disconnect()
+    away.worker.session.target = NOWHERE
+    away.tries()
+
+    kept = _kept(tmp_path)
+
+    assert kept is not None
+    assert kept.process_id == away.worker.process_id
+    assert [each.job_id for each in kept.outcomes] == [away.ended]
+
+
 def test_no_try_to_connect_lasts_until_a_worker_is_killed(
     away: Away, tmp_path: Path, session: Session
 ) -> None:
+    """Though the URL lets a try last 60 s, and a server takes the connection in silence."""
     gate.set()
-    wait_until(lambda: away.worker._pool.busy == 0)
+    wait_until(lambda: away.worker.pool.busy == 0)
     away.worker.stop()
     entry = away.driven.context.entry
     entry.kill_at_ns = monotonic_ns() + 2_000_000_000
 
-    with pytest.raises(psycopg.OperationalError, match="silent server"):
-        away.is_back()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"postgresql://user@127.0.0.1:{silent.getsockname()[1]}/away?connect_timeout=60"
+        away.worker.session.target = Target(url)
+        away.tries()
 
+    assert entry.left_s() > 0
     kept = _kept(tmp_path)
     assert kept is not None
     assert len(kept.outcomes) == 2
     entry.kill_at_ns = monotonic_ns() + 60_000_000_000
     away.is_back()
-    # A worker that is connected goes on to its end.
-    entry.kill_at_ns = monotonic_ns() + 2_000_000_000
-    away.worker.connect()
-    entry.kill_at_ns = monotonic_ns() + 60_000_000_000
     away.driven.until(lambda: away.worker.stopped)
     assert {*places(session).values()} == {"finished"}
 

@@ -87,7 +87,7 @@ def test_of_a_discard_that_a_dead_process_has_not_recorded(
     handle, nothing = drop.enqueue(), keep_nothing.enqueue()
     driven = make_worker(keep=False)
     entry = driven.context.entry
-    driven.until(lambda: driven.worker._pool.uncollected)
+    driven.until(lambda: driven.worker.pool.uncollected)
     wait_until(lambda: entry.jobs_ended == 2)
 
     endings = entry.endings()

@@ -134,11 +134,11 @@ def test_where_the_first_job_is_for_another_worker_the_slot_is_handed_over(
     ours = _worker(make_worker, queues=("default",))
     ours.until(lambda: len(claims) == 1)
     one.using(queue="mail", priority=-1).enqueue("k", -1)
-    ours.until(lambda: not ours.worker._ledger.has_claims)
+    ours.until(lambda: not ours.worker.ledger.has_claims)
     assert len(noted) == SERIES
 
     mail = _worker(make_worker, "worker-2", queues=("mail",))
-    mail.until(lambda: ("k", -1) in noted and not mail.worker._ledger.has_claims)
+    mail.until(lambda: ("k", -1) in noted and not mail.worker.ledger.has_claims)
     ours.until(lambda: len(noted) == 3 * SERIES + 1)
 
     numbers = [*range(4), -1, *range(4, 12)]
@@ -217,7 +217,7 @@ def test_returned_jobs_are_released_before_more_are_claimed(
     _enqueue(3 * SERIES)
     driven = _worker(make_worker)
     driven.until(lambda: len(claims) == 1)
-    driven.worker._ledger.give_back(back)
+    driven.worker.ledger.give_back(back)
 
     driven.until(lambda: len(noted) == 3 * SERIES)
 

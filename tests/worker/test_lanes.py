@@ -111,7 +111,7 @@ def test_a_parked_job_of_a_paused_queue_waits_until_it_is_resumed(
     note.using(queue="other").enqueue("common")
     driven.until(lambda: noted)
     assert noted == ["common"]
-    driven.worker._claiming.known_classes._survey_at = float("inf")
+    driven.worker.claiming.known_classes.survey_at = float("inf")
 
     queues.resume("default", session=session)
     driven.until(lambda: len(noted) == 2, within_s=10)
@@ -127,7 +127,7 @@ def test_a_worker_that_has_emptied_a_lane_rests(
     driven = make_worker()
 
     driven.until(lambda: noted and not count("claims"))
-    driven.worker._claiming.known_classes._survey_at = float("inf")
+    driven.worker.claiming.known_classes.survey_at = float("inf")
 
     driven.until(lambda: driven.asked_rest_s > 0, within_s=2)
 
@@ -144,7 +144,7 @@ def test_a_worker_leaves_jobs_of_a_class_known_to_another_living_worker(
 ) -> None:
     other = knower(GONE)
     driven = make_worker(queues=(pattern,), unknown_class_after_s=3600)
-    cursor = driven.worker._claiming.cursor
+    cursor = driven.worker.claiming.cursor
     enqueue()
     driven.until(lambda: count("parked_executions") == 1)
     driven.until(lambda: driven.at_rest() and cursor.is_at_head)
@@ -188,8 +188,8 @@ def test_an_idle_worker_that_knows_a_class_takes_a_job_of_it_that_is_parked(
     driven = make_worker()
     driven.until(
         lambda: (
-            driven.worker._claiming.idle.stands
-            and driven.worker._claiming.known_classes._survey_at
+            driven.worker.claiming.idle.stands
+            and driven.worker.claiming.known_classes.survey_at
         )
     )
     waiting = Draft(GONE, "default", 0, '["parked"]')

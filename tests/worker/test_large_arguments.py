@@ -32,7 +32,7 @@ def _text(size: int) -> str:
 def _observed_claims(driven: Driven) -> list[int]:
     """Return a list that gets the bytes of arguments of each claim."""
     sizes: list[int] = []
-    pace = driven.worker._claiming.prefetch
+    pace = driven.worker.claiming.prefetch
     plain = pace.observe_sizes
 
     def observe_sizes_and_note(jobs: int, size: int, *, withheld: bool) -> None:

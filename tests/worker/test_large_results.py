@@ -174,7 +174,7 @@ def test_a_result_that_does_not_get_through_fails_its_job_alone(
 
     with slowed(target, 256 * KIB) as (_, through):
         driven = make_worker(
-            target=replace(through, deadline_s=0.7), threads=2, connects=False, prefetch=12
+            target=replace(through, deadline_s=1.5), threads=2, connects=False, prefetch=12
         )
         work_until(driven.worker, lambda: count("failed_executions") > 0 == count("claims"))
 
@@ -191,9 +191,9 @@ def test_a_result_that_does_not_get_through_fails_its_job_alone(
 
 
 def test_a_late_result_goes_behind_all_others(make_worker: MakeWorker) -> None:
-    ledger = make_worker().worker._ledger
+    ledger = make_worker().worker.ledger
     large, *small = [_run(number, size) for number, size in enumerate([900 * KIB, 1, 1])]
-    ledger._claims = {1: {run.job.id for run in (large, *small)}}
+    ledger.claims = {1: {run.job.id for run in (large, *small)}}
     ledger.add([large, *small])
 
     counts: list[int] = []
@@ -210,13 +210,24 @@ def test_a_worker_with_a_backlog_claims_less_and_at_last_nothing(
     make_worker: MakeWorker,
 ) -> None:
     worker = make_worker().worker
-    usual = worker._turns.room
-    worker._ledger._behind = [_run(number, 900 * KIB) for number in range(70)]
-    less = worker._turns.room
-    worker._ledger._behind += [_run(number, 900 * KIB) for number in range(70, 80)]
-    nothing = worker._turns.room
+    usual = worker.turns.room
+    worker.ledger._behind = [_run(number, 900 * KIB) for number in range(70)]
+    less = worker.turns.room
+    worker.ledger._behind += [_run(number, 900 * KIB) for number in range(70, 80)]
+    nothing = worker.turns.room
 
     assert (usual, less, nothing) == (CLAIMED_MAX, LOCKED_MAX - 70, 0)
+
+
+def test_waiters_are_notified_of_a_result_that_does_not_get_through() -> None:
+    portions, recording = RunPortions(), _recording(_run(1, KIB))
+
+    found = [portions.was_late(recording) for _ in range(3)][-1]
+
+    assert found is not None
+    notified = _recording(found[1]).keep_results()
+    assert notified is not None
+    assert (notified[1]["states"], notified[1]["results"]) == (["failed"], [None])
 
 
 def test_an_error_that_does_not_get_through_is_recorded_by_its_type() -> None:

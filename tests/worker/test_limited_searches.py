@@ -11,13 +11,14 @@ import pytest
 from jobsd.clock import monotonic
 from jobsd.jobs.definition import job
 from jobsd.jobs.limits import Limit
+from jobsd.states import series
 
 from .bodies import noted
 
 if TYPE_CHECKING:
     from .conftest import Driven, MakeWorker
 
-_CLAIM = "meet_any+ours+claim+report"
+_CLAIM = series.CLAIM_ANY.name
 
 
 @job(limits_concurrency=Limit(key="searched"))
@@ -37,7 +38,7 @@ def idle(make_worker: MakeWorker) -> Driven:
 
 
 def _claim(driven: Driven) -> int:
-    limited = driven.worker._claiming.limited
+    limited = driven.worker.claiming.limited
     return limited.claim(10, monotonic(), None, registered=True)
 
 
@@ -61,7 +62,7 @@ def test_a_search_claims_new_jobs(idle: Driven, asked: list[str]) -> None:
 
 def test_it_claims_at_once_where_some_are_announced(idle: Driven, asked: list[str]) -> None:
     one.enqueue(2)
-    idle.worker._claiming.limited.search.now()
+    idle.worker.claiming.limited.search.now()
     asked.clear()
 
     claimed = _claim(idle)

@@ -154,7 +154,7 @@ def test_a_slot_is_a_claim_and_waiting_jobs_are_blocked_once_a_worker_has_met_th
     assert inspect.find(session, waiting).job.state == "ready"
 
     driven = make_worker()
-    driven.until(lambda: noted and count("all_blocked_executions"))
+    driven.until(lambda: noted and count("places WHERE state = 'blocked'"))
 
     slots = session.connection.execute(
         "SELECT concurrency_key, slot, job_ids FROM jobsd.claims"
@@ -208,14 +208,14 @@ def test_a_recovery_hands_over_slots_of_succeeded_and_retried_jobs(
     ran = store(wait_for_gate, 1, attempts=2)
     store(note, 2)
     session.connection.execute("UPDATE jobsd.jobs SET retries_crash = true")
-    make_worker().until(lambda: noted and count("all_blocked_executions"))
+    make_worker().until(lambda: noted and count("places WHERE state = 'blocked'"))
 
     known = in_claims(session, ran)
     recover(
         session, dead_process(session, running=known, succeeded=known[: outcome == "succeeded"])
     )
 
-    assert (count("all_ready_executions"), count("all_blocked_executions")) == (1, 0)
+    assert (count("all_ready_executions"), count("places WHERE state = 'blocked'")) == (1, 0)
     assert count("scheduled_executions WHERE concurrency_key = 'k'") == (outcome == "retried")
 
 

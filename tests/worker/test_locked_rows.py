@@ -1,7 +1,5 @@
 """Somebody holds a row of a job locked while it ends: its outcome waits, and nothing else."""
 
-# pyright: reportPrivateUsage=false
-
 from __future__ import annotations
 
 import contextlib
@@ -205,7 +203,7 @@ def test_a_job_that_is_given_back_waits_for_no_lock_of_its_row(
     first = wait_for_gate.enqueue()
     worker.until(lambda: noted == [None])
     jobs = [note.enqueue(n) for n in range(3)]
-    worker.until(lambda: worker.worker._pool.waiting == 3)
+    worker.until(lambda: worker.worker.pool.waiting == 3)
     with _held(session, WHAT["its job"], jobs[1].id):
         worker.worker.stop()
         worker.until(lambda: count("ready_executions") == 3)
@@ -228,7 +226,7 @@ def test_an_outcome_that_waits_for_a_lock_is_known_after_a_death(
     worker.until(lambda: noted == [None])
     with _held(session, WHAT["its job"], mine.id):
         gate.set()
-        worker.until(lambda: bool(worker.worker._ledger.locked))
+        worker.until(lambda: bool(worker.worker.ledger.locked))
         enqueue_many(note.with_args(n) for n in range(3 * LOCKED_MAX))
         worker.until(lambda: count("jobs WHERE outcome = 'finished'") == 3 * LOCKED_MAX, 30)
     entry = worker.context.entry
@@ -236,7 +234,7 @@ def test_an_outcome_that_waits_for_a_lock_is_known_after_a_death(
     recover(
         session,
         DeadProcess(
-            worker.worker._process_id,
+            worker.worker.process_id,
             "w",
             {"type": "T", "message": "m"},
             running=entry.running(),
@@ -256,7 +254,7 @@ def test_when_all_rows_are_locked_a_worker_claims_no_more_than_it_can_remember(
     enqueue_many(kind.with_args(n) for n in range(3 * LOCKED_MAX))
     with psycopg.connect(session.target.url) as holder:
         holder.execute("SELECT FROM jobsd.jobs FOR UPDATE")
-        worker.until(lambda: len(worker.worker._ledger.locked) >= LOCKED_MAX - 3, 60)
+        worker.until(lambda: len(worker.worker.ledger.locked) >= LOCKED_MAX - 3, 60)
         for _ in range(5):
             worker.worker.poll()
         assert count("claimed_executions") <= LOCKED_MAX
@@ -274,7 +272,7 @@ def test_a_lock_of_another_kind_is_an_outage(
     make_worker: MakeWorker, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     worker = make_worker()
-    worker.worker._session.deadline_s = 2.0
+    worker.worker.session.deadline_s = 2.0
 
     def nothing(_session: Session, _jobs: object) -> set[InClaim]:
         return set()

@@ -15,6 +15,7 @@ from jobsd.jobs.definition import job
 from jobsd.jobs.draft import Draft
 from jobsd.jobs.limits import Limit
 from jobsd.jobs.policy import Discard, Retry, Snooze
+from jobsd.states.reconciliation import Sent
 from jobsd.supervisor.recovery.claims import recover
 from lost_answers import losing
 from waiting import wait_until
@@ -83,7 +84,7 @@ def emitted(recorder: EventRecorder) -> Emitted:
 
 def lose(driven: Driven, way: LostAnswers) -> None:
     """Wait for outcomes, let their answer be lost, and connect anew."""
-    ledger = driven.worker._ledger
+    ledger = driven.worker.ledger
     wait_until(lambda: _all_have_ended(driven))
     _cut(driven, way)
     assert ledger.has_unrecorded
@@ -224,7 +225,7 @@ def test_an_outcome_recorded_long_after_the_connection_broke_is_emitted_once(
     with session.connection.transaction():
         session.connection.execute("SELECT FROM jobsd.claims FOR UPDATE")
         for _ in range(2):
-            driven.worker._session.connection.deadline_s = 0.2  # type: ignore[attr-defined]
+            driven.worker.session.connection.deadline_s = 0.2  # type: ignore[attr-defined]
             with pytest.raises(psycopg.OperationalError):
                 driven.worker.poll()
             driven.worker.disconnect()
@@ -270,10 +271,10 @@ def test_outcomes_recovered_by_another_process_are_not_emitted_by_the_worker(
     driven = make_worker(threads=1, keep=keep)
     end.enqueue(how)
     _claim(driven)
-    pool, ledger = driven.worker._pool, driven.worker._ledger
+    pool, ledger = driven.worker.pool, driven.worker.ledger
     wait_until(lambda: _all_have_ended(driven))
     ledger.add(pool.collect())
-    driven.worker._uncertain.sent(ledger.recording(), driven.worker._process_id)
+    driven.worker._uncertain.sent(ledger.recording(), driven.worker.process_id)
     driven.worker.disconnect()
     # As if its statement had never come; and it is taken for dead.
     _prune(session)
@@ -286,6 +287,33 @@ def test_outcomes_recovered_by_another_process_are_not_emitted_by_the_worker(
     assert (counted(driven), driven.context.entry.claims_lost) == ({}, 1)
 
 
+def test_an_outcome_sent_twice_is_searched_for_as_each_of_both(
+    make_worker: MakeWorker, monkeypatch: pytest.MonkeyPatch, session: Session
+) -> None:
+    searched: list[int] = []
+
+    def recorded(_: Session, sent: list[Sent], *_more: object, **_how: object) -> object:
+        searched.extend(each.process_id for each in sent)
+        return {}
+
+    monkeypatch.setattr("jobsd.worker.report.recorded", recorded)
+    driven = make_worker(threads=1)
+    uncertain, ledger = driven.worker._uncertain, driven.worker.ledger
+    end.enqueue("finish")
+    _claim(driven)
+    wait_until(lambda: _all_have_ended(driven))
+    ledger.add(driven.worker.pool.collect())
+    recording = ledger.recording()
+    for process_id in (71, 72):
+        uncertain.sent(recording, process_id)
+        uncertain.mark_uncertain()
+
+    gone = ledger.abandon()
+    uncertain.reconcile(session, gone)
+
+    assert searched == [71, 72]
+
+
 def _cut(driven: Driven, way: LostAnswers) -> None:
     # An array of jobs, or of what became of them.
     way.lose(b"{")
@@ -296,11 +324,11 @@ def _cut(driven: Driven, way: LostAnswers) -> None:
 
 
 def _claim(driven: Driven) -> None:
-    driven.until(lambda: driven.worker._pool.uncollected)
+    driven.until(lambda: driven.worker.pool.uncollected)
 
 
 def _all_have_ended(driven: Driven) -> bool:
-    pool = driven.worker._pool
+    pool = driven.worker.pool
     return bool(pool.uncollected) and not pool.in_hand
 
 

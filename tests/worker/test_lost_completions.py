@@ -78,7 +78,7 @@ def test_a_lost_answer_about_a_slot_loses_no_other_end(
         worker.until(lambda: noted == ["open"] * 2)
         commits.enqueue()
         gate.set()
-        wait_until(lambda: len(worker.worker._pool._runs) == 2)
+        wait_until(lambda: not worker.worker.pool.in_hand)
 
         way.lose(b"hand_over")
         with pytest.raises(psycopg.OperationalError):
@@ -90,7 +90,7 @@ def test_a_lost_answer_about_a_slot_loses_no_other_end(
         worker.until(
             lambda: rows("SELECT count(*) FROM jobsd.jobs WHERE outcome = 'finished'") == [2]
         )
-        worker.until(lambda: not worker.worker._ledger._claims)
+        worker.until(lambda: not worker.worker.ledger.claims)
     assert worker.context.entry.queue("default").outcome("finished") == 2
     assert worker.context.entry.claims_lost == 0
 
@@ -117,8 +117,8 @@ def test_the_end_of_another_attempt_is_not_its_own(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(completion.Requests, "isolate", isolate)
         commits.enqueue()
-        worker.until(lambda: worker.worker._ledger.completing)
-        worker.until(lambda: not worker.worker._ledger._claims)
+        worker.until(lambda: worker.worker.ledger.completing)
+        worker.until(lambda: not worker.worker.ledger.claims)
 
     assert worker.context.entry.queue("default").outcome("finished") == 0
 
@@ -134,14 +134,15 @@ def test_a_claim_that_is_gone_is_given_up_though_a_job_wants_to_complete(
     wait_for_gate.enqueue()
     worker = make_worker(threads=2)
     worker.until(lambda: len(noted) == 2)
-    ledger = worker.worker._ledger
-    (claim,) = ledger._claims
+    ledger = worker.worker.ledger
+    (claim,) = ledger.claims
     ledger.completing.add(claim)
 
     rows("DELETE FROM jobsd.claims")
-    worker.worker._reconcile(0.0)
+    worker.worker.reconcile_at = 0.0
+    worker.worker.poll()
 
-    assert not ledger._claims
+    assert not ledger.claims
 
 
 def test_a_request_that_timed_out_is_forgotten() -> None:
@@ -167,7 +168,7 @@ def test_one_in_a_claim_of_its_own_is_cancelled_by_force(
     worker = make_worker(threads=2)
     entry = worker.context.entry
     worker.until(lambda: len(noted) == 2 and entry.running())
-    worker.until(lambda: worker.worker._ledger._moved)
+    worker.until(lambda: worker.worker.ledger._moved)
 
     cancel(handle.id or 0, force=True)
     worker.until(lambda: entry.next_hard_ns)

@@ -52,7 +52,7 @@ def test_a_lost_answer_about_its_own_claim_takes_no_job_away(
         worker = make_worker(target=through, threads=2)
         begun_late.enqueue()
         waits_for_completion.enqueue()
-        worker.until(lambda: noted == ["begun"] and worker.worker._pool.busy == 2)
+        worker.until(lambda: noted == ["begun"] and worker.worker.pool.busy == 2)
 
         way.lose(b"moved_from")
         gate.set()
@@ -63,5 +63,5 @@ def test_a_lost_answer_about_its_own_claim_takes_no_job_away(
 
         worker.worker.connect()
         worker.until(lambda: rows(OUTCOMES) == [("finished", 1)] * 2)
-        worker.until(lambda: not worker.worker._ledger._claims)
+        worker.until(lambda: not worker.worker.ledger.claims)
     assert noted == ["begun", "completed"]

@@ -125,8 +125,8 @@ def test_sweeps_do_not_touch_parked_jobs_again(
     before = session.connection.execute(versions.encode()).fetchone()
 
     for turn in range(3):
-        driven.worker._claiming.cursor._swept_at = (
-            driven.worker._claiming.cursor._sweep_allowed_at
+        driven.worker.claiming.cursor.swept_at = (
+            driven.worker.claiming.cursor.sweep_allowed_at
         ) = 0.0
         note.enqueue(turn)
         driven.until(lambda: len(noted) > turn and driven.at_rest())  # noqa: B023 - at once

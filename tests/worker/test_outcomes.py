@@ -172,7 +172,7 @@ def test_the_failures_and_the_successes_of_a_claim_are_recorded_in_one_turn(
     driven.until(lambda: len(_ran) == 3)
     assert count("claims") == 1
     _gate.set()
-    wait_until(lambda: not driven.worker._pool.in_hand)
+    wait_until(lambda: not driven.worker.pool.in_hand)
 
     driven.worker.poll()
 

@@ -81,7 +81,7 @@ def test_a_lone_job_costs_two_statements(
 ) -> None:
     driven = make_worker()
     driven.until(lambda: _is_asleep(driven))
-    session = driven.worker._session
+    session = driven.worker.session
     asked: list[object] = []
     ways: dict[str, Callable[..., Any]] = {
         "fetch_bound": session.fetch_bound,
@@ -99,11 +99,11 @@ def test_a_lone_job_costs_two_statements(
     # A claim that a busy machine has held up would be followed by a survey.
     monkeypatch.setattr("jobsd.worker.claiming.selector.SLOW_S", math.inf)
     # As after ten seconds of sleep: a sweep that was slow has been paid for, too.
-    driven.worker._claiming.polling._backoff_s = POLL_MAX_S
-    driven.worker._claiming.polling.next_poll = monotonic() + POLL_MAX_S
-    driven.worker._claiming.cursor._sweep_allowed_at = 0.0
+    driven.worker.claiming.polling._backoff_s = POLL_MAX_S
+    driven.worker.claiming.polling.next_poll = monotonic() + POLL_MAX_S
+    driven.worker.claiming.cursor.sweep_allowed_at = 0.0
     # Nor is a search for limited jobs due, then.
-    driven.worker._claiming.limited.search.due_at = monotonic() + POLL_MAX_S
+    driven.worker.claiming.limited.search.due_at = monotonic() + POLL_MAX_S
     note_polling.enqueue(1)
     driven.until(lambda: count("jobs WHERE outcome = 'finished'") and _is_asleep(driven))
 
@@ -123,7 +123,7 @@ def test_a_job_enqueued_during_the_idle_registration_is_found_at_once(
     driven = make_worker()
     driven.until(lambda: _is_asleep(driven))
     worker = driven.worker
-    say = worker._claiming.idle.register
+    say = worker.claiming.idle.register
 
     def commit_behind_its_back(row_id: int) -> bool:
         is_new = say(row_id)
@@ -132,17 +132,37 @@ def test_a_job_enqueued_during_the_idle_registration_is_found_at_once(
         return is_new
 
     # As after a time with many jobs: it is not idle any more, and the pauses were long before.
-    worker._claiming.idle.withdraw(worker._process_id)
-    worker._claiming.polling._backoff_s = POLL_MAX_S
+    worker.claiming.idle.withdraw(worker.process_id)
+    worker.claiming.polling._backoff_s = POLL_MAX_S
     # Nothing else finds the job early: the claim is a sweep, no search for limited jobs is due.
-    worker._claiming.cursor.reset()
-    worker._claiming.limited.search.due_at = math.inf
-    worker._claiming.polling.poll_now()
-    monkeypatch.setattr(worker._claiming.idle, "register", commit_behind_its_back)
+    worker.claiming.cursor.reset()
+    worker.claiming.limited.search.due_at = math.inf
+    worker.claiming.polling.poll_now()
+    monkeypatch.setattr(worker.claiming.idle, "register", commit_behind_its_back)
     note_polling.using(wait=3600).enqueue("crossed")
 
     driven.until(lambda: "crossed" in _ran, within_s=POLL_MAX_S / 2)
 
 
 def _is_asleep(driven: Driven) -> bool:
-    return driven.at_rest() and driven.worker._claiming.polling.next_poll - monotonic() > 1
+    return driven.at_rest() and driven.worker.claiming.polling.next_poll - monotonic() > 1
+
+
+def test_a_claim_that_was_begun_answers_the_notification_before_it() -> None:
+    interval = PollingInterval(60.0)
+    interval.poll_now()
+
+    interval.begin()
+    interval.after_short(listening=True, sweep_at=None)
+
+    assert not interval.is_due
+
+
+def test_a_notification_during_a_claim_is_not_forgotten() -> None:
+    interval = PollingInterval(60.0)
+    interval.begin()
+    interval.poll_now()
+
+    interval.after_short(listening=True, sweep_at=None)
+
+    assert interval.is_due

@@ -1,7 +1,5 @@
 """A stray exception in a thread that runs jobs, wherever it strikes."""
 
-# pyright: reportPrivateUsage=false
-
 from __future__ import annotations
 
 import ctypes
@@ -89,6 +87,11 @@ def _nothing_ran() -> None:
     ran.clear()
 
 
+@pytest.fixture(autouse=True)
+def _threads_are_checked_at_each_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jobsd.performing.pool.CHECK_S", 0.0)
+
+
 @pytest.fixture
 def failed(monkeypatch: pytest.MonkeyPatch, recorder: EventRecorder) -> list[dict[str, Any]]:
     """What was told of threads; those that end tell pytest nothing."""
@@ -112,7 +115,6 @@ def collect(pool: Pool, count: int) -> tuple[list[int], bool]:
 
     def is_over() -> bool:
         nonlocal died
-        pool._check_at = 0.0
         try:
             pool.check_threads()
         except ThreadDiedError:
@@ -162,7 +164,7 @@ def _strike_at(at: int, body: str, entry: ScoreboardEntry, at_once: int) -> tupl
     reported = {each.job_id for each in entry.endings()}
     reported |= {each.job_id for each in (*entry.succeeded(), *entry.running())}
     pool.close()
-    pool._threads[0].join(60)
+    pool.threads[0].join(60)
 
     # A job may have failed before its own code was reached.
     assert len(ran) == len(set(ran)), at
@@ -224,12 +226,12 @@ def _strike_errand_at(at: int, entry: ScoreboardEntry) -> tuple[bool, str]:
         end = "lost"
     except ThreadDiedError:
         end = "dead"
-    lives = pool._threads[0].is_alive()
+    lives = pool.threads[0].is_alive()
     if end == "lost" and lives:
         post(pool, claimed(2, SUCCEED, "a"))
     ended, lives = collect(pool, 1) if lives else ([], False)
     pool.close()
-    pool._threads[0].join(60)
+    pool.threads[0].join(60)
 
     assert len(begun) <= 1, at
     assert ran.count("a") <= 1, at
@@ -245,7 +247,7 @@ def test_a_late_exception_for_a_thread_that_waits_is_reported_once_and_harms_no_
     post(pool, claimed(1, SUCCEED, "a"))
     collect(pool, 1)
     wait_until(lambda: not entry.in_cells())
-    _raise_in(pool._threads[0], TimeoutError)
+    _raise_in(pool.threads[0], TimeoutError)
 
     post(pool, claimed(2, SUCCEED, "b"), claimed(3, SUCCEED, "c"))
 
@@ -264,8 +266,7 @@ def test_a_thread_that_can_not_wake_the_control_thread_ends_and_the_process_hear
 
     post(pool, claimed(1, SUCCEED, "a"))
 
-    wait_until(lambda: not pool._threads[0].is_alive())
-    pool._check_at = 0.0
+    wait_until(lambda: not pool.threads[0].is_alive())
     with pytest.raises(ThreadDiedError, match="job-0"):
         pool.check_threads()
     assert failed

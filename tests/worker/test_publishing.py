@@ -26,7 +26,7 @@ def test_definitions_are_published(make_worker: MakeWorker, rows: Rows) -> None:
     assert rows(MINE, publish_me.definition.name) == [("post", 3)]
 
     job(name="imported.later", queue="late")(lambda: None)
-    worker.worker._claiming.known_classes._survey_at = 0.0  # pyright: ignore[reportPrivateUsage]
+    worker.worker.claiming.known_classes.survey_at = 0.0  # pyright: ignore[reportPrivateUsage]
     worker.until(lambda: rows(MINE, "imported.later") == [("late", 1)])
 
 

@@ -1,7 +1,5 @@
 """What a worker has sent without an answer was recorded otherwise by another process."""
 
-# pyright: reportPrivateUsage=false
-
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
@@ -46,13 +44,13 @@ def test_a_failure_that_another_process_has_recorded_is_not_reported_again(
     worker = driven.worker
     driven.until(lambda: noted)
     gate.set()
-    wait_until(lambda: worker._pool._runs)
+    wait_until(lambda: not worker.pool.in_hand)
 
     def broken(*_: object, **__: object) -> None:
         raise psycopg.OperationalError("sent to who does not answer")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(worker._turns, "take", broken)
+        patch.setattr(worker.turns, "take", broken)
         with pytest.raises(psycopg.OperationalError):
             driven.until(lambda: False)
     worker.disconnect()

@@ -377,7 +377,7 @@ def test_a_job_with_a_result_lost_in_its_process_runs_again(
     enqueued = kind.enqueue(1)
     driven = make_worker(coroutines=5)
     entry = driven.context.entry
-    driven.until(lambda: driven.worker._pool.uncollected)
+    driven.until(lambda: driven.worker.pool.uncollected)
     wait_until(lambda: entry.jobs_ended == 1)
     assert not entry.runs_any
 

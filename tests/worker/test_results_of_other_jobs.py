@@ -1,7 +1,5 @@
 """Who waits for a job never gets the end of another job that has its id by now."""
 
-# pyright: reportPrivateUsage=false
-
 from __future__ import annotations
 
 import asyncio
@@ -119,9 +117,9 @@ def test_a_job_does_not_inherit_a_result_that_was_kept_under_its_id(
     worker.until(lambda: rows("SELECT 1 FROM jobsd.jobs WHERE outcome = 'finished'"))
 
     assert handle.wait(30) == "finished"
-    (end,) = results.ends(worker.worker._session, [1])
+    (end,) = results.ends(worker.worker.session, [1])
     assert not end.unread
-    assert not results.values(worker.worker._session, [1], 1000)[1]["kept"]
+    assert not results.values(worker.worker.session, [1], 1000)[1]["kept"]
 
 
 @job
@@ -137,7 +135,7 @@ def test_a_discard_of_an_erased_job_is_known_by_its_moment(
     if how == "performed":
         worker.until(lambda: rows("SELECT 1 FROM jobsd.results"))
     else:
-        worker.worker._claiming.known_classes.publish(worker.worker._process_id)
+        worker.worker.claiming.known_classes.publish(worker.worker.process_id)
         function = {
             "by hand": "jobsd.discard(%s, false)",
             "with its class": "jobsd.cancel_jobs(ARRAY[%s::bigint], false, false)",

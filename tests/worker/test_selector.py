@@ -170,12 +170,13 @@ def test_a_sweep_searches_queues_that_were_passed(
     driven = make_worker(queues=("mail*",))
     note_choice.using(queue="mail_0").enqueue(0)
     driven.until(lambda: _ran == [0])
-    claiming = driven.worker._claiming
+    claiming = driven.worker.claiming
     claiming.selector._begin, claiming.selector._survey_due = 1, False
 
     claiming.cursor.request_sweep()
-    claiming.cursor._sweep_allowed_at = 0.0
-    request = claiming.request(claiming.room(), 0.0, driven.worker._process_id)
+    claiming.cursor.sweep_allowed_at = 0.0
+    process_id = driven.worker.process_id
+    request = claiming.request(claiming.room(), 0.0, process_id, alone=True)
 
     assert request.sweep
     assert claiming.selector._begin == 0
@@ -245,7 +246,7 @@ def test_paused_queues_hide_none_that_is_not(
         note_choice.using(queue=f"a{i}").enqueue(i)
         pause(f"a{i}")
     driven = make_worker(queues=queues)
-    driven.worker._claiming.selector.note_cost(1.0)
+    driven.worker.claiming.selector.note_cost(1.0)
 
     note_choice.using(queue="az").enqueue("ours")
 
@@ -266,7 +267,7 @@ def test_a_new_queue_is_found_without_a_survey_when_a_notification_comes(
     make_worker: MakeWorker, surveys: list[ready.Survey], count: Count
 ) -> None:
     driven = make_worker(queues=("mail*",))
-    claiming = driven.worker._claiming
+    claiming = driven.worker.claiming
     driven.until(lambda: count("sleepers") and claiming.polling.next_poll)
     # The one that comes with the registration is behind us.
     claiming.polling.poll_now()
@@ -283,7 +284,7 @@ def test_a_new_queue_is_found_by_a_worker_that_is_never_idle(make_worker: MakeWo
     driven = make_worker(queues=("mail_*",))
 
     def feed() -> bool:
-        if driven.worker._pool.waiting < 300:
+        if driven.worker.pool.waiting < 300:
             enqueue_many(note_choice.using(queue="mail_b").with_args(0) for _ in range(2000))
         return len(_ran) > 4000
 
@@ -322,7 +323,7 @@ def test_beside_a_crowd_of_paused_jobs_the_most_urgent_of_all_queues_run_first(
 ) -> None:
     # Nothing is claimed ahead: on a busy machine it would go back, and wait for a dear sweep.
     driven = make_worker(threads=1, prefetch=0)
-    driven.until(lambda: driven.worker._claiming.selector._each)
+    driven.until(lambda: driven.worker.claiming.selector._each)
     places = (("b", 1), ("a", 3), ("c", 2), ("b", -9), ("a", 1))
     enqueue_many(
         note_choice.using(queue=name, priority=priority).with_args(f"{name} {priority}")
@@ -371,10 +372,10 @@ def test_when_the_crowd_is_gone_claims_are_from_all_again(
 ) -> None:
     monkeypatch.setattr(selectors, "PAUSED_S", 0)
     driven = make_worker()
-    driven.until(lambda: driven.worker._claiming.selector._each)
+    driven.until(lambda: driven.worker.claiming.selector._each)
 
     session.connection.execute("DELETE FROM jobsd.ready_executions")
     note_choice.enqueue("later")
     driven.until(lambda: _ran)
 
-    driven.until(lambda: not driven.worker._claiming.selector._each)
+    driven.until(lambda: not driven.worker.claiming.selector._each)

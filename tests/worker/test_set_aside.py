@@ -195,7 +195,7 @@ def test_its_slot_is_free_meanwhile_and_it_is_not_dropped_when_it_comes_back(
     wait_alone.enqueue()
     worker = make_worker(unknown_class_after_s=LONG_S)
 
-    worker.until(lambda: noted == [None] and not worker.worker._ledger.has_unrecorded)
+    worker.until(lambda: noted == [None] and not worker.worker.ledger.has_unrecorded)
     assert count(f"scheduled_executions WHERE job_id = {first.id}") == 1
 
     rows(f"""UPDATE jobsd.jobs SET arguments = '["c"]' WHERE id = {first.id}""")
@@ -253,7 +253,7 @@ def test_a_worker_that_dies_before_that_is_recorded_has_not_touched_it(
     _of_another_deploy("aside.agreet")
     worker = make_worker(unknown_class_after_s=LONG_S)
     worker.worker.poll()
-    pools = worker.worker._pool, worker.worker._pool
+    pools = worker.worker.pool, worker.worker.pool
     wait_until(lambda: all(pool.uncollected and not pool.in_hand for pool in pools))
     entry = worker.context.entry
 

@@ -1,4 +1,4 @@
-"""Successes of claims that had one job each are recorded by a statement of their own."""
+"""Claims of one job each: their successes, and a slot that another worker takes first."""
 
 from __future__ import annotations
 
@@ -9,12 +9,9 @@ import psycopg
 import pytest
 
 from jobsd.enqueueing.client import enqueue_many
-from jobsd.jobs.claimed_job import ClaimedJob
 from jobsd.jobs.definition import job
 from jobsd.jobs.limits import Limit
-from jobsd.performing.perform import SUCCESS, Run
 from jobsd.states.claims import LOCK_WAIT, STATEMENTS, record_statement
-from jobsd.worker.recording import Recording
 from waiting import wait_until
 
 from .bodies import noted
@@ -48,15 +45,17 @@ def _rows(session: Session, query: str) -> list[tuple[object, ...]]:
 
 def _record(session: Session, jobs: dict[int, int], *, keep: bool = True) -> str | None:
     """Record jobs, by their claims; each has run for as many seconds as its id says."""
-    statement = record_statement(whole=True, keep=keep, singles=True)
-    ids = sorted(jobs.values())
+    statement = record_statement(keep=keep)
     row = session.fetch(
         statement.with_(STATEMENTS["no_claim"]),
         {
-            "job_ids": ids,
-            "started_us": [id_ * 1_000_000 for id_ in ids],
-            "ended_us": [0] * len(ids),
+            "claim_ids": list(jobs),
+            "job_ids": list(jobs.values()),
+            "started_us": [id_ * 1_000_000 for id_ in jobs.values()],
+            "ended_us": [0] * len(jobs),
             "batch_ids": list(jobs),
+            "held": [1] * len(jobs),
+            "remaining": [0] * len(jobs),
             "lock_wait": LOCK_WAIT,
         },
     )[0]
@@ -79,48 +78,15 @@ def test_each_is_recorded_that_is_alone_in_its_claim(session: Session, *, keep: 
 
 
 def test_a_job_in_another_claim_by_now_is_not_recorded(session: Session) -> None:
-    session.connection.execute(_JOBS, ([4, 5, 6, 7, 8, 9],))
-    for claim_id, job_ids in ((11, [5]), (12, [6, 7]), (14, [9]), (15, [4])):
+    session.connection.execute(_JOBS, ([5, 6, 7, 8],))
+    for claim_id, job_ids in ((11, [5]), (12, [6, 7])):
         session.connection.execute(_CLAIM, (claim_id, job_ids))
 
-    recorded = _record(session, {11: 5, 12: 6, 13: 8, 14: 10, 15: 12})
+    recorded = _record(session, {11: 5, 12: 6, 13: 8})
 
     assert recorded == "11"
     assert _rows(session, _FINISHED) == [(5, 5)]
-    assert _rows(session, "SELECT id FROM jobsd.claims ORDER BY id") == [(12,), (14,), (15,)]
-
-
-def _recording(claims: dict[int, set[int]], ended: list[tuple[int, int]]) -> Recording:
-    runs = [
-        Run(ClaimedJob(claim, id_, "c", "[]", "q", 0, 1, 0.0, None, 0, 0), SUCCESS, 0.0, 0.0)
-        for claim, id_ in ended
-    ]
-    return Recording(claims, {}, runs, [], [], "p", keep=True)
-
-
-@pytest.mark.parametrize(
-    ("claims", "ended", "is_so"),
-    [
-        pytest.param({1: {8}, 2: {5}}, [(1, 8), (2, 5)], True, id="one each"),
-        pytest.param({1: {8}}, [(1, 8)], False, id="one claim"),
-        pytest.param({1: {8, 9}, 2: {5}}, [(1, 8), (2, 5)], False, id="one goes on"),
-        pytest.param({1: {8, 9}, 2: {5}}, [(1, 8), (1, 9), (2, 5)], False, id="one had two"),
-        pytest.param({1: {8}, 2: {8}}, [(1, 8), (2, 8)], False, id="one id in two claims"),
-    ],
-)
-def test_singles_is_sent_only_for_several_claims_of_one_job_each(
-    claims: dict[int, set[int]], ended: list[tuple[int, int]], *, is_so: bool
-) -> None:
-    record = _recording(claims, ended).record
-
-    assert record is not None
-    statement, parameters = record
-    assert statement.name.startswith("singles") is is_so
-    assert parameters["job_ids"] == ("{5,8}" if is_so else _ids(ended))
-
-
-def _ids(ended: list[tuple[int, int]]) -> str:
-    return f"{{{','.join(str(id_) for _, id_ in ended)}}}"
+    assert _rows(session, "SELECT id FROM jobsd.claims ORDER BY id") == [(12,)]
 
 
 def test_a_worker_claims_the_others_where_a_slot_is_taken_meanwhile(

@@ -40,7 +40,7 @@ def test_a_worker_that_stood_still_starts_nothing_that_was_given_to_others(
 ) -> None:
     enqueue_many(wait_for_gate.with_args(i) for i in range(3))
     driven = make_worker(threads=1, prefetch=5, trust_s=0.2)
-    driven.until(lambda: len(noted) == 1 and driven.worker._pool.waiting == 2)
+    driven.until(lambda: len(noted) == 1 and driven.worker.pool.waiting == 2)
     recover(session, dead_process(session, threads=1))
     session.connection.execute("DELETE FROM jobsd.ready_executions")
     stood_still_until = monotonic() + 0.3
@@ -48,7 +48,7 @@ def test_a_worker_that_stood_still_starts_nothing_that_was_given_to_others(
         assert not gate.wait(0.05)
 
     gate.set()
-    driven.until(lambda: not driven.worker._pool.uncollected)
+    driven.until(lambda: not driven.worker.pool.uncollected)
 
     assert (len(noted), count("jobs WHERE outcome = 'finished'")) == (1, 0)
 
@@ -58,7 +58,7 @@ def test_a_worker_that_stood_still_continues_with_its_own_jobs(
 ) -> None:
     enqueue_many(wait_for_gate.with_args(i) for i in range(3))
     driven = make_worker(threads=1, prefetch=5, trust_s=0.2)
-    driven.until(lambda: len(noted) == 1 and driven.worker._pool.waiting == 2)
+    driven.until(lambda: len(noted) == 1 and driven.worker.pool.waiting == 2)
     stood_still_until = monotonic() + 0.3
     while monotonic() < stood_still_until:
         assert not gate.wait(0.05)
@@ -146,15 +146,22 @@ def test_a_job_taken_by_a_thread_before_a_standstill_keeps_its_age(
         return found
 
     monkeypatch.setattr(Pool, "_next", stand_still)
-    pool = make_worker(threads=1, trust_s=0.1).worker._pool
+    pool = make_worker(threads=1, trust_s=0.1).worker.pool
     old, new = _claimed(1), _claimed(2)
     pool.post([old], monotonic() - 0.2, 0, lambda _: (0, 0))
     assert taken.wait(60)
     pool.post([new], monotonic() + 10, 0, lambda _: (0, 0))
     go_on.set()
-    wait_until(lambda: pool.uncollected - len(pool._runs) == 1)
+    wait_until(lambda: pool.in_hand == 1)
+    doubted: list[ClaimedJob] = []
 
-    assert pool._doubted == [old]
+    def note_doubt(job: ClaimedJob) -> bool:
+        doubted.append(job)
+        return False
+
+    pool.verify(note_doubt, monotonic())
+
+    assert doubted == [old]
 
 
 @pytest.mark.failure(

@@ -59,7 +59,7 @@ def shield_in_a_thread_of_a_function() -> None:
     thread = threading.Thread(target=copy_context().run, args=(keep_whole,), daemon=True)
     thread.start()
     while thread.is_alive():
-        gate.wait(0.001)
+        thread.join(0.001)  # The interrupt would leave the lock of the gate taken.
     while True:
         noted[-1] = "kept whole"
 
@@ -149,7 +149,7 @@ def test_a_thread_that_outlives_its_job_takes_no_cancel_of_the_next_one_for_its_
     driven.until(lambda: rows("SELECT outcome FROM jobsd.jobs") == ["finished"])
     job_id = id_of(turn.enqueue())
     driven.until(lambda: noted)
-    thread = driven.worker._pool.seats()[0]  # pyright: ignore[reportPrivateUsage]
+    thread = driven.worker.pool.seats()[0]  # pyright: ignore[reportPrivateUsage]
     thread.shield()
     cancel(job_id)
     driven.until(lambda: thread.interrupt)

@@ -150,12 +150,12 @@ def test_a_worker_that_learns_a_class_saves_jobs_about_to_fail(
     driven.until(lambda: count("parked_executions"))
     _age(session, 2 * LONG_S)
     survey(driven)
-    driven.worker._claiming.known_classes.survey()
-    assert driven.worker._claiming.known_classes.open
+    driven.worker.claiming.known_classes.survey()
+    assert driven.worker.claiming.known_classes.open
 
     knower(GONE)
-    driven.worker._claiming.polling.poll_now()
-    driven.worker._claiming.cursor.request_sweep()
+    driven.worker.claiming.polling.poll_now()
+    driven.worker.claiming.cursor.request_sweep()
     driven.until(lambda: count("lanes WHERE unknown_since IS NULL"))
     driven.until(lambda: driven.at_rest() and count("parked_executions"))
 
@@ -187,3 +187,15 @@ def test_the_next_limited_job_is_left_to_a_worker_that_has_come_to_know_the_clas
     driven.until(lambda: noted == ["other"] and not count("claims"))
 
     assert (count("failed_executions"), count("blocked_executions")) == (1, 1)
+
+
+def test_a_job_set_aside_in_a_queue_of_others_is_not_taken_though_its_class_is_known(
+    make_worker: MakeWorker,
+) -> None:
+    known = make_worker(queues=("mail",)).worker.claiming.known_classes
+    lane = parked.lane_of("tests.worker.bodies.note")
+
+    heard = [known.hear(queue, lane) for queue in ("other", "mail")]
+
+    assert heard == [False, True]
+    assert [*known.open] == [("mail", lane)]

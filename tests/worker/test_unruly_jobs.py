@@ -136,7 +136,7 @@ def test_a_ready_job_that_was_deleted_disturbs_no_other(
     driven.until(lambda: not count("ready_executions") and not count("claims"))
 
     assert (len(noted), count("jobs WHERE outcome = 'finished'")) == (left, left)
-    assert not driven.worker._ledger.has_claims
+    assert not driven.worker.ledger.has_claims
     driven.drain()
 
 

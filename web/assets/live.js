@@ -1,16 +1,22 @@
-// Keeps a page fresh, while somebody sees it and nothing in it has the keyboard: as soon as a
-// stream says that a part of the queue has changed that stands on it, or every few seconds where
-// there is no stream. Shows the times of a page in the viewer's own zone, too.
+// Keeps a page fresh, while somebody sees it and fills in nothing: as soon as a stream says that a
+// part of the queue has changed that stands on it, or every few seconds where there is no stream.
+// A refresh that fails leaves the rows, says since when they are not fresh, and is tried again.
+// Shows the times of a page in the viewer's own zone, too.
 "use strict";
 const pollMs = 5000;
 const paceMs = 1000;
 const streamAgainMs = 30000;
+const slowestMs = 30000;
+const unansweredMs = 10000;
 let wanted = false;
 let flying = false;
 let began = 0;
 let took = 0;
 let streaming = false;
 let streamAsked = 0;
+let failures = 0;
+let fault = "";
+let freshAt = new Date();
 
 function localTimes() {
   for (const time of document.querySelectorAll("time[datetime]:not([data-local])")) {
@@ -27,10 +33,40 @@ function isPaused() {
   return Boolean(pause) && !pause.checked;
 }
 
-function mayRefresh(live) {
-  const busy = live.contains(document.activeElement)
-    || live.querySelector("details[open], td input:checked");
-  return !document.hidden && !busy && !isPaused();
+// Why a refresh must wait: it would take away what somebody fills in, or a row from below a tick.
+function heldBy(live) {
+  const focus = document.activeElement;
+  if (live.contains(focus) && focus.matches("input:not([type=checkbox]), select, textarea")) {
+    return "a field has the keyboard";
+  }
+  if (live.querySelector("details[open] form")) return "a form is open";
+  return live.querySelector("td input:checked") ? "a box is ticked" : "";
+}
+
+function isStale() {
+  return failures > 0 || (flying && performance.now() - began > unansweredMs);
+}
+
+// What the dot says: live, held, stale or off.
+function showState(live) {
+  const root = document.documentElement;
+  const held = heldBy(live);
+  const state = isPaused() ? "off" : isStale() ? "stale" : held ? "held" : "live";
+  root.dataset.live = state;
+  const words = document.getElementById("live-state");
+  const text = { off: "off", stale: "stale", held: "held: " + held, live: "" }[state];
+  if (words && words.textContent !== text) words.textContent = text;
+  const bar = document.getElementById("stale");
+  const since = "Not fresh since " + freshAt.toLocaleTimeString() + ": " + fault;
+  const shown = failures > 0 ? since + " Trying again." : "";
+  if (bar.textContent !== shown) bar.textContent = shown;
+  bar.hidden = !shown;
+}
+
+// A failure is followed by longer and longer pauses.
+function pauseMs() {
+  const again = failures > 0 ? paceMs * 2 ** (failures - 1) : paceMs;
+  return Math.min(slowestMs, Math.max(again, 4 * took));
 }
 
 // What a refresh takes is a burden on the database: a slow page is asked for less often.
@@ -39,15 +75,17 @@ function tick() {
   const stream = document.getElementById("stream");
   const now = performance.now();
   if (!live || !live.dataset.parts) return;
+  showState(live);
   if (stream && !streaming && !document.hidden && now - streamAsked > streamAgainMs) {
     streamAsked = now;
     htmx.trigger(stream, "connect");
   }
   if (!streaming && now - began > pollMs) wanted = true;
-  if (!wanted || flying || !mayRefresh(live)) return;
-  if (now - began < Math.max(paceMs, 4 * took)) return;
+  if (!wanted || flying || document.hidden || isPaused() || heldBy(live)) return;
+  if (now - began < pauseMs()) return;
   wanted = false;
   flying = true;
+  fault = "";
   began = now;
   htmx.trigger(live, "refresh");
 }
@@ -59,6 +97,38 @@ function onChanged(event) {
     wanted = true;
     tick();
   }
+}
+
+// Reads an answer to a refresh: anything but the page itself leaves the rows as they are.
+function onAnswer(event) {
+  if (event.target.id !== "live") return;
+  const { response, text } = event.detail.ctx;
+  const page = new DOMParser().parseFromString(text, "text/html");
+  if (response.status === 200 && page.getElementById("live")) return;
+  const sentence = page.querySelector("#live .lead");
+  fault = sentence ? sentence.textContent : "The answer was " + response.status + ".";
+}
+
+function keepRows(event) {
+  if (event.target.id === "live" && fault) event.preventDefault();
+}
+
+function onLost(event) {
+  if (event.target.id === "live") fault = "The dashboard can't be reached.";
+}
+
+function onEnd(event) {
+  if (event.target.id !== "live") return;
+  flying = false;
+  took = performance.now() - began;
+  if (fault) {
+    failures++;
+    wanted = true;
+  } else {
+    failures = 0;
+    freshAt = new Date();
+  }
+  tick();
 }
 
 // The library ends a stream when a page is hidden, but none whose answer comes after that.
@@ -98,8 +168,11 @@ function showPause() {
   const paused = isPaused();
   document.documentElement.dataset.paused = paused ? "yes" : "no";
   sessionStorage.setItem("paused", paused ? "yes" : "no");
+  tick();
 }
 
+// What is unfolded stays so.
+htmx.config.morphIgnore.push("open");
 document.addEventListener("DOMContentLoaded", () => {
   localTimes();
   showScripted();
@@ -119,11 +192,10 @@ document.addEventListener("htmx:sse:close", setStreaming(false));
 document.addEventListener("htmx:after:swap", localTimes);
 document.addEventListener("htmx:after:swap", showScripted);
 document.addEventListener("change", chooseAll);
-document.addEventListener("htmx:finally:request", (event) => {
-  if (event.target.id !== "live") return;
-  flying = false;
-  took = performance.now() - began;
-});
+document.addEventListener("htmx:after:request", onAnswer);
+document.addEventListener("htmx:before:swap", keepRows);
+document.addEventListener("htmx:error", onLost);
+document.addEventListener("htmx:finally:request", onEnd);
 document.addEventListener("visibilitychange", () => {
   wanted = true;
   tick();

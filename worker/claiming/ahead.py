@@ -1,14 +1,9 @@
-"""Claims that are sent before their turns, so that the server works while we see to the rest.
+"""The claim that is sent before its turn, so that the server works while we see to the rest.
 
-*After a rest*: before a rest without jobs the next claim is made, and a notification that ends
-the rest sends it first. After a rest all Python code is slow at first, since the processor has
-to read it again, and the job waits for it.
-
-*In a stream* of jobs that come one after another: once the threads have the jobs of a claim,
-the next claim is sent if its job has come, and then the results of the last one are handled.
-
-A claim ahead searches all from the head, and its turn records nothing. At most one is under
-way.
+Before a rest without jobs the next claim is made, and a notification that ends the rest sends
+it first. After a rest all Python code is slow at first, since the processor has to read it
+again, and the job waits for it. The claim searches all from the head, and its turn records
+nothing.
 """
 
 from __future__ import annotations
@@ -41,7 +36,7 @@ class Prepared(NamedTuple):
 
 
 class Ahead:
-    """The claim of one worker that was made, or sent, before its turn."""
+    """The claim of one worker that was made before its turn."""
 
     def __init__(  # noqa: PLR0913, PLR0917 - what a claim is made of
         self,
@@ -58,13 +53,11 @@ class Ahead:
         self._cursor, self._polling = cursor, polling
         self._ledger, self._turns, self._room = ledger, turns, room
         self.prepared: Prepared | None = None
-        self.sent: ClaimRequest | None = None
-        """The claim that was sent and has no answer yet."""
         self._last_bound: tuple[object, Bound] | None = None
 
     def forget(self) -> None:
         """Forget all: the connection is another, and our row may be."""
-        self.prepared = self.sent = self._last_bound = None
+        self.prepared = self._last_bound = None
 
     def prepare(self, process_id: int, until: float) -> None:
         """Make the claim that is sent next, which only a claim or a survey can change.
@@ -88,34 +81,21 @@ class Ahead:
         bound.put("claim_id", request.claim_id)
         return bound
 
-    def send(self, *, alone: bool, delegated: bool = False) -> None:
-        """Send the prepared claim, for the next poll alone, if it is due and right.
+    def send(self, *, alone: bool) -> ClaimRequest | None:
+        """Send the prepared claim if it is due and right; return it if it was sent.
 
-        `alone` is true if a turn would now claim, and do nothing more. The claim is to be
-        `delegated` if a notification has come: most claims without one find nothing.
+        `alone` is true if a turn would now claim, and do nothing more. The claim is delegated
+        if a notification has come: most claims without one find nothing.
         """
         prepared, self.prepared = self.prepared, None
         if prepared is None or not alone:
-            return
+            return None
         request, bound, since, until = prepared
         now = monotonic()
-        if since <= now <= until and now >= self._polling.next_poll:
-            self._turns.send(request, bound, now)
-            request.delegated = delegated and self._polling.is_due
-            self._polling.begin()
-            request.sweep = self._cursor.begin_claim(self._ledger.returns)
-            self.sent = request
-
-    def take(self, *, may_claim: bool) -> ClaimRequest | None:
-        """Return the claim that was sent, if any: its turn is now.
-
-        If the worker may not claim any more, its jobs are given back.
-        """
-        sent, self.sent = self.sent, None
-        if sent is None or may_claim:
-            return sent
-        result = self._turns.take(self._ledger.nothing, release=(), request=sent)
-        if result is not None and result.claim_id is not None:
-            self._ledger.add_claim(result.claim_id, result.claimed, sent.asked_at)
-            self._ledger.give_back(result.claimed)
-        return None
+        if not since <= now <= until or now < self._polling.next_poll:
+            return None
+        self._turns.send(request, bound, now)
+        request.delegated = self._polling.is_due
+        self._polling.begin()
+        request.sweep = self._cursor.begin_claim(self._ledger.returns)
+        return request

@@ -22,7 +22,7 @@ from .ahead import Ahead
 from .cursor import ClaimCursor
 from .known_classes import KnownClasses
 from .limited import Limited, Until
-from .polling import FEW, PollingInterval, PrefetchPolicy, Stream
+from .polling import FEW, PollingInterval, PrefetchPolicy
 from .selector import QueueSelector
 
 
@@ -51,7 +51,6 @@ class Claiming:
         self.prefetch = PrefetchPolicy(options.at_once, options.prefetch)
         self.cursor = ClaimCursor()
         self.polling = PollingInterval(options.polling_interval_s)
-        self.stream = Stream()
         self.limited = Limited(
             *(session, selector, known_classes, ledger, self.prefetch, pool, report)
         )
@@ -134,8 +133,10 @@ class Claiming:
         """Whether jobs were given back since the last sweep: they lie before the cursor."""
         return self._ledger.returns > self.cursor.returns_swept
 
-    def request(self, room: int, asked_at: float, process_id: int) -> ClaimRequest:
-        """Return the request of a claim."""
+    def request(
+        self, room: int, asked_at: float, process_id: int, *, alone: bool
+    ) -> ClaimRequest:
+        """Return the request of a claim; `alone`: its turn records nothing."""
         self._from_lanes = not self._from_lanes
         if self._from_lanes and self.known_classes.open:
             lanes, where = self.known_classes.places()
@@ -145,7 +146,7 @@ class Claiming:
         self.polling.begin()
         if sweep := self.cursor.begin_claim(self._ledger.returns):
             self.selector.begin_anew()
-        few = room <= FEW or self.polling.expects_few
+        few = alone and (room <= FEW or self.polling.expects_few)
         search = self.selector.search(self.cursor, registered=self.idle.stands, few=few)
         return ClaimRequest(*(room, asked_at, process_id, *search), sweep=sweep)
 
@@ -179,7 +180,6 @@ class Claiming:
 
     def finish(self, request: ClaimRequest, result: TurnResult) -> None:
         """Take in the result of a claim, and claim limited jobs if it is time to."""
-        self.stream.note(result.size, full=result.size >= request.most)
         if result.claim_id is not None:
             self.prefetch.observe_sizes(
                 len(result.jobs), result.weight, withheld=bool(result.withheld)

@@ -67,8 +67,8 @@ class ClaimCursor:
         self._last: dict[str | None, dict[int, int]] = {}
         self._gaps: dict[str | None, dict[int, tuple[int, int]]] = {}
         self._sweep_due = True
-        self._swept_at = 0.0
-        self._sweep_allowed_at = 0.0
+        self.swept_at = 0.0
+        self.sweep_allowed_at = 0.0
         self.returns_swept = 0
         """How often jobs had been given back at the last sweep."""
         self._usual_s = 0.0
@@ -84,14 +84,14 @@ class ClaimCursor:
         `returns` is the number of times that jobs were given back so far.
         """
         now = monotonic()
-        wanted = self._sweep_due or now - self._swept_at >= SWEEP_S
+        wanted = self._sweep_due or now - self.swept_at >= SWEEP_S
         sweep = wanted and now >= self.sweep_at
         self._asks_head, self._asked_at = now >= self._head_at, now
         if sweep:
             self._last.clear()
             self._headed.clear()
             self._sweep_due = False
-            self._swept_at = now
+            self.swept_at = now
             self.returns_swept = returns
         return sweep
 
@@ -119,7 +119,7 @@ class ClaimCursor:
             self._head_at = monotonic() + HEAD_SHARE * took_s
         if sweep:
             cost_s = max(0.0, took_s - max(self._usual_s, CHEAP_S))
-            self._sweep_allowed_at = monotonic() + SHARE * cost_s
+            self.sweep_allowed_at = monotonic() + SHARE * cost_s
         else:
             self._usual_s = min(took_s, USUAL_MAX_S)
 
@@ -136,7 +136,7 @@ class ClaimCursor:
         self._headed.clear()
         self._gaps.clear()
         self._sweep_due = True
-        self._swept_at = self._sweep_allowed_at = 0.0
+        self.swept_at = self.sweep_allowed_at = 0.0
 
     def request_sweep(self) -> None:
         """Take note that jobs may lie before the cursor: a claim came back short."""
@@ -145,7 +145,7 @@ class ClaimCursor:
     @property
     def sweep_at(self) -> float:
         """When the next sweep may be made (monotonic)."""
-        return min(self._sweep_allowed_at, self._swept_at + SWEEP_S)
+        return min(self.sweep_allowed_at, self.swept_at + SWEEP_S)
 
     def skip(self, gap: Gap) -> None:
         """Pass over a gap from now on; it may continue a known one."""
@@ -186,7 +186,7 @@ class ClaimCursor:
             return float("inf")
         if not self._last:
             return 0.0
-        return max(self.sweep_at, 0.0 if self._sweep_due else self._swept_at + SWEEP_S)
+        return max(self.sweep_at, 0.0 if self._sweep_due else self.swept_at + SWEEP_S)
 
     def segments(self, queues: Sequence[str | None]) -> dict[str, Any]:
         """Return the parts of the index to search, in order, as parameters of a claim.

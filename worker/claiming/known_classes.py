@@ -49,7 +49,7 @@ class KnownClasses:
         self.row_id = 0
         self._own: set[str] = set()
         self._published = 0
-        self._survey_at = 0.0
+        self.survey_at = 0.0
         self._noted: set[Lane] = set()
         self._overdue: set[Lane] = set()
         self._reported: set[str] = set()
@@ -69,13 +69,13 @@ class KnownClasses:
 
     def survey_soon(self) -> None:
         """Let the lanes be looked up with the next poll."""
-        self._survey_at = 0.0
+        self.survey_at = 0.0
 
     def hear(self, queue: str, lane: str) -> bool:
         """Take note that a job was put into a lane; return whether it is ours to run."""
         if not self._selection.matches(queue):
             return False
-        self._survey_at = min(self._survey_at, monotonic() + SURVEY_S)
+        self.survey_at = min(self.survey_at, monotonic() + SURVEY_S)
         if is_ours := lane in self._own:
             self.open[queue, lane] = None
         return is_ours
@@ -92,7 +92,7 @@ class KnownClasses:
     @property
     def is_due(self) -> bool:
         """Whether the lanes are to be looked up now."""
-        return monotonic() >= self._survey_at
+        return monotonic() >= self.survey_at
 
     def judge(self, jobs: list[ClaimedJob]) -> list[ClaimedJob]:
         """Return the unknown jobs that are overdue: they run here and fail."""
@@ -178,7 +178,7 @@ class KnownClasses:
             if age_s is None and lane not in self._own
         ]
         often = ages_s or not self._session.listening
-        self._survey_at = monotonic() + (SURVEY_S if often else SURVEY_RARELY_S)
+        self.survey_at = monotonic() + (SURVEY_S if often else SURVEY_RARELY_S)
 
     def _report(self, jobs: Iterable[tuple[str, str]]) -> None:
         for queue, name in jobs:

@@ -13,12 +13,10 @@ the cursor, like unknown jobs in a row, and are blocked in the background.
 
 from itertools import groupby
 from operator import attrgetter
-from typing import Any, NamedTuple, cast
-
-from psycopg.errors import UniqueViolation
+from typing import NamedTuple, cast
 
 from jobsd.clock import monotonic
-from jobsd.database.connection import Session, Statement
+from jobsd.database.connection import Session
 from jobsd.database.statements import Plain
 from jobsd.events.events import emit, is_subscribed
 from jobsd.jobs.claimed_job import ClaimedJob
@@ -26,7 +24,7 @@ from jobsd.performing.runner import Runner
 from jobsd.performing.series import Series, Waiting
 from jobsd.states import series
 from jobsd.states.claims import array, draw_id
-from jobsd.states.series import Met
+from jobsd.states.series import Blocked, Met
 from jobsd.worker.ledger import Ledger
 from jobsd.worker.report import Report
 from jobsd.worker.turn import came_along
@@ -37,7 +35,7 @@ from .polling import BATCH_MAX, BYTES_MAX, FEW, PATIENCE_S, PrefetchPolicy
 from .selector import QueueSelector
 
 ASIDE_MAX = 100
-"""Jobs that are blocked by the statement that claims; the rest in the background."""
+"""Jobs that are blocked behind a claim; the rest in the background."""
 BLOCKED = 1000
 IDLE_SHARE = 9.0
 """The pause after an idle worker has blocked jobs, in multiples of its duration."""
@@ -129,7 +127,7 @@ class Limited:
         self._pool = pool
         self._report = report
         self.search = Search()
-        self._clearing = GapClearing(self.search.cursor, self._block, IDLE_SHARE)
+        self._clearing = GapClearing(self.search.cursor, self._clear, IDLE_SHARE)
         self._knows = False
         self._is_full = False
         """Whether the last claim has brought as many jobs as one key may have."""
@@ -157,17 +155,12 @@ class Limited:
         everything = self._selector.selection.everything
         queues = [None] if everything else self._selector.queues(registered=registered)
         segments = search.cursor.segments(queues)
-        met, jobs = self._ask(
-            {
-                **segments,
-                **_until(until, segments["names"]),
-                **self._more(further),
-            },
-            *(limit, search.depth, ASIDE_MAX),
-            asked_at=asked_at,
-        )
+        part = {**segments, **_until(until, segments["names"])}
+        met, jobs = self._ask({**part, **self._more(further)}, limit, asked_at)
         self._is_full = len(jobs) >= min(limit, self._prefetch.series_max)
         self._hand_over(jobs, low, further, asked_at)
+        if met.full:
+            self._block({**part, "depth": search.depth, "at_most": ASIDE_MAX})
         self._observe_length(met, jobs, limit)
         search.cursor.advance((), sweep=sweep)
         search.go_on(met, len(jobs), registered=registered)
@@ -196,42 +189,49 @@ class Limited:
         """Block some jobs of a gap if it is time to; return the seconds left to rest."""
         return self._clearing.work(rest_s)
 
-    def _block(self, gap: Gap) -> int | None:
-        part: dict[str, Plain] = {
-            "names": [gap.queue or ""],
-            "after_priorities": array((gap.priority,)),
-            "after_positions": array((gap.start,)),
-            "below_priorities": array((gap.priority,)),
-            "below_positions": array((gap.end + 1,)),
-        }
-        met, _ = self._ask(
-            {**part, **_until(None, []), **self._more([])},
-            *(0, BLOCKED, BLOCKED),
-            asked_at=monotonic(),
+    def _clear(self, gap: Gap) -> int | None:
+        blocked = self._block(
+            {
+                "names": [gap.queue or ""],
+                "after_priorities": array((gap.priority,)),
+                "after_positions": array((gap.start,)),
+                "below_priorities": array((gap.priority,)),
+                "below_positions": array((gap.end + 1,)),
+                **_until(None, []),
+                "depth": BLOCKED,
+                "at_most": BLOCKED,
+            }
         )
-        return None if met.walked < BLOCKED else met.stretches[-1].last
+        return None if blocked.walked < BLOCKED else blocked.last
+
+    def _block(self, part: dict[str, Plain]) -> Blocked:
+        """Block the jobs in a part of the ready ones whose key is full."""
+        everything = self._selector.selection.everything
+        ((*facts,),) = self._session.fetch_prepared(
+            series.BLOCK_ANY if everything else series.BLOCK_NAMED,
+            {**part, "flowing": self._flowing, "keep": self._ledger.keep},
+        )
+        blocked = Blocked(*facts)
+        if dropped := blocked.dropped:
+            emit("jobs.discarded", size=len(dropped), job_ids=dropped, reason="conflict")
+        if blocked.parked and is_subscribed("debug"):
+            emit("jobs.blocked", size=blocked.parked)
+        return blocked
 
     def _ask(
-        self,
-        parameters: dict[str, Plain],
-        limit: int,
-        depth: int,
-        aside_max: int,
-        *,
-        asked_at: float,
+        self, parameters: dict[str, Plain], limit: int, asked_at: float
     ) -> tuple[Met, list[ClaimedJob]]:
         everything = self._selector.selection.everything
         names = cast("list[str | None]", parameters["names"])
-        head, *rows = self._fetch(
+        head, *rows = self._session.fetch_prepared(
             series.CLAIM_ANY if everything else series.CLAIM_NAMED,
             {
                 **parameters,
                 **self._shape(limit),
                 "limit": limit,
-                "depth": depth,
-                "aside_max": aside_max,
+                "depth": self.search.depth,
                 "drawn": draw_id(),
-                "flowing": [] if self._is_standing else sorted(self._ledger.keys),
+                "flowing": self._flowing,
                 "overdue": sorted(self._known_classes.overdue),
                 "everything": everything,
                 "queues": list(self._selector.selection.patterns),
@@ -239,21 +239,12 @@ class Limited:
                 "asked_at": asked_at,
                 "share": BYTES_MAX // limit if limit > FEW else 2**31 - 1,
                 "budget": BYTES_MAX,
-                "keep": self._ledger.keep,
             },
         )
         met = series.met(head, names)
-        self._emit(met)
+        if met.unknown:
+            self._known_classes.meet(met.unknown)
         return met, self._known_classes.last_attempts(series.claimed(head, rows))
-
-    def _fetch(
-        self, statement: Statement, parameters: dict[str, Plain]
-    ) -> list[tuple[Any, ...]]:
-        try:
-            return self._session.fetch_prepared(statement, {**parameters, "hasty": True})
-        except UniqueViolation:
-            # Another worker has taken a slot that was free when the statement began.
-            return self._session.fetch_prepared(statement, {**parameters, "hasty": False})
 
     def _shape(self, limit: int) -> dict[str, Plain]:
         """Return how long series may be, of how many keys, and how many of one key.
@@ -282,9 +273,10 @@ class Limited:
             self._length = len(jobs) // len({job.claim_id for job in jobs})
 
     @property
-    def _is_standing(self) -> bool:
-        """Whether a job runs for so long that what waits for its slot waits for long, too."""
-        return max(self._pool.running_for_s(), default=0.0) >= PATIENCE_S
+    def _flowing(self) -> list[str]:
+        """The keys whose jobs have their turn here within a moment: none behind a long job."""
+        is_standing = max(self._pool.running_for_s(), default=0.0) >= PATIENCE_S
+        return [] if is_standing else sorted(self._ledger.keys)
 
     def _further(self, low: list[Series]) -> list[Series]:
         """Return the series that are to get more jobs: none while others wait for a thread.
@@ -338,15 +330,6 @@ class Limited:
         if jobs:
             self._prefetch.observe_sizes(came, weight, withheld=came < len(jobs))
             self._ledger.give_back([job for job in jobs[came:] if not job.arguments])
-
-    def _emit(self, met: Met) -> None:
-        if met.dropped:
-            size = len(met.dropped)
-            emit("jobs.discarded", size=size, job_ids=met.dropped, reason="conflict")
-        if met.parked and is_subscribed("debug"):
-            emit("jobs.blocked", size=met.parked)
-        if met.unknown:
-            self._known_classes.meet(met.unknown)
 
 
 def _left(series: Series) -> int:

@@ -44,10 +44,6 @@ POLL_MAX_S = 5.0
 AWAKE_S = 0.25
 """Once claims have come back full for this long, the worker needs no notifications."""
 
-STREAM_S = 0.01
-"""Two claims within this time are of a stream: as long as outcomes wait for others at most."""
-NEVER = float("-inf")
-
 _WEIGHT = 0.3
 
 
@@ -188,28 +184,6 @@ class PrefetchPolicy:
             if ran_s < within_s
         ]
         return int((sum(left) + within_s * idle) / max(mean_s, 1e-6))
-
-
-class Stream:
-    """Whether jobs come one after another, a few at a time, and are claimed as they come.
-
-    Claims of a stream come back short. Those of a backlog bring all that they ask for.
-    """
-
-    def __init__(self) -> None:
-        self._last = self._before = NEVER
-
-    def note(self, jobs: int, *, full: bool) -> None:
-        """Take in how many jobs a claim has brought, and whether these are all it asked for."""
-        if full:
-            self._last = self._before = NEVER
-        elif jobs:
-            self._before, self._last = self._last, monotonic()
-
-    @property
-    def flows(self) -> bool:
-        """Whether the last two claims that have brought jobs were made a moment ago."""
-        return monotonic() - self._before < STREAM_S
 
 
 class PollingInterval:

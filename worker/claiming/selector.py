@@ -92,11 +92,11 @@ class QueueSelector:
     ) -> tuple[Statement, dict[str, Any]]:
         """Return by which statement to claim, and from where.
 
-        With `few` by a statement for a few jobs, if there is one.
+        With `few` by a statement for a few jobs, if there is one. It searches from the head.
         """
         queues = self.queues(registered=registered)
-        if few and len(queues) == 1 and not self._each:
-            return _of_few(cursor, queues[0], self.foreign)
+        if few and cursor.is_at_head and (first := self.first):
+            return first
         if len(queues) > REACH and not self.selection.everything:
             queues = self._part(queues)
         return self._statement, cursor.segments(queues)
@@ -188,14 +188,3 @@ class QueueSelector:
         # Of all queues the most urgent job is wanted: its queue may not be named.
         self._each = everything and found.complete
         self._names = self.selection.resolve(found.names)
-
-
-def _of_few(
-    cursor: ClaimCursor, queue: str | None, foreign: list[str]
-) -> tuple[Statement, dict[str, Any]]:
-    """Return by which statement to claim a few jobs of one queue or of all, and from where."""
-    if cursor.is_at_head:
-        first = ready.CLAIM_FIRST_ANY if queue is None else ready.CLAIM_FIRST_NAMED
-        return first, {"queue_name": queue, "foreign": foreign}
-    few = ready.CLAIM_FEW_ANY if queue is None else ready.CLAIM_FEW_NAMED
-    return few, cursor.segments([queue])

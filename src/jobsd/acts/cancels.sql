@@ -8,7 +8,9 @@ SELECT id
 FROM jobsd.jobs
 WHERE id = ANY (%(ids)s::bigint[])
     AND outcome IS NULL
-    AND NOT EXISTS (SELECT FROM jobsd.failed_executions AS failed WHERE failed.job_id = jobs.id)
+    AND NOT EXISTS (
+        SELECT FROM jobsd.places AS place WHERE place.job_id = jobs.id AND place.state = 'failed'
+    )
 ORDER BY id;
 
 -- mark_cancelled: set the reason of discarded jobs to cancelled.

@@ -71,6 +71,7 @@ class Found(NamedTuple):
     timeout_s: float | None = None
     kill_after_s: float | None = None
     set_aside_at: datetime | None = None
+    tags: list[str] | None = None
 
 
 class Attempt(NamedTuple):

@@ -21,7 +21,7 @@ SELECT
     (job.id = ANY (claim.cancelled)) IS TRUE,
     extract(epoch FROM known.timeout)::float8,
     CASE WHEN known.timeout IS NOT NULL THEN extract(epoch FROM known.kill_after)::float8 END,
-    job.set_aside_at
+    job.set_aside_at, job.tags
 FROM jobsd.jobs AS job
 LEFT JOIN jobsd.failed_executions AS failed ON failed.job_id = job.id
 LEFT JOIN jobsd.places AS place ON place.job_id = job.id AND place.state <> 'claimed'
@@ -69,7 +69,8 @@ FROM jobsd.results
 WHERE job_id = %(id)s AND expires_at > now();
 
 -- ahead: count the ready jobs ahead of one in its queue, including those of its lane if it has one;
--- the count stops at `most`.
+-- the count stops at `most`. Not through a view: before version 17 the server would read all parked
+-- jobs of the queue for a job without a lane.
 SELECT count(*)
 FROM (
     SELECT

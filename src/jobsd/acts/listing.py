@@ -42,7 +42,8 @@ class Filter:
     of the error by which a failed job has failed, `Type: message`; `error_type` is the whole
     name of its type. Jobs younger than `until_s` are excluded. `key` is that of a concurrency
     limit, `host` the host of the process that has claimed it; the arguments contain one of
-    `arguments` (JSON); each of `words` is a part of its class, its queue or its error.
+    `arguments` (JSON); each of `words` is a part of its class, its queue or its error; it has
+    all of `tags`.
 
     Raises:
         Error: for an invalid value.
@@ -59,6 +60,7 @@ class Filter:
     host: str | None = None
     arguments: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.state is not None and self.state not in job_states.STATES:
@@ -69,7 +71,8 @@ class Filter:
             check_queue(self.queue_name)
         if self.class_name is not None:
             check_class(self.class_name)
-        for text in (self.error, self.error_type, self.key, self.host, *self.words):
+        texts = (self.error, self.error_type, self.key, self.host, *self.words, *self.tags)
+        for text in texts:
             if text is not None and not is_storable(text):
                 raise errors.Error(f"{text!r} can't be in a job: PostgreSQL can't store it")
 
@@ -91,6 +94,7 @@ class Filter:
             "until_s": None if self.until_s is None else min(self.until_s, WAIT_MAX_S),
             "key": self.key,
             "host": self.host,
+            "tags": list(self.tags) or None,
             "arguments": list(self.arguments) or None,
             "words": [f"%{_like(word)}%" for word in self.words] or None,
         }

@@ -3,7 +3,8 @@ WITH place AS (
     SELECT NULL::bigint AS last_id, NULL::bigint AS size
 ), seen AS (
     SELECT
-        id AS job_id, queue_name, class_name, outcome, created_at, concurrency_key, arguments
+        id AS job_id, queue_name, class_name, outcome, created_at, concurrency_key, arguments,
+        tags
     FROM jobsd.jobs
     WHERE id < %(before)s
     ORDER BY id DESC
@@ -11,8 +12,10 @@ WITH place AS (
 );
 
 -- places: begin a search of the jobs in one state, the newest first. As written, it finds ready
--- jobs; for another state, its table replaces all_ready_executions. Jobs are read by an array of
--- ids: one walk along the index, while a join would search it for each job.
+-- jobs; for another state, its table replaces all_ready_executions: through the view `places`, each
+-- page of blocked jobs would read and sort all of them (0.35 ms instead of 0.02, of 4,000 jobs).
+-- Jobs are read by an array of ids: one walk along the index, while a join would search it for each
+-- job.
 WITH placed AS MATERIALIZED (
     SELECT job_id
     FROM jobsd.all_ready_executions AS source
@@ -24,7 +27,8 @@ WITH placed AS MATERIALIZED (
     FROM placed
 ), seen AS (
     SELECT
-        id AS job_id, queue_name, class_name, outcome, created_at, concurrency_key, arguments
+        id AS job_id, queue_name, class_name, outcome, created_at, concurrency_key, arguments,
+        tags
     FROM jobsd.jobs
     WHERE id = ANY (ARRAY(SELECT job_id FROM placed))
 );
@@ -43,7 +47,8 @@ WITH slice AS MATERIALIZED (
     FROM slice
 ), seen AS (
     SELECT
-        id AS job_id, queue_name, class_name, outcome, created_at, concurrency_key, arguments
+        id AS job_id, queue_name, class_name, outcome, created_at, concurrency_key, arguments,
+        tags
     FROM jobsd.jobs
     WHERE id IN (
         SELECT job_id
@@ -103,6 +108,7 @@ erring AS MATERIALIZED (
                     OR created_at < now() - make_interval(secs => %(until_s)s::float8)
                 )
                 AND (%(key)s::text IS NULL OR concurrency_key = %(key)s)
+                AND (%(tags)s::text[] IS NULL OR tags @> %(tags)s::text[])
                 AND (
                     %(arguments)s::text[] IS NULL
                     OR arguments @> ANY (%(arguments)s::text[]::jsonb[])

@@ -43,7 +43,7 @@ SELECT
 
 -- latency: return for how long the oldest ready job of a queue has waited. The first job of each
 -- priority, and of each priority in a lane, is its oldest one. Index skips find these jobs, at most
--- 10,000 in each table.
+-- 10,000 in each table. Not through a view: see `ready` in operations/depths.sql.
 WITH RECURSIVE first AS (
     (
         SELECT priority, job_id, 1 AS turn

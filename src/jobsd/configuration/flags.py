@@ -34,6 +34,17 @@ class Flags:
         self.given = {name: text for name, text in given.items() if text not in (None, ())}
 
 
+def place(options: Options, flag: str, key: str) -> str:
+    """Return where the value of a setting comes from, for a fault that a start finds.
+
+    It never begins with a flag: such a fault would be a wrong use of the command.
+    """
+    by = dict(options.given).get(flag)
+    if by is None:
+        return f"{key} in {options.config}"
+    return f"flag {by}" if by.startswith("--") else f"variable {by}"
+
+
 class Given:
     """The values of flags and variables, each read once; faults name the flag or variable."""
 
@@ -61,6 +72,10 @@ class Given:
     def by(self, row: Setting[Any]) -> str:
         """Return the flag or the variable that gives this setting, "" for none."""
         return self._by.get(row, "")
+
+    def sources(self) -> tuple[tuple[str, str], ...]:
+        """Return pairs: the name of a flag, and the flag or variable that gives its value."""
+        return tuple((row.flag_name, by) for row, by in self._by.items() if row.flag)
 
     def over(self, row: Setting[Any], below: Any) -> Any:  # noqa: ANN401 - of any setting
         """Return the effective value of a setting; `below` is the one of the file."""

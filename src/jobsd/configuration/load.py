@@ -120,6 +120,7 @@ class _Reading:
             tasks=tasks,
             warnings=tuple(map(redact, self._warnings)),
             schedules=schedules,
+            given=self._given.sources(),
             alike=self._alike() if starts else "",
         )
 
@@ -130,7 +131,7 @@ class _Reading:
             return options
         if place > len(groups):
             message = f"there is no worker group {place}: {options.config} has {len(groups)}"
-            self.faults.add_fault(Fault(message))
+            self.faults.add_fault(Fault(message, self._by("worker_group")))
             return options
         return replace(options, workers=(groups[place - 1],))
 
@@ -183,10 +184,13 @@ class _Reading:
 
     def _named_by(self, name: str) -> str:
         """Return the flag or the variable that names a file, "" for a default's name."""
-        for field, _, row in setting.settings_of(StartOptions):
-            if field in {"config", "recurring"} and getattr(self._start, field) == name:
-                return self._given.by(row)
-        return ""
+        files = {getattr(self._start, each): each for each in ("recurring", "config")}
+        return self._by(files[name]) if name in files else ""
+
+    def _by(self, field: str) -> str:
+        """Return the flag or variable that gives a setting of `StartOptions`, "" for none."""
+        rows = {name: row for name, _, row in setting.settings_of(StartOptions)}
+        return self._given.by(rows[field])
 
     def _with_path(self, options: SupervisorOptions) -> SupervisorOptions:
         pidfile = options.pidfile
@@ -214,10 +218,10 @@ class _Reading:
         """Refuse a tree that is asked to end and never would, and a horizon without an end."""
         works = "worker" in options.only and any(each.processes for each in options.workers)
         if options.until_empty and not works:
-            hint = "without workers no job would ever run"
-            self.faults.add_fault(Fault("--until-empty needs a worker", hint=hint))
+            message, hint = "--until-empty needs a worker", "without workers no job would run"
+            self.faults.add_fault(Fault(message, "--until-empty", hint=hint))
         if options.horizon_s and not options.until_empty:
-            self.faults.add_fault(Fault("--horizon needs --until-empty"))
+            self.faults.add_fault(Fault("--horizon needs --until-empty", "--horizon"))
 
     def _require_file(self) -> None:
         """Refuse a start without a file: it would claim all jobs, and know no class of them."""

@@ -359,8 +359,8 @@ class StartOptions:
 class Options(StartOptions):
     """All settings, in one value.
 
-    `root` is the project's folder. `warnings` are sentences for the operator. `schedules`: a
-    scheduler runs. `alike` is equal in two trees of a host that are started alike.
+    `root`: the project's folder. `warnings`: for the operator. `schedules`: a scheduler runs.
+    `alike` is equal in two trees of a host that are started alike. `given`: see `flags.place`.
     """
 
     root: Path
@@ -383,6 +383,7 @@ class Options(StartOptions):
     warnings: tuple[str, ...] = ()
     schedules: bool = True
     alike: str = ""
+    given: tuple[tuple[str, str], ...] = ()
 
 
 SECTIONS = {
@@ -396,5 +397,4 @@ SECTIONS = {
     "jobs": JobsOptions,
     "logs": LogsOptions,
 }
-LISTS = ("dispatchers", "workers")
-"""The sections with several entries."""
+LISTS = ("dispatchers", "workers")  # the sections with several entries

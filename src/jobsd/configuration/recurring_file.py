@@ -15,7 +15,7 @@ from .fields import Entry
 from .source import Mapping, Node, Pair, SourceSpan, is_null, literal
 
 _WORK = frozenset({"class", "command", "schedule"})
-_KEYS = _WORK | {"args", "queue", "priority", "description", "time_zone", "enabled"}
+_KEYS = _WORK | {"args", "queue", "priority", "tags", "description", "time_zone", "enabled"}
 _PRIORITY = kinds.whole(-(1 << 31), (1 << 31) - 1)
 
 
@@ -77,6 +77,7 @@ def _task(
         arguments_json=entry.read("args", arguments, "[]"),
         queue_name=definition.queue_for(queue, command),
         priority=entry.read("priority", kinds.optional(_PRIORITY), None),
+        tags=entry.read("tags", kinds.optional(kinds.texts(str, "tags")), None),
         description=entry.read("description", kinds.optional(kinds.text(str)), None) or "",
         time_zone=time_zone,
         enabled=entry.read("enabled", kinds.boolean, default=True),

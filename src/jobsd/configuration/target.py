@@ -1,12 +1,16 @@
 """Finds the queue's database, for commands and for programs that do not configure one.
 
-The first of: a flag, QUEUE_DATABASE_URL, `database.url` in queue.yml, DATABASE_URL, the
-embedded server. The last is started when a command needs it, and its tables are kept at the
-version of this program; those of a database of the user's are changed on request only.
+The first of: a flag, QUEUE_DATABASE_URL, `database.url` in queue.yml, DATABASE_URL, that of an
+application of Django or Flask which `import:` loads, the embedded server. The last is started
+when a command needs it, and its tables are kept at the version of this program; those of a
+database of the user's are changed on request only.
+
+To make a server is more than to start it: an empty database answers every question wrongly. So
+a few commands make one, in development and test only, unless JOBSD_EMBEDDED=1 allows it.
 
 A program other than our commands never starts it, let alone makes it: a web application that
 has lost its DATABASE_URL would put its jobs where no worker looks. It joins a server that runs
-for the project, and logs that.
+for the project, and logs that. A tree in such a web server makes none either.
 """
 
 from __future__ import annotations
@@ -24,9 +28,9 @@ from jobsd.database.migrate import migrate
 from jobsd.database.url import passwords
 from jobsd.logs import redaction
 
-from . import flags, kinds, load
-from .folder import is_project, project_root
-from .options import Options
+from . import application, flags, kinds, load
+from .folder import project_root
+from .options import TRYING, Options
 
 if TYPE_CHECKING:
     from jobsd.embedded import Server
@@ -38,6 +42,8 @@ _NONE = (
     " QUEUE_DATABASE_URL or DATABASE_URL, or database.url in config/queue.yml, or call"
     " jobsd.configure(url)"
 )
+IN_WEB = {"JOBSD_IN_WEB": "tree"}
+"""The variable by which a tree knows that a web server has started it."""
 _logger = logging.getLogger("jobsd")
 """A program has no log of ours: a warning for it goes to its own."""
 
@@ -74,24 +80,34 @@ class Database:
 
 
 def database(
-    options: Options, environ: Mapping[str, str], report: Callable[[str], None] = _ignore
+    options: Options,
+    environ: Mapping[str, str],
+    report: Callable[[str], None] = _ignore,
+    *,
+    makes: bool = False,
 ) -> Database:
-    """Return the database of these options. Connects to nothing, starts nothing.
+    """Return the database of these options. Connects to nothing, starts no server.
 
-    `report` gets a sentence about each cause of a wait.
+    `report` gets a sentence about each cause of a wait. `makes` is for a command that makes an
+    embedded server where there is none.
 
     Raises:
-        ConfigurationError: when none is configured, and an embedded one may not be used.
+        NoDatabaseError: when none is configured, and an embedded one may not be used or made.
     """
     configured = options.database
-    if configured.url is not None:
-        for url in filter(None, (configured.url, configured.listen_url)):
+    found = configured.url or application.database_url(options, environ)
+    if found is not None:
+        for url in filter(None, (found, configured.listen_url)):
             redaction.hide(passwords(url))
         return Database(
-            Target(configured.url, configured.schema, configured.listen_url, configured.wakeups)
+            Target(found, configured.schema, configured.listen_url, configured.wakeups)
         )
-    _require_permission(environ)
+    if (fault := _refusal(options, environ)) is not None:
+        raise errors.NoDatabaseError((fault,))
     server = embedded_server(options.root, environ, report)
+    may_make = _may_make(options, environ)
+    if not (makes and may_make) and not server.is_made():
+        raise errors.NoDatabaseError((_none_made(options, may_make=may_make),))
     return Database(Target(server.url(), configured.schema, None, configured.wakeups), server)
 
 
@@ -117,8 +133,8 @@ def find_target(cwd: Path, environ: Mapping[str, str]) -> Target:
     if options.database.url is not None:
         return database(options, environ).target
     server = embedded_server(options.root, environ)
-    if _refusal(environ) is not None or not server.wait_until_ready():
-        raise errors.ConfigurationError((errors.Fault(_NONE, "DATABASE_URL"),))
+    if _refusal(options, environ) is not None or not server.wait_until_ready():
+        raise errors.ConfigurationError((errors.Fault(_NONE),))
     _logger.warning(
         "no database is configured: jobs go to the embedded server of %s", options.root
     )
@@ -136,34 +152,37 @@ def find_schema(cwd: Path, environ: Mapping[str, str]) -> str:
     return options.database.schema
 
 
-def require_made(found: Database, cwd: Path, environ: Mapping[str, str]) -> None:
-    """Return if a command that needs a database finds one, or is in a project.
+def _may_make(options: Options, environ: Mapping[str, str]) -> bool:
+    wanted = kinds.is_true(environ.get("JOBSD_EMBEDDED", "").strip())
+    return wanted or (options.environment in TRYING and not IN_WEB.items() <= environ.items())
 
-    Raises:
-        ConfigurationError: outside of any project, when none is configured: a server that
-            is made here would be one that no worker ever uses.
-    """
-    if found.server is None or found.server.is_made() or is_project(cwd, environ):
-        return
-    message = (
-        f"no database is configured, and {cwd} is not a project: it has no config/queue.yml"
+
+def _none_made(options: Options, *, may_make: bool) -> errors.Fault:
+    message = "no database is configured, and none was made here"
+    way = (
+        "run it in the project's folder, where `start` makes one"
+        if may_make
+        else "with JOBSD_EMBEDDED=1, `start` makes one"
     )
-    hint = "run it in the project's folder, give --database-url or set DATABASE_URL"
-    raise errors.ConfigurationError((errors.Fault(message, "DATABASE_URL", hint=hint),))
+    return errors.Fault(message, hint=f"{_sources(options)}; or {way}")
 
 
-def _require_permission(environ: Mapping[str, str]) -> None:
-    if (fault := _refusal(environ)) is not None:
-        raise errors.ConfigurationError((fault,))
+def _sources(options: Options) -> str:
+    """Return the hint that names each place where a database could have been named."""
+    asked = "".join(f", {name}" for name in application.setups(options))
+    return (
+        "set DATABASE_URL: neither --database-url, QUEUE_DATABASE_URL, database.url in"
+        f" {options.config}, nor DATABASE_URL{asked} names one"
+    )
 
 
-def _refusal(environ: Mapping[str, str]) -> errors.Fault | None:
+def _refusal(options: Options, environ: Mapping[str, str]) -> errors.Fault | None:
     """Refuse an embedded server if the operator forbids it, or systemd started us.
 
     INVOCATION_ID proves nothing: the terminals of a session under systemd inherit it.
     """
     wanted = environ.get("JOBSD_EMBEDDED", "").strip()
-    hint = "give --database-url or set DATABASE_URL"
+    hint = _sources(options)
     if wanted and not kinds.is_true(wanted):
         message = (
             f"no database is configured, and JOBSD_EMBEDDED={wanted} forbids an embedded one"
@@ -173,8 +192,7 @@ def _refusal(environ: Mapping[str, str]) -> errors.Fault | None:
         message = (
             "no database is configured, and a service does not start an embedded one by itself"
         )
-        hint = f"{hint}; with JOBSD_EMBEDDED=1 it does"
-        return errors.Fault(message, "DATABASE_URL", hint=hint)
+        return errors.Fault(message, hint=f"{hint}; with JOBSD_EMBEDDED=1 it does")
     return None
 
 

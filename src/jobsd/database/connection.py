@@ -27,8 +27,8 @@ from .deadline import (
     STATEMENT_TIMEOUT_S,
     DeadlineConnection,
     open_connection,
-    unhurried,
 )
+from .in_time import unhurried
 from .statements import Bound, Plain, Statement, Statements, Topic, as_bytes, tables_are_at
 
 Row = tuple[Any, ...]
@@ -82,6 +82,7 @@ class Session:
         listen: bool = False,
         plan_once: bool = False,
         topic: Topic = "wake",
+        left_s: Callable[[], float] = unhurried,
     ) -> None:
         self.target = target
         self.name = name
@@ -92,10 +93,10 @@ class Session:
             statements.channel(target.schema, topic),
             name,
             self.deadline_s,
+            left_s,
             wanted=listen and target.wakeups != "off",
         )
-        self.left_s: Callable[[], float] = unhurried
-        """As `DeadlineConnection.left_s`, for each of its connections."""
+        self._left_s = left_s
         self._connection: DeadlineConnection | None = None
         self._sent: _Sent | None = None
         self.idle_since = 0.0
@@ -242,8 +243,7 @@ class Session:
         return cursor.execute(rendered, parameters if statement.has_placeholders else None)
 
     def _open(self) -> DeadlineConnection:
-        connection = open_connection(self.target.url, self.name, self.deadline_s)
-        connection.left_s = self.left_s
+        connection = open_connection(self.target.url, self.name, self.deadline_s, self._left_s)
         try:
             pooled = _is_pooled(connection, plan_once=self._plan_once)
             if pooled:

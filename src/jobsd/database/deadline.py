@@ -6,7 +6,6 @@ passes, the socket is shut down and the connection is unusable.
 
 import contextlib
 import json
-import math
 import os
 import re
 import select
@@ -29,7 +28,8 @@ from psycopg.types.json import set_json_loads
 from jobsd.clock import monotonic
 
 from . import names
-from .hosts import are_several, awake, heard, note, places
+from .hosts import are_several, awake, heard, note
+from .in_time import SLICE_S, in_time, unhurried
 
 CONNECT_TIMEOUT_S = 3
 # A firewall drops an idle connection, after minutes at the earliest, and notifies neither end.
@@ -44,8 +44,6 @@ _TCP = {
 STATEMENT_TIMEOUT_S = 10.0
 CANCEL_SHARE = 0.1
 """The last part of a deadline, in which the server is asked to cancel, and may answer."""
-SLICE_S = 0.5
-"""How long a wait rests before it checks again how much time is left to the process."""
 
 T = TypeVar("T")
 
@@ -68,11 +66,6 @@ OUTAGES = (
 
 class DeadlineError(psycopg.OperationalError):
     """A statement has taken longer than its deadline."""
-
-
-def unhurried() -> float:
-    """Return the seconds left of a process that has all the time."""
-    return math.inf
 
 
 class DeadlineConnection(psycopg.Connection[tuple[Any, ...]]):
@@ -310,8 +303,10 @@ def _ready(mask: int, wanted: int) -> int:
     return ready & wanted or wanted
 
 
-def open_connection(url: str, name: str, deadline_s: float) -> DeadlineConnection:
-    """Return a new connection.
+def open_connection(
+    url: str, name: str, deadline_s: float, left_s: Callable[[], float] = unhurried
+) -> DeadlineConnection:
+    """Return a new connection; it is made in at most half of the time that is left.
 
     Raises:
         psycopg.OperationalError: if the server can't be reached in time.
@@ -319,8 +314,8 @@ def open_connection(url: str, name: str, deadline_s: float) -> DeadlineConnectio
     """
     parameters = connect_parameters(url, name)
     connect = _connect_to_several if are_several(parameters) else _connect
-    connection = connect(names.resolve(parameters))
-    connection.deadline_s = deadline_s
+    connection = in_time(lambda: connect(names.resolve(parameters)), left_s)
+    connection.deadline_s, connection.left_s = deadline_s, left_s
     set_json_loads(_read_json, connection)
     connection.adapters.register_loader("timestamptz", _TimestampLoader)
     return connection
@@ -371,12 +366,6 @@ def _is_deep(text: str) -> bool:
         return False
     steps = (_STEPS.get(token, 0) for token in _TOKEN.findall(text))
     return max(accumulate(steps), default=0) > _DEPTH_MAX
-
-
-def connect_max_s(url: str) -> float:
-    """Return the seconds that a try to connect may take if no host of the URL answers."""
-    parameters = connect_parameters(url, "")
-    return conninfo.timeout_from_conninfo(parameters) * max(1, len(places(parameters)))
 
 
 def connect_parameters(url: str, name: str) -> dict[str, Any]:

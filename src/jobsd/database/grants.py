@@ -54,8 +54,9 @@ ALTER DEFAULT PRIVILEGES IN SCHEMA jobsd GRANT SELECT ON TABLES TO runtime;
 
 _OPERATE = """\
 -- It retries, discards, pauses, clears and runs what there is; a job keeps its class and its
--- arguments, and tasks keep what they run. Jobs end by a function with the caller's rights.
-GRANT EXECUTE ON FUNCTION jobsd.end_jobs TO runtime;
+-- arguments, and tasks keep what they run. Jobs end and are placed by functions with
+-- the caller's rights.
+GRANT EXECUTE ON FUNCTION jobsd.end_jobs, jobsd.place_jobs TO runtime;
 GRANT USAGE ON ALL SEQUENCES IN SCHEMA jobsd TO runtime;
 GRANT INSERT, DELETE, UPDATE (
     attempts, scheduled_at, started_at, finished_at, outcome, reason, unique_until, set_aside_at

@@ -5,6 +5,7 @@ its own connection breaks, it does without for a while and then connects again.
 """
 
 import contextlib
+from collections.abc import Callable
 
 import psycopg
 
@@ -24,12 +25,13 @@ class Listener:
     `url` leads past a pooler; without it the session's own connection is used.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a session knows
         self,
         url: str | None,
         channel: str,
         name: str,
         deadline_s: float,
+        left_s: Callable[[], float],
         *,
         wanted: bool,
     ) -> None:
@@ -37,7 +39,7 @@ class Listener:
         """The URL of its own connection, if it has one."""
         self._channel = channel
         self._name = f"{name} wake-ups"
-        self._deadline_s = deadline_s
+        self._deadline_s, self._left_s = deadline_s, left_s
         self._wanted = wanted
         self._connection: DeadlineConnection | None = None
         self._number = 0
@@ -102,7 +104,8 @@ class Listener:
         except names.StillLookingUpError:
             return
         try:
-            self._listen_on(open_connection(url, self._name, self._deadline_s))
+            opened = open_connection(url, self._name, self._deadline_s, self._left_s)
+            self._listen_on(opened)
         except OUTAGES:
             self._reconnect_at = monotonic() + RECONNECT_AFTER_S
 

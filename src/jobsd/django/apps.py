@@ -1,6 +1,6 @@
 """The Django app: its setup when Django starts."""
 
-from jobsd import face
+from jobsd import face, handed_on
 from jobsd.arguments import references
 from jobsd.enqueueing import backend
 from jobsd.jobs import default_database
@@ -24,6 +24,7 @@ class JobsConfig(apps.AppConfig):  # type: ignore[misc] # pyright: ignore[report
         # Until a target is set here, it finds the database as the commands do.
         assert face.HOMES  # noqa: S101 - it must be loaded before the next call
         default_database.find_target_by(queue.target, lambda: queue.SCHEMA)
+        handed_on.find_by(queue.handed_on)
         backend.place_by(queue.InTransactions())
         backend.search(queue.connection)
         around_job(connections.as_a_request_does)

@@ -11,11 +11,13 @@ import sys
 from collections.abc import Awaitable, Iterable
 from functools import cache, partial
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from psycopg import pq
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from jobsd import handed_on as applied
 from jobsd.database.connection import Target
 from jobsd.database.url import passwords
 from jobsd.enqueueing import after_commit, bulk, client, django_commit
@@ -98,14 +100,43 @@ def is_in_test() -> bool:
     return hasattr(sys.modules.get("django.core.mail"), "outbox")
 
 
-def environ() -> dict[str, str]:
-    """Return the variables that our commands need in their environment, unless they are set."""
+def environ(program: str | None = None) -> dict[str, str]:
+    """Return the variables that our commands need in their environment, unless they are set.
+
+    With `program`, the path of the running one, modules that it can import can be imported.
+    """
     made = {
         "DJANGO_SETTINGS_MODULE": os.environ.get("DJANGO_SETTINGS_MODULE", ""),
-        "QUEUE_DATABASE_URL": url_of(connection()),
         "JOBSD_IMPORT": "jobsd.django.setup",
     }
-    return made | dict(os.environ)
+    made |= os.environ
+    name = "QUEUE_DATABASE_URL"
+    if not made.get(name):
+        made[name] = applied.configured() or url_of(connection())
+    if program is not None:
+        folders = [str(_first_folder(Path(program))), made.get("PYTHONPATH", "")]
+        made["PYTHONPATH"] = os.pathsep.join(filter(None, folders))
+    return made
+
+
+def _first_folder(program: Path) -> Path:
+    """Return the folder in which Python searches for modules first.
+
+    For `python -m django` it is the current one: in the folder of that program, `http` would be
+    Django's.
+    """
+    return Path.cwd() if program.name == "__main__.py" else program.resolve().parent
+
+
+def handed_on() -> dict[str, str]:
+    """Return the variables by which a tree in the web server finds database and jobs."""
+    url = url_of(connection())
+    return {
+        "DJANGO_SETTINGS_MODULE": os.environ.get("DJANGO_SETTINGS_MODULE", ""),
+        "DATABASE_URL": url,
+        "JOBSD_IMPORT": "jobsd.django.setup",
+        **applied.pair(url, SCHEMA),
+    }
 
 
 asgiref: Any = import_module("asgiref.sync")

@@ -25,11 +25,7 @@ def is_meant() -> bool:
 def begin() -> None:
     """Start the tree for as long as the server runs; a change of the code reloads it."""
     host = in_web.host_pid()
-    environ = queue.environ()
-    # manage.py itself has its folder on the path.
-    folders = [str(Path(sys.argv[0]).resolve().parent), environ.get("PYTHONPATH", "")]
-    environ["PYTHONPATH"] = os.pathsep.join(filter(None, folders))
-    in_web.keep(host, environ)
+    in_web.keep(host, queue.environ(sys.argv[0]))
     atexit.register(in_web.stop if host == os.getpid() else in_web.leave, host)
 
     def reload(sender: object, file_path: Path, **_facts: object) -> None:

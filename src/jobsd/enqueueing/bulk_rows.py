@@ -33,7 +33,7 @@ class Batches:
         size = 0
         for count, job in enumerate(islice(chain(self._taken(), self._jobs), self._most)):
             size += byte_size(checked(job).arguments)
-            if (count and size > BYTES_MAX) or (is_undecided(job) and not undecided):
+            if (count and size > BYTES_MAX) or (job.is_undecided and not undecided):
                 self._held.append(job)
                 self.is_full = True
                 return
@@ -44,12 +44,6 @@ class Batches:
         """Yield the job that was held back, if there is one."""
         while self._held:
             yield self._held.pop()
-
-
-def is_undecided(job: Draft) -> bool:
-    """Return whether the server decides if the job is stored."""
-    limited = job.limited
-    return job.unique is not None or (limited is not None and limited.on_conflict == "discard")
 
 
 def checked(job: Draft) -> Draft:

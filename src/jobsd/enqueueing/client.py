@@ -29,7 +29,7 @@ from jobsd.jobs.default_database import NOT_GIVEN
 from jobsd.jobs.draft import Draft, EnqueuedJob
 from jobsd.logs import redaction
 
-from . import backend, bulk
+from . import backend, bulk, submission
 from . import enqueue as storing
 from .blocking import warn_of_blocking
 from .bulk import EnqueuedJobs
@@ -65,7 +65,8 @@ class Client:
         self._reset()
 
     def _reset(self) -> None:
-        self._idle: list[Session] = []
+        self.idle: list[Session] = []
+        """Sessions that stand, and that no thread uses now."""
         # A semaphore that is written in C: each enqueue passes it.
         self._permits: SimpleQueue[None] = SimpleQueue()
         for _ in range(self.size_max):
@@ -122,7 +123,7 @@ class Client:
             pgconn = session.connection.pgconn if session.connected else None
             if pgconn and pgconn.transaction_status == _IDLE and not self._closed:
                 session.idle_since = monotonic()
-                self._idle.append(session)
+                self.idle.append(session)
             else:
                 session.close()
         finally:
@@ -135,21 +136,21 @@ class Client:
 
     def close_idle(self) -> None:
         """Close the connections that are idle; others are made when they are needed."""
-        while self._idle and self._pid == os.getpid():
+        while self.idle and self._pid == os.getpid():
             with contextlib.suppress(IndexError):
-                self._idle.pop().close()
+                self.idle.pop().close()
 
     def _leave_to_parent(self) -> None:
         """Start with an empty pool: the parent's connections are never used or closed here."""
         with _lock:
             if self._pid != os.getpid():
-                _inherited.extend(self._idle)
+                _inherited.extend(self.idle)
                 self._reset()
 
     def _take(self) -> Session:
-        while self._idle:
+        while self.idle:
             try:
-                session = self._idle.pop()
+                session = self.idle.pop()
             except IndexError:
                 break
             if not stands(session):
@@ -238,6 +239,7 @@ def configure(
         previous, _client, _schema = _client, client, None
         if target is not None:
             _client = Client(target)
+        submission.forget_all()
     if previous is not None:
         previous.close()
 

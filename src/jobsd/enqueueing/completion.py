@@ -24,8 +24,7 @@ from jobsd.jobs import interrupts, registry
 from jobsd.states import results
 
 from . import client, connections
-from .driver_errors import said_by, sqlstate
-from .drivers import Driver, Rows, driver_of
+from .drivers import Driver, Rows, driver_of, said_by, sqlstate
 
 if TYPE_CHECKING:
     from jobsd.jobs.current import CurrentJob

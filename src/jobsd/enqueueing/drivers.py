@@ -1,4 +1,4 @@
-"""Sends our statements through a caller's connection, whatever its driver is.
+"""Sends our statements through a caller's connection, and reads the errors of its driver.
 
 Psycopg 3 takes them as our own connections do. Every other driver gets each parameter as a
 text, which the statement casts, and answers with numbers, truth values and texts: so the types
@@ -8,7 +8,7 @@ imported its library.
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import psycopg
 from psycopg.abc import PQGen
@@ -28,6 +28,9 @@ Parameters = Mapping[str, Any]
 Rows = Sequence[Sequence[Any]]
 
 _IDLE = psycopg.pq.TransactionStatus.IDLE
+
+_LOST = {"OperationalError", "InterfaceError", "DeadlineError"}
+"""Names of errors, since drivers are not imported; the last one is ours."""
 
 WANTED = (
     "give a connection of psycopg, psycopg2 or pg8000, a SQLAlchemy Session or Connection,"
@@ -225,3 +228,38 @@ class SqlalchemyDriver(ForeignDriver):
         text, values = self.prepare(statement, parameters)
         result = self.connection.exec_driver_sql(text, values or None)
         return result.fetchall() if result.returns_rows else ()
+
+
+def sqlstate(error: BaseException) -> str | None:
+    """Return PostgreSQL's code of an error, or None if it is not the server's."""
+    origin = _origin(error)
+    for name in ("sqlstate", "pgcode"):
+        if isinstance(code := getattr(origin, name, None), str):
+            return code
+    return _fields(origin).get("C")
+
+
+def is_lost(error: BaseException) -> bool:
+    """Return whether the connection is lost, and with it the answer of the server."""
+    origin = _origin(error)
+    if (code := sqlstate(origin)) is not None:
+        return code.startswith("08")
+    return type(origin).__name__ in _LOST or isinstance(origin, OSError)
+
+
+def said_by(error: BaseException) -> str:
+    """Return the message of an error, without the additions of its library."""
+    origin = _origin(error)
+    return _fields(origin).get("M") or str(origin)
+
+
+def _origin(error: BaseException) -> BaseException:
+    """Return the driver's error below that of SQLAlchemy, or the error itself."""
+    origin = getattr(error, "orig", None)
+    return origin if isinstance(origin, BaseException) else error
+
+
+def _fields(error: BaseException) -> dict[str, str]:
+    """Return the fields of the server's message, as pg8000 keeps them."""
+    first: Any = error.args[0] if error.args else None
+    return cast("dict[str, str]", first) if isinstance(first, dict) else {}

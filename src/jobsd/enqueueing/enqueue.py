@@ -21,8 +21,7 @@ from jobsd.jobs.draft import Draft, EnqueuedJob
 from jobsd.jobs.unique import Uniqueness
 
 from . import submission
-from .driver_errors import is_lost, said_by, sqlstate
-from .drivers import Driver, commits_itself
+from .drivers import Driver, commits_itself, is_lost, said_by, sqlstate
 from .steps import Ask, Steps, take
 from .submission import as_json
 
@@ -105,9 +104,9 @@ def request(job: Draft, *, always: bool) -> tuple[Statement, dict[str, Any]]:
 
     `always` wakes workers also when none seems to sleep: in a transaction that is not ours.
     """
-    if job.later or job.limited or job.unique or job.expires_in_s is not None:
-        return STATEMENTS["store"], {"jobs": f"[{as_json(job, always=always)}]"}
-    return STATEMENTS["at_once"], job.columns() | {"always": always}
+    if job.is_plain:
+        return STATEMENTS["at_once"], job.columns() | {"always": always}
+    return STATEMENTS["store"], {"jobs": f"[{as_json(job, always=always)}]"}
 
 
 def reported(job: Draft, row: Sequence[Any]) -> EnqueuedJob:

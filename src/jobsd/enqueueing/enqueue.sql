@@ -1,6 +1,6 @@
--- at_once: store one job that may run now and has no limit, unique key or expiry: it takes 30 µs
--- including the round trip, `store` 135 µs. Workers are woken if one of them is idle; in a caller's
--- transaction always, because no one knows which worker will be idle when it commits.
+-- at_once: store one job that may run now and has no limit, unique key, expiry or tags: it takes
+-- 30 µs including the round trip, `store` 80 µs. Workers are woken if one of them is idle; in a
+-- caller's transaction always, because no one knows which worker will be idle when it commits.
 WITH job AS (
     INSERT INTO jobsd.jobs (
         queue_name, class_name, arguments, priority, max_attempts, retries_crash, context

@@ -13,8 +13,7 @@ from psycopg import errors
 
 from jobsd.database.statements import Statement
 
-from .driver_errors import sqlstate
-from .drivers import Driver, PsycopgDriver
+from .drivers import Driver, PsycopgDriver, sqlstate
 
 T = TypeVar("T")
 

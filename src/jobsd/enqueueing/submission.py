@@ -17,7 +17,7 @@ from jobsd.database.statements import Statement, Statements, as_text
 from jobsd.jobs.draft import Draft
 from jobsd.text import byte_size
 
-from .driver_errors import sqlstate
+from .drivers import sqlstate
 from .steps import Ask, Steps
 
 STATEMENTS = Statements("jobsd.enqueueing", "submission.sql")
@@ -44,6 +44,11 @@ def forget(schema: str, error: BaseException) -> None:
     """Ask again the next time, since the known rights may have been wrong."""
     if is_refusal(error):
         _submits.pop(schema, None)
+
+
+def forget_all() -> None:
+    """Forget what is known of each schema: it was learned from another database or role."""
+    _submits.clear()
 
 
 def is_needed(schema: str) -> Steps[bool]:

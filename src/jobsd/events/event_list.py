@@ -101,6 +101,8 @@ embedded.awaited info The embedded PostgreSQL is not ready yet. [error]
 http.unavailable warning The tree runs without HTTP. [bind error]
 audit.recorded info Somebody has acted by hand: by a command, or on the dashboard. \
 [actor via act target jobs]
+web.login_refused warning So many log-ins to the dashboard have failed that the name must \
+pause at its address. [name address failures]
 web.failed error A page of the dashboard could not be made. [path error]
 configuration.warning warning Something in the configuration is probably a mistake. [warning]
 

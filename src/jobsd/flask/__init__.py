@@ -4,7 +4,7 @@ from collections.abc import Generator
 
 from flask import Flask, current_app, has_app_context
 
-from jobsd import face
+from jobsd import face, handed_on
 from jobsd.jobs import current, default_database, middleware
 
 from . import command, queue
@@ -34,6 +34,7 @@ class Jobs:
         # Until a target is set here, it finds the database as the commands do.
         assert face.HOMES  # noqa: S101 - it must be loaded before the next call
         default_database.find_target_by(lambda: queue.target(app), lambda: queue.schema(app))
+        handed_on.find_by(lambda: queue.handed_on(app))
         middleware.around_job(in_application)
 
 

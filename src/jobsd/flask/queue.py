@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from flask import Flask
 
+from jobsd import handed_on as applied
 from jobsd.configuration.target import find_schema, find_target
 from jobsd.database.connection import Target
 
@@ -36,6 +37,22 @@ def environ(app: Flask) -> dict[str, str]:
         made["QUEUE_DATABASE_URL"] = str(url)
     elif uri := _of_sqlalchemy(app):
         made.setdefault("DATABASE_URL", uri)
+    return made
+
+
+def handed_on(app: Flask) -> dict[str, str]:
+    """Return the variables by which a tree in the web server finds database and jobs.
+
+    The application itself only where FLASK_APP names it: a server may have called a factory.
+    """
+    own = _configuration(app).get("JOBSD_DATABASE_URL")
+    url = own or _of_sqlalchemy(app)
+    made = {"DATABASE_URL": str(url)} if url else {}
+    if own:
+        # SQLAlchemy's is where jobs go only while the daemon's variables name none.
+        made |= applied.pair(str(own), schema(app))
+    if os.environ.get("FLASK_APP"):
+        made["JOBSD_IMPORT"] = "jobsd.flask.setup"
     return made
 
 

@@ -61,6 +61,7 @@ class Job:
     result_ttl: ClassVar[timedelta | float | str | None]
     unique: ClassVar[Unique | None]
     expires_in: ClassVar[timedelta | float | str | None]
+    tags: ClassVar[Sequence[str]]
     name: ClassVar[str]
     definition: ClassVar[Definition]
     _signature: ClassVar[Signature]
@@ -196,6 +197,7 @@ def _define(
         options["result_ttl"],
         unique and unique.on(takes),
         options["expires_in"],
+        options["tags"],
     )
     register(definition)
     return definition

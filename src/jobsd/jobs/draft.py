@@ -47,6 +47,20 @@ class Draft:
     context: str | None = None
     unique: Uniqueness | None = None
     expires_in_s: float | None = None
+    tags: list[str] | None = None
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the job may run now and has none of the columns that few jobs have."""
+        expires = self.expires_in_s is not None
+        return not (self.later or self.limited or self.unique or expires or self.tags)
+
+    @property
+    def is_undecided(self) -> bool:
+        """Whether `store` has to store the job: the server decides about it, or it has tags."""
+        if self.unique is not None or self.tags:
+            return True
+        return self.limited is not None and self.limited.on_conflict == "discard"
 
     @property
     def later(self) -> bool:
@@ -55,7 +69,7 @@ class Draft:
 
     def columns(self) -> dict[str, Any]:
         """Return the values of the job's row by the names of the columns."""
-        return {
+        values: dict[str, Any] = {
             "queue_name": self.queue_name,
             "class_name": self.class_name,
             "arguments": self.arguments,
@@ -64,6 +78,9 @@ class Draft:
             "retries_crash": self.retries_crash,
             "context": self.context,
         }
+        if self.tags:
+            values["tags"] = self.tags
+        return values
 
 
 def draft(definition: Definition, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Draft:
@@ -88,6 +105,7 @@ def draft(definition: Definition, args: Sequence[Any], kwargs: Mapping[str, Any]
         if unique is None
         else unique.of(definition.name, args, kwargs, definition.takes),
         expires_in_s=definition.expires_in_s,
+        tags=definition.tags,
     )
 
 

@@ -9,14 +9,15 @@ beside the rows, for checkers: `JobOptions` and `UsingOptions`.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from operator import attrgetter
-from typing import Any, NamedTuple, TypedDict, TypeVar
+from typing import Any, NamedTuple, TypedDict, TypeVar, cast
 
 from jobsd.clock import utc_now
 from jobsd.errors import Error
+from jobsd.text import byte_size, is_seen
 
 from . import time_limits
 from .limits import Limit
@@ -28,6 +29,7 @@ Kinds = type[BaseException] | tuple[type[BaseException], ...]
 F = TypeVar("F", bound=Callable[..., Any])
 
 DEFAULT_QUEUE = "default"
+TAGS_MAX, TAG_BYTES_MAX = 20, 100
 
 
 class JobOptions(TypedDict, total=False):
@@ -45,6 +47,7 @@ class JobOptions(TypedDict, total=False):
     result_ttl: timedelta | float | str | None
     unique: Unique | None
     expires_in: timedelta | float | str | None
+    tags: Sequence[str]
     name: str | None
 
 
@@ -57,6 +60,7 @@ class UsingOptions(TypedDict, total=False):
     wait_until: datetime | None
     unique_key: object
     expires_in: timedelta | float | str | None
+    tags: Sequence[str] | None
 
 
 class Option(NamedTuple):
@@ -117,6 +121,24 @@ def _is(kind: type[Any], wrong: str, given: object) -> Any:  # noqa: ANN401 - of
     if given is None or isinstance(given, kind):
         return given
     raise Error(wrong.format(given))
+
+
+def _tags(given: object) -> list[str] | None:
+    """Return each tag once, in the given order; None for no tags."""
+    if isinstance(given, (tuple, list, set, frozenset)):
+        tags = list(dict.fromkeys(cast("Iterable[Any]", given)))
+        if len(tags) <= TAGS_MAX and all(map(_is_tag, tags)):
+            return tags or None
+    raise Error(
+        f"tags: {given!r:.60} is not a tuple of at most {TAGS_MAX} tags,"
+        f" each of 1 to {TAG_BYTES_MAX} bytes of printable text"
+    )
+
+
+def _is_tag(given: object) -> bool:
+    if not isinstance(given, str) or not is_seen(given):
+        return False
+    return 1 <= byte_size(given) <= TAG_BYTES_MAX
 
 
 def _wait_s(wait: timedelta | float | str) -> float:
@@ -210,6 +232,14 @@ OPTIONS: Mapping[str, Option] = {
         column="expires_in",
         field="expires_in_s",
         of=_expires_in_of,
+    ),
+    "tags": Option(
+        _tags,
+        (),
+        'words by which its jobs are found, such as `("billing", "eu")`.',
+        column="tags",
+        field="tags",
+        of=attrgetter("tags"),
     ),
     "name": Option(
         _optional(check_class), None, 'its registered name; by default "module.function".'

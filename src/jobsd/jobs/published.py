@@ -26,8 +26,8 @@ _FUNCTION: dict[str, Any] = {"function": True}
 
 def publish(session: Session, definitions: Iterable[Definition]) -> None:
     """Publish the definitions of these jobs; those of other jobs stay."""
-    records = [_record(each) for each in definitions]
-    session.fetch(STATEMENTS["publish"], {"definitions": json.dumps(records)})
+    given = {"definitions": json.dumps([published_row(each) for each in definitions])}
+    session.fetch_together([(STATEMENTS["withdraw"], given), (STATEMENTS["publish"], given)])
 
 
 def positional(session: Session) -> dict[str, list[str]]:
@@ -38,7 +38,8 @@ def positional(session: Session) -> dict[str, list[str]]:
     return dict(session.fetch(STATEMENTS["positional"], {}))
 
 
-def _record(definition: Definition) -> dict[str, Any]:
+def published_row(definition: Definition) -> dict[str, Any]:
+    """Return the columns of `definitions` that this definition publishes, by their names."""
     limit, unique = definition.limit, definition.unique
     record: dict[str, Any] = {
         "class_name": definition.name,

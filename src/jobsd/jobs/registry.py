@@ -48,6 +48,7 @@ class Definition:
     unique: Unique | None = None
     expires_in_s: float | None = None
     """Within how long of its first due moment it has to be begun; None: whenever."""
+    tags: list[str] | None = None
 
     def require(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
         """Return when the job takes these arguments.

@@ -293,8 +293,8 @@ def take_prints() -> None:
     if KEPT.most and not _takes_output():
         sys.stdout, sys.stderr = Copied(stdout, KEPT.say), Copied(sys.stderr, KEPT.say)
     elif _takes_output():
-        sys.stdout = Printed(lambda line: _log_text(line, "print"))
-        sys.stderr = Printed(lambda line: _log_text(line, "stderr"), descriptor=2)
+        sys.stdout = Printed(lambda line: log_text(line, "print"))
+        sys.stderr = Printed(lambda line: log_text(line, "stderr"), descriptor=2)
     if isinstance(stdout, io.TextIOWrapper) and not _takes_output():
         stdout.reconfigure(line_buffering=True)
 
@@ -307,7 +307,7 @@ def take_descriptors(pipes: Pipes, only_job: Callable[[], int | None]) -> None:
 
     def log_line(number: int, line: str) -> None:
         job_id = only_job()
-        _log_text(line, BY[number], NO_JOB if job_id is None else {"job_id": job_id})
+        log_text(line, BY[number], NO_JOB if job_id is None else {"job_id": job_id})
 
     global _descriptors  # noqa: PLW0603 - a process has two of them
     if _takes_output():
@@ -321,7 +321,7 @@ def log_unread_output(pipes: Pipes, facts: Mapping[str, Any]) -> None:
         if _log is not None:
             _log.sink.drop(omitted)
         for line in lines:
-            _log_text(line, BY[number], facts)
+            log_text(line, BY[number], facts)
 
 
 def finish() -> None:
@@ -341,7 +341,8 @@ def _takes_output() -> bool:
     return _log.path is not None or _log.lines.layout is layouts.in_json
 
 
-def _log_text(text: str, by: str, job: Mapping[str, Any] = NO_JOB) -> None:
+def log_text(text: str, by: str, job: Mapping[str, Any] = NO_JOB) -> None:
+    """Log a text that a job or library has written as one entry, if this process has a log."""
     if _log is not None:
         _log.log_text(text, by, job)
 

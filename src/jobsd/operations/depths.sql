@@ -1,7 +1,8 @@
 -- ready: return for each queue the number of ready jobs and the wait of the oldest one. Names come
 -- from index skips, over queues and priorities, over lanes, and over limited jobs; the first job of
 -- each is its oldest; counts come from the same index. It makes at most 10,000 skips, counts at
--- most `most` rows of a queue, and counts nothing if `together` does.
+-- most `most` rows of a queue, and counts nothing if `together` does. Through a view, each skip would
+-- sort the parked jobs and the limited ones: 49 ms instead of 0.3, of 100,000 ready jobs.
 WITH RECURSIVE pair AS (
     (
         SELECT queue_name, priority, job_id, 1 AS turn
@@ -115,11 +116,13 @@ GROUP BY first.queue_name
 ORDER BY first.queue_name;
 
 -- together: count the ready jobs of each queue, in one pass over all of them. Of many jobs, the
--- server shares this pass among its parallel workers, unlike counts of one queue after the other. A
--- queue has up to three rows, one for each table in which its jobs wait. There are no rows if the
--- server estimates `together_max` jobs or more, because nothing bounds this pass.
-WITH known AS MATERIALIZED (
-    SELECT sum(greatest(reltuples, 0)) AS jobs
+-- server shares this pass among its parallel workers, unlike counts of one queue after the other.
+-- There are no rows if the server estimates `together_max` jobs or more, because nothing bounds this
+-- pass.
+SELECT queue_name, count(*)
+FROM jobsd.places
+WHERE state = 'ready' AND %(together_max)s > (
+    SELECT sum(greatest(reltuples, 0))
     FROM pg_class
     WHERE oid = ANY (ARRAY[
         'jobsd.ready_executions'::regclass,
@@ -127,42 +130,21 @@ WITH known AS MATERIALIZED (
         'jobsd.blocked_executions'::regclass
     ])
 )
-(
-    SELECT queue_name, count(*)
-    FROM jobsd.ready_executions
-    WHERE %(together_max)s > (SELECT jobs FROM known)
-    GROUP BY queue_name
-    ORDER BY queue_name
-    LIMIT 10000
-)
-UNION ALL
-(
-    SELECT queue_name, count(*)
-    FROM jobsd.parked_executions
-    WHERE %(together_max)s > (SELECT jobs FROM known)
-    GROUP BY queue_name
-    ORDER BY queue_name
-    LIMIT 10000
-)
-UNION ALL
-(
-    SELECT queue_name, count(*)
-    FROM jobsd.blocked_executions
-    WHERE position IS NOT NULL AND %(together_max)s > (SELECT jobs FROM known)
-    GROUP BY queue_name
-    ORDER BY queue_name
-    LIMIT 10000
-);
+GROUP BY queue_name
+ORDER BY queue_name
+LIMIT 10000;
 
 -- elsewhere: count the jobs of each queue in the other states, and return the age of the oldest
 -- claim. These jobs are few as a rule; counts stop at `most` (and at 100,000, except for scheduled
 -- jobs). Failed jobs were counted when they failed.
 SELECT queue_name, 'scheduled', count(*), NULL::float8
-FROM (SELECT queue_name FROM jobsd.scheduled_executions LIMIT %(most)s) AS counted
+FROM (SELECT queue_name FROM jobsd.places WHERE state = 'scheduled' LIMIT %(most)s) AS counted
 GROUP BY queue_name
 UNION ALL
 SELECT queue_name, 'blocked', count(*), NULL
-FROM (SELECT queue_name FROM jobsd.all_blocked_executions LIMIT least(%(most)s, 100000)) AS counted
+FROM (
+    SELECT queue_name FROM jobsd.places WHERE state = 'blocked' LIMIT least(%(most)s, 100000)
+) AS counted
 GROUP BY queue_name
 UNION ALL
 SELECT queue_name, 'claimed', count(*), extract(epoch FROM now() - min(created_at))::float8
@@ -181,3 +163,16 @@ SELECT queue_name, 'failed', sum(jobs)::bigint, NULL
 FROM (SELECT queue_name, jobs FROM jobsd.failure_counts LIMIT 100000) AS counted
 GROUP BY queue_name
 HAVING sum(jobs) > 0;
+
+-- idle: return the queues, busy or not, that workers and enabled tasks name, and those of the
+-- latest 10,000 jobs. Patterns of workers (`mail*`) name no queue.
+SELECT queue_name FROM (SELECT queue_name FROM jobsd.jobs ORDER BY id DESC LIMIT 10000) AS latest
+UNION
+SELECT selected
+FROM jobsd.processes
+CROSS JOIN LATERAL string_to_table(metadata ->> 'queues', ',') AS selected
+WHERE kind = 'worker' AND right(selected, 1) <> '*'
+UNION
+SELECT queue_name FROM jobsd.recurring_tasks WHERE enabled AND queue_name IS NOT NULL
+ORDER BY 1
+LIMIT 10000;

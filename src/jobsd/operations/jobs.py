@@ -122,13 +122,15 @@ def job_facts(found: Found, shown: ShownArguments) -> Row:
 
 
 def _more(found: Found) -> dict[str, Any]:
-    """Return the fields of some jobs only: limits, expiry, the claiming process and time."""
+    """Return the fields of some jobs only: limits, tags, expiry, its claim."""
     more: dict[str, Any] = {}
     if found.concurrency_key is not None:
         more |= {
             "concurrency_key": found.concurrency_key,
             "concurrency_limit": found.concurrency_limit,
         }
+    if found.tags is not None:
+        more["tags"] = found.tags
     if found.expires_at is not None:
         more["expires_at"] = found.expires_at
     if found.timeout_s is not None and found.job.state != "failed":

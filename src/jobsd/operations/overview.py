@@ -8,10 +8,9 @@ from jobsd.acts import inspect
 from jobsd.database.connection import Session, Statements
 from jobsd.heartbeat.log import HeartbeatLogs
 
-from . import failures, tasks
+from . import failures, health, tasks
 from .processes import processes
 from .queues import queue_rows
-from .words import capped
 
 Row = dict[str, Any]
 
@@ -44,12 +43,11 @@ class Totals:
     def shown(self, state: str) -> str:
         """Return the number of a state as people read it.
 
-        "10,000+" and "3+" are lower bounds; in a state that is "not counted" no job was seen.
+        "at least 3": not all jobs were counted.
         """
         jobs: int = getattr(self, state)
-        if self.all_seen or jobs > COUNTED_MAX or state not in _ENDED:
-            return capped(jobs, COUNTED_MAX)
-        return f"{jobs:,}+" if jobs else "not counted"
+        is_all = jobs <= COUNTED_MAX and (self.all_seen or state not in _ENDED)
+        return f"{jobs:,}" if is_all else f"at least {min(jobs, COUNTED_MAX):,}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +68,8 @@ class Overview:
     recurring: list[Row]
     failures: list[Row]
     last_heartbeat: datetime | None
+    health: list[health.Finding]
+    """Of all hosts, the worst finding first."""
 
     def document(self) -> dict[str, Any]:
         """Return the fields for programs."""
@@ -92,19 +92,22 @@ def overview(
     """Read everything once; `running` is whether a supervisor lives, on any host.
 
     Of each state of a queue at most `most` jobs are counted. With `here` only the processes of
-    this machine, or of this container, count.
+    this machine, or of this container, count; the health is that of all.
     """
     rows = processes(session, threshold_s, here=here)
+    everywhere = processes(session, threshold_s) if here else rows
+    queues = queue_rows(session, most)
     planned = [row for row in tasks.task_rows(session) if row["next_run"] is not None]
     planned.sort(key=lambda row: (row["next_run"], row["key"]))
     beat = HeartbeatLogs(session=session).latest()
     return Overview(
         running=any(row["kind"] == "supervisor" and row["life"] == "alive" for row in rows),
         processes=rows,
-        queues=queue_rows(session, most),
+        queues=queues,
         recurring=planned[:_NEXT_RUNS],
         failures=_latest_failures(session),
         last_heartbeat=beat.executed_at if beat else None,
+        health=health.judge(session, everywhere, queues),
     )
 
 

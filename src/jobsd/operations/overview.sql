@@ -30,7 +30,10 @@ WITH retries AS MATERIALIZED (
     ) AS job
 )
 SELECT
-    (SELECT count(*) FROM (SELECT FROM jobsd.scheduled_executions LIMIT %(most)s) AS counted),
+    (
+        SELECT count(*)
+        FROM (SELECT FROM jobsd.places WHERE state = 'scheduled' LIMIT %(most)s) AS counted
+    ),
     (
         SELECT count(*)
         FROM retries
@@ -38,29 +41,21 @@ SELECT
         WHERE job.attempts > 0
     ),
     (
-        -- From the end: the index still has the rows of recently claimed jobs at its start.
         SELECT count(*)
-        FROM (
-            (
-                SELECT FROM jobsd.ready_executions
-                ORDER BY priority DESC, position DESC
-                LIMIT %(most)s
-            )
-            UNION ALL
-            (SELECT FROM jobsd.parked_executions LIMIT %(most)s)
-            UNION ALL
-            (
-                SELECT FROM jobsd.blocked_executions
-                WHERE position IS NOT NULL
-                ORDER BY priority DESC, position DESC
-                LIMIT %(most)s
-            )
-            LIMIT %(most)s
-        ) AS counted
+        FROM (SELECT FROM jobsd.places WHERE state = 'ready' LIMIT %(most)s) AS counted
     ),
-    (SELECT count(*) FROM (SELECT FROM jobsd.blocked_executions LIMIT %(most)s) AS counted),
-    (SELECT count(*) FROM (SELECT FROM jobsd.claimed_executions LIMIT %(most)s) AS counted),
-    (SELECT count(*) FROM (SELECT FROM jobsd.failed_executions LIMIT %(most)s) AS counted),
+    (
+        SELECT count(*)
+        FROM (SELECT FROM jobsd.places WHERE state = 'blocked' LIMIT %(most)s) AS counted
+    ),
+    (
+        SELECT count(*)
+        FROM (SELECT FROM jobsd.places WHERE state = 'claimed' LIMIT %(most)s) AS counted
+    ),
+    (
+        SELECT count(*)
+        FROM (SELECT FROM jobsd.places WHERE state = 'failed' LIMIT %(most)s) AS counted
+    ),
     newest.finished + oldest.finished,
     newest.discarded + oldest.discarded,
     newest.jobs < %(newest)s AS all_seen

@@ -35,8 +35,13 @@ def life(row: ProcessRow, threshold_s: float) -> Life:
 
 def has_scheduler(session: Session, threshold_s: float) -> bool:
     """Return whether a scheduler is running, without which no task is enqueued in time."""
+    return has_alive(session, threshold_s, "scheduler")
+
+
+def has_alive(session: Session, threshold_s: float, kind: str) -> bool:
+    """Return whether a process of this kind is running."""
     return any(
-        row.kind == "scheduler" and life(row, threshold_s) == "alive"
+        row.kind == kind and life(row, threshold_s) == "alive"
         for row in registry.processes(session)
     )
 

@@ -74,13 +74,15 @@ all other reads.
 
 
 def queue_rows(session: Session, most: int = COUNTED_MAX) -> list[Row]:
-    """Return the queues with unended jobs, and paused ones, by name.
+    """Return the queues by name: those with unended jobs, paused ones, and idle ones.
 
-    Of each state of a queue at most `most` jobs are counted.
+    An idle queue is named by a worker or a task, or one of the latest jobs was in it. Of each
+    state of a queue at most `most` jobs are counted.
     """
     counts, ages_s = depths(session, most)
     pauses = {pause.queue_name: pause for pause in queues.paused(session=session)}
-    names = sorted({*counts, *pauses})
+    idle = {name for (name,) in session.fetch(STATEMENTS["idle"])}
+    names = sorted({*counts, *pauses, *idle})
     return [
         {
             "name": name,

@@ -1,8 +1,8 @@
 """The search language: `class:app.mail.* state:failed after:2h args.user_id:5 timeout`.
 
 A word with a known name before a colon is a filter; any other word is sought in class, queue
-and error. A value with spaces is put into double quotes. An invalid filter is reported, and not
-applied.
+and error. A value with spaces is put into double quotes. A job must have each tag that is
+sought; any other filter can be given once. An invalid filter is reported, and not applied.
 """
 
 import contextlib
@@ -17,7 +17,18 @@ from jobsd import clock, errors
 from jobsd.acts.listing import Filter
 from jobsd.text import is_storable
 
-NAMES = ("class", "queue", "state", "error", "key", "host", "before", "after", "args.NAME")
+NAMES = (
+    "class",
+    "queue",
+    "state",
+    "error",
+    "key",
+    "host",
+    "tag",
+    "before",
+    "after",
+    "args.NAME",
+)
 SEEN_MAX = 100_000
 """The number of the newest jobs that are searched; the caller reports that older ones exist."""
 _WORDS_MAX = 20
@@ -48,12 +59,23 @@ def read_search(text: str, hidden: Collection[str] = ()) -> Search:
             if part["name"] is None:
                 words.append(value)
             else:
-                found |= _narrowed(part["name"], value, hidden)
+                _add(found, part["name"], _narrowed(part["name"], value, hidden))
         except (errors.Error, ValueError) as fault:
             problems.append(str(fault))
     if "error" in found:
         found.setdefault("state", "failed")
     return _checked(found, words, problems)
+
+
+def _add(found: dict[str, Any], name: str, narrowed: dict[str, Any]) -> None:
+    if "tags" in narrowed:
+        found["tags"] = (*found.get("tags", ()), *narrowed["tags"])
+        return
+    if found.keys() & narrowed.keys():
+        # With the last one alone, an act would change more jobs than both filters select.
+        name = "args." if name.startswith("args.") else f"{name}:"
+        raise errors.Error(f"{name} is given twice; only tag: can be")
+    found |= narrowed
 
 
 def _checked(found: dict[str, Any], words: list[str], problems: list[str]) -> Search:
@@ -69,6 +91,8 @@ def _narrowed(name: str, value: str, hidden: Collection[str]) -> dict[str, Any]:
             return {"class_name": value}
         case "queue" | "state" | "error" | "key" | "host":
             return {{"queue": "queue_name"}.get(name, name): value}
+        case "tag":
+            return {"tags": (value,)}
         case "after":
             return {"since_s": _age_s(value)}
         case "before":

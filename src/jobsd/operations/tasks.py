@@ -42,6 +42,7 @@ def task_row(task: RecurringTask, now: datetime) -> Row:
         "arguments": json.loads(task.arguments_json),
         "queue_name": task.queue_name,
         "priority": task.priority,
+        "tags": task.tags,
         "description": task.description,
         "static": task.static,
         "enabled": task.enabled,

@@ -35,11 +35,12 @@ class Pool(Runner):
         self._original = original_mark()
         self._asynchronous = registry.asynchronous()
         self._answers: list[SimpleQueue[Outcome]] = [SimpleQueue() for _ in range(threads)]
-        self._threads = [
+        self.threads = [
             threading.Thread(target=self._work, args=(n,), name=f"job-{n}", daemon=True)
             for n in range(threads)
         ]
-        for thread in self._threads:
+        """The threads of the jobs; each ends after `close`, or with its process."""
+        for thread in self.threads:
             thread.start()
         self._check_at = monotonic() + CHECK_S
 
@@ -50,7 +51,7 @@ class Pool(Runner):
         super().check_threads()
         if monotonic() >= self._check_at:
             self._check_at = monotonic() + CHECK_S
-            check_alive(self._threads)
+            check_alive(self.threads)
 
     def delegate(self, begin: Callable[[], Begun], finish: Callable[[Begun], Ended]) -> Ended:
         """Call both functions in an idle thread, which starts the jobs; return the result."""

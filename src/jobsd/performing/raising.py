@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from jobsd.jobs.interrupts import Interruptible
 
 NEEDED = sys.version_info >= (3, 13)
-_TOOLS = (3, 4)
+TOOLS = (3, 4)
 """Two of the six tool ids of a process: those without a predefined use."""
 _PASSED_OVER = ("NOP", "EXTENDED_ARG")
 _CALLS = ("CALL", "CALL_KW", "CALL_FUNCTION_EX")
@@ -100,7 +100,7 @@ class Raising:
                 self._end()
 
     def _begin(self) -> bool:
-        for tool in _TOOLS:
+        for tool in TOOLS:
             if _monitoring.get_tool(tool) is None:
                 _monitoring.use_tool_id(tool, "jobsd")
                 _monitoring.register_callback(tool, _monitoring.events.INSTRUCTION, self._reach)

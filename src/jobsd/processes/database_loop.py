@@ -21,9 +21,10 @@ class DatabaseLoop:
 
     def __init__(self, context: Context, session: Session) -> None:
         self._context = context
-        self._session = session
+        self.session = session
+        """Used by the thread of the loop alone; closed during an outage."""
         self._commits = Commits(session)
-        self._process_id = 0
+        self.process_id = 0
         self._stopping = False
 
     def metadata(self) -> dict[str, Any]:
@@ -32,20 +33,20 @@ class DatabaseLoop:
 
     def connect(self) -> None:
         """Reach the database and register; the row may be a new one after an outage."""
-        self._session.require_names()
-        recognize(self._session)
+        self.session.require_names()
+        recognize(self.session)
         shown = self.metadata()
         if self._context.quiet:
             shown["quiet"] = True
-        self._process_id = registry.enter(self._session, self._context, self.kind, shown)
+        self.process_id = registry.enter(self.session, self._context, self.kind, shown)
 
     def disconnect(self) -> None:
         """Drop the connection."""
-        self._session.close()
+        self.session.close()
 
     def socket(self) -> int | None:
         """Return the socket on which notifications come."""
-        return self._session.fileno()
+        return self.session.fileno()
 
     def stop(self) -> None:
         """Stop at once: between two polls the loop holds no work."""
@@ -58,4 +59,4 @@ class DatabaseLoop:
 
     def farewell(self) -> None:
         """Delete the row."""
-        registry.leave(self._session, self._context, self._process_id)
+        registry.leave(self.session, self._context, self.process_id)

@@ -52,6 +52,7 @@ class TaskDefinition:
     arguments_json: str = "[]"
     queue_name: str | None = None
     priority: int | None = None
+    tags: Sequence[str] | None = None
     description: str = ""
     enabled: bool = True
     run_at_start: bool = False
@@ -103,6 +104,7 @@ def define(  # noqa: PLR0913 - the settings of recurring.yml
     args: object = (),
     queue: str | None = None,
     priority: int | None = None,
+    tags: Sequence[str] | None = None,
     description: str = "",
     time_zone: str = "UTC",
     enabled: bool = True,
@@ -115,18 +117,16 @@ def define(  # noqa: PLR0913 - the settings of recurring.yml
     Raises:
         Error: as `check` does; ArgumentError if the job is known and takes others.
     """
-    positional, named = split_arguments(args)
-    if (definition := registry.find(class_name or "")) is not None:
-        definition.require(positional, named)
     task = TaskDefinition(
         key=key,
         phrase=schedule,
         time_zone=time_zone,
         class_name=class_name,
         command=command,
-        arguments_json=arguments.dump(positional, named),
+        arguments_json=_arguments_json(class_name, args),
         queue_name=queue_for(queue, command),
         priority=priority,
+        tags=tags,
         description=description,
         enabled=enabled,
         run_at_start=run_at_start,
@@ -154,7 +154,8 @@ def check(task: TaskDefinition) -> TaskDefinition:
     )
     _check_kind(bool, enabled=task.enabled, run_at_start=task.run_at_start)
     _ = task.plan
-    for option, given in (("queue", task.queue_name), ("priority", task.priority)):
+    options = {"queue": task.queue_name, "priority": task.priority, "tags": task.tags}
+    for option, given in options.items():
         if given is not None:
             OPTIONS[option].read(given)
     _check_choice("on_missed", task.on_missed, ON_MISSED)
@@ -174,6 +175,7 @@ def columns(task: TaskDefinition) -> dict[str, Any]:
         "arguments": task.arguments_json,
         "queue_name": task.queue_name,
         "priority": task.priority,
+        "tags": None if task.tags is None else list(task.tags),
         "description": task.description,
         "enabled": task.enabled,
         "run_at_start": task.run_at_start,
@@ -210,6 +212,13 @@ def is_key(key: object) -> bool:
     if not isinstance(key, str) or not key.isprintable():
         return False
     return 0 < len(key.encode()) <= KEY_BYTES_MAX
+
+
+def _arguments_json(class_name: str | None, args: object) -> str:
+    positional, named = split_arguments(args)
+    if (definition := registry.find(class_name or "")) is not None:
+        definition.require(positional, named)
+    return arguments.dump(positional, named)
 
 
 def _check_work(task: TaskDefinition) -> None:

@@ -17,9 +17,9 @@ from jobsd import errors
 from jobsd.clock import moment_of
 from jobsd.database.connection import Session, Statements
 from jobsd.enqueueing import submission
-from jobsd.enqueueing.bulk_rows import is_undecided
 from jobsd.jobs import registry
 from jobsd.jobs.draft import Draft, EnqueuedJob, draft, with_options
+from jobsd.jobs.job_options import UsingOptions
 
 from .command_job import COMMAND_JOB
 from .definition import StoredTask, is_key
@@ -93,7 +93,8 @@ def draft_of(task: StoredTask) -> Draft:
         drafted = draft(definition, *task.arguments)
     else:
         drafted = replace(draft(definition, [], {}), arguments=task.arguments_json)
-    return with_options(drafted, {"queue": task.queue_name, "priority": task.priority})
+    options: UsingOptions = {"queue": task.queue_name, "priority": task.priority}
+    return with_options(drafted, {**options, "tags": task.tags})
 
 
 def store(
@@ -146,7 +147,7 @@ def _store(
     store = (STATEMENTS["store"], {"runs": records, **facts})
     alone = [run.task.key for run in runs if run.task.overlap == "skip"]
     lock = [(STATEMENTS["lock_tasks"], {"keys": alone})] if alone else []
-    picky = [run for run in runs if run.draft and is_undecided(run.draft)]
+    picky = [run for run in runs if run.draft and run.draft.is_undecided]
     if not picky:
         return session.fetch_together([*lock, store])[-1], set()
     instants = json.dumps([_instant(run) for run in picky])

@@ -150,20 +150,11 @@ SELECT
     run.run_at,
     run.created_at,
     run.job_id,
-    CASE
-        WHEN run.outcome IS NOT NULL THEN run.outcome
-        WHEN job.outcome IS NOT NULL THEN job.outcome
-        WHEN EXISTS (SELECT FROM jobsd.failed_executions WHERE job_id = run.job_id)
-            THEN 'failed'
-        WHEN EXISTS (SELECT FROM jobsd.all_ready_executions WHERE job_id = run.job_id)
-            THEN 'ready'
-        WHEN EXISTS (SELECT FROM jobsd.scheduled_executions WHERE job_id = run.job_id)
-            THEN 'scheduled'
-        WHEN EXISTS (SELECT FROM jobsd.blocked_executions WHERE job_id = run.job_id)
-            THEN 'blocked'
-        WHEN job.id IS NOT NULL THEN 'claimed'
-        ELSE 'cleared'
-    END,
+    coalesce(
+        run.outcome, job.outcome,
+        (SELECT state FROM jobsd.places WHERE job_id = job.id AND state <> 'claimed' LIMIT 1),
+        CASE WHEN job.id IS NOT NULL THEN 'claimed' ELSE 'cleared' END
+    ),
     CASE
         WHEN job.started_at IS NOT NULL OR job.finished_at IS NOT NULL OR job.id IS NULL
             THEN job.started_at

@@ -32,7 +32,7 @@ PAGE = 20_000
 # The columns of the statements `all` and `find`, in their order.
 _COLUMNS = (
     *"key phrase time_zone class_name command arguments_json queue_name priority".split(),
-    *"description static enabled run_at_start on_missed overlap source named_by".split(),
+    *"tags description static enabled run_at_start on_missed overlap source named_by".split(),
     *"planned_from last_run_at runs_count created_at updated_at".split(),
 )
 _FIRST_INSTANT = _COLUMNS.index("planned_from")
@@ -153,8 +153,8 @@ class RecurringTask(StoredTask):
 def make(key: str, **settings: Any) -> RecurringTask:  # noqa: ANN401
     """Make a task at run time; its settings are those of recurring.yml.
 
-    They are `schedule`, `class_name` or `command`, `args`, `queue`, `priority`, `time_zone`,
-    `description`, `enabled`, `run_at_start`, `on_missed` and `overlap`.
+    They are `schedule`, `class_name` or `command`, `args`, `queue`, `priority`, `tags`,
+    `time_zone`, `description`, `enabled`, `run_at_start`, `on_missed` and `overlap`.
 
     Raises:
         RefusedError: when a task has this key already.

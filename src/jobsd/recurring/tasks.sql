@@ -1,7 +1,7 @@
 -- all: list the recurring tasks, a page of them.
 SELECT
     key, schedule, time_zone, class_name, command, arguments::text, queue_name, priority,
-    description, static, enabled, run_at_start, on_missed, overlap, source, named_by,
+    tags, description, static, enabled, run_at_start, on_missed, overlap, source, named_by,
     planned_from, last_run_at, runs_count, created_at, updated_at
 FROM jobsd.recurring_tasks
 WHERE key > %(after)s
@@ -11,7 +11,7 @@ LIMIT %(page)s;
 -- find: read one task.
 SELECT
     key, schedule, time_zone, class_name, command, arguments::text, queue_name, priority,
-    description, static, enabled, run_at_start, on_missed, overlap, source, named_by,
+    tags, description, static, enabled, run_at_start, on_missed, overlap, source, named_by,
     planned_from, last_run_at, runs_count, created_at, updated_at
 FROM jobsd.recurring_tasks
 WHERE key = %(key)s;
@@ -30,7 +30,7 @@ WITH mine AS (
     SELECT *
     FROM jsonb_to_recordset(%(tasks)s::jsonb) AS mine (
         key text, schedule text, time_zone text, class_name text, command text,
-        arguments text, queue_name text, priority integer, description text,
+        arguments text, queue_name text, priority integer, tags text[], description text,
         enabled boolean, run_at_start boolean, on_missed text, overlap text, source text,
         file_changed_at timestamptz
     )
@@ -46,12 +46,12 @@ WITH mine AS (
 ), stored AS (
     INSERT INTO jobsd.recurring_tasks AS task (
         key, schedule, time_zone, class_name, command, arguments, queue_name, priority,
-        description, static, enabled, run_at_start, on_missed, overlap, source, named_by,
+        tags, description, static, enabled, run_at_start, on_missed, overlap, source, named_by,
         file_changed_at, planned_from, last_run_at
     )
     SELECT
         key, schedule, time_zone, class_name, command, arguments::jsonb, queue_name, priority,
-        description, true, enabled, run_at_start, on_missed, overlap, source, %(process_id)s,
+        tags, description, true, enabled, run_at_start, on_missed, overlap, source, %(process_id)s,
         file_changed_at,
         -- Once, after all rows were read: thousands of tasks take a while.
         (SELECT clock_timestamp()),
@@ -70,6 +70,7 @@ WITH mine AS (
         arguments = excluded.arguments,
         queue_name = excluded.queue_name,
         priority = excluded.priority,
+        tags = excluded.tags,
         description = excluded.description,
         static = true,
         enabled = excluded.enabled,
@@ -88,12 +89,12 @@ WITH mine AS (
         updated_at = CASE
             WHEN task.static AND (
                 task.schedule, task.time_zone, task.class_name, task.command, task.arguments,
-                task.queue_name, task.priority, task.description, task.enabled,
+                task.queue_name, task.priority, task.tags, task.description, task.enabled,
                 task.run_at_start, task.on_missed, task.overlap, task.source
             ) IS NOT DISTINCT FROM (
                 excluded.schedule, excluded.time_zone, excluded.class_name, excluded.command,
                 excluded.arguments, excluded.queue_name, excluded.priority,
-                excluded.description, excluded.enabled, excluded.run_at_start,
+                excluded.tags, excluded.description, excluded.enabled, excluded.run_at_start,
                 excluded.on_missed, excluded.overlap, excluded.source
             )
                 THEN task.updated_at
@@ -126,10 +127,10 @@ CROSS JOIN LATERAL (
 ) AS rival
 WHERE (
     rival.static, rival.schedule, rival.time_zone, rival.class_name, rival.command,
-    rival.arguments, rival.queue_name, rival.priority, rival.enabled
+    rival.arguments, rival.queue_name, rival.priority, rival.tags, rival.enabled
 ) IS DISTINCT FROM (
     true, mine.schedule, mine.time_zone, mine.class_name, mine.command,
-    mine.arguments::jsonb, mine.queue_name, mine.priority, mine.enabled
+    mine.arguments::jsonb, mine.queue_name, mine.priority, mine.tags, mine.enabled
 )
 ORDER BY mine.key
 LIMIT 1000;
@@ -140,11 +141,11 @@ WITH notified AS MATERIALIZED (
 )
 INSERT INTO jobsd.recurring_tasks (
     key, schedule, time_zone, class_name, command, arguments, queue_name, priority,
-    description, enabled, run_at_start, on_missed, overlap, last_run_at
+    tags, description, enabled, run_at_start, on_missed, overlap, last_run_at
 )
 SELECT
     %(key)s, %(schedule)s, %(time_zone)s, %(class_name)s, %(command)s, %(arguments)s::jsonb,
-    %(queue_name)s, %(priority)s, %(description)s, %(enabled)s, %(run_at_start)s,
+    %(queue_name)s, %(priority)s, %(tags)s::text[], %(description)s, %(enabled)s, %(run_at_start)s,
     %(on_missed)s, %(overlap)s,
     (
         SELECT max(run.run_at)
@@ -156,7 +157,8 @@ ON CONFLICT (key) DO NOTHING
 RETURNING key;
 
 -- change: change a task that was made at run time. With a new schedule, the task does not catch up
--- on earlier runs.
+-- on earlier runs. Its tags, `on_missed` and `overlap` stay: the form of the dashboard, which
+-- changes it, has none of them.
 WITH notified AS MATERIALIZED (
     SELECT pg_notify('jobsd.task', 'recurring')
 )
@@ -170,8 +172,6 @@ SET
     queue_name = %(queue_name)s,
     priority = %(priority)s,
     description = %(description)s,
-    on_missed = %(on_missed)s,
-    overlap = %(overlap)s,
     planned_from = CASE
         WHEN (schedule, time_zone) = (%(schedule)s, %(time_zone)s) THEN planned_from
         ELSE now()

@@ -207,7 +207,10 @@ def _take_points(tokens: Tokens, phrase: Phrase) -> None:
 def _take_point(tokens: Tokens, unit: str) -> int:
     number = int(tokens.peek().word[:9])
     if number > _LIMITS[unit]:
-        raise ScheduleError(f"{unit} {number} is out of range (0-{_LIMITS[unit]})")
+        limit = _LIMITS[unit]
+        # The hint for a time such as 5h30 depends on the whole phrase.
+        hint = "" if unit == "hour" else f'write "at {unit} 0", or a number up to {limit}'
+        raise ScheduleError(f"{unit} {number} is out of range (0-{limit})", hint)
     tokens.take()
     return number
 

@@ -58,18 +58,12 @@ def array(numbers: Iterable[int]) -> str:
 
 
 @cache
-def record_statement(*, whole: bool, keep: bool, singles: bool = False) -> Statement:
+def record_statement(*, keep: bool) -> Statement:
     """Return the first part of a turn: it records successes.
 
-    `whole`: their claims end, too; `keep`: finished jobs stay; `singles`: each claim had one
-    job. Unneeded parts are left out: the server takes as long to set them up as to record a
-    job.
+    `keep`: finished jobs stay.
     """
-    end = STATEMENTS["finish" if keep else "erase"]
-    if singles:
-        return STATEMENTS["singles"].with_(end)
-    begin = STATEMENTS["record"].with_(STATEMENTS["whole" if whole else "shrink"])
-    return begin.with_(STATEMENTS["succeed"]).with_(end)
+    return STATEMENTS["record"].with_(STATEMENTS["finish" if keep else "erase"])
 
 
 class StoredClaim(NamedTuple):

@@ -33,10 +33,7 @@ WITH bounded AS MATERIALIZED (
         AND batch.remaining = 0
         AND cardinality(claim.job_ids) = batch.held
     RETURNING claim.id
-);
-
--- shrink: the same for claims of which jobs remain.
-shrunk AS (
+), shrunk AS (
     UPDATE jobsd.claims AS claim
     SET job_ids = ARRAY(
         SELECT member.id
@@ -53,13 +50,7 @@ shrunk AS (
     SELECT id FROM emptied
     UNION ALL
     SELECT id FROM shrunk
-);
-
--- whole: go on if no job remains of any claim.
-fenced AS (SELECT id FROM emptied);
-
--- succeed: find the jobs of the claims that let them be recorded.
-success AS MATERIALIZED (
+), success AS MATERIALIZED (
     SELECT
         array_agg(job_id) AS ids,
         array_agg(started_us) AS started_us,
@@ -95,38 +86,6 @@ erased AS (
 ), forgotten AS (
     DELETE FROM jobsd.attempts
     WHERE job_id = ANY (ARRAY(SELECT id FROM erased))
-);
-
--- singles: begin a turn by recording successes of claims that had one job each: no claim has to be
--- found for a job, or a job for a claim. Fenced like `record`: a claim is removed if its last job
--- is among the recorded ones. `job_ids` is in the order of ids.
-WITH bounded AS MATERIALIZED (
-    SELECT set_config('lock_timeout', %(lock_wait)s, true)
-), emptied AS (
-    DELETE FROM jobsd.claims
-    WHERE id = ANY ((SELECT %(batch_ids)s::bigint[] FROM bounded)::bigint[])
-        AND cardinality(job_ids) = 1
-        AND job_ids[1] = (%(job_ids)s::bigint[])[
-            width_bucket(job_ids[1], %(job_ids)s::bigint[])
-        ]
-    RETURNING id, job_ids[1] AS job_id
-), fenced AS (
-    SELECT id FROM emptied
-), success AS MATERIALIZED (
-    SELECT
-        %(job_ids)s::bigint[] AS ids,
-        %(started_us)s::bigint[] AS started_us,
-        %(ended_us)s::bigint[] AS ended_us
-    WHERE (SELECT count(*) FROM emptied) = cardinality(%(job_ids)s::bigint[])
-    UNION ALL
-    SELECT
-        array_agg(job_id ORDER BY job_id),
-        array_agg(started_us ORDER BY job_id),
-        array_agg(ended_us ORDER BY job_id)
-    FROM unnest(%(job_ids)s::bigint[], %(started_us)s::bigint[], %(ended_us)s::bigint[])
-        AS ended (job_id, started_us, ended_us)
-    WHERE (job_id IN (SELECT job_id FROM emptied)) IS TRUE
-    HAVING (SELECT count(*) FROM emptied) <> cardinality(%(job_ids)s::bigint[])
 );
 
 -- no_claim: end a turn that claims nothing.

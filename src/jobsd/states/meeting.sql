@@ -1,6 +1,7 @@
 -- meet_any: meet the next limited jobs of all queues that are not paused, in the order of all
--- ready jobs, behind the places that this worker has passed over. Begins a statement: `keys` goes
--- on. Nothing is locked yet: several of these may be of one key, of which others come first.
+-- ready jobs, behind the places that this worker has passed over. It begins a statement that
+-- `ours` or `count_keys` continues. Nothing is locked yet: several of these jobs may be of one key,
+-- of which other jobs come first.
 WITH segment AS (
     SELECT after_priority, after_position, below_priority, below_position
     FROM unnest(
@@ -67,4 +68,31 @@ known AS MATERIALIZED (
     WHERE process_id = %(process_id)s::bigint
     UNION ALL
     SELECT unnest(%(overdue)s::text[])
+);
+
+-- count_keys: count the slots of each key that was met: `held` of `most`. `rank` is the order in which
+-- the keys were met. What decides about keys is here, for both statements.
+counted AS MATERIALIZED (
+    SELECT
+        key.key, key.rank, taken.held, taken.numbers,
+        CASE
+            WHEN key.most_unknown THEN greatest(key.most, (
+                SELECT job.concurrency_limit FROM jobsd.jobs AS job WHERE job.id = key.job_id
+            ))
+            ELSE key.most
+        END AS most
+    FROM (
+        SELECT
+            key, min(rank) AS rank, coalesce(max(most), 1) AS most,
+            bool_or(most IS NULL) AS most_unknown, min(job_id) AS job_id
+        FROM (
+            SELECT *, row_number() OVER (ORDER BY turn, priority, position) AS rank FROM met
+        ) AS met
+        GROUP BY key
+    ) AS key
+    CROSS JOIN LATERAL (
+        SELECT count(*)::integer AS held, coalesce(array_agg(slot), '{}') AS numbers
+        FROM jobsd.claims
+        WHERE concurrency_key = key.key
+    ) AS taken
 );

@@ -25,13 +25,10 @@ _TAKE = STATEMENTS["take"].with_(_CLAIM)
 CLAIM_ANY = STATEMENTS["pick_any"].with_(_TAKE)
 CLAIM_EACH = STATEMENTS["pick_each"].with_(_TAKE)
 CLAIM_NAMED = STATEMENTS["pick_named"].with_(_TAKE)
-_TAKE_FEW, _HOLD_FEW = _FEW["take_few"], _FEW["hold_few"]
-CLAIM_FEW_ANY = STATEMENTS["pick_any"].with_(_TAKE_FEW).with_(_HOLD_FEW)
-CLAIM_FEW_NAMED = STATEMENTS["pick_named"].with_(_TAKE_FEW).with_(_HOLD_FEW)
-CLAIM_FIRST_ANY = _FEW["take_first"].with_(_HOLD_FEW)
-CLAIM_FIRST_NAMED = _FEW["take_first_named"].with_(_HOLD_FEW)
-OF_FEW = (CLAIM_FIRST_ANY, CLAIM_FIRST_NAMED, CLAIM_FEW_ANY, CLAIM_FEW_NAMED)
-"""The claims of at most a few jobs, of one queue or as they come."""
+CLAIM_FIRST_ANY = _FEW["take_first"].with_(_FEW["hold_few"])
+CLAIM_FIRST_NAMED = _FEW["take_first_named"].with_(_FEW["hold_few"])
+OF_FEW = (CLAIM_FIRST_ANY, CLAIM_FIRST_NAMED)
+"""The claims of at most a few jobs, from the head, by a turn that records nothing."""
 CLAIM_PARKED = STATEMENTS["pick_parked"].with_(_CLAIM)
 SET_ASIDE = {
     claim.name: STATEMENTS[pick].with_(parked.STATEMENTS["set_aside"]).after("WITH")
@@ -47,12 +44,16 @@ _NOTHING = claims.STATEMENTS["nothing"]
 
 
 def turn(record: Statement | None, claim: Statement) -> Statement:
-    """Return one statement that records (None: nothing), and then claims."""
-    if claim not in OF_FEW:
-        return (record or _NOTHING).with_(claim)
-    if record is None:
-        return claim.after("WITH").followed_by(_FEW["few"])
-    return record.with_(claim).followed_by(_FEW["few_recorded"])
+    """Return one statement that records (None: nothing), and then claims.
+
+    Raises:
+        ValueError: for a record and a claim of few jobs, which goes alone.
+    """
+    if claim in OF_FEW:
+        if record is not None:
+            raise ValueError(f"{claim.name} records nothing")
+        return claim
+    return (record or _NOTHING).with_(claim)
 
 
 NAMES_MAX = 10_000

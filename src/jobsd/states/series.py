@@ -17,9 +17,16 @@ from jobsd.jobs.claimed_job import ClaimedJob, claimed_job
 
 STATEMENTS = Statements("jobsd.states", "series.sql")
 _MEETING = Statements("jobsd.states", "meeting.sql")
-_CLAIM = STATEMENTS["claim"].with_(Statements("jobsd.states", "series_met.sql")["report"])
+_KEYS = _MEETING["ours"].with_(_MEETING["count_keys"])
 CLAIM_ANY, CLAIM_NAMED = (
-    _MEETING[meet].with_(_MEETING["ours"]).with_(_CLAIM) for meet in ("meet_any", "meet_named")
+    _MEETING[meet].with_(_KEYS).with_(STATEMENTS["claim"])
+    for meet in ("meet_any", "meet_named")
+)
+BLOCK_ANY, BLOCK_NAMED = (
+    _MEETING[meet]
+    .with_(_MEETING["count_keys"])
+    .with_(Statements("jobsd.states", "blocking.sql")["block"])
+    for meet in ("meet_any", "meet_named")
 )
 _ID = ClaimedJob._fields.index("id")
 
@@ -40,16 +47,25 @@ class Stretch(NamedTuple):
 class Met:
     """The limited jobs that a claim of series has read but not claimed.
 
-    `left`: some could have been started, and were left. `unknown` are the queues and classes of
-    jobs that come first of their key and can't be started here.
+    `left`: some could have been started, and were left. `full` is the number of jobs whose key
+    is full. `unknown` are the queues and classes of jobs that come first of their key and can't
+    be started here.
     """
 
     walked: int = 0
     left: bool = False
-    parked: int = 0
-    dropped: list[int] = field(default_factory=list[int])
+    full: int = 0
     unknown: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
     stretches: list[Stretch] = field(default_factory=list[Stretch])
+
+
+class Blocked(NamedTuple):
+    """The number of jobs that `block` met, the last position among them, and its effects."""
+
+    walked: int
+    last: int | None
+    parked: int
+    dropped: list[int]
 
 
 def met(row: Sequence[Any], names: Sequence[str | None]) -> Met:
@@ -59,8 +75,7 @@ def met(row: Sequence[Any], names: Sequence[str | None]) -> Met:
     return Met(
         facts["walked"],
         facts["left"],
-        facts["parked"],
-        facts["dropped"] or [],
+        facts["full"],
         [(queue, name) for queue, name in facts["unknown"] or ()],
         [Stretch(names[turn - 1] if turn else None, *facts) for turn, *facts in stretches],
     )

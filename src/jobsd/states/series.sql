@@ -11,83 +11,32 @@ SELECT EXISTS (SELECT FROM jobsd.blocked_executions WHERE position IS NOT NULL);
 -- or that another worker has to start, stay. So of two workers that want a slot of one key at the
 -- same time, the second gets none, or sees the slot of the first, or is refused by the unique index
 -- of slots. The insert of a slot may have to wait for a session that just deletes it, and meanwhile
--- holds nothing for which others wait: rows of claims are locked (`guard`) only after all inserts.
+-- holds no row of a claim, for which others would wait.
 --
 -- Of many keys with several waiting jobs, only some are taken (`deep`): their series are longer,
 -- and other workers take some, too. Keys with one waiting job are taken as well, unless they don't
--- count (`singles`). A job that is alone with its key (no slot is taken, and no other job waits)
--- takes the first slot by a short way: the steps of series were a quarter of the work. Jobs that
--- were met and whose key is full are blocked, `aside_max` in all, unless their turn comes here
--- within a moment (`flowing`); jobs that may not wait are dropped.
+-- count (`singles`).
 --
 -- Two of these expressions are never joined, which would look at each pair: our connections plan
 -- without hash and merge joins. There are few steps for each job, of few columns: each step costs
 -- as much as finding the job.
---
--- If all jobs are alone with their keys, their slots are inserted without a check whether another
--- worker has just taken one (`hasty`): the check is a third of the cost of an insert. If a slot is
--- not free, the statement fails without any effect, and the worker sends it again.
-in_use AS MATERIALIZED (
-    SELECT concurrency_key AS key
-    FROM jobsd.claims
-    WHERE concurrency_key = ANY (ARRAY(SELECT key FROM met)) AND %(singles)s::boolean
-), key AS MATERIALIZED (
+wanted AS MATERIALIZED (
     SELECT
-        *,
-        -- (Not by EXISTS, which the planner may answer by reading all keys.)
-        %(singles)s::boolean AND met_once
-            AND (key IN (SELECT key FROM in_use)) IS NOT TRUE
-            AND (
-                SELECT other.job_id
-                FROM jobsd.blocked_executions AS other
-                WHERE other.concurrency_key = key AND other.job_id <> first.job_id
-                LIMIT 1
-            ) IS NULL AS is_alone
-    FROM (
-        SELECT
-            key, min(place_met) AS place_met, coalesce(max(most), 1) AS most,
-            bool_or(most IS NULL) AS most_unknown, min(job_id) AS job_id, min(place) AS place,
-            count(*) = 1 AS met_once
-        FROM (
-            SELECT *, row_number() OVER (ORDER BY turn, priority, position) AS place_met FROM met
-        ) AS met
-        GROUP BY key
-    ) AS first
-), counted AS MATERIALIZED (
-    SELECT
-        key.key, key.place_met, taken.held, taken.numbers,
+        key, rank, held, numbers, NULL::bigint AS claim_id, NULL::integer AS size,
+        number <= %(deep)s::bigint AS is_deep,
         CASE
-            WHEN key.most_unknown THEN greatest(key.most, (
-                SELECT job.concurrency_limit FROM jobsd.jobs AS job WHERE job.id = key.job_id
-            ))
-            ELSE key.most
-        END AS most,
-        (key.key IN (SELECT unnest(%(keys)s::text[]))) IS TRUE AS is_extended,
-        (key.key IN (SELECT unnest(%(flowing)s::text[]))) IS TRUE AS is_flowing
-    FROM key
-    CROSS JOIN LATERAL (
-        SELECT count(*)::integer AS held, coalesce(array_agg(slot), '{}') AS numbers
-        FROM jobsd.claims
-        WHERE concurrency_key = key.key
-    ) AS taken
-    WHERE NOT key.is_alone
-), wanted AS MATERIALIZED (
-    SELECT
-        key, place_met AS rank, held, numbers, NULL::bigint AS claim_id, NULL::integer AS size,
-        rank <= %(deep)s::bigint AS is_deep,
-        CASE
-            WHEN rank > %(deep)s::bigint THEN 2
+            WHEN number > %(deep)s::bigint THEN 2
             ELSE least(most - held, %(threads)s::bigint)
                 * greatest(1, least(%(long)s::bigint, %(limit)s::bigint / greatest(1, least(
                     keys + cardinality(%(claims)s::bigint[]), %(deep)s::bigint
                 ))))
         END AS jobs
     FROM (
-        SELECT *, row_number() OVER (ORDER BY place_met) AS rank, count(*) OVER () AS keys
+        SELECT *, row_number() OVER (ORDER BY rank) AS number, count(*) OVER () AS keys
         FROM counted
-        WHERE held < most AND NOT is_extended
+        WHERE held < most AND key <> ALL (%(keys)s::text[])
     ) AS open
-    WHERE rank <= %(deep)s::bigint OR %(singles)s::boolean
+    WHERE number <= %(deep)s::bigint OR %(singles)s::boolean
     UNION ALL
     SELECT
         key, (SELECT count(*) FROM met) + number, 0, '{}', claim_id, size, true, room
@@ -136,11 +85,7 @@ in_use AS MATERIALIZED (
 ), locked AS MATERIALIZED (
     SELECT ctid AS place
     FROM jobsd.blocked_executions
-    WHERE ctid = ANY (ARRAY(
-        SELECT place FROM key WHERE is_alone
-        UNION ALL
-        SELECT place FROM seen WHERE is_wanted
-    ))
+    WHERE ctid = ANY (ARRAY(SELECT place FROM seen WHERE is_wanted))
     FOR UPDATE SKIP LOCKED
 ), found AS MATERIALIZED (
     -- By one search of the index: one for each would be a tenth of the server's work.
@@ -153,20 +98,7 @@ in_use AS MATERIALIZED (
         (jobsd.lane_of(class_name) IN (SELECT lane FROM known)) IS TRUE
             AND (%(everything)s::boolean OR jobsd.serves(%(queues)s::text[], queue_name)) AS is_ours
     FROM jobsd.jobs
-    WHERE id = ANY (ARRAY(
-        SELECT job_id FROM key WHERE is_alone
-        UNION ALL
-        SELECT job_id FROM seen
-    ))
-), alone AS MATERIALIZED (
-    SELECT
-        place_met, key, place, job_id,
-        (
-            place IN (SELECT place FROM locked)
-            AND job_id IN (SELECT id FROM found WHERE is_ours)
-        ) IS TRUE AS is_startable
-    FROM key
-    WHERE is_alone
+    WHERE id = ANY (ARRAY(SELECT job_id FROM seen))
 ), judged AS MATERIALIZED (
     -- A job that another worker has to start, but may start beside ours, is passed over: one of the
     -- free slots is left for it. (OFFSET 0: each job is looked up once, not for each use of the
@@ -194,23 +126,6 @@ in_use AS MATERIALIZED (
         min(free) <= 0 AS is_full
     FROM judged
     GROUP BY rank
-), fit AS MATERIALIZED (
-    -- Whether all startable jobs are within the limit: then jobs that are alone need not be counted
-    -- with the series, in the order of all.
-    SELECT (SELECT count(*) FROM alone)
-        + (SELECT coalesce(sum(cardinality(job_ids)), 0) FROM of_key) <= %(limit)s::bigint
-            AS is_all,
-        %(hasty)s::boolean AND (SELECT count(*) FROM of_key) = 0 AS is_hasty
-), startable AS (
-    SELECT
-        rank, key, held, numbers, claim_id, size, first_most, slots,
-        array_remove(job_ids[:coalesce(bound - 1, cardinality(job_ids))], NULL) AS job_ids
-    FROM of_key
-    WHERE slots > 0 OR claim_id IS NOT NULL
-    UNION ALL
-    SELECT place_met, key, 0, NULL, NULL, NULL, 1, 1, ARRAY[job_id]
-    FROM alone
-    WHERE is_startable AND NOT (SELECT is_all FROM fit)
 ), chosen AS (
     SELECT *, CASE
         WHEN claim_id IS NULL THEN least(slots, %(threads)s::bigint, jobs) ELSE 1
@@ -222,7 +137,15 @@ in_use AS MATERIALIZED (
                 *,
                 sum(cardinality(job_ids)) OVER (ORDER BY rank ROWS UNBOUNDED PRECEDING)
                     - cardinality(job_ids) AS before
-            FROM startable
+            FROM (
+                SELECT
+                    rank, key, held, numbers, claim_id, size, first_most, slots,
+                    array_remove(
+                        job_ids[:coalesce(bound - 1, cardinality(job_ids))], NULL
+                    ) AS job_ids
+                FROM of_key
+                WHERE slots > 0 OR claim_id IS NOT NULL
+            ) AS startable
         ) AS ordered
     ) AS counted
     WHERE jobs > 0
@@ -253,26 +176,13 @@ in_use AS MATERIALIZED (
             )
         END AS job_ids
     FROM (SELECT *, generate_series(1, series_all) AS series FROM chosen) AS chosen
-    UNION ALL
-    SELECT
-        place_met, 1, key, NULL, NULL,
-        jobsd.further_id(%(drawn)s::bigint, place_met << 20 | 1), 1, ARRAY[job_id]
-    FROM alone
-    WHERE is_startable AND (SELECT is_all FROM fit)
 ), made AS (
     INSERT INTO jobsd.claims (id, process_id, concurrency_key, slot, job_ids)
     SELECT in_claim, %(process_id)s::bigint, key, slot, job_ids
     FROM placed
-    WHERE claim_id IS NULL AND slot IS NOT NULL AND NOT (SELECT is_hasty FROM fit)
+    WHERE claim_id IS NULL AND slot IS NOT NULL
     ORDER BY key, slot
     ON CONFLICT (concurrency_key, slot) WHERE concurrency_key IS NOT NULL DO NOTHING
-    RETURNING id
-), made_hastily AS (
-    INSERT INTO jobsd.claims (id, process_id, concurrency_key, slot, job_ids)
-    SELECT in_claim, %(process_id)s::bigint, key, slot, job_ids
-    FROM placed
-    WHERE (SELECT is_hasty FROM fit)
-    ORDER BY key
     RETURNING id
 ), extended AS (
     UPDATE jobsd.claims AS claim
@@ -285,24 +195,81 @@ in_use AS MATERIALIZED (
 ), held AS MATERIALIZED (
     SELECT *
     FROM placed
-    WHERE (SELECT is_hasty FROM fit)
-        OR (in_claim IN (SELECT id FROM made UNION ALL SELECT id FROM extended)) IS TRUE
+    WHERE (in_claim IN (SELECT id FROM made UNION ALL SELECT id FROM extended)) IS TRUE
 ), taken AS (
     DELETE FROM jobsd.blocked_executions
     WHERE ctid = ANY (ARRAY(
         SELECT place
-        FROM (
-            SELECT
-                place, job_id,
-                NOT is_startable
-                    AND place IN (SELECT place FROM locked)
-                    AND (job_id IN (SELECT id FROM found)) IS NOT TRUE AS is_left_over
-            FROM alone
-            UNION ALL
-            SELECT place, job_id, is_gone AND is_locked FROM judged
-        ) AS waiting
+        FROM judged
         WHERE (job_id IN (SELECT unnest(job_ids) FROM held)) IS TRUE
             -- Their jobs were deleted by hand.
-            OR is_left_over
+            OR (is_gone AND is_locked)
     ))
-);
+)
+-- The first row has the claims and their jobs, in the order in which they start, and the facts.
+-- The jobs follow, in any order, with the limit of the key in the column of the position.
+SELECT
+    NULL::bigint,
+    NULL::bigint,
+    json_build_object(
+        'walked', (SELECT count(*) FROM met),
+        -- Whether any job that was met could have been started here, and was left.
+        'left', EXISTS (
+            SELECT
+            FROM counted
+            WHERE held < most AND key <> ALL (%(keys)s::text[])
+                AND (key IN (SELECT key FROM held)) IS NOT TRUE
+                AND (key IN (
+                    SELECT key FROM of_key WHERE first_unknown IS NOT NULL OR is_full
+                )) IS NOT TRUE
+        ),
+        -- The jobs that were met and whose key is full: `block` blocks them.
+        'full', (
+            SELECT count(*) FROM met WHERE (key IN (
+                SELECT key FROM counted WHERE held >= most AND key <> ALL (%(flowing)s::text[])
+            )) IS TRUE
+        ),
+        'unknown', (
+            SELECT json_agg(DISTINCT jsonb_build_array(queue_name, class_name))
+            FROM found
+            WHERE NOT is_ours AND id = ANY (ARRAY(SELECT first_unknown FROM of_key))
+        )
+    )::text,
+    (
+        SELECT json_agg(json_build_array(turn, priority, first, last))::text
+        FROM (
+            SELECT turn, priority, min(position) AS first, max(position) AS last
+            FROM met
+            GROUP BY turn, priority
+        ) AS stretch
+    ),
+    (
+        SELECT
+            string_agg(in_claim || ' ' || array_to_string(job_ids, ' '), ',' ORDER BY rank, series)
+        FROM held
+    ),
+    NULL::integer, NULL::integer, NULL::float8, NULL::text, NULL::integer,
+    NULL::bigint, NULL::text, NULL::float8, NULL::float8, NULL::bigint
+UNION ALL
+SELECT
+    NULL::bigint,
+    found.id, found.class_name,
+    CASE
+        WHEN found.weight <= %(share)s::integer OR (
+            SELECT sum(weight) FROM found WHERE (id IN (SELECT unnest(job_ids) FROM held)) IS TRUE
+        ) <= %(budget)s::bigint
+            THEN found.arguments::text
+        ELSE ''
+    END,
+    found.queue_name, found.attempts, found.max_attempts,
+    %(asked_at)s::float8 - date_part('epoch', now() - found.due_at),
+    found.concurrency_key, found.priority, found.most, found.context::text,
+    CASE WHEN found.expires THEN (
+        SELECT %(asked_at)s::float8 + extract(epoch FROM expiration.expires_at - now())::float8
+        FROM jobsd.expirations AS expiration
+        WHERE expiration.job_id = found.id
+    ) END,
+    date_part('epoch', now() - found.set_aside_at),
+    (date_part('epoch', found.created_at) * 1000000)::bigint
+FROM found
+WHERE (id IN (SELECT unnest(job_ids) FROM held)) IS TRUE;

@@ -13,28 +13,10 @@ ORDER BY seen.id;
 WITH due AS (
     DELETE FROM jobsd.scheduled_executions
     WHERE scheduled_at <= %(at)s::timestamptz
-    RETURNING job_id, scheduled_at, priority, queue_name
-), ready AS (
-    INSERT INTO jobsd.ready_executions (job_id, position, priority, queue_name)
-    SELECT
-        due.job_id, nextval('jobsd.jobs_id_seq'), due.priority,
-        due.queue_name
-    FROM due
-    JOIN jobsd.jobs AS job ON job.id = due.job_id
-    WHERE job.concurrency_key IS NULL
-    ORDER BY due.scheduled_at, due.job_id
-), limited AS (
-    INSERT INTO jobsd.blocked_executions (
-        job_id, position, priority, queue_name, concurrency_key, concurrency_limit
-    )
-    SELECT
-        due.job_id, due.job_id, due.priority, due.queue_name, job.concurrency_key,
-        job.concurrency_limit
-    FROM due
-    JOIN jobsd.jobs AS job ON job.id = due.job_id
-    WHERE job.concurrency_key IS NOT NULL
+    RETURNING job_id, scheduled_at
 )
-SELECT count(*) FROM due;
+SELECT jobsd.place_jobs(array_agg(job_id ORDER BY scheduled_at, job_id))
+FROM due;
 
 -- claim: claim a waiting job for no process; a limited job thereby holds its slot.
 WITH ready AS (

@@ -1,4 +1,4 @@
--- The jobs, and the tables of their states.
+-- The jobs with all their options, and the tables of their states.
 --
 -- No foreign keys on the hot path: with cascades they cost three quarters of the
 -- throughput (9.1 k jobs/s instead of 33.9 k). Instead every move of a job is one
@@ -40,7 +40,9 @@ CREATE TABLE jobsd.jobs (
     reason text,
     -- The time at which a worker first met the job with arguments that its code does not take; NULL
     -- for most jobs, and after an attempt was recorded.
-    set_aside_at timestamptz
+    set_aside_at timestamptz,
+    -- The words by which operators find the job; NULL for most jobs.
+    tags text[]
 )
 -- A finish changes no indexed column and needs room on the page for a heap-only update. The
 -- row grows by its times and its outcome, and all of a page may be finished by one statement:
@@ -52,6 +54,40 @@ WITH (
     autovacuum_vacuum_scale_factor = 0.2,
     autovacuum_vacuum_insert_scale_factor = 0.2,
     autovacuum_analyze_scale_factor = 0.2
+);
+
+-- Serves the search for jobs by tags. A finish changes no tags: it stays a heap-only update.
+CREATE INDEX jobs_tags ON jobsd.jobs USING gin (tags) WHERE tags IS NOT NULL;
+
+-- A job as a caller gives it to `store`, by the names of its fields.
+CREATE TYPE jobsd.submitted AS (
+    id bigint, queue_name text, class_name text, arguments text, priority integer,
+    max_attempts integer, retries_crash boolean, context text, wait_s float8,
+    wait_until timestamptz, always boolean, key text, "to" integer, duration interval,
+    on_conflict text, unique_key text, unique_until text, unique_within_s float8,
+    unique_conflict text, unique_max_wait_s float8, expires_in_s float8, tags text[]
+);
+
+-- The definitions of job classes, for enqueues in SQL. Each worker publishes the classes that it
+-- has imported; the newest definition wins. A key is described by its parts: a fixed text, the
+-- names of arguments, or all arguments; a key that is a function can't be computed here.
+CREATE TABLE jobsd.definitions (
+    class_name text PRIMARY KEY,
+    queue_name text NOT NULL,
+    priority integer NOT NULL,
+    max_attempts integer NOT NULL,
+    retries_crash boolean NOT NULL,
+    -- The names of its positional parameters, the variadic one after a star. By these names a
+    -- dashboard, which imports no jobs, knows which arguments it may show.
+    positional text[],
+    expires_in interval,
+    timeout interval,
+    kill_after interval,
+    result_ttl interval,
+    tags text[],
+    concurrency jsonb,
+    uniqueness jsonb,
+    published_at timestamptz NOT NULL DEFAULT now()
 );
 
 CREATE TABLE jobsd.ready_executions (
@@ -135,12 +171,10 @@ CREATE UNIQUE INDEX blocked_executions_next
     ON jobsd.blocked_executions (concurrency_key, priority, job_id);
 -- Serves claims by workers that listen to all queues.
 CREATE UNIQUE INDEX blocked_executions_any
-    ON jobsd.blocked_executions (priority, position)
-    WHERE position IS NOT NULL;
+    ON jobsd.blocked_executions (priority, position) WHERE position IS NOT NULL;
 -- Serves claims from one queue, and finds the names of queues by skipping.
 CREATE UNIQUE INDEX blocked_executions_queue
-    ON jobsd.blocked_executions (queue_name, priority, position)
-    WHERE position IS NOT NULL;
+    ON jobsd.blocked_executions (queue_name, priority, position) WHERE position IS NOT NULL;
 -- Last, as above.
 ALTER TABLE jobsd.blocked_executions ADD PRIMARY KEY (job_id);
 
@@ -257,42 +291,44 @@ CREATE VIEW jobsd.claimed_executions AS
 
 -- All ready jobs: common, parked and limited ones.
 CREATE VIEW jobsd.all_ready_executions AS
-    SELECT job_id, position, priority, queue_name, NULL::text AS lane
+    SELECT job_id, position, priority, queue_name, NULL::text AS lane, xmax AS locked_by
     FROM jobsd.ready_executions
     UNION ALL
-    SELECT job_id, position, priority, queue_name, lane
+    SELECT job_id, position, priority, queue_name, lane, xmax
     FROM jobsd.parked_executions
     UNION ALL
-    SELECT job_id, position, priority, queue_name, NULL::text
+    SELECT job_id, position, priority, queue_name, NULL::text, xmax
     FROM jobsd.blocked_executions
     WHERE position IS NOT NULL;
 
 -- All blocked jobs: a worker or an enqueue has found no free slot of their key.
 CREATE VIEW jobsd.all_blocked_executions AS
-    SELECT job_id, priority, queue_name, concurrency_key, created_at
+    SELECT job_id, queue_name, xmax AS locked_by
     FROM jobsd.blocked_executions
     WHERE position IS NULL;
 
--- The place of each job that has not ended, and its state there. Each state is a part of its own:
--- with a condition for `state` no other table is read, and with one for `job_id` all but the claims
--- are searched by their index.
+-- The place of each job that has not ended, its state there, and what holds its row locked. Each
+-- state is a part of its own: with a condition for `state` no other table is read, and with one for
+-- `job_id` all but the claims are searched by their index.
 CREATE VIEW jobsd.places AS
     SELECT
-        job_id, 'ready'::text AS state, position, lane, NULL::timestamptz AS scheduled_at
+        job_id, 'ready'::text AS state, queue_name, locked_by, position, lane,
+        NULL::timestamptz AS scheduled_at
     FROM jobsd.all_ready_executions
     UNION ALL
-    SELECT job_id, 'scheduled', NULL, NULL, scheduled_at FROM jobsd.scheduled_executions
+    SELECT job_id, 'scheduled', queue_name, xmax, NULL, NULL, scheduled_at
+    FROM jobsd.scheduled_executions
     UNION ALL
-    SELECT job_id, 'blocked', NULL, NULL, NULL FROM jobsd.all_blocked_executions
+    SELECT job_id, 'blocked', queue_name, locked_by, NULL, NULL, NULL
+    FROM jobsd.all_blocked_executions
     UNION ALL
-    SELECT job_id, 'failed', NULL, NULL, NULL FROM jobsd.failed_executions
+    SELECT job_id, 'failed', job_queue, xmax, NULL, NULL, NULL FROM jobsd.failed_executions
     UNION ALL
-    SELECT job_id, 'claimed', NULL, NULL, NULL FROM jobsd.claimed_executions;
+    SELECT job_id, 'claimed', NULL, NULL, NULL, NULL, NULL FROM jobsd.claimed_executions;
 
--- Jobs that have not ended and are in no table. No index finds them: reading all of this view reads
--- all jobs, so a search goes by slices of the primary key. Invariant: this is one statement, so it
--- has one snapshot. Every move of a job is one statement or one transaction, so no snapshot shows a
--- job between two tables.
+-- Jobs that have not ended and are in no table. No index finds them: reading this view reads all
+-- jobs, so a search goes by slices of the primary key. Invariant: this is one statement. Every move
+-- of a job is one statement or one transaction, so no snapshot shows a job between two tables.
 CREATE VIEW jobsd.lost_executions AS
     SELECT job.id AS job_id
     FROM jobsd.jobs AS job

@@ -9,6 +9,7 @@ CREATE TABLE jobsd.recurring_tasks (
     arguments jsonb NOT NULL DEFAULT '[]',
     queue_name text,
     priority integer,
+    tags text[],
     description text NOT NULL DEFAULT '',
     static boolean NOT NULL DEFAULT false,
     enabled boolean NOT NULL DEFAULT true,

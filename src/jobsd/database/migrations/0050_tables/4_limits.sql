@@ -94,10 +94,10 @@ $$;
 
 -- Lock the key of jobs that may not wait, until the transaction ends. It waits for another holder
 -- two seconds at most in one transaction, so that the client has its answer in time with any number
--- of keys. The server ends a deadlock after one second, and the session that gets the error goes on
--- without the lock. The row is changed so that under REPEATABLE READ a session that can't see the
--- commits of others fails to be serialised.
-CREATE FUNCTION jobsd.hold_key(wanted text) RETURNS boolean
+-- of keys; `hastily` it waits 20 ms for each key. The server ends a deadlock after one second, and
+-- the session that gets the error goes on without the lock. The row is changed so that under
+-- REPEATABLE READ a session that can't see the commits of others fails to be serialised.
+CREATE FUNCTION jobsd.hold_key(wanted text, hastily boolean DEFAULT false) RETURNS boolean
 LANGUAGE plpgsql
 AS $$
 DECLARE
@@ -110,7 +110,8 @@ BEGIN
         BEGIN
             -- The caller's own lock_timeout, if it is shorter; 0 is no limit.
             PERFORM set_config('lock_timeout', least(
-                rest, nullif(extract(epoch FROM given::interval) * 1000, 0)::integer
+                rest, nullif(extract(epoch FROM given::interval) * 1000, 0)::integer,
+                CASE WHEN hastily THEN 20 END
             )::text, true);
             INSERT INTO jobsd.discard_keys AS held (key)
             VALUES (wanted)

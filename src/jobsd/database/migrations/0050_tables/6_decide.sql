@@ -1,14 +1,5 @@
 -- The decisions about jobs before they are stored.
 
--- A job as a caller gives it to `store`, by the names of its fields.
-CREATE TYPE jobsd.submitted AS (
-    id bigint, queue_name text, class_name text, arguments text, priority integer,
-    max_attempts integer, retries_crash boolean, context text, wait_s float8,
-    wait_until timestamptz, always boolean, key text, "to" integer, duration interval,
-    on_conflict text, unique_key text, unique_until text, unique_within_s float8,
-    unique_conflict text, unique_max_wait_s float8, expires_in_s float8
-);
-
 -- Take a unique key with `take_unique`. `hastily` waits for no lock: 0 while another session takes
 -- it.
 CREATE FUNCTION jobsd.try_unique(
@@ -60,13 +51,7 @@ BEGIN
     END IF;
     SELECT replaced.state, replaced.freed
     INTO state, freed
-    FROM jobsd.replace_waiting(
-        present, given.queue_name, given.class_name, given.arguments::jsonb, given.priority,
-        given.max_attempts, coalesce(given.retries_crash, false), due, given.key, given."to",
-        given.duration, given.on_conflict, given.context::jsonb,
-        make_interval(secs => given.unique_max_wait_s), coalesce(given.always, true),
-        make_interval(secs => given.expires_in_s)
-    ) AS replaced;
+    FROM jobsd.replace_waiting(present, given, due) AS replaced;
 END
 $$;
 
@@ -83,15 +68,14 @@ RETURN nullif(
     'infinity'
 );
 
--- Decide which jobs of a set are stored: afterwards their `states` are NULL. First this takes
--- unique keys, then it locks the keys of limits if their jobs may not wait, both in the order of
--- the keys, so that two sets don't deadlock; it waits two seconds at most. If a job has the unique
--- key of an earlier one of the set, it comes 'next', behind that one. If a job may not wait and its
--- key can't be locked in time (`unheld`), the worker that meets the job decides about it.
-CREATE FUNCTION jobsd.decide(
-    jobs jsonb, began timestamptz, hastily boolean, own_classes boolean, patience text,
+-- Take the unique keys of the jobs of a set that have no state yet, in the order of the keys, so that
+-- two sets don't deadlock; this waits two seconds at most for each. A job that is to be stored keeps
+-- the state NULL. If a job has the unique key of an earlier one of the set, it comes 'next', behind
+-- that one.
+CREATE FUNCTION jobsd.take_keys(
+    given jobsd.submitted[], dues timestamptz[], hastily boolean, own_classes boolean,
     INOUT ids bigint[], INOUT states text[], INOUT replaces boolean[],
-    INOUT moments timestamptz[], INOUT freed text[], INOUT changed bigint[], OUT unheld text[]
+    INOUT moments timestamptz[], INOUT freed text[], INOUT changed bigint[]
 )
 LANGUAGE plpgsql
 SET lock_timeout = '2s'
@@ -101,33 +85,22 @@ SET enable_bitmapscan = off
 AS $$
 #variable_conflict use_column
 DECLARE
-    given jobsd.submitted[];
-    impatient text[];
-    highest integer;
-    job record;
+    job jobsd.submitted;
     met record;
     turn integer;
     present bigint;
     last_key text;
-    is_held boolean;
-    counted bigint;
 BEGIN
-    SELECT
-        array_agg(each), array_agg(each.key) FILTER (WHERE each.on_conflict = 'discard'),
-        max(each."to"), coalesce(ids, array_agg(coalesce(each.id, nextval('jobsd.jobs_id_seq'))))
-    INTO given, impatient, highest, ids
-    FROM jsonb_populate_recordset(NULL::jobsd.submitted, jobs) AS each;
-    unheld := '{}';
     IF hastily THEN
         PERFORM set_config('lock_timeout', '20ms', true);
     END IF;
-    FOR job IN
-        SELECT each.*
+    FOR turn IN
+        SELECT each.ordinality
         FROM unnest(given) WITH ORDINALITY AS each
         WHERE each.unique_key IS NOT NULL AND states[each.ordinality] IS NULL
         ORDER BY each.unique_key, each.ordinality
     LOOP
-        turn := job.ordinality;
+        job := given[turn];
         IF job.unique_key = last_key THEN
             states[turn] := 'next';
             CONTINUE;
@@ -142,9 +115,7 @@ BEGIN
         END IF;
         SELECT *
         INTO met
-        FROM jobsd.meet_duplicate(
-            present, given[turn], jobsd.due_of(job.wait_until, job.wait_s, began), own_classes
-        );
+        FROM jobsd.meet_duplicate(present, job, dues[turn], own_classes);
         ids[turn] := nullif(present, 0);
         states[turn] := met.state;
         moments[turn] := met.created;
@@ -154,25 +125,46 @@ BEGIN
             freed := array_remove(freed || met.freed, NULL);
         END IF;
     END LOOP;
-    IF impatient IS NULL THEN
-        RETURN;
-    END IF;
-    IF NOT hastily THEN
-        -- The caller's own lock_timeout, which `hold_key` keeps to.
-        PERFORM set_config('lock_timeout', patience, true);
-    END IF;
-    last_key := NULL;
-    FOR job IN
-        SELECT each.*
-        FROM unnest(given) WITH ORDINALITY AS each
-        WHERE each.key = ANY (impatient) AND states[each.ordinality] IS NULL
-            AND (jobsd.due_of(each.wait_until, each.wait_s, began) > began) IS NOT TRUE
+END
+$$;
+
+-- Lock the keys of limits whose jobs may not wait, in the order of the keys, so that two sets don't
+-- deadlock, and discard the jobs that find their limit reached. If a key can't be locked in time
+-- (`unheld`), the worker that meets its job decides about it.
+CREATE FUNCTION jobsd.keep_limits(
+    given jobsd.submitted[], ids bigint[], dues timestamptz[], began timestamptz, hastily boolean,
+    INOUT states text[], OUT unheld text[]
+)
+LANGUAGE plpgsql
+AS $$
+#variable_conflict use_column
+DECLARE
+    job jobsd.submitted;
+    turn integer;
+    highest integer;
+    last_key text;
+    is_held boolean;
+    counted bigint;
+BEGIN
+    unheld := '{}';
+    FOR turn, highest IN
+        SELECT each.ordinality, each.highest
+        FROM (
+            SELECT
+                each.ordinality, each.key, max(each."to") OVER same AS highest,
+                bool_or(each.on_conflict = 'discard') OVER same AS yields
+            FROM unnest(given) WITH ORDINALITY AS each
+            WHERE each.key IS NOT NULL AND states[each.ordinality] IS NULL
+                AND (dues[each.ordinality] > began) IS NOT TRUE
+            WINDOW same AS (PARTITION BY each.key)
+        ) AS each
+        WHERE each.yields
         ORDER BY each.key, each.ordinality
     LOOP
-        turn := job.ordinality;
+        job := given[turn];
         IF job.key IS DISTINCT FROM last_key THEN
             last_key := job.key;
-            is_held := jobsd.hold_key(last_key);
+            is_held := jobsd.hold_key(last_key, hastily);
             IF is_held THEN
                 counted := jobsd.jobs_of_key(last_key, highest);
             ELSE
@@ -193,7 +185,7 @@ BEGIN
             FROM unnest(given) WITH ORDINALITY AS each
             WHERE states[each.ordinality] = 'next' AND each.unique_key = job.unique_key
                 AND each.key = job.key AND each.on_conflict = 'discard' AND each."to" <= counted
-                AND (jobsd.due_of(each.wait_until, each.wait_s, began) > began) IS NOT TRUE
+                AND (dues[each.ordinality] > began) IS NOT TRUE
         LOOP
             states[turn] := 'discarded';
         END LOOP;

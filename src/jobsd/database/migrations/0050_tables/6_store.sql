@@ -11,22 +11,24 @@ AS $$
     ON CONFLICT (job_id) DO UPDATE SET expires_at = excluded.expires_at
 $$;
 
--- Insert a stored job into the table of its state, and wake the processes that may take it.
--- `always` notifies also when no process seems to sleep, because one may be idle when a caller's
--- transaction commits.
+-- Insert a stored job into the table of its state, and wake the processes that may take it; it
+-- `waits` if it is not due. The server delivers equal notifications of a transaction once. `always`
+-- notifies also when no process seems to sleep, because one may be idle when a caller's transaction
+-- commits.
 CREATE FUNCTION jobsd.place(
     job_id bigint, turn bigint, queue_name text, priority integer, due timestamptz,
-    key text, most integer, yields boolean, always boolean
+    waits boolean, key text, most integer, yields boolean, always boolean
 ) RETURNS text
 LANGUAGE plpgsql
 AS $$
 #variable_conflict use_variable
 BEGIN
-    IF due > clock_timestamp() THEN
+    IF waits THEN
         INSERT INTO jobsd.scheduled_executions (
             job_id, scheduled_at, priority, queue_name, concurrency_key
         )
         VALUES (job_id, due, priority, queue_name, key);
+        -- A dispatcher polls every five seconds, and then knows which job is due next.
         IF always OR (
             due < clock_timestamp() + interval '6 seconds'
             AND EXISTS (SELECT FROM jobsd.sleepers WHERE kind = 'dispatcher')
@@ -54,16 +56,11 @@ END
 $$;
 
 -- Give a waiting, unclaimed job the values of another one: arguments, queue, priority, time, limit.
--- It is due at most `max_wait` after its enqueue. A job that was ready keeps its position. `freed`
--- is a key whose other jobs may have waited behind it: the caller hands over to them once it waits
--- for nothing more, because a hand-over locks jobs for which other sessions may wait.
+-- It is due at most `unique_max_wait_s` after its enqueue. A job that was ready keeps its position.
+-- `freed` is a key whose other jobs may have waited behind it: the caller hands over to them once
+-- it waits for nothing more, because a hand-over locks jobs for which other sessions may wait.
 CREATE FUNCTION jobsd.replace_waiting(
-    wanted bigint,
-    queue_name text, class_name text, arguments jsonb, priority integer, max_attempts integer,
-    retries_crash boolean, due timestamptz, key text, most integer, duration interval,
-    on_conflict text, context jsonb, max_wait interval, always boolean,
-    expires_in interval DEFAULT NULL,
-    OUT state text, OUT freed text
+    wanted bigint, given jobsd.submitted, due timestamptz, OUT state text, OUT freed text
 )
 LANGUAGE plpgsql
 SET enable_seqscan = off
@@ -78,7 +75,7 @@ DECLARE
     gone_key text;
 BEGIN
     SELECT * INTO old FROM jobsd.jobs WHERE id = wanted;
-    latest := old.created_at + max_wait;
+    latest := old.created_at + make_interval(secs => given.unique_max_wait_s);
     IF due > latest THEN
         due := latest;
     END IF;
@@ -102,28 +99,33 @@ BEGIN
         ) AS gone;
     END IF;
     UPDATE jobsd.jobs AS job
-    SET queue_name = replace_waiting.queue_name, class_name = replace_waiting.class_name,
-        arguments = replace_waiting.arguments, priority = replace_waiting.priority,
-        max_attempts = replace_waiting.max_attempts,
-        retries_crash = replace_waiting.retries_crash, scheduled_at = due,
-        concurrency_key = key, concurrency_limit = CASE WHEN key IS NOT NULL THEN most END,
-        concurrency_duration = duration, context = replace_waiting.context,
-        expires_in = replace_waiting.expires_in,
-        on_conflict = CASE WHEN key IS NOT NULL THEN replace_waiting.on_conflict END
+    SET queue_name = given.queue_name, class_name = given.class_name,
+        arguments = given.arguments::jsonb, priority = given.priority,
+        max_attempts = given.max_attempts,
+        retries_crash = coalesce(given.retries_crash, false), scheduled_at = due,
+        concurrency_key = given.key,
+        concurrency_limit = CASE WHEN given.key IS NOT NULL THEN given."to" END,
+        concurrency_duration = given.duration, context = given.context::jsonb,
+        expires_in = make_interval(secs => given.expires_in_s), tags = nullif(given.tags, '{}'),
+        on_conflict = CASE WHEN given.key IS NOT NULL THEN given.on_conflict END
     WHERE job.id = wanted;
-    IF expires_in IS NULL THEN
+    IF given.expires_in_s IS NULL THEN
         DELETE FROM jobsd.expirations AS expiration WHERE expiration.job_id = wanted;
     ELSE
-        PERFORM jobsd.let_expire(wanted, greatest(due, clock_timestamp()) + expires_in);
+        PERFORM jobsd.let_expire(
+            wanted,
+            greatest(due, clock_timestamp()) + make_interval(secs => given.expires_in_s)
+        );
     END IF;
     state := jobsd.place(
         wanted, coalesce(place, nextval('jobsd.jobs_id_seq')),
-        queue_name, priority, due, key, most,
-        key IS NOT NULL AND on_conflict = 'discard', always
+        given.queue_name, given.priority, due, coalesce(due > clock_timestamp(), false),
+        given.key, given."to", given.key IS NOT NULL AND given.on_conflict = 'discard',
+        coalesce(given.always, true)
     );
     -- If its row is as before, workers meet the jobs behind it together with it.
     IF place IS NOT NULL AND (
-        state, key, queue_name, priority
+        state, given.key, given.queue_name, given.priority
     ) IS DISTINCT FROM ('ready', gone_key, old.queue_name, old.priority) THEN
         freed := gone_key;
     END IF;
@@ -135,7 +137,9 @@ $$;
 -- this id, and the creation time of that job. Every enqueue except the statements `at_once` and
 -- `copy` calls this.
 --
--- After `decide`, one statement stores the jobs and inserts each into the table of its state. Of
+-- `take_keys` and `keep_limits` decide about the jobs; one loop stores those that are left, and
+-- inserts each into the table of its state. It reads no set of all columns: the server prepares
+-- each column of each node of such a plan, so that to store a single job took a quarter longer. Of
 -- each key and queue, workers meet only as many jobs as its limit; the others are blocked, and
 -- follow these. `hastily` waits for no unique key: a job whose key is just being taken is a
 -- duplicate of an unknown job. With `own_classes` no job of another class is replaced.
@@ -147,123 +151,103 @@ AS $$
 #variable_conflict use_column
 DECLARE
     began timestamptz := clock_timestamp();
-    picky boolean := jsonb_path_exists(
-        jobs, 'strict $[*] ? (@.unique_key != null || @.on_conflict == "discard")'
-    );
     -- The columns of each job, by its turn; a state is NULL until the job is stored.
+    given jobsd.submitted[];
     ids bigint[];
+    dues timestamptz[];
     states text[];
     replaces boolean[];
     moments timestamptz[];
+    total integer;
+    any_unique boolean;
+    any_limited boolean;
+    any_yields boolean;
+    always boolean;
     unheld text[] := '{}';
     freed text[] := '{}';
     changed bigint[] := '{}';
-    always boolean;
-    stored record;
+    job jobsd.submitted;
+    numbers bigint[];
+    due timestamptz;
+    yields boolean;
 BEGIN
+    SELECT
+        array_agg(each), array_agg(coalesce(each.id, nextval('jobsd.jobs_id_seq'))),
+        array_agg(jobsd.due_of(each.wait_until, each.wait_s, began)), array_agg(NULL::text),
+        array_agg(false), array_agg(now()), count(*), bool_or(each.unique_key IS NOT NULL),
+        bool_or(each.key IS NOT NULL), bool_or(each.on_conflict = 'discard'),
+        bool_or(each.always) IS NOT FALSE
+    INTO
+        given, ids, dues, states, replaces, moments, total, any_unique, any_limited, any_yields,
+        always
+    FROM jsonb_populate_recordset(NULL::jobsd.submitted, jobs) AS each;
     LOOP
-        IF picky THEN
-            SELECT decided.*
-            INTO ids, states, replaces, moments, freed, changed, unheld
-            FROM jobsd.decide(
-                jobs, began, hastily, own_classes, current_setting('lock_timeout'),
-                ids, states, replaces, moments, freed, changed
-            ) AS decided;
+        IF any_unique THEN
+            SELECT taken.*
+            INTO ids, states, replaces, moments, freed, changed
+            FROM jobsd.take_keys(
+                given, dues, hastily, own_classes, ids, states, replaces, moments, freed, changed
+            ) AS taken;
         END IF;
-        WITH fresh AS MATERIALIZED (
-            SELECT
-                each.*, coalesce(ids[each.ordinality], each.id, nextval('jobsd.jobs_id_seq'))
-                    AS job_id,
-                jobsd.due_of(each.wait_until, each.wait_s, began) AS due,
-                (jobsd.due_of(each.wait_until, each.wait_s, began) > began) IS TRUE AS waits,
-                (each.on_conflict = 'discard') IS TRUE AS yields
-            FROM jsonb_populate_recordset(NULL::jobsd.submitted, jobs) WITH ORDINALITY AS each
-            WHERE states[each.ordinality] IS NULL
-        ), job AS (
+        IF any_yields THEN
+            SELECT kept.*
+            INTO states, unheld
+            FROM jobsd.keep_limits(given, ids, dues, began, hastily, states) AS kept;
+        END IF;
+        IF total > 1 AND any_limited THEN
+            numbers := ARRAY(
+                SELECT row_number() OVER (
+                    PARTITION BY
+                        key, queue_name, on_conflict, states[ordinality], dues[ordinality] > began
+                    ORDER BY priority, ids[ordinality]
+                )
+                FROM unnest(given) WITH ORDINALITY AS each
+                ORDER BY ordinality
+            );
+        END IF;
+        FOR turn IN 1 .. total LOOP
+            CONTINUE WHEN states[turn] IS NOT NULL;
+            job := given[turn];
+            due := dues[turn];
+            yields := (job.key IS NOT NULL AND job.on_conflict = 'discard') IS TRUE;
             INSERT INTO jobsd.jobs (
                 id, queue_name, class_name, arguments, priority, max_attempts, retries_crash,
                 scheduled_at, concurrency_key, concurrency_limit, concurrency_duration,
-                on_conflict, context, unique_key, unique_until, expires_in
+                on_conflict, context, unique_key, unique_until, expires_in, tags
             )
-            SELECT
-                job_id, queue_name, class_name, arguments::jsonb, priority, max_attempts,
-                coalesce(retries_crash, false), due, key, CASE WHEN key IS NOT NULL THEN "to" END,
-                duration, CASE WHEN key IS NOT NULL THEN on_conflict END, context::jsonb,
-                unique_key, CASE WHEN unique_key IS NOT NULL THEN unique_until END,
-                make_interval(secs => expires_in_s)
-            FROM fresh
-        ), ready AS (
-            INSERT INTO jobsd.ready_executions (job_id, position, priority, queue_name)
-            SELECT job_id, job_id, priority, queue_name
-            FROM fresh
-            WHERE NOT waits AND key IS NULL
-        ), scheduled AS (
-            INSERT INTO jobsd.scheduled_executions (
-                job_id, scheduled_at, priority, queue_name, concurrency_key
-            )
-            SELECT job_id, due, priority, queue_name, key
-            FROM fresh
-            WHERE waits
-        ), blocked AS (
-            INSERT INTO jobsd.blocked_executions (
-                job_id, position, priority, queue_name, concurrency_key, concurrency_limit, yields
-            )
-            SELECT
-                job_id, CASE WHEN yields OR number <= "to" THEN job_id END, priority, queue_name,
-                key, "to", yields AND key = ANY (unheld)
-            FROM (
-                SELECT
-                    *, row_number() OVER (
-                        PARTITION BY key, queue_name, yields ORDER BY priority, job_id
-                    ) AS number
-                FROM fresh
-                WHERE NOT waits AND key IS NOT NULL
-            ) AS limited
-        ), expiring AS (
-            INSERT INTO jobsd.expirations (job_id, expires_at)
-            SELECT
-                job_id,
-                greatest(due, clock_timestamp()) + make_interval(secs => expires_in_s)
-            FROM fresh
-            WHERE expires_in_s IS NOT NULL
-        )
-        SELECT
-            array_agg(ordinality) AS turns, array_agg(job_id) AS ids,
-            array_agg(CASE WHEN waits THEN 'scheduled' ELSE 'ready' END) AS states,
-            bool_or(always) IS NOT FALSE AS always,
-            array_agg(DISTINCT CASE
-                -- A dispatcher polls every five seconds, and then knows which job is due next.
-                WHEN waits AND (always OR due < began + interval '6 seconds') THEN 'due'
-                WHEN waits THEN NULL
-                WHEN key IS NULL THEN 'ready ' || queue_name
-                ELSE 'limited ' || queue_name
-            END) AS payloads
-        INTO stored
-        FROM fresh;
-        always := stored.always;
-        PERFORM pg_notify(CASE payload WHEN 'due' THEN 'jobsd.due' ELSE 'jobsd.wake' END, payload)
-        FROM unnest(stored.payloads) AS payload
-        WHERE payload IS NOT NULL AND (always OR EXISTS (
-            SELECT
-            FROM jobsd.sleepers
-            WHERE kind = CASE payload WHEN 'due' THEN 'dispatcher' ELSE 'worker' END
-        ));
-        FOR place IN 1 .. coalesce(cardinality(stored.turns), 0) LOOP
-            ids[stored.turns[place]] := stored.ids[place];
-            states[stored.turns[place]] := stored.states[place];
+            VALUES (
+                ids[turn], job.queue_name, job.class_name, job.arguments::jsonb, job.priority,
+                job.max_attempts, coalesce(job.retries_crash, false), due, job.key,
+                CASE WHEN job.key IS NOT NULL THEN job."to" END, job.duration,
+                CASE WHEN job.key IS NOT NULL THEN job.on_conflict END, job.context::jsonb,
+                job.unique_key, CASE WHEN job.unique_key IS NOT NULL THEN job.unique_until END,
+                make_interval(secs => job.expires_in_s), nullif(job.tags, '{}')
+            );
+            IF job.expires_in_s IS NOT NULL THEN
+                PERFORM jobsd.let_expire(
+                    ids[turn],
+                    greatest(due, clock_timestamp()) + make_interval(secs => job.expires_in_s)
+                );
+            END IF;
+            states[turn] := jobsd.place(
+                ids[turn],
+                CASE WHEN yields OR (numbers[turn] > job."to") IS NOT TRUE THEN ids[turn] END,
+                job.queue_name, job.priority, due, coalesce(due > began, false), job.key, job."to",
+                yields AND job.key = ANY (unheld), always
+            );
         END LOOP;
-        EXIT WHEN NOT picky OR array_position(states, 'next') IS NULL;
+        EXIT WHEN NOT any_unique OR array_position(states, 'next') IS NULL;
         states := array_replace(states, 'next', NULL);
     END LOOP;
     -- It comes last, because it locks jobs of any unique key, for which other sessions may wait.
     IF freed <> '{}' THEN
         PERFORM jobsd.hand_over(freed, always, changed);
     END IF;
-    FOR turn IN 1 .. coalesce(cardinality(states), 0) LOOP
+    FOR turn IN 1 .. total LOOP
         state := states[turn];
         job_id := CASE WHEN state <> 'discarded' THEN ids[turn] END;
-        replaced := coalesce(replaces[turn], false);
-        created := CASE WHEN state = 'duplicate' OR replaced THEN moments[turn] ELSE now() END;
+        replaced := replaces[turn];
+        created := moments[turn];
         RETURN NEXT;
     END LOOP;
 END

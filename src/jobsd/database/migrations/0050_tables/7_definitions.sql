@@ -1,23 +1,4 @@
--- The definitions of job classes, for enqueues in SQL. Each worker publishes the classes that it
--- has imported; the newest definition wins. A key is described by its parts: a fixed text, the
--- names of arguments, or all arguments; a key that is a function can't be computed here.
-CREATE TABLE jobsd.definitions (
-    class_name text PRIMARY KEY,
-    queue_name text NOT NULL,
-    priority integer NOT NULL,
-    max_attempts integer NOT NULL,
-    retries_crash boolean NOT NULL,
-    -- The names of its positional parameters, the variadic one after a star. By these names a
-    -- dashboard, which imports no jobs, knows which arguments it may show.
-    positional text[],
-    expires_in interval,
-    timeout interval,
-    kill_after interval,
-    result_ttl interval,
-    concurrency jsonb,
-    uniqueness jsonb,
-    published_at timestamptz NOT NULL DEFAULT now()
-);
+-- The definitions of job classes, and the keys of jobs that SQL enqueues.
 
 -- The definition of a class, also for a role that may only enqueue and reads no table.
 CREATE FUNCTION jobsd.definition_of(name text) RETURNS jobsd.definitions

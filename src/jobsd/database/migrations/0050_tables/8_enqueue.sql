@@ -6,6 +6,16 @@
 -- tables, trusts none of its parameters, and returns only the ids of jobs and the times at which
 -- they were created.
 
+-- Return whether these may be the tags of a job.
+CREATE FUNCTION jobsd.are_tags(given text[]) RETURNS boolean
+LANGUAGE sql IMMUTABLE
+AS $$
+    SELECT cardinality(given) <= 20 AND coalesce(
+        bool_and((octet_length(tag) BETWEEN 1 AND 100 AND jobsd.is_seen(tag)) IS TRUE), true
+    )
+    FROM unnest(given) AS tag
+$$;
+
 -- Return the fault of a submitted job, or NULL.
 CREATE FUNCTION jobsd.fault_of(given jobsd.submitted) RETURNS text
 LANGUAGE sql
@@ -37,6 +47,8 @@ AS $$
         ) THEN 'on_conflict: ''block'' or ''discard'''
         WHEN given.expires_in_s <= 0 OR given.expires_in_s > 3155760000
             THEN 'expires_in: longer than nothing, and at most a hundred years'
+        WHEN NOT jobsd.are_tags(given.tags)
+            THEN 'tags: at most 20, each of 1 to 100 bytes of printable text'
         WHEN given.duration < interval '0' THEN 'duration: not negative'
         WHEN octet_length(given.unique_key) NOT BETWEEN 1 AND 1000
             THEN 'unique_key: 1 to 1,000 bytes'
@@ -109,7 +121,8 @@ CREATE FUNCTION jobsd.enqueue(
     unique_within interval DEFAULT NULL,
     unique_on_conflict text DEFAULT NULL,
     unique_max_wait interval DEFAULT NULL,
-    expires_in interval DEFAULT NULL
+    expires_in interval DEFAULT NULL,
+    tags text[] DEFAULT NULL
 )
 RETURNS bigint
 LANGUAGE plpgsql
@@ -131,6 +144,7 @@ BEGIN
     );
     max_attempts := coalesce(max_attempts, known.max_attempts, 1);
     expires_in := coalesce(expires_in, known.expires_in);
+    tags := coalesce(tags, known.tags);
     IF arguments IS NOT NULL AND jsonb_typeof(arguments) IN ('array', 'object') THEN
         concurrency_key := coalesce(
             concurrency_key, jobsd.key_of(known.concurrency, arguments, 'concurrency_key')
@@ -202,6 +216,8 @@ BEGIN
             THEN 'unique_max_wait: not negative, and at most a hundred years'
         WHEN expires_in <= interval '0' OR expires_in > interval '100 years'
             THEN 'expires_in: longer than nothing, and at most a hundred years'
+        WHEN NOT jobsd.are_tags(tags)
+            THEN 'tags: at most 20, each of 1 to 100 bytes of printable text'
     END;
     IF wrong IS NOT NULL THEN
         RAISE EXCEPTION 'enqueue: %', wrong USING ERRCODE = 'invalid_parameter_value';
@@ -216,7 +232,7 @@ BEGIN
         'unique_within_s', extract(epoch FROM unique_within),
         'unique_conflict', unique_on_conflict,
         'unique_max_wait_s', extract(epoch FROM unique_max_wait),
-        'expires_in_s', extract(epoch FROM expires_in)
+        'expires_in_s', extract(epoch FROM expires_in), 'tags', tags
     ));
     IF has_table_privilege('jobsd.jobs', 'INSERT') THEN
         SELECT * INTO stored FROM jobsd.store(asked);

@@ -59,50 +59,24 @@ SET jit = off
 SET enable_bitmapscan = off
 AS $$
 #variable_conflict use_column
+DECLARE
+    changed bigint[];
 BEGIN
-    RETURN QUERY
-        WITH job AS (
-            UPDATE jobsd.jobs
-            SET attempts = 0, scheduled_at = now()
-            WHERE id = ANY (ids)
-            RETURNING id, queue_name, priority, concurrency_key, concurrency_limit, expires_in
-        ), expiring AS (
-            INSERT INTO jobsd.expirations AS known (job_id, expires_at)
-            SELECT id, clock_timestamp() + expires_in
-            FROM job
-            WHERE expires_in IS NOT NULL
-            ON CONFLICT (job_id) DO UPDATE SET expires_at = excluded.expires_at
-        ), ordered AS (
-            SELECT id, queue_name, priority
-            FROM job
-            WHERE concurrency_key IS NULL
-            ORDER BY id
-        ), ready AS (
-            INSERT INTO jobsd.ready_executions (job_id, position, priority, queue_name)
-            SELECT id, nextval('jobsd.jobs_id_seq'), priority, queue_name
-            FROM ordered
-            ON CONFLICT (job_id) DO NOTHING -- put there by hand
-        ), blocked AS (
-            INSERT INTO jobsd.blocked_executions (
-                job_id, priority, queue_name, concurrency_key, concurrency_limit
-            )
-            SELECT id, priority, queue_name, concurrency_key, concurrency_limit
-            FROM job
-            WHERE concurrency_key IS NOT NULL
-            ORDER BY id
-            ON CONFLICT (job_id) DO NOTHING -- put there by hand
-        ), woken AS (
-            SELECT pg_notify('jobsd.wake', payload)
-            FROM (
-                SELECT 'ready ' || queue_name AS payload FROM job WHERE concurrency_key IS NULL
-                UNION
-                SELECT 'limited ' || queue_name FROM job WHERE concurrency_key IS NOT NULL
-            ) AS payloads
-        )
-        SELECT id
+    WITH job AS (
+        UPDATE jobsd.jobs
+        SET attempts = 0, scheduled_at = now()
+        WHERE id = ANY (ids)
+        RETURNING id, expires_in
+    ), expiring AS (
+        INSERT INTO jobsd.expirations AS known (job_id, expires_at)
+        SELECT id, clock_timestamp() + expires_in
         FROM job
-        WHERE (SELECT count(*) FROM woken) IS NOT NULL
-        ORDER BY id;
+        WHERE expires_in IS NOT NULL
+        ON CONFLICT (job_id) DO UPDATE SET expires_at = excluded.expires_at
+    )
+    SELECT array_agg(id ORDER BY id) INTO changed FROM job;
+    PERFORM jobsd.place_jobs(changed, always => true);
+    RETURN QUERY SELECT unnest(changed);
 END
 $$;
 
@@ -243,7 +217,8 @@ BEGIN
             WHERE job.id = job_id
                 AND job.outcome IS NULL
                 AND NOT EXISTS (
-                    SELECT FROM jobsd.failed_executions AS failed WHERE failed.job_id = job.id
+                    SELECT FROM jobsd.places AS place
+                    WHERE place.job_id = job.id AND place.state = 'failed'
                 )
         );
         PERFORM pg_sleep(0.02);

@@ -241,64 +241,36 @@ BEGIN
             WHERE outcome = 'failed'
             ON CONFLICT (job_id) DO UPDATE
                 SET error = excluded.error, failed_at = excluded.failed_at
-        ), scheduled AS (
-            INSERT INTO jobsd.scheduled_executions (
-                job_id, scheduled_at, priority, queue_name, concurrency_key
-            )
-            SELECT id, scheduled_at, priority, queue_name, concurrency_key
-            FROM changed
-            WHERE outcome IN ('retried', 'snoozed', 'set_aside') AND scheduled_at > moment
-            ON CONFLICT (job_id) DO NOTHING -- put there by hand
         ), waiting AS (
             SELECT
-                *,
+                id,
+                CASE WHEN outcome <> 'released' AND scheduled_at > moment THEN scheduled_at END
+                    AS due,
                 CASE
                     WHEN outcome <> 'released' THEN nextval('jobsd.jobs_id_seq')
                     WHEN concurrency_key IS NULL OR claim_id <> ALL (coalesce(holding, '{}'))
                         THEN id
-                END AS ready_at
+                END AS position
             FROM placed
-            WHERE outcome = 'released'
-                OR outcome IN ('retried', 'snoozed', 'set_aside') AND scheduled_at <= moment
-        ), ready AS (
-            INSERT INTO jobsd.ready_executions (job_id, position, priority, queue_name)
-            SELECT id, ready_at, priority, queue_name
-            FROM waiting
-            WHERE concurrency_key IS NULL
-            ON CONFLICT (job_id) DO NOTHING -- put there by hand
-        ), limited AS (
-            INSERT INTO jobsd.blocked_executions (
-                job_id, position, priority, queue_name, concurrency_key, concurrency_limit
-            )
-            SELECT id, ready_at, priority, queue_name, concurrency_key, concurrency_limit
-            FROM waiting
-            WHERE concurrency_key IS NOT NULL
-            ON CONFLICT (job_id) DO NOTHING -- put there by hand
+            WHERE outcome IN ('released', 'retried', 'snoozed', 'set_aside')
         ), parked AS (
             INSERT INTO jobsd.parked_executions (job_id, position, priority, queue_name, lane)
             SELECT id, position, priority, queue_name, jobsd.lane_of(class_name)
             FROM placed
             WHERE outcome = 'parked'
             ON CONFLICT (job_id) DO NOTHING -- put there by hand
+        ), put_back AS (
+            SELECT jobsd.place_jobs(array_agg(id), array_agg(due), array_agg(position))
+            FROM waiting
+            HAVING count(*) > 0
         ), woken AS (
-            SELECT
-                pg_notify(CASE payload WHEN 'due' THEN 'jobsd.due' ELSE 'jobsd.wake' END, payload)
+            -- A worker that doesn't sleep would not check a lane by itself for minutes.
+            SELECT pg_notify('jobsd.wake', payload)
             FROM (
-                SELECT 'lane ' || queue_name || E'\n' || jobsd.lane_of(class_name) AS payload
+                SELECT DISTINCT 'lane ' || queue_name || E'\n' || jobsd.lane_of(class_name) AS payload
                 FROM placed
                 WHERE outcome = 'parked'
-                UNION
-                SELECT
-                    CASE WHEN concurrency_key IS NULL THEN 'ready ' ELSE 'limited ' END
-                        || queue_name
-                FROM waiting
-                UNION
-                SELECT 'due'
-                FROM changed
-                WHERE outcome IN ('retried', 'snoozed', 'set_aside') AND scheduled_at > moment
             ) AS payloads
-            -- A worker that doesn't sleep would not check a lane by itself for minutes.
-            WHERE payload LIKE 'lane %' OR EXISTS (SELECT FROM jobsd.sleepers)
         ), kept AS (
             SELECT jobsd.keep_ends(array_agg(id), array_agg(class_name), array_agg(created_at))
             FROM erased
@@ -314,7 +286,8 @@ BEGIN
             UNION ALL
             SELECT id, class_name, queue_name, attempts, created_at FROM erased
         ) AS found ON found.id = given.job_id
-        WHERE (SELECT count(*) FROM woken) + (SELECT count(*) FROM kept) IS NOT NULL;
+        WHERE (SELECT count(*) FROM put_back) + (SELECT count(*) FROM woken)
+            + (SELECT count(*) FROM kept) IS NOT NULL;
     -- By a statement of its own, which sees all that was blocked before.
     IF freed IS NOT NULL THEN
         PERFORM jobsd.hand_over(freed, met => job_ids);

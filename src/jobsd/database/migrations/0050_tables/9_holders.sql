@@ -11,16 +11,10 @@ DECLARE
     locked_by xid;
     lockers xid[];
 BEGIN
-    SELECT place.xmax
+    SELECT place.locked_by
     INTO locked_by
-    FROM (
-        SELECT xmax FROM jobsd.ready_executions WHERE job_id = wanted
-        UNION ALL SELECT xmax FROM jobsd.scheduled_executions WHERE job_id = wanted
-        UNION ALL SELECT xmax FROM jobsd.blocked_executions WHERE job_id = wanted
-        UNION ALL SELECT xmax FROM jobsd.parked_executions WHERE job_id = wanted
-        UNION ALL SELECT xmax FROM jobsd.failed_executions WHERE job_id = wanted
-    ) AS place
-    WHERE place.xmax <> '0'
+    FROM jobsd.places AS place
+    WHERE place.job_id = wanted AND place.state <> 'claimed' AND place.locked_by <> '0'
     LIMIT 1;
     IF NOT FOUND THEN
         RETURN NULL;

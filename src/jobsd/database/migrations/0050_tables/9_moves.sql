@@ -13,6 +13,7 @@ AS $$
 DECLARE
     ids bigint[];
     keys text[];
+    unparked bigint[];
 BEGIN
     WITH scheduled AS (
         UPDATE jobsd.scheduled_executions
@@ -50,15 +51,7 @@ BEGIN
             ORDER BY job_id
             FOR UPDATE SKIP LOCKED
         ))
-        RETURNING job_id, queue_name, priority
-    ), met_anew AS (
-        INSERT INTO jobsd.ready_executions (job_id, position, priority, queue_name)
-        SELECT
-            job_id, nextval('jobsd.jobs_id_seq'),
-            coalesce(to_priority, priority),
-            coalesce(to_queue, queue_name)
-        FROM parked
-        RETURNING job_id, 'ready ' || queue_name AS wakes, NULL::text AS key
+        RETURNING job_id, NULL::text AS wakes, NULL::text AS key
     ), blocked AS (
         UPDATE jobsd.blocked_executions
         SET
@@ -79,13 +72,13 @@ BEGIN
             'limited ' || queue_name AS wakes,
             CASE WHEN position IS NOT NULL THEN concurrency_key END AS key
     ), moved AS (
-        SELECT job_id, wakes, key FROM scheduled
+        SELECT job_id, wakes, key, false AS was_parked FROM scheduled
         UNION ALL
-        SELECT job_id, wakes, key FROM ready
+        SELECT job_id, wakes, key, false FROM ready
         UNION ALL
-        SELECT job_id, wakes, key FROM met_anew
+        SELECT job_id, wakes, key, true FROM parked
         UNION ALL
-        SELECT job_id, wakes, key FROM blocked
+        SELECT job_id, wakes, key, false FROM blocked
     ), job AS (
         UPDATE jobsd.jobs
         SET
@@ -96,12 +89,15 @@ BEGIN
     ), woken AS (
         SELECT pg_notify('jobsd.wake', payloads.wakes)
         FROM (SELECT DISTINCT wakes FROM moved WHERE wakes IS NOT NULL) AS payloads
-        )
-    SELECT array_agg(job.id ORDER BY job.id), array_agg(moved.key)
-    INTO ids, keys
+    )
+    SELECT
+        array_agg(job.id ORDER BY job.id), array_agg(moved.key),
+        array_agg(job.id ORDER BY job.id) FILTER (WHERE moved.was_parked)
+    INTO ids, keys, unparked
     FROM job
     JOIN moved ON moved.job_id = job.id
     WHERE (SELECT count(*) FROM woken) IS NOT NULL;
+    PERFORM jobsd.place_jobs(unparked, always => true);
     unblocked := jobsd.hand_over(keys, true);
     RETURN QUERY SELECT each.id, unblocked FROM unnest(ids) AS each (id);
 END

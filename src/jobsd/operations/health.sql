@@ -1,0 +1,13 @@
+-- failed: count the failed attempts of the last `recent` minutes with the present one, and of the
+-- minutes before them, up to `all`.
+SELECT
+    coalesce(sum(failed + retried) FILTER (WHERE is_recent), 0)::bigint,
+    coalesce(sum(failed + retried) FILTER (WHERE NOT is_recent), 0)::bigint
+FROM (
+    SELECT
+        failed,
+        retried,
+        minute >= date_trunc('minute', now()) - make_interval(mins => %(recent)s) AS is_recent
+    FROM jobsd.history_minutes
+    WHERE minute >= date_trunc('minute', now()) - make_interval(mins => %(all)s)
+) AS hour;

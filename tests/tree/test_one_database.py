@@ -1,0 +1,87 @@
+"""A tree whose application enqueues into another database is refused."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+from psycopg import conninfo
+
+from conftest import database_on
+from harness.project import Project
+from ports import free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.system
+
+
+@pytest.fixture
+def other(server_url: str) -> Iterator[str]:
+    with database_on(server_url) as url:
+        yield conninfo.make_conninfo(url, password="5E5AME-of-the-shop")
+
+
+def _project(root: Path, url: str, *given: object) -> Project:
+    project = Project(root, url)
+    project.write("config/queue.yml", "import: [shop]\n")
+    arguments = ", ".join(map(repr, given))
+    project.write("shop.py", f"import jobsd\njobsd.configure({arguments})\n")
+    return project
+
+
+@pytest.mark.failure(
+    "the application and the daemon name two databases",
+    "the start is refused with 78 and both, without passwords; nothing is made in either",
+)
+def test_two_databases_are_refused_with_both(
+    tmp_path: Path, empty_database: str, other: str
+) -> None:
+    project = _project(tmp_path, empty_database, other)
+
+    done = project.run("start", "--until-empty")
+
+    assert done.returncode == 78, done.stderr
+    for url in (empty_database, other):
+        assert f"dbname={conninfo.conninfo_to_dict(url)['dbname']}" in done.stderr
+    assert "5E5AME" not in done.stderr + done.stdout
+    with psycopg.connect(empty_database) as connection:
+        row = connection.execute("SELECT to_regnamespace('jobsd')").fetchone()
+    assert row == (None,)
+
+
+def test_another_schema_is_refused(tmp_path: Path, empty_database: str) -> None:
+    project = _project(tmp_path, empty_database, empty_database)
+    project.write("config/queue.yml", "import: [shop]\ndatabase: {schema: other}\n")
+
+    done = project.run("start", "--until-empty")
+
+    assert done.returncode == 78, done.stderr
+    assert "schema=other" in done.stderr
+
+
+def test_another_way_to_the_same_database_will_do(tmp_path: Path, empty_database: str) -> None:
+    other_way = conninfo.make_conninfo(empty_database, application_name="shop")
+
+    done = _project(tmp_path, empty_database, other_way).run("start", "--until-empty")
+
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.failure(
+    "the application and the daemon name two databases, and one of them can't be reached",
+    "the start warns that they were not compared, and goes on; the next start compares them",
+)
+def test_a_database_that_can_not_be_reached_is_a_warning(
+    tmp_path: Path, empty_database: str
+) -> None:
+    nowhere = f"postgresql://me:5E5AME-of-the-shop@127.0.0.1:{free_port()}/shop"
+
+    done = _project(tmp_path, empty_database, nowhere).run("start", "--until-empty")
+
+    assert done.returncode == 0, done.stderr
+    assert "not compared" in done.stdout + done.stderr
+    assert "5E5AME" not in done.stdout + done.stderr
