@@ -131,7 +131,7 @@ def test_jobs_of_a_changed_signature_wait_for_their_own_deploy(
     deploy: Callable[[str], Project], query: Query, ran: Callable[[str], list[str]]
 ) -> None:
     old, new = deploy("old"), deploy("new")
-    of_each = 40
+    of_each = 8
     set_aside = "SELECT count(*) > 0 FROM jobsd.jobs WHERE set_aside_at IS NOT NULL"
     with old.start("--only", "worker,dispatcher") as before:
         before.wait_event("supervisor.ready")
