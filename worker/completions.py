@@ -48,7 +48,6 @@ class Completions:
         self._ended: list[Run] = []
         self._freed: list[int] = []
         self._again_at = 0.0
-        completion.REQUESTS.wake_by(context.nap.wake)
 
     def collect(self, runs: list[Run]) -> list[Run]:
         """Return the runs with a known outcome, and keep the others."""
@@ -101,12 +100,12 @@ class Completions:
             # No more jobs come into it, and those behind go back before we go on.
             self._ledger.completing.add(claim_id)
             self._ledger.give_back(self._pool.take_back_behind(float("inf"), 0))
-            completion.REQUESTS.put_back(request)
+            completion.REQUESTS.put_back({request: request})
             return
         if len(ids) > 1:
             parameters = {"job_id": request.job_id, "claim_id": claim_id}
             # Should the connection break, it is asked for again.
-            completion.REQUESTS.put_back(request)
+            completion.REQUESTS.put_back({request: request})
             rows = self._session.fetch(completion.STATEMENTS["isolate"], parameters)
             completion.REQUESTS.drop(request)
             if not rows:

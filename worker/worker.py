@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from jobsd.clock import monotonic
 from jobsd.database.connection import Session
 from jobsd.jobs.current import begin_drain
+from jobsd.jobs.inbox import INBOX
 from jobsd.jobs.selection import Selection
 from jobsd.performing.coroutines import Coroutines
 from jobsd.performing.pool import Pool
@@ -70,6 +71,7 @@ class Worker(DatabaseLoop):
         slow_after_s: float | None = None,
     ) -> None:
         name, left_s = f"jobsd {context.name}", context.entry.left_s
+        INBOX.wake_by(context.nap.wake)
         session = Session(target, name, listen=True, plan_once=True, left_s=left_s)
         super().__init__(context, session)
         self._options, self._drain_s = options, drain_s
@@ -80,7 +82,7 @@ class Worker(DatabaseLoop):
         known_classes = KnownClasses(session, selector, jobs)
         self.ledger = Ledger(context.name, keep=jobs.preserve_finished_jobs)
         self._report = Report(context.entry, slow_after_s)
-        self._progress = ProgressWriter(session, context.nap.wake, context.name)
+        self._progress = ProgressWriter(session, context.name)
         self._uncertain = UncertainOutcomes(self._report, self.ledger)
         self.turns = Turns(session, self.ledger, self.pool, context.entry)
         self._completions = Completions(

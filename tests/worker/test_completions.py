@@ -374,14 +374,14 @@ def test_a_job_recovered_in_the_meantime_does_not_complete(
 ) -> None:
     worker = make_worker(threads=1)
 
-    def isolate(_: object, job_id: int, claim_id: int) -> completion.Isolated:
+    def isolate(job_id: int, claim_id: int) -> completion.Isolated:
         answer = whole(job_id, claim_id)
         rows("DELETE FROM jobsd.claims")
         return answer
 
-    whole = completion.REQUESTS.isolate
+    whole = completion.isolate
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(completion.Requests, "isolate", isolate)
+        patch.setattr(completion, "isolate", isolate)
         done.enqueue("psycopg")
         worker.until(lambda: worker.worker.ledger.completing)
         worker.until(lambda: not worker.worker.ledger.claims)

@@ -105,9 +105,9 @@ def test_the_end_of_another_attempt_is_not_its_own(
 ) -> None:
     URL[0] = target.url
     worker = make_worker(threads=1)
-    whole = completion.REQUESTS.isolate
+    whole = completion.isolate
 
-    def isolate(_: object, job_id: int, claim_id: int) -> completion.Isolated:
+    def isolate(job_id: int, claim_id: int) -> completion.Isolated:
         answer = whole(job_id, claim_id)
         rows("DELETE FROM jobsd.claims")
         rows("UPDATE jobsd.jobs SET attempts = 2, outcome = 'finished', finished_at = now()")
@@ -115,7 +115,7 @@ def test_the_end_of_another_attempt_is_not_its_own(
 
     gate.set()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(completion.Requests, "isolate", isolate)
+        patch.setattr(completion, "isolate", isolate)
         commits.enqueue()
         worker.until(lambda: worker.worker.ledger.completing)
         worker.until(lambda: not worker.worker.ledger.claims)
@@ -149,7 +149,7 @@ def test_a_request_that_timed_out_is_forgotten() -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(completion, "ISOLATED_WITHIN_S", 0.01)
         with pytest.raises(CompletionError):
-            completion.REQUESTS.isolate(1, 2)
+            completion.isolate(1, 2)
 
     assert not completion.REQUESTS
 

@@ -12,6 +12,7 @@ from jobsd.errors import Error
 from jobsd.jobs import progress
 from jobsd.jobs.current import current_job
 from jobsd.jobs.definition import job
+from jobsd.jobs.inbox import INBOX
 from jobsd.operations.job_info import find
 from jobsd.performing.progress import ProgressWriter
 
@@ -29,7 +30,9 @@ if TYPE_CHECKING:
 @pytest.fixture(autouse=True)
 def _nothing_said() -> Iterator[None]:
     progress.SAID.take()
+    INBOX.wake_by(lambda: None)
     yield
+    INBOX.wake_by(None)
     progress.SAID.take()
 
 
@@ -72,7 +75,8 @@ def test_it_is_written_once_a_second_at_most(
 ) -> None:
     monkeypatch.setattr("jobsd.performing.progress.monotonic", lambda: 100.0)
     woken: list[bool] = []
-    writer = ProgressWriter(session, lambda: woken.append(True), "worker-test")
+    INBOX.wake_by(lambda: woken.append(True))
+    writer = ProgressWriter(session, "worker-test")
     progress.say(1, 1, None, None)
     progress.say(1, 2, None, None)
     writer.write(7)
@@ -106,7 +110,7 @@ def test_a_worker_rests_no_longer_than_until_the_next_report_may_be_written(
     " meantime",
 )
 def test_what_could_not_be_written_is_written_later(session: Session) -> None:
-    writer = ProgressWriter(session, lambda: None, "worker-test")
+    writer = ProgressWriter(session, "worker-test")
     progress.say(1, 1, None, None)
     progress.say(2, 1, None, None)
     session.connection.close()

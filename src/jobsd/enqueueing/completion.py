@@ -13,7 +13,7 @@ claim that it changes. So `completing` asks for the claim before the first state
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from jobsd import clock, errors
 from jobsd.database.statements import Statement, Statements
 from jobsd.jobs import interrupts, registry
+from jobsd.jobs.inbox import Tray
 from jobsd.states import results
 
 from . import client, connections
@@ -69,57 +70,25 @@ class Request:
     answer: Isolated | None = None
 
 
-class Requests:
-    """The wishes that the control thread has not answered yet."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._open: list[Request] = []
-        self._wake: Callable[[], None] | None = None
-
-    def __bool__(self) -> bool:
-        return bool(self._open)
-
-    def wake_by(self, wake: Callable[[], None]) -> None:
-        """Set the function that wakes the thread that answers."""
-        self._wake = wake
-
-    def take(self) -> list[Request]:
-        """Return the open requests."""
-        with self._lock:
-            taken, self._open = self._open, []
-        return taken
-
-    def drop(self, request: Request) -> None:
-        """Forget a request that is answered, or for which no thread waits any more."""
-        with self._lock:
-            self._open = [each for each in self._open if each is not request]
-
-    def put_back(self, request: Request) -> None:
-        """Leave a wish for later."""
-        with self._lock:
-            self._open.append(request)
-
-    def isolate(self, job_id: int, claim_id: int) -> Isolated:
-        """Wait for the claim of its own; called by the job's thread.
-
-        Raises:
-            CompletionError: when there is none in time, or the job is not ours any more.
-        """
-        request = Request(job_id, claim_id)
-        self.put_back(request)
-        if self._wake is not None:
-            self._wake()
-        if not request.done.wait(ISOLATED_WITHIN_S):
-            self.drop(request)
-        if request.answer is None:
-            raise errors.CompletionError(
-                job_id, "its worker has lost its claim, or can't reach the database"
-            )
-        return request.answer
+REQUESTS: Tray[Request, Request] = Tray()
+"""The wishes that the control thread has not answered yet; each is its own key."""
 
 
-REQUESTS = Requests()
+def isolate(job_id: int, claim_id: int) -> Isolated:
+    """Wait for a claim that the job has for itself; called by the job's thread.
+
+    Raises:
+        CompletionError: when there is none in time, or the job is not ours any more.
+    """
+    request = Request(job_id, claim_id)
+    REQUESTS.put(request, request)
+    if not request.done.wait(ISOLATED_WITHIN_S):
+        REQUESTS.drop(request)
+    if request.answer is None:
+        raise errors.CompletionError(
+            job_id, "its worker has lost its claim, or can't reach the database"
+        )
+    return request.answer
 
 
 @dataclass(slots=True)
@@ -174,7 +143,7 @@ def complete(job: CurrentJob, connection: object, result: object) -> None:
     if here is not None:
         here.shield()
     try:
-        isolated = REQUESTS.isolate(job.id, job.claim_id)
+        isolated = isolate(job.id, job.claim_id)
         begun.claim_id = isolated.claim_id
         if begun.calls:
             _require_unended(driver, job.id, begun)
@@ -216,7 +185,7 @@ def completing(job: CurrentJob, connection: object, result: object) -> Generator
     # the job.
     begun.opened = True
     try:
-        begun.claim_id = REQUESTS.isolate(job.id, job.claim_id).claim_id
+        begun.claim_id = isolate(job.id, job.claim_id).claim_id
         _open(driver, job.id)
         yield
         if begun.calls == calls:

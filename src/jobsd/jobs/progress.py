@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import json
 import sys
-import threading
-from collections.abc import Callable, Mapping
-from itertools import islice
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from jobsd.clock import utc_now
 from jobsd.database.statements import Statements
 from jobsd.errors import Error
 from jobsd.text import storable
+
+from .inbox import INBOX, Tray
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session
@@ -30,46 +30,8 @@ NOTE_MAX = 500
 """Characters of a note that are kept."""
 
 
-class Said:
-    """The reports of the jobs of one process that are not written yet, by their ids."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._texts: dict[int, str] = {}
-        self._wake: Callable[[], None] | None = None
-
-    def __bool__(self) -> bool:
-        return bool(self._texts)
-
-    def wake_by(self, wake: Callable[[], None]) -> None:
-        """Set how the thread that writes is woken; without it, nothing is kept."""
-        self._wake = wake
-
-    def put(self, job_id: int, text: str) -> None:
-        """Leave a report of a job; called by its thread."""
-        if self._wake is None:
-            return
-        with self._lock:
-            first = not self._texts
-            self._texts[job_id] = text
-        if first:
-            self._wake()
-
-    def take(self) -> dict[int, str]:
-        """Return the last reports since the last call, of `TAKEN_MAX` jobs at most."""
-        with self._lock:
-            texts = dict(islice(self._texts.items(), TAKEN_MAX))
-            for job_id in texts:
-                del self._texts[job_id]
-        return texts
-
-    def put_back(self, texts: Mapping[int, str]) -> None:
-        """Leave reports that could not be written, except for jobs with newer ones."""
-        with self._lock:
-            self._texts = {**texts, **self._texts}
-
-
-SAID = Said()
+SAID: Tray[int, str] = Tray()
+"""The reports that are not written yet, by the ids of their jobs."""
 
 
 def say(job_id: int, done: float, total: float | None, note: str | None) -> None:
@@ -83,7 +45,7 @@ def say(job_id: int, done: float, total: float | None, note: str | None) -> None
         _check("total", total)
     if note is not None and not isinstance(note, str):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise Error(f"progress: the note is {note!r:.60}, which is not a text")
-    if not job_id:
+    if not (job_id and INBOX.is_read):
         return
     kept = None if note is None else storable(note[:NOTE_MAX])
     facts = {"done": done, "total": total, "note": kept, "at": utc_now().isoformat()}

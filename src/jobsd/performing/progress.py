@@ -14,8 +14,6 @@ from jobsd.jobs import progress
 from jobsd.logs.capture import KEPT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from .log_writer import LogWriter
 
 EVERY_S = 1.0
@@ -24,12 +22,11 @@ EVERY_S = 1.0
 class ProgressWriter:
     """The control thread's part of storing progress and logs."""
 
-    def __init__(self, session: Session, wake: Callable[[], None], name: str) -> None:
+    def __init__(self, session: Session, name: str) -> None:
         self._session = session
         self._name = name
         self._due = 0.0
         self._logs: LogWriter | None = None
-        progress.SAID.wake_by(wake)
 
     def write(self, process_id: int) -> None:
         """Write reported progress, if there is any and the interval has passed."""
@@ -61,7 +58,7 @@ class ProgressWriter:
         return min(rest_s, max(0.0, self._due - monotonic()))
 
     def _write(self, process_id: int) -> None:
-        taken = progress.SAID.take()
+        taken = progress.SAID.take(progress.TAKEN_MAX)
         later = {job_id: text for job_id, text in taken.items() if is_opened(job_id)}
         progress.SAID.put_back(later)
         said = {job_id: text for job_id, text in taken.items() if job_id not in later}
