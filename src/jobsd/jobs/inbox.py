@@ -12,11 +12,9 @@ from itertools import islice
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Mapping
+    from collections.abc import Callable, Mapping
 
-    Key = TypeVar("Key", bound=Hashable)
-else:
-    Key = TypeVar("Key")
+Key = TypeVar("Key")
 Request = TypeVar("Request")
 
 
@@ -63,7 +61,7 @@ class Tray(Generic[Key, Request]):
             INBOX.wake()
 
     def take(self, most: int | None = None) -> dict[Key, Request]:
-        """Take the oldest requests, at most so many."""
+        """Take the oldest requests: `most` of them, or all."""
         with self._lock:
             taken = dict(islice(self._requests.items(), most))
             for key in taken:
