@@ -113,7 +113,8 @@ def metrics_command(project: Project, *, openmetrics: bool) -> Result:
     from jobsd.operations.gauges import database_figures
 
     with project.session() as session:
-        figures = database_figures(session)
+        threshold_s = project.options.supervisor.process_alive_threshold_s
+        figures = database_figures(session, threshold_s=threshold_s)
         published = metrics_here(session, project.options)
     text, _ = exposition(None, figures, openmetrics=openmetrics, published=published)
     return Result(plain(figures, published), (Value(text.decode().removesuffix("\n")),))

@@ -19,6 +19,7 @@ from jobsd.database.connection import OUTAGES, Session, Target
 from jobsd.metrics.figures import DatabaseFigures
 from jobsd.operations.gauges import database_figures
 from jobsd.scoreboard.scoreboard import Scoreboard
+from jobsd.scoreboard.thresholds import DEFAULTS
 
 from . import arrivals, freshness
 from .arrivals import Arrivals
@@ -102,8 +103,9 @@ FIGURES_AGE_S = 5.0
 class Scraping:
     """Answers the scrapes of one tree; safe from any thread.
 
-    A `target_s` (`monitor.latency_target`) adds how many workers each queue needs. The
-    connection is kept: scrapes matter most when the server has none left.
+    A `target_s` (`monitor.latency_target`) adds how many workers each queue needs. A process
+    is dead after `threshold_s` without a heartbeat. The connection is kept: scrapes matter most
+    when the server has none left.
     """
 
     def __init__(  # noqa: PLR0913 - the sources of both halves
@@ -114,12 +116,14 @@ class Scraping:
         workers: tuple[WorkerOptions, ...] = (),
         *,
         target_s: float | None = None,
+        threshold_s: float = DEFAULTS.process_alive_threshold,
         share: float = freshness.SHARE,
     ) -> None:
         self._scoreboard = scoreboard
         self._history = history
         self._workers = workers
         self._target_s = target_s
+        self._threshold_s = threshold_s
         self._arrivals = arrivals.Arrivals()
         self._session = Session(target, "jobsd monitor metrics", deadline_s=DEADLINE_S)
         self._figures = freshness.Fresh(self._read_figures, share=share)
@@ -165,6 +169,7 @@ class Scraping:
             self._session,
             busy_jobs(self._scoreboard),
             run_times=target_s is not None,
+            threshold_s=self._threshold_s,
             asked=self._figures.asked.set,
         )
         known = ended if writes == history.writes and writes % 2 == 0 else None

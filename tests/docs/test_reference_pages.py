@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
+from pathlib import Path
 
 import jobsd
 from docs import api_page, commands_page, http_page
+from jobsd.operations import health
 from metrics import metrics_page
+
+MONITORING = Path(__file__).parents[2] / "docs/guide/monitoring.md"
 
 
 def test_the_page_of_the_commands_is_up_to_date() -> None:
@@ -38,6 +43,14 @@ def test_the_page_of_the_metrics_is_up_to_date() -> None:
 
     assert metrics_page.PAGE.read_text(encoding="utf-8") == made, (
         "run .venv/bin/python tests/metrics/metrics_page.py"
+    )
+
+
+def test_the_findings_of_the_health_are_explained_with_their_severity() -> None:
+    page = MONITORING.read_text(encoding="utf-8")
+
+    assert re.findall(r"^\| `(\w+)` \| (\w+) \|", page, re.MULTILINE) == list(
+        health.SEVERITIES.items()
     )
 
 

@@ -51,6 +51,7 @@ ROWS: dict[str, list[Panel]] = {
         Panel("Since the last heartbeat", "s", {"time() - max(jobsd_heartbeat_last_timestamp_seconds)": ""}, "stat"),
         Panel("Oldest ready job, paused queues left out", "s", {_OLDEST: ""}, "stat"),
         Panel("Failed jobs", "short", {'sum(max by (queue) (jobsd_queue_jobs{state="failed"}))': ""}, "stat"),
+        Panel("Findings of the health", "short", {"sum by (severity) (max by (finding, severity) (jobsd_health_finding))": "{{severity}}"}, "stat"),
         Panel("Database answers", "short", {"min by (instance) (jobsd_database_up)": "{{instance}}"}, "stat"),
         Panel("Processes", "short", {_most("jobsd_processes", "kind"): "{{kind}}"}, "stat"),
         Panel("Versions", "short", {"count by (version, python, postgresql) (jobsd_build_info)": "{{version}}, Python {{python}}, PostgreSQL {{postgresql}}"}, "stat"),

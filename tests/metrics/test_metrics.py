@@ -70,6 +70,7 @@ DATABASE = DatabaseFigures(
     busy_threads={"mail": 2},
     enqueued={"mail": 4711},
     desired_workers={"mail": 3},
+    findings={("late", "warning"): True, ("no_worker", "bad"): False},
 )
 
 NAMES = {
@@ -77,6 +78,7 @@ NAMES = {
     "jobsd_queue_latency_seconds",
     "jobsd_queue_paused",
     "jobsd_queue_claim_age_seconds",
+    "jobsd_health_finding",
     "jobsd_dispatch_lag_seconds",
     "jobsd_oldest_transaction_seconds",
     "jobsd_table_bytes",

@@ -14,6 +14,7 @@ from harness.job_rows import make_jobs
 from harness.monitor_options import beating
 from harness.monitor_pages import ask, metrics, seconds
 from harness.played_tree import PlayedTree, tree_on
+from jobsd.operations import health
 from jobsd.supervisor.monitor import database_thread, scraping
 from outages.cluster import cluster
 from waiting import wait_until
@@ -55,6 +56,32 @@ def test_metrics_are_of_database_and_shared_memory(
     assert found["jobsd_processes", (("kind", "worker"),)] == 1
     assert found["jobsd_worker_threads", (("state", "idle"),)] == 3
     assert found["jobsd_database_up", ()] == 1
+
+
+def test_each_finding_of_the_health_has_a_series_and_is_1_while_it_is_there(
+    monitored: PlayedTree, listener: socket.socket, session: Session
+) -> None:
+    (late,) = make_jobs(session, 1)
+    session.connection.execute(
+        "INSERT INTO jobsd.scheduled_executions (job_id, scheduled_at, priority, queue_name)"
+        " VALUES (%s, now() - interval '4 minutes', 0, 'default')",
+        (late,),
+    )
+    session.connection.execute("INSERT INTO jobsd.pauses (queue_name) VALUES ('mail')")
+    monitored.start_worker(live=_work("mail", 5))
+
+    found = metrics(listener)
+
+    by_name = {
+        (dict(labels)["finding"], dict(labels)["severity"]): there
+        for (name, labels), there in found.items()
+        if name == "jobsd_health_finding"
+    }
+    assert by_name.keys() == set(health.SEVERITIES.items())
+    assert {name for name, there in by_name.items() if there} == {
+        ("no_dispatcher", "bad"),
+        ("paused", "warning"),
+    }
 
 
 def test_threads_are_busy_with_the_queues_of_their_jobs(

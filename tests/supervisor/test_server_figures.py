@@ -1,4 +1,4 @@
-"""What a scrape finds out of pauses, dispatchers, tables, transactions and memory."""
+"""What a scrape finds out of pauses, dispatchers, tables, transactions, health and memory."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import psycopg
+import pytest
 
 from jobsd.acts import queues
 from jobsd.operations.gauges import database_figures
+from jobsd.processes import registry
 from jobsd.scoreboard.scoreboard import Scoreboard
 from jobsd.supervisor.monitor.tree_figures import tree_figures
 from waiting import wait_until
@@ -43,6 +45,24 @@ def test_a_paused_queue_is_one_without_jobs_too(session: Session) -> None:
     queues.pause("night", session=session)
 
     assert database_figures(session).paused == {"night"}
+
+
+@pytest.mark.parametrize(("threshold_s", "there"), [(60, True), (300, False)])
+def test_the_health_judges_processes_by_the_threshold_of_the_settings(
+    session: Session, threshold_s: float, *, there: bool
+) -> None:
+    for kind in ("supervisor", "worker"):
+        name = registry.new_name(kind)
+        registry.register(session, kind=kind, name=name, supervisor_id=0, metadata={})
+    session.connection.execute(
+        "UPDATE jobsd.processes SET last_heartbeat_at = now() - interval '2 minutes'"
+        " WHERE kind = 'worker'"
+    )
+
+    figures = database_figures(session, threshold_s=threshold_s)
+
+    assert figures.findings["processes", "warning"] is there
+    assert sum(figures.findings.values()) == there
 
 
 def test_dispatchers_are_as_late_as_the_oldest_job_that_is_due(

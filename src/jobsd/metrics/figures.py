@@ -142,3 +142,7 @@ class DatabaseFigures:
     """The number of workers that a queue needs; None without a target."""
     busy_threads: Mapping[str, int] | None = None
     """Threads by the queue of their job; None if no tree was asked."""
+    findings: Mapping[tuple[str, str], bool] = field(
+        default_factory=dict[tuple[str, str], bool]
+    )
+    """Whether each finding of the health is there, by its name and severity."""

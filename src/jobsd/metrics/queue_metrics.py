@@ -154,6 +154,12 @@ def _tasks(database: DatabaseFigures) -> Iterator[Metric]:
 
 def server_metrics(database: figures.DatabaseFigures) -> Iterator[Metric]:
     """Yield the families."""
+    yield families.gauges(
+        "health_finding",
+        "Whether the health of the queue has this finding, by evidence: 1 or 0.",
+        ("finding", "severity"),
+        database.findings.items(),
+    )
     yield families.gauge(
         "dispatch_lag_seconds",
         "How long ago the oldest scheduled job was due that has not been dispatched.",

@@ -1,14 +1,18 @@
 """Reads the gauges of all trees from the database; costs nothing without a scrape."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 from jobsd.database.connection import Session, Statement, Statements
 from jobsd.metrics.figures import Arrived, DatabaseFigures, TableSize, TaskRuns
+from jobsd.processes import registry
+from jobsd.scoreboard.thresholds import DEFAULTS
 from jobsd.states import parked
 
-from . import next_runs, queues
+from . import health, next_runs, queues
+from .processes import process_rows
 
 Rows = list[tuple[Any, ...]]
 
@@ -22,7 +26,7 @@ takes the server up to half a second on one core, and less on two.
 """
 _NAMES = (
     *("processes", "tasks", "server"),
-    *("pauses", "dispatch", "tables", "oldest_transaction", "arrivals"),
+    *("pauses", "tables", "oldest_transaction", "arrivals"),
 )
 
 
@@ -31,13 +35,14 @@ def database_figures(
     busy_jobs: Sequence[int] | None = None,
     *,
     run_times: bool = False,
+    threshold_s: float = DEFAULTS.process_alive_threshold,
     asked: Callable[[], None] | None = None,
 ) -> DatabaseFigures:
     """Return the current figures: one round trip, one transaction.
 
     `busy_jobs` are the jobs that threads of a tree perform: the database knows their queues.
-    All figures are read as of one moment; after an error the session must be closed. `asked` is
-    called before the answer is waited for.
+    A process is dead after `threshold_s` without a heartbeat. All figures are of one moment;
+    after an error the session must be closed. `asked` is called before the answer is awaited.
     """
     read = _read(session, busy_jobs, run_times=run_times, asked=asked)
     arrivals = {queue: Arrived(*row) for queue, *row in read["arrivals"]}
@@ -46,7 +51,7 @@ def database_figures(
     unknown_jobs, unknown_for_s = _unknown(read["unknown"])
     return DatabaseFigures(
         depths=counts,
-        latencies_s={queue: age_s for queue, _, age_s in read["ready"]},
+        latencies_s=_latencies_s(read),
         claim_ages_s=claim_ages_s,
         unknown_jobs=unknown_jobs,
         unknown_for_s=unknown_for_s,
@@ -55,7 +60,7 @@ def database_figures(
         tasks={key: _runs(key, *row) for key, *row in read["tasks"]},
         last_heartbeat=last_heartbeat,
         postgresql=postgresql,
-        paused=frozenset(queue for (queue,) in read["pauses"]),
+        paused=_paused(read),
         dispatch_lag_s=read["dispatch"][0][0] or 0.0,
         tables={name: TableSize(*sizes) for name, *sizes in read["tables"]},
         oldest_transaction_s=read["oldest_transaction"][0][0],
@@ -63,6 +68,7 @@ def database_figures(
         enqueued={queue: row.enqueued for queue, row in arrivals.items() if row.enqueued},
         run_times_s=dict(read.get("run_times", ())),
         busy_threads=None if busy_jobs is None else dict(read["busy"]),
+        findings=_findings(read, counts, threshold_s),
     )
 
 
@@ -78,6 +84,8 @@ def _read(
         **queues.asked(COUNTED_MAX, together_max=TOGETHER_MAX),
         **{name: (STATEMENTS[name], {}) for name in names},
         "unknown": (parked.STATEMENTS["unknown"], {}),
+        "every_process": (registry.STATEMENTS["all"], {}),
+        **health.asked(),
     }
     if busy_jobs is not None:
         statements = {
@@ -88,6 +96,40 @@ def _read(
         }
     rows = session.fetch_together(list(statements.values()), asked)
     return dict(zip(statements, rows, strict=True))
+
+
+def _findings(
+    read: Mapping[str, Rows], counts: queues.Depths, threshold_s: float
+) -> dict[tuple[str, str], bool]:
+    """Return for each finding that there may be whether it is there."""
+    registered = (registry.ProcessRow(*row) for row in read["every_process"])
+    seen = health.evidence(
+        read, process_rows(registered, threshold_s), _queue_rows(read, counts)
+    )
+    found = {each.name for each in health.findings(seen)}
+    return {(name, severity): name in found for name, severity in health.SEVERITIES.items()}
+
+
+def _queue_rows(read: Mapping[str, Rows], counts: queues.Depths) -> list[health.Row]:
+    """Return of each queue what the health is judged by."""
+    latencies_s, paused = _latencies_s(read), _paused(read)
+    return [
+        {
+            "name": name,
+            "ready": counts.get(name, {}).get("ready", 0),
+            "oldest_age": timedelta(seconds=latencies_s.get(name, 0.0)),
+            "paused": name in paused,
+        }
+        for name in sorted({*counts, *paused})
+    ]
+
+
+def _latencies_s(read: Mapping[str, Rows]) -> dict[str, float]:
+    return {queue: age_s for queue, _, age_s in read["ready"]}
+
+
+def _paused(read: Mapping[str, Rows]) -> frozenset[str]:
+    return frozenset(queue for (queue,) in read["pauses"])
 
 
 def _runs(  # noqa: PLR0913, PLR0917 - a row

@@ -53,10 +53,6 @@ FROM jobsd.pauses
 ORDER BY queue_name
 LIMIT 10000;
 
--- dispatch: return for how long the oldest scheduled job has been due: the delay of dispatchers.
-SELECT greatest(0, extract(epoch FROM now() - min(scheduled_at)))::float8
-FROM jobsd.scheduled_executions;
-
 -- tables: list our tables, the size of each with its indexes, and the server's count of its dead
 -- rows.
 SELECT

@@ -1,24 +1,24 @@
 """Judges the health of the queue by evidence: its faults, the worst first.
 
-The pages, `status`, `doctor` and the API report this one judgement. It changes no
-exit status, and no answer of `/healthz`.
+The pages, `status`, `doctor`, the API and the metrics report this one judgement. It
+changes no exit status, and no answer of `/healthz`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal
 
 from jobsd.acts import inspect
-from jobsd.database.connection import Session, Statements
+from jobsd.database.connection import Session, Statement, Statements
 from jobsd.jobs.selection import Selection
 
-from . import gauges
 from .queues import takers
 from .words import counted, length
 
 Severity = Literal["bad", "warning"]
 Row = dict[str, Any]
+Rows = list[tuple[Any, ...]]
 
 STATEMENTS = Statements("jobsd.operations", "health.sql")
 
@@ -79,21 +79,28 @@ def judge(session: Session, processes: Sequence[Row], queues: Sequence[Row]) -> 
 
     Of a row of a queue its name, ready jobs, their oldest age and the pause are enough.
     """
-    overdue, claimed, failed = session.fetch_together(
-        [
-            (gauges.STATEMENTS["dispatch"], None),
-            (inspect.STATEMENTS["claimed"], None),
-            (STATEMENTS["failed"], {"recent": _RECENT, "all": _RECENT + _BEFORE}),
-        ]
-    )
-    seen = Evidence(
-        processes,
-        queues,
-        float(overdue[0][0] or 0.0),
-        {row[0]: row[1] for row in claimed},
-        (failed[0][0], failed[0][1]),
-    )
-    return findings(seen)
+    wanted = asked()
+    rows: list[Rows] = session.fetch_together(list(wanted.values()))
+    return findings(evidence(dict(zip(wanted, rows, strict=True)), processes, queues))
+
+
+def asked() -> dict[str, tuple[Statement, dict[str, object]]]:
+    """Return the statements whose rows `evidence` takes, by their names."""
+    minutes: dict[str, object] = {"recent": _RECENT, "all": _RECENT + _BEFORE}
+    return {
+        "dispatch": (STATEMENTS["dispatch"], {}),
+        "claimed": (inspect.STATEMENTS["claimed"], {}),
+        "failed": (STATEMENTS["failed"], minutes),
+    }
+
+
+def evidence(
+    read: Mapping[str, Rows], processes: Sequence[Row], queues: Sequence[Row]
+) -> Evidence:
+    """Return the evidence in these rows, which `judge` explains."""
+    ((overdue_s,),) = read["dispatch"]
+    ((now, before),) = read["failed"]
+    return Evidence(processes, queues, overdue_s or 0.0, dict(read["claimed"]), (now, before))
 
 
 def findings(seen: Evidence) -> list[Finding]:

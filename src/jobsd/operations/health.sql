@@ -1,3 +1,7 @@
+-- dispatch: return for how long the oldest scheduled job has been due: the delay of dispatchers.
+SELECT greatest(0, extract(epoch FROM now() - min(scheduled_at)))::float8
+FROM jobsd.scheduled_executions;
+
 -- failed: count the failed attempts of the last `recent` minutes with the present one, and of the
 -- minutes before them, up to `all`.
 SELECT

@@ -102,6 +102,14 @@ def processes(session: Session, threshold_s: float, *, here: bool = False) -> li
     A process is silent when it has had no heartbeat for `threshold_s`. With `here` only the
     processes of this machine, or of this container, are returned.
     """
+    return process_rows(
+        (row for row in registry.processes(session) if not here or is_of_here(row.metadata)),
+        threshold_s,
+    )
+
+
+def process_rows(rows: Iterable[ProcessRow], threshold_s: float) -> list[Row]:
+    """Return rows of the processes table with their `life`, as `processes` does."""
     return [
         {
             "id": row.id,
@@ -115,8 +123,7 @@ def processes(session: Session, threshold_s: float, *, here: bool = False) -> li
             "created_at": row.created_at,
             "life": life(row, threshold_s),
         }
-        for row in registry.processes(session)
-        if not here or is_of_here(row.metadata)
+        for row in rows
     ]
 
 

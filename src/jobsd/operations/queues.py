@@ -1,6 +1,6 @@
 """The queues as rows: the number and age of their jobs in each state, and their pauses."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
@@ -112,14 +112,22 @@ def by_urgency(rows: Sequence[Row]) -> list[Row]:
 
 def takers(rows: Sequence[Row], processes: Sequence[Row]) -> dict[str, int]:
     """Return the number of living workers, without quiet ones, that claim from each queue."""
-    selections = [
-        selection.Selection(tuple(str(process["metadata"].get("queues", "*")).split(",")))
+    # Most workers claim from the same queues: each selection is matched once.
+    selected = Counter(
+        str(process["metadata"].get("queues", "*"))
         for process in processes
         if process["kind"] == "worker"
         and process["life"] == "alive"
         and not process["metadata"].get("quiet")
+    )
+    selections = [
+        (selection.Selection(tuple(names.split(","))), workers)
+        for names, workers in selected.items()
     ]
-    return {row["name"]: sum(each.matches(row["name"]) for each in selections) for row in rows}
+    return {
+        row["name"]: sum(workers for each, workers in selections if each.matches(row["name"]))
+        for row in rows
+    }
 
 
 def _age(seconds: float | None) -> timedelta | None:
