@@ -3,9 +3,10 @@
 Waitress closes a connection on which nothing has come for a while. A slow loris sends a byte
 now and then, so each request must also be complete within a time, and the client must read its
 answer. An address with too many connections gets a 503 with a time to retry and no connection,
-unless one of its connections is idle: that one is closed instead.
+unless one of its connections has been answered and is idle: that one is closed instead.
 
-A connection with a stream belongs to no thread: the thread with an event writes to it.
+A connection with a stream belongs to no thread: the thread with an event writes to it. It does
+not count here, because the application bounds streams: a page has a place beside any number.
 """
 
 import contextlib
@@ -14,6 +15,7 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from waitress import wasyncore
 from waitress.channel import ClientDisconnected, HTTPChannel
 from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.task import WSGITask
@@ -32,6 +34,10 @@ WAITING_MAX = 16
 """The maximum of requests waiting on one connection: browsers may send the next one early."""
 UNREAD_MAX = 65_536
 """The maximum of unread bytes in a stream."""
+REFUSED_S = 2.0
+"""The time that a refused client has to read its answer."""
+REFUSED_MAX = 128
+"""The maximum of refused clients that are reading; the oldest gives way to the next one."""
 _BUSY = (
     b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nContent-Type: text/plain\r\n"
     b"Content-Length: 41\r\nConnection: close\r\n\r\n"
@@ -165,6 +171,39 @@ class Channel(HTTPChannel):
             self.server.pull_trigger()
 
 
+class Refusal(wasyncore.dispatcher):
+    """A refused connection, which stays open until its client has read the answer.
+
+    If it were closed at once, what the client sends would reset it, and the answer be lost.
+    """
+
+    def __init__(self, connection: socket.socket, map: dict[int, Any]) -> None:  # noqa: A002
+        others = [each for each in map.values() if isinstance(each, Refusal)]
+        if len(others) >= REFUSED_MAX:
+            others[0].close()
+        super().__init__(connection, map=map)
+        self._until = monotonic() + REFUSED_S
+        # The client may be gone. Else this does not block: a new connection has room for it.
+        with contextlib.suppress(OSError):
+            connection.send(_BUSY)
+            connection.shutdown(socket.SHUT_WR)
+
+    def readable(self) -> bool:
+        """Return whether to read on; the server's loop asks at least once a second."""
+        if monotonic() < self._until:
+            return True
+        self.close()
+        return False
+
+    def writable(self) -> bool:
+        """Return that all is said."""
+        return False
+
+    def handle_read(self) -> None:
+        """Read and forget; at its end the connection closes itself."""
+        self.recv(65_536)
+
+
 def admitting(proxies: Sequence[str]) -> Callable[..., Channel | None]:
     """Return a factory of channels; many connections may come through trusted proxies."""
     networks = [ipaddress.ip_network(each, strict=False) for each in proxies]
@@ -174,14 +213,14 @@ def admitting(proxies: Sequence[str]) -> Callable[..., Channel | None]:
         connection: socket.socket,
         address: Any,  # noqa: ANN401
         adjustments: Any,  # noqa: ANN401
-        map: Any = None,  # noqa: A002, ANN401 - the library's name
+        map: dict[int, Any],  # noqa: A002 - the library's name
     ) -> Channel | None:
         host = str(address[0])
-        others = list(server.active_channels.values())
-        own = [each for each in others if str(each.addr[0]) == host and not each.will_close]
+        pages = [each for each in list(server.active_channels.values()) if not each.stream]
+        own = [each for each in pages if str(each.addr[0]) == host and not each.will_close]
         full = len(own) >= OF_ADDRESS_MAX and not _is_in(host, networks)
-        if len(others) >= CONNECTIONS_MAX or (full and not _gives_way(own)):
-            _refuse(connection)
+        if len(pages) >= CONNECTIONS_MAX or (full and not _gives_way(own)):
+            Refusal(connection, map)
             return None
         return Channel(server, connection, address, adjustments, map=map)
 
@@ -189,8 +228,11 @@ def admitting(proxies: Sequence[str]) -> Callable[..., Channel | None]:
 
 
 def _gives_way(channels: Sequence[Any]) -> bool:
-    """Close the connection that has been silent for longest, if one is idle."""
-    idle = [each for each in channels if not (each.requests or each.request or each.stream)]
+    """Close the answered connection that has been silent for longest, if one is idle.
+
+    The first request of any other one may have come, and only be unread.
+    """
+    idle = [each for each in channels if each.began and not (each.requests or each.request)]
     if idle:
         min(idle, key=lambda each: each.last_activity).will_close = True
     return bool(idle)
@@ -201,10 +243,3 @@ def _is_in(host: str, networks: Sequence[Any]) -> bool:
         address = ipaddress.ip_address(host.partition("%")[0])
         return any(address in each for each in networks)
     return False
-
-
-def _refuse(connection: socket.socket) -> None:
-    # This does not block: a new connection has room for these bytes.
-    with contextlib.suppress(OSError):
-        connection.send(_BUSY)
-    connection.close()

@@ -13,7 +13,7 @@ from typing import Any
 
 from waitress.server import create_server
 
-from . import channels, settings
+from . import channels, reading, settings
 from .application import Application
 
 Count = Callable[[str, str], None]
@@ -41,8 +41,8 @@ class Serving:
             _counting(application, count) if count else application,
             sockets=[listener],
             threads=THREADS,
-            # Connections beyond our own bound get an answer instead of waiting.
-            connection_limit=2 * channels.CONNECTIONS_MAX,
+            # Connections beyond our own bounds get an answer instead of waiting.
+            connection_limit=2 * (channels.CONNECTIONS_MAX + reading.STREAMS_MAX),
             channel_timeout=SLOW_S,
             cleanup_interval=5,
             max_request_header_size=_HEAD_MAX,

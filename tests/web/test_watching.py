@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -98,20 +99,10 @@ def _channel(host: str, last: float, **more: Any) -> Any:
         "requests": [],
         "request": None,
         "stream": None,
+        "began": 1.0,
         "will_close": False,
     }
     return SimpleNamespace(addr=(host, 1), last_activity=last, **{**idle, **more})
-
-
-class _Refused:
-    def __init__(self) -> None:
-        self.sent = b""
-
-    def send(self, data: bytes) -> None:
-        self.sent += data
-
-    def close(self) -> None:
-        pass
 
 
 class _Admitted:
@@ -123,10 +114,12 @@ def _admit(open_ones: list[Any], host: str, monkeypatch: pytest.MonkeyPatch) -> 
     """Return what a new connection is answered; nothing where it is admitted."""
     monkeypatch.setattr(channels, "Channel", _Admitted)
     server = SimpleNamespace(active_channels=dict(enumerate(open_ones)))
-    connection: Any = _Refused()
-    admitted = channels.admitting(["10.0.0.0/8"])(server, connection, (host, 2), None)
-    assert (admitted is None) == bool(connection.sent)
-    return bytes(connection.sent)
+    connection, client = socket.socketpair()
+    with connection, client:
+        client.settimeout(0.0)
+        admit = channels.admitting(["10.0.0.0/8"])
+        admitted = admit(server, connection, (host, 2), None, map={})
+        return b"" if admitted else client.recv(1_000)
 
 
 def test_the_connection_that_was_idle_for_longest_gives_way(
@@ -137,6 +130,16 @@ def test_the_connection_that_was_idle_for_longest_gives_way(
 
     assert _admit([*busy, young, old], "192.0.2.1", monkeypatch) == b""
     assert (old.will_close, young.will_close) == (True, False)
+
+
+def test_a_connection_whose_first_request_may_be_unread_does_not_give_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    busy = [_channel("192.0.2.1", 0.0, request=object()) for _ in range(15)]
+    new = _channel("192.0.2.1", 5.0, began=None)
+
+    assert _admit([*busy, new], "192.0.2.1", monkeypatch).startswith(b"HTTP/1.1 503 ")
+    assert not new.will_close
 
 
 @pytest.mark.parametrize(
@@ -158,3 +161,10 @@ def test_connections_are_bounded_by_address_and_in_all(
 
     assert (answered == b"") == admitted
     assert admitted or b"Retry-After: 5" in answered
+
+
+def test_streams_occupy_no_place_of_a_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    pages = [_channel(f"192.0.2.{n}", 0.0, request=object()) for n in range(127)]
+    streams = [_channel("192.0.2.200", 0.0, stream=object()) for _ in range(64)]
+
+    assert _admit([*pages, *streams], "192.0.2.200", monkeypatch) == b""
