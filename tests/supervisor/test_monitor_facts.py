@@ -1,7 +1,5 @@
 """The second half of what the monitor says of its tree: health, ages, rows, tables."""
 
-# pyright: reportPrivateUsage=false
-
 from __future__ import annotations
 
 import contextlib
@@ -21,12 +19,19 @@ from jobsd.scoreboard.entry import UP
 from jobsd.scoreboard.scoreboard import Scoreboard
 from jobsd.supervisor.monitor import health, heartbeats, schema
 from jobsd.supervisor.monitor.health import WITHIN_S, Expected
-from jobsd.supervisor.monitor.heartbeats import Beat, LastHeartbeat, LastHeartbeats, Survey
+from jobsd.supervisor.monitor.heartbeats import (
+    Beat,
+    LastHeartbeat,
+    LastHeartbeats,
+    Survey,
+    write_heartbeats,
+)
 from jobsd.supervisor.monitor.membership import Membership
 
 if TYPE_CHECKING:
     from harness.event_recorder import EventRecorder
     from jobsd.database.connection import Session
+    from jobsd.supervisor.recovery.peers import PeerProcess
 
 NOWHERE = Target("postgresql://nowhere")
 WORKER = Expected({"worker": 1}, None)
@@ -106,13 +111,27 @@ def test_the_age_of_a_heartbeat_grows_after_its_reading(
 # Metadata of foreign rows.
 
 
+def _peer(row: list[Any]) -> PeerProcess:
+    """Return the process of a row as a survey reads it."""
+    fetched: list[Any] = [([], [row], [], None, None, None, None, [])]
+
+    def fetch(*_: object) -> list[Any]:
+        return fetched
+
+    session = SimpleNamespace(fetch=fetch)
+    (peer,) = write_heartbeats(cast("Session", session), []).others
+    return peer
+
+
 @pytest.mark.parametrize(
     ("said", "number"), [("12", 12), ("1" * 5_000, 0), ("\u00b2", 0), ("-1", 0), (None, 0)]
 )
 def test_numbers_in_metadata_that_nobody_wrote_so_are_zero(
     said: str | None, number: int
 ) -> None:
-    assert heartbeats._number(said) == number
+    row = [1, "worker", "w", 2, "here", 0.0, *[None] * 5, said, *[None] * 4]
+
+    assert _peer(row).threads == number
 
 
 @pytest.mark.parametrize(
@@ -139,7 +158,7 @@ def test_a_supervisor_is_known_by_its_number_and_its_start(
         *[None] * 3,
     ]
 
-    peer = heartbeats._peer_process(row)
+    peer = _peer(row)
 
     assert peer.supervisor == supervisor
     assert (peer.threads, str(peer.journals)) == (3, "/j")
