@@ -135,7 +135,7 @@ def make_worker(
         return made[-1]
 
     yield make
-    set_aside.be_patient(0)
+    set_aside.Patience.seconds = 0.0
     for driven in made:
         driven.worker.stop()
         driven.worker.disconnect()

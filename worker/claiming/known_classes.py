@@ -45,7 +45,7 @@ class KnownClasses:
         self._session = session
         self._selector, self._selection = selector, selector.selection
         self._unknown_after_s = jobs.unknown_class_after_s
-        set_aside.be_patient(jobs.unknown_class_after_s)
+        set_aside.Patience.seconds = jobs.unknown_class_after_s
         self.row_id = 0
         self._own: set[str] = set()
         self._published = 0
@@ -138,14 +138,11 @@ class KnownClasses:
     def last_attempts(self, jobs: list[ClaimedJob]) -> list[ClaimedJob]:
         """Return the jobs; unknown ones have another attempt only where a crash leaves one."""
         known = registry.known()
-        unknown = [job.id for job in jobs if job.class_name not in known]
-        if not unknown:
+        if not (unknown := [job.id for job in jobs if job.class_name not in known]):
             return jobs
-        again = parked.repeatable(self._session, unknown)
+        last = parked.last(self._session, unknown)
         return [
-            job
-            if job.class_name in known or job.id in again
-            else job._replace(max_attempts=job.attempts + 1)
+            job._replace(max_attempts=job.attempts + 1) if job.id in last else job
             for job in jobs
         ]
 

@@ -219,11 +219,10 @@ def _unknown(case: _Case) -> Iterator[Reason]:
     """Yield a reason when no worker that claims from its queue has imported its class."""
     ids = {worker.id for worker in case.workers}
     name = case.found.job.class_name
-    found = parked.knowers(case.session, name, case.queue, ids)
-    # A worker that has not published yet may know the class.
-    if not ids or found.knowing or not found.published >= ids:
+    found = parked.unknown_to(case.session, name, case.queue, ids)
+    if not found:
         return
-    since = found.unknown_since
+    (since,) = found
     noticed = f" (noticed {when(since)})" if since else ""
     yield Reason(
         "unknown_class",

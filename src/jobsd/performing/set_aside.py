@@ -17,18 +17,13 @@ WAIT_S = 5.0
 """Time until a job that was set aside is ready again."""
 
 
-class _Patience:
-    """The time during which jobs of this process are set aside, from the first time on."""
+class Patience:
+    """The time during which jobs of this process are set aside, from the first time on.
+
+    The process's worker sets it; 0 sets none aside.
+    """
 
     seconds = 0.0
-
-
-_PATIENCE = _Patience()
-
-
-def be_patient(seconds: float) -> None:
-    """Set the time during which jobs are set aside; 0 sets none aside."""
-    _PATIENCE.seconds = seconds
 
 
 class MisfitError(ArgumentError):
@@ -43,7 +38,7 @@ def check(
     Raises:
         MisfitError: if the job is to be set aside.
     """
-    if (job.set_aside_s or 0.0) >= _PATIENCE.seconds:
+    if (job.set_aside_s or 0.0) >= Patience.seconds:
         return
     try:
         definition.require(args, kwargs)

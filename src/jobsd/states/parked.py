@@ -72,34 +72,20 @@ class Unknown:
     for_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Knowers:
-    """The workers that have published their classes, and the workers that know a class."""
-
-    published: frozenset[int]
-    knowing: frozenset[int]
-    unknown_since: datetime | None
-
-
 def unknown(session: Session) -> list[Unknown]:
     """Return the lanes with jobs that no worker can run, the oldest first."""
     return [Unknown(*row) for row in session.fetch(STATEMENTS["unknown"])]
 
 
-def knowers(
+def unknown_to(
     session: Session, class_name: str, queue: str, process_ids: Collection[int]
-) -> Knowers:
-    """Return the workers that know the class, among these, which claim from the queue."""
-    parameters = {
-        "class_name": class_name,
-        "queue_name": queue,
-        "ids": list(process_ids),
-    }
-    ((published, knowing, since),) = session.fetch(STATEMENTS["knowers"], parameters)
-    return Knowers(frozenset(published), frozenset(knowing), since)
+) -> list[datetime | None]:
+    """Return since when no worker of the queue knows the class, if all of these don't."""
+    facts = {"class_name": class_name, "queue_name": queue, "ids": list(process_ids)}
+    return [since for (since,) in session.fetch(STATEMENTS["unknown_to"], facts)]
 
 
-def repeatable(session: Session, job_ids: Collection[int]) -> set[int]:
-    """Return the jobs that may be tried again after a death of their process."""
-    rows = session.fetch(STATEMENTS["repeatable"], {"ids": list(job_ids)})
-    return {row[0] for row in rows}
+def last(session: Session, job_ids: Collection[int]) -> set[int]:
+    """Return the jobs that are not tried again after a death of their process."""
+    rows = session.fetch(STATEMENTS["last"], {"ids": list(job_ids)})
+    return {job_id for (job_id,) in rows}

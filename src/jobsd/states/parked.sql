@@ -120,13 +120,7 @@ ORDER BY queue_name;
 SELECT
     lanes.queue_name, lanes.lane, waiting.jobs, lanes.unknown_since,
     extract(epoch FROM now() - lanes.unknown_since)::float8
-FROM (
-    SELECT queue_name, lane, unknown_since
-    FROM jobsd.lanes
-    WHERE unknown_since IS NOT NULL
-    ORDER BY queue_name, lane
-    LIMIT 1000
-) AS lanes
+FROM jobsd.lanes
 CROSS JOIN LATERAL (
     SELECT count(*) AS jobs
     FROM (
@@ -136,33 +130,24 @@ CROSS JOIN LATERAL (
         LIMIT 100000
     ) AS counted
 ) AS waiting
-WHERE waiting.jobs > 0
-ORDER BY lanes.unknown_since, lanes.queue_name, lanes.lane;
+WHERE lanes.unknown_since IS NOT NULL AND waiting.jobs > 0
+ORDER BY lanes.unknown_since, lanes.queue_name, lanes.lane
+LIMIT 1000;
 
--- knowers: return which of some workers have published their classes, which of these know a
--- class, and since when no worker that takes from the queue knows it.
-SELECT
-    ARRAY(
-        SELECT process_id
-        FROM jobsd.worker_classes
-        WHERE process_id = ANY (%(ids)s::bigint[])
-        ORDER BY process_id
-    ),
-    ARRAY(
-        SELECT process_id
-        FROM jobsd.worker_classes
-        WHERE process_id = ANY (%(ids)s::bigint[]) AND lane_of.lane = ANY (lanes)
-        ORDER BY process_id
-    ),
-    (
-        SELECT unknown_since
-        FROM jobsd.lanes
-        WHERE queue_name = %(queue_name)s AND lane = lane_of.lane
-    )
-FROM (SELECT jobsd.lane_of(%(class_name)s) AS lane) AS lane_of;
+-- unknown_to: if all of some workers have published their classes, and none of them knows a class,
+-- return one row: since when no worker that takes from the queue has known it.
+SELECT (
+    SELECT unknown_since
+    FROM jobsd.lanes
+    WHERE queue_name = %(queue_name)s AND lane = jobsd.lane_of(%(class_name)s)
+)
+FROM jobsd.worker_classes
+WHERE process_id = ANY (%(ids)s::bigint[])
+HAVING count(*) = cardinality(%(ids)s::bigint[])
+    AND NOT bool_or(jobsd.lane_of(%(class_name)s) = ANY (lanes));
 
--- repeatable: return which of some jobs may be retried after the death of their process.
+-- last: return which of some jobs are not retried after the death of their process.
 SELECT id
 FROM jobsd.jobs
-WHERE id = ANY (%(ids)s::bigint[]) AND retries_crash
+WHERE id = ANY (%(ids)s::bigint[]) AND NOT retries_crash
 ORDER BY id;
