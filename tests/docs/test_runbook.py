@@ -14,6 +14,7 @@ from docs.pages import blocks
 from harness.project import Project
 from harness.tree import COMMAND
 from jobsd.events.event_list import EVENTS
+from jobsd.operations import health
 from ports import free_port
 from waiting import wait_until
 
@@ -84,6 +85,20 @@ def test_each_alert_has_its_section_in_the_runbook() -> None:
     alerts = set(re.findall(r"alert: (\w+)", RULES))
 
     assert alerts == set(re.findall(r"^### (Jobsd\w+)$", PAGE, re.MULTILINE))
+
+
+def test_each_finding_has_its_row_below_the_alert_of_its_severity() -> None:
+    sections = {
+        alert: set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE))
+        for alert, text in re.findall(r"^### (\w+)\n(.*?)(?=^##)", PAGE, re.MULTILINE | re.DOTALL)
+    }
+
+    findings = {severity: set[str]() for severity in health.SEVERITIES.values()}
+    for name, severity in health.SEVERITIES.items():
+        findings[severity].add(name)
+
+    assert sections["JobsdHealthBad"] == findings["bad"]
+    assert sections["JobsdHealthWarns"] == findings["warning"]
 
 
 @pytest.mark.parametrize("typed", dict.fromkeys([*TYPED, *NAMED]))
