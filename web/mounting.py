@@ -68,6 +68,7 @@ def settings_of(
         trusted_proxies=web.trusted_proxies,
         read_only=web.read_only,
         alive_threshold_s=options.supervisor.process_alive_threshold_s,
+        latency_targets_s=options.monitor.latency_targets_s,
         time_zone=options.time_zone,
         filter_arguments=options.jobs.filter_arguments,
         keep_finished=options.jobs.preserve_finished_jobs,

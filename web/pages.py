@@ -43,7 +43,10 @@ _DAY = timedelta(hours=24)
 @route("/", "overview")
 def show_overview(asked: Asked) -> Found:
     """Read the facts that `status` prints."""
-    seen = overview.overview(asked.session, asked.threshold_s, _most(asked))
+    targets_s = asked.settings.latency_targets_s
+    seen = overview.overview(
+        asked.session, asked.threshold_s, _most(asked), targets_s=targets_s
+    )
     seen.recurring[:] = map(asked.shown.task, seen.recurring)
     counts, groups = _totals(asked), overview.failure_groups(asked.session)
     minutes = history.steps(asked.session, history.SPANS[0])

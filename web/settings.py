@@ -1,6 +1,6 @@
 """The settings of one dashboard."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,6 +38,7 @@ class Settings:
     read_only: bool = False
     live: str = "poll"
     alive_threshold_s: float = 60.0
+    latency_targets_s: Mapping[str, float] | None = None
     time_zone: str = "UTC"
     filter_arguments: tuple[str, ...] = ()
     keep_finished: bool = True

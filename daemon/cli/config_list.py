@@ -1,6 +1,7 @@
 """Prints every setting with its effective value as a table."""
 
 from collections.abc import Iterator
+from typing import cast
 
 from jobsd.configuration import listed
 from jobsd.daemon import values
@@ -31,7 +32,16 @@ def settings(project: Project, *, for_people: bool) -> Iterator[Row]:
         ConfigurationError: with every fault of files, environment and flags.
     """
     for row in listed.settings(project.root, project.environ, project.flags):
-        value = row["value"]
-        if for_people and row["seconds"] and isinstance(value, int | float):
-            value = values.length(float(value))
+        value = _with_units(row["value"]) if for_people and row["seconds"] else row["value"]
         yield {"setting": row["setting"], "value": value, "source": row["source"]}
+
+
+def _with_units(value: object) -> object:
+    match value:
+        case int() | float():
+            return values.length(float(value))
+        case dict():
+            each = cast("dict[str, float]", value).items()
+            return ", ".join(f"{queue}: {values.length(seconds)}" for queue, seconds in each)
+        case _:
+            return value

@@ -292,10 +292,10 @@ def _heartbeat(session: Session) -> Finding:
 
 def _health(session: Session, project: Project) -> Iterator[Finding]:
     """Report the health that `status` and the pages report."""
-    threshold_s = project.options.supervisor.process_alive_threshold_s
-    found = health.judge(
-        session, processes(session, threshold_s), queue_rows(session, COUNTED_MAX)
-    )
+    options = project.options
+    rows = processes(session, options.supervisor.process_alive_threshold_s)
+    queues = queue_rows(session, COUNTED_MAX)
+    found = health.judge(session, rows, queues, options.monitor.latency_targets_s)
     if not found:
         yield Finding("OK", "health", "no evidence of a fault")
     for each in found:

@@ -49,7 +49,8 @@ def _result(project: Project, session: Session, *, shown: ShownArguments, here: 
     from jobsd.operations.overview import overview
 
     threshold_s = project.options.supervisor.process_alive_threshold_s
-    seen = overview(session, threshold_s, QUEUED_MAX, here=here)
+    targets_s = project.options.monitor.latency_targets_s
+    seen = overview(session, threshold_s, QUEUED_MAX, here=here, targets_s=targets_s)
     seen.recurring[:] = map(shown.task, seen.recurring)
     status = statuses.DONE if seen.running else statuses.NOT_RUNNING
     if chosen_format().as_json:
@@ -113,8 +114,12 @@ def metrics_command(project: Project, *, openmetrics: bool) -> Result:
     from jobsd.operations.gauges import database_figures
 
     with project.session() as session:
-        threshold_s = project.options.supervisor.process_alive_threshold_s
-        figures = database_figures(session, threshold_s=threshold_s)
-        published = metrics_here(session, project.options)
+        options = project.options
+        figures = database_figures(
+            session,
+            targets_s=options.monitor.latency_targets_s,
+            threshold_s=options.supervisor.process_alive_threshold_s,
+        )
+        published = metrics_here(session, options)
     text, _ = exposition(None, figures, openmetrics=openmetrics, published=published)
     return Result(plain(figures, published), (Value(text.decode().removesuffix("\n")),))

@@ -169,7 +169,7 @@ class Pages:
             scoreboard,
             database_thread.history,
             options.workers,
-            target_s=options.monitor.latency_target_s,
+            targets_s=options.monitor.latency_targets_s,
             threshold_s=options.supervisor.process_alive_threshold_s,
         )
         self._heartbeat = freshness.Fresh(_reader(target, heartbeats.last_heartbeats))

@@ -17,6 +17,7 @@ import psycopg
 from jobsd.configuration.options import WorkerOptions
 from jobsd.database.connection import OUTAGES, Session, Target
 from jobsd.metrics.figures import DatabaseFigures
+from jobsd.operations import health
 from jobsd.operations.gauges import database_figures
 from jobsd.scoreboard.scoreboard import Scoreboard
 from jobsd.scoreboard.thresholds import DEFAULTS
@@ -36,11 +37,11 @@ def desired_workers(
     figures: DatabaseFigures,
     arrivals: Arrivals,
     groups: tuple[WorkerOptions, ...],
-    target_s: float,
+    targets_s: Mapping[str, float],
 ) -> dict[str, int]:
-    """Return how many workers each queue needs for its jobs to begin within `target_s`.
+    """Return how many workers each queue with a target needs for its jobs to begin in time.
 
-    That is `monitor.latency_target`.
+    The targets are those of `monitor.latency_target`.
 
         threads = arrivals a second * run time / BUSY + ready jobs * run time / target
         workers = threads / threads of a worker, rounded up
@@ -61,6 +62,7 @@ def desired_workers(
             paused=queue in figures.paused,
         )
         for queue, states in figures.depths.items()
+        if (target_s := health.target_s(queue, targets_s)) is not None
     }
 
 
@@ -103,7 +105,7 @@ FIGURES_AGE_S = 5.0
 class Scraping:
     """Answers the scrapes of one tree; safe from any thread.
 
-    A `target_s` (`monitor.latency_target`) adds how many workers each queue needs. A process
+    With `targets_s` (`monitor.latency_target`) it adds how many workers queues need. A process
     is dead after `threshold_s` without a heartbeat. The connection is kept: scrapes matter most
     when the server has none left.
     """
@@ -115,14 +117,14 @@ class Scraping:
         history: History,
         workers: tuple[WorkerOptions, ...] = (),
         *,
-        target_s: float | None = None,
+        targets_s: Mapping[str, float] | None = None,
         threshold_s: float = DEFAULTS.process_alive_threshold,
         share: float = freshness.SHARE,
     ) -> None:
         self._scoreboard = scoreboard
         self._history = history
         self._workers = workers
-        self._target_s = target_s
+        self._targets_s = targets_s or {}
         self._threshold_s = threshold_s
         self._arrivals = arrivals.Arrivals()
         self._session = Session(target, "jobsd monitor metrics", deadline_s=DEADLINE_S)
@@ -163,12 +165,12 @@ class Scraping:
             raise
 
     def _read_once(self) -> DatabaseFigures:
-        history, target_s = self._history, self._target_s
+        history, targets_s = self._history, self._targets_s
         writes, ended = history.writes, history.ended()
         figures = database_figures(
             self._session,
             busy_jobs(self._scoreboard),
-            run_times=target_s is not None,
+            targets_s=targets_s,
             threshold_s=self._threshold_s,
             asked=self._figures.asked.set,
         )
@@ -176,7 +178,7 @@ class Scraping:
         figures = replace(
             figures, enqueued=self._arrivals.update(self._session, figures, known)
         )
-        if target_s is None:
+        if not targets_s:
             return figures
-        desired = desired_workers(figures, self._arrivals, self._workers, target_s)
+        desired = desired_workers(figures, self._arrivals, self._workers, targets_s)
         return replace(figures, desired_workers=desired)

@@ -75,6 +75,17 @@ def test_durations_read_well_on_a_narrow_terminal(run: Commands) -> None:
     assert max(map(len, lines)) <= 60
 
 
+def test_targets_of_queues_read_well_for_people(run: Commands) -> None:
+    run.project.write(
+        "config/queue.yml", "monitor: {latency_target: {default: 1m, mail: 10s}}\n"
+    )
+
+    lines = on_a_terminal(run, "config", "show", width=120, height=60)
+
+    [line] = [line for line in lines if line.startswith("monitor.latency_target")]
+    assert "default: 1m, mail: 10s" in line
+
+
 def test_only_shown_fields_are_columns(run: Commands) -> None:
     refused = run("config", "show", "--columns", "shown")
     chosen = run("config", "show", "--columns", "source,setting", "--header")

@@ -85,6 +85,26 @@ def test_the_api_has_the_findings_that_status_has(target: Target) -> None:
     assert _named(answer.json()["health"]) == NAMED
 
 
+def test_status_doctor_and_the_api_judge_by_the_targets_of_queues(
+    faulty: Commands, rows: Rows, target: Target
+) -> None:
+    faulty("queues", "resume", "mail")
+    faulty.json("enqueue", "shop_jobs.welcome", "[1]", "--queue", "mail")
+    rows("UPDATE jobsd.jobs SET created_at = now() - interval '30 seconds'")
+    before = faulty.json("status")["health"]
+    faulty.project.write("config/queue.yml", "monitor: {latency_target: {mail: 10s}}\n")
+
+    seen = faulty.json("status")["health"]
+    said = " ".join(row[2] for row in faulty.rows("doctor") if row[1] == "health")
+    answer = Browser(made(target, latency_targets_s={"mail": 10.0})).get("/api/v1/")
+    MADE.pop().close()
+
+    assert [each["name"] for each in before] == ["no_dispatcher"]
+    assert [each["name"] for each in seen] == ["no_dispatcher", "late"]
+    assert [each["name"] for each in answer.json()["health"]] == ["no_dispatcher", "late"]
+    assert "(target 10s)" in said
+
+
 def test_doctor_warns_of_each_finding_and_does_not_fail(faulty: Commands) -> None:
     said = [row for row in faulty.rows("doctor") if row[1] == "health"]
 

@@ -90,7 +90,9 @@ def test_each_alert_has_its_section_in_the_runbook() -> None:
 def test_each_finding_has_its_row_below_the_alert_of_its_severity() -> None:
     sections = {
         alert: set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE))
-        for alert, text in re.findall(r"^### (\w+)\n(.*?)(?=^##)", PAGE, re.MULTILINE | re.DOTALL)
+        for alert, text in re.findall(
+            r"^### (\w+)\n(.*?)(?=^##)", PAGE, re.MULTILINE | re.DOTALL
+        )
     }
 
     findings = {severity: set[str]() for severity in health.SEVERITIES.values()}

@@ -17,10 +17,10 @@ WORKER_FILES_MAX = 9
 SMALL_LINES = 40
 """A file that is shorter, and that only one other imports, needs a reason to be one."""
 REASONS = {
-    "daemon/cli/config_list.py": "only `config show` loads the tables of settings",
     "daemon/tree/database_faults.py": "only an error of the driver loads the driver",
     "daemon/tree/one_database.py": "refuses a start, which begins with many other things",
     "daemon/entry_point.py": "nothing may be loaded before an interrupt is the end",
+    "src/jobsd/configuration/by_queue.py": "reads a mapping; the other kinds read one value",
     "src/jobsd/database/clients.py": "only an embedded server is asked, and it knows no driver",
     "src/jobsd/database/identity.py": "asks two servers, and knows nothing of a tree",
     "src/jobsd/django/checks.py": "Django's name",

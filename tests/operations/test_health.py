@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from dashboard.asking import MADE, Browser, made
-from enqueueing.placed import enqueue
+from enqueueing.placed import claim, enqueue
 from jobsd.operations import health
+from jobsd.operations.processes import processes
 from jobsd.processes import registry
 
 if TYPE_CHECKING:
@@ -42,10 +44,11 @@ def _found(
     overdue_s: float = 0.0,
     claimed: dict[int, int] | None = None,
     failed: tuple[int, int] = (0, 0),
+    targets_s: dict[str, float] | None = None,
 ) -> list[health.Finding]:
     rows = [*(processes or (WORKER,)), *([SUPERVISOR] if running else [])]
     return health.findings(
-        health.Evidence(rows, queues or [], overdue_s, claimed or {}, failed)
+        health.Evidence(rows, queues or [], overdue_s, claimed or {}, failed, targets_s or {})
     )
 
 
@@ -85,16 +88,80 @@ def test_each_finding_has_its_evidence(
 
 
 def test_a_long_wait_names_the_oldest_queue_and_a_full_capacity() -> None:
-    queues = [_queue("mail", ready=3, age_s=211), _queue("mail", ready=1, age_s=90)]
+    worker = _process("worker", 1, queues="mail,slow", threads="2")
+    queues = [_queue("mail", ready=3, age_s=211), _queue("slow", ready=1, age_s=90)]
 
-    (busy,) = _found(queues, claimed={1: 4})
+    (both,) = _found(queues, worker, claimed={1: 4})
+    (busy,) = _found(queues[:1], claimed={1: 2})
     (idle,) = _found(queues[:1], claimed={1: 1})
 
-    assert busy.sentence == (
-        "Jobs wait long: the oldest of queue mail for 3m31s, and 1 more queue;"
-        " all capacity that takes it is busy (2 of 2 jobs at once)."
+    waits = "Jobs wait too long: the oldest of queue mail for 3m31s (target 1m)"
+    assert both.sentence == (
+        f"{waits}, and 1 more queue;"
+        " all capacity that takes 2 queues is busy (2 of 2 jobs at once)."
     )
-    assert idle.sentence == "Jobs wait long: the oldest of queue mail for 3m31s."
+    assert busy.sentence == (
+        f"{waits}; all capacity that takes it is busy (2 of 2 jobs at once)."
+    )
+    assert idle.sentence == f"{waits}."
+
+
+@pytest.mark.parametrize(
+    ("targets_s", "late"),
+    [
+        ({}, "slow for 1m40s (target 1m)"),
+        ({"default": 300.0}, None),
+        ({"default": 300.0, "mail": 10.0}, "mail for 50s (target 10s)"),
+        ({"mail": 10.0}, "mail for 50s (target 10s), and 1 more queue"),
+        ({"slow": 100.0, "mail": 50.0}, None),
+    ],
+)
+def test_the_queue_that_is_late_by_most_of_its_own_target_is_named(
+    targets_s: dict[str, float], late: str | None
+) -> None:
+    worker = _process("worker", 1, queues="*", threads="2")
+    queues = [_queue("mail", ready=1, age_s=50), _queue("slow", ready=1, age_s=100)]
+
+    found = _found(queues, worker, targets_s=targets_s)
+
+    assert [each.sentence for each in found] == (
+        [f"Jobs wait too long: the oldest of queue {late}."] if late else []
+    )
+
+
+def test_a_full_capacity_names_the_class_that_most_of_it_runs(
+    session: Session, default_client: Client, rows: Rows
+) -> None:
+    del default_client
+    worker = _register(session, "worker", queues="mail", threads=3)
+    elsewhere = _register(session, "worker", queues="bulk", threads=9)
+    _register(session, "supervisor")
+    slow = [enqueue(name="shop.slow_report") for _ in range(3)]
+    others = [enqueue(name="shop.other") for _ in range(4)]
+    ended = [enqueue(name="shop.other")]
+    rows("UPDATE jobsd.jobs SET outcome = 'finished' WHERE id = %s", ended[0])
+    claim(session, worker, *slow[:2], *others[:1])
+    claim(session, elsewhere, *others[1:])
+    _run(rows, worker, *slow[:2], *others[:1], *ended)
+    _run(rows, elsewhere, *others[1:])
+    queues = [_queue("mail", ready=1, age_s=30)]
+
+    (found,) = health.judge(session, processes(session, 60.0), queues, {"mail": 10.0})
+
+    assert found.sentence == (
+        "Jobs wait too long: the oldest of queue mail for 30s (target 10s); all capacity that"
+        " takes it is busy (3 of 3 jobs at once), 2 with shop.slow_report."
+    )
+
+
+def _register(session: Session, kind: str, **metadata: Any) -> int:
+    name = registry.new_name(kind)
+    return registry.register(session, kind=kind, name=name, supervisor_id=0, metadata=metadata)
+
+
+def _run(rows: Rows, process: int, *job_ids: int) -> None:
+    running = json.dumps(dict.fromkeys(map(str, job_ids), 1.0))
+    rows("UPDATE jobsd.processes SET running = %s WHERE id = %s", running, process)
 
 
 def test_the_overview_says_that_no_dispatcher_runs(

@@ -276,7 +276,26 @@ def test_desired_workers_follow_the_formula(
         WorkerOptions(queues=("m*",), threads=3),
     )
 
-    assert desired_workers(figures, _Coming(rate), groups, 30.0) == {"mail": workers}
+    desired = desired_workers(figures, _Coming(rate), groups, {"default": 30.0})
+
+    assert desired == {"mail": workers}
+
+
+@pytest.mark.parametrize(
+    ("targets_s", "workers"),
+    [
+        ({"mail": 30.0}, {"mail": 4}),
+        ({"default": 60.0}, {"mail": 2}),
+        ({"default": 60.0, "mail": 30.0}, {"mail": 4}),
+        ({"night": 30.0}, {}),
+    ],
+)
+def test_each_queue_has_its_own_target_and_none_is_reported_without_one(
+    targets_s: dict[str, float], workers: dict[str, int]
+) -> None:
+    figures = _figures(600, run_times_s={"mail": 0.5})
+
+    assert desired_workers(figures, _Coming(0.0), (), targets_s) == workers
 
 
 def test_the_threads_are_those_of_the_first_group_that_takes_from_the_queue() -> None:

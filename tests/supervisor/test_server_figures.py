@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
+from enqueueing.placed import enqueue
 from jobsd.acts import queues
 from jobsd.operations.gauges import database_figures
 from jobsd.processes import registry
@@ -19,6 +20,7 @@ from waiting import wait_until
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session, Target
+    from jobsd.enqueueing.client import Client
     from rows import Rows
 
 
@@ -63,6 +65,24 @@ def test_the_health_judges_processes_by_the_threshold_of_the_settings(
 
     assert figures.findings["processes", "warning"] is there
     assert sum(figures.findings.values()) == there
+
+
+@pytest.mark.parametrize(
+    ("targets_s", "late"), [(None, False), ({"mail": 10.0}, True), ({"night": 10.0}, False)]
+)
+def test_the_health_judges_waits_by_the_targets_of_queues(
+    session: Session, default_client: Client, targets_s: dict[str, float] | None, *, late: bool
+) -> None:
+    del default_client
+    for kind in ("supervisor", "worker"):
+        name = registry.new_name(kind)
+        registry.register(session, kind=kind, name=name, supervisor_id=0, metadata={})
+    enqueue("mail")
+    session.connection.execute("UPDATE jobsd.jobs SET created_at = now() - interval '30 s'")
+
+    figures = database_figures(session, targets_s=targets_s)
+
+    assert figures.findings["late", "warning"] is late
 
 
 def test_dispatchers_are_as_late_as_the_oldest_job_that_is_due(

@@ -82,7 +82,7 @@ def test_a_reload_leaves_what_all_processes_of_a_tree_share(target: Target, name
     other = replace(
         old,
         database=replace(old.database, url="postgresql:///elsewhere"),
-        monitor=replace(old.monitor, latency_target_s=77.0),
+        monitor=replace(old.monitor, latency_targets_s={"default": 77.0}),
         supervisor=replace(old.supervisor, shutdown_timeout_s=77.0),
     )
 

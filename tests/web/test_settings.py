@@ -28,6 +28,7 @@ web:
   read_only: true
   trusted_header: X-Remote-User
   trusted_proxies: [10.0.0.0/8]
+monitor: {latency_target: {mail: 10s}}
 """
 
 
@@ -46,6 +47,7 @@ def test_each_setting_reaches_a_dashboard_that_is_served(tmp_path: Path) -> None
     assert (made.filter_arguments, made.keep_finished) == (("token",), False)
     assert (made.read_only, made.trusted_header) == (True, "X-Remote-User")
     assert made.trusted_proxies == ("10.0.0.0/8",)
+    assert made.latency_targets_s == {"mail": 10.0}
     assert {"jobs.example", "127.0.0.1", "localhost"} <= (made.hosts or set())
     assert made.target() == QUEUE
 

@@ -23,6 +23,7 @@ web:
   users: {ann: {password: "${PASSWORD:-pa55}", role: admin, token: t0ken}}
   database_url: postgresql://ann:s3cret@db/queue
 jobs: {filter_arguments: [token]}
+monitor: {latency_target: {default: 1m, "<mail>": 10s}}
 """
 _ENVIRON = {
     "QUEUES": "from-the-variable",
@@ -60,6 +61,8 @@ def test_settings_are_shown_without_secrets_and_the_environment(
     assert settings["workers[0].queues"]["value"] == "from the environment"
     assert settings["web.database_url"]["value"] == "not shown"
     assert settings["jobs.filter_arguments"]["value"] == ["token"]
+    assert settings["monitor.latency_target"]["value"] == {"default": 60.0, "<mail>": 10.0}
+    assert "default: 1m, &lt;mail&gt;: 10s<" in texts[0]
 
 
 def test_a_file_with_faults_since_the_start_is_reported(tmp_path: Path, target: Target) -> None:

@@ -23,8 +23,8 @@ FOUND = f"{FOLDER} (found)"
 def settings(root: Path, environ: Environment[str, str], flags: Flags) -> Iterator[Row]:
     """Yield each setting as a start would read it; URLs are without their passwords.
 
-    `seconds`: the value is a time; `from_environment`: all or a part of it is the value of a
-    variable.
+    `seconds`: the value is a time, or times by queue; `from_environment`: all or a part of it
+    is the value of a variable.
 
     Raises:
         ConfigurationError: with every fault of the file, the environment and the flags.
@@ -52,7 +52,7 @@ def _row(name: str, field: str, value: object, origin: tuple[str, bool]) -> Row:
         "setting": name,
         "value": simple,
         "source": origin[0],
-        "seconds": field.endswith("_s") and isinstance(simple, int | float),
+        "seconds": field.endswith("_s") and isinstance(simple, int | float | dict),
         "from_environment": origin[1],
     }
 

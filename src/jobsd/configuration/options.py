@@ -8,6 +8,7 @@ seconds, sizes are bytes. This module reads no file: `queue_file` does, by these
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 from jobsd.jobs.time_limits import LIMIT_MAX_S, LIMIT_MIN_S
 from jobsd.scoreboard.thresholds import Thresholds
 
+from .by_queue import by_queue
 from .folder import QUEUE_FILE, RECURRING_FILE
 from .kinds import (
     DAY_S,
@@ -190,8 +192,7 @@ class SupervisorOptions:
 class MonitorOptions:
     """The address of metrics and health: "127.0.0.1:9394", ":9394", "[::1]:9394".
 
-    No `bind`: no HTTP. With `bind_is_default` the port was not configured, so the tree starts
-    without HTTP when it is taken.
+    No `bind`: no HTTP; nor is there any if the default port (`bind_is_default`) is taken.
     """
 
     bind: str | None = setting(
@@ -201,10 +202,11 @@ class MonitorOptions:
         "--metrics-bind ADDR|off",
         "JOBSD_METRICS_BIND",
     )
-    latency_target_s: float | None = setting(
-        optional(duration(0.1, DAY_S)),
+    latency_targets_s: Mapping[str, float] | None = setting(
+        optional(by_queue(duration(0.1, DAY_S))),
         "null",
-        "Report how many workers a queue needs so that its jobs start within this time.",
+        "How soon jobs are to start, in all queues or by queue: {default: 1m, mail: 10s}.",
+        key="latency_target",
     )
     bind_is_default: bool = True
 
@@ -261,11 +263,9 @@ class JobsOptions:
         "Keep the output and log of each attempt, up to this size, e.g. 64KB; null: none.",
     )
     unknown_class_after_s: float = setting(
-        *(
-            duration(0.0),
-            "10m",
-            "Fail a job that no code has taken for this long; in development, test: at once.",
-        ),
+        duration(0.0),
+        "10m",
+        "Fail a job that no code has taken for this long; in development, test: at once.",
         default_when_trying="0",
     )
 

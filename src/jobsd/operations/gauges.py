@@ -34,17 +34,18 @@ def database_figures(
     session: Session,
     busy_jobs: Sequence[int] | None = None,
     *,
-    run_times: bool = False,
+    targets_s: Mapping[str, float] | None = None,
     threshold_s: float = DEFAULTS.process_alive_threshold,
     asked: Callable[[], None] | None = None,
 ) -> DatabaseFigures:
     """Return the current figures: one round trip, one transaction.
 
     `busy_jobs` are the jobs that threads of a tree perform: the database knows their queues.
-    A process is dead after `threshold_s` without a heartbeat. All figures are of one moment;
-    after an error the session must be closed. `asked` is called before the answer is awaited.
+    With `targets_s` (`monitor.latency_target`) the run times are read, too. A process is dead
+    after `threshold_s` without a heartbeat. All figures are of one moment; after an error the
+    session must be closed. `asked` is called before the answer is awaited.
     """
-    read = _read(session, busy_jobs, run_times=run_times, asked=asked)
+    read = _read(session, busy_jobs, run_times=bool(targets_s), asked=asked)
     arrivals = {queue: Arrived(*row) for queue, *row in read["arrivals"]}
     ((last_heartbeat, postgresql),) = read["server"]
     counts, claim_ages_s = queues.by_queue(read)
@@ -68,7 +69,7 @@ def database_figures(
         enqueued={queue: row.enqueued for queue, row in arrivals.items() if row.enqueued},
         run_times_s=dict(read.get("run_times", ())),
         busy_threads=None if busy_jobs is None else dict(read["busy"]),
-        findings=_findings(read, counts, threshold_s),
+        findings=_findings(read, counts, threshold_s, targets_s or {}),
     )
 
 
@@ -99,13 +100,15 @@ def _read(
 
 
 def _findings(
-    read: Mapping[str, Rows], counts: queues.Depths, threshold_s: float
+    read: Mapping[str, Rows],
+    counts: queues.Depths,
+    threshold_s: float,
+    targets_s: Mapping[str, float],
 ) -> dict[tuple[str, str], bool]:
     """Return for each finding that there may be whether it is there."""
     registered = (registry.ProcessRow(*row) for row in read["every_process"])
-    seen = health.evidence(
-        read, process_rows(registered, threshold_s), _queue_rows(read, counts)
-    )
+    processes = process_rows(registered, threshold_s)
+    seen = health.evidence(read, processes, _queue_rows(read, counts), targets_s)
     found = {each.name for each in health.findings(seen)}
     return {(name, severity): name in found for name, severity in health.SEVERITIES.items()}
 

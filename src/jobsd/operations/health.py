@@ -4,16 +4,14 @@ The pages, `status`, `doctor`, the API and the metrics report this one judgement
 changes no exit status, and no answer of `/healthz`.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import timedelta
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from jobsd.acts import inspect
 from jobsd.database.connection import Session, Statement, Statements
-from jobsd.jobs.selection import Selection
 
-from .queues import takers
+from .queues import claimers, takers
 from .words import counted, length
 
 Severity = Literal["bad", "warning"]
@@ -35,8 +33,8 @@ SEVERITIES: dict[str, Severity] = {
 """The severity of each finding."""
 OVERDUE_S = 10.0
 """A dispatcher makes due jobs ready sooner than this."""
-WAIT = timedelta(minutes=1)
-"""The age of the oldest ready job from which its queue is late."""
+TARGET_S = 60.0
+"""The target of a queue that has none: the queue is late when a job has waited longer."""
 FAILURES_MIN, FAILURES_RATIO = 10, 3.0
 _RECENT = 5
 """The number of minutes that are compared with the rest of the hour."""
@@ -67,6 +65,10 @@ class Evidence:
     """The number of jobs of each process."""
     failed: tuple[int, int]
     """The attempts that failed in the last minutes, and in the hour before."""
+    targets_s: Mapping[str, float] = field(default_factory=dict[str, float])
+    """How soon the jobs of queues are to start: see `target_s`."""
+    most_run: Callable[[Sequence[int]], tuple[str, int] | None] = lambda _: None
+    """Returns the class of most jobs that some workers run, and the number of these jobs."""
 
     @property
     def alive(self) -> list[Row]:
@@ -74,14 +76,35 @@ class Evidence:
         return [row for row in self.processes if row["life"] == "alive"]
 
 
-def judge(session: Session, processes: Sequence[Row], queues: Sequence[Row]) -> list[Finding]:
+def target_s(queue: str, targets_s: Mapping[str, float]) -> float | None:
+    """Return how soon the jobs of a queue are to start; None if it has no target.
+
+    The target of `default` is that of all queues without one of their own.
+    """
+    return targets_s.get(queue, targets_s.get("default"))
+
+
+def judge(
+    session: Session,
+    processes: Sequence[Row],
+    queues: Sequence[Row],
+    targets_s: Mapping[str, float] | None,
+) -> list[Finding]:
     """Return the faults, the worst first; `processes` and `queues` are the rows of all.
 
     Of a row of a queue its name, ready jobs, their oldest age and the pause are enough.
+    `targets_s` are those of `monitor.latency_target`.
     """
     wanted = asked()
     rows: list[Rows] = session.fetch_together(list(wanted.values()))
-    return findings(evidence(dict(zip(wanted, rows, strict=True)), processes, queues))
+    read = dict(zip(wanted, rows, strict=True))
+    seen = evidence(read, processes, queues, targets_s or {})
+
+    def most_run(workers: Sequence[int]) -> tuple[str, int] | None:
+        found = session.fetch(STATEMENTS["running"], {"workers": list(workers)})
+        return (found[0][0], found[0][1]) if found else None
+
+    return findings(replace(seen, most_run=most_run))
 
 
 def asked() -> dict[str, tuple[Statement, dict[str, object]]]:
@@ -95,12 +118,16 @@ def asked() -> dict[str, tuple[Statement, dict[str, object]]]:
 
 
 def evidence(
-    read: Mapping[str, Rows], processes: Sequence[Row], queues: Sequence[Row]
+    read: Mapping[str, Rows],
+    processes: Sequence[Row],
+    queues: Sequence[Row],
+    targets_s: Mapping[str, float],
 ) -> Evidence:
     """Return the evidence in these rows, which `judge` explains."""
     ((overdue_s,),) = read["dispatch"]
     ((now, before),) = read["failed"]
-    return Evidence(processes, queues, overdue_s or 0.0, dict(read["claimed"]), (now, before))
+    claimed: dict[int, int] = dict(read["claimed"])
+    return Evidence(processes, queues, overdue_s or 0.0, claimed, (now, before), targets_s)
 
 
 def findings(seen: Evidence) -> list[Finding]:
@@ -135,38 +162,46 @@ def _queues(seen: Evidence) -> list[Finding]:
     if left:
         sentence = f"Jobs wait in queues from which no running worker claims: {_list(left)}."
         found.append(_finding("no_worker", sentence, "queues"))
-    late = [
-        row for row in open_ones if taken[row["name"]] and (row["oldest_age"] or WAIT) > WAIT
-    ]
-    if late:
-        first = max(late, key=lambda row: row["oldest_age"])
-        more = f", and {counted(len(late) - 1, 'more queue')}" if len(late) > 1 else ""
-        sentence = (
-            f"Jobs wait long: the oldest of queue {first['name']}"
-            f" for {length(first['oldest_age'].total_seconds())}{more}"
-        )
-        cause = _capacity(seen, first["name"])
-        found.append(_finding("late", f"{sentence}{cause}.", "queues"))
+    found += _late(seen, [row for row in open_ones if taken[row["name"]]])
     paused = [row["name"] for row in seen.queues if row["paused"]]
     if paused:
         found.append(_finding("paused", f"Paused: {_list(paused)}.", "queues"))
     return found
 
 
+def _late(seen: Evidence, rows: Sequence[Row]) -> list[Finding]:
+    """Name the queue whose oldest job has waited for the largest multiple of its target."""
+    late: list[tuple[float, str, str]] = []
+    for row in rows:
+        name, target = row["name"], target_s(row["name"], seen.targets_s) or TARGET_S
+        wait_s = row["oldest_age"].total_seconds() if row["oldest_age"] else 0.0
+        if wait_s > target:
+            times = f"{length(wait_s)} (target {length(target)})"
+            late.append((wait_s / target, name, times))
+    if not late:
+        return []
+    _, name, times = max(late)
+    more = f", and {counted(len(late) - 1, 'more queue')}" if len(late) > 1 else ""
+    sentence = f"Jobs wait too long: the oldest of queue {name} for {times}{more}"
+    return [_finding("late", f"{sentence}{_capacity(seen, name)}.", "queues")]
+
+
 def _capacity(seen: Evidence, queue: str) -> str:
     """Return a part of a sentence if all workers of a queue are busy."""
-    workers = [
-        row
-        for row in seen.alive
-        if row["kind"] == "worker"
-        and not row["metadata"].get("quiet")
-        and Selection(tuple(str(row["metadata"].get("queues", "*")).split(","))).matches(queue)
-    ]
-    places = sum(_places(row) for row in workers)
-    busy = sum(min(seen.claimed.get(row["id"], 0), _places(row)) for row in workers)
-    if busy < places:
+    selected = {
+        each: ids for each, ids in claimers(seen.processes).items() if each.matches(queue)
+    }
+    workers = {worker for ids in selected.values() for worker in ids}
+    places = {row["id"]: _places(row) for row in seen.processes if row["id"] in workers}
+    busy = sum(min(seen.claimed.get(worker, 0), count) for worker, count in places.items())
+    if busy < sum(places.values()):
         return ""
-    return f"; all capacity that takes it is busy ({busy} of {places} jobs at once)"
+    names = [row["name"] for row in seen.queues]
+    count = sum(any(each.matches(name) for each in selected) for name in names)
+    takes = "it" if count == 1 else counted(count, "queue")
+    sentence = f"all capacity that takes {takes} is busy ({busy} of {busy} jobs at once)"
+    most = seen.most_run(sorted(workers))
+    return f"; {sentence}, {most[1]} with {most[0]}" if most else f"; {sentence}"
 
 
 def _places(row: Row) -> int:

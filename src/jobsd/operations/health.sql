@@ -2,6 +2,17 @@
 SELECT greatest(0, extract(epoch FROM now() - min(scheduled_at)))::float8
 FROM jobsd.scheduled_executions;
 
+-- running: return the class of most jobs that some workers run, and the number of these jobs.
+SELECT job.class_name, count(*)
+FROM jobsd.processes AS process
+CROSS JOIN LATERAL jsonb_object_keys(process.running) AS running (job_id)
+JOIN jobsd.jobs AS job ON job.id = running.job_id::bigint
+WHERE process.id = ANY (%(workers)s::bigint[])
+    AND job.outcome IS NULL
+GROUP BY job.class_name
+ORDER BY count(*) DESC, job.class_name
+LIMIT 1;
+
 -- failed: count the failed attempts of the last `recent` minutes with the present one, and of the
 -- minutes before them, up to `all`.
 SELECT

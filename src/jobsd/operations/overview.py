@@ -1,5 +1,6 @@
 """The facts that `status` prints, as of one moment."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -87,12 +88,17 @@ class Overview:
 
 
 def overview(
-    session: Session, threshold_s: float, most: int = COUNTED_MAX + 1, *, here: bool = False
+    session: Session,
+    threshold_s: float,
+    most: int = COUNTED_MAX + 1,
+    *,
+    here: bool = False,
+    targets_s: Mapping[str, float] | None = None,
 ) -> Overview:
     """Read everything once; `running` is whether a supervisor lives, on any host.
 
     Of each state of a queue at most `most` jobs are counted. With `here` only the processes of
-    this machine, or of this container, count; the health is that of all.
+    this machine, or of this container, count; the health is that of all, by `targets_s`.
     """
     rows = processes(session, threshold_s, here=here)
     everywhere = processes(session, threshold_s) if here else rows
@@ -107,7 +113,7 @@ def overview(
         recurring=planned[:_NEXT_RUNS],
         failures=_latest_failures(session),
         last_heartbeat=beat.executed_at if beat else None,
-        health=health.judge(session, everywhere, queues),
+        health=health.judge(session, everywhere, queues, targets_s),
     )
 
 

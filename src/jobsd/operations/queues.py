@@ -1,6 +1,6 @@
 """The queues as rows: the number and age of their jobs in each state, and their pauses."""
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
@@ -113,20 +113,28 @@ def by_urgency(rows: Sequence[Row]) -> list[Row]:
 def takers(rows: Sequence[Row], processes: Sequence[Row]) -> dict[str, int]:
     """Return the number of living workers, without quiet ones, that claim from each queue."""
     # Most workers claim from the same queues: each selection is matched once.
-    selected = Counter(
-        str(process["metadata"].get("queues", "*"))
-        for process in processes
-        if process["kind"] == "worker"
-        and process["life"] == "alive"
-        and not process["metadata"].get("quiet")
-    )
-    selections = [
-        (selection.Selection(tuple(names.split(","))), workers)
-        for names, workers in selected.items()
-    ]
+    selected = claimers(processes).items()
     return {
-        row["name"]: sum(workers for each, workers in selections if each.matches(row["name"]))
+        row["name"]: sum(
+            len(workers) for each, workers in selected if each.matches(row["name"])
+        )
         for row in rows
+    }
+
+
+def claimers(processes: Sequence[Row]) -> dict[selection.Selection, list[int]]:
+    """Return the ids of the living workers, without quiet ones, by what they claim from."""
+    found: defaultdict[str, list[int]] = defaultdict(list)
+    for process in processes:
+        if (
+            process["kind"] == "worker"
+            and process["life"] == "alive"
+            and not process["metadata"].get("quiet")
+        ):
+            found[str(process["metadata"].get("queues", "*"))].append(process["id"])
+    return {
+        selection.Selection(tuple(names.split(","))): workers
+        for names, workers in found.items()
     }
 
 
