@@ -136,7 +136,7 @@ def test_a_finish_of_a_tagged_job_is_a_heap_only_update(session: Session) -> Non
 def test_an_index_finds_jobs_by_tag(session: Session) -> None:
     tagged.enqueue()
     with session.connection.transaction():
-        # Only a bitmap scan reads a GIN index, and jobsd turns these off for its own statements.
+        # Only a bitmap scan reads a GIN index; jobsd turns these off for its own statements.
         session.connection.execute(b"SET LOCAL enable_bitmapscan = on")
         session.connection.execute(b"SET LOCAL enable_seqscan = off")
         plan = fetch(

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from jobsd.schedules import Schedule, ScheduleError, explain, parse
+from jobsd.schedules import ScheduleError, explain, parse
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
