@@ -333,7 +333,7 @@ def _unknown(session: Session) -> Finding:
         for row in rows[:_NAMED_MAX]
     ]
     more = len(rows) - len(message)
-    message += [f"and {counted(more, 'more class')}"] if more else []
+    message += [f"and {counted(more, 'more class', 'more classes')}"] if more else []
     return Finding("WARN", "classes", "; ".join(message))
 
 

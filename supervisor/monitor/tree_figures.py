@@ -107,7 +107,7 @@ def _resident_bytes(scoreboard: Scoreboard) -> dict[tuple[str, str], int]:
     """Return the memory of each living process; one that is just ending has none."""
     sizes: dict[tuple[str, str], int] = {}
     for entry in scoreboard.living():
-        with contextlib.suppress(OSError, ValueError, IndexError):
+        with contextlib.suppress(OSError):
             pages = Path(f"/proc/{entry.pid}/statm").read_text(encoding="ascii").split()[1]
             sizes[entry.kind, str(entry.number)] = int(pages) * _PAGE_BYTES
     return sizes

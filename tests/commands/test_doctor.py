@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from database.pgbouncer import pgbouncer
 from enqueueing.placed import fail
@@ -57,11 +58,15 @@ def test_doctor_has_a_line_for_each_thing(run: Commands, session: Session) -> No
     assert {finding["level"] for finding in run.json("doctor")} == {"OK"}
 
 
-def test_doctor_finds_nothing_in_order_only_because_nothing_runs(run: Commands) -> None:
+def test_doctor_finds_nothing_in_order_only_because_nothing_runs(
+    run: Commands, session: Session
+) -> None:
     run("recurring", "add", "daily", "--class", "HeartbeatJob", "--schedule", "every day")
+    register(session, "dispatcher")
 
     said = {row[1]: (row[0], row[2]) for row in run.rows("doctor")}
 
+    assert said["processes"] == ("WARN", "no supervisor runs on this database")
     assert said["queues"] == ("WARN", "no worker is running; no job waits for one yet")
     assert said["recurring"] == ("WARN", "no scheduler is running, so 1 task will be late")
 
@@ -132,9 +137,11 @@ def test_doctor_warns_of_odd_settings_and_processes(run: Commands, session: Sess
         "supervisor: {heartbeat_interval: 1, process_alive_threshold: 3}\n",
     )
     register(session, "supervisor")
+    register(session, "scheduler")
     beat(session, "1 hour")
     session.connection.execute(
-        "UPDATE jobsd.processes SET last_heartbeat_at = now() - interval '4 s'"
+        "UPDATE jobsd.processes SET last_heartbeat_at"
+        " = now() - CASE kind WHEN 'supervisor' THEN interval '4 s' ELSE interval '-1 h' END"
     )
 
     odd = {row[1]: row[2] for row in run.rows("doctor") if row[0] == "WARN"}
@@ -149,7 +156,7 @@ def test_doctor_warns_of_odd_settings_and_processes(run: Commands, session: Sess
         "health",
     }
     assert set(odd) == names
-    assert "supervisor-1" in odd["processes"]
+    assert odd["processes"] == "1 of 2 write no heartbeats: supervisor-1"
 
 
 def test_doctor_warns_of_queues_that_no_live_worker_takes_from(
@@ -178,18 +185,19 @@ def test_doctor_sees_the_queues_of_jobs_that_no_worker_knew(
     session.connection.execute(
         "WITH gone AS (DELETE FROM jobsd.ready_executions RETURNING *)"
         " INSERT INTO jobsd.parked_executions (job_id, position, priority, queue_name, lane)"
-        " SELECT job_id, position, priority, queue_name, 'DailyCleanupJob' FROM gone"
+        " SELECT job_id + n, position + n, priority, queue_name, 'Job' || n"
+        " FROM gone, generate_series(1, 5) AS n"
     )
     session.connection.execute(
-        "INSERT INTO jobsd.lanes (queue_name, lane) VALUES ('odd', 'DailyCleanupJob')"
+        "INSERT INTO jobsd.lanes (queue_name, lane, unknown_since)"
+        " SELECT 'odd', 'Job' || n, now() - interval '1 h' FROM generate_series(1, 5) AS n"
     )
 
-    level, reported = _found(run, "queues")
+    found = {row[1]: row[2] for row in run.rows("doctor") if row[0] == "WARN"}
 
-    assert (level, reported) == (
-        "WARN",
-        "no running worker takes jobs from odd: their jobs will wait",
-    )
+    assert found["queues"] == "no running worker takes jobs from odd: their jobs will wait"
+    assert found["classes"].count("1 ready job of 'Job") == 3
+    assert found["classes"].endswith("; and 2 more classes")
 
 
 def test_tables_that_are_too_new_are_refused_by_each_program(
@@ -229,6 +237,18 @@ def test_doctor_fails_with_a_faulty_file(run: Commands) -> None:
     assert failed == ["configuration"]
 
 
+def test_doctor_warns_of_several_hosts_of_which_one_may_be_a_standby(
+    run: Commands, target: Target
+) -> None:
+    host = conninfo_to_dict(target.url)["host"]
+    url = make_conninfo(target.url, host=f"{host},{host}")
+
+    for ending, level in (("", "WARN"), (" target_session_attrs=read-write", "OK")):
+        row = _finding(run.rows("doctor", "--database-url", url + ending), "database")
+
+        assert (row[0], "names several hosts" in row[2]) == (level, level == "WARN")
+
+
 def test_doctor_without_a_database_ends_with_4(run: Commands) -> None:
     nowhere = "postgresql://me@127.0.0.1:1/db"
     rows = run.rows("doctor", "--database-url", nowhere, status=4)
@@ -261,13 +281,14 @@ def test_doctor_warns_of_a_paused_queue_in_which_jobs_wait(
 
 
 def test_doctor_names_three_of_many_paused_queues(run: Commands, session: Session) -> None:
-    for name in "abcde":
+    for name in ("a b", *"cdef"):
         queues.pause(name, session=session)
         run.json("enqueue", "DailyCleanupJob", "--queue", name)
 
     _, reported = _found(run, "pauses")
 
     assert reported.count("1 ready job in queue") == 3
+    assert "`bin/jobs queues resume 'a b'`" in reported
     assert reported.endswith("; and 2 more queues; `bin/jobs queues`")
 
 

@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+import itertools
+from datetime import datetime, timedelta
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -36,22 +37,46 @@ def _answering(*row: object) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("ahead_s", "level", "words"),
-    [(3600, "WARN", "behind"), (-3600, "WARN", "ahead"), (0, "OK", "")],
+    ("ahead_s", "took_s", "expected"),
+    [
+        (3600, 0, ("WARN", "behind")),
+        (-3600, 0, ("WARN", "ahead")),
+        (0, 0, ("OK", "")),
+        # An answer that took long was given in the middle of that time.
+        (-3, 6, ("OK", "")),
+    ],
 )
 def test_a_clock_may_be_wrong_in_either_direction(
     session: Session,
     monkeypatch: pytest.MonkeyPatch,
     ahead_s: int,
-    level: str,
-    words: str,
+    took_s: int,
+    expected: tuple[str, str],
 ) -> None:
-    now = clock.utc_now
-    monkeypatch.setattr(clock, "utc_now", lambda: now() + timedelta(seconds=ahead_s))
+    (level, words), now, readings = expected, clock.utc_now, itertools.count()
+
+    def read() -> datetime:
+        return now() + timedelta(seconds=ahead_s + next(readings) * took_s)
+
+    monkeypatch.setattr(clock, "utc_now", read)
 
     found = doctor._clock(session)
 
     assert (found.level, words in found.message) == (level, True)
+
+
+def test_only_connections_that_programs_can_have_count(session: Session) -> None:
+    with session.connection.transaction():  # in which the server shows the same connections
+        found = session.fetch(doctor.STATEMENTS["connections"])
+        counted = session.connection.execute(
+            "SELECT count(*) FILTER (WHERE backend_type = 'client backend'),"
+            " (SELECT sum(setting::int) FILTER (WHERE name = 'max_connections')"
+            " - sum(setting::int) FILTER (WHERE name = 'superuser_reserved_connections')"
+            " FROM pg_settings)"
+            " FROM pg_stat_activity"
+        ).fetchall()
+
+    assert found == counted
 
 
 @pytest.mark.parametrize(("used", "level"), [(80, "OK"), (81, "WARN"), (96, "FAIL")])

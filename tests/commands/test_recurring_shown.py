@@ -36,6 +36,24 @@ def test_show_and_doctor_name_the_cause_of_lateness(daily: Commands, session: Se
     assert reported["message"].startswith("1 of 1 task is late: daily by 1m")
 
 
+def test_doctor_names_the_task_first_that_is_later_and_counts_no_disabled_one(
+    run: Commands, session: Session
+) -> None:
+    for key in ("disabled", "late", "later"):
+        run("recurring", "add", key, "--class", "DailyCleanupJob", "--schedule", "every day")
+        run("recurring", "run", key)
+    run("recurring", "disable", "disabled")
+    _delay(session, 120)
+    session.connection.execute(
+        "UPDATE jobsd.recurring_executions SET run_at = run_at - interval '1 hour',"
+        " created_at = created_at - interval '1 hour' WHERE task_key = 'later'"
+    )
+
+    reported = {finding["subject"]: finding for finding in run.json("doctor")}["recurring"]
+
+    assert re.match(r"2 of 2 tasks are late: later by 1h.*, late by 2m", reported["message"])
+
+
 def test_doctor_omits_the_unknown_length_of_a_long_run(
     daily: Commands, session: Session
 ) -> None:

@@ -25,7 +25,7 @@ from jobsd.embedded.locks import poll_times
 from jobsd.errors import EmbeddedServerError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
 
 _PR_SET_CHILD_SUBREAPER = 36
 
@@ -79,6 +79,21 @@ def asked(verb: str, place: Location, user: str | None = None, **environ: str) -
 def eventually(condition: Callable[[], object], within_s: float = 20) -> bool:
     """Return whether the condition came true in time."""
     return any(condition() for _ in poll_times(within_s))
+
+
+@contextlib.contextmanager
+def acting_as(user: str, *groups: int) -> Generator[None]:
+    """Be another user for a while, as far as files are concerned."""
+    entry, before = pwd.getpwnam(user), os.getgroups()
+    os.setgroups(groups)
+    os.setegid(entry.pw_gid)
+    os.seteuid(entry.pw_uid)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
+        os.setgroups(before)
 
 
 def postmaster_pid(place: Location) -> int:

@@ -52,6 +52,19 @@ def test_a_directory_too_deep_for_a_socket_has_it_elsewhere(fresh_place: Locatio
         shutil.rmtree(deep.socket)
 
 
+def test_a_server_starts_below_a_folder_with_quotes_in_its_name(fresh_place: Location) -> None:
+    odd = Location(
+        fresh_place.directory / """it's "a" back\\slash""", "test", fresh_place.copies
+    )
+    server = Server(odd, os.environ, other_clients)
+    try:
+        with psycopg.connect(server.ensure()) as connection:
+            hba = connection.execute("SHOW hba_file").fetchone()
+        assert hba == (f"{odd.directory}/pg_hba.conf",)
+    finally:
+        server.stop()
+
+
 def test_a_socket_folder_that_jobsd_did_not_create_is_refused(
     fresh_place: Location,
 ) -> None:

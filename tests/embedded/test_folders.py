@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import grp
 import os
 import pwd
@@ -12,15 +11,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from embedded.actor import asked
+from embedded.actor import acting_as, asked
 from jobsd.database.clients import other_clients
 from jobsd.embedded import Location, Server, location
-from jobsd.embedded.folders import make_directory, open_lock, write
+from jobsd.embedded.account import Account
+from jobsd.embedded.folders import make_directory, make_private, open_lock, write
 from jobsd.errors import EmbeddedServerError
 from kept import kept_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Iterator
 
 AS_ROOT = os.geteuid() == 0
 takes_root = pytest.mark.skipif(not AS_ROOT, reason="needs root")
@@ -32,21 +32,6 @@ def top() -> Iterator[Path]:
     folder = kept_folder("jobsd-test-")
     yield folder
     shutil.rmtree(folder)
-
-
-@contextlib.contextmanager
-def acting_as(user: str, *groups: int) -> Generator[None]:
-    """Be another user for a while, as far as files are concerned."""
-    entry, before = pwd.getpwnam(user), os.getgroups()
-    os.setgroups(groups)
-    os.setegid(entry.pw_gid)
-    os.seteuid(entry.pw_uid)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
-        os.setegid(0)
-        os.setgroups(before)
 
 
 def folder_of(user: str, path: Path, mode: int = 0o755) -> Path:
@@ -254,6 +239,17 @@ def test_a_link_to_the_data_of_another_user_makes_no_folder_his(top: Path) -> No
     (folder / "data").symlink_to(folder_of("daemon", top / "other"))
 
     refused(folder, folder, "folder of nobody:", "folders of root or daemon alone")
+
+
+def test_a_private_folder_that_was_open_is_closed(tmp_path: Path) -> None:
+    ours = pwd.getpwuid(os.geteuid())
+    folder = tmp_path / "log"
+    folder.mkdir()
+    folder.chmod(0o755)
+
+    make_private(folder, Account(ours.pw_name, ours.pw_uid, ours.pw_gid))
+
+    assert folder.stat().st_mode & 0o777 == 0o700
 
 
 def test_a_lock_with_a_second_name_is_refused(top: Path) -> None:

@@ -15,16 +15,19 @@ import pytest
 
 from jobsd.embedded import Location, Server, locks, postmaster
 from jobsd.embedded.postmaster import Postmaster
-from jobsd.errors import DatabaseUnreachableError
+from jobsd.errors import DatabaseUnreachableError, EmbeddedServerError
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Iterator
 
 
 @contextlib.contextmanager
-def _process(*arguments: str, name: str = "postgres") -> Generator[int]:
+def _process(*arguments: str, name: str = "postgres", ignores: str = "") -> Generator[int]:
     """Run a process of this name until the end of the block; yield its id."""
-    command = [name, "-c", "print(flush=True); input()", *arguments]
+    program = "print(flush=True); input()"
+    if ignores:
+        program = f"import signal as s; s.signal(s.{ignores}, s.SIG_IGN); {program}"
+    command = [name, "-c", program, *arguments]
     with subprocess.Popen(
         command, executable=sys.executable, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as process:
@@ -67,17 +70,58 @@ def test_the_kernel_does_not_prefer_the_server_when_memory_is_short() -> None:
         assert int(score.read_text()) == 0
 
 
-@pytest.mark.parametrize(("state", "is_at_it"), [(3, True), (6, False), (None, True)])
-def test_a_server_with_an_unknown_state_may_be_at_its_checkpoint(
-    tmp_path: Path, state: int | None, *, is_at_it: bool
+@pytest.mark.parametrize(("state", "is_waited_for"), [(3, True), (6, False), (None, True)])
+def test_a_stop_cuts_no_server_short_that_may_be_at_its_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: int | None, *, is_waited_for: bool
 ) -> None:
     place = Location(tmp_path)
     if state is not None:
         (place.data / "global").mkdir(parents=True)
         control = bytes(16) + state.to_bytes(4, sys.byteorder) + bytes(100)
         (place.data / "global/pg_control").write_bytes(control)
+    monkeypatch.setattr(postmaster, "STUCK_S", 0.0)
 
-    assert postmaster._is_checkpointing(place) is is_at_it
+    with _process(ignores="SIGINT") as pid:
+        if is_waited_for:
+            with pytest.raises(EmbeddedServerError, match="has been stopping for"):
+                postmaster.end(pid, place, timeout_s=0.2)
+        else:
+            postmaster.end(pid, place, timeout_s=20)
+
+        assert postmaster.is_alive(pid) is is_waited_for
+
+
+def test_nobody_waits_for_a_server_that_stops(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    states = iter(("starting", "stopping", "ready"))
+
+    def found(_: Location) -> Postmaster:
+        return Postmaster(os.getpid(), next(states))
+
+    monkeypatch.setattr(postmaster, "find_running", found)
+
+    assert not Server(Location(tmp_path), {}, lambda _: 0).wait_until_ready()
+
+
+def test_a_wait_for_the_lock_of_a_directory_is_reported_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place, reported = Location(tmp_path), list[str]()
+
+    def times(_: float) -> Iterator[float]:
+        return iter((0.0, 1.1, 1.2, 1.3))
+
+    monkeypatch.setattr(locks, "poll_times", times)
+
+    with (
+        locks.directory_lock(place, 1.0, reported.append),
+        pytest.raises(EmbeddedServerError, match="another process has been starting"),
+        locks.directory_lock(place, 1.0, reported.append),
+    ):
+        pass
+
+    assert reported == ["waiting for another process that starts or stops PostgreSQL"]
 
 
 @pytest.mark.parametrize(("newest", "lines"), [(20, ("start", "log")), (5, ("start",))])

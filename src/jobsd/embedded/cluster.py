@@ -158,7 +158,7 @@ def write(location: Location, binaries: Binaries, account: Account) -> None:
     names = location.directory / "pg_ident.conf"
     chosen = _SETTINGS | {
         "unix_socket_directories": _listed(str(location.socket)),
-        "cluster_name": f"jobsd-{location.name}"[:63],
+        "cluster_name": f"jobsd-{location.name}",
         "hba_file": str(access),
         "ident_file": str(names),
     }
