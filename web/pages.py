@@ -126,7 +126,6 @@ def show_queues(asked: Asked) -> Found:
         return Found(rows)
     since = {each.queue_name: each for each in queues.paused(session=asked.session)}
     more = {
-        "rows": by_urgency(rows),
         "pauses": since,
         "done": history.finished_by_queue(asked.session, history.SPANS[0]),
         "workers": takers(rows, processes(asked.session, asked.threshold_s)),

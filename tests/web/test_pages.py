@@ -279,11 +279,22 @@ def test_the_page_of_queues_shows_workers_and_finished_jobs(
         " FROM generate_series(0, 2) AS n"
     )
 
-    mail, bulk = browser.get("/queues").text.partition("<tbody>")[2].split("</tr>")[:2]
+    bulk, mail = browser.get("/queues").text.partition("<tbody>")[2].split("</tr>")[:2]
 
     assert 'title="No living worker takes jobs of this queue">none<' in bulk
     assert '<td class="number">1</td>' in mail
     assert '<a href="/history?queue=mail">1,400</a>' in mail
+
+
+def test_queues_stay_in_the_order_of_their_names_however_long_they_are(
+    browser: Browser,
+) -> None:
+    for queue in ("slow", "mail", "mail", "bulk"):
+        enqueue(queue)
+
+    page = browser.get("/queues").text
+
+    assert re.findall(r'<tr id="queue-(\w+)"', page) == ["bulk", "mail", "slow"]
 
 
 def test_the_overview_names_a_queue_without_a_worker(
