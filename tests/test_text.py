@@ -10,7 +10,7 @@ import pytest
 
 from jobsd.logs.layouts import in_json
 from jobsd.logs.lines import Lines
-from jobsd.text import CAUSES_MAX, error_stack
+from jobsd.text import CAUSES_MAX, error_stack, lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,24 +66,24 @@ def test_a_stack_is_shown_as_python_shows_it() -> None:
 
 @pytest.mark.usefixtures("broken_format")
 def test_a_stack_that_python_can_not_format_lists_its_frames_and_causes() -> None:
-    first, *lines = error_stack(_raised(_outer), 50).splitlines()
+    first, *listed = error_stack(_raised(_outer), 50).splitlines()
 
     assert first == "<the stack of the error raised SystemError>"
-    reported = [line.rpartition(", in ")[2] for line in lines]
+    reported = [line.rpartition(", in ")[2] for line in listed]
     assert reported == [
         *("_middle", "_inner", "KeyError"),
         *("_outer", "_middle", "ValueError"),
         *("_raised", "_outer", "OSError"),
     ]
-    assert f'  File "{__file__}", line ' in lines[0]
+    assert f'  File "{__file__}", line ' in listed[0]
 
 
 @pytest.mark.usefixtures("broken_format")
 def test_of_a_deep_stack_the_last_frames_are_listed() -> None:
-    lines = error_stack(_raised(lambda: _deep(200)), 50).splitlines()
+    listed = error_stack(_raised(lambda: _deep(200)), 50).splitlines()
 
-    assert len(lines) == 1 + 50 + 1
-    assert lines[-2].endswith(", in _deep")
+    assert len(listed) == 1 + 50 + 1
+    assert listed[-2].endswith(", in _deep")
 
 
 @pytest.mark.usefixtures("broken_format")
@@ -96,11 +96,15 @@ def test_causes_that_go_round_end() -> None:
 
 @pytest.mark.usefixtures("broken_format")
 def test_a_line_with_an_error_that_can_not_be_formatted_is_written() -> None:
-    lines = Lines(in_json, "worker", "worker-1", line_bytes=4096, has_priority=False)
+    log = Lines(in_json, "worker", "worker-1", line_bytes=4096, has_priority=False)
 
     reported = json.loads(
-        lines.line("error", "thread.failed", "jobsd", {"error": _raised(_outer)})
+        log.line("error", "thread.failed", "jobsd", {"error": _raised(_outer)})
     )
 
     assert (reported["error"]["type"], reported["error"]["message"]) == ("OSError", "outer")
     assert reported["error"]["stack"].endswith("OSError")
+
+
+def test_lines_stay_lines_and_nothing_in_them_is_obeyed() -> None:
+    assert lines("a\tb\r\nc\x1b[2J\u202e\n") == "a\tb\nc\\x1b[2J\\u202e\n"

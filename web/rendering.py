@@ -14,7 +14,7 @@ from jobsd.acts.shown_keys import shown_key
 from jobsd.operations.overview import COUNTED_MAX
 from jobsd.operations.shown_arguments import call_text
 from jobsd.operations.words import as_json, capped, counted, length, when
-from jobsd.text import one_line
+from jobsd.text import lines, one_line
 
 from . import assets
 from .meanings import MEANINGS, WORDS_HERE, words_on
@@ -54,6 +54,7 @@ def _environment() -> Environment:
         "number": _number,
         "key": shown_key,
         "line": lambda text: one_line(str(text)),
+        "lines": lambda text: lines(str(text)),
     }
     made.filters.update(filters)
     names = cast("dict[str, Any]", made.globals)
@@ -108,4 +109,4 @@ def _size(value: float) -> str:
 
 
 def _json(value: Any) -> str:  # noqa: ANN401 - any JSON
-    return json.dumps(value, default=as_json, ensure_ascii=False, indent=2)
+    return lines(json.dumps(value, default=as_json, ensure_ascii=False, indent=2))

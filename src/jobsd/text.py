@@ -1,5 +1,6 @@
 """Makes text safe for PostgreSQL, for a terminal and for error messages."""
 
+import os
 import re
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -16,6 +17,7 @@ _UNSEEN = re.compile(
     r"\u205f-\u206f\u3000\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
 )
 
+_PERFORMING = os.path.join(os.path.dirname(__file__), "performing", "")  # noqa: PTH118, PTH120
 _PLAIN_MODULES = frozenset({"builtins", "jobsd.errors", "jobsd.jobs.policy"})
 
 
@@ -68,6 +70,14 @@ def one_line(text: str) -> str:
     )
 
 
+def lines(text: str) -> str:
+    """Return a text of several lines in the same way; its tabs stay, too."""
+    return "\n".join(
+        "\t".join(map(one_line, line.split("\t")))
+        for line in text.replace("\r\n", "\n").split("\n")
+    )
+
+
 def error_type(error: BaseException | None) -> str:
     """Return the name of an error's class, with its module unless it is builtin or ours."""
     kind = type(error)
@@ -86,6 +96,8 @@ def error_message(error: BaseException) -> str:
 def error_stack(error: BaseException, frames_max: int) -> str:
     """Return the last frames of an error and of its causes as Python prints them; never raises.
 
+    Frames of jobsd that called the user's function are left out.
+
     Python's own formatting may raise: it calls methods of the user's classes, and it parses the
     lines that it shows, which CPython 3.11 can't always do in two threads at once (SystemError:
     AST constructor recursion depth mismatch). Then the frames are listed plainly.
@@ -97,6 +109,7 @@ def error_stack(error: BaseException, frames_max: int) -> str:
         found = traceback.TracebackException.from_exception(
             error, limit=-frames_max, compact=True
         )
+        del found.stack[: _ours(frame.filename for frame in found.stack)]
         return "".join(found.format())
     except BaseException as broken:  # noqa: BLE001 - the original error must be reported
         why = f"<the stack of the error raised {type(broken).__name__}>"
@@ -104,6 +117,11 @@ def error_stack(error: BaseException, frames_max: int) -> str:
         return "\n".join([why, *_plain_stack(error, frames_max)])
     except BaseException:  # noqa: BLE001
         return why
+
+
+def _ours(files: Iterable[str]) -> int:
+    """Return how many of the first frames are those that perform jobs; 0 if all are."""
+    return next((n for n, file in enumerate(files) if not file.startswith(_PERFORMING)), 0)
 
 
 def _plain_stack(error: BaseException, frames_max: int) -> Iterator[str]:
@@ -114,7 +132,9 @@ def _plain_stack(error: BaseException, frames_max: int) -> Iterator[str]:
     while (cause := _cause(chain[-1])) is not None and len(chain) <= CAUSES_MAX:
         chain.append(cause)
     for each in reversed(chain):
-        for frame, line in deque(walk_tb(each.__traceback__), frames_max):
+        frames = deque(walk_tb(each.__traceback__), frames_max)
+        ours = _ours(frame.f_code.co_filename for frame, _ in frames)
+        for frame, line in list(frames)[ours:]:
             code = frame.f_code
             yield f'  File "{code.co_filename}", line {line}, in {code.co_name}'
         yield error_type(each)

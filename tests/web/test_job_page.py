@@ -173,3 +173,38 @@ def test_the_page_has_the_tags_of_a_job(browser: Browser, rows: Rows) -> None:
 
     assert "<dt>Tags</dt><dd>billing, &lt;eu&gt;</dd>" in browser.get(f"/jobs/{tagged}").text
     assert "<dt>Tags</dt>" not in browser.get(f"/jobs/{untagged}").text
+
+
+def test_an_error_turns_nothing_around_and_shows_its_escapes(
+    browser: Browser, session: Session, rows: Rows
+) -> None:
+    job_id = enqueue()
+    fail(session, job_id)
+    shown = "\x1b[31mred \u202eexe.png\nnext\tline"
+    rows(
+        "UPDATE jobsd.attempts SET log = %s, started_at = now(), error = jsonb_build_object("
+        "'type', 'Odd', 'message', %s::text, 'stack', %s::text)",
+        *(shown, shown, shown),
+    )
+    rows("UPDATE jobsd.jobs SET arguments = jsonb_build_array(%s::text)", shown)
+
+    page = browser.get(f"/jobs/{job_id}").text
+
+    assert page.count("\\x1b[31mred \\u202eexe.png\nnext\tline") == 3
+    assert ("\x1b" in page, "\u202e" in page) == (False, False)
+
+
+def test_a_long_message_is_folded_above_the_traceback(
+    browser: Browser, session: Session, rows: Rows
+) -> None:
+    job_id = enqueue()
+    fail(session, job_id)
+    rows(
+        "UPDATE jobsd.attempts SET error = jsonb_build_object('type', 'Long',"
+        " 'message', repeat('m', 5000) || 'end', 'stack', 'File')"
+    )
+
+    before, _, after = browser.get(f"/jobs/{job_id}").text.partition("The whole message")
+
+    assert (before.count("mmmmmmmmmm"), "mend" in before) == (99, False)
+    assert "mend</pre></details>" in after
