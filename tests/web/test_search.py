@@ -8,6 +8,10 @@ import pytest
 
 from enqueueing.placed import enqueue, fail
 from jobsd.acts.listing import Filter, listed
+from jobsd.arguments.signature import Signature
+from jobsd.jobs import published
+from jobsd.jobs.policy import Policy
+from jobsd.jobs.registry import Definition
 from jobsd.operations.search import read_search
 
 if TYPE_CHECKING:
@@ -27,17 +31,15 @@ if TYPE_CHECKING:
         ("tag:a tag:b", Filter(tags=("a", "b"))),
         ("key:user/5 host:web-1", Filter(key="user/5", host="web-1")),
         ("after:2h before:90s", Filter(since_s=7200.0, until_s=90.0)),
-        ('args.user:"5"', Filter(arguments=('[{"$keywords": {"user": "5"}}]',))),
+        ("args.user:5", Filter(argument="user", values=('"5"', "5"))),
+        ("args.user:ann", Filter(argument="user", values=('"ann"',))),
         ("timeout 421", Filter(words=("timeout", "421"))),
     ],
 )
 def test_a_search_means(text: str, meant: Filter) -> None:
     search = read_search(text)
 
-    wanted = meant.arguments[:1]
-    assert search.meant.arguments[:1] == wanted
-    assert (search.problems, search.meant.words) == ((), meant.words)
-    assert search.meant.parameters() | {"arguments": 0} == meant.parameters() | {"arguments": 0}
+    assert (search.problems, search.meant) == ((), meant)
 
 
 @pytest.mark.parametrize(
@@ -104,3 +106,47 @@ def test_each_part_of_a_search_narrows_the_list(
     assert found("tag:e") == found("tag:eu key:k") == []
     assert found("after:2h") == [ids[3], ids[1], ids[0]]
     assert found("told") == found("error:told") == [ids[0]]
+
+
+def _digest(user_id: int, size: object, *rest: object) -> None: ...
+def _other(size: object, user_id: int) -> None: ...
+
+
+def test_a_positional_argument_is_found_by_its_published_name(
+    session: Session, rows: Rows, default_client: Client
+) -> None:
+    del default_client
+    published.publish(
+        session,
+        [
+            Definition(name, run, "mail", 0, Policy(), "test", takes=Signature(run))
+            for name, run in (("shop.digest", _digest), ("shop.other", _other))
+        ],
+    )
+    given = (
+        ("shop.digest", '[709287, "big"]'),
+        ("shop.digest", '[5, 709287, "big"]'),
+        ("shop.digest", '["big", {"$keywords": {"user_id": 709287}}]'),
+        ("shop.other", '["big", 709287]'),
+        ("shop.unknown", "[709287]"),
+    )
+    ids = [enqueue(name=name) for name, _ in given]
+    for job_id, (_, arguments) in zip(ids, given, strict=True):
+        rows("UPDATE jobsd.jobs SET arguments = %s::jsonb WHERE id = %s", arguments, job_id)
+
+    def found(text: str) -> list[int]:
+        return sorted(job.id for job in listed(session, read_search(text).meant).jobs)
+
+    assert found("args.user_id:709287") == [ids[0], ids[2], ids[3]]
+    assert found("class:shop.digest args.user_id:709287") == [ids[0], ids[2]]
+    assert found("args.size:big") == [ids[0], ids[3]]
+    assert found("args.rest:big") == found("args.user_id:70928") == []
+
+
+def test_parts_of_a_value_that_are_never_shown_can_not_be_guessed() -> None:
+    shown = read_search('args.user:{"id":1}', {"token"})
+    part = read_search('args.user:{"token":1}', {"token"})
+
+    assert shown.problems == ()
+    assert "has parts that are never shown" in part.problems[0]
+    assert part.meant == Filter()

@@ -7,6 +7,7 @@ reads the newest 100,000 jobs at most.
 
 from __future__ import annotations
 
+import json
 import re
 from array import array
 from collections.abc import Iterator
@@ -41,8 +42,9 @@ class Filter:
     In `class_name` and `error`, * stands for any characters and ? for one. `error` is any part
     of the error by which a failed job has failed, `Type: message`; `error_type` is the whole
     name of its type. Jobs younger than `until_s` are excluded. `key` is that of a concurrency
-    limit, `host` the host of the process that has claimed it; the arguments contain one of
-    `arguments` (JSON); each of `words` is a part of its class, its queue or its error; it has
+    limit, `host` the host of the process that has claimed it. The argument named `argument` is
+    one of `values` (JSON), also where it is positional, by the published signature. Each of
+    `words` is a part of its class, its queue or its error; it has
     all of `tags`.
 
     Raises:
@@ -58,7 +60,8 @@ class Filter:
     until_s: float | None = None
     key: str | None = None
     host: str | None = None
-    arguments: tuple[str, ...] = ()
+    argument: str | None = None
+    values: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
 
@@ -95,9 +98,15 @@ class Filter:
             "key": self.key,
             "host": self.host,
             "tags": list(self.tags) or None,
-            "arguments": list(self.arguments) or None,
+            "argument": self.argument,
+            "arguments": self._as_keywords() or None,
+            "values": list(self.values) or None,
             "words": [f"%{_like(word)}%" for word in self.words] or None,
         }
+
+    def _as_keywords(self) -> list[str]:
+        name = json.dumps(self.argument, ensure_ascii=False)
+        return [f'[{{"$keywords": {{{name}: {value}}}}}]' for value in self.values]
 
 
 class Listed(NamedTuple):

@@ -80,6 +80,12 @@ erring AS MATERIALIZED (
             %(error)s::text IS NULL
             OR concat(error ->> 'type', ': ', error ->> 'message') LIKE %(error)s
         )
+), published AS MATERIALIZED (
+    -- The places of the sought argument where it is positional, by the classes that have it.
+    SELECT jsonb_object_agg(class_name, array_position(positional, %(argument)s::text) - 1)
+        AS places
+    FROM jobsd.definitions
+    WHERE positional @> ARRAY[%(argument)s::text]
 ), hosted AS MATERIALIZED (
     SELECT unnest(claims.job_ids) AS job_id
     FROM jobsd.processes AS process
@@ -112,6 +118,8 @@ erring AS MATERIALIZED (
                 AND (
                     %(arguments)s::text[] IS NULL
                     OR arguments @> ANY (%(arguments)s::text[]::jsonb[])
+                    OR arguments -> ((SELECT places FROM published) ->> class_name)::integer
+                        = ANY (%(values)s::text[]::jsonb[])
                 )
                 AND (%(host)s::text IS NULL OR job_id IN (SELECT job_id FROM hosted))
                 AND (

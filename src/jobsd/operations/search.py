@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from jobsd import clock, errors
+from jobsd.acts.inspect import without
 from jobsd.acts.listing import Filter
 from jobsd.text import is_storable
 
@@ -98,7 +99,8 @@ def _narrowed(name: str, value: str, hidden: Collection[str]) -> dict[str, Any]:
         case "before":
             return {"until_s": _age_s(value)}
         case _ if name.startswith("args."):
-            return {"arguments": _arguments(name.removeprefix("args."), value, hidden)}
+            argument = name.removeprefix("args.")
+            return {"argument": argument, "values": _values(argument, value, hidden)}
         case _:
             known = " ".join(f"{each}:" for each in NAMES)
             raise errors.Error(f"{name}: can't be searched; use one of {known}")
@@ -119,22 +121,24 @@ def _age_s(value: str) -> float:
     return max(0.0, (clock.utc_now() - aware).total_seconds())
 
 
-def _arguments(name: str, value: str, hidden: Collection[str]) -> tuple[str, ...]:
-    """Return JSON texts, one of which the arguments must contain."""
+def _values(name: str, value: str, hidden: Collection[str]) -> tuple[str, ...]:
+    """Return JSON texts, one of which the argument must be: a text, and what the text means."""
     if name in hidden:
         raise errors.Error(
             f"args.{name}: is never shown (jobs.filter_arguments), so it can't be searched"
         )
-    found = [_containing(name, value)]
+    found = [_stored(name, value, hidden)]
     # Not a number of JSON: `NaN`, or one that is too large.
     with contextlib.suppress(ValueError, RecursionError):
-        found.append(_containing(name, json.loads(value)))
+        found.append(_stored(name, json.loads(value), hidden))
     return tuple(found)
 
 
-def _containing(name: str, value: Any) -> str:  # noqa: ANN401 - any JSON
-    text = json.dumps([{"$keywords": {name: value}}], allow_nan=False, ensure_ascii=False)
+def _stored(name: str, value: Any, hidden: Collection[str]) -> str:  # noqa: ANN401 - any JSON
+    if without(value, frozenset(hidden)) != value:
+        raise errors.Error(f"args.{name}: {value!r} has parts that are never shown")
+    text = json.dumps(value, allow_nan=False, ensure_ascii=False)
     # A NUL is escaped; an escaped backslash before it is a backslash of the text.
-    if not is_storable(text) or r"\u0000" in text.replace(r"\\", ""):
+    if not is_storable(f"{name}{text}") or r"\u0000" in text.replace(r"\\", ""):
         raise ValueError(f"args.{name}: {value!r} can't be in a job: PostgreSQL can't store it")
     return text
