@@ -54,7 +54,7 @@ def _reach(project: Project) -> bool:
 
 def _search_path(project: Project) -> str:
     """Return the option that makes psql search our schema after the user's own."""
-    return f'-csearch_path="$user",public,{project.options.database.schema}'
+    return f'-csearch_path="$user",public,{project.database.target.schema}'
 
 
 def _serve(parameters: dict[str, Any], environ: dict[str, str], setting: str) -> None:

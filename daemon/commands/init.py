@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING
@@ -29,7 +30,7 @@ def command(folder: str) -> output.Result:
     from jobsd.daemon.generate import found_project, new_project
 
     try:
-        found = found_project.find_project(Path(folder))
+        found = found_project.find_project(Path(folder), os.environ)
         written = new_project.write_project(Path(folder), found)
     except OSError as fault:
         raise errors.Error(
@@ -53,9 +54,9 @@ def _say(folder: str, found: FoundProject, *, forgotten: bool) -> None:
         note(f"found {sentence}")
     if forgotten:
         note(f"hint: add {', '.join(imports(found))} to `import:` in config/queue.yml")
-    if found.settings:
+    if found.settings and not found.runs_us:
         note('hint: add "jobsd.django" to INSTALLED_APPS')
-    if found.framework == "Flask":
+    if found.framework == "Flask" and not found.runs_us:
         note("hint: `jobsd.flask.Jobs(app)` gives jobs the context of your application")
     where = [] if folder == "." else [f"cd {text.one_line(quote(folder))}"]
     for number, line in enumerate([*where, *next_commands(found)]):

@@ -3,6 +3,7 @@
 Only `.gitignore` gets additional lines, if the folder has one or is git's.
 """
 
+import re
 from pathlib import Path
 
 from jobsd.configuration.example import example_queue_file
@@ -40,8 +41,12 @@ def sample_file(found: FoundProject) -> str:
 
 
 def imports(found: FoundProject) -> tuple[str, ...]:
-    """Return the modules for `import:`; for Django first the one that sets it up."""
-    return (*(["jobsd.django.setup"] if found.settings else []), sample_module(found))
+    """Return the modules for `import:`, first the one that loads the application."""
+    setups = {"jobsd.django.setup": found.settings, "jobsd.flask.setup": found.application}
+    return (
+        *(each for each, named in setups.items() if named),
+        sample_module(found),
+    )
 
 
 def next_commands(found: FoundProject) -> tuple[str, str, str]:
@@ -66,9 +71,11 @@ def _exports(found: FoundProject) -> str:
     if found.source:
         path = f"$JOBSD_HOME/{found.source}"
         lines.append(f'export PYTHONPATH="{path}${{PYTHONPATH:+:$PYTHONPATH}}"\n')
-    if found.settings:
-        name = "DJANGO_SETTINGS_MODULE"
-        lines.append(f'export {name}="${{{name}:-{found.settings}}}"\n')
+    named = {"DJANGO_SETTINGS_MODULE": found.settings, "FLASK_APP": found.application}
+    for name, value in named.items():
+        if value:
+            written = re.sub(r'([\\"$`}])', r"\\\1", value)
+            lines.append(f'export {name}="${{{name}:-{written}}}"\n')
     return "".join(lines)
 
 

@@ -17,6 +17,8 @@ from jobsd import errors
 
 APPLIED = "JOBSD_APPLICATION_DATABASE"
 """URL and schema into which the application enqueues, as JSON: for the tree to compare."""
+SCHEMA = "JOBSD_DATABASE_SCHEMA"
+"""The schema of the tables, for a tree whose queue.yml has none."""
 _found_by: Callable[[], Mapping[str, str]] | None = None
 
 
@@ -52,18 +54,22 @@ def _made() -> dict[str, str]:
     if _found_by is not None:
         with contextlib.suppress(errors.ConfigurationError):
             made.update(_found_by())
-    if (target := _configured()) is not None:
-        made["DATABASE_URL"] = str(target.url)
-        made |= pair(str(target.url), str(target.schema))
-    return made
+    return made | of_program()
 
 
-def configured() -> str | None:
-    """Return the URL that the program has configured; one that did has loaded the client."""
-    target = _configured()
-    return None if target is None else str(target.url)
+def of_program() -> dict[str, str]:
+    """Return the variables of the database that the program has configured, {} for none."""
+    target = configured()
+    if target is None:
+        return {}
+    return {
+        "DATABASE_URL": str(target.url),
+        SCHEMA: str(target.schema),
+        **pair(str(target.url), str(target.schema)),
+    }
 
 
-def _configured() -> Any:  # noqa: ANN401 - a Target, whose module loads the driver
+def configured() -> Any:  # noqa: ANN401 - a Target: this module lies below that of the driver
+    """Return the database that the program has configured; if it did, it loaded the client."""
     client: Any = sys.modules.get("jobsd.enqueueing.client")
     return None if client is None else client.configured_target()

@@ -29,9 +29,9 @@ HEAD = """\
 
 Every setting of `config/queue.yml`, with what it takes and its default. A flag of `start`
 beats its variable, a variable beats the file, and the file beats the default; only
-`DATABASE_URL` yields to the file. Durations are seconds, or a number with a unit:
-`250ms 30s 10m 2h 1d`. Sizes are bytes, or a number with a unit: `512MB 2GB`. A list may be
-written as one text with commas. `bin/jobs check` reports every fault at once. The
+`DATABASE_URL` and `JOBSD_DATABASE_SCHEMA` yield to the file. Durations are seconds, or a number
+with a unit: `250ms 30s 10m 2h 1d`. Sizes are bytes, or a number with a unit: `512MB 2GB`. A
+list may be written as one text with commas. `bin/jobs check` reports every fault at once. The
 [guide](../guide/configuration.md) explains sections, variables in the file, and which settings
 belong together.
 """

@@ -88,6 +88,14 @@ def test_the_url_of_the_file_beats_only_the_applications_own(project: Project) -
     assert (without, project.load().database.url) == ("postgresql://app/", "postgresql://file/")
 
 
+def test_the_schema_of_the_file_beats_only_the_applications_own(project: Project) -> None:
+    project.environ = {"JOBSD_DATABASE_SCHEMA": "of_the_shop"}
+    without = project.load().database.schema
+    project.queue("database: {schema: jobsd}")
+
+    assert (without, project.load().database.schema) == ("of_the_shop", "jobsd")
+
+
 def test_empty_variables_count_as_unset(project: Project) -> None:
     project.environ = dict.fromkeys([*VARIABLES, "DATABASE_URL", "JOBSD_SKIP_RECURRING"], "")
 

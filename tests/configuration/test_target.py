@@ -29,7 +29,7 @@ loads.write_text((loads.read_text() if loads.exists() else "") + "x")
 application.SETUPS = frozenset({"loads_shop"})
 options = load.load(pathlib.Path(), {}, Flags())
 if len(loads.read_text()) < 4:
-    application.database_url(options, os.environ)
+    application.database(options, os.environ)
 raise RuntimeError("it has asked")
 """
 

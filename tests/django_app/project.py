@@ -37,6 +37,7 @@ from django.core.management import execute_from_command_line
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "settings")
 execute_from_command_line(sys.argv)
 """
+SQLITE = {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}
 WITH_SIX = os.environ.get("JOBSD_TEST_DJANGO6_PYTHON", "")
 """A Python with Django 6, psycopg and jobsd."""
 

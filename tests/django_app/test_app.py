@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
-from psycopg import conninfo, sql
+from psycopg import sql
 
 from conftest import database_on
-from django_app.project import WITH_SIX, DjangoProject, database
+from django_app.project import SQLITE, DjangoProject, database
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,24 +20,10 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.system
 
 
-@pytest.fixture(params=[sys.executable, WITH_SIX], ids=["here", "django 6"])
-def project(request: pytest.FixtureRequest, tmp_path: Path) -> DjangoProject:
-    if not request.param:
-        pytest.skip("JOBSD_TEST_DJANGO6_PYTHON names no Python with Django 6")
-    return DjangoProject(tmp_path, request.param)
-
-
 @pytest.fixture
 def queue_database(server_url: str) -> Iterator[str]:
     with database_on(server_url) as url:
         yield url
-
-
-SQLITE = {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}
-
-
-def _name_of(url: str) -> object:
-    return conninfo.conninfo_to_dict(url)["dbname"]
 
 
 def _stored(url: str) -> list[object]:
@@ -109,59 +95,6 @@ def test_django_itself_runs_the_commands_as_manage_py_does(
     done = project.run("-m", "django", "jobs", "check")
 
     assert done.returncode == 0, done.stdout + done.stderr
-
-
-@pytest.mark.parametrize("by", ["the environment", "jobsd.configure"])
-def test_a_project_without_postgresql_may_name_the_queue(
-    by: str, project: DjangoProject, empty_database: str
-) -> None:
-    project.configure({"default": SQLITE})
-    if by == "the environment":
-        project.environ["QUEUE_DATABASE_URL"] = empty_database
-    else:
-        project.write("shop/jobs.py", f"import jobsd\njobsd.configure({empty_database!r})\n")
-
-    url = project.manage("jobs", "db", "url")
-
-    assert _name_of(url.strip()) == _name_of(empty_database)
-
-
-@pytest.mark.parametrize("by_init", [True, False])
-def test_the_setup_module_hands_on_the_database(
-    project: DjangoProject, empty_database: str, *, by_init: bool
-) -> None:
-    project.configure({"default": database(empty_database)})
-    project.environ |= {"JOBSD_ENV": "production", "VIRTUAL_ENV": sys.prefix}
-    if by_init:
-        assert project.run("manage.py", "jobs", "init").returncode == 0
-        del project.environ["DJANGO_SETTINGS_MODULE"]
-        words = "import os; os.execv('bin/jobs', ['jobs', 'db', 'url'])"
-        done = project.run("-c", words)
-    else:
-        project.write("config/queue.yml", "import: [jobsd.django.setup]\n")
-        done = project.run("-m", "jobsd.daemon", "db", "url")
-
-    assert done.returncode == 0, done.stderr
-    assert _name_of(done.stdout.strip()) == _name_of(empty_database)
-
-
-@pytest.mark.failure(
-    "an application whose database the daemon would use can't be loaded",
-    "78 with its error; no embedded database is made instead",
-)
-def test_an_application_that_fails_is_no_reason_to_make_a_database(
-    project: DjangoProject,
-) -> None:
-    project.configure({"default": SQLITE})
-    project.write("config/queue.yml", "import: [jobsd.django.setup]\n")
-    project.write("settings.py", "raise RuntimeError('no settings')\n")
-    project.environ["JOBSD_EMBEDDED_DIR"] = str(project.root / "postgres")
-
-    done = project.run("-m", "jobsd.daemon", "start", "--until-empty")
-
-    assert done.returncode == 78
-    assert "can't be asked: RuntimeError: no settings" in done.stderr
-    assert not (project.root / "postgres").exists()
 
 
 def test_lines_stay_whole_under_the_logging_of_a_project(

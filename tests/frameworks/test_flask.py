@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -64,6 +65,40 @@ def test_the_program_of_the_page_performs_its_job_in_the_application(
     assert printed == "{'user': 1}\n"
     assert "welcome, ann" in said
     assert "job.failed" not in said
+
+
+def test_commands_have_the_schema_that_the_application_configures(tmp_path: Path) -> None:
+    (tmp_path / "shop.py").write_text(
+        "import jobsd\nfrom flask import Flask\nfrom jobsd.flask import Jobs\n"
+        "jobsd.configure('postgresql:///shop', schema='of_the_shop')\n"
+        "Jobs(app := Flask('shop'))\n"
+    )
+
+    found = _run(tmp_path, "", "-m", "flask", "--app", "shop", "jobs", "db", "url", "--json")
+
+    assert json.loads(found)["schema"] == "of_the_shop"
+
+
+def test_init_knows_the_application_that_flask_has_loaded(tmp_path: Path) -> None:
+    (tmp_path / "shop.py").write_text(
+        "from flask import Flask\nfrom jobsd import job\nfrom jobsd.flask import Jobs\n"
+        "@job\ndef welcome(): pass\n"
+        "def build(name):\n    app = Flask(name)\n    Jobs(app)\n    return app\n"
+    )
+
+    said = _run(tmp_path, "", *("-m", "flask", "--app", "shop:build('a $b}')", "jobs", "init"))
+    (tmp_path / "config/recurring.yml").write_text("w: {class: shop.welcome, every: 1h}\n")
+    checked = subprocess.run(
+        [tmp_path / "bin/jobs", "check"],
+        cwd="/",
+        env={"PATH": os.environ["PATH"], "VIRTUAL_ENV": sys.prefix},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (checked.returncode, checked.stdout) == (0, "configuration is valid\n"), checked
+    assert "hint" not in said
 
 
 @job(name="flask.reported")

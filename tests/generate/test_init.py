@@ -36,6 +36,24 @@ FOLDERS: dict[str, tuple[dict[str, str], str, str]] = {
         "shop/sample_jobs.py",
     ),
     "Flask": ({"app.py": "app = Flask(__name__)"}, "Flask (app.py)", "sample_jobs.py"),
+    "Flask in a module": (
+        {"shop.py": "app = flask.Flask(__name__)\n", "test_shop.py": "app = FastAPI()"},
+        "Flask (shop.py)",
+        "sample_jobs.py",
+    ),
+    "FastAPI in a module": (
+        {"requirements.txt": "flask\n", "shop.py": "app = FastAPI(title='shop')"},
+        "FastAPI (shop.py)",
+        "sample_jobs.py",
+    ),
+    "Flask in a package": (
+        {
+            "src/shop/__init__.py": "",
+            "src/shop/web.py": "def create_app():\n    return Flask('shop')\n",
+        },
+        "Flask (src/shop/web.py) and the package shop in src/",
+        "src/shop/sample_jobs.py",
+    ),
     "FastAPI": (
         {"requirements.txt": "# ours\nFastAPI[standard]>=0.1\n", "shop/__init__.py": ""},
         "FastAPI (requirements.txt) and the package shop",
@@ -70,6 +88,41 @@ def test_what_lies_in_a_folder_is_found(kind: str, tmp_path: Path) -> None:
 
     assert found.sentence() == sentence
     assert list(written) == ["bin/jobs", "config/queue.yml", "config/recurring.yml", sample]
+
+
+@pytest.mark.parametrize(
+    ("kind", "application"),
+    [
+        ("Flask", "app"),
+        ("Flask in a module", "shop"),
+        ("Flask in a package", "shop.web"),
+        ("FastAPI in a module", ""),
+        ("src", ""),
+    ],
+)
+def test_the_script_of_a_flask_project_names_its_application(
+    kind: str, application: str, tmp_path: Path
+) -> None:
+    _write(tmp_path, FOLDERS[kind][0])
+
+    write_project(tmp_path)
+
+    script = (tmp_path / "bin/jobs").read_text(encoding="utf-8")
+    queue = (tmp_path / "config/queue.yml").read_text(encoding="utf-8")
+    assert (f'FLASK_APP="${{FLASK_APP:-{application}}}"' in script) is bool(application)
+    assert ("import: [jobsd.flask.setup, " in queue) is bool(application)
+
+
+def test_an_application_beside_a_package_in_src_is_found(tmp_path: Path) -> None:
+    _write(tmp_path, {"app.py": "app = Flask('shop')", "src/shop/__init__.py": ""})
+
+    assert find_project(tmp_path).application == "app"
+
+
+def test_an_application_that_flask_would_not_find_is_not_named(tmp_path: Path) -> None:
+    _write(tmp_path, {"shop.py": "def build(name):\n    return Flask(name)\n"})
+
+    assert find_project(tmp_path).application == ""
 
 
 @pytest.mark.parametrize("kind", ["src", "package"])

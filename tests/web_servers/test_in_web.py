@@ -6,6 +6,7 @@ import signal
 from typing import TYPE_CHECKING
 
 import psutil
+import psycopg
 import pytest
 
 from conftest import database_on
@@ -79,13 +80,17 @@ def test_a_tree_has_the_database_that_the_application_configures(
     url = project.environ.pop("DATABASE_URL")
     for file in ("wsgi_app.py", "asgi_app.py"):
         written = (project.root / file).read_text(encoding="utf-8")
-        project.write(file, f"import jobsd\njobsd.configure({url!r})\n{written}")
+        configured = f"import jobsd\njobsd.configure({url!r}, schema='of_the_shop')\n"
+        project.write(file, configured + written)
     project.environ["JOBSD_ENV"] = "production"
     with inside(name, project) as server:
         server.get()
 
         server.wait_event("supervisor.ready")
         server.one_tree()
+    with psycopg.connect(url) as connection:
+        made = connection.execute("SELECT to_regclass('of_the_shop.jobs') IS NULL").fetchone()
+    assert made == (False,)
 
 
 def test_a_tree_on_another_database_than_its_application_is_refused(

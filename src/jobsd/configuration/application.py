@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 
 from jobsd import errors
 
-from .options import Options
+from .options import DatabaseOptions, Options
 
 SETUPS = frozenset({"jobsd.django.setup", "jobsd.flask.setup"})
 """The modules that load an application, which `import:` names."""
@@ -17,12 +19,13 @@ _ASKED = "JOBSD_ASKED"
 PATIENCE_S = 60.0
 """How long an application may take to load."""
 _PROGRAM = """
-import importlib, sys
+import importlib, json, sys
 from jobsd import handed_on
 for name in sys.argv[1:]:
     importlib.import_module(name)
+found = handed_on.environ()
 print()
-print(handed_on.environ().get("DATABASE_URL", ""))
+print(json.dumps([found.get("DATABASE_URL"), found.get(handed_on.SCHEMA)]))
 """
 
 
@@ -31,15 +34,16 @@ def setups(options: Options) -> list[str]:
     return [name for name in options.imports if name in SETUPS]
 
 
-def database_url(options: Options, environ: Mapping[str, str]) -> str | None:
-    """Return the URL of the application's database, None without one.
+def database(options: Options, environ: Mapping[str, str]) -> DatabaseOptions:
+    """Return the settings of the database, completed by those of the application.
 
     Raises:
         NoDatabaseError: when the application can't be loaded, or not in time.
     """
     named = setups(options)
-    if not named or _ASKED in environ:
-        return None
+    configured = options.database
+    if configured.url is not None or not named or _ASKED in environ:
+        return configured
     try:
         done = subprocess.run(
             [sys.executable, "-c", _PROGRAM, *named],
@@ -57,7 +61,10 @@ def database_url(options: Options, environ: Mapping[str, str]) -> str | None:
     if done.returncode:
         lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
         raise _refused(named[0], lines)
-    return done.stdout.rstrip("\n").rpartition("\n")[2] or None
+    url, schema = json.loads(done.stdout.rstrip("\n").rpartition("\n")[2])
+    if not schema or configured.schema != DatabaseOptions().schema:
+        schema = configured.schema
+    return replace(configured, url=url or None, schema=schema)
 
 
 def _refused(setup: str, lines: list[str]) -> errors.NoDatabaseError:

@@ -77,9 +77,12 @@ class Given:
         """Return pairs: the name of a flag, and the flag or variable that gives its value."""
         return tuple((row.flag_name, by) for row, by in self._by.items() if row.flag)
 
-    def over(self, row: Setting[Any], below: Any) -> Any:  # noqa: ANN401 - of any setting
-        """Return the effective value of a setting; `below` is the one of the file."""
-        if row not in self._values and below is None and row.fallback:
+    def over(self, row: Setting[Any], below: Any, *, written: bool = True) -> Any:  # noqa: ANN401 - of any setting
+        """Return the effective value of a setting; `below` is the one of the file.
+
+        It is the default where the file has none (`written`).
+        """
+        if row not in self._values and not written and row.fallback:
             node = _variable(self._environ, row.fallback)
             if node is not None:
                 self._read(row, node)

@@ -51,11 +51,9 @@ if TYPE_CHECKING:
     from jobsd.recurring.definition import TaskDefinition
 
 KINDS = frozenset({"worker", "dispatcher", "scheduler"})
-TRYING = ("development", "test")
-"""The environments in which a start needs no configuration file."""
+TRYING = ("development", "test")  # environments in which a start needs no file
 
-_HANG_MIN_S = 5.0
-"""A poll may contain an attempt to connect, which takes three seconds to fail."""
+_HANG_MIN_S = 5.0  # a poll may contain an attempt to connect, which fails after 3 s
 _COUNT_MAX = (1 << 31) - 1
 _INTERVAL = duration(0.001, DAY_S)
 _ADDRESS = optional(text(read_bind, "HOST:PORT, or off"))
@@ -82,7 +80,9 @@ class DatabaseOptions:
     listen_url: str | None = setting(
         URL, "null", "The URL for LISTEN, where `url` is a transaction pooler's.", secret=True
     )
-    schema: str = setting(IDENTIFIER, "jobsd", "The schema of the tables.")
+    schema: str = setting(
+        IDENTIFIER, "jobsd", "The schema of the tables.", fallback="JOBSD_DATABASE_SCHEMA"
+    )
     wakeups: str = setting(choice("auto", "off"), "auto", "auto: use NOTIFY; off: only poll.")
 
 

@@ -100,7 +100,9 @@ class Reader:
         found: dict[str, Any] = {}
         for field, key, row in rows:
             value = entry.read(key, row.kind, row.default_value(trying=trying))
-            found[field] = value if self.given is None else self.given.over(row, value)
+            if self.given is not None:
+                value = self.given.over(row, value, written=entry.is_given(key))
+            found[field] = value
         return found
 
 

@@ -94,13 +94,12 @@ def database(
     Raises:
         NoDatabaseError: when none is configured, and an embedded one may not be used or made.
     """
-    configured = options.database
-    found = configured.url or application.database_url(options, environ)
-    if found is not None:
-        for url in filter(None, (found, configured.listen_url)):
+    configured = application.database(options, environ)
+    if configured.url is not None:
+        for url in filter(None, (configured.url, configured.listen_url)):
             redaction.hide(passwords(url))
         return Database(
-            Target(found, configured.schema, configured.listen_url, configured.wakeups)
+            Target(configured.url, configured.schema, configured.listen_url, configured.wakeups)
         )
     if (fault := _refusal(options, environ)) is not None:
         raise errors.NoDatabaseError((fault,))

@@ -109,10 +109,13 @@ def environ(program: str | None = None) -> dict[str, str]:
         "DJANGO_SETTINGS_MODULE": os.environ.get("DJANGO_SETTINGS_MODULE", ""),
         "JOBSD_IMPORT": "jobsd.django.setup",
     }
+    configured = applied.configured()
+    if configured is not None:
+        made[applied.SCHEMA] = configured.schema
     made |= os.environ
     name = "QUEUE_DATABASE_URL"
     if not made.get(name):
-        made[name] = applied.configured() or url_of(connection())
+        made[name] = url_of(connection()) if configured is None else configured.url
     if program is not None:
         folders = [str(_first_folder(Path(program))), made.get("PYTHONPATH", "")]
         made["PYTHONPATH"] = os.pathsep.join(filter(None, folders))

@@ -32,7 +32,7 @@ def schema(app: Flask) -> str:
 
 def environ(app: Flask) -> dict[str, str]:
     """Return the environment, with the application's settings of the queue."""
-    made = dict(os.environ)
+    made = {**applied.of_program(), **os.environ}
     if url := _configuration(app).get("JOBSD_DATABASE_URL"):
         made["QUEUE_DATABASE_URL"] = str(url)
     elif uri := _of_sqlalchemy(app):
