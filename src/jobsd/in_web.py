@@ -12,6 +12,7 @@ abstract namespace, named after the web server's process.
 
 import contextlib
 import hashlib
+import logging
 import multiprocessing
 import os
 import socket
@@ -28,6 +29,7 @@ _ON = frozenset({"1", "true", "yes", "on"})
 _STARTED_WITHIN_S = 30.0
 
 _watched: set[int] = set()
+_warned: set[int] = set()
 
 
 class InWebError(Error):
@@ -95,6 +97,23 @@ def keep(host: int, environ: Mapping[str, str] | None = None, *, renewed: bool =
     watched = host, environ
     thread = threading.Thread(target=_watch, args=watched, name="jobsd in web", daemon=True)
     thread.start()
+
+
+def warn_unless_kept(*_sender: object, **_facts: object) -> None:
+    """Log once in a process that answers requests that no hook or lifespan has started a tree.
+
+    A receiver of the signals by which frameworks announce a request.
+    """
+    if not is_enabled() or os.getpid() in _watched | _warned:
+        return
+    _warned.add(os.getpid())
+    # Made now: a configuration of the log that came later would have disabled it.
+    logging.getLogger("jobsd.in_web").warning(
+        "%s=%s starts no daemon here: this web server runs neither the hooks of jobsd.gunicorn"
+        " nor the lifespan of jobsd.asgi; start it by `bin/jobs with -- COMMAND`",
+        VARIABLE,
+        os.environ[VARIABLE],
+    )
 
 
 def stop(host: int) -> None:

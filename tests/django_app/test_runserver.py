@@ -86,6 +86,7 @@ def test_the_server_has_a_tree_that_is_reloaded_and_drained_with_it(
         wait_until(lambda: server.get() != first, 30, server.reported)
         wait_until(lambda: server.get() and _is_said(server, "two, which is longer"), 30)
         assert server.one_tree().pid == supervisor.pid
+        assert "starts no daemon" not in server.reported()
 
         stop(server)
 

@@ -101,6 +101,27 @@ def test_init_knows_the_application_that_flask_has_loaded(tmp_path: Path) -> Non
     assert "hint" not in said
 
 
+@pytest.mark.parametrize(
+    ("variable", "warnings"), [("1", 1), ("0", 0), ("tree", 0)], ids=["set", "off", "in a tree"]
+)
+def test_a_request_that_no_tree_is_beside_is_warned_of_once(
+    variable: str,
+    warnings: int,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setenv("JOBSD_IN_WEB", variable)
+    monkeypatch.setattr("jobsd.in_web._warned", set())
+    app = Flask("shop")
+    Jobs(app)
+
+    for _ in range(2):
+        app.test_client().get("/")
+
+    found = [each for each in caplog.messages if "starts no daemon here" in each]
+    assert len(found) == warnings
+
+
 @job(name="flask.reported")
 def _reported() -> tuple[str, bool]:
     return current_app.name, "asked" in g

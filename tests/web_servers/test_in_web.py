@@ -21,6 +21,14 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.system
 
 _GONE_S = 1.0
+WARNED = "JOBSD_IN_WEB=1 starts no daemon here"
+URLS = """
+import os
+from django.http import HttpResponse
+from django.urls import path
+urlpatterns = [path("", lambda request: HttpResponse(str(os.getpid())))]
+"""
+ASGI = "from django.core.asgi import get_asgi_application\napp = get_asgi_application()\n"
 
 
 @pytest.mark.behaviour(90)
@@ -123,6 +131,27 @@ def test_a_tree_has_database_and_jobs_of_a_django_project(project: Project) -> N
         server.wait_event("one", class_name="shop.jobs.said")
 
 
+@pytest.mark.failure(
+    "JOBSD_IN_WEB is set for a web server that runs neither our hooks nor our lifespan",
+    "the first request to a Django or Flask application logs that no daemon is started",
+)
+def test_an_application_without_a_lifespan_says_that_it_has_no_tree(project: Project) -> None:
+    made = DjangoProject(project.root)
+    made.configure({"default": database(project.environ["DATABASE_URL"])})
+    made.write("urls.py", URLS)
+    with (project.root / "settings.py").open("a") as file:
+        file.write('ROOT_URLCONF = "urls"\nALLOWED_HOSTS = ["*"]\n')
+    made.write("asgi_app.py", ASGI)
+    project.environ["DJANGO_SETTINGS_MODULE"] = "settings"
+    with inside("uvicorn", project) as server:
+        server.get()
+        server.get()
+
+        wait_until(lambda: WARNED in server.reported(), 10, server.reported)
+        assert server.reported().count(WARNED) == 1
+        assert server.keepers() == []
+
+
 @pytest.mark.parametrize("given", [{}, {"DATABASE_URL": ""}], ids=["unset", "empty"])
 def test_a_tree_has_the_database_of_a_flask_application(
     given: dict[str, str], project: Project
@@ -145,6 +174,7 @@ def test_a_tree_has_the_database_of_a_flask_application(
 
         server.wait_event("supervisor.ready")
         server.one_tree()
+        assert WARNED not in server.reported()
 
 
 @pytest.mark.failure(

@@ -1,13 +1,13 @@
 """The Django app: its setup when Django starts."""
 
-from jobsd import face, handed_on
+from jobsd import face, handed_on, in_web
 from jobsd.arguments import references
 from jobsd.enqueueing import backend
 from jobsd.jobs import default_database
 from jobsd.jobs.middleware import around_job
 
 from . import checks, connections, instances, queue, runserver, tables
-from .library import apps, conf, module_loading, signals
+from .library import apps, conf, core_signals, module_loading, signals
 from .library import checks as registry
 
 
@@ -36,6 +36,8 @@ class JobsConfig(apps.AppConfig):  # type: ignore[misc] # pyright: ignore[report
         module_loading.autodiscover_modules("jobs", *(["tasks"] if _has_tasks() else []))
         if runserver.is_meant():
             runserver.begin()
+        if in_web.is_enabled():
+            core_signals.request_started.connect(in_web.warn_unless_kept)
 
 
 def _has_tasks() -> bool:

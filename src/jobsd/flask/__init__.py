@@ -2,9 +2,9 @@
 
 from collections.abc import Generator
 
-from flask import Flask, current_app, has_app_context
+from flask import Flask, current_app, has_app_context, request_started
 
-from jobsd import face, handed_on
+from jobsd import face, handed_on, in_web
 from jobsd.jobs import current, default_database, middleware
 
 from . import command, queue
@@ -36,6 +36,8 @@ class Jobs:
         default_database.find_target_by(lambda: queue.target(app), lambda: queue.schema(app))
         handed_on.find_by(lambda: queue.handed_on(app))
         middleware.around_job(in_application)
+        if in_web.is_enabled():
+            request_started.connect(in_web.warn_unless_kept, app)
 
 
 def in_application(job: current.CurrentJob) -> Generator[None]:
