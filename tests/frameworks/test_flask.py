@@ -111,7 +111,7 @@ def test_a_request_that_no_tree_is_beside_is_warned_of_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setenv("JOBSD_IN_WEB", variable)
-    monkeypatch.setattr("jobsd.in_web._warned", set())
+    monkeypatch.setattr("jobsd.in_web._warned", set[int]())
     app = Flask("shop")
     Jobs(app)
 
