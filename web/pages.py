@@ -70,7 +70,7 @@ def show_jobs(asked: Asked) -> Found:
     query = asked.request.query
     search = read_search(query.get("q", ""), asked.shown.names)
     before = _before(query)
-    within_s = _SEARCH_S if search.meant.since_s is None else _AGED_SEARCH_S
+    within_s = _SEARCH_S if search.meant.enqueued.since is None else _AGED_SEARCH_S
     reading.plan_each(asked.session)
     found = listing.listed(
         asked.session, search.meant, ROWS, before=before, seen_max=SEEN_MAX, within_s=within_s

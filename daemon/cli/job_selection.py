@@ -16,12 +16,14 @@ import click
 from click.shell_completion import CompletionItem
 
 from jobsd import acts, clock, errors, job_states
+from jobsd.acts.periods import ALWAYS, Period
 from jobsd.daemon.program import error, note
 from jobsd.daemon.statuses import DONE, NOT_FOUND, REFUSED
 from jobsd.daemon.values import counted
+from jobsd.operations.times import period_text
 
 from .output import Result, Value
-from .verbs import CLASS, DURATION, JOB_ID, LINE, QUEUE, require_consent
+from .verbs import CLASS, JOB_ID, LINE, PERIOD, QUEUE, require_consent
 
 if TYPE_CHECKING:
     from jobsd.acts import inspect
@@ -37,32 +39,48 @@ _DRY_IDS = 100
 class Filters(NamedTuple):
     """The values of the options; None for omitted ones."""
 
-    state: str | None
-    queue: str | None
-    class_name: str | None
-    error: str | None
-    since_s: float | None
-    limit: int | None
+    state: str | None = None
+    queue: str | None = None
+    class_name: str | None = None
+    error: str | None = None
+    since: Period = ALWAYS
+    finished_since: Period = ALWAYS
+    failed_since: Period = ALWAYS
+    limit: int | None = None
     error_type: str | None = None
     tags: tuple[str, ...] = ()
 
+    @property
+    def given(self) -> dict[str, Any]:
+        """The options that were given, by their names."""
+        return {
+            name: value
+            for name, value in self._asdict().items()
+            if value not in {None, (), ALWAYS}
+        }
+
     def selected(self) -> acts.listing.Filter:
-        """Return the filter of jobs; a filter by error selects failed ones."""
-        state = "failed" if self.error and not self.state else self.state
+        """Return the filter of jobs; one by error or time of failure selects failed ones."""
+        failed = self.error or self.failed_since != ALWAYS
         return acts.listing.Filter(
-            state,
+            "failed" if failed and not self.state else self.state,
             self.queue,
             self.class_name,
-            self.since_s,
+            self.since,
             self.error,
             self.error_type,
+            finished=self.finished_since,
+            failed=self.failed_since,
             tags=self.tags,
         )
 
     def text(self) -> str:
         """Return the filters in the form of the audit: all jobs, if there are none."""
-        plain = {name: value for name, value in self._asdict().items() if name != "tags"}
-        given = [f"{name}={value}" for name, value in plain.items() if value is not None]
+        plain = {name: value for name, value in self.given.items() if name != "tags"}
+        given = [
+            f"{name}={period_text(value) if isinstance(value, Period) else value}"
+            for name, value in plain.items()
+        ]
         given += [f"tag={tag}" for tag in self.tags]
         return f"jobs with {', '.join(given)}" if given else "all jobs"
 
@@ -89,7 +107,7 @@ class Selected(NamedTuple):
             fault = "give the ids of jobs, or --all"
         elif "," in (self.filters.state or ""):
             fault = "only list takes several states; give one state"
-        elif not self.everything and any(given not in (None, ()) for given in self.filters):
+        elif not self.everything and self.filters.given:
             fault = "filters need --all; they can't be combined with ids"
         if fault is not None:
             raise click.UsageError(fault, click.get_current_context())
@@ -104,7 +122,11 @@ def filtered(function: Callable[..., R]) -> Callable[..., R]:
         **given: Any,  # noqa: ANN401 - click's
     ) -> R:
         filters = Filters(
-            **{name: given.pop(name) for name in Filters._fields if name in given}
+            **{
+                name: value
+                for name in Filters._fields
+                if (value := given.pop(name, None)) is not None
+            }
         )
         return function(*args, filters=filters, **given)
 
@@ -171,9 +193,19 @@ _OPTIONS = (
         help="Only jobs with this tag; given twice, only jobs with both.",
     ),
     _filter(
-        *("--since", "since_s"),
-        type=DURATION,
-        help="Only jobs enqueued within this time: 30s, 1h, 2d.",
+        "--since",
+        type=PERIOD,
+        help="Only jobs enqueued since then: 1h (ago), 03:00, 2026-01-31T12:00; or A..B.",
+    ),
+    _filter(
+        "--finished-since",
+        type=PERIOD,
+        help="Only jobs that finished or were discarded since then, or within A..B.",
+    ),
+    _filter(
+        "--failed-since",
+        type=PERIOD,
+        help="Only failed jobs that failed since then, or within A..B.",
     ),
     _filter(
         *("-n", "--limit"),

@@ -19,6 +19,8 @@ from .project import Project as Project  # noqa: PLC0414 - for all verbs
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
+    from jobsd.acts.periods import Period
+
 P = ParamSpec("P")
 R = TypeVar("R")
 F = TypeVar("F", bound="Callable[..., Any]")
@@ -232,6 +234,12 @@ def _duration(value: str) -> float:
     return parse_duration(value)
 
 
+def _period(value: str) -> Period:
+    from jobsd.operations.times import read_period
+
+    return read_period(value)
+
+
 def _queue(value: str) -> str:
     return jobs.registry.check_queue(value)
 
@@ -248,6 +256,8 @@ def _line(value: str) -> str:
 
 DURATION = _Read("duration", _duration)
 """Seconds, or words such as 30s, 10m, 2h, 1d."""
+PERIOD = _Read("time", _period)
+"""A time since when, or a range: see `operations.times`."""
 QUEUE = _Read("queue", _queue, "queue")
 CLASS = _Read("class", _class, "class")
 TASK = _Read("text", str, "task")

@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jobsd import acts, errors, operations
+from jobsd.acts.periods import ALWAYS
 from jobsd.daemon.cli import failure_list, job_selection
 from jobsd.daemon.cli.job_selection import Filters, Progress, Selected, consent, explain
 from jobsd.daemon.cli.output import Result, Table, Value
-from jobsd.daemon.cli.verbs import CLASS, DURATION, LINE, Noun, Project, Verb, on_project
+from jobsd.daemon.cli.verbs import CLASS, LINE, PERIOD, Noun, Project, Verb, on_project
 from jobsd.daemon.program import note, program
 from jobsd.daemon.values import counted
 
 if TYPE_CHECKING:
+    from jobsd.acts.periods import Period
     from jobsd.database.connection import Session
 
 
@@ -241,7 +243,10 @@ def _of_group(function: Callable[..., Result]) -> Callable[..., Result]:
     for option in (
         click.option("--dry-run", is_flag=True, help="Change nothing; print how many."),
         click.option("--yes", is_flag=True, help="Do not ask for confirmation."),
-        click.option("--since", "since_s", type=DURATION, help="Only jobs enqueued since."),
+        *(
+            click.option(f"--{each}since", type=PERIOD, help=f"Only jobs {what} since.")
+            for each, what in (("failed-", "that failed"), ("", "enqueued"))
+        ),
         click.argument("error_type", metavar="[ERROR]", type=LINE, required=False),
         click.argument("class_name", metavar="CLASS", type=CLASS),
     ):
@@ -277,7 +282,8 @@ def _selected(  # noqa: PLR0913 - the options of a group
     *,
     class_name: str,
     error_type: str | None,
-    since_s: float | None,
+    since: Period | None,
+    failed_since: Period | None,
     yes: bool,
     dry_run: bool,
 ) -> Selected:
@@ -296,5 +302,11 @@ def _selected(  # noqa: PLR0913 - the options of a group
         raise errors.NotFoundError(
             f"there are no failed jobs of {what}; see `{program()} failures`"
         )
-    filters = Filters("failed", None, class_name, None, since_s, None, error_type)
+    filters = Filters(
+        "failed",
+        class_name=class_name,
+        error_type=error_type,
+        since=since or ALWAYS,
+        failed_since=failed_since or ALWAYS,
+    )
     return Selected((), everything=True, filters=filters, yes=yes, dry_run=dry_run)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
@@ -27,10 +27,6 @@ if TYPE_CHECKING:
     from jobsd.database.connection import Session
 
 
-_KEYS = (
-    *("class:", "queue:", "state:", "error:", "key:", "host:", "tag:", "before:", "after:"),
-    "args.",
-)
 _WITH_SPACES = re.compile(r'([a-z]+(?:\.[^\s:"]+)?:)?([^"]*\s[^"]*)')
 
 
@@ -46,7 +42,8 @@ class _Search(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # gener
         del ctx, param
         key, colon, begun = incomplete.partition(":")
         if not colon:
-            found = [each for each in _KEYS if each.startswith(incomplete)]
+            names = (f"{each}:".replace("NAME:", "") for each in operations.search.NAMES)
+            found = [each for each in names if each.startswith(incomplete)]
         elif key == "state":
             found = [f"state:{each}" for each in job_states.STATES if each.startswith(begun)]
         elif key in {"class", "queue"}:
@@ -108,6 +105,7 @@ list --state failed --class 'app.mail.*' --error SMTP
 list class:app.mail.* state:failed args.user_id:5 timeout
 list --state failed,blocked --limit 100
 list --queue mail --since 1h --limit 100 --json
+list --finished-since 03:00..03:05
 list --columns id,state,finished_at --state finished --header
 """
 
@@ -123,9 +121,12 @@ def command(
     """List jobs, the newest first: 20 of them, or as many as --limit (up to 10,000).
 
     SEARCH is written as on the dashboard: class:, queue:, state:, error:, key:, host:, tag:,
-    before:, after: and args.NAME:, each with a value behind it, and words that class, queue or
-    error must contain. A job must have each tag that is given; any other filter can be given
-    once. An option takes precedence.
+    after:, before:, started:, finished:, failed: and args.NAME:, each with a value behind it,
+    and words that class, queue or error must contain. A job must have each tag that is given;
+    any other filter can be given once. An option takes precedence.
+
+    A time is an age (1h), a time of day (03:00, the last one past; yesterday 03:00), an instant
+    (2026-01-31T12:00), or a range of both (03:00..03:05); in UTC unless it has a zone.
 
     Without --since the newest 100,000 jobs are searched, or as many as can be read in 0.1 s.
     With --state lost all jobs are.
@@ -164,7 +165,7 @@ def _searched(session: Session, selected: Filter, limit: int, within_s: float) -
     if selected.state == "lost":
         return _lost(session, selected, limit)
     # With an age, its whole period is searched.
-    bound = within_s if selected.since_s is None else None
+    bound = within_s if selected.enqueued.since is None else None
     return acts.listing.listed(session, selected, limit, within_s=bound)
 
 
@@ -207,15 +208,14 @@ def _selected(project: Project, search: tuple[str, ...], filters: Filters) -> Fi
     if found.problems:
         # Refuse an invalid search; ignoring it would list too many jobs.
         raise click.BadParameter("; ".join(found.problems), param_hint="SEARCH")
-    given = {name: each for name, each in asdict(selected).items() if each not in (None, ())}
-    given["tags"] = (*found.meant.tags, *selected.tags)
-    return replace(found.meant, **given)
+    tags = (*found.meant.tags, *selected.tags)
+    return replace(found.meant, **{**selected.given(), "tags": tags})
 
 
 def _none(selected: Filter, found: Listed) -> str:
     if not found.complete:
         return "none of the searched jobs passes these filters"
-    if any(given not in (None, ()) for given in asdict(selected).values()):
+    if selected.given():
         return "no job passes these filters"
     return "there are no jobs yet; `enqueue NAME` enqueues one"
 

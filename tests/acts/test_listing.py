@@ -9,6 +9,7 @@ import pytest
 from enqueueing.placed import block, claim, enqueue, fail
 from jobsd.acts import listing
 from jobsd.acts.listing import Filter, listed
+from jobsd.acts.periods import Period, age
 from jobsd.errors import Error
 from jobsd.job_states import STATES
 
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
     from jobsd.database.connection import Session
 
 pytestmark = pytest.mark.usefixtures("default_client")
+
+
+_LAST_DAY = Period(age(86_400))
+_LAST_HUNDRED = Period(age(100.5 * 60))
 
 
 @pytest.fixture
@@ -87,7 +92,7 @@ def test_a_rare_filter_ends_and_reports_how_far_it_has_searched(
 
     assert (found.jobs, found.seen, found.complete) == ([], 200, False)
     assert found.oldest is not None
-    assert _ids(session, Filter(queue_name="rare", since_s=86400)) == history[:1]
+    assert _ids(session, Filter(queue_name="rare", enqueued=_LAST_DAY)) == history[:1]
 
 
 def test_an_age_ends_the_walk(
@@ -95,7 +100,7 @@ def test_an_age_ends_the_walk(
 ) -> None:
     monkeypatch.setattr(listing, "PAGE", 50)
 
-    found = listed(session, Filter(since_s=100.5 * 60), 1000)
+    found = listed(session, Filter(enqueued=_LAST_HUNDRED), 1000)
 
     assert [job.id for job in found.jobs] == history[:-101:-1]
     assert found.seen <= 200
@@ -112,14 +117,35 @@ def test_one_old_job_among_young_ones_does_not_end_the_walk(
         (history[-3],),
     )
 
-    found = _ids(session, Filter(since_s=100.5 * 60), 1000)
+    found = _ids(session, Filter(enqueued=_LAST_HUNDRED), 1000)
 
     assert found == [each for each in history[:-101:-1] if each != history[-3]]
-    assert list(listing.ids(session, Filter(since_s=100.5 * 60))) == found[::-1]
+    assert list(listing.ids(session, Filter(enqueued=_LAST_HUNDRED))) == found[::-1]
+
+
+def test_a_running_job_is_found_by_its_start(session: Session) -> None:
+    running, again, waiting = (enqueue() for _ in range(3))
+    claim(session, 1, running, again)
+    session.connection.execute(
+        "INSERT INTO jobsd.processes (id, kind, name, pid, hostname, running)"
+        " VALUES (1, 'worker', 'w', 1, 'h', jsonb_build_object("
+        "  %s::text, extract(epoch FROM now() - interval '2h'),"
+        "  %s::text, extract(epoch FROM now() - interval '1m')))",
+        (running, again),
+    )
+    # The times of the attempt before.
+    session.connection.execute(
+        "UPDATE jobsd.jobs SET started_at = now() - interval '2h' WHERE id = %s", (again,)
+    )
+
+    found = _ids(session, Filter(started=Period(age(3 * 3600), age(3600))))
+
+    assert found == [running]
+    assert waiting not in _ids(session, Filter(started=Period(age(60 * 86_400))))
 
 
 def test_an_age_beyond_all_time_means_all(session: Session, history: list[int]) -> None:
-    assert len(_ids(session, Filter(since_s=1e18), 1000)) == len(history)
+    assert len(_ids(session, Filter(enqueued=Period(age(1e18))), 1000)) == len(history)
 
 
 def test_ids_are_all_or_the_newest_with_the_oldest_first(

@@ -15,6 +15,7 @@ from jobsd.daemon.cli import job_selection
 from jobsd.daemon.cli.job_selection import Filters, Left, Progress
 from jobsd.daemon.tree import exits
 from jobsd.errors import ConfigurationError, Fault
+from jobsd.operations.times import read_period
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -91,12 +92,13 @@ def test_a_missing_job_outranks_a_refused_one_in_the_exit_status(
 
 
 def test_the_audit_names_each_filter() -> None:
-    given = Filters("failed", None, "app.*", "SMTP", 3_600.0, None)
+    since = read_period("1h")
+    given = Filters("failed", None, "app.*", "SMTP", since, read_period("90s..5s"))
 
     assert given.text() == (
-        "jobs with state=failed, class_name=app.*, error=SMTP, since_s=3600.0"
+        "jobs with state=failed, class_name=app.*, error=SMTP, since=1h, finished_since=90s..5s"
     )
-    none = Filters(None, None, None, None, None, None)
+    none = Filters()
     assert none._replace(tags=("eu", "vip")).text() == "jobs with tag=eu, tag=vip"
     assert none.text() == "all jobs"
 

@@ -32,6 +32,6 @@ def _offered(begun: str) -> list[str]:
 
 def test_a_shell_offers_names_and_states() -> None:
     assert [each.rstrip(":") for each in _offered("")] == [*NAMES[:-1], "args."]
-    assert _offered("st") == ["state:"]
+    assert _offered("st") == ["state:", "started:"]
     assert _offered("state:f") == ["state:failed", "state:finished"]
     assert _offered("host:") == []

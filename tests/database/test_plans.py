@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -139,13 +140,14 @@ _HOT: dict[str, tuple[Statement, dict[str, Any]]] = {
     ),
 }
 
+_NOW = datetime(2026, 1, 1, tzinfo=UTC)
 _PAGE = {"before": 2**63 - 1, "page": 100, "limit": 20}
 _SHOWN: dict[str, tuple[Statement, dict[str, Any]]] = {
     "show": (inspect.STATEMENTS["find"], {"id": 1}),
     **{
         f"list {state or 'all'}": (
             listing.page_query(state, "rows"),
-            {**listing.Filter(state).parameters(), **_PAGE},
+            {**listing.Filter(state).parameters(_NOW), **_PAGE},
         )
         for state in (None, "ready", "scheduled", "claimed", "finished")
     },

@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from jobsd.acts.listing import Filter
-from jobsd.operations.search import read_search
+from jobsd.acts.periods import Period
+from jobsd.operations.search import Search, read_search
 
 
 @pytest.mark.parametrize("zone", ["", "+00:00", "Z"])
@@ -17,11 +18,32 @@ def test_a_moment_without_a_zone_is_in_utc(zone: str) -> None:
     found = read_search(f"after:{moment.isoformat()}{zone}")
 
     assert found.problems == ()
-    assert 7_199 <= (found.meant.since_s or 0) <= 7_260
+    assert found.meant.enqueued == Period(moment.replace(tzinfo=UTC))
 
 
-def test_a_moment_that_is_still_to_come_is_now() -> None:
-    assert read_search("after:2100-01-01").meant.since_s == 0
+@pytest.mark.parametrize("name", ["started", "finished", "failed"])
+def test_a_time_selects_by_a_start_or_an_end(name: str) -> None:
+    meant = read_search(f"{name}:3h..1h").meant
+
+    assert meant.given() == {
+        name: Period(timedelta(hours=3), timedelta(hours=1)),
+        **({"state": "failed"} if name == "failed" else {}),
+    }
+
+
+@pytest.mark.parametrize("text", ["after:3h..1h", "before:3h..1h", "after:3h before:1h"])
+def test_a_range_of_enqueues_is_written_in_three_ways(text: str) -> None:
+    found = read_search(text)
+
+    assert found == Search(Filter(enqueued=Period(timedelta(hours=3), timedelta(hours=1))))
+
+
+@pytest.mark.parametrize("text", ["after:3h..1h before:2h", "before:..1h after:3h..0s"])
+def test_a_side_of_a_range_is_given_once(text: str) -> None:
+    found = read_search(text)
+
+    assert found.meant == Filter()
+    assert found.problems == ("after: and before: are both given, one of them with a range",)
 
 
 def test_parts_beyond_the_limit_of_a_search_are_reported_and_narrow_nothing() -> None:
@@ -36,7 +58,7 @@ def test_each_fault_of_a_search_is_reported() -> None:
 
     assert found.meant == Filter()
     assert [each.partition(":")[0].partition(" ")[0] for each in found.problems] == [
-        "'soon'",
+        "after",
         "nothing",
         "'gone'",
     ]

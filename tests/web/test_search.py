@@ -8,6 +8,7 @@ import pytest
 
 from enqueueing.placed import enqueue, fail
 from jobsd.acts.listing import Filter, listed
+from jobsd.acts.periods import Period, age
 from jobsd.arguments.signature import Signature
 from jobsd.jobs import published
 from jobsd.jobs.policy import Policy
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
         ("error:SMTP", Filter(state="failed", error="SMTP")),
         ("tag:a tag:b", Filter(tags=("a", "b"))),
         ("key:user/5 host:web-1", Filter(key="user/5", host="web-1")),
-        ("after:2h before:90s", Filter(since_s=7200.0, until_s=90.0)),
+        ("after:2h before:90s", Filter(enqueued=Period(age(7200), age(90)))),
         ("args.user:5", Filter(argument="user", values=('"5"', "5"))),
         ("args.user:ann", Filter(argument="user", values=('"ann"',))),
         ("timeout 421", Filter(words=("timeout", "421"))),
@@ -47,7 +48,7 @@ def test_a_search_means(text: str, meant: Filter) -> None:
     [
         ("colour:red", "can't be searched"),
         ("state:dead", "is not a state"),
-        ("after:yesterday", "is not a time"),
+        ("after:soon", "after: 'soon' is not a time"),
         ("args.token:x", "never shown"),
         ("queue:a queue:b", "queue: is given twice; only tag: can be"),
         ("after:2h after:3h", "after: is given twice; only tag: can be"),
@@ -91,6 +92,12 @@ def test_each_part_of_a_search_narrows_the_list(
     )
     rows("UPDATE jobsd.jobs SET concurrency_key = 'k' WHERE id = %s", ids[3])
     rows("UPDATE jobsd.jobs SET tags = '{billing,eu}' WHERE id = %s", ids[2])
+    rows(
+        "UPDATE jobsd.jobs SET started_at = now() - interval '90m',"
+        " finished_at = now() - interval '1h' WHERE id = %s",
+        ids[3],
+    )
+    rows("UPDATE jobsd.failed_executions SET failed_at = now() - interval '30m'")
 
     def found(text: str) -> list[int]:
         return [job.id for job in listed(session, read_search(text).meant).jobs]
@@ -106,6 +113,13 @@ def test_each_part_of_a_search_narrows_the_list(
     assert found("tag:e") == found("tag:eu key:k") == []
     assert found("after:2h") == [ids[3], ids[1], ids[0]]
     assert found("told") == found("error:told") == [ids[0]]
+    assert found("started:2h..1h") == found("finished:90m..30m") == [ids[3]]
+    assert found("started:1h") == [ids[0]]
+    assert found("finished:3h..61m") == found("finished:59m") == []
+    assert found("failed:1h") == found("failed:1h..29m") == found("failed:31m told") == [ids[0]]
+    assert found("failed:29m") == found("failed:2h..31m") == []
+    assert found("before:4h..2h") == found("after:4h before:2h") == [ids[2]]
+    assert found("before:2h..1h") == []
 
 
 def _digest(user_id: int, size: object, *rest: object) -> None: ...

@@ -11,18 +11,19 @@ import json
 import re
 from array import array
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from jobsd import errors, job_states
-from jobsd.clock import monotonic
+from jobsd.clock import monotonic, utc_now
 from jobsd.database.connection import Session, Statement, Statements
 from jobsd.jobs.registry import check_class, check_count, check_queue
-from jobsd.jobs.time_limits import WAIT_MAX_S, duration_s
+from jobsd.jobs.time_limits import duration_s
 from jobsd.text import is_storable
 
 from .inspect import JobRow
+from .periods import ALWAYS, Period, age
 
 STATEMENTS = Statements("jobsd.acts", "listing.sql")
 
@@ -37,15 +38,17 @@ _ENDED = frozenset({"finished", "discarded"})
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """The jobs to select; None means all. `since_s` is their maximum age in seconds.
+    """The jobs to select; None means all.
+
+    Each period is that of a moment in a job's life: its enqueue, its last start, its end as
+    finished or discarded, and its failure for good.
 
     In `class_name` and `error`, * stands for any characters and ? for one. `error` is any part
     of the error by which a failed job has failed, `Type: message`; `error_type` is the whole
-    name of its type. Jobs younger than `until_s` are excluded. `key` is that of a concurrency
-    limit, `host` the host of the process that has claimed it. The argument named `argument` is
-    one of `values` (JSON), also where it is positional, by the published signature. Each of
-    `words` is a part of its class, its queue or its error; it has
-    all of `tags`.
+    name of its type. `key` is that of a concurrency limit, `host` the host of the process that
+    has claimed it. The argument named `argument` is one of `values` (JSON), also where it is
+    positional, by the published signature. Each of `words` is a part of its class, its queue or
+    its error; it has all of `tags`.
 
     Raises:
         Error: for an invalid value.
@@ -54,10 +57,12 @@ class Filter:
     state: str | None = None
     queue_name: str | None = None
     class_name: str | None = None
-    since_s: float | None = None
+    enqueued: Period = ALWAYS
     error: str | None = None
     error_type: str | None = None
-    until_s: float | None = None
+    started: Period = ALWAYS
+    finished: Period = ALWAYS
+    failed: Period = ALWAYS
     key: str | None = None
     host: str | None = None
     argument: str | None = None
@@ -83,8 +88,18 @@ class Filter:
         """Return the filter for jobs of this state."""
         return replace(self, state=state)
 
-    def parameters(self) -> dict[str, Any]:
-        """Return the parameters of a search."""
+    def given(self) -> dict[str, Any]:
+        """Return the filters that narrow the selection, by their names."""
+        named = {each.name: (getattr(self, each.name), each.default) for each in fields(self)}
+        return {name: value for name, (value, default) in named.items() if value != default}
+
+    @property
+    def has_age(self) -> bool:
+        """Whether the jobs depend on the time at which they are selected."""
+        return any(getattr(self, name).has_age for name in _PERIODS)
+
+    def parameters(self, now: datetime) -> dict[str, Any]:
+        """Return the parameters of a search; ages are counted from `now`."""
         ended = self.state in _ENDED
         return {
             "outcome": self.state if ended else None,
@@ -93,8 +108,6 @@ class Filter:
             "class_name": None if self.class_name is None else _like(self.class_name),
             "error": None if self.error is None else f"%{_like(self.error)}%",
             "error_type": self.error_type,
-            "since_s": None if self.since_s is None else min(self.since_s, WAIT_MAX_S),
-            "until_s": None if self.until_s is None else min(self.until_s, WAIT_MAX_S),
             "key": self.key,
             "host": self.host,
             "tags": list(self.tags) or None,
@@ -102,11 +115,22 @@ class Filter:
             "arguments": self._as_keywords() or None,
             "values": list(self.values) or None,
             "words": [f"%{_like(word)}%" for word in self.words] or None,
+            **self._sides(now),
         }
 
     def _as_keywords(self) -> list[str]:
         name = json.dumps(self.argument, ensure_ascii=False)
         return [f'[{{"$keywords": {{{name}: {value}}}}}]' for value in self.values]
+
+    def _sides(self, now: datetime) -> dict[str, str | None]:
+        found: dict[str, str | None] = {}
+        for name in _PERIODS:
+            since, until = getattr(self, name).at(now).texts()
+            found |= {f"{name}_since": since, f"{name}_until": until}
+        return found
+
+
+_PERIODS = ("enqueued", "started", "finished", "failed")
 
 
 class Listed(NamedTuple):
@@ -134,8 +158,8 @@ def wanted(
     Raises:
         Error: for an invalid argument.
     """
-    since_s = None if since is None else duration_s("since", since)
-    return Filter(state, queue, class_name, since_s)
+    enqueued = ALWAYS if since is None else Period(age(duration_s("since", since)))
+    return Filter(state, queue, class_name, enqueued)
 
 
 def listed(  # noqa: PLR0913 - which jobs, and how many of them
@@ -158,9 +182,9 @@ def listed(  # noqa: PLR0913 - which jobs, and how many of them
     statement = page_query(meant.state, "rows")
     # With a bound on the age, pages are large: all jobs of a small one may be of one
     # transaction that began long before, though others have enqueued since.
-    aged = meant.since_s is not None
+    aged = meant.enqueued.since is not None
     size = PAGE if aged else max(limit, 100)
-    parameters = {**meant.parameters(), "before": before}
+    parameters = {**_parameters(session, meant), "before": before}
     while True:
         asked = monotonic()
         wanted = {"page": size, "limit": limit - len(found.jobs)}
@@ -218,6 +242,12 @@ def page_query(state: str | None, end: str) -> Statement:
     return jobs.with_(STATEMENTS["search"]).with_(STATEMENTS[end])
 
 
+def _parameters(session: Session, meant: Filter) -> dict[str, Any]:
+    """Return the parameters of a search; ages are counted by the database's clock."""
+    now = session.fetch(STATEMENTS["now"])[0][0] if meant.has_age else utc_now()
+    return meant.parameters(now)
+
+
 def _like(pattern: str) -> str:
     """Return a pattern with * and ? in the syntax of LIKE."""
     literal = re.sub(r"([\\%_])", r"\\\1", pattern)
@@ -227,7 +257,7 @@ def _like(pattern: str) -> str:
 def id_pages(session: Session, meant: Filter, *, before: int = BEYOND) -> Iterator[list[int]]:
     """Yield the ids of all matching jobs below `before`, by pages, the newest first."""
     statement = page_query(meant.state, "ids")
-    parameters = {**meant.parameters(), "page": PAGE, "limit": PAGE}
+    parameters = {**_parameters(session, meant), "page": PAGE, "limit": PAGE}
     goes_on = True
     while goes_on:
         row = session.fetch(statement, {**parameters, "before": before})[0]

@@ -1,10 +1,13 @@
+-- now: return the time from which ages are counted.
+SELECT now();
+
 -- jobs: begin a search of all jobs, the newest first.
 WITH place AS (
     SELECT NULL::bigint AS last_id, NULL::bigint AS size
 ), seen AS (
     SELECT
-        id AS job_id, queue_name, class_name, outcome, created_at, concurrency_key, arguments,
-        tags
+        id AS job_id, queue_name, class_name, outcome, created_at, started_at, finished_at,
+        concurrency_key, arguments, tags
     FROM jobsd.jobs
     WHERE id < %(before)s
     ORDER BY id DESC
@@ -27,8 +30,8 @@ WITH placed AS MATERIALIZED (
     FROM placed
 ), seen AS (
     SELECT
-        id AS job_id, queue_name, class_name, outcome, created_at, concurrency_key, arguments,
-        tags
+        id AS job_id, queue_name, class_name, outcome, created_at, started_at, finished_at,
+        concurrency_key, arguments, tags
     FROM jobsd.jobs
     WHERE id = ANY (ARRAY(SELECT job_id FROM placed))
 );
@@ -47,8 +50,8 @@ WITH slice AS MATERIALIZED (
     FROM slice
 ), seen AS (
     SELECT
-        id AS job_id, queue_name, class_name, outcome, created_at, concurrency_key, arguments,
-        tags
+        id AS job_id, queue_name, class_name, outcome, created_at, started_at, finished_at,
+        concurrency_key, arguments, tags
     FROM jobsd.jobs
     WHERE id IN (
         SELECT job_id
@@ -68,10 +71,14 @@ erring AS MATERIALIZED (
 ), erred AS MATERIALIZED (
     SELECT job_id
     FROM (
-        SELECT job_id, error
+        SELECT job_id, failed_at, error
         FROM jobsd.failed_executions
         WHERE job_id < %(before)s
-            AND (%(error)s::text IS NOT NULL OR %(error_type)s::text IS NOT NULL)
+            AND (
+                %(error)s::text IS NOT NULL
+                OR %(error_type)s::text IS NOT NULL
+                OR %(failed_since)s::timestamptz IS NOT NULL
+            )
         ORDER BY job_id DESC
         LIMIT %(page)s
     ) AS failed
@@ -80,12 +87,25 @@ erring AS MATERIALIZED (
             %(error)s::text IS NULL
             OR concat(error ->> 'type', ': ', error ->> 'message') LIKE %(error)s
         )
+        AND (
+            %(failed_since)s::timestamptz IS NULL
+            OR (
+                failed_at >= %(failed_since)s::timestamptz
+                AND failed_at < %(failed_until)s::timestamptz
+            )
+        )
 ), published AS MATERIALIZED (
     -- The places of the sought argument where it is positional, by the classes that have it.
     SELECT jsonb_object_agg(class_name, array_position(positional, %(argument)s::text) - 1)
         AS places
     FROM jobsd.definitions
     WHERE positional @> ARRAY[%(argument)s::text]
+), running AS MATERIALIZED (
+    -- Claimed jobs: the time of their start is not in their rows yet.
+    SELECT member.key::bigint AS job_id, to_timestamp(member.value::float8) AS started_at
+    FROM jobsd.processes AS process
+    CROSS JOIN LATERAL jsonb_each_text(process.running) AS member
+    WHERE %(started_since)s::timestamptz IS NOT NULL
 ), hosted AS MATERIALIZED (
     SELECT unnest(claims.job_ids) AS job_id
     FROM jobsd.processes AS process
@@ -99,19 +119,39 @@ erring AS MATERIALIZED (
         -- Jobs are numbered in the order of their enqueue: if a page has no young job, no later one
         -- has.
         coalesce(
-            bool_or(created_at >= now() - make_interval(secs => %(since_s)s::float8)), true
+            bool_or(created_at >= %(enqueued_since)s::timestamptz), true
         ) AS goes_on,
         array_agg(job_id ORDER BY job_id DESC) FILTER (
             WHERE (%(outcome)s::text IS NULL OR outcome = %(outcome)s)
                 AND (%(queue_name)s::text IS NULL OR queue_name = %(queue_name)s)
                 AND (%(class_name)s::text IS NULL OR class_name LIKE %(class_name)s)
                 AND (
-                    %(since_s)s::float8 IS NULL
-                    OR created_at >= now() - make_interval(secs => %(since_s)s::float8)
+                    %(enqueued_since)s::timestamptz IS NULL
+                    OR (
+                        created_at >= %(enqueued_since)s::timestamptz
+                        AND created_at < %(enqueued_until)s::timestamptz
+                    )
                 )
                 AND (
-                    %(until_s)s::float8 IS NULL
-                    OR created_at < now() - make_interval(secs => %(until_s)s::float8)
+                    %(started_since)s::timestamptz IS NULL
+                    OR CASE
+                        WHEN outcome IS NULL AND job_id IN (SELECT job_id FROM running)
+                        THEN job_id IN (
+                            SELECT job_id
+                            FROM running
+                            WHERE started_at >= %(started_since)s::timestamptz
+                                AND started_at < %(started_until)s::timestamptz
+                        )
+                        ELSE started_at >= %(started_since)s::timestamptz
+                            AND started_at < %(started_until)s::timestamptz
+                    END
+                )
+                AND (
+                    %(finished_since)s::timestamptz IS NULL
+                    OR (
+                        finished_at >= %(finished_since)s::timestamptz
+                        AND finished_at < %(finished_until)s::timestamptz
+                    )
                 )
                 AND (%(key)s::text IS NULL OR concurrency_key = %(key)s)
                 AND (%(tags)s::text[] IS NULL OR tags @> %(tags)s::text[])
@@ -123,7 +163,11 @@ erring AS MATERIALIZED (
                 )
                 AND (%(host)s::text IS NULL OR job_id IN (SELECT job_id FROM hosted))
                 AND (
-                    (%(error)s::text IS NULL AND %(error_type)s::text IS NULL)
+                    (
+                        %(error)s::text IS NULL
+                        AND %(error_type)s::text IS NULL
+                        AND %(failed_since)s::timestamptz IS NULL
+                    )
                     OR job_id IN (SELECT job_id FROM erred)
                 )
                 AND (

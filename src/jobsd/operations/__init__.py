@@ -10,7 +10,18 @@ from typing import TYPE_CHECKING
 from jobsd import lazy
 
 if TYPE_CHECKING:
-    from . import audit, failures, jobs, processes, queues, search, shown_arguments, tasks, why
+    from . import (
+        audit,
+        failures,
+        jobs,
+        processes,
+        queues,
+        search,
+        shown_arguments,
+        tasks,
+        times,
+        why,
+    )
 
 __all__ = [
     "audit",
@@ -21,6 +32,7 @@ __all__ = [
     "search",
     "shown_arguments",
     "tasks",
+    "times",
     "why",
 ]
 __getattr__ = lazy.modules(__name__, __all__)

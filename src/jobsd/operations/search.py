@@ -1,5 +1,8 @@
 """The search language: `class:app.mail.* state:failed after:2h args.user_id:5 timeout`.
 
+`after:` and `before:` select by the time of the enqueue, `started:`, `finished:` and `failed:`
+by that of the last start and of the end; they take a time or a range (`times`).
+
 A word with a known name before a colon is a filter; any other word is sought in class, queue
 and error. A value with spaces is put into double quotes. A job must have each tag that is
 sought; any other filter can be given once. An invalid filter is reported, and not applied.
@@ -10,13 +13,15 @@ import json
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
-from jobsd import clock, errors
+from jobsd import errors
 from jobsd.acts.inspect import without
 from jobsd.acts.listing import Filter
+from jobsd.acts.periods import ALWAYS, Period
 from jobsd.text import is_storable
+
+from .times import read_period
 
 NAMES = (
     "class",
@@ -26,8 +31,11 @@ NAMES = (
     "key",
     "host",
     "tag",
-    "before",
     "after",
+    "before",
+    "started",
+    "finished",
+    "failed",
     "args.NAME",
 )
 SEEN_MAX = 100_000
@@ -63,7 +71,7 @@ def read_search(text: str, hidden: Collection[str] = ()) -> Search:
                 _add(found, part["name"], _narrowed(part["name"], value, hidden))
         except (errors.Error, ValueError) as fault:
             problems.append(str(fault))
-    if "error" in found:
+    if "error" in found or "failed" in found:
         found.setdefault("state", "failed")
     return _checked(found, words, problems)
 
@@ -80,8 +88,11 @@ def _add(found: dict[str, Any], name: str, narrowed: dict[str, Any]) -> None:
 
 
 def _checked(found: dict[str, Any], words: list[str], problems: list[str]) -> Search:
+    after, before = found.pop("after", ALWAYS), found.pop("before", ALWAYS)
     try:
-        return Search(Filter(**found, words=tuple(words)), tuple(problems))
+        enqueued = _both(after, before)
+        meant = Filter(**found, enqueued=enqueued, words=tuple(words))
+        return Search(meant, tuple(problems))
     except errors.Error as fault:
         return Search(Filter(), (*problems, str(fault)))
 
@@ -94,10 +105,8 @@ def _narrowed(name: str, value: str, hidden: Collection[str]) -> dict[str, Any]:
             return {{"queue": "queue_name"}.get(name, name): value}
         case "tag":
             return {"tags": (value,)}
-        case "after":
-            return {"since_s": _age_s(value)}
-        case "before":
-            return {"until_s": _age_s(value)}
+        case "after" | "before" | "started" | "finished" | "failed":
+            return {name: _period(name, value)}
         case _ if name.startswith("args."):
             argument = name.removeprefix("args.")
             return {"argument": argument, "values": _values(argument, value, hidden)}
@@ -106,19 +115,25 @@ def _narrowed(name: str, value: str, hidden: Collection[str]) -> dict[str, Any]:
             raise errors.Error(f"{name}: can't be searched; use one of {known}")
 
 
-def _age_s(value: str) -> float:
-    """Return the age of a moment, given as an age or as a time of ISO 8601."""
-    with contextlib.suppress(ValueError, OverflowError):
-        return clock.parse_duration(value)
+def _both(after: Period, before: Period) -> Period:
+    """Return the period of both filters.
+
+    Raises:
+        Error: if both give the same side of it.
+    """
+    if any(None not in side for side in zip(after, before, strict=True)):
+        raise errors.Error("after: and before: are both given, one of them with a range")
+    since, until = (
+        one if other is None else other for one, other in zip(after, before, strict=True)
+    )
+    return Period(since, until)
+
+
+def _period(name: str, value: str) -> Period:
     try:
-        moment = datetime.fromisoformat(value)
-    except ValueError:
-        message = (
-            f"{value!r} is not a time; write how long ago (90s, 2h, 3d), or 2026-01-31T12:00"
-        )
-        raise errors.Error(message) from None
-    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return max(0.0, (clock.utc_now() - aware).total_seconds())
+        return read_period(value, until=name == "before")
+    except errors.Error as fault:
+        raise errors.Error(f"{name}: {fault}") from None
 
 
 def _values(name: str, value: str, hidden: Collection[str]) -> tuple[str, ...]:

@@ -200,13 +200,13 @@ class Acts:
         return chosen if limit is None else chosen[-limit:]
 
     def _fits(self, job: RecordedJob, meant: listing.Filter) -> bool:
-        age_s = (self._queue.now() - job.enqueued_at).total_seconds()
+        period = meant.enqueued.at(self._queue.now())
         pattern = meant.class_name and meant.class_name.replace("[", "[[]")
         return (
             meant.state in {None, job.state}
             and meant.queue_name in {None, job.queue_name}
             and (pattern is None or fnmatchcase(job.class_name, pattern))
-            and (meant.since_s is None or age_s <= meant.since_s)
+            and period.hold(job.enqueued_at)
         )
 
     def _cancel(self, jobs: Sequence[RecordedJob], *, keep: bool) -> None:
