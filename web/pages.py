@@ -10,7 +10,7 @@ from jobsd import clock, machine
 from jobsd.acts import inspect, listing, queues
 from jobsd.heartbeat import log
 from jobsd.heartbeat.log import HeartbeatLogs
-from jobsd.operations import audit, history, overview
+from jobsd.operations import audit, failures, history, overview
 from jobsd.operations import jobs as job_rows
 from jobsd.operations import tasks as task_rows
 from jobsd.operations.bulk import ACTS, BulkAct
@@ -57,6 +57,8 @@ def show_overview(asked: Asked) -> Found:
         "queues": by_urgency(seen.queues)[:_NAMED],
         "groups": groups[:_NAMED],
         "more_groups": groups[_NAMED:_FURTHER],
+        "retrying": failures.retrying(asked.session)[:_NAMED],
+        "retrying_max": failures.RETRYING_MAX,
         "trees": trees(seen.processes),
         "done": charts.bars(minutes),
         "live": "jobs queues processes recurring heartbeats history",

@@ -61,7 +61,8 @@ WITH slice AS MATERIALIZED (
 );
 
 -- search: keep the ids of the seen jobs that match the filters, in one pass. Other tables are read
--- once and hashed, not once for each job; errors are read only for jobs that have one.
+-- once and hashed, not once for each job; errors are read only for jobs that have one. The error of
+-- a scheduled job is that of the attempt before.
 erring AS MATERIALIZED (
     SELECT job_id
     FROM jobsd.failed_executions
@@ -71,16 +72,34 @@ erring AS MATERIALIZED (
 ), erred AS MATERIALIZED (
     SELECT job_id
     FROM (
-        SELECT job_id, failed_at, error
-        FROM jobsd.failed_executions
-        WHERE job_id < %(before)s
+        (
+            SELECT job_id, failed_at, error
+            FROM jobsd.failed_executions
+            WHERE job_id < %(before)s
+                AND (
+                    %(error)s::text IS NOT NULL
+                    OR %(error_type)s::text IS NOT NULL
+                    OR %(failed_since)s::timestamptz IS NOT NULL
+                )
+            ORDER BY job_id DESC
+            LIMIT %(page)s
+        )
+        UNION ALL
+        SELECT seen.job_id, latest.ended_at, latest.error
+        FROM seen
+        CROSS JOIN LATERAL (
+            SELECT ended_at, error
+            FROM jobsd.attempts
+            WHERE job_id = seen.job_id AND error IS NOT NULL
+            ORDER BY attempt DESC, ended_at DESC
+            LIMIT 1
+        ) AS latest
+        WHERE %(place)s::text = 'scheduled'
             AND (
                 %(error)s::text IS NOT NULL
                 OR %(error_type)s::text IS NOT NULL
                 OR %(failed_since)s::timestamptz IS NOT NULL
             )
-        ORDER BY job_id DESC
-        LIMIT %(page)s
     ) AS failed
     WHERE (%(error_type)s::text IS NULL OR error ->> 'type' = %(error_type)s)
         AND (
@@ -234,8 +253,24 @@ claim AS MATERIALIZED (
         coalesce(claim.started_at, job.started_at) AS started_at, job.finished_at,
         (
             SELECT jsonb_build_object('type', error -> 'type', 'message', error -> 'message')
-            FROM jobsd.failed_executions
-            WHERE job_id = job.id
+            FROM (
+                SELECT error
+                FROM jobsd.failed_executions
+                WHERE job_id = job.id
+                UNION ALL
+                (
+                    SELECT error
+                    FROM jobsd.attempts
+                    WHERE job_id = job.id
+                        AND error IS NOT NULL
+                        AND EXISTS (
+                            SELECT FROM jobsd.scheduled_executions WHERE job_id = job.id
+                        )
+                    ORDER BY attempt DESC, ended_at DESC
+                    LIMIT 1
+                )
+                LIMIT 1
+            ) AS latest
         ) AS error,
         claim.created_at AS claimed_at, claim.process_id, claim.name, claim.pid, claim.hostname
     FROM meant

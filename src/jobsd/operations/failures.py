@@ -16,6 +16,8 @@ STATEMENTS = Statements("jobsd.operations", "failures.sql")
 
 COUNTED_MAX = 10_000
 """The newest rows of counts that are read, so that the answer comes soon."""
+RETRYING_MAX = 1_000
+"""The number of the next scheduled jobs among which retries are counted."""
 MESSAGES = 5
 """The number of messages of a group that are listed, the most frequent ones."""
 _FOLDS = 100
@@ -35,6 +37,13 @@ def groups(session: Session) -> list[Row]:
     found = session.fetch(STATEMENTS["groups"], parameters)
     rows = [dict(zip(_NAMES, row, strict=True)) for row in found]
     return [{**row, "messages": _of_all_queues(row["messages"])} for row in rows]
+
+
+def retrying(session: Session) -> list[Row]:
+    """Return the jobs that wait for another attempt, by class and type of their last error."""
+    names = ("class_name", "error_type", "jobs", "last_failed_at", "message", "last_id")
+    found = session.fetch(STATEMENTS["retrying"], {"most": RETRYING_MAX})
+    return [dict(zip(names, row, strict=True)) for row in found]
 
 
 def fold(session: Session) -> None:

@@ -64,6 +64,33 @@ GROUP BY class_name, error_type
 ORDER BY max(last_failed_at) DESC NULLS LAST, class_name, error_type
 LIMIT 1000;
 
+-- retrying: list the errors of the jobs that wait for another attempt, by class and type of error:
+-- those among the next scheduled jobs, the group with the latest error first.
+SELECT
+    job.class_name,
+    failed.error ->> 'type',
+    count(*),
+    max(failed.ended_at),
+    (array_agg(failed.error ->> 'message' ORDER BY failed.ended_at DESC, job.id DESC))[1],
+    (array_agg(job.id ORDER BY failed.ended_at DESC, job.id DESC))[1]
+FROM (
+    SELECT job_id
+    FROM jobsd.scheduled_executions
+    ORDER BY scheduled_at, priority, job_id
+    LIMIT %(most)s
+) AS scheduled
+JOIN jobsd.jobs AS job ON job.id = scheduled.job_id AND job.attempts > 0
+CROSS JOIN LATERAL (
+    SELECT error, ended_at
+    FROM jobsd.attempts
+    WHERE job_id = job.id AND error IS NOT NULL
+    ORDER BY attempt DESC, ended_at DESC
+    LIMIT 1
+) AS failed
+GROUP BY job.class_name, failed.error ->> 'type'
+ORDER BY max(failed.ended_at) DESC, job.class_name, failed.error ->> 'type'
+LIMIT 100;
+
 -- fold: merge the rows of each changed group into one row, or none if its sum is 0. Rows that
 -- another tree is folding are skipped. Returns the number of merged rows.
 WITH changed AS MATERIALIZED (

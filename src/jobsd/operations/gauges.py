@@ -41,9 +41,8 @@ def database_figures(
     """Return the current figures: one round trip, one transaction.
 
     `busy_jobs` are the jobs that threads of a tree perform: the database knows their queues.
-    With `targets_s` (`monitor.latency_target`) the run times are read, too. A process is dead
-    after `threshold_s` without a heartbeat. All figures are of one moment; after an error the
-    session must be closed. `asked` is called before the answer is awaited.
+    With `targets_s` run times are read, too. A process is dead after `threshold_s` without a
+    heartbeat. `asked` is called before the wait; after an error the session must be closed.
     """
     read = _read(session, busy_jobs, run_times=bool(targets_s), asked=asked)
     arrivals = {queue: Arrived(*row) for queue, *row in read["arrivals"]}

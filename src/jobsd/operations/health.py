@@ -170,7 +170,7 @@ def _queues(seen: Evidence) -> list[Finding]:
 
 
 def _late(seen: Evidence, rows: Sequence[Row]) -> list[Finding]:
-    """Name the queue whose oldest job has waited for the largest multiple of its target."""
+    """Report the queue that is late by the largest multiple of its target."""
     late: list[tuple[float, str, str]] = []
     for row in rows:
         name, target = row["name"], target_s(row["name"], seen.targets_s) or TARGET_S

@@ -123,7 +123,7 @@ def takers(rows: Sequence[Row], processes: Sequence[Row]) -> dict[str, int]:
 
 
 def claimers(processes: Sequence[Row]) -> dict[selection.Selection, list[int]]:
-    """Return the ids of the living workers, without quiet ones, by what they claim from."""
+    """Return the ids of living workers, without quiet ones, by their selection of queues."""
     found: defaultdict[str, list[int]] = defaultdict(list)
     for process in processes:
         if (

@@ -137,7 +137,7 @@ def _period(name: str, value: str) -> Period:
 
 
 def _values(name: str, value: str, hidden: Collection[str]) -> tuple[str, ...]:
-    """Return JSON texts, one of which the argument must be: a text, and what the text means."""
+    """Return the JSON texts that the argument may be: the value as a text, and as JSON."""
     if name in hidden:
         raise errors.Error(
             f"args.{name}: is never shown (jobs.filter_arguments), so it can't be searched"
