@@ -87,8 +87,9 @@ def _write(path: Path, text: str, mode: int) -> bool:
             file.write(text)
     except FileExistsError:
         return False
-    # As the umask allows, like any other new file.
-    path.chmod(path.stat().st_mode | (mode & 0o111))
+    # As the umask allows, like any other new file: only its readers may execute it.
+    allowed = path.stat().st_mode
+    path.chmod(allowed | (allowed >> 2 & mode & 0o111))
     return True
 
 

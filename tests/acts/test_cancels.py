@@ -146,6 +146,13 @@ def test_cancel_all_returns_the_state_of_each_job(
     assert cancel_all(state="lost") == {lost: "lost"}
 
 
+def test_with_a_limit_the_newest_jobs_of_all_states_are_cancelled() -> None:
+    enqueue(wait="1h")
+    ready, scheduled = enqueue(), enqueue(wait="1h")
+
+    assert cancel_all(limit=2) == {ready: "ready", scheduled: "scheduled"}
+
+
 def test_jobs_that_end_during_cancel_all_are_reported(
     rows: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:

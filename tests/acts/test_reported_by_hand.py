@@ -51,6 +51,21 @@ def test_a_discard_is_reported_with_the_jobs_and_how_many_it_unblocks(
     ]
 
 
+@pytest.mark.parametrize("act", ["expire", "clear"])
+def test_an_act_on_the_first_job_of_a_key_reports_how_many_it_unblocks(
+    reported: Emitted, session: Session, act: str
+) -> None:
+    first, second = enqueue(key="a"), enqueue(key="a")
+    block(session, second)
+
+    if act == "clear":
+        queues.clear("mail")
+    else:
+        discards.expire(session, [first], keep=True)
+
+    assert ("jobs.unblocked", {"size": 1}) in reported
+
+
 def test_a_pause_and_a_resume_are_reported_with_queue_reason_and_author(
     reported: Emitted,
 ) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from jobsd.acts import retention
-from jobsd.acts.retention import batches, clear_finished_in_batches
+from jobsd.acts.retention import Batch, batches, clear_finished_in_batches, with_rests
 from jobsd.clock import monotonic, utc_now
 from jobsd.enqueueing import client
 from jobsd.enqueueing.client import Client
@@ -106,6 +106,27 @@ def test_batches_have_the_size_that_was_asked_for(session: Session) -> None:
     cleared = [batch.cleared for batch in batches(session, 3)]
 
     assert cleared == [3, 3, 1]
+
+
+def test_it_rests_only_after_batches_that_have_deleted_jobs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rests: list[float] = []
+    monkeypatch.setattr("time.sleep", rests.append)
+
+    done = list(with_rests(iter((Batch(2, 5, 9), Batch(0, 5, 14))), 0.5))
+
+    assert (len(done), rests) == (2, [0.5])
+
+
+def test_all_pages_of_clearable_jobs_are_counted(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "_COUNTED_AT_ONCE", 2)
+    for _ in range(5):
+        _finished(session, 25)
+
+    assert retention.clearable(session, 86_400) == 5
 
 
 def test_it_ends_at_jobs_too_young_to_be_old(session: Session) -> None:

@@ -73,6 +73,11 @@ FOLDERS: dict[str, tuple[dict[str, str], str, str]] = {
         "the package my_shop",
         "my_shop/sample_jobs.py",
     ),
+    "tests": (
+        {"shop/__init__.py": "", "tests/__init__.py": ""},
+        "the package shop",
+        "shop/sample_jobs.py",
+    ),
     "two packages": ({"a/__init__.py": "", "b/__init__.py": ""}, "", "sample_jobs.py"),
     "nonsense": ({"pyproject.toml": "[[[", "manage.py": "\0"}, "", "sample_jobs.py"),
 }
@@ -197,7 +202,22 @@ def test_what_git_ignores_is_added_to(
 
 
 def test_a_list_of_git_that_is_a_link_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / ".git").mkdir()
     (tmp_path / ".gitignore").symlink_to("nowhere")
 
     assert ".gitignore" not in write_project(tmp_path)
     assert not (tmp_path / "nowhere").exists()
+
+
+def test_new_files_are_as_closed_as_the_umask_demands(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        write_project(tmp_path)
+    finally:
+        os.umask(before)
+
+    modes = {
+        name: (tmp_path / name).stat().st_mode & 0o777
+        for name in ("bin/jobs", "config/queue.yml")
+    }
+    assert modes == {"bin/jobs": 0o700, "config/queue.yml": 0o600}

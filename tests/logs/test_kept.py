@@ -158,6 +158,49 @@ def test_a_log_that_can_not_be_written_is_given_up_in_the_end() -> None:
     assert not kept
 
 
+def test_a_log_that_was_stored_meanwhile_is_tried_as_often_again() -> None:
+    kept = Kept()
+    kept.keep(2**10)
+    kept.begin(JOB)
+    for line in ("one", "two"):
+        kept.say(line, JOB.id)
+        for _ in range(TRIES_MAX - 1):
+            pieces, _ = kept.take(MOST)
+            kept.put_back({piece.log for piece in pieces})
+        pieces, _ = kept.take(MOST)
+        kept.settle(pieces, [])
+
+        assert [piece.text[24:] for piece in pieces] == [line]
+
+
+def test_a_log_that_was_given_up_has_nothing_left_to_store() -> None:
+    log = KeptLog(1, 1, 1000)
+    log.leave_out()
+    log.give_up()
+
+    assert not log.has_more
+
+
+def test_lines_that_were_stored_and_then_left_out_count_once() -> None:
+    log = KeptLog(1, 1, 1000)
+    for _ in range(2):
+        for number in range(200):
+            log.add(f"line {number}")
+        for piece in log.pieces():
+            log.was_written(piece)
+
+        assert log.unwritten == 0
+
+
+def test_a_line_that_would_fit_among_the_first_keeps_its_place() -> None:
+    log = KeptLog(1, 1, 1000)
+    lines = ["a" * 124, "b" * 124, "c" * 124, "d" * 110, "e" * 124, "short"]
+    for line in lines:
+        log.add(line)
+
+    assert _text(log).split("\n") == lines
+
+
 def test_the_stream_that_is_copied_stays_as_it_is() -> None:
     stream = io.StringIO()
     lines: list[str] = []

@@ -189,3 +189,14 @@ def test_a_name_of_a_secret_may_have_dashes(monkeypatch: pytest.MonkeyPatch) -> 
         "API_KEY": "***",
         "key": "shown",
     }
+
+
+def test_the_last_passwords_that_came_into_use_are_hidden(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(redaction, "_known", ())
+    redaction.hide(f"passw0rd-{number}" for number in range(40))
+
+    hidden = [n for n in range(40) if redaction.redact(f"passw0rd-{n};") == "***;"]
+
+    assert hidden == list(range(8, 40))

@@ -12,7 +12,7 @@ import pytest
 
 from jobsd.jobs.current import CurrentJob, running
 from jobsd.logs import logs
-from jobsd.logs.printed import LINE_MAX, Printed
+from jobsd.logs.printed import LINE_MAX, UNENDED, Printed, end_lines
 
 if TYPE_CHECKING:
     from logs.readable_log import Log
@@ -43,6 +43,16 @@ def test_the_lines_of_two_threads_are_not_mixed() -> None:
     printed.write("alone\n")
 
     assert reported == ["other", "mine alone"]
+
+
+def test_a_thread_whose_line_was_ended_has_none_to_end() -> None:
+    _, printed = _printed()
+    printed.write("half")
+    assert threading.get_ident() in UNENDED
+
+    end_lines()
+
+    assert threading.get_ident() not in UNENDED
 
 
 def test_a_line_without_an_end_is_ended() -> None:

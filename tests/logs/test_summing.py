@@ -116,6 +116,18 @@ def test_hooks_hear_of_each(log: Log, recorder: EventRecorder) -> None:
     assert len(log.lines()) == LINES_MAX
 
 
+def test_a_sum_that_was_logged_early_leaves_no_timer() -> None:
+    _fail(LINES_MAX + 3)
+    assert _timers()
+    logs.finish()
+
+    wait_until(lambda: not _timers())
+
+
+def _timers() -> list[threading.Thread]:
+    return [each for each in threading.enumerate() if isinstance(each, threading.Timer)]
+
+
 def test_a_log_that_is_closed_writes_its_sums(log: Log) -> None:
     _fail(LINES_MAX + 3)
     logs.reset()

@@ -176,6 +176,7 @@ def test_the_figures_of_trees_and_jobs_are_rendered() -> None:
     assert _value(samples, "jobsd_job_duration_seconds_sum", queue="mail") == 9.5
     assert _value(samples, "jobsd_process_restarts_total", kind="worker", reason="signal") == 2
     assert _value(samples, "jobsd_worker_threads", state="idle") == 2
+    assert _value(samples, "jobsd_coroutines", state="idle") == 97
     assert _value(samples, "jobsd_log_lines_dropped_total") == 3
     assert _value(samples, "jobsd_queue_jobs", queue="mail", state="ready") == 4
     assert _value(samples, "jobsd_queue_latency_seconds", queue="mail") == 12.5
@@ -245,11 +246,19 @@ def test_busy_threads_are_left_out_without_a_tree() -> None:
 
 
 def test_a_known_queue_without_jobs_has_zeros() -> None:
-    samples = _samples(TREE, replace(DATABASE, depths={}, latencies_s={}, claim_ages_s={}))
+    none = replace(DATABASE, depths={}, latencies_s={}, claim_ages_s={}, paused=frozenset())
+    samples = _samples(TREE, replace(none, busy_threads={}))
 
     assert _value(samples, "jobsd_queue_jobs", queue="mail", state="blocked") == 0
+    assert _value(samples, "jobsd_queue_busy_threads", queue="mail") == 0
     assert _value(samples, "jobsd_queue_latency_seconds", queue="mail") == 0
     assert _value(samples, "jobsd_queue_claim_age_seconds", queue="mail") == 0
+
+
+def test_a_tree_without_a_dashboard_has_no_family_of_requests() -> None:
+    body, _ = exposition(replace(TREE, web_requests={}), DATABASE)
+
+    assert b"jobsd_web_requests" not in body
 
 
 def test_a_task_that_never_ran_has_no_time_of_its_last_run() -> None:

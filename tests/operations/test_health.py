@@ -79,12 +79,25 @@ def test_a_tree_without_faults_has_no_findings() -> None:
         (_found(failed=(9, 0)), []),
         (_found(failed=(18, 108)), []),
         (_found(failed=(30, 108)), [("failures", "bad")]),
+        (
+            _found([_queue("mail", paused=True)], failed=(30, 108)),
+            [("failures", "bad"), ("paused", "warning")],
+        ),
     ],
 )
 def test_each_finding_has_its_evidence(
     found: list[health.Finding], named: list[tuple[str, str]]
 ) -> None:
     assert _named(found) == named
+
+
+def test_of_many_silent_processes_three_are_named() -> None:
+    (found,) = _found(None, *(_process("worker", number, "silent") for number in range(1, 5)))
+
+    assert found.sentence == (
+        "4 of 5 processes have no recent heartbeat:"
+        " worker 1 on h, worker 2 on h, worker 3 on h."
+    )
 
 
 def test_a_long_wait_names_the_oldest_queue_and_a_full_capacity() -> None:

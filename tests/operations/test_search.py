@@ -62,3 +62,10 @@ def test_each_fault_of_a_search_is_reported() -> None:
         "nothing",
         "'gone'",
     ]
+
+
+def test_a_filter_that_is_given_twice_is_reported_unless_it_is_a_tag() -> None:
+    found = read_search("queue:mail queue:bulk tag:a tag:b")
+
+    assert found.problems == ("queue: is given twice; only tag: can be",)
+    assert found.meant.tags == ("a", "b")

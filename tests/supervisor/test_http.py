@@ -7,6 +7,7 @@ import http.client
 import socket
 import threading
 from http import HTTPStatus
+from http.server import ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
 import pytest
@@ -30,11 +31,15 @@ def _broken(_: Message) -> Reply:
     raise ValueError("no way")
 
 
+def _gone(_: Message) -> Reply:
+    raise BrokenPipeError
+
+
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
     before = set(threading.enumerate())
     listener = socket.create_server(("127.0.0.1", 0))
-    server = Server(listener, {"/hello": _hello, "/broken": _broken})
+    server = Server(listener, {"/hello": _hello, "/broken": _broken, "/gone": _gone})
     server.start(poll_s=0.02)
     yield listener.getsockname()[1]
     server.shutdown()
@@ -57,12 +62,16 @@ def test_a_page_is_served_by_its_path(port: int) -> None:
     with _asked(port, "GET", "/hello?x=1", **{"X-Name": "Ada"}) as reply:
         assert (reply.status, reply.read()) == (200, b"hello Ada")
         assert reply.getheader("Content-Type") == "text/plain"
+        assert reply.getheader("Cache-Control") == "no-store"
 
 
 def test_head_answers_without_a_body(port: int) -> None:
     with _asked(port, "HEAD", "/hello") as reply:
         assert (reply.status, reply.read()) == (200, b"")
         assert reply.getheader("Content-Length") == "9"
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as wire:
+        wire.sendall(b"HEAD /hello HTTP/1.1\r\n\r\n")
+        assert b"".join(iter(lambda: wire.recv(1000), b"")).endswith(b"\r\n\r\n")
 
 
 @pytest.mark.parametrize("path", ["/", "/hello/", "/hello/../hello", "/favicon.ico", "*"])
@@ -132,15 +141,40 @@ def test_the_oldest_open_connection_is_closed(port: int) -> None:
         assert first.recv(1) == b""
 
 
-def test_a_page_that_fails_is_reported_and_the_next_request_is_served(
+def test_a_page_that_fails_is_reported_and_a_client_that_goes_is_not(
     port: int, recorder: EventRecorder
 ) -> None:
     emitted = recorder.events()
 
-    with pytest.raises(http.client.HTTPException), _asked(port, "GET", "/broken"):
-        pass
+    for path in ("/gone", "/broken"):
+        with pytest.raises(http.client.HTTPException), _asked(port, "GET", path):
+            pass
 
     ((event, facts),) = emitted
     assert (event, str(facts["error"])) == ("thread.failed", "no way")
     with _asked(port, "GET", "/hello") as reply:
         assert reply.status == 200
+
+
+def _nothing(*_: object) -> None:
+    pass
+
+
+def test_connections_that_have_ended_put_no_other_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("process_request", "shutdown_request"):
+        monkeypatch.setattr(ThreadingHTTPServer, name, _nothing)
+    shut: list[object] = []
+
+    class Wire:
+        def shutdown(self, _: int) -> None:
+            shut.append(self)
+
+    with Server(socket.create_server(("127.0.0.1", 0)), {}) as server:
+        slow = Wire()
+        server.process_request(slow, None)
+        for _ in range(2 * CONNECTIONS_MAX):
+            wire = Wire()
+            server.process_request(wire, None)
+            server.shutdown_request(wire)
+
+    assert shut == []

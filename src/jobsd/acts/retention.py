@@ -128,9 +128,8 @@ def batches(
     check(batch_size, class_name)
     if older_than_s is None:
         older_than_s = _kept_for_s()
-    # A walk for one class or one date skips jobs that other walks must delete.
-    plain = finished_before is None and class_name is None
-    walk = _walk(session, older_than_s) if plain else _Walk(0, 0.0)
+    # A walk for one class skips jobs that other walks must delete.
+    walk = _walk(session, older_than_s) if class_name is None else _Walk(0, 0.0)
     parameters = {
         "finished_before": finished_before,
         "older_than_s": older_than_s,
