@@ -37,6 +37,7 @@ _NEWEST = 2_000
 """The number of the newest jobs among which ended ones are counted."""
 _SEARCH_S, _AGED_SEARCH_S = 0.04, 3.0
 """The time for reading jobs; longer if the search bounds their age."""
+_ENDED = frozenset({"finished", "discarded"})
 _DAY = timedelta(hours=24)
 
 
@@ -115,7 +116,8 @@ def show_job(asked: Asked) -> Found:
         "logs": logs,
         "progress": progress(document["progress"]),
         "died": [died(error, job_id) for error in document["errors"]],
-        "live": "jobs queues processes",
+        # An ended job stays as it is.
+        "live": None if document["state"] in _ENDED else "jobs queues processes",
     }
     return Found(document, more)
 

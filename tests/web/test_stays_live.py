@@ -11,7 +11,9 @@ from dashboard.asking import MADE
 from dashboard.chromium import PROGRAM, chromium, dashboard
 from enqueueing.placed import enqueue
 from jobsd.acts import queues
+from jobsd.acts.discards import discard
 from jobsd.database.connection import Session
+from jobsd.processes import registry
 from waiting import wait_until
 
 if TYPE_CHECKING:
@@ -170,3 +172,49 @@ def test_a_ticked_box_holds_a_page_and_an_unticked_one_does_not(
     wait_until(lambda: page.locator("tbody tr").count() == 4, 60)
 
     assert said == "held: a box is ticked"
+
+
+def test_a_change_of_the_health_is_announced_to_screen_readers_once(
+    address: str, page: Any, target: Target
+) -> None:
+    page.goto(f"{address}/")
+    wait_until(lambda: _state(page) == "live", 60)
+    news = page.locator("#news[role=status]")
+    before = news.inner_text()
+    with contextlib.closing(Session(target, "jobsd test")) as session:
+        name = registry.new_name("supervisor")
+        registry.register(session, kind="supervisor", name=name, supervisor_id=0, metadata={})
+    wait_until(lambda: bool(news.inner_text()), 60)
+    announced = news.inner_text()
+    page.evaluate("document.getElementById('news').textContent = ''")
+    enqueue()
+    page.locator("a.tone-ready b", has_text="4").wait_for(timeout=60_000)
+
+    assert before == ""
+    assert announced.startswith("The health has changed. Jobs wait in queues from which no running")
+    assert news.inner_text() == ""
+
+
+def test_the_result_of_an_act_is_not_shown_again_after_a_reload(
+    address: str, page: Any
+) -> None:
+    page.goto(f"{address}/queues")
+    page.locator("summary", has_text="Pause").click()
+    page.get_by_role("button", name="Pause").click()
+    shown = page.locator(".flash")
+    shown.wait_for(timeout=60_000)
+    page.reload()
+
+    assert shown.count() == 0
+    assert "done=" not in page.url
+
+
+def test_an_ended_job_is_not_asked_for_again(address: str, page: Any, target: Target) -> None:
+    job_id = enqueue()
+    page.goto(f"{address}/jobs/{job_id}")
+    during = page.locator("#live[data-parts]").count()
+    with contextlib.closing(Session(target, "jobsd test")) as session:
+        discard(job_id, session=session)
+    page.get_by_text("Discarded because").wait_for(timeout=60_000)
+
+    assert (during, page.locator("#live[data-parts]").count()) == (1, 0)

@@ -17,6 +17,7 @@ let streamAsked = 0;
 let failures = 0;
 let fault = "";
 let freshAt = new Date();
+let findings = null;
 
 function localTimes() {
   for (const time of document.querySelectorAll("time[datetime]:not([data-local])")) {
@@ -26,6 +27,25 @@ function localTimes() {
       if (local.getTimezoneOffset()) time.textContent += ", here " + local.toLocaleString();
     } else time.title = local.toLocaleString() + " here, " + time.title;
   }
+}
+
+// Announces to screen readers that the health has changed: not that a wait has become a second longer.
+function announceHealth() {
+  const health = document.querySelector("[data-findings]");
+  if (!health) return;
+  const before = findings;
+  findings = health.dataset.findings;
+  if (before === null || before === findings) return;
+  const sentences = [...health.querySelectorAll("li, b")].map((each) => each.textContent);
+  document.getElementById("news").textContent = "The health has changed. " + sentences.join(" ");
+}
+
+// The result of an act is shown once, and not again after a reload.
+function forgetResult() {
+  const address = new URL(location);
+  if (!address.searchParams.has("done")) return;
+  address.searchParams.delete("done");
+  history.replaceState(null, "", address);
 }
 
 function isPaused() {
@@ -175,6 +195,8 @@ function showPause() {
 htmx.config.morphIgnore.push("open");
 document.addEventListener("DOMContentLoaded", () => {
   localTimes();
+  announceHealth();
+  forgetResult();
   showScripted();
   showWhere();
   const pause = document.getElementById("pause");
@@ -190,6 +212,7 @@ document.addEventListener("htmx:sse:after:connection", setStreaming(true));
 document.addEventListener("htmx:sse:error", setStreaming(false));
 document.addEventListener("htmx:sse:close", setStreaming(false));
 document.addEventListener("htmx:after:swap", localTimes);
+document.addEventListener("htmx:after:swap", announceHealth);
 document.addEventListener("htmx:after:swap", showScripted);
 document.addEventListener("change", chooseAll);
 document.addEventListener("htmx:after:request", onAnswer);
