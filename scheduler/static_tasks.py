@@ -1,6 +1,7 @@
-"""The static tasks: the tasks that our file defines, and their rows in the table.
+"""The static tasks: those of our file and of our code, and their rows in the table.
 
-Each task belongs to the newest file that names it. A scheduler stores its file's tasks when it
+The file of a task of the code is the one that defines its job. Each task belongs to the newest
+file that names it. A scheduler stores its file's tasks when it
 starts, and again when the scheduler of another file has gone and left orphaned tasks: those in
 our file become ours, the others are deleted. A young scheduler acts on orphaned tasks at once,
 since its predecessor has left them; an older one waits a minute, so that a peer that restarts
@@ -10,12 +11,12 @@ finds its tasks unchanged.
 import json
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from jobsd.clock import monotonic
 from jobsd.database.connection import Session
 from jobsd.events.events import emit
+from jobsd.recurring.code_tasks import file_of
 from jobsd.recurring.definition import TaskDefinition, columns
 from jobsd.recurring.tasks import STATEMENTS, RecurringTask
 
@@ -85,7 +86,7 @@ def _record(task: TaskDefinition, started_us: int) -> dict[str, Any]:
 def _file_time(source: str, started_us: int) -> datetime:
     """Return when the file was changed, or the start of the tree if that can't be read."""
     try:
-        changed_s = Path(source.rpartition(":")[0]).stat().st_mtime
+        changed_s = file_of(source).stat().st_mtime
     except OSError:
         changed_s = started_us / 1e6
     return datetime.fromtimestamp(changed_s, UTC)

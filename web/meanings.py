@@ -39,7 +39,7 @@ MEANINGS = {
     "concurrency key": "jobs with the same key share a limit of how many may run at once",
     "concurrency limit": "how many jobs with the same key may run at once",
     "recurring task": "a job that is enqueued again and again, by a schedule",
-    "static": "defined in recurring.yml, and changed only there",
+    "static": "defined in recurring.yml or in the code, and changed only there",
     "dynamic": "added by a command, by a program or here, and not defined in a file",
     "pruned": "its row was deleted because its heartbeat had stopped for too long",
     "recovered": "released, or recorded as failed, after its process had died",

@@ -7,6 +7,7 @@ import gc
 import os
 import sys
 from collections.abc import Generator
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -61,6 +62,20 @@ class Project:
             ConfigurationError: with all its faults.
         """
         return configuration.load.load(self.root, self.environ, self.flags)
+
+    def read_with_code(self) -> Options:
+        """Read the whole configuration again, with the recurring tasks of file and code.
+
+        Raises:
+            ConfigurationError: with all its faults.
+            ModuleError: for a module that can't be imported.
+        """
+        options = self.read_options()
+        self.load_jobs()
+        tasks = recurring.code_tasks.with_code_tasks(
+            options.tasks, options.time_zone, options.root
+        )
+        return replace(options, tasks=tasks)
 
     def examine(self) -> Examined:
         """Return the configuration with its faults, without raising an error."""

@@ -40,8 +40,12 @@ COLUMNS = (
     Column("key", show=_text),
     Column("schedule", rank=1, show=_text, cuts=True, least=24),
     Column("activates", rank=5, show=_text, cuts=True),
+    Column("source", rank=7, show=_text, cuts=True),
 )
-EMPTY = "there are no recurring tasks; define some in config/recurring.yml"
+EMPTY = (
+    "there are no recurring tasks; define some in config/recurring.yml, or give a job a"
+    " schedule: @job(schedule=…)"
+)
 HISTORY_COLUMNS = (
     Column("run_at", rank=1, brief=brief_moment),
     Column("enqueued_at", rank=7, brief=brief_moment),

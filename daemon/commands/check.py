@@ -11,6 +11,7 @@ from jobsd.daemon.cli.verbs import Noun, Project, Verb, chosen_format, on_projec
 from jobsd.daemon.statuses import CONFIGURATION, DONE, UNREACHABLE
 from jobsd.daemon.values import plain
 from jobsd.errors import Fault
+from jobsd.recurring.definition import TaskDefinition
 
 _CHECK_EXAMPLES = """
 check
@@ -35,7 +36,7 @@ def check_command(
     from jobsd.logs.redaction import redacted
 
     project = Project(config=config, recurring=recurring, imports=imports)
-    faults, warnings = _examine(project)
+    faults, warnings, of_code = _examine(project)
     found = [] if faults else _found_modules(project)
     # It includes messages of a module that can't be imported.
     document = redacted(
@@ -44,11 +45,15 @@ def check_command(
             "faults": [asdict(fault) for fault in faults],
             "warnings": warnings,
             "found_modules": found,
+            "code_tasks": [
+                {"key": task.key, "schedule": task.phrase, "source": task.source}
+                for task in of_code
+            ],
         }
     )
     return Result(
         document,
-        () if faults else tuple(map(Value, ("configuration is valid", *_listed(found)))),
+        () if faults else tuple(map(Value, _report(found, of_code))),
         report(faults, warnings) if faults or warnings else "",
         CONFIGURATION if faults else DONE,
     )
@@ -64,23 +69,29 @@ def _found_modules(project: Project) -> list[str]:
     return list(found_modules(project.root)) if is_found else []
 
 
-def _listed(found: Sequence[str]) -> Iterator[str]:
+def _report(found: Sequence[str], of_code: Iterable[TaskDefinition]) -> Iterator[str]:
+    yield "configuration is valid"
     if found:
         yield f"imported from {FOLDER}: {', '.join(found)}"
+    for task in of_code:
+        yield f"scheduled in {task.source}: {task.key}, {task.phrase}"
 
 
-def _examine(project: Project) -> tuple[tuple[Fault, ...], tuple[str, ...]]:
+def _examine(
+    project: Project,
+) -> tuple[tuple[Fault, ...], tuple[str, ...], tuple[TaskDefinition, ...]]:
+    """Return the faults, the warnings, and the recurring tasks of the code."""
     from jobsd.daemon.tree import import_check, unattended
 
     examined = project.examine()
     faults, options = examined.faults, examined.options
     if faults and not _knows_modules(faults, options.config, options.imports):
-        return faults, options.warnings
+        return faults, options.warnings, ()
     imported = import_check.check_imports(options)
     if faults or imported.faults:
-        return (*faults, *imported.faults), options.warnings
+        return (*faults, *imported.faults), options.warnings, ()
     kept = (*unattended.kept_history(options), *unattended.kept_rows(options))
-    return (), (*options.warnings, *imported.warnings, *kept)
+    return (), (*options.warnings, *imported.warnings, *kept), imported.code_tasks
 
 
 def _knows_modules(faults: Iterable[Fault], config: str, imports: Sequence[str]) -> bool:

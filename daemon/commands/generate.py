@@ -128,7 +128,7 @@ def _made(kind: str) -> Result:
     project = Project()
     makers: dict[str, Callable[[], str]] = {
         "compose": lambda: orchestration.compose(project.options).rstrip(),
-        "crontab": lambda: "\n".join(platforms.crontab(project.read_options())),
+        "crontab": lambda: "\n".join(platforms.crontab(project.read_with_code())),
         "dockerfile": lambda: orchestration.dockerfile(project.options).rstrip(),
         "dokku": lambda: platforms.dokku(project.options),
         "grafana": lambda: platforms.grafana().rstrip(),

@@ -140,7 +140,7 @@ def history(project: Project, key: str, limit: int) -> Result:
     cls=Verb, examples="recurring run heartbeat\nrecurring run clear_finished --here"
 )
 @click.argument("key", type=TASK)
-@click.option("--here", is_flag=True, help="Run the task of recurring.yml in this process.")
+@click.option("--here", is_flag=True, help="Run the task of file or code in this process.")
 @foreground.quiet_option
 @on_project
 def run(project: Project, key: str, *, here: bool, quiet: bool) -> Result | int:
@@ -167,11 +167,13 @@ def run(project: Project, key: str, *, here: bool, quiet: bool) -> Result | int:
 
 
 def _of_file(project: Project, key: str) -> Callable[[], object]:
-    """Return a call that runs the task of recurring.yml, even if no daemon has loaded it."""
-    options = project.read_options()
+    """Return a call that runs a task of file or code, even if no daemon has loaded it."""
+    options = project.read_with_code()
     task = next((task for task in options.tasks if task.key == key), None)
-    if task is None:
-        raise errors.NotFoundError(f"{options.recurring_file} has no task {key!r}")
+    if task is None or task.is_switch:
+        raise errors.NotFoundError(
+            f"{options.recurring_file} has no task {key!r}, and no job has its schedule"
+        )
     if task.command is None:
         return foreground.calling(task.class_name or "", task.arguments_json)
     command = recurring.command.parse_command(task.command)

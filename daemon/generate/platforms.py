@@ -107,12 +107,12 @@ def crontab(options: Options) -> Iterator[str]:
 def _entry(task: TaskDefinition, options: Options) -> Iterator[str]:
     from jobsd.schedules import explain
 
-    facts = explain(task.phrase, task.time_zone, 1, utc_now())
     if task.description:
         yield f"# {' '.join(task.description.split())}"
     if not task.enabled:
         yield f"# {task.key} is disabled"
         return
+    facts = explain(task.phrase, task.time_zone, 1, utc_now())
     crons = [cron for cron in facts.get("crons") or [facts["cron"]] if cron]
     if not crons or any(len(cron.split()) != _FIELDS for cron in crons):
         yield f"# {task.key}: a crontab cannot express {task.phrase!r}"

@@ -32,6 +32,7 @@ from jobsd.processes import lifecycle_hooks, process, recycling
 from jobsd.processes.context import Context
 from jobsd.processes.outcome_journal import journal_folder
 from jobsd.recurring import command_job
+from jobsd.recurring.code_tasks import with_code_tasks
 from jobsd.scheduler.scheduler import Scheduler
 from jobsd.scoreboard.hook_line import HookLine
 from jobsd.scoreboard.scoreboard import Scoreboard
@@ -180,14 +181,15 @@ class Assembly:
         options = self.options
         if not self._load_jobs(context):
             return EXIT_CONFIGURATION
-        for key, why in ((task.key, import_check.misfit(task)) for task in options.tasks):
+        tasks = with_code_tasks(options.tasks, options.time_zone, options.root)
+        for key, why in ((task.key, import_check.misfit(task)) for task in tasks):
             if why is None:
                 continue
             # Checked before the start, so this is a reload: the old one goes on.
             emit("process.crashed", error=f"{key}.{why[0]}: {why[1]}")
             return EXIT_CONFIGURATION
         scheduler = Scheduler(
-            context, self._target, options.scheduler, options.tasks, options.environment
+            context, self._target, options.scheduler, tasks, options.environment
         )
         return process.run(scheduler, context)
 

@@ -11,8 +11,8 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, replace
 
 from jobsd import handed_on
 from jobsd.configuration.options import Options
@@ -21,6 +21,7 @@ from jobsd.daemon import shipped
 from jobsd.errors import ArgumentError, Error, Fault
 from jobsd.events import hooks
 from jobsd.jobs import registry
+from jobsd.recurring.code_tasks import is_of_code, with_code_tasks
 from jobsd.recurring.command import Command, parse_command
 from jobsd.recurring.command_job import find_function
 from jobsd.recurring.definition import TaskDefinition
@@ -39,6 +40,8 @@ class Imported:
     warnings: tuple[str, ...] = ()
     hooks: frozenset[str] = frozenset()
     events: frozenset[str] = frozenset()
+    code_tasks: tuple[TaskDefinition, ...] = ()
+    """The recurring tasks of the code."""
     applied: str = ""
     """The database into which the application enqueues, as JSON: see `handed_on`. A web server
     has named it, or else the modules have."""
@@ -52,13 +55,14 @@ def check_imports(options: Options) -> Imported:
     with open(os.memfd_create("jobsd import check"), "w+", encoding="utf-8") as report:  # noqa: PTH123
 
         def work() -> int:
-            wrong = faults(options)
-            odd = [] if wrong else list(unattended.unserved_queues(options))
+            wrong, compared = _compare(options)
+            odd = [] if wrong else list(unattended.unserved_queues(compared))
             found = [asdict(fault) for fault in wrong]
+            of_code = [asdict(task) for task in compared.tasks if is_of_code(task)]
             name = handed_on.APPLIED
             named = os.environ.get(name) or handed_on.applied().get(name, "")
             calls = [list(hooks.registered()), list(hooks.subscribed())]
-            json.dump([found, odd, *calls, named], report)
+            json.dump([found, odd, *calls, of_code, named], report)
             report.flush()
             return 0
 
@@ -69,29 +73,43 @@ def check_imports(options: Options) -> Imported:
         names = ", ".join(options.imports)
         fault = Fault(f"importing {names} ended the process with status {status}")
         return Imported((fault,))
-    wrong, odd, moments, events, named = json.loads(found)
+    wrong, odd, moments, events, of_code, named = json.loads(found)
     return Imported(
         tuple(Fault(**fault) for fault in wrong),
         tuple(odd),
         frozenset(moments),
         frozenset(events),
+        tuple(TaskDefinition(**task) for task in of_code),
         named,
     )
 
 
-def faults(options: Options) -> list[Fault]:
-    """Import the modules here, and return all faults."""
+def scheduling(options: Options, code_tasks: Iterable[TaskDefinition]) -> Options:
+    """Return the options with a scheduler if there are such tasks and the tree may have one."""
+    wanted = "scheduler" in options.only and any(code_tasks)
+    return replace(options, schedules=options.schedules or wanted)
+
+
+def _compare(options: Options) -> tuple[list[Fault], Options]:
+    """Import the modules here; return all faults, and the options with the code's tasks."""
     broken = [fault for name in options.imports if (fault := _import(name, options))]
     if broken:
         # The jobs that these modules would have defined are unknown.
-        return broken[:20]
-    return [fault for task in options.tasks[:10_000] if (fault := _fault_of(task, options))][
-        :50
-    ]
+        return broken[:20], options
+    if not (options.skip_recurring or options.until_empty):
+        tasks = with_code_tasks(options.tasks, options.time_zone, options.root)
+        options = scheduling(replace(options, tasks=tasks), tasks)
+    wrong = [fault for task in options.tasks[:10_000] if (fault := _fault_of(task, options))]
+    return wrong[:50], options
 
 
 def misfit(task: TaskDefinition) -> tuple[str, str] | None:
-    """Return the key ("class" or "args") of a task that misfits the known jobs, and why."""
+    """Return the key of a task's entry that misfits the known jobs, and why; None if none.
+
+    The key is "class" or "args", or "enabled" of an entry that turns off a task of the code.
+    """
+    if task.is_switch:
+        return "enabled", f"no job has a schedule with the key {task.key!r}"
     if task.class_name is None:
         return None
     definition = registry.find(task.class_name)
@@ -142,7 +160,7 @@ def _is_of_importing(filename: str) -> bool:
 def _fault_of(task: TaskDefinition, options: Options) -> Fault | None:
     if wrong := misfit(task):
         what, why = wrong
-        hint = _class_hint(task, options) if what == "class" else ""
+        hint = "" if what == "args" else _hint_for(task, options)
         return _at(task, what, f"{task.key}.{what}: {why}", hint, options)
     if task.command is None:
         return None
@@ -175,12 +193,17 @@ def _wrong_call(function: Callable[..., object], command: Command) -> str:
     return ""
 
 
-def _class_hint(task: TaskDefinition, options: Options) -> str:
-    names = [definition.name for definition in registry.definitions()]
-    if near := closest(task.class_name or "", names):
+def _hint_for(task: TaskDefinition, options: Options) -> str:
+    """Return a near name, or that a module may be missing."""
+    known = registry.definitions()
+    if task.is_switch:
+        near = closest(task.key, [each.schedule.key for each in known if each.schedule])
+    else:
+        near = closest(task.class_name or "", [each.name for each in known])
+    if near:
         return f"did you mean {near}?"
-    known = f"; it has {', '.join(options.imports)}" if options.imports else ""
-    return f"add the module that defines it to `import:` in queue.yml{known}"
+    imported = f"; it has {', '.join(options.imports)}" if options.imports else ""
+    return f"add the module that defines it to `import:` in queue.yml{imported}"
 
 
 def _at(task: TaskDefinition, key: str, message: str, hint: str, options: Options) -> Fault:
@@ -197,7 +220,7 @@ def _at(task: TaskDefinition, key: str, message: str, hint: str, options: Option
     if where:
         start += int(column) - 1
         return SourceSpan(source, start, start + 1).fault(message, hint)
-    said = task.class_name or task.command or ""
+    said = task.class_name or task.command or "false"
     found = re.compile(rf"\b{key}\s*:\s*[\"']?({re.escape(said)})").search(source.text, start)
     at, end = found.span(1) if found else (start, start + 1)
     return SourceSpan(source, at, end).fault(message, hint)

@@ -128,12 +128,19 @@ def launch(options: Options, environ: Mapping[str, str], read: Callable[[], Opti
         for warning in imported.warnings:
             emit("configuration.warning", warning=warning)
         scoreboard.hook_line = hook_line(imported)
+
+        def scheduling(read: Options) -> Options:
+            return import_check.scheduling(read, imported.code_tasks)
+
+        assembly = replace(assembly, options=scheduling(options))
         # Taken before the server is started, so that no other supervisor stops it meanwhile.
         share = found.server.hold() if found.server else None
         status = child.in_child(lambda: _prepare(found, imported.applied, scoreboard))
         if status not in {DONE, LATER}:
             return status
-        status = _supervisor(assembly, environ, scoreboard, pidfile, read).run()
+        status = _supervisor(
+            assembly, environ, scoreboard, pidfile, lambda: scheduling(read())
+        ).run()
         if share is not None:
             share.release()
             _say_farewell(found)

@@ -36,7 +36,7 @@ def test_a_valid_configuration_is_reported_as_valid(run: Commands) -> None:
     checked = run.json("check")
     assert (checked["valid"], checked["faults"]) == (True, [])
     assert checked["warnings"][0] == (
-        "config/recurring.yml does not exist: there are no recurring tasks"
+        "config/recurring.yml does not exist: recurring tasks come from the code alone"
     )
 
 

@@ -35,7 +35,7 @@ def test_list_shows_the_tasks_of_the_table(daily: Commands) -> None:
     )
     assert datetime.fromisoformat(task["next_run"]).hour == 3
     (row,) = daily.rows("recurring")
-    assert row[2:] == ["", "", "daily", "at 3am every day", "DailyCleanupJob"]
+    assert row[2:] == ["", "", "daily", "at 3am every day", "DailyCleanupJob", ""]
     assert 0 < float(row[1]) <= 86400
 
 
@@ -316,6 +316,6 @@ def test_a_task_that_is_run_here_ends_with_1_when_it_raises(run: Commands) -> No
     assert (broken.returncode, "error: ValueError: told to fail" in broken.stderr) == (1, True)
     assert (absent.returncode, absent.stderr.splitlines()[0]) == (
         5,
-        "error: config/recurring.yml has no task 'absent'",
+        "error: config/recurring.yml has no task 'absent', and no job has its schedule",
     )
     assert run.rows("list") == []

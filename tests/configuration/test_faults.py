@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 GOLDEN = Path(__file__).parent / "golden"
 
 
+CODE_ALONE = "recurring tasks come from the code alone"
+
+
 def test_all_faults_of_everything_are_reported_at_once(project: Project) -> None:
     project.write("config/queue.yml", (GOLDEN / "queue.yml").read_text())
     project.write("config/recurring.yml", (GOLDEN / "recurring.yml").read_text())
@@ -49,7 +52,7 @@ def test_warnings_come_before_the_faults(project: Project) -> None:
     reported = report(examined.faults, examined.options.warnings)
 
     assert reported.splitlines()[:3] == [
-        "warning: config/recurring.yml does not exist: there are no recurring tasks",
+        f"warning: config/recurring.yml does not exist: {CODE_ALONE}",
         "",
         "error: workers must be a list, not 1",
     ]

@@ -145,7 +145,7 @@ def test_a_missing_file_is_a_warning(project: Project) -> None:
 
     assert options.warnings == (
         "config/queue.yml does not exist: the built-in configuration is used",
-        "config/recurring.yml does not exist: there are no recurring tasks",
+        "config/recurring.yml does not exist: recurring tasks come from the code alone",
     )
 
 

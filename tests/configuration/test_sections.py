@@ -80,7 +80,10 @@ def test_sections_that_are_all_for_others_leave_the_defaults_with_a_warning(
     options = project.load()
 
     counts = "but none for development, the current environment (JOBSD_ENV)"
-    built_in, none = "the built-in configuration is used", "there are no recurring tasks"
+    built_in, none = (
+        "the built-in configuration is used",
+        "recurring tasks come from the code alone",
+    )
     assert ([worker.threads for worker in options.workers], options.tasks) == ([3], ())
     assert options.warnings == (
         f"config/queue.yml has sections (production, staging), {counts}: {built_in}",

@@ -13,8 +13,9 @@ from jobsd.configuration.options import SchedulerOptions
 from jobsd.enqueueing import client
 from jobsd.enqueueing.client import Client
 from jobsd.jobs.definition import Job
+from jobsd.jobs.job_schedule import split_arguments
 from jobsd.processes.context import Context
-from jobsd.recurring.definition import TaskDefinition, split_arguments
+from jobsd.recurring.definition import TaskDefinition
 from jobsd.scheduler.scheduler import Scheduler
 from jobsd.scoreboard.scoreboard import Scoreboard
 from waiting import wait_until

@@ -167,6 +167,20 @@ def test_a_task_of_two_files_belongs_to_the_newer_one(
     assert rows("SELECT source, queue_name FROM jobsd.recurring_tasks") == [(new, "new")]
 
 
+@pytest.mark.behaviour(81)
+def test_a_task_of_two_deploys_belongs_to_the_newer_code(
+    make_scheduler: MakeScheduler, rows: Rows, tmp_path: Path
+) -> None:
+    old, new = _file(tmp_path, "old.py", 60), _file(tmp_path, "new.py", 0)
+
+    for source, queue in ((old, "old"), (new, "new"), (old, "old")):
+        make_scheduler(task(source=f"code {source}", queue_name=queue)).poll()
+
+    assert rows("SELECT source, queue_name FROM jobsd.recurring_tasks") == [
+        (f"code {new}", "new")
+    ]
+
+
 def test_a_conflict_of_two_files_is_reported_by_both_schedulers(
     make_scheduler: MakeScheduler, emitted: Emitted, tmp_path: Path
 ) -> None:

@@ -1,5 +1,7 @@
 """Which recurring tasks a virtual clock runs, and when it leaves a run out."""
 
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 from datetime import UTC, datetime
@@ -7,7 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from jobsd import job
 from jobsd.acts import queues
+from jobsd.jobs import registry
 from jobsd.recurring.definition import TaskDefinition
 
 if TYPE_CHECKING:
@@ -64,6 +68,20 @@ def test_the_tasks_of_the_chosen_environment_are_read(
 
     assert [task.key for task in jobs_clock.tasks.definitions] == ["hourly"]
     assert jobs_clock.tasks.zone.key == "Europe/Paris"
+
+
+def test_the_tasks_of_the_code_are_read(
+    jobs_clock: VirtualClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry, "_definitions", dict(registry._definitions))
+
+    @job(schedule="every hour", schedule_key="of_code", queue="mail")
+    def hourly() -> None: ...
+
+    jobs_clock.tasks.read(tmp_path)
+    jobs_clock.advance("1h")
+
+    assert [each.class_name for each in jobs_clock.jobs] == [hourly.definition.name]
 
 
 def test_a_task_of_the_start_runs_once_however_often_the_clock_is_advanced(

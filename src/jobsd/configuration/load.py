@@ -151,7 +151,9 @@ class _Reading:
         from . import recurring_file  # noqa: PLC0415
 
         sections, _ = self._sections(
-            self._start.recurring_file, recurring_file.is_own, "there are no recurring tasks"
+            self._start.recurring_file,
+            recurring_file.is_own,
+            "recurring tasks come from the code alone",
         )
         zone, faults = time_zone, self.faults
         for section in filter(None, (sections.default, *sections.unused)):

@@ -5,6 +5,7 @@ from functools import partial
 
 from jobsd.arguments.arguments import dump
 from jobsd.errors import ArgumentError, Error
+from jobsd.jobs import job_schedule
 from jobsd.recurring import definition
 from jobsd.recurring.command import CommandError, parse_command
 from jobsd.schedules import ScheduleError, parse
@@ -21,7 +22,16 @@ _PRIORITY = kinds.whole(-(1 << 31), (1 << 31) - 1)
 
 def is_own(pair: Pair) -> bool:
     """Return whether a pair of the top level is a task, not a section."""
-    return isinstance(pair.value, Mapping) and not _WORK.isdisjoint(pair.value.pairs)
+    if not isinstance(pair.value, Mapping):
+        return False
+    return not _WORK.isdisjoint(pair.value.pairs) or _turns_off(pair.value)
+
+
+def _turns_off(value: Mapping) -> bool:
+    """Return whether an entry is `{enabled: false}`, which turns off a task of the code."""
+    enabled = value.pairs.get("enabled")
+    is_alone = len(value.pairs) == 1
+    return enabled is not None and is_alone and literal(enabled.value) is False
 
 
 def read(
@@ -32,15 +42,20 @@ def read(
         if faults.full:
             return
         span, key = pair.key.span, pair.key.text
-        if not definition.is_key(key):
-            expected = f"1 to {definition.KEY_BYTES_MAX} bytes of printable text"
+        if not job_schedule.is_key(key):
+            expected = f"1 to {job_schedule.KEY_BYTES_MAX} bytes of printable text"
             faults.add(span, f"the key of a task must have {expected}")
         if not isinstance(pair.value, Mapping):
             faults.add(span, f"{label(key)} must be a mapping", _misplaced(pair))
             continue
         with Entry(pair.value, label(key), span, faults) as entry:
-            task = _task(key, entry, time_zone, faults, warnings)
-        _check(task, span, faults)
+            task = (
+                _switch(key, entry)
+                if _turns_off(pair.value)
+                else _task(key, entry, time_zone, faults, warnings)
+            )
+        if not task.is_switch:
+            _check(task, span, faults)
         yield task
 
 
@@ -87,6 +102,16 @@ def _task(
         phrase=_phrase(entry, time_zone, warnings),
         source=_source(entry),
         arguments_source=entry.span_of("args").name,
+    )
+
+
+def _switch(key: str, entry: Entry) -> definition.TaskDefinition:
+    return definition.TaskDefinition(
+        key=key,
+        phrase="",
+        enabled=entry.read("enabled", kinds.boolean, default=False),
+        source=_source(entry),
+        arguments_source=entry.span_of("enabled").name,
     )
 
 
@@ -139,7 +164,7 @@ def _command(call: str) -> str:
 
 def _arguments(node: Node, faults: Faults) -> str:
     try:
-        return dump(*definition.split_arguments([] if is_null(node) else literal(node)))
+        return dump(*job_schedule.split_arguments([] if is_null(node) else literal(node)))
     except ArgumentError as error:
         if faults.any:
             # A text that PostgreSQL can't store was reported as a fault already.

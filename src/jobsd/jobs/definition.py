@@ -24,6 +24,7 @@ from .default_database import NOT_GIVEN
 from .draft import Draft, EnqueuedJob, draft
 from .enqueueable import FunctionJob, P, R, R_co, T, Using, perform_here
 from .job_options import OPTIONS, JobOptions, UsingOptions, spelled_out
+from .job_schedule import job_schedule
 from .limits import Limit
 from .policy import Backoff, Policy
 from .queue_backend import backend
@@ -62,6 +63,9 @@ class Job:
     unique: ClassVar[Unique | None]
     expires_in: ClassVar[timedelta | float | str | None]
     tags: ClassVar[Sequence[str]]
+    schedule: ClassVar[str | None]
+    schedule_args: ClassVar[object]
+    schedule_key: ClassVar[str | None]
     name: ClassVar[str]
     definition: ClassVar[Definition]
     _signature: ClassVar[Signature]
@@ -183,8 +187,9 @@ def _define(
     coroutine = perform if is_asynchronous(author) else None
     takes = takes or Signature(author)
     limit, unique = options["limits_concurrency"], options["unique"]
+    name = check_class(options["name"] or _full_name(origin))
     definition = Definition(
-        check_class(options["name"] or _full_name(origin)),
+        name,
         _awaited(perform) if coroutine else perform,
         options["queue"],
         options["priority"],
@@ -198,6 +203,7 @@ def _define(
         unique and unique.on(takes),
         options["expires_in"],
         options["tags"],
+        job_schedule(options, name, takes, origin, author),
     )
     register(definition)
     return definition

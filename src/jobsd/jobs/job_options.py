@@ -19,7 +19,7 @@ from jobsd.clock import utc_now
 from jobsd.errors import Error
 from jobsd.text import byte_size, is_seen
 
-from . import time_limits
+from . import job_schedule, time_limits
 from .limits import Limit
 from .policy import FAILURES, Backoff, check_backoff
 from .registry import Definition, check_class, check_priority, check_queue
@@ -48,6 +48,9 @@ class JobOptions(TypedDict, total=False):
     unique: Unique | None
     expires_in: timedelta | float | str | None
     tags: Sequence[str]
+    schedule: str | None
+    schedule_args: object
+    schedule_key: str | None
     name: str | None
 
 
@@ -240,6 +243,17 @@ OPTIONS: Mapping[str, Option] = {
         column="tags",
         field="tags",
         of=attrgetter("tags"),
+    ),
+    "schedule": Option(
+        job_schedule.read_phrase,
+        None,
+        "when it also runs by itself, as a recurring task of its own.",
+    ),
+    "schedule_args": Option(
+        lambda given: given, None, "the arguments of these runs: one value, a list or a dict."
+    ),
+    "schedule_key": Option(
+        job_schedule.read_key, None, "the key of that task; by default the job's name."
     ),
     "name": Option(
         _optional(check_class), None, 'its registered name; by default "module.function".'

@@ -16,6 +16,7 @@ from jobsd.text import closest, error_stack, is_seen, is_storable
 if TYPE_CHECKING:
     from jobsd.arguments.signature import Signature
 
+    from .job_schedule import JobSchedule
     from .limits import Limit
     from .policy import Policy
     from .time_limits import TimeLimit
@@ -49,6 +50,7 @@ class Definition:
     expires_in_s: float | None = None
     """Within how long of its first due moment it has to be begun; None: whenever."""
     tags: list[str] | None = None
+    schedule: JobSchedule | None = None
 
     def require(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
         """Return when the job takes these arguments.
@@ -93,18 +95,30 @@ def register(definition: Definition) -> None:
     """Make a job known under its name.
 
     Raises:
-        Error: when another job has the name.
+        Error: when another job has the name, or the key of its schedule.
     """
     known = _definitions.get(definition.name)
     if known is not None and known.source != definition.source:
         raise errors.Error(
             f"two jobs are named {definition.name!r}: {known.source} and {definition.source}",
         )
+    if definition.schedule is not None:
+        _require_own_key(definition, definition.schedule.key)
     _definitions[definition.name] = definition
     if definition.coroutine is not None:
         _asynchronous.add(definition.name)
     else:
         _asynchronous.discard(definition.name)
+
+
+def _require_own_key(definition: Definition, key: str) -> None:
+    for other in _definitions.values():
+        is_same = other.name == definition.name
+        if other.schedule is not None and other.schedule.key == key and not is_same:
+            raise errors.Error(
+                f"two jobs have the schedule_key {key!r}: {other.source} and"
+                f" {definition.source}"
+            )
 
 
 def find(name: str) -> Definition | None:

@@ -7,15 +7,16 @@ database, so that a file can be read without a driver.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, cast
+from typing import Any
 
 from jobsd.arguments import arguments
 from jobsd.errors import Error
 from jobsd.jobs import registry
 from jobsd.jobs.job_options import OPTIONS
+from jobsd.jobs.job_schedule import KEY_BYTES_MAX, is_key, split_arguments
 from jobsd.jobs.registry import check_class
 from jobsd.schedules import Schedule, parse
 from jobsd.text import is_storable
@@ -27,7 +28,6 @@ COMMAND_QUEUE = "recurring"
 
 ON_MISSED = ("skip", "once", "all")
 OVERLAP = ("allow", "skip")
-KEY_BYTES_MAX = 255
 
 # `H` and `~` in a cron expression: an instant of a range, chosen by the key.
 _CHOSEN_BY_KEY = re.compile(r"~|(?<![A-Za-z])[Hh](?![A-Za-z])")
@@ -40,8 +40,9 @@ class TaskDefinition:
     Either `class_name`, a registered job, or `command`, a dotted call, is given.
     `arguments_json` holds the arguments as a job stores them. `time_zone` applies if the phrase
     names none. `on_missed` is one of `ON_MISSED`, `overlap` one of `OVERLAP`. `source` is
-    FILE:LINE of an entry of recurring.yml, `arguments_source` FILE:LINE:COLUMN of its
-    arguments, or of its key without any; a task made at run time has neither.
+    FILE:LINE of an entry of recurring.yml, "code FILE:LINE" of a job that has the schedule, and
+    `arguments_source` FILE:LINE:COLUMN of the entry's arguments, or of its key without any. A
+    task made at run time has neither.
     """
 
     key: str
@@ -60,6 +61,11 @@ class TaskDefinition:
     overlap: str = "allow"
     source: str | None = None
     arguments_source: str = ""
+
+    @property
+    def is_switch(self) -> bool:
+        """Whether it only turns off a task of the code: `KEY: {enabled: false}` in a file."""
+        return self.class_name is None and self.command is None
 
     @property
     def arguments(self) -> tuple[list[Any], dict[str, Any]]:
@@ -188,30 +194,6 @@ def columns(task: TaskDefinition) -> dict[str, Any]:
 def queue_for(queue: str | None, command: str | None) -> str | None:
     """Return the queue of a task: a command has one of its own, a job knows its own."""
     return COMMAND_QUEUE if queue is None and command else queue
-
-
-def split_arguments(args: object) -> tuple[Sequence[Any], Mapping[str, Any]]:
-    """Return the positional and the named arguments.
-
-    As in Solid Queue, a mapping at the end of a list holds named ones. A value that is neither
-    a list nor a mapping is one argument.
-    """
-    if isinstance(args, Mapping):
-        return (), cast("Mapping[str, Any]", args)
-    if not isinstance(args, Sequence) or isinstance(args, (str, bytes)):
-        return [args], {}
-    positional = list(cast("Sequence[object]", args))
-    if positional and isinstance(positional[-1], dict):
-        return positional[:-1], cast("dict[str, Any]", positional[-1])
-    return positional, {}
-
-
-def is_key(key: object) -> bool:
-    """Return whether a text is a valid key of a task."""
-    # Half of a surrogate pair is not printable, so the remaining text can be encoded.
-    if not isinstance(key, str) or not key.isprintable():
-        return False
-    return 0 < len(key.encode()) <= KEY_BYTES_MAX
 
 
 def _arguments_json(class_name: str | None, args: object) -> str:

@@ -20,9 +20,10 @@ from jobsd.enqueueing import submission
 from jobsd.jobs import registry
 from jobsd.jobs.draft import Draft, EnqueuedJob, draft, with_options
 from jobsd.jobs.job_options import UsingOptions
+from jobsd.jobs.job_schedule import is_key
 
 from .command_job import COMMAND_JOB
-from .definition import StoredTask, is_key
+from .definition import StoredTask
 
 STATEMENTS = Statements("jobsd.recurring", "runs.sql")
 

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any, overload
 from jobsd import clock, errors, text
 from jobsd.database.connection import Session, Statements
 from jobsd.enqueueing.on_demand import lent
+from jobsd.jobs.job_schedule import is_key
 from jobsd.jobs.registry import check_count
 from jobsd.schedules import ScheduleError
 
-from .definition import StoredTask, TaskDefinition, columns, define, is_key
+from .definition import StoredTask, TaskDefinition, columns, define
 
 if TYPE_CHECKING:
     from jobsd.jobs.draft import EnqueuedJob

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 from jobsd.configuration import flags, folder, load
 from jobsd.jobs import registry
 from jobsd.recurring import command_job, runs
+from jobsd.recurring.code_tasks import with_code_tasks
 from jobsd.recurring.definition import TaskDefinition
 from jobsd.recurring.tasks import RecurringTask
 from jobsd.scheduler.timetable import Timetable
@@ -42,7 +43,7 @@ class RecurringTasks:
     def read(
         self, project: Path | str | None = None, *, environment: str | None = None
     ) -> None:
-        """Read the tasks of a project's files for an environment.
+        """Read the tasks of a project's files for an environment, and those of its code.
 
         The modules of `import:` are imported.
 
@@ -62,7 +63,7 @@ class RecurringTasks:
         commands = [task.command for task in options.tasks if task.command]
         command_job.register(options.imports, commands)
         self._zone = ZoneInfo(options.time_zone)
-        self.use(*options.tasks)
+        self.use(*with_code_tasks(options.tasks, options.time_zone, options.root))
 
     @property
     def definitions(self) -> Sequence[TaskDefinition]:
