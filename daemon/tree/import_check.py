@@ -84,7 +84,7 @@ def check_imports(options: Options) -> Imported:
     )
 
 
-def scheduling(options: Options, code_tasks: Iterable[TaskDefinition]) -> Options:
+def scheduling(code_tasks: Iterable[TaskDefinition], options: Options) -> Options:
     """Return the options with a scheduler if there are such tasks and the tree may have one."""
     wanted = "scheduler" in options.only and any(code_tasks)
     return replace(options, schedules=options.schedules or wanted)
@@ -98,7 +98,7 @@ def _compare(options: Options) -> tuple[list[Fault], Options]:
         return broken[:20], options
     if not (options.skip_recurring or options.until_empty):
         tasks = with_code_tasks(options.tasks, options.time_zone, options.root)
-        options = scheduling(replace(options, tasks=tasks), tasks)
+        options = scheduling(tasks, replace(options, tasks=tasks))
     wrong = [fault for task in options.tasks[:10_000] if (fault := _fault_of(task, options))]
     return wrong[:50], options
 

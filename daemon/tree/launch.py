@@ -12,6 +12,7 @@ import socket
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -122,16 +123,9 @@ def launch(options: Options, environ: Mapping[str, str], read: Callable[[], Opti
         for warning in options.warnings:
             emit("configuration.warning", warning=warning)
         assembly = Assembly(options, found, *listener.listeners(options, environ))
-        imported = import_check.check_imports(options)
-        if imported.faults:
-            raise ConfigurationError(imported.faults)
-        for warning in imported.warnings:
-            emit("configuration.warning", warning=warning)
+        imported = _import(options)
         scoreboard.hook_line = hook_line(imported)
-
-        def scheduling(read: Options) -> Options:
-            return import_check.scheduling(read, imported.code_tasks)
-
+        scheduling = partial(import_check.scheduling, imported.code_tasks)
         assembly = replace(assembly, options=scheduling(options))
         # Taken before the server is started, so that no other supervisor stops it meanwhile.
         share = found.server.hold() if found.server else None
@@ -150,6 +144,20 @@ def launch(options: Options, environ: Mapping[str, str], read: Callable[[], Opti
     finally:
         if pidfile is not None:
             pidfile.release()
+
+
+def _import(options: Options) -> import_check.Imported:
+    """Check the user's modules and the recurring tasks, and emit the warnings.
+
+    Raises:
+        ConfigurationError: with all faults.
+    """
+    imported = import_check.check_imports(options)
+    if imported.faults:
+        raise ConfigurationError(imported.faults)
+    for warning in imported.warnings:
+        emit("configuration.warning", warning=warning)
+    return imported
 
 
 def _log_through(assembly: Assembly, scoreboard: Scoreboard) -> None:

@@ -125,14 +125,14 @@ def test_the_list_is_laid_out_like_that_of_timers(daily: Commands) -> None:
 
     head, first, second = on_a_terminal(daily, "recurring", "list", width=160)
 
-    columns = ["NEXT", "LEFT", "LAST", "PASSED", "KEY", "SCHEDULE", "ACTIVATES"]
+    columns = ["NEXT", "LEFT", "LAST", "PASSED", "KEY", "SCHEDULE", "ACTIVATES", "SOURCE"]
     assert head.split() == columns
     assert re.fullmatch(
         r"\w{3} \d{4}-\d\d-\d\d 03:00:00 UTC +\w+ left +\w{3} [0-9-]+ [0-9:]+ UTC"
-        r" +[\d.]+ ?\w+ ago +daily +at 3am every day +DailyCleanupJob",
+        r" +[\d.]+ ?\w+ ago +daily +at 3am every day +DailyCleanupJob +-",
         first.strip(),
     )
-    assert second.split() == ["-", "disabled", "-", "-", "off", "@hourly", "DailyCleanupJob"]
+    assert second.split() == "- disabled - - off @hourly DailyCleanupJob -".split()
 
 
 def test_hidden_arguments_are_hidden_in_the_list_too(run: Commands) -> None:

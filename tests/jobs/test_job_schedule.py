@@ -1,7 +1,5 @@
 """The schedule of a job's definition: what is refused where it is written."""
 
-# pyright: reportPrivateUsage=false
-
 from __future__ import annotations
 
 from typing import Any
@@ -15,7 +13,9 @@ from jobsd.jobs import registry
 @pytest.fixture(autouse=True)
 def _own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no schedule of a test stay known."""
-    monkeypatch.setattr(registry, "_definitions", dict(registry._definitions))
+    monkeypatch.setattr(
+        registry, "_definitions", {each.name: each for each in registry.definitions()}
+    )
 
 
 def test_a_schedule_has_the_name_of_its_job_as_its_key() -> None:

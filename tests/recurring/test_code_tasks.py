@@ -1,7 +1,5 @@
 """Which tasks the code has, beside those of a file."""
 
-# pyright: reportPrivateUsage=false
-
 from __future__ import annotations
 
 from pathlib import Path
@@ -19,7 +17,9 @@ HERE = Path(__file__)
 @pytest.fixture(autouse=True)
 def _nightly(monkeypatch: pytest.MonkeyPatch) -> None:
     """Know a job with a schedule, for one test."""
-    monkeypatch.setattr(registry, "_definitions", dict(registry._definitions))
+    monkeypatch.setattr(
+        registry, "_definitions", {each.name: each for each in registry.definitions()}
+    )
 
     @job(schedule="every day at 3am", schedule_args=[7], schedule_key="nightly", name="sweep")
     def sweep(days: int) -> None:

@@ -1,7 +1,5 @@
 """Which recurring tasks a virtual clock runs, and when it leaves a run out."""
 
-# pyright: reportPrivateUsage=false
-
 from __future__ import annotations
 
 from datetime import UTC, datetime
@@ -73,7 +71,9 @@ def test_the_tasks_of_the_chosen_environment_are_read(
 def test_the_tasks_of_the_code_are_read(
     jobs_clock: VirtualClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(registry, "_definitions", dict(registry._definitions))
+    monkeypatch.setattr(
+        registry, "_definitions", {each.name: each for each in registry.definitions()}
+    )
 
     @job(schedule="every hour", schedule_key="of_code", queue="mail")
     def hourly() -> None: ...

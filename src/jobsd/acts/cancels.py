@@ -19,6 +19,7 @@ from jobsd import clock, errors
 from jobsd.database.connection import Session, Statements
 from jobsd.enqueueing.on_demand import lent, replaceable
 from jobsd.events.events import emit
+from jobsd.jobs.draft import JobOrId
 from jobsd.states import claims, lost
 from jobsd.states.claims import STATEMENTS as CLAIMS
 
@@ -39,7 +40,7 @@ class CancelRequest(NamedTuple):
 
 @replaceable
 def cancel(
-    job_id: int,
+    job: JobOrId,
     force: bool = False,  # noqa: FBT001, FBT002 - as it is called in SQL
     *,
     keep: bool = True,
@@ -55,8 +56,9 @@ def cancel(
         NotFoundError: when no job has this id.
         RefusedError: when it has ended, or is locked: the error names the locking session.
     """
-    job_id = inspect.check_id(job_id)
+    job_id = inspect.check_id(job)
     with lent(session) as taken:
+        inspect.require_same(taken, job)
         for done in batches(taken, [job_id], force=force, keep=keep):
             if job_id in done:
                 return done[job_id]
@@ -64,11 +66,11 @@ def cancel(
 
 
 async def acancel(
-    job_id: int,
+    job: JobOrId,
     force: bool = False,  # noqa: FBT001, FBT002 - as above
 ) -> str:
     """Call `cancel` in a thread, without blocking the event loop."""
-    return await asyncio.to_thread(cancel, job_id, force)
+    return await asyncio.to_thread(cancel, job, force)
 
 
 @replaceable

@@ -19,6 +19,7 @@ from jobsd.database.connection import Session, Statements
 from jobsd.enqueueing.on_demand import lent, replaceable
 from jobsd.events.events import emit
 from jobsd.jobs import limits
+from jobsd.jobs.draft import JobOrId
 from jobsd.states import lost
 
 from . import holders, inspect, listing
@@ -38,7 +39,7 @@ class Discarded:
 
 
 @replaceable
-def discard(job_id: int, *, keep: bool = True, session: Session | None = None) -> str:
+def discard(job: JobOrId, *, keep: bool = True, session: Session | None = None) -> str:
     """Discard a job that is not running; return the state that it had.
 
     Its row stays, as a discarded job; with `keep` false it is deleted. If the job is locked,
@@ -50,8 +51,9 @@ def discard(job_id: int, *, keep: bool = True, session: Session | None = None) -
             session that locks it.
         Error: for an invalid id.
     """
-    job_id = inspect.check_id(job_id)
+    job_id = inspect.check_id(job)
     with lent(session) as taken:
+        inspect.require_same(taken, job)
         for done in batches(taken, [job_id], keep=keep, patient=True):
             if job_id in done.jobs:
                 return done.jobs[job_id]

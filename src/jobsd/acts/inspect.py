@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 from jobsd.arguments.json_kinds import is_list, is_object
 from jobsd.database.connection import Session, Statements
-from jobsd.errors import Error, NotFoundError
+from jobsd.errors import Error, JobNotFoundError, NotFoundError
+from jobsd.jobs.draft import EnqueuedJob, JobOrId
 
 STATEMENTS = Statements("jobsd.acts", "inspect.sql")
 
@@ -123,11 +124,15 @@ AHEAD_MAX = 100_000
 
 
 def check_id(value: Any) -> int:  # noqa: ANN401 - any integer, of other libraries too
-    """Return the id of a job if it is valid.
+    """Return the id of a job, given as such or as the job that was enqueued.
 
     Raises:
-        Error: with the definition of an id.
+        Error: with the definition of an id; or if the job was not stored.
     """
+    if isinstance(value, EnqueuedJob):
+        if value.id is None:
+            raise Error(f"the job has no id: it is {value.state}")
+        return value.id
     # A bool is an int too, but never an intended id.
     if not isinstance(value, bool):
         with contextlib.suppress(TypeError):
@@ -149,6 +154,19 @@ def find(session: Session, job_id: int) -> Found:
         raise NotFoundError(f"there is no job {job_id}")
     row = rows[0]
     return Found(JobRow(*row[:_COLUMNS]), *row[_COLUMNS:])
+
+
+def require_same(session: Session, job: JobOrId) -> None:
+    """Check that the id of a job that was enqueued is still its own.
+
+    Raises:
+        JobNotFoundError: when another job has the id by now.
+        NotFoundError: when no job has it.
+    """
+    created_at = job.created_at if isinstance(job, EnqueuedJob) else None
+    job_id = check_id(job)
+    if created_at is not None and find(session, job_id).job.created_at != created_at:
+        raise JobNotFoundError(job_id, other=True)
 
 
 def attempts(session: Session, job_id: int) -> list[Attempt]:

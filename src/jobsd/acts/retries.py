@@ -15,6 +15,7 @@ from jobsd.database.connection import Session, Statements
 from jobsd.enqueueing.on_demand import lent, replaceable
 from jobsd.errors import RefusedError
 from jobsd.events.events import emit
+from jobsd.jobs.draft import JobOrId
 from jobsd.states import lost
 
 from . import inspect, listing
@@ -25,7 +26,7 @@ BATCH = 500
 
 
 @replaceable
-def retry(job_id: int, *, with_lost: bool = False, session: Session | None = None) -> str:
+def retry(job: JobOrId, *, with_lost: bool = False, session: Session | None = None) -> str:
     """Retry a failed job; return its new state: "ready".
 
     With `with_lost`, retry a lost job too, although it may still be running.
@@ -36,8 +37,9 @@ def retry(job_id: int, *, with_lost: bool = False, session: Session | None = Non
             and another job has its key.
         Error: for an invalid id.
     """
-    job_id = inspect.check_id(job_id)
+    job_id = inspect.check_id(job)
     with lent(session) as taken:
+        inspect.require_same(taken, job)
         for done in batches(taken, [job_id], with_lost=with_lost):
             if done:
                 return "ready"

@@ -107,18 +107,41 @@ class Job:
         """Run the job in this thread, without the queue."""
         return perform_here(_definition_of(cls), args, kwargs)
 
+    @overload
     @classmethod
-    def enqueue(cls: type[Performs[P, Any]], *args: P.args, **kwargs: P.kwargs) -> EnqueuedJob:
+    def enqueue(
+        cls: type[Performs[P, Coroutine[Any, Any, T]]], *args: P.args, **kwargs: P.kwargs
+    ) -> EnqueuedJob[T]: ...
+    @overload
+    @classmethod
+    def enqueue(
+        cls: type[Performs[P, R_co]], *args: P.args, **kwargs: P.kwargs
+    ) -> EnqueuedJob[R_co]: ...
+    @classmethod
+    def enqueue(
+        cls: type[Performs[P, Any]], *args: P.args, **kwargs: P.kwargs
+    ) -> EnqueuedJob[Any]:
         """Enqueue the job; it is committed when this returns."""
-        enqueued: EnqueuedJob = backend().enqueue(_draft(cls, args, kwargs), NOT_GIVEN)
+        enqueued: EnqueuedJob[Any] = backend().enqueue(_draft(cls, args, kwargs), NOT_GIVEN)
         return enqueued
 
+    @overload
+    @classmethod
+    async def aenqueue(
+        cls: type[Performs[P, Coroutine[Any, Any, T]]], *args: P.args, **kwargs: P.kwargs
+    ) -> EnqueuedJob[T]: ...
+    @overload
+    @classmethod
+    async def aenqueue(
+        cls: type[Performs[P, R_co]], *args: P.args, **kwargs: P.kwargs
+    ) -> EnqueuedJob[R_co]: ...
     @classmethod
     async def aenqueue(
         cls: type[Performs[P, Any]], *args: P.args, **kwargs: P.kwargs
-    ) -> EnqueuedJob:
+    ) -> EnqueuedJob[Any]:
         """Do what `enqueue` does, without blocking the event loop."""
-        enqueued: EnqueuedJob = await backend().aenqueue(_draft(cls, args, kwargs), NOT_GIVEN)
+        drafted = _draft(cls, args, kwargs)
+        enqueued: EnqueuedJob[Any] = await backend().aenqueue(drafted, NOT_GIVEN)
         return enqueued
 
     @classmethod
@@ -126,6 +149,24 @@ class Job:
         """Return the job with these arguments, for `enqueue_many`."""
         return _draft(cls, args, kwargs)
 
+    @overload
+    @classmethod
+    def using(
+        cls: type[Performs[P, Coroutine[Any, Any, T]]],
+        *,
+        connection: object = ...,
+        after_commit: object = ...,
+        **options: Unpack[UsingOptions],
+    ) -> Using[P, T]: ...
+    @overload
+    @classmethod
+    def using(
+        cls: type[Performs[P, R_co]],
+        *,
+        connection: object = ...,
+        after_commit: object = ...,
+        **options: Unpack[UsingOptions],
+    ) -> Using[P, R_co]: ...
     @classmethod
     @spelled_out(UsingOptions)
     def using(
@@ -134,7 +175,7 @@ class Job:
         connection: object = NOT_GIVEN,
         after_commit: object = NOT_GIVEN,
         **options: Unpack[UsingOptions],
-    ) -> Using[P]:
+    ) -> Using[P, Any]:
         """Return the job with options for one enqueue: see `FunctionJob.using`."""
         job_options.require_names("using", options, UsingOptions)
         drafted: Callable[P, Draft] = partial(_draft_of, cls)

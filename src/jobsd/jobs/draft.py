@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from jobsd.arguments import arguments
 from jobsd.errors import Error, ProcessExitError
@@ -19,8 +19,14 @@ from .registry import Definition, find
 from .unique import Unique, Uniqueness
 
 if TYPE_CHECKING:
+    from typing_extensions import TypeVar as DefaultedTypeVar
+
     from .limits import Limited
 
+    # `EnqueuedJob` without a parameter is of any result, also for strict checkers.
+    R_co = DefaultedTypeVar("R_co", covariant=True, default=Any)
+else:
+    R_co = TypeVar("R_co", covariant=True)
 
 Timeout = timedelta | float | str | None
 
@@ -128,8 +134,8 @@ def with_options(drafted: Draft, given: UsingOptions) -> Draft:
 
 
 @dataclass(slots=True)
-class EnqueuedJob:
-    """A job that was enqueued: its id and its state.
+class EnqueuedJob(Generic[R_co]):
+    """A job that was enqueued: its id and its state. `R_co` is the type of its result.
 
     `state` is "ready" (also if it will have to wait for a slot of its limit), "scheduled",
     "discarded" (its limit is reached and it may not wait: nothing was stored, and there is no
@@ -162,7 +168,7 @@ class EnqueuedJob:
         self.state = backend().wait(self, timeout)
         return self.state
 
-    def result(self, timeout: Timeout = None) -> Any:  # noqa: ANN401 - the author's own
+    def result(self, timeout: Timeout = None) -> R_co:
         """Wait until the job has ended; return its result. It needs a `result_ttl`.
 
         Raises:
@@ -172,8 +178,14 @@ class EnqueuedJob:
             JobNotFoundError: when it is not there, or another job has its id by now.
             Error: when it keeps no result.
         """
-        return backend().result(self, timeout)
+        value: R_co = backend().result(self, timeout)
+        return value
 
-    async def aresult(self, timeout: Timeout = None) -> Any:  # noqa: ANN401, ASYNC109 - as `result`
+    async def aresult(self, timeout: Timeout = None) -> R_co:  # noqa: ASYNC109 - as `result`
         """Do what `result` does, without blocking the event loop."""
-        return await backend().aresult(self, timeout)
+        value: R_co = await backend().aresult(self, timeout)
+        return value
+
+
+JobOrId = EnqueuedJob[Any] | int
+"""A job that was enqueued, or the id of a job."""

@@ -45,7 +45,13 @@ class FunctionJob(Generic[P, R_co]):
         """Run the job in this thread, without the queue."""
         return perform_here(self.definition, args, kwargs)
 
-    def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> EnqueuedJob:
+    @overload
+    def enqueue(
+        self: FunctionJob[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs
+    ) -> EnqueuedJob[T]: ...
+    @overload
+    def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> EnqueuedJob[R_co]: ...
+    def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> EnqueuedJob[Any]:
         """Enqueue the job; it is committed when this returns.
 
         Raises:
@@ -55,13 +61,19 @@ class FunctionJob(Generic[P, R_co]):
         """
         self._signature.check(args, kwargs)
         drafted = draft(self.definition, args, kwargs)
-        enqueued: EnqueuedJob = backend().enqueue(drafted, NOT_GIVEN)
+        enqueued: EnqueuedJob[Any] = backend().enqueue(drafted, NOT_GIVEN)
         return enqueued
 
-    async def aenqueue(self, *args: P.args, **kwargs: P.kwargs) -> EnqueuedJob:
+    @overload
+    async def aenqueue(
+        self: FunctionJob[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs
+    ) -> EnqueuedJob[T]: ...
+    @overload
+    async def aenqueue(self, *args: P.args, **kwargs: P.kwargs) -> EnqueuedJob[R_co]: ...
+    async def aenqueue(self, *args: P.args, **kwargs: P.kwargs) -> EnqueuedJob[Any]:
         """Do what `enqueue` does, without blocking the event loop."""
         drafted = self.with_args(*args, **kwargs)
-        enqueued: EnqueuedJob = await backend().aenqueue(drafted, NOT_GIVEN)
+        enqueued: EnqueuedJob[Any] = await backend().aenqueue(drafted, NOT_GIVEN)
         return enqueued
 
     def with_args(self, *args: P.args, **kwargs: P.kwargs) -> Draft:
@@ -69,6 +81,22 @@ class FunctionJob(Generic[P, R_co]):
         self._signature.check(args, kwargs)
         return draft(self.definition, args, kwargs)
 
+    @overload
+    def using(
+        self: FunctionJob[P, Coroutine[Any, Any, T]],
+        *,
+        connection: object = ...,
+        after_commit: object = ...,
+        **options: Unpack[UsingOptions],
+    ) -> Using[P, T]: ...
+    @overload
+    def using(
+        self,
+        *,
+        connection: object = ...,
+        after_commit: object = ...,
+        **options: Unpack[UsingOptions],
+    ) -> Using[P, R_co]: ...
     @spelled_out(UsingOptions)
     def using(
         self,
@@ -76,7 +104,7 @@ class FunctionJob(Generic[P, R_co]):
         connection: object = NOT_GIVEN,
         after_commit: object = NOT_GIVEN,
         **options: Unpack[UsingOptions],
-    ) -> Using[P]:
+    ) -> Using[P, Any]:
         """Return the job with options for one enqueue.
 
         `wait` is a timedelta, seconds, or words such as "5m"; `wait_until` an aware
@@ -94,7 +122,7 @@ class FunctionJob(Generic[P, R_co]):
 
 
 @dataclass(frozen=True, slots=True)
-class Using(Generic[P]):
+class Using(Generic[P, R_co]):
     """A job with options for one enqueue."""
 
     _draft: Callable[P, Draft]
@@ -102,7 +130,7 @@ class Using(Generic[P]):
     _connection: object = NOT_GIVEN
     _after_commit: object = NOT_GIVEN
 
-    def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> EnqueuedJob:
+    def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> EnqueuedJob[R_co]:
         """Enqueue the job with these options.
 
         After a commit that is still to come: the returned job is "pending" and has no id; both
@@ -114,7 +142,7 @@ class Using(Generic[P]):
             DatabaseUnreachableError: when the database cannot be reached.
         """
         drafted = with_options(self._draft(*args, **kwargs), self._options)
-        enqueued: EnqueuedJob
+        enqueued: EnqueuedJob[R_co]
         if self._after_commit is NOT_GIVEN:
             enqueued = backend().enqueue(drafted, self._connection)
             return enqueued
@@ -122,13 +150,13 @@ class Using(Generic[P]):
         enqueued = backend().enqueue_after_commit(drafted, self._after_commit)
         return enqueued
 
-    async def aenqueue(self, *args: P.args, **kwargs: P.kwargs) -> EnqueuedJob:
+    async def aenqueue(self, *args: P.args, **kwargs: P.kwargs) -> EnqueuedJob[R_co]:
         """Do what `enqueue` does, without blocking the event loop.
 
         `connection` and `after_commit` are asynchronous ones here.
         """
         drafted = with_options(self._draft(*args, **kwargs), self._options)
-        enqueued: EnqueuedJob
+        enqueued: EnqueuedJob[R_co]
         if self._after_commit is NOT_GIVEN:
             enqueued = await backend().aenqueue(drafted, self._connection)
             return enqueued

@@ -11,6 +11,7 @@ from jobsd.acts import inspect
 from jobsd.database.connection import Session
 from jobsd.enqueueing import backend, client
 from jobsd.errors import NotFoundError
+from jobsd.jobs.draft import EnqueuedJob, JobOrId
 from jobsd.states import results
 
 from . import jobs
@@ -55,33 +56,34 @@ class JobInfo:
     details: dict[str, Any]
 
 
-def find(job_id: int, *, session: Session | None = None) -> JobInfo | None:
-    """Return a job; None when no job has this id.
+def find(job: JobOrId, *, session: Session | None = None) -> JobInfo | None:
+    """Return a job, given by its id or as it was enqueued; None when there is none.
 
     Raises:
-        Error: for an invalid id.
+        Error: for an invalid id, or a job that was not stored.
     """
-    known = inspect.check_id(job_id)
+    known = inspect.check_id(job)
     if backend.active is not None:
         examined: jobs.Examined | None = backend.active.examine(known)
         return None if examined is None else _info(examined)
     if session is not None:
-        return _find(session, known)
+        return _find(session, job)
     with client.default_client().session() as lent:
-        return _find(lent, known)
+        return _find(lent, job)
 
 
-async def afind(job_id: int) -> JobInfo | None:
+async def afind(job: JobOrId) -> JobInfo | None:
     """Call `find` in a thread, without blocking the event loop."""
-    return await asyncio.to_thread(find, job_id)
+    return await asyncio.to_thread(find, job)
 
 
-def _find(session: Session, job_id: int) -> JobInfo | None:
+def _find(session: Session, job: JobOrId) -> JobInfo | None:
     try:
-        seen = jobs.examine(session, job_id, ALIVE_S)
+        info = _info(jobs.examine(session, inspect.check_id(job), ALIVE_S))
     except NotFoundError:
         return None
-    return _info(seen)
+    created_at = job.created_at if isinstance(job, EnqueuedJob) else None
+    return info if created_at in {None, info.created_at} else None
 
 
 def _info(seen: jobs.Examined) -> JobInfo:

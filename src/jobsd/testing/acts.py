@@ -15,6 +15,7 @@ from jobsd.errors import NotFoundError, RefusedError
 from jobsd.events.events import emit
 from jobsd.heartbeat.log import HeartbeatLog
 from jobsd.jobs import registry
+from jobsd.jobs.draft import JobOrId
 
 from . import found, job_store, running
 from .recorded_job import RecordedJob
@@ -32,15 +33,15 @@ class Acts:
 
     def cancel(
         self,
-        job_id: int,
+        job: JobOrId,
         force: bool = False,  # noqa: FBT001, FBT002 - as in `cancels`
         *,
         keep: bool = True,
     ) -> str:
         """Cancel a job: see `jobsd.cancel`."""
         del force
-        job, state = self._one(job_id, cancels.STATES, cancels.refusal)
-        self._cancel([job], keep=keep)
+        found_job, state = self._one(job, cancels.STATES, cancels.refusal)
+        self._cancel([found_job], keep=keep)
         return state
 
     def cancel_all(
@@ -62,10 +63,10 @@ class Acts:
         self._cancel(chosen, keep=keep)
         return states
 
-    def discard(self, job_id: int, *, keep: bool = True) -> str:
+    def discard(self, job: JobOrId, *, keep: bool = True) -> str:
         """Discard a job: see `jobsd.discard`."""
-        job, state = self._one(job_id, discards.STATES, discards.refusal)
-        self._discard([job], keep=keep)
+        found_job, state = self._one(job, discards.STATES, discards.refusal)
+        self._discard([found_job], keep=keep)
         return state
 
     def discard_all(
@@ -82,13 +83,13 @@ class Acts:
             discards.check_state(state)
         return self._discard(self._chosen(meant, discards.STATES, limit), keep=keep)
 
-    def retry(self, job_id: int, *, with_lost: bool = False) -> str:
+    def retry(self, job: JobOrId, *, with_lost: bool = False) -> str:
         """Retry a failed job: see `jobsd.retry`."""
         del with_lost
-        job, _ = self._one(job_id, ("failed",), retries.refusal)
-        holder = self._queue.unique.in_the_way_of(job)
-        if not self._retry([job]) and holder is not None:
-            raise RefusedError(retries.taken(job.id, holder.id))
+        failed, _ = self._one(job, ("failed",), retries.refusal)
+        holder = self._queue.unique.in_the_way_of(failed)
+        if not self._retry([failed]) and holder is not None:
+            raise RefusedError(retries.taken(failed.id, holder.id))
         return "ready"
 
     def retry_all(self, *, limit: int | None = None, **filters: Any) -> int:  # noqa: ANN401 - as above
@@ -179,10 +180,14 @@ class Acts:
     # Internals.
 
     def _one(
-        self, job_id: int, states: Sequence[str], refusal: Callable[[Any, inspect.Found], str]
+        self,
+        given: JobOrId,
+        states: Sequence[str],
+        refusal: Callable[[Any, inspect.Found], str],
     ) -> tuple[RecordedJob, str]:
         """Return a job in one of these states, and its state."""
-        if (job := self._queue.find(inspect.check_id(job_id))) is None:
+        job_id = inspect.check_id(given)
+        if (job := self._queue.find(job_id)) is None:
             raise NotFoundError(f"there is no job {job_id}")
         if job.state not in states:
             # It queries the tables only for locks, and jobs in memory have none.
