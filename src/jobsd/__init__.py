@@ -70,7 +70,7 @@ if TYPE_CHECKING:
     from jobsd.jobs.context import carry
     from jobsd.jobs.current import CurrentJob, current_job, stopping
     from jobsd.jobs.definition import Job, job
-    from jobsd.jobs.draft import EnqueuedJob
+    from jobsd.jobs.draft import EnqueuedJob, handle
     from jobsd.jobs.enqueueable import FunctionJob
     from jobsd.jobs.limits import Limit
     from jobsd.jobs.middleware import around_enqueue, around_job
@@ -152,6 +152,7 @@ __all__ = [
     "enqueue_many",
     "exponential",
     "find",
+    "handle",
     "health_status",
     "job",
     "on_dispatcher_exit",

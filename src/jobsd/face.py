@@ -50,7 +50,7 @@ _NAMES = {
     "jobs.definition": "Job job",
     "enqueueing.bulk": "EnqueuedJobs",
     "acts.discards": "discard discard_all",
-    "jobs.draft": "EnqueuedJob",
+    "jobs.draft": "EnqueuedJob handle",
     "jobs.enqueueable": "FunctionJob",
     "jobs.limits": "Limit",
     "acts.retries": "retry retry_all",

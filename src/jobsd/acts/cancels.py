@@ -19,7 +19,7 @@ from jobsd import clock, errors
 from jobsd.database.connection import Session, Statements
 from jobsd.enqueueing.on_demand import lent, replaceable
 from jobsd.events.events import emit
-from jobsd.jobs.draft import JobOrId
+from jobsd.jobs.draft import ID_MAX, JobOrId
 from jobsd.states import claims, lost
 from jobsd.states.claims import STATEMENTS as CLAIMS
 
@@ -141,9 +141,7 @@ def batches(
     """
     for start in range(0, len(ids), discards.BATCH):
         left = [
-            job_id
-            for job_id in ids[start : start + discards.BATCH]
-            if 0 < job_id <= inspect.ID_MAX
+            job_id for job_id in ids[start : start + discards.BATCH] if 0 < job_id <= ID_MAX
         ]
         until = clock.monotonic() + holders.AGAIN_MAX_S
         while left:

@@ -19,7 +19,7 @@ from jobsd.database.connection import Session, Statements
 from jobsd.enqueueing.on_demand import lent, replaceable
 from jobsd.events.events import emit
 from jobsd.jobs import limits
-from jobsd.jobs.draft import JobOrId
+from jobsd.jobs.draft import ID_MAX, JobOrId
 from jobsd.states import lost
 
 from . import holders, inspect, listing
@@ -110,7 +110,7 @@ def batches(
     Locked jobs are skipped, too; with `patient` they are tried again for two seconds.
     """
     for start in range(0, len(ids), BATCH):
-        left = [each for each in ids[start : start + BATCH] if 0 < each <= inspect.ID_MAX]
+        left = [each for each in ids[start : start + BATCH] if 0 < each <= ID_MAX]
         until = clock.monotonic() + holders.AGAIN_MAX_S
         held = set(left)
         while left:

@@ -12,12 +12,11 @@ from typing import Any, NamedTuple
 from jobsd.arguments.json_kinds import is_list, is_object
 from jobsd.database.connection import Session, Statements
 from jobsd.errors import Error, JobNotFoundError, NotFoundError
-from jobsd.jobs.draft import EnqueuedJob, JobOrId
+from jobsd.jobs.draft import ID_MAX, EnqueuedJob, JobOrId
 
 STATEMENTS = Statements("jobsd.acts", "inspect.sql")
 
 FILTERED = "[FILTERED]"
-ID_MAX = 2**63 - 1
 
 
 class JobRow(NamedTuple):
@@ -157,16 +156,16 @@ def find(session: Session, job_id: int) -> Found:
 
 
 def require_same(session: Session, job: JobOrId) -> None:
-    """Check that the id of a job that was enqueued is still its own.
+    """Check that the id of a job that was enqueued is still its own: the first look takes it.
 
     Raises:
         JobNotFoundError: when another job has the id by now.
         NotFoundError: when no job has it.
     """
-    created_at = job.created_at if isinstance(job, EnqueuedJob) else None
-    job_id = check_id(job)
-    if created_at is not None and find(session, job_id).job.created_at != created_at:
-        raise JobNotFoundError(job_id, other=True)
+    if isinstance(job, EnqueuedJob):
+        job_id = check_id(job)
+        if not job.is_of(find(session, job_id).job.created_at):
+            raise JobNotFoundError(job_id, other=True)
 
 
 def attempts(session: Session, job_id: int) -> list[Attempt]:

@@ -15,7 +15,7 @@ from jobsd.database.connection import Session, Statements
 from jobsd.enqueueing.on_demand import lent, replaceable
 from jobsd.errors import RefusedError
 from jobsd.events.events import emit
-from jobsd.jobs.draft import JobOrId
+from jobsd.jobs.draft import ID_MAX, JobOrId
 from jobsd.states import lost
 
 from . import inspect, listing
@@ -104,7 +104,7 @@ def taken(job_id: int, holder: int) -> str:
 
 
 def _retry(session: Session, ids: list[int], *, with_lost: bool) -> list[int]:
-    known = [job_id for job_id in ids if 0 < job_id <= inspect.ID_MAX]
+    known = [job_id for job_id in ids if 0 < job_id <= ID_MAX]
     with session.connection.transaction():
         refused = dict(session.fetch(STATEMENTS["retry"], {"ids": known}))
         retried = [job_id for job_id, is_refused in refused.items() if not is_refused]

@@ -20,7 +20,7 @@ from typing import Any
 
 import psycopg
 
-from jobsd.clock import microseconds_of, monotonic
+from jobsd.clock import microseconds_of, moment_of, monotonic
 from jobsd.database.connection import OUTAGES, Session, Target
 from jobsd.database.portions import IDS_MAX, LATE_MAX
 from jobsd.errors import Error, JobDiscardedError, JobFailedError, JobNotFoundError, ResultError
@@ -41,7 +41,10 @@ END_S = 2.0
 
 
 class Wait(Future[End]):
-    """A wait for the end of a job; with its creation time, if known, for that job only."""
+    """A wait for the end of a job, which its creation time tells from others of its id.
+
+    If that is not known, the first look at the job sets it.
+    """
 
     def __init__(self, created_us: int | None) -> None:
         super().__init__()
@@ -49,7 +52,9 @@ class Wait(Future[End]):
 
     def means(self, end: End) -> bool:
         """Return whether this is about the job that is waited for, and no other with its id."""
-        return None in {self.created_us, end.created_us} or self.created_us == end.created_us
+        if self.created_us is None:
+            self.created_us = end.created_us
+        return end.created_us is None or self.created_us == end.created_us
 
 
 class Waiting:
@@ -258,7 +263,7 @@ def wait(handle: draft.EnqueuedJob, timeout: draft.Timeout) -> End:
     job_id, seconds = _checked(handle, timeout)
     created_us = _created_us(handle)
     if backend.active is not None:
-        return _meant(backend.active.end_of(job_id), created_us)
+        return _meant(handle, backend.active.end_of(job_id))
     waiting = _for_target()
     future = waiting.add(job_id, created_us)
     try:
@@ -266,7 +271,7 @@ def wait(handle: draft.EnqueuedJob, timeout: draft.Timeout) -> End:
     except TimeoutError:
         raise TimeoutError(f"job {job_id} has not ended within {seconds:g} s") from None
     finally:
-        waiting.remove(job_id, future)
+        _leave(waiting, handle, future)
 
 
 async def await_(handle: draft.EnqueuedJob, timeout: draft.Timeout) -> End:  # noqa: ASYNC109 - of our own
@@ -274,7 +279,7 @@ async def await_(handle: draft.EnqueuedJob, timeout: draft.Timeout) -> End:  # n
     job_id, seconds = _checked(handle, timeout)
     created_us = _created_us(handle)
     if backend.active is not None:
-        return _meant(backend.active.end_of(job_id), created_us)
+        return _meant(handle, backend.active.end_of(job_id))
     waiting = _for_target()
     future = waiting.add(job_id, created_us)
     try:
@@ -282,15 +287,22 @@ async def await_(handle: draft.EnqueuedJob, timeout: draft.Timeout) -> End:  # n
     except TimeoutError:
         raise TimeoutError(f"job {job_id} has not ended within {seconds:g} s") from None
     finally:
-        waiting.remove(job_id, future)
+        _leave(waiting, handle, future)
 
 
 def _created_us(handle: draft.EnqueuedJob) -> int | None:
     return None if handle.created_at is None else microseconds_of(handle.created_at)
 
 
-def _meant(end: End, created_us: int | None) -> End:
-    if not Wait(created_us).means(end):
+def _leave(waiting: Waiting, handle: draft.EnqueuedJob, wait: Wait) -> None:
+    """End a wait; its handle keeps which job was seen."""
+    waiting.remove(handle.id or 0, wait)
+    if wait.created_us is not None:
+        handle.is_of(moment_of(wait.created_us))
+
+
+def _meant(handle: draft.EnqueuedJob, end: End) -> End:
+    if end.created_us is not None and not handle.is_of(moment_of(end.created_us)):
         raise JobNotFoundError(end.id, other=True)
     return end
 

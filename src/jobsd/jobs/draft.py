@@ -5,12 +5,14 @@ None of it needs a driver.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from jobsd.arguments import arguments
+from jobsd.clock import microseconds_of, moment_of
 from jobsd.errors import Error, ProcessExitError
 
 from .job_options import USING, UsingOptions
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
     R_co = DefaultedTypeVar("R_co", covariant=True, default=Any)
 else:
     R_co = TypeVar("R_co", covariant=True)
+
+ID_MAX = 2**63 - 1
+_KEY = re.compile(r"([0-9]{1,19})(?:-([0-9]{1,17}))?")
 
 Timeout = timedelta | float | str | None
 
@@ -140,7 +145,8 @@ class EnqueuedJob(Generic[R_co]):
     `state` is "ready" (also if it will have to wait for a slot of its limit), "scheduled",
     "discarded" (its limit is reached and it may not wait: nothing was stored, and there is no
     id) or "duplicate" (it is unique, and nothing was stored: the id is that of the existing
-    job). With `after_commit` it is "pending" and has no id until it is stored.
+    job). With `after_commit` it is "pending" and has no id until it is stored; in what `handle`
+    returns it is "unknown".
     """
 
     id: int | None
@@ -150,8 +156,31 @@ class EnqueuedJob(Generic[R_co]):
     created_at: datetime | None = field(default=None, repr=False, compare=False)
     """When the job with this id was created, by the server's clock; None without an id.
 
-    A database that has gone back in time gives ids again: so the job is known by both.
+    A database that has gone back in time gives ids again: so the job is known by both. If it
+    is None beside an id, the first look at the job sets it.
     """
+
+    @property
+    def key(self) -> str:
+        """The id and `created_at` as a text, for a cookie or a URL: see `handle`.
+
+        Raises:
+            Error: when the job was not stored, or not yet.
+        """
+        if self.id is None:
+            raise Error(f"the job has no key: it is {self.state}")
+        if self.created_at is None:
+            return str(self.id)
+        return f"{self.id}-{microseconds_of(self.created_at)}"
+
+    def is_of(self, created_at: datetime | None) -> bool:
+        """Return whether the job that was seen under its id is this one.
+
+        The first job that is seen counts if `created_at` was not known.
+        """
+        if self.created_at is None:
+            self.created_at = created_at
+        return created_at is None or self.created_at == created_at
 
     def wait(self, timeout: Timeout = None) -> str:
         """Wait until the job has ended; return its state: finished, failed or discarded.
@@ -185,6 +214,23 @@ class EnqueuedJob(Generic[R_co]):
         """Do what `result` does, without blocking the event loop."""
         value: R_co = await backend().aresult(self, timeout)
         return value
+
+
+def handle(key: str | int) -> EnqueuedJob[Any]:
+    """Return the job of a `key`, or of an id, for another process or a later request.
+
+    No query is sent. With an id alone, the first look at the job (a wait, a `find`, an act)
+    sets `created_at`: after it, no later job of the same id is taken for it. A key is neither
+    secret nor signed.
+
+    Raises:
+        Error: for a text that is no key, or a number that is no id.
+    """
+    found = _KEY.fullmatch(str(key))
+    if found is None or isinstance(key, bool) or int(found[1]) > ID_MAX:
+        raise Error(f"{key!r:.60} is not the key of a job, nor its id: see `EnqueuedJob.key`")
+    created_at = moment_of(int(found[2])) if found[2] else None
+    return EnqueuedJob(int(found[1]), "unknown", created_at=created_at)
 
 
 JobOrId = EnqueuedJob[Any] | int

@@ -109,6 +109,10 @@ def _optional(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return lambda given: None if given is None else read(given)
 
 
+def _as_given(given: object) -> object:
+    return given
+
+
 def _max_attempts(given: object) -> int:
     # A bool is an int too, but no number that a user means.
     if type(given) is int and 1 <= given < 2**31:
@@ -250,7 +254,7 @@ OPTIONS: Mapping[str, Option] = {
         "when it also runs by itself, as a recurring task of its own.",
     ),
     "schedule_args": Option(
-        lambda given: given, None, "the arguments of these runs: one value, a list or a dict."
+        _as_given, None, "the arguments of these runs: one value, a list or a dict."
     ),
     "schedule_key": Option(
         job_schedule.read_key, None, "the key of that task; by default the job's name."

@@ -65,7 +65,7 @@ def find(job: JobOrId, *, session: Session | None = None) -> JobInfo | None:
     known = inspect.check_id(job)
     if backend.active is not None:
         examined: jobs.Examined | None = backend.active.examine(known)
-        return None if examined is None else _info(examined)
+        return None if examined is None else _of(job, _info(examined))
     if session is not None:
         return _find(session, job)
     with client.default_client().session() as lent:
@@ -79,11 +79,15 @@ async def afind(job: JobOrId) -> JobInfo | None:
 
 def _find(session: Session, job: JobOrId) -> JobInfo | None:
     try:
-        info = _info(jobs.examine(session, inspect.check_id(job), ALIVE_S))
+        return _of(job, _info(jobs.examine(session, inspect.check_id(job), ALIVE_S)))
     except NotFoundError:
         return None
-    created_at = job.created_at if isinstance(job, EnqueuedJob) else None
-    return info if created_at in {None, info.created_at} else None
+
+
+def _of(job: JobOrId, info: JobInfo) -> JobInfo | None:
+    """Return what was found, unless it is another job with the same id."""
+    is_other = isinstance(job, EnqueuedJob) and not job.is_of(info.created_at)
+    return None if is_other else info
 
 
 def _info(seen: jobs.Examined) -> JobInfo:
