@@ -9,13 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from jobsd import EnqueuedJob, Error, JobNotFoundError, cancel, discard, find, job, retry
-from jobsd.enqueueing import client
-from jobsd.enqueueing.client import Client
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
-    from jobsd.database.connection import Target
     from jobsd.testing import MemoryQueue
     from rows import Rows
 
@@ -25,18 +22,13 @@ def held() -> None:
     """Do nothing."""
 
 
+pytestmark = pytest.mark.usefixtures("default_client")
+
 ACTS = (cancel, discard, retry)
 
 
 @pytest.fixture
-def _client(target: Target) -> Iterator[None]:
-    client.configure(client=Client(target))
-    yield
-    client.configure()
-
-
-@pytest.fixture
-def enqueued(_client: None) -> EnqueuedJob[None]:
+def enqueued() -> EnqueuedJob[None]:
     return held.using(wait="1h").enqueue()
 
 

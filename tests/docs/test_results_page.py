@@ -16,6 +16,7 @@ pytestmark = pytest.mark.system
 
 PAGE = guide("results")
 SAYS = """
+import asyncio
 from threading import Event
 
 enqueued = import_lines.enqueue(["a", "b"])
@@ -23,6 +24,7 @@ enqueued.wait(30)
 while (said := find(enqueued.id).progress) is None or said["done"] < 2:
     Event().wait(0.05)
 print(said["done"], said["total"], said["note"])
+asyncio.run(asyncio.wait_for(follow(enqueued.key), 30))
 """
 
 
@@ -38,4 +40,4 @@ def test_a_program_waits_for_results_of_a_tree(tmp_path: Path, empty_database: s
         got = project.python(f"from sums import *\n{program}{SAYS}")
         tree.terminate()
 
-    assert got == f"{printed}2 2 b\n"
+    assert got == f"{printed}2 2 b\nfinished 2\n"

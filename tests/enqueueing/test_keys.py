@@ -8,15 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jobsd import EnqueuedJob, Error, JobNotFoundError, cancel, find, handle, job
-from jobsd.enqueueing import client
-from jobsd.enqueueing.client import Client
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from jobsd.database.connection import Target
     from jobsd.testing import MemoryQueue
     from rows import Rows
+
+pytestmark = pytest.mark.usefixtures("default_client")
 
 LATER = "UPDATE jobsd.jobs SET created_at = created_at + interval '1 hour'"
 END = "UPDATE jobsd.jobs SET outcome = 'finished', finished_at = now()"
@@ -25,13 +22,6 @@ END = "UPDATE jobsd.jobs SET outcome = 'finished', finished_at = now()"
 @job(name="enqueueing.keys")
 def known() -> None:
     """Do nothing."""
-
-
-@pytest.fixture(autouse=True)
-def _client(target: Target) -> Iterator[None]:
-    client.configure(client=Client(target))
-    yield
-    client.configure()
 
 
 def test_a_key_gives_the_same_job_again() -> None:

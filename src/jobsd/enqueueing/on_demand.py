@@ -8,7 +8,7 @@ As a module it is the backend that `jobsd.jobs.queue_backend` describes. `lent` 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import wraps
 from inspect import signature
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 if TYPE_CHECKING:
     from jobsd.database.connection import Session
     from jobsd.jobs.draft import Draft, EnqueuedJob, Timeout
+    from jobsd.jobs.progress import JobProgress
 
     # The checkers' re-export of what `__getattr__` returns.
     from .client import aenqueue as aenqueue
@@ -58,18 +59,25 @@ def wait(job: EnqueuedJob, timeout: Timeout) -> str:
 
 def result(job: EnqueuedJob, timeout: Timeout) -> Any:
     """Wait until a job has ended; return its result."""
-    from . import waiting
+    from . import return_values, waiting
 
-    waiting.require_result(job)
-    return waiting.value_of(waiting.wait(job, timeout))
+    return_values.require_result(job)
+    return return_values.value_of(waiting.wait(job, timeout))
 
 
 async def aresult(job: EnqueuedJob, timeout: Timeout) -> Any:  # noqa: ASYNC109
     """Do what `result` does, without blocking the event loop."""
+    from . import return_values, waiting
+
+    return_values.require_result(job)
+    return return_values.value_of(await waiting.await_(job, timeout))
+
+
+def aprogress(job: EnqueuedJob) -> AsyncGenerator[JobProgress, None]:
+    """Yield the progress of a job until it has ended."""
     from . import waiting
 
-    waiting.require_result(job)
-    return waiting.value_of(await waiting.await_(job, timeout))
+    return waiting.stream(job)
 
 
 def complete(job: Any, connection: object, result: object) -> None:

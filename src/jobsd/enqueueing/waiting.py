@@ -15,20 +15,22 @@ import secrets
 import select
 import threading
 import warnings
+from collections.abc import AsyncGenerator, Generator
 from concurrent.futures import Future
-from typing import Any
 
 import psycopg
 
 from jobsd.clock import microseconds_of, moment_of, monotonic
 from jobsd.database.connection import OUTAGES, Session, Target
-from jobsd.database.portions import IDS_MAX, LATE_MAX
-from jobsd.errors import Error, JobDiscardedError, JobFailedError, JobNotFoundError, ResultError
+from jobsd.database.portions import IDS_MAX
+from jobsd.errors import Error, JobNotFoundError
 from jobsd.events.bound_job import running_job
-from jobsd.jobs import draft, registry, time_limits
+from jobsd.jobs import draft, time_limits
+from jobsd.jobs.progress import JobProgress
 from jobsd.states.results import STATEMENTS, End, ends
 
 from . import backend, client
+from .progress_watches import Watch, Watches
 from .unread import Unread
 
 POLL_MIN_S, POLL_MAX_S = 0.02, 1.0
@@ -71,6 +73,7 @@ class Waiting:
         self._due: dict[int, tuple[float, float]] = {}
         """When it is to be asked for each job, and how long after that again."""
         self._unread = Unread()
+        self.watches = Watches()
         self._waiter = secrets.randbits(62)
         self._reader, self._writer = os.pipe()
         os.set_blocking(self._reader, False)
@@ -89,7 +92,7 @@ class Waiting:
                     target=self._run, name="jobsd-waiting", daemon=True
                 )
                 self._thread.start()
-        self._wake()
+        self.wake()
         return future
 
     def remove(self, job_id: int, future: Wait) -> None:
@@ -104,11 +107,12 @@ class Waiting:
     def end(self) -> None:
         """Close the connection. Called when there are no waiters."""
         self._ending = True
-        self._wake()
+        self.wake()
         if (thread := self._thread) is not None and self.pid == os.getpid():
             thread.join(END_S)
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """Let the thread look again now."""
         with contextlib.suppress(BlockingIOError):
             os.write(self._writer, b"w")
 
@@ -123,12 +127,14 @@ class Waiting:
             try:
                 self._register(session)
                 asked = self._asked(named)
-                self._settle(ends(session, asked) if asked else [])
+                found = ends(session, asked) if asked else []
+                self.watches.read(session, {end.id for end in found if end.state})
+                self._settle(found)
                 for end in self._unread.read(session, self._waits):
                     self._report(end)
                 if named := set(session.notifications()):
                     continue
-                rest_s = 0.0 if self._unread else self._rest_s()
+                rest_s = 0.0 if self._unread else self.watches.rest_s(self._rest_s())
             except OUTAGES:
                 session.close()
                 self._forget()
@@ -261,83 +267,75 @@ def wait(handle: draft.EnqueuedJob, timeout: draft.Timeout) -> End:
         Error: when it was not stored, or not yet.
     """
     job_id, seconds = _checked(handle, timeout)
-    created_us = _created_us(handle)
     if backend.active is not None:
         return _meant(handle, backend.active.end_of(job_id))
-    waiting = _for_target()
-    future = waiting.add(job_id, created_us)
-    try:
-        return future.result(seconds)
-    except TimeoutError:
-        raise TimeoutError(f"job {job_id} has not ended within {seconds:g} s") from None
-    finally:
-        _leave(waiting, handle, future)
+    with _begun(job_id, handle) as (_, begun):
+        try:
+            return begun.result(seconds)
+        except TimeoutError:
+            raise TimeoutError(f"job {job_id} has not ended within {seconds:g} s") from None
 
 
 async def await_(handle: draft.EnqueuedJob, timeout: draft.Timeout) -> End:  # noqa: ASYNC109 - of our own
     """Return how a job has ended, once it has; without a thread of the caller's."""
     job_id, seconds = _checked(handle, timeout)
-    created_us = _created_us(handle)
     if backend.active is not None:
         return _meant(handle, backend.active.end_of(job_id))
+    with _begun(job_id, handle) as (_, begun):
+        try:
+            return await asyncio.wait_for(asyncio.wrap_future(begun), seconds)
+        except TimeoutError:
+            raise TimeoutError(f"job {job_id} has not ended within {seconds:g} s") from None
+
+
+async def stream(handle: draft.EnqueuedJob) -> AsyncGenerator[JobProgress, None]:
+    """Yield each progress of a job that was read, and at last how it has ended.
+
+    Raises:
+        JobNotFoundError: when it is not there, or another job has its id by now.
+        Error: when it was not stored, or not yet.
+    """
+    job_id, _ = _checked(handle, None)
+    if backend.active is not None:
+        end = _meant(handle, backend.active.end_of(job_id))
+        yield JobProgress(job_id, end.state, None)
+        return
+    with _begun(job_id, handle) as (waiting, begun):
+        watch = Watch(begun.means)
+        begun.add_done_callback(lambda _: watch.wake())
+        waiting.watches.add(job_id, watch)
+        waiting.wake()
+        yielded = None
+        try:
+            while not begun.done():
+                await watch.changed.wait()
+                watch.changed.clear()
+                if watch.seen != yielded and not begun.done():
+                    yielded = watch.seen
+                    yield JobProgress(job_id, None, yielded)
+            yield JobProgress(job_id, begun.result().state, watch.seen)
+        finally:
+            waiting.watches.remove(job_id, watch)
+
+
+@contextlib.contextmanager
+def _begun(job_id: int, handle: draft.EnqueuedJob) -> Generator[tuple[Waiting, Wait]]:
+    """Wait for the end of a job during a block; its handle keeps which job was seen."""
+    created_at = handle.created_at
     waiting = _for_target()
-    future = waiting.add(job_id, created_us)
+    begun = waiting.add(job_id, None if created_at is None else microseconds_of(created_at))
     try:
-        return await asyncio.wait_for(asyncio.wrap_future(future), seconds)
-    except TimeoutError:
-        raise TimeoutError(f"job {job_id} has not ended within {seconds:g} s") from None
+        yield waiting, begun
     finally:
-        _leave(waiting, handle, future)
-
-
-def _created_us(handle: draft.EnqueuedJob) -> int | None:
-    return None if handle.created_at is None else microseconds_of(handle.created_at)
-
-
-def _leave(waiting: Waiting, handle: draft.EnqueuedJob, wait: Wait) -> None:
-    """End a wait; its handle keeps which job was seen."""
-    waiting.remove(handle.id or 0, wait)
-    if wait.created_us is not None:
-        handle.is_of(moment_of(wait.created_us))
+        waiting.remove(job_id, begun)
+        if begun.created_us is not None:
+            handle.is_of(moment_of(begun.created_us))
 
 
 def _meant(handle: draft.EnqueuedJob, end: End) -> End:
     if end.created_us is not None and not handle.is_of(moment_of(end.created_us)):
         raise JobNotFoundError(end.id, other=True)
     return end
-
-
-def require_result(handle: draft.EnqueuedJob) -> None:
-    """Return when the job keeps a result, as far as is known here.
-
-    Raises:
-        Error: when it does not.
-    """
-    name = handle.class_name
-    known = None if name is None else registry.find(name)
-    if known is not None and known.result_ttl_s is None:
-        raise Error(f"{name} keeps no result: give the job a result_ttl, such as '1h'")
-
-
-def value_of(end: End) -> Any:  # noqa: ANN401 - the author's own
-    """Return the result of a job that has ended.
-
-    Raises:
-        JobFailedError: when it has failed.
-        JobDiscardedError: when it was discarded.
-        ResultError: when its result can't be read in time.
-        Error: when its result is not kept, or no longer.
-    """
-    if end.state == "failed":
-        raise JobFailedError(end.id, end.error or {})
-    if end.state == "discarded":
-        raise JobDiscardedError(end.id)
-    if end.unread:
-        why = f"each of {LATE_MAX} statements that asked for it alone took too long"
-        raise ResultError(f"job {end.id}", why, verb="read")
-    if not end.kept:
-        raise Error(f"the result of job {end.id} is not kept, or no longer: see result_ttl")
-    return end.value
 
 
 def _checked(handle: draft.EnqueuedJob, timeout: draft.Timeout) -> tuple[int, float | None]:

@@ -6,7 +6,7 @@ None of it needs a driver.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from typing_extensions import TypeVar as DefaultedTypeVar
 
     from .limits import Limited
+    from .progress import JobProgress
 
     # `EnqueuedJob` without a parameter is of any result, also for strict checkers.
     R_co = DefaultedTypeVar("R_co", covariant=True, default=Any)
@@ -209,6 +210,21 @@ class EnqueuedJob(Generic[R_co]):
         """
         value: R_co = backend().result(self, timeout)
         return value
+
+    def aprogress(self) -> AsyncGenerator[JobProgress, None]:
+        """Yield each progress that the job reports, and at last how it has ended.
+
+            async for info in enqueued.aprogress(): ...
+
+        All waits and streams of a process share one thread and one connection; progress is read
+        twice a second.
+
+        Raises:
+            JobNotFoundError: when it is not there, or another job has its id by now.
+            Error: when it was not stored.
+        """
+        stream: AsyncGenerator[JobProgress, None] = backend().aprogress(self)
+        return stream
 
     async def aresult(self, timeout: Timeout = None) -> R_co:  # noqa: ASYNC109 - as `result`
         """Do what `result` does, without blocking the event loop."""

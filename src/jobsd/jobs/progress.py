@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jobsd.clock import utc_now
 from jobsd.database.statements import Statements
@@ -22,10 +22,22 @@ from .inbox import INBOX, Tray
 if TYPE_CHECKING:
     from jobsd.database.connection import Session
 
+
+class JobProgress(NamedTuple):
+    """The progress of a job; `state` is None until it has ended: finished, failed, discarded.
+
+    `progress` is what the job has reported last, as in `JobInfo`; None if nothing is known.
+    """
+
+    id: int
+    state: str | None
+    progress: dict[str, Any] | None
+
+
 STATEMENTS = Statements("jobsd.jobs", "progress.sql")
 
 TAKEN_MAX = 500
-"""Jobs whose reports one statement writes: each has 7 kB at most."""
+"""Jobs whose reports one statement writes or reads: each has 7 kB at most."""
 NOTE_MAX = 500
 """Characters of a note that are kept."""
 
@@ -60,6 +72,17 @@ def write(session: Session, process_id: int, texts: Mapping[int, str]) -> None:
         "texts": list(texts.values()),
     }
     session.fetch(STATEMENTS["write"], parameters)
+
+
+def read(session: Session, ids: Sequence[int]) -> list[tuple[int, int, dict[str, Any]]]:
+    """Return the ids of jobs that have reported progress, when they were created, and it.
+
+    The time is in microseconds since 1970.
+    """
+    found: list[tuple[int, int, dict[str, Any]]] = []
+    for at in range(0, len(ids), TAKEN_MAX):
+        found += session.fetch(STATEMENTS["read"], {"ids": ids[at : at + TAKEN_MAX]})
+    return found
 
 
 def _check(name: str, value: object) -> None:

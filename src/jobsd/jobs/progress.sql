@@ -22,3 +22,9 @@ UPDATE jobsd.jobs AS job
 SET progress = said.progress::jsonb
 FROM said
 WHERE job.id = said.job_id AND job.id = ANY (ARRAY(SELECT id FROM free));
+
+-- read: return the progress that some jobs have reported, and when each job was created, in
+-- microseconds since 1970.
+SELECT id, (date_part('epoch', created_at) * 1000000)::bigint, progress
+FROM jobsd.jobs
+WHERE id = ANY (%(ids)s::bigint[]) AND progress IS NOT NULL;

@@ -44,6 +44,10 @@ class QueueBackend(Protocol):
         """Do what `result` does, without blocking the event loop."""
         ...
 
+    def aprogress(self, job: Any) -> Any:
+        """Yield the progress of a job until it has ended."""
+        ...
+
     def complete(self, job: Any, connection: object, result: object) -> None:
         """Record in the transaction of a connection that the running job has succeeded."""
         ...

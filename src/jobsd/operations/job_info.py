@@ -85,7 +85,7 @@ def _find(session: Session, job: JobOrId) -> JobInfo | None:
 
 
 def _of(job: JobOrId, info: JobInfo) -> JobInfo | None:
-    """Return what was found, unless it is another job with the same id."""
+    """Return the job, unless it is another one with the same id."""
     is_other = isinstance(job, EnqueuedJob) and not job.is_of(info.created_at)
     return None if is_other else info
 
