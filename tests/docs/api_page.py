@@ -43,13 +43,15 @@ Types in the signatures that are not exported:
 | `Using` | a job with options for one enqueue; it has `enqueue` and `with_args` |
 | `Hook`, `FaultHook` | your function |
 | `Timeout` | None, seconds, a timedelta, or text such as `"5m"` |
+| `JobOrId` | what `enqueue` has returned, or the id of a job |
+| `JobProgress` | `id`, `state` (None until the job has ended) and `progress` of a job |
 | `Session` | a connection of jobsd; leave it out in your programs |
 """
 
 CHAPTERS = {
     "Define jobs": "job Job FunctionJob Limit Unique exponential constant argument_type",
     "Inside a job": "current_job CurrentJob stopping Retry Snooze Discard",
-    "Enqueue": "configure enqueue_many aenqueue_many EnqueuedJob EnqueuedJobs",
+    "Enqueue": "configure enqueue_many aenqueue_many EnqueuedJob EnqueuedJobs handle",
     "Manage jobs": (
         "find afind JobInfo retry retry_all discard discard_all cancel cancel_all acancel"
         " clear_finished_in_batches queues"

@@ -76,7 +76,7 @@ ORDER BY id
 
 def _using(
     drafted: tuple[FunctionJob[[object], None], dict[str, Any]], **how: Any
-) -> Using[[object]]:
+) -> Using[[object], None]:
     defined, options = drafted
     return defined.using(**options, **how)
 

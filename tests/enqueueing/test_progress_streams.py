@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from jobsd import EnqueuedJob, Error, JobNotFoundError, handle, job
+from jobsd.enqueueing.progress_watches import Watch, Watches
 
 if TYPE_CHECKING:
+    from jobsd.database.connection import Session
     from jobsd.testing import MemoryQueue
     from rows import Rows
 
@@ -142,3 +144,23 @@ def test_a_job_of_the_test_kit_yields_its_end(jobs_inline: MemoryQueue) -> None:
 
     assert asyncio.run(read()) == [(enqueued.id, "finished", None)]
     assert len(jobs_inline) == 1
+
+
+def test_a_read_for_an_end_wakes_no_stream(rows: Rows, session: Session) -> None:
+    enqueued = streamed.enqueue()
+    _report(rows, enqueued, 1, ends=True)
+    assert enqueued.id is not None
+
+    async def read(job_id: int) -> tuple[Any, list[bool]]:
+        watches, watch = Watches(), Watch(lambda _: True)
+        watches.add(job_id, watch)
+        woken: list[bool] = []
+        for ended in ({job_id}, set[int]()):
+            watches.read(session, ended)
+            await asyncio.sleep(0)
+            woken.append(watch.changed.is_set())
+            seen, watch.seen = watch.seen, None
+            watches.add(job_id, Watch(lambda _: True))
+        return seen, woken
+
+    assert asyncio.run(read(enqueued.id)) == ({"done": 1}, [False, True])

@@ -17,6 +17,8 @@ from jobsd.states import results
 from .bodies import gate, noted
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from harness.event_recorder import EventRecorder
     from jobsd.database.connection import Session
     from rows import Rows
@@ -68,7 +70,12 @@ def test_a_handle_never_gets_the_result_of_a_later_job_with_its_id(
     worker = make_worker(keep=keep)
     worker.until(lambda: rows("SELECT 1 FROM jobsd.results"))
 
-    for ask in (ann.result, ann.wait, lambda: asyncio.run(ann.aresult())):
+    asks: list[Callable[[], object]] = [
+        ann.result,
+        ann.wait,
+        lambda: asyncio.run(ann.aresult()),
+    ]
+    for ask in asks:
         with pytest.raises(JobNotFoundError, match="back in time") as caught:
             ask()
         assert caught.value.id == ann.id

@@ -32,11 +32,6 @@ class Watch:
         self.changed = asyncio.Event()
         self._loop = asyncio.get_running_loop()
 
-    def report(self, seen: dict[str, Any]) -> None:
-        """Keep the progress, and wake the coroutine; called by the thread of all waits."""
-        self.seen = seen
-        self.wake()
-
     def wake(self) -> None:
         """Wake the coroutine, from any thread."""
         # A loop that is closed has no coroutine left.
@@ -85,4 +80,7 @@ class Watches:
                 watches = list(self._watches.get(job_id, ()))
             for watch in watches:
                 if watch.seen != seen and watch.means(read):
-                    watch.report(seen)
+                    watch.seen = seen
+                    # The end, which is reported next, wakes the coroutine of an ended job.
+                    if job_id not in ended:
+                        watch.wake()
