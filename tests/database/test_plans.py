@@ -50,12 +50,10 @@ INSERT INTO jobsd.jobs (queue_name, class_name) SELECT 'q', 'x' FROM generate_se
 INSERT INTO jobsd.claims (process_id, job_ids) VALUES (1, '{1}');
 ANALYZE jobsd.jobs, jobsd.claims;
 """
-_LIMITED = ("limited from all", "limited from some")
 _TURNS = (
     *("record", "record and claim", "claim from all", "claim from some", "claim from each"),
     *("claim first of all", "claim first of one"),
     "erase",
-    *_LIMITED,
 )
 
 _PLACES = ClaimCursor().segments([None])
@@ -87,21 +85,11 @@ _SERIES = {
     "until_turn": None,
     "until_priority": None,
     "until_position": None,
-    "claims": "{1,2}",
     "keys": ["a", "b"],
-    "sizes": "{1,1}",
-    "rooms": "{250,250}",
-    "long": 500,
-    "deep": 4,
-    "threads": 3,
-    "singles": True,
+    "limit": 500,
     "depth": 500,
     "at_most": 100,
-    "drawn": 1,
     "flowing": ["a"],
-    "overdue": [],
-    "everything": True,
-    "queues": ["*"],
     "keep": True,
 }
 _RECORD = claims.record_statement(keep=True)
@@ -116,8 +104,8 @@ _HOT: dict[str, tuple[Statement, dict[str, Any]]] = {
     "record and claim": (ready.turn(_RECORD, ready.CLAIM_ANY), {**_DONE, **_ANY}),
     "dispatch": (dispatching.STATEMENTS["dispatch"], {"limit": 500, **HEAD.parameters()}),
     "claim from each": (ready.turn(None, ready.CLAIM_EACH), _SOME),
-    "limited from all": (series.CLAIM_ANY, {**_ANY, **_SERIES}),
-    "limited from some": (series.CLAIM_NAMED, {**_SOME, **_SERIES}),
+    "keys of all": (series.KEYS_ANY, {**_ANY, **_SERIES}),
+    "keys of some": (series.KEYS_NAMED, {**_SOME, **_SERIES}),
     "block from all": (series.BLOCK_ANY, {**_ANY, **_SERIES}),
     "block from some": (series.BLOCK_NAMED, {**_SOME, **_SERIES}),
     "survey of queues": (
@@ -235,16 +223,6 @@ def test_a_turn_finds_jobs_by_their_ids(
     plan = plans[state][name]
 
     assert {*_conditions(plan, "jobs")} == {True}, json.dumps(plan, indent=1)
-
-
-@pytest.mark.parametrize("state", ["empty", "few", "full"])
-@pytest.mark.parametrize("name", _LIMITED)
-def test_a_series_that_goes_on_is_found_by_its_claim(
-    name: str, state: str, plans: dict[str, dict[str, Any]]
-) -> None:
-    plan = plans[state][name]
-
-    assert {*_conditions(plan, "claims")} == {True}, json.dumps(plan, indent=1)
 
 
 def _conditions(node: dict[str, Any], table: str) -> Iterator[bool]:

@@ -24,8 +24,8 @@ _FRAGMENTS = {
     *("nothing", "record", "no_claim", "pick_any", "pick_each", "pick_named", "pick_parked"),
     *("take", "hold", "set_aside", "meet_any", "meet_named"),
     *("take_first", "take_first_named", "hold_few"),
-    *("claim", "jobs"),
-    *("ours", "finish", "erase"),
+    "jobs",
+    *("keys", "finish", "erase"),
     *("count_keys", "block"),
 }
 _PARTS = {"places", "lost", "search", "rows", "ids"}
@@ -57,7 +57,7 @@ def _statements() -> list[Statement]:
             if statement.name not in _FRAGMENTS | _PARTS
             and not _UNPREPARED.search(statement.text)
         ]
-    found += [series.CLAIM_ANY, series.CLAIM_NAMED, series.BLOCK_ANY, series.BLOCK_NAMED]
+    found += [series.KEYS_ANY, series.KEYS_NAMED, series.BLOCK_ANY, series.BLOCK_NAMED]
     for beginning in _BEGINNINGS:
         found += [
             ready.turn(beginning, end)

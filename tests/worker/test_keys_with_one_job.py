@@ -16,23 +16,20 @@ from waiting import wait_until
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session, Target
-    from jobsd.jobs.claimed_job import ClaimedJob
 
 pytestmark = pytest.mark.usefixtures("default_client")
 
-_REQUEST: dict[str, Any] = {
+_MEETING: dict[str, Any] = {
     "after_priorities": "{-2147483648}",
     "after_positions": "{0}",
     "below_priorities": "{2147483648}",
     "below_positions": "{0}",
     **dict.fromkeys(("until_turn", "until_priority", "until_position")),
-    **dict.fromkeys(("claims", "sizes", "rooms"), "{}"),
-    **dict.fromkeys(("limit", "long", "depth"), 500),
+    "depth": 500,
     "keys": [],
     "flowing": [],
-    "deep": 4,
-    "threads": 3,
-    "singles": True,
+}
+_CLAIM: dict[str, Any] = {
     "overdue": ["ours"],
     "everything": True,
     "queues": ["*"],
@@ -42,6 +39,7 @@ _REQUEST: dict[str, Any] = {
     "share": 4000,
     "budget": 2_000_000,
 }
+_SHAPE = series.Shape(long=500, deep=4, threads=3, singles=True)
 
 
 @job(name="ours", limits_concurrency=Limit(key=lambda key: key, group="group"))
@@ -52,9 +50,11 @@ def ours(key: str) -> None: ...
 def theirs(key: str) -> None: ...
 
 
-def _claim(session: Session, **given: Any) -> tuple[series.Met, list[ClaimedJob]]:
-    head, *rows = session.fetch_prepared(series.CLAIM_ANY, {**_REQUEST, **given})
-    return series.met(head, [None]), series.claimed(head, rows)
+def _claim(session: Session, limit: int = 500) -> tuple[series.Met, series.Claimed]:
+    (row,) = session.fetch_prepared(series.KEYS_ANY, {**_MEETING, "limit": limit})
+    met = series.met(row, [None])
+    request = {**series.wanted(met, (), _SHAPE, limit), **_CLAIM}
+    return met, series.claimed(session.fetch_prepared(series.STATEMENTS["claim"], request))
 
 
 def test_one_claim_takes_a_slot_of_each_key(session: Session) -> None:
@@ -74,10 +74,10 @@ def test_they_come_before_and_behind_series_by_their_urgency(session: Session) -
     enqueue_many(ours.with_args("many") for _ in range(3))
     ours.using(priority=-1).enqueue("early")
 
-    met, jobs = _claim(session, limit=2)
+    met, claimed = _claim(session, limit=2)
 
-    assert [each.concurrency_key for each in jobs] == ["group/early", "group/many"]
-    assert met.left
+    assert [each.concurrency_key for each in claimed.jobs] == ["group/early", "group/many"]
+    assert met.left(claimed)
 
 
 def test_a_locked_blocked_job_is_left(session: Session, target: Target) -> None:
@@ -89,18 +89,19 @@ def test_a_locked_blocked_job_is_left(session: Session, target: Target) -> None:
             "SELECT FROM jobsd.blocked_executions"
             " WHERE concurrency_key = 'group/locked' FOR UPDATE"
         )
-        met, jobs = _claim(session)
+        met, claimed = _claim(session)
 
-    assert [each.concurrency_key for each in jobs] == ["group/free"]
-    assert met.left
+    assert [each.concurrency_key for each in claimed.jobs] == ["group/free"]
+    assert met.left(claimed)
 
 
 def test_a_blocked_job_of_a_class_unknown_here_is_reported_and_stays(session: Session) -> None:
     theirs.enqueue("a")
 
-    met, jobs = _claim(session)
+    met, claimed = _claim(session)
 
-    assert (jobs, met.left, met.unknown) == ([], False, [("default", "theirs")])
+    assert (claimed.jobs, claimed.unknown) == ([], [("default", "theirs")])
+    assert not met.left(claimed)
     assert session.connection.execute(
         "SELECT count(*) FROM jobsd.blocked_executions"
     ).fetchone() == (1,)
@@ -110,10 +111,10 @@ def test_a_blocked_row_without_a_job_is_deleted(session: Session) -> None:
     ours.enqueue("a")
     session.connection.execute("DELETE FROM jobsd.jobs")
 
-    _, jobs = _claim(session)
+    _, claimed = _claim(session)
 
     rows = session.connection.execute("SELECT FROM jobsd.blocked_executions").fetchall()
-    assert (jobs, rows) == ([], [])
+    assert (claimed.jobs, rows) == ([], [])
 
 
 @pytest.mark.parametrize("to", [1, 2])
@@ -127,10 +128,10 @@ def test_a_job_beside_a_taken_slot_of_its_key_is_not_alone(session: Session, to:
         " VALUES (2, '{0}', 'group/a', 1)"
     )
 
-    met, jobs = _claim(session)
+    met, claimed = _claim(session)
 
     slots = session.connection.execute("SELECT slot FROM jobsd.claims ORDER BY slot").fetchall()
-    assert len(jobs) == to - 1
+    assert len(claimed.jobs) == to - 1
     assert slots == [(slot,) for slot in range(1, to + 1)]
     assert met.full == 2 - to
 
@@ -141,10 +142,10 @@ def test_a_job_beside_one_not_yet_met_is_not_alone(session: Session) -> None:
         "UPDATE jobsd.blocked_executions SET position = NULL WHERE job_id = %s", (first,)
     )
 
-    _, jobs = _claim(session)
+    _, claimed = _claim(session)
 
-    assert [each.id for each in jobs] == [first, second]
-    assert len({each.claim_id for each in jobs}) == 1
+    assert [each.id for each in claimed.jobs] == [first, second]
+    assert len({each.claim_id for each in claimed.jobs}) == 1
 
 
 def test_a_slot_being_taken_by_another_session_is_not_taken_twice(
@@ -160,7 +161,7 @@ def test_a_slot_being_taken_by_another_session_is_not_taken_twice(
         claim = threads.submit(_claim, session)
         _wait_for_a_lock(other)
         other.commit()
-        met, jobs = claim.result(timeout=60)
+        met, claimed = claim.result(timeout=60)
 
     slots = session.connection.execute(
         "SELECT concurrency_key, process_id FROM jobsd.claims ORDER BY 1"
@@ -168,8 +169,8 @@ def test_a_slot_being_taken_by_another_session_is_not_taken_twice(
     waiting = session.connection.execute(
         "SELECT concurrency_key FROM jobsd.blocked_executions ORDER BY 1"
     ).fetchall()
-    assert [each.concurrency_key for each in jobs] == ["group/a"]
-    assert met.left
+    assert [each.concurrency_key for each in claimed.jobs] == ["group/a"]
+    assert met.left(claimed)
     assert (slots, waiting) == ([("group/a", 1), ("group/b", 2)], [("group/b",)])
 
 
@@ -184,9 +185,9 @@ def test_slots_beside_those_of_series_are_asked_for(session: Session, target: Ta
         claim = threads.submit(_claim, session)
         _wait_for_a_lock(other)
         other.commit()
-        _, jobs = claim.result(timeout=60)
+        _, claimed = claim.result(timeout=60)
 
-    assert [each.concurrency_key for each in jobs] == ["group/b"] * 2
+    assert [each.concurrency_key for each in claimed.jobs] == ["group/b"] * 2
 
 
 def _wait_for_a_lock(connection: psycopg.Connection) -> None:

@@ -1,4 +1,4 @@
-"""A worker that has met no limited job asks whether there are any before it claims some."""
+"""A worker claims limited jobs only where it has met a key with a free slot."""
 
 # pyright: reportPrivateUsage=false
 
@@ -18,7 +18,7 @@ from .bodies import noted
 if TYPE_CHECKING:
     from .conftest import Driven, MakeWorker
 
-_CLAIM = series.CLAIM_ANY.name
+_KEYS = series.KEYS_ANY.name
 
 
 @job(limits_concurrency=Limit(key="searched"))
@@ -42,12 +42,12 @@ def _claim(driven: Driven) -> int:
     return limited.claim(10, monotonic(), None, registered=True)
 
 
-def test_it_only_asks_while_there_are_none(idle: Driven, asked: list[str]) -> None:
+def test_it_only_meets_jobs_while_there_are_none(idle: Driven, asked: list[str]) -> None:
     asked.clear()
 
     _claim(idle)
 
-    assert asked == ["any"]
+    assert asked == [_KEYS]
 
 
 def test_a_search_claims_new_jobs(idle: Driven, asked: list[str]) -> None:
@@ -56,16 +56,14 @@ def test_a_search_claims_new_jobs(idle: Driven, asked: list[str]) -> None:
 
     claimed = _claim(idle)
 
-    assert (claimed, asked) == (1, ["any", _CLAIM])
+    assert (claimed, asked) == (1, [_KEYS, "claim"])
     idle.until(lambda: noted == [1, 2])
 
 
-def test_it_claims_at_once_where_some_are_announced(idle: Driven, asked: list[str]) -> None:
-    one.enqueue(2)
-    idle.worker.claiming.limited.search.now()
-    asked.clear()
+def test_an_announced_job_is_searched_for_at_once(idle: Driven) -> None:
+    search = idle.worker.claiming.limited.search
+    assert search.due_at > monotonic()
 
-    claimed = _claim(idle)
+    search.now()
 
-    assert (claimed, asked) == (1, [_CLAIM])
-    idle.until(lambda: noted == [1, 2])
+    assert search.due_at <= monotonic()

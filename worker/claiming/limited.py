@@ -24,7 +24,7 @@ from jobsd.performing.runner import Runner
 from jobsd.performing.series import Series, Waiting
 from jobsd.states import series
 from jobsd.states.claims import array, draw_id
-from jobsd.states.series import Blocked, Met
+from jobsd.states.series import NONE_CLAIMED, Blocked, Claimed, Held, Met, Shape
 from jobsd.worker.ledger import Ledger
 from jobsd.worker.report import Report
 from jobsd.worker.turn import came_along
@@ -68,13 +68,10 @@ class Search:
         self.depth = SEARCH_MIN
         self.due_at = 0.0
         """When to search (monotonic)."""
-        self.met_none = False
-        """Whether the last search met none, and no notification came since."""
         self._pause_s = PAUSE_MIN_S
 
     def now(self) -> None:
         """Search at once: there is reason to think that limited jobs may be claimed."""
-        self.met_none = False
         self.due_at = 0.0
         self._pause_s = PAUSE_MIN_S
 
@@ -88,10 +85,12 @@ class Search:
         self._pause_s = min(self._pause_s * 2, PAUSE_MAX_S if registered else PAUSE_BUSY_S)
         self.due_at = monotonic() + self._pause_s
 
-    def go_on(self, met: Met, claimed: int, *, registered: bool) -> None:
-        """Note the jobs that a search has met, and the number that it has claimed."""
-        self.met_none = not met.walked
-        if claimed or met.left:
+    def go_on(self, met: Met, claimed: int, *, left: bool, registered: bool) -> None:
+        """Note the jobs that a search has met, and the number that it has claimed.
+
+        `left`: some could have been started, and were left.
+        """
+        if claimed or left:
             self.depth = SEARCH_MIN
             self._pause_s = PAUSE_MIN_S
             self.due_at = 0.0 if claimed else monotonic() + PAUSE_MIN_S
@@ -128,7 +127,6 @@ class Limited:
         self._report = report
         self.search = Search()
         self._clearing = GapClearing(self.search.cursor, self._clear, IDLE_SHARE)
-        self._knows = False
         self._is_full = False
         """Whether the last claim has brought as many jobs as one key may have."""
         self._length = BATCH_MAX
@@ -143,27 +141,27 @@ class Limited:
         `registered`, the worker is registered as idle.
         """
         search = self.search
-        series = (*self._pool.series.values(), *self._pool.run_out)
-        low = sorted((each for each in series if each.is_low), key=_left)
+        running = (*self._pool.series.values(), *self._pool.run_out)
+        low = sorted((each for each in running if each.is_low), key=_left)
         further = self._further(low)
-        if (search.met_none or not self._knows) and not further and not self._are_any():
-            _let_end(low)
-            search.pause(registered=registered)
-            self._is_full = False
-            return 0
         sweep = search.cursor.begin_claim()
         everything = self._selector.selection.everything
         queues = [None] if everything else self._selector.queues(registered=registered)
         segments = search.cursor.segments(queues)
         part = {**segments, **_until(until, segments["names"])}
-        met, jobs = self._ask({**part, **self._more(further)}, limit, asked_at)
+        met = self._meet(part, further, limit)
+        claimed = self._take(met, further, limit, asked_at)
+        if claimed.unknown:
+            self._known_classes.meet(claimed.unknown)
+        jobs = self._known_classes.last_attempts(claimed.jobs)
+        left = met.left(claimed)
         self._is_full = len(jobs) >= min(limit, self._prefetch.series_max)
         self._hand_over(jobs, low, further, asked_at)
         if met.full:
             self._block({**part, "depth": search.depth, "at_most": ASIDE_MAX})
-        self._observe_length(met, jobs, limit)
+        self._observe_length(jobs, limit, left=left)
         search.cursor.advance((), sweep=sweep)
-        search.go_on(met, len(jobs), registered=registered)
+        search.go_on(met, len(jobs), left=left, registered=registered)
         return len(jobs)
 
     @property
@@ -174,16 +172,6 @@ class Limited:
         """
         ended = self._further(self._pool.run_out)
         return self._is_full and len(ended) == 1 and self._ledger.keys == {ended[0].key}
-
-    def _are_any(self) -> bool:
-        """Return whether a limited job is ready: if none was met, only that is asked.
-
-        The server takes 20 ms to plan the statement that claims, and then 1 ms for each that
-        finds nothing.
-        """
-        ((found,),) = self._session.fetch_prepared(series.STATEMENTS["any"], {})
-        self._knows = self._knows or found
-        return bool(found)
 
     def clear(self, rest_s: float) -> float:
         """Block some jobs of a gap if it is time to; return the seconds left to rest."""
@@ -218,35 +206,52 @@ class Limited:
             emit("jobs.blocked", size=blocked.parked)
         return blocked
 
-    def _ask(
-        self, parameters: dict[str, Plain], limit: int, asked_at: float
-    ) -> tuple[Met, list[ClaimedJob]]:
+    def _meet(self, part: dict[str, Plain], further: list[Series], limit: int) -> Met:
+        """Meet the next limited jobs in a part of the ready ones."""
         everything = self._selector.selection.everything
-        names = cast("list[str | None]", parameters["names"])
-        head, *rows = self._session.fetch_prepared(
-            series.CLAIM_ANY if everything else series.CLAIM_NAMED,
+        (row,) = self._session.fetch_prepared(
+            series.KEYS_ANY if everything else series.KEYS_NAMED,
             {
-                **parameters,
-                **self._shape(limit),
-                "limit": limit,
+                **part,
                 "depth": self.search.depth,
-                "drawn": draw_id(),
+                "limit": limit,
+                "keys": [each.key for each in further],
                 "flowing": self._flowing,
-                "overdue": sorted(self._known_classes.overdue),
-                "everything": everything,
-                "queues": list(self._selector.selection.patterns),
+            },
+        )
+        return series.met(row, cast("list[str | None]", part["names"]))
+
+    def _take(self, met: Met, further: list[Series], limit: int, asked_at: float) -> Claimed:
+        """Claim first jobs of the keys that were met, and for series that go on."""
+        if not met.free and not further:
+            return NONE_CLAIMED
+        most = self._prefetch.series_max
+        held = [
+            Held(
+                each.claim_id,
+                each.key,
+                self._ledger.size_of(each.claim_id),
+                max(0, most - len(each.waiting)),
+            )
+            for each in further
+        ]
+        rows = self._session.fetch_prepared(
+            series.STATEMENTS["claim"],
+            {
+                **series.wanted(met, held, self._shape(limit), limit),
                 "process_id": self._known_classes.row_id,
+                "drawn": draw_id(),
+                "overdue": sorted(self._known_classes.overdue),
+                "everything": self._selector.selection.everything,
+                "queues": list(self._selector.selection.patterns),
                 "asked_at": asked_at,
                 "share": BYTES_MAX // limit if limit > FEW else 2**31 - 1,
                 "budget": BYTES_MAX,
             },
         )
-        met = series.met(head, names)
-        if met.unknown:
-            self._known_classes.meet(met.unknown)
-        return met, self._known_classes.last_attempts(series.claimed(head, rows))
+        return series.claimed(rows)
 
-    def _shape(self, limit: int) -> dict[str, Plain]:
+    def _shape(self, limit: int) -> Shape:
         """Return how long series may be, of how many keys, and how many of one key.
 
         Without threads each job is a series of its own: all that there is room for may be of
@@ -254,22 +259,22 @@ class Limited:
         """
         if not self._pool.runs_series:
             most = self._pool.size
-            return {"long": 1, "deep": max(1, limit), "threads": most, "singles": True}
+            return Shape(long=1, deep=max(1, limit), threads=most, singles=True)
         idle = self._pool.size + 1 - len(self._pool.series)
         few = max(1, idle, self._pool.runs_dry)
         filling = limit // self._length
-        return {
-            "long": self._prefetch.series_max,
-            "deep": max(few, filling),
-            "threads": self._pool.size,
-            "singles": filling <= few,
-        }
+        return Shape(
+            long=self._prefetch.series_max,
+            deep=max(few, filling),
+            threads=self._pool.size,
+            singles=filling <= few,
+        )
 
-    def _observe_length(self, met: Met, jobs: list[ClaimedJob], limit: int) -> None:
+    def _observe_length(self, jobs: list[ClaimedJob], limit: int, *, left: bool) -> None:
         """Note the lengths of series: if all jobs of few keys are few, more are taken."""
         if len(jobs) >= limit:
             self._length = min(BATCH_MAX, self._length * 4 // 3 + 1)
-        elif jobs and met.left:
+        elif jobs and left:
             self._length = len(jobs) // len({job.claim_id for job in jobs})
 
     @property
@@ -292,15 +297,6 @@ class Limited:
             and self._ledger.may_grow(each.claim_id)
             and not self._pool.is_held_up(each, PATIENCE_S)
         ]
-
-    def _more(self, further: list[Series]) -> dict[str, Plain]:
-        most = self._prefetch.series_max
-        return {
-            "claims": array(each.claim_id for each in further),
-            "keys": [each.key for each in further],
-            "sizes": array(self._ledger.size_of(each.claim_id) for each in further),
-            "rooms": array(max(0, most - len(each.waiting)) for each in further),
-        }
 
     def _hand_over(
         self, jobs: list[ClaimedJob], low: list[Series], further: list[Series], asked_at: float

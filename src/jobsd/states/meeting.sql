@@ -1,6 +1,6 @@
 -- meet_any: meet the next limited jobs of all queues that are not paused, in the order of all
 -- ready jobs, behind the places that this worker has passed over. It begins a statement that
--- `ours` or `count_keys` continues. Nothing is locked yet: several of these jobs may be of one key,
+-- `count_keys` continues. Nothing is locked yet: several of these jobs may be of one key,
 -- of which other jobs come first.
 WITH segment AS (
     SELECT after_priority, after_position, below_priority, below_position
@@ -61,20 +61,11 @@ WITH segment AS (
     LIMIT %(depth)s::bigint
 );
 
--- ours: list the lanes that this worker may start: those of imported classes, and overdue ones.
-known AS MATERIALIZED (
-    SELECT unnest(lanes) AS lane
-    FROM jobsd.worker_classes
-    WHERE process_id = %(process_id)s::bigint
-    UNION ALL
-    SELECT unnest(%(overdue)s::text[])
-);
-
 -- count_keys: count the slots of each key that was met: `held` of `most`. `rank` is the order in which
 -- the keys were met. What decides about keys is here, for both statements.
 counted AS MATERIALIZED (
     SELECT
-        key.key, key.rank, taken.held, taken.numbers,
+        key.key, key.rank, taken.held,
         CASE
             WHEN key.most_unknown THEN greatest(key.most, (
                 SELECT job.concurrency_limit FROM jobsd.jobs AS job WHERE job.id = key.job_id
@@ -91,7 +82,7 @@ counted AS MATERIALIZED (
         GROUP BY key
     ) AS key
     CROSS JOIN LATERAL (
-        SELECT count(*)::integer AS held, coalesce(array_agg(slot), '{}') AS numbers
+        SELECT count(*)::integer AS held
         FROM jobsd.claims
         WHERE concurrency_key = key.key
     ) AS taken
