@@ -207,8 +207,7 @@ BEGIN
         UPDATE jobsd.claims AS claim
         SET job_ids = claim.job_ids || placed.job_ids
         FROM placed
-        WHERE claim.id = ANY (claim_ids)
-            AND claim.id = placed.claim_id
+        WHERE claim.id = placed.claim_id
             AND cardinality(claim.job_ids) = sizes[placed.rank]
         RETURNING claim.id
     ), held AS (
