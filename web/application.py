@@ -19,7 +19,7 @@ from jobsd.operations.shown_arguments import ShownArguments, published_names
 
 from . import acts, assets, streams
 from .guard import OWN, SAFE, Visitor, require_host, require_may, require_own_page, visitor_of
-from .http import Answer, RefusedRequest, Request, json_answer, read_request, redirect
+from .http import Answer, RefusedRequest, Request, json_answer, packed, read_request, redirect
 from .logins import Logins
 from .reading import PAGE_S, Connections, Watching
 from .rendering import render
@@ -43,7 +43,7 @@ class Application:
 
     def __call__(self, environ: Environ, start_response: Any) -> Iterable[bytes]:  # noqa: ANN401
         """Answer one request."""
-        answer = self._answer(environ)
+        answer = packed(self._answer(environ), environ)
         status = f"{answer.status.value} {answer.status.phrase}"
         start_response(status, answer.all_headers())
         if answer.stream is not None:

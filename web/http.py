@@ -1,7 +1,8 @@
 """A request as pages see it, an answer, and the headers that every answer has."""
 
+import gzip
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qsl, quote
@@ -13,6 +14,8 @@ JSON = "application/json"
 QUERY_MAX = 4_000
 FIELDS_MAX = 60
 BODY_MAX = 65_536
+PACKED_MIN = 1_000
+"""The size of a body from which it is compressed: a smaller one fits into a packet anyway."""
 
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self';"
@@ -113,6 +116,25 @@ def redirect(location: str) -> Answer:
     return Answer(
         b"", status=HTTPStatus.SEE_OTHER, headers=(("Location", location), *_NEVER_STORED)
     )
+
+
+def packed(answer: Answer, environ: settings.Environ) -> Answer:
+    """Return an answer compressed by gzip, if its client accepts that."""
+    if answer.stream is not None or len(answer.body) < PACKED_MIN:
+        return answer
+    headers = (*answer.headers, ("Vary", "Accept-Encoding"))
+    if not _accepts_gzip(str(environ.get("HTTP_ACCEPT_ENCODING") or "")):
+        return replace(answer, headers=headers)
+    body = gzip.compress(answer.body, 5, mtime=0)
+    return replace(answer, body=body, headers=(*headers, ("Content-Encoding", "gzip")))
+
+
+def _accepts_gzip(accepted: str) -> bool:
+    for part in accepted.lower().replace(" ", "").split(","):
+        name, _, weight = part.partition(";q=")
+        if name == "gzip":
+            return not weight or weight.strip("0.") != ""
+    return False
 
 
 _NEVER_STORED = (("Cache-Control", "private, no-store"),)

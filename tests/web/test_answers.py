@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
 
 from dashboard.asking import Browser, made
+from enqueueing.placed import enqueue
 from jobsd.configuration.users import User
 from jobsd.database.connection import Target
 from jobsd.errors import SchemaError
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from jobsd.database.connection import Session
+    from rows import Rows
 
 ANN = User("ann", "viewer", password="correct horse", token=None)
 
@@ -128,3 +131,66 @@ def test_a_page_has_some_seconds_and_its_errors_keep_no_connection(
     assert bounds == [("5s",)] * 6
     assert got == [500] * 6
     assert browser.get("/limits").status == 200
+
+
+def _raw(browser: Browser, path: str, accepts: str) -> tuple[dict[str, str], bytes]:
+    headers: dict[str, str] = {}
+
+    def start(_status: str, given: list[tuple[str, str]]) -> None:
+        headers.update(given)
+
+    environ = {"REQUEST_METHOD": "GET", "PATH_INFO": path, "HTTP_HOST": "localhost"}
+    body = b"".join(browser.application({**environ, "HTTP_ACCEPT_ENCODING": accepts}, start))
+    return headers, body
+
+
+@pytest.mark.parametrize("accepts", ["gzip, deflate, br", "br;q=1, GZIP;q=0.5"])
+def test_a_body_is_compressed_for_a_client_that_accepts_it(
+    browser: Browser, accepts: str
+) -> None:
+    headers, body = _raw(browser, "/limits", accepts)
+    plain, text = _raw(browser, "/limits", "")
+
+    assert (headers["Content-Encoding"], headers["Vary"]) == ("gzip", "Accept-Encoding")
+    assert headers["Content-Length"] == str(len(body))
+    assert len(body) < len(text) / 2
+    assert gzip.decompress(body) == text
+    assert (plain["Vary"], plain.get("Content-Encoding")) == ("Accept-Encoding", None)
+
+
+@pytest.mark.parametrize(
+    ("path", "accepts"),
+    [("/limits", "br"), ("/limits", "gzip;q=0"), ("/limits", "gzip; q=0.0"), ("/x", "x-gzip")],
+)
+def test_a_body_is_left_as_it_is_for_any_other_client(
+    browser: Browser, path: str, accepts: str
+) -> None:
+    headers, body = _raw(browser, path, accepts)
+
+    assert "Content-Encoding" not in headers
+    assert body.startswith(b"<!doctype html>")
+
+
+def test_what_is_short_is_not_compressed(browser: Browser) -> None:
+    headers, body = _raw(browser, "/api/v1/queues", "gzip")
+
+    assert ("Content-Encoding" in headers, body) == (False, b"[]\n")
+
+
+@pytest.mark.parametrize(("size", "is_linked"), [(8_000, False), (9_000, True)])
+def test_large_arguments_are_a_link(
+    browser: Browser, rows: Rows, size: int, *, is_linked: bool
+) -> None:
+    job_id = enqueue()
+    keywords = "jsonb_build_object('text', repeat('a', %s))"
+    rows(
+        "UPDATE jobsd.jobs SET arguments ="
+        f" jsonb_build_array(jsonb_build_object('$keywords', {keywords}))",
+        size,
+    )
+
+    page = browser.get(f"/jobs/{job_id}").text
+
+    assert ("a" * 5_000 in page) is not is_linked
+    assert (f'<a href="/api/v1/jobs/{job_id}">8.8 KiB as JSON' in page) is is_linked
+    assert "a" * size in browser.get(f"/api/v1/jobs/{job_id}").text

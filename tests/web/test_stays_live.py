@@ -191,7 +191,9 @@ def test_a_change_of_the_health_is_announced_to_screen_readers_once(
     page.locator("a.tone-ready b", has_text="4").wait_for(timeout=60_000)
 
     assert before == ""
-    assert announced.startswith("The health has changed. Jobs wait in queues from which no running")
+    assert announced.startswith(
+        "The health has changed. Jobs wait in queues from which no running"
+    )
     assert news.inner_text() == ""
 
 
