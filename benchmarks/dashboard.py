@@ -44,6 +44,12 @@ _PAGES = (
     "/jobs?q=state:failed",
     "/jobs?q=class:absent",
     "/jobs?q=nowhere",
+    # Jobs of 12 days ago until 6 days ago, or 12 days and one hour at the least scale.
+    "/jobs?q=after:12d..11.99d",
+    "/jobs?q=finished:9d..8.999d",
+    "/jobs?q=started:6.3d..6.29d",
+    "/jobs?q=before:9d+class:absent",
+    "/jobs?q=ran:%3E10s+after:9d",
     "/jobs/1",
     "/queues",
     "/recurring",

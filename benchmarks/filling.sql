@@ -49,9 +49,11 @@ SELECT id, id, priority, queue_name, class_name
 FROM job
 ORDER BY id;
 
--- finished: store jobs that are about to have run.
+-- finished: store jobs that are about to have run, ten a second since 12 days ago.
 INSERT INTO jobsd.jobs (queue_name, class_name, arguments, created_at)
-SELECT 'default', %s, jsonb_build_array(number), now() - interval '3 days'
+SELECT
+    'default', %s, jsonb_build_array(number),
+    now() - interval '12 days' + number * interval '100 ms'
 FROM generate_series(%s::bigint, %s::bigint) AS number;
 
 -- last: find the last job.

@@ -35,8 +35,8 @@ LOGS_SHOWN = 10
 """The number of attempts whose logs a page shows, if they are kept."""
 _NEWEST = 2_000
 """The number of the newest jobs among which ended ones are counted."""
-_SEARCH_S, _AGED_SEARCH_S = 0.04, 3.0
-"""The time for reading jobs; longer if the search bounds their age."""
+_SEARCH_S, _PERIOD_SEARCH_S = 0.04, 0.25
+"""The time for reading jobs; longer if the search has a period."""
 _ENDED = frozenset({"finished", "discarded"})
 _DAY = timedelta(hours=24)
 
@@ -73,7 +73,8 @@ def show_jobs(asked: Asked) -> Found:
     query = asked.request.query
     search = read_search(query.get("q", ""), asked.shown.names)
     before = _before(query)
-    within_s = _SEARCH_S if search.meant.enqueued.since is None else _AGED_SEARCH_S
+    has_period = search.meant.given().keys() & {*listing.PERIODS}
+    within_s = _PERIOD_SEARCH_S if has_period else _SEARCH_S
     reading.plan_each(asked.session)
     found = listing.listed(
         asked.session, search.meant, ROWS, before=before, seen_max=SEEN_MAX, within_s=within_s

@@ -121,12 +121,14 @@ def command(
     """List jobs, the newest first: 20 of them, or as many as --limit (up to 10,000).
 
     SEARCH is written as on the dashboard: class:, queue:, state:, error:, key:, host:, tag:,
-    after:, before:, started:, finished:, failed: and args.NAME:, each with a value behind it,
-    and words that class, queue or error must contain. A job must have each tag that is given;
-    any other filter can be given once. An option takes precedence.
+    after:, before:, started:, finished:, failed:, ran:, waited: and args.NAME:, each with a
+    value behind it, and words that class, queue or error must contain. A job must have each tag
+    that is given; any other filter can be given once. An option takes precedence.
 
     A time is an age (1h), a time of day (03:00, the last one past; yesterday 03:00), an instant
     (2026-01-31T12:00), or a range of both (03:00..03:05); in UTC unless it has a zone.
+    A length is >10s, <1m or 10s..1m; without a period it is sought among the jobs enqueued in
+    the last 24 hours.
 
     Without --since the newest 100,000 jobs are searched, or as many as can be read in 0.1 s.
     With --state lost all jobs are.

@@ -9,7 +9,7 @@ import pytest
 from enqueueing.placed import block, claim, enqueue, fail
 from jobsd.acts import listing
 from jobsd.acts.listing import Filter, listed
-from jobsd.acts.periods import Period, age
+from jobsd.acts.periods import Lasting, Period, age
 from jobsd.errors import Error
 from jobsd.job_states import STATES
 
@@ -142,6 +142,7 @@ def test_a_running_job_is_found_by_its_start(session: Session) -> None:
 
     assert found == [running]
     assert waiting not in _ids(session, Filter(started=Period(age(60 * 86_400))))
+    assert _ids(session, Filter(ran=Lasting(3600, 3 * 3600))) == [running]
 
 
 def test_an_age_beyond_all_time_means_all(session: Session, history: list[int]) -> None:

@@ -41,7 +41,7 @@ def test_each_search_of_the_page_is_understood() -> None:
     shown = re.findall(r"^\| `([a-z]+[.:][^|]*)` \|", PAGE, re.MULTILINE)
     searches = [part for each in shown for part in each.split("`, `")]
 
-    assert len(searches) == 13
+    assert len(searches) == 15
     assert {text: read_search(text).problems for text in searches} == dict.fromkeys(
         searches, ()
     )

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from jobsd.acts.listing import Filter
-from jobsd.acts.periods import Period
+from jobsd.acts.periods import Lasting, Period
 from jobsd.operations.search import Search, read_search
 
 
@@ -36,6 +36,24 @@ def test_a_range_of_enqueues_is_written_in_three_ways(text: str) -> None:
     found = read_search(text)
 
     assert found == Search(Filter(enqueued=Period(timedelta(hours=3), timedelta(hours=1))))
+
+
+@pytest.mark.parametrize("name", ["ran", "waited"])
+def test_a_length_is_sought_in_the_last_day_or_the_given_period(name: str) -> None:
+    day, hour = Period(timedelta(days=1)), Period(timedelta(hours=1))
+    length = Lasting(least_s=10)
+
+    assert read_search(f"{name}:>10s x").meant.given() == {
+        "enqueued": day,
+        name: length,
+        "words": ("x",),
+    }
+    assert read_search(f"{name}:>10s finished:1h").meant.given() == {
+        "finished": hour,
+        name: length,
+    }
+    [problem] = read_search(f"{name}:10s").problems
+    assert problem == f"{name}: '10s' is not a length of time; write >10s, <1m or 10s..1m"
 
 
 @pytest.mark.parametrize("text", ["after:3h..1h before:2h", "before:..1h after:3h..0s"])

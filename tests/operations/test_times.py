@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from jobsd import errors
-from jobsd.acts.periods import Moment, Period
-from jobsd.operations.times import period_text, read_period
+from jobsd.acts.periods import Lasting, Moment, Period
+from jobsd.operations.times import period_text, read_length, read_period
 
 NOW = datetime(2026, 3, 10, 9, 30, tzinfo=UTC)
 
@@ -112,6 +112,31 @@ def test_another_text_is_refused_with_what_was_expected(text: str) -> None:
 def test_a_range_that_holds_nothing_is_refused(text: str, fault: str) -> None:
     with pytest.raises(errors.Error, match=f"^'{text}' is not a range: {fault}$"):
         read_period(text, now=NOW)
+
+
+@pytest.mark.parametrize(
+    ("text", "length"),
+    [
+        (">10s", Lasting(least_s=10)),
+        ("> 1m30s", Lasting(least_s=90)),
+        ("<250ms", Lasting(most_s=0.25)),
+        ("10s..1m", Lasting(10, 60)),
+        ("10s .. 10s", Lasting(10, 10)),
+    ],
+)
+def test_a_length_of_time_has_a_bound(text: str, length: Lasting) -> None:
+    assert read_length(text) == length
+
+
+@pytest.mark.parametrize("text", ["", "10s", ">", ">soon", "=1s", "..", "10s..", "1s..2s..3s"])
+def test_another_length_is_refused(text: str) -> None:
+    with pytest.raises(errors.Error, match=r"is not a length of time; write >10s, <1m or"):
+        read_length(text)
+
+
+def test_a_length_that_no_time_has_is_refused() -> None:
+    with pytest.raises(errors.Error, match="its end is less than its beginning"):
+        read_length("2s..1s")
 
 
 def test_an_age_beyond_all_time_is_one_of_a_hundred_years() -> None:

@@ -118,6 +118,9 @@ def test_each_part_of_a_search_narrows_the_list(
     assert found("finished:3h..61m") == found("finished:59m") == []
     assert found("failed:1h") == found("failed:1h..29m") == found("failed:31m told") == [ids[0]]
     assert found("failed:29m") == found("failed:2h..31m") == []
+    assert found("ran:29m..31m") == found("ran:>29m finished:2h") == [ids[3]]
+    assert found("ran:>31m") == found("ran:29m..31m before:1h") == []
+    assert found("waited:>10m") == [ids[2]]
     assert found("before:4h..2h") == found("after:4h before:2h") == [ids[2]]
     assert found("before:2h..1h") == []
 

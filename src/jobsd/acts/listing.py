@@ -1,8 +1,8 @@
 """The filters of `list`, and of every operation on many jobs.
 
-Jobs are read from the newest on, a page in one statement, through the table of their state if
-it has one. So a rare match costs time, but no statement costs much; a listing without `since`
-reads the newest 100,000 jobs at most.
+Jobs are read from the newest on, or from the end of the period that is selected, a page in one
+statement, through the table of their state if it has one. So a rare match costs time, but no
+statement costs much; a listing without the begin of a period reads 100,000 jobs at most.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import re
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from jobsd import errors, job_states
@@ -23,7 +23,7 @@ from jobsd.jobs.time_limits import duration_s
 from jobsd.text import is_storable
 
 from .inspect import JobRow
-from .periods import ALWAYS, Period, age
+from .periods import ALWAYS, ANY_LENGTH, MARGIN, Lasting, Period, age, first_id_after
 
 STATEMENTS = Statements("jobsd.acts", "listing.sql")
 
@@ -41,7 +41,8 @@ class Filter:
     """The jobs to select; None means all.
 
     Each period is that of a moment in a job's life: its enqueue, its last start, its end as
-    finished or discarded, and its failure for good.
+    finished or discarded, and its failure for good. `ran` is how long its last attempt has
+    taken until now or its end, `waited` how long it was due before that attempt, or is now.
 
     In `class_name` and `error`, * stands for any characters and ? for one. `error` is any part
     of the error by which a failed job has failed, `Type: message`; `error_type` is the whole
@@ -63,6 +64,8 @@ class Filter:
     started: Period = ALWAYS
     finished: Period = ALWAYS
     failed: Period = ALWAYS
+    ran: Lasting = ANY_LENGTH
+    waited: Lasting = ANY_LENGTH
     key: str | None = None
     host: str | None = None
     argument: str | None = None
@@ -96,7 +99,7 @@ class Filter:
     @property
     def has_age(self) -> bool:
         """Whether the jobs depend on the time at which they are selected."""
-        return any(getattr(self, name).has_age for name in _PERIODS)
+        return any(getattr(self, name).has_age for name in PERIODS)
 
     def parameters(self, now: datetime) -> dict[str, Any]:
         """Return the parameters of a search; ages are counted from `now`."""
@@ -115,6 +118,8 @@ class Filter:
             "arguments": self._as_keywords() or None,
             "values": list(self.values) or None,
             "words": [f"%{_like(word)}%" for word in self.words] or None,
+            "ran": list(map(float, self.ran)) if self.ran != ANY_LENGTH else None,
+            "waited": list(map(float, self.waited)) if self.waited != ANY_LENGTH else None,
             **self._sides(now),
         }
 
@@ -122,15 +127,24 @@ class Filter:
         name = json.dumps(self.argument, ensure_ascii=False)
         return [f'[{{"$keywords": {{{name}: {value}}}}}]' for value in self.values]
 
+    def enqueued_before(self, now: datetime) -> datetime | None:
+        """Return a moment before which all these jobs were enqueued, if there is one."""
+        begun = [getattr(self, name).at(now).until for name in PERIODS[1:]]
+        enqueued = self.enqueued.at(now).until
+        # The earliest moments have no margin before the end of all time.
+        margin = [] if enqueued is None else [enqueued + min(MARGIN, _LATEST - enqueued)]
+        return min((each for each in (*begun, *margin) if each is not None), default=None)
+
     def _sides(self, now: datetime) -> dict[str, str | None]:
         found: dict[str, str | None] = {}
-        for name in _PERIODS:
+        for name in PERIODS:
             since, until = getattr(self, name).at(now).texts()
             found |= {f"{name}_since": since, f"{name}_until": until}
         return found
 
 
-_PERIODS = ("enqueued", "started", "finished", "failed")
+_LATEST = datetime.max.replace(tzinfo=UTC)
+PERIODS = ("enqueued", "started", "finished", "failed")
 
 
 class Listed(NamedTuple):
@@ -184,7 +198,8 @@ def listed(  # noqa: PLR0913 - which jobs, and how many of them
     # transaction that began long before, though others have enqueued since.
     aged = meant.enqueued.since is not None
     size = PAGE if aged else max(limit, 100)
-    parameters = {**_parameters(session, meant), "before": before}
+    now = _now(session, meant)
+    parameters = {**meant.parameters(now), "before": _begin(session, meant, now, before)}
     while True:
         asked = monotonic()
         wanted = {"page": size, "limit": limit - len(found.jobs)}
@@ -200,6 +215,12 @@ def listed(  # noqa: PLR0913 - which jobs, and how many of them
             size = min(size, _affordable(seen, asked, until))
         if ends or size <= 0:
             return found
+
+
+def _begin(session: Session, meant: Filter, now: datetime, before: int) -> int:
+    """Return the id below which a search begins: the end of its period, or `before`."""
+    latest = meant.enqueued_before(now)
+    return before if latest is None else min(before, first_id_after(session, latest))
 
 
 def _affordable(seen: int, asked: float, until: float) -> int:
@@ -242,10 +263,9 @@ def page_query(state: str | None, end: str) -> Statement:
     return jobs.with_(STATEMENTS["search"]).with_(STATEMENTS[end])
 
 
-def _parameters(session: Session, meant: Filter) -> dict[str, Any]:
-    """Return the parameters of a search; ages are counted by the database's clock."""
-    now = session.fetch(STATEMENTS["now"])[0][0] if meant.has_age else utc_now()
-    return meant.parameters(now)
+def _now(session: Session, meant: Filter) -> datetime:
+    """Return the time from which ages are counted: the database's."""
+    return session.fetch(STATEMENTS["now"])[0][0] if meant.has_age else utc_now()
 
 
 def _like(pattern: str) -> str:
@@ -257,7 +277,8 @@ def _like(pattern: str) -> str:
 def id_pages(session: Session, meant: Filter, *, before: int = BEYOND) -> Iterator[list[int]]:
     """Yield the ids of all matching jobs below `before`, by pages, the newest first."""
     statement = page_query(meant.state, "ids")
-    parameters = {**_parameters(session, meant), "page": PAGE, "limit": PAGE}
+    # No bound by time: an act reaches also jobs whose transactions took longer than any margin.
+    parameters = {**meant.parameters(_now(session, meant)), "page": PAGE, "limit": PAGE}
     goes_on = True
     while goes_on:
         row = session.fetch(statement, {**parameters, "before": before})[0]

@@ -6,8 +6,8 @@ WITH place AS (
     SELECT NULL::bigint AS last_id, NULL::bigint AS size
 ), seen AS (
     SELECT
-        id AS job_id, queue_name, class_name, outcome, created_at, started_at, finished_at,
-        concurrency_key, arguments, tags
+        id AS job_id, queue_name, class_name, outcome, created_at, scheduled_at, started_at,
+        finished_at, concurrency_key, arguments, tags
     FROM jobsd.jobs
     WHERE id < %(before)s
     ORDER BY id DESC
@@ -30,8 +30,8 @@ WITH placed AS MATERIALIZED (
     FROM placed
 ), seen AS (
     SELECT
-        id AS job_id, queue_name, class_name, outcome, created_at, started_at, finished_at,
-        concurrency_key, arguments, tags
+        id AS job_id, queue_name, class_name, outcome, created_at, scheduled_at, started_at,
+        finished_at, concurrency_key, arguments, tags
     FROM jobsd.jobs
     WHERE id = ANY (ARRAY(SELECT job_id FROM placed))
 );
@@ -50,8 +50,8 @@ WITH slice AS MATERIALIZED (
     FROM slice
 ), seen AS (
     SELECT
-        id AS job_id, queue_name, class_name, outcome, created_at, started_at, finished_at,
-        concurrency_key, arguments, tags
+        id AS job_id, queue_name, class_name, outcome, created_at, scheduled_at, started_at,
+        finished_at, concurrency_key, arguments, tags
     FROM jobsd.jobs
     WHERE id IN (
         SELECT job_id
@@ -125,6 +125,8 @@ erring AS MATERIALIZED (
     FROM jobsd.processes AS process
     CROSS JOIN LATERAL jsonb_each_text(process.running) AS member
     WHERE %(started_since)s::timestamptz IS NOT NULL
+        OR %(ran)s::float8[] IS NOT NULL
+        OR %(waited)s::float8[] IS NOT NULL
 ), hosted AS MATERIALIZED (
     SELECT unnest(claims.job_ids) AS job_id
     FROM jobsd.processes AS process
@@ -153,17 +155,10 @@ erring AS MATERIALIZED (
                 )
                 AND (
                     %(started_since)s::timestamptz IS NULL
-                    OR CASE
-                        WHEN outcome IS NULL AND job_id IN (SELECT job_id FROM running)
-                        THEN job_id IN (
-                            SELECT job_id
-                            FROM running
-                            WHERE started_at >= %(started_since)s::timestamptz
-                                AND started_at < %(started_until)s::timestamptz
-                        )
-                        ELSE started_at >= %(started_since)s::timestamptz
-                            AND started_at < %(started_until)s::timestamptz
-                    END
+                    OR (
+                        attempt.started_at >= %(started_since)s::timestamptz
+                        AND attempt.started_at < %(started_until)s::timestamptz
+                    )
                 )
                 AND (
                     %(finished_since)s::timestamptz IS NULL
@@ -171,6 +166,18 @@ erring AS MATERIALIZED (
                         finished_at >= %(finished_since)s::timestamptz
                         AND finished_at < %(finished_until)s::timestamptz
                     )
+                )
+                AND (
+                    %(ran)s::float8[] IS NULL
+                    OR extract(epoch FROM attempt.ended_at - attempt.started_at)
+                        BETWEEN (%(ran)s::float8[])[1] AND (%(ran)s::float8[])[2]
+                )
+                AND (
+                    %(waited)s::float8[] IS NULL
+                    OR extract(
+                        epoch FROM coalesce(attempt.started_at, finished_at, now())
+                            - greatest(created_at, scheduled_at)
+                    ) BETWEEN (%(waited)s::float8[])[1] AND (%(waited)s::float8[])[2]
                 )
                 AND (%(key)s::text IS NULL OR concurrency_key = %(key)s)
                 AND (%(tags)s::text[] IS NULL OR tags @> %(tags)s::text[])
@@ -216,6 +223,29 @@ erring AS MATERIALIZED (
                 )
         ) AS ids
     FROM seen
+    CROSS JOIN LATERAL (
+        SELECT outcome IS NULL AND job_id IN (SELECT job_id FROM running) AS is_running
+    ) AS now_running
+    CROSS JOIN LATERAL (
+        SELECT
+            CASE
+                WHEN is_running
+                THEN (SELECT running.started_at FROM running WHERE running.job_id = seen.job_id)
+                ELSE seen.started_at
+            END AS started_at,
+            CASE
+                WHEN is_running
+                THEN now()
+                ELSE coalesce(
+                    finished_at,
+                    (
+                        SELECT failed_at
+                        FROM jobsd.failed_executions AS failed
+                        WHERE failed.job_id = seen.job_id
+                    )
+                )
+            END AS ended_at
+    ) AS attempt
 ), meant AS MATERIALIZED (
     SELECT job_id
     FROM edge

@@ -1,7 +1,9 @@
 """The search language: `class:app.mail.* state:failed after:2h args.user_id:5 timeout`.
 
 `after:` and `before:` select by the time of the enqueue, `started:`, `finished:` and `failed:`
-by that of the last start and of the end; they take a time or a range (`times`).
+by that of the last start and of the end; they take a time or a range (`times`). `ran:>10s` and
+`waited:>1m` select by a length of time, among the jobs of the last 24 hours unless a period is
+given.
 
 A word with a known name before a colon is a filter; any other word is sought in class, queue
 and error. A value with spaces is put into double quotes. A job must have each tag that is
@@ -11,17 +13,21 @@ sought; any other filter can be given once. An invalid filter is reported, and n
 import contextlib
 import json
 import re
-from collections.abc import Collection
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any, TypeVar
 
 from jobsd import errors
 from jobsd.acts.inspect import without
-from jobsd.acts.listing import Filter
+from jobsd.acts.listing import PERIODS, Filter
 from jobsd.acts.periods import ALWAYS, Period
 from jobsd.text import is_storable
 
-from .times import read_period
+from .times import read_length, read_period
+
+R = TypeVar("R")
+
 
 NAMES = (
     "class",
@@ -36,11 +42,15 @@ NAMES = (
     "started",
     "finished",
     "failed",
+    "ran",
+    "waited",
     "args.NAME",
 )
 SEEN_MAX = 100_000
 """The number of the newest jobs that are searched; the caller reports that older ones exist."""
 _WORDS_MAX = 20
+_LAST_DAY = Period(timedelta(days=1))
+"""Where `ran:` and `waited:` are sought unless the search has a period."""
 _PART = re.compile(
     r'(?:(?P<name>[a-z]+(?:\.[^\s:"]+)?):)?(?:"(?P<quoted>[^"]*)"?|(?P<bare>\S+))'
 )
@@ -92,7 +102,7 @@ def _checked(found: dict[str, Any], words: list[str], problems: list[str]) -> Se
     try:
         enqueued = _both(after, before)
         meant = Filter(**found, enqueued=enqueued, words=tuple(words))
-        return Search(meant, tuple(problems))
+        return Search(_within_a_day(meant), tuple(problems))
     except errors.Error as fault:
         return Search(Filter(), (*problems, str(fault)))
 
@@ -106,13 +116,23 @@ def _narrowed(name: str, value: str, hidden: Collection[str]) -> dict[str, Any]:
         case "tag":
             return {"tags": (value,)}
         case "after" | "before" | "started" | "finished" | "failed":
-            return {name: _period(name, value)}
+            return {name: _named(name, read_period, value, until=name == "before")}
+        case "ran" | "waited":
+            return {name: _named(name, read_length, value)}
         case _ if name.startswith("args."):
             argument = name.removeprefix("args.")
             return {"argument": argument, "values": _values(argument, value, hidden)}
         case _:
             known = " ".join(f"{each}:" for each in NAMES)
             raise errors.Error(f"{name}: can't be searched; use one of {known}")
+
+
+def _within_a_day(meant: Filter) -> Filter:
+    """Return the filter, with the last day if it has a length of time but no period."""
+    given = meant.given()
+    if given.keys() & {"ran", "waited"} and not given.keys() & {*PERIODS}:
+        return replace(meant, enqueued=_LAST_DAY)
+    return meant
 
 
 def _both(after: Period, before: Period) -> Period:
@@ -129,9 +149,9 @@ def _both(after: Period, before: Period) -> Period:
     return Period(since, until)
 
 
-def _period(name: str, value: str) -> Period:
+def _named(name: str, read: Callable[..., R], value: str, **given: bool) -> R:
     try:
-        return read_period(value, until=name == "before")
+        return read(value, **given)
     except errors.Error as fault:
         raise errors.Error(f"{name}: {fault}") from None
 

@@ -1,4 +1,6 @@
-"""The grammar of a time or a range of times, for searches, options and addresses.
+"""The grammar of a time, a range of times or a length of time.
+
+Searches, options and addresses take a time or a range, which is
 
 - an age: `90s`, `2h`, `1h30m` ago;
 - a time of day, `03:00`: the last one past; `today` or `yesterday` with or without one;
@@ -6,7 +8,8 @@
 - a range of two of them, `A..B`, from A until just before B. One of them may be missing. A time
   of day at its end is the first one after A: `yesterday 23:00..01:00` is two hours long.
 
-Times without a zone are in UTC, as on all pages.
+Times without a zone are in UTC, as on all pages. A length of time has one bound or two: `>10s`,
+`<1m`, `10s..1m`.
 """
 
 import contextlib
@@ -14,7 +17,7 @@ import re
 from datetime import UTC, datetime, time, timedelta, tzinfo
 
 from jobsd import clock, errors
-from jobsd.acts.periods import Moment, Period, age
+from jobsd.acts.periods import Lasting, Moment, Period, age
 
 _DAY = timedelta(days=1)
 _ON_DAY = re.compile(r"(?:(today|yesterday)(?:[ T]+|$))?(\d\d:\d\d\S*)?")
@@ -44,6 +47,27 @@ def read_period(text: str, *, until: bool = False, now: datetime | None = None) 
     if begins and ends and ends <= begins:
         raise errors.Error(f"{text!r} is not a range: it ends before it begins")
     return period
+
+
+def read_length(text: str) -> Lasting:
+    """Return the lengths of time that a text means: `>10s`, `<1m`, or `10s..1m`.
+
+    Raises:
+        Error: if the text is none of them.
+    """
+    side, begin, end = text[:1], *map(str.strip, text.partition("..")[::2])
+    try:
+        if side in {"<", ">"}:
+            seconds = clock.parse_duration(text[1:].strip())
+            return Lasting(least_s=seconds) if side == ">" else Lasting(most_s=seconds)
+        found = Lasting(clock.parse_duration(begin), clock.parse_duration(end))
+    except ValueError:
+        raise errors.Error(
+            f"{text!r} is not a length of time; write >10s, <1m or 10s..1m"
+        ) from None
+    if found.most_s < found.least_s:
+        raise errors.Error(f"{text!r} is not a range: its end is less than its beginning")
+    return found
 
 
 def period_text(period: Period) -> str:
