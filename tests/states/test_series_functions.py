@@ -204,7 +204,7 @@ _MET = Met(walked=9, open=3, free=(("a", 1), ("b", 5), ("c", 1)))
 _SHAPE = Shape(long=250, deep=2, threads=4, singles=True)
 
 
-def test_a_key_is_looked_into_by_its_share_of_the_limit() -> None:
+def test_the_depth_of_a_key_is_its_share_of_the_limit() -> None:
     asked = wanted(_MET, (), _SHAPE, limit=100)
 
     assert asked["keys"] == ["a", "b", "c"]

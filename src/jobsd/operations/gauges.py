@@ -113,7 +113,7 @@ def _findings(
 
 
 def _queue_rows(read: Mapping[str, Rows], counts: queues.Depths) -> list[health.Row]:
-    """Return of each queue what the health is judged by."""
+    """Return the figures of each queue from which the health is judged."""
     latencies_s, paused = _latencies_s(read), _paused(read)
     return [
         {

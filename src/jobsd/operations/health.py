@@ -108,7 +108,7 @@ def judge(
 
 
 def asked() -> dict[str, tuple[Statement, dict[str, object]]]:
-    """Return the statements whose rows `evidence` takes, by their names."""
+    """Return the statements for the rows of `evidence`, by their names."""
     minutes: dict[str, object] = {"recent": _RECENT, "all": _RECENT + _BEFORE}
     return {
         "dispatch": (STATEMENTS["dispatch"], {}),

@@ -29,7 +29,7 @@ def depths(session: Session, most: int) -> tuple[Depths, dict[str, float]]:
 def asked(
     most: int, *, together_max: int = 0
 ) -> dict[str, tuple[Statement, dict[str, object]]]:
-    """Return the statements whose rows `by_queue` takes, by their names.
+    """Return the statements for the rows of `by_queue`, by their names.
 
     Fewer ready jobs than `together_max` are counted in one pass, on several cores if the server
     chooses to: this is the fastest way to count all. Otherwise a queue is counted up to `most`.
