@@ -85,6 +85,8 @@ class Assembly:
     database: Database
     listener: socket.socket | None
     web_listener: socket.socket | None = None
+    applied: str = ""
+    """The database of the application, if the monitor is to compare it with ours."""
 
     def __post_init__(self) -> None:
         # Modules that this file does not name, and that each child would load again.
@@ -146,7 +148,8 @@ class Assembly:
         self._begin("monitor", context)
         if self.database.server is not None:
             keep_running(self.database.server, context.scoreboard)
-        return Monitor(context, self.database.target, self.options, self.listener).run()
+        target = self.database.target
+        return Monitor(context, target, self.options, self.listener, self.applied).run()
 
     def _web(self, listener: socket.socket) -> Callable[[Context], int]:
         def start(context: Context) -> int:

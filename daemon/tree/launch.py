@@ -15,7 +15,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from psycopg import errors
 
@@ -36,13 +36,17 @@ from jobsd.processes.outcome_journal import journal_paths
 from jobsd.processes.registry import new_name
 from jobsd.scoreboard.scoreboard import Scoreboard
 from jobsd.supervisor import children, requests, signals
+from jobsd.supervisor.monitor.one_database import Comparison
 from jobsd.supervisor.monitor.schema import blocked
 from jobsd.supervisor.requests import Requests
 from jobsd.supervisor.supervisor import Supervisor, SupervisorCallbacks
 
-from . import child, import_check, listener, one_database
+from . import child, import_check, listener
 from .assembly import Assembly, hook_line
 from .pidfile import Pidfile, unusable
+
+if TYPE_CHECKING:
+    from jobsd.embedded import Hold
 
 
 class Readiness:
@@ -96,7 +100,7 @@ def _end(number: int, frame: FrameType | None) -> NoReturn:
 
 LATER = 75
 """The child could not prepare the database, since it is away, or another session holds its
-tables: the monitor will."""
+tables; or it could not compare it with that of the application. The monitor will."""
 
 _UNCHANGEABLE = ("database", "monitor", "supervisor")
 
@@ -132,12 +136,12 @@ def launch(options: Options, environ: Mapping[str, str], read: Callable[[], Opti
         status = child.in_child(lambda: _prepare(found, imported.applied, scoreboard))
         if status not in {DONE, LATER}:
             return status
+        if status == LATER:
+            assembly = replace(assembly, applied=imported.applied)
         status = _supervisor(
             assembly, environ, scoreboard, pidfile, lambda: scheduling(read())
         ).run()
-        if share is not None:
-            share.release()
-            _say_farewell(found)
+        _leave(found, share)
         # A late signal: Python would die of it while it finalizes.
         signal.pthread_sigmask(signal.SIG_BLOCK, signals.HEARD)
         return status
@@ -251,7 +255,8 @@ def _prepare(found: Database, applied: str, scoreboard: Scoreboard) -> int:
     if found.server is not None and not found.server.running():
         found.server.ensure()
         emit("embedded.started", duration=round(monotonic() - began, 3))
-    one_database.require(found.target, applied)
+    if warning := Comparison(found.target, applied).require():
+        emit("configuration.warning", warning=warning)
     try:
         steps = found.prepare(blocked) if found.server else bring_up(found.target, blocked)
     except errors.LockNotAvailable:
@@ -262,10 +267,14 @@ def _prepare(found: Database, applied: str, scoreboard: Scoreboard) -> int:
         return LATER
     if steps:
         emit("database.migrated", steps=steps)
-    return DONE
+    return LATER if warning else DONE
 
 
-def _say_farewell(found: Database) -> None:
+def _leave(found: Database, share: "Hold | None") -> None:
+    """Release the embedded server, and stop it unless others use it."""
+    if share is None:
+        return
+    share.release()
     ended = child.in_child(lambda: _stop_if_last(found), FAREWELL_S)
     if ended == 128 + signal.SIGALRM:
         emit("embedded.stopping")

@@ -79,11 +79,11 @@ class DatabaseThread:
         target: Target,
         options: Options,
         metadata: Mapping[str, object],
+        applied: str = "",
     ) -> None:
         supervision = options.supervisor
         self._context = context
-        self._scoreboard = context.scoreboard
-        self._own = context.entry
+        self._scoreboard, self._own = context.scoreboard, context.entry
         # The supervisor replaces us when no attempt has ended for a third of the threshold.
         deadline_s = min(DEADLINE_S, supervision.process_alive_threshold_s / 6)
         self._session = session = _session(target, f"jobsd {context.name}", deadline_s)
@@ -96,7 +96,7 @@ class DatabaseThread:
         supervisor = supervisor_pid, registry.start_time(supervisor_pid)
         threshold_s = supervision.process_alive_threshold_s
         self._peers = Peers(threshold_s, self._interval_s, supervisor)
-        self.schema = Schema(target)
+        self.schema = Schema(target, applied)
         self._outage = Outage(self._scoreboard, context.entry)
         self._emptiness = Emptiness(self._session, self._scoreboard, options)
         self.history = History(self._session, self._scoreboard)

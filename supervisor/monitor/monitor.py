@@ -52,6 +52,7 @@ class Monitor:
         target: Target,
         options: Options,
         listener: socket.socket | None = None,
+        applied: str = "",
     ) -> None:
         self._context = context
         self._scoreboard = context.scoreboard
@@ -61,7 +62,7 @@ class Monitor:
         self._summary = tree_figures.Summary(self._scoreboard)
         self._bind = _address(listener)
         metadata = {"bind": self._bind} if self._bind else {}
-        self._database_thread = DatabaseThread(context, target, options, metadata)
+        self._database_thread = DatabaseThread(context, target, options, metadata, applied)
         self._thread = threading.Thread(
             target=self._database_thread.run, name="database", daemon=True
         )

@@ -8,8 +8,10 @@ from psycopg import errors
 from jobsd.clock import monotonic
 from jobsd.database import connection, migrate
 from jobsd.database.other_build import OtherBuildError
-from jobsd.errors import SchemaError
+from jobsd.errors import ConfigurationError, SchemaError
 from jobsd.events.events import emit
+
+from .one_database import Comparison
 
 AGAIN_S = 5.0
 """How often we check for tables that our role may not create."""
@@ -27,8 +29,10 @@ def _ignore(_cause: str) -> None:
 class Schema:
     """Brings the tables up to date, once in the life of a monitor, and reports it once."""
 
-    def __init__(self, target: connection.Target) -> None:
+    def __init__(self, target: connection.Target, applied: str = "") -> None:
+        """`applied` names the application's database, if it is still to be compared."""
         self._target = target
+        self._comparison = Comparison(target, applied)
         self._are_right = False
         self._reported = False
         self._again_at = 0.0
@@ -45,6 +49,8 @@ class Schema:
         """
         if not self._are_right and monotonic() >= self._again_at:
             self._bring_up_to_date(waiting)
+        elif self._are_right:
+            self._comparison.poll()
         return self._are_right
 
     def are_gone(self) -> None:
@@ -54,19 +60,31 @@ class Schema:
     def _bring_up_to_date(self, waiting: Callable[[], None]) -> None:
         try:
             report = _ignore if self._reported else blocked
-            applied = _in_thread(lambda: migrate.bring_up(self._target, report), waiting)
+            applied = _in_thread(lambda: self._bring_up(report), waiting)
         except OtherBuildError:
             self._again_at = monotonic() + AGAIN_S
             raise
-        except (SchemaError, errors.LockNotAvailable) as error:
+        except (ConfigurationError, SchemaError, errors.LockNotAvailable) as error:
             self._again_at = monotonic() + AGAIN_S
             if not self._reported:
-                emit("schema.outdated", error=error)
+                _report(error)
             self._reported = True
             return
         self._are_right, self._reported = True, False
         if applied:
             emit("database.migrated", steps=applied)
+
+    def _bring_up(self, report: Callable[[str], None]) -> list[str]:
+        """Make tables only in the database into which the application enqueues."""
+        self._comparison.require()
+        return migrate.bring_up(self._target, report)
+
+
+def _report(error: Exception) -> None:
+    if isinstance(error, ConfigurationError):
+        emit("database.foreign", error=error)
+    else:
+        emit("schema.outdated", error=error)
 
 
 def _in_thread(work: Callable[[], list[str]], waiting: Callable[[], None]) -> list[str]:

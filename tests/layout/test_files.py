@@ -18,7 +18,6 @@ SMALL_LINES = 40
 """A file that is shorter, and that only one other imports, needs a reason to be one."""
 REASONS = {
     "daemon/tree/database_faults.py": "only an error of the driver loads the driver",
-    "daemon/tree/one_database.py": "refuses a start, which begins with many other things",
     "daemon/entry_point.py": "nothing may be loaded before an interrupt is the end",
     "src/jobsd/configuration/by_queue.py": "reads a mapping; the other kinds read one value",
     "src/jobsd/database/clients.py": "only an embedded server is asked, and it knows no driver",

@@ -86,6 +86,8 @@ database.awaited warning The database can't be reached at the start. [error]
 database.unavailable warning The database can no longer be reached, or used. [error]
 database.available warning The database can be used again after an outage. [duration]
 database.reconnected info A broken connection was replaced at once. [error]
+database.foreign error The application enqueues into another database than that of the tree. \
+[error]
 schema.outdated error The tables are missing or older than the program, and can't be made \
 now. \
 [error]
