@@ -11,6 +11,7 @@ import pytest
 
 from jobsd import EnqueuedJob, Error, JobNotFoundError, handle, job
 from jobsd.enqueueing.progress_watches import Watch, Watches
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session
@@ -101,22 +102,19 @@ def test_all_streams_of_a_process_share_one_connection(rows: Rows) -> None:
 
 
 def test_a_stream_that_is_left_ends_its_wait(rows: Rows) -> None:
-    enqueued = streamed.enqueue()
-    _report(rows, enqueued, 1)
+    left, open_ = streamed.enqueue(), streamed.enqueue()
+    _report(rows, left, 1)
+    _report(rows, open_, 1)
 
     async def read() -> None:
-        async with contextlib.aclosing(enqueued.aprogress()) as stream:
-            async for _ in stream:
-                break
-        # The thread removes the registration of an ended wait when it looks again.
-        async with contextlib.aclosing(other.aprogress()) as stream:
+        async with contextlib.aclosing(open_.aprogress()) as stream:
             await anext(stream)
+            async with contextlib.aclosing(left.aprogress()) as shorter:
+                await anext(shorter)
+            # The thread looks again for the stream that is open.
+            wait_until(lambda: rows("SELECT job_id FROM jobsd.waiters") == [open_.id], 30)
 
-    other = streamed.enqueue()
-    _report(rows, other, 1)
     asyncio.run(read())
-
-    assert enqueued.id not in rows("SELECT job_id FROM jobsd.waiters")
 
 
 def test_a_stream_is_never_that_of_another_job_with_the_id(rows: Rows) -> None:
