@@ -12,14 +12,23 @@ from urllib.parse import quote
 import psycopg
 from psycopg.errors import QueryCanceled
 
-from jobsd import errors
+from jobsd import clock, errors
 from jobsd.database.connection import OUTAGES
 from jobsd.events.events import emit
 from jobsd.operations.shown_arguments import ShownArguments, published_names
 
 from . import acts, assets, streams
 from .guard import OWN, SAFE, Visitor, require_host, require_may, require_own_page, visitor_of
-from .http import Answer, RefusedRequest, Request, json_answer, packed, read_request, redirect
+from .http import (
+    Answer,
+    RefusedRequest,
+    Request,
+    json_answer,
+    packed,
+    read_request,
+    redirect,
+    tagged,
+)
 from .logins import Logins
 from .reading import PAGE_S, Connections, Watching
 from .rendering import render
@@ -101,8 +110,9 @@ class Application:
             asked = Asked(session, request, visitor, self.settings, shown, names)
             found = route.read(asked)
             if request.is_api:
-                return json_answer(found.data)
-            return self._page(asked, route.template, found.data, found.more)
+                return tagged(json_answer(found.data), request.environ)
+            page = self._page(asked, route.template, found.data, found.more)
+            return tagged(page, request.environ)
 
     def _watched(self) -> Answer:
         """Return a stream of changes.
@@ -145,6 +155,7 @@ class Application:
             "query": request.query if request else {},
             "done_here": _done(request),
             "environment": self.settings.environment,
+            "now": clock.utc_now().isoformat(),
             "read_only": self.settings.read_only,
             "streams": self.settings.live == "sse",
             "may": _nobody_may,

@@ -75,11 +75,11 @@ def _call(job: dict[str, Any]) -> str:
 
 
 def _moment(value: datetime | None) -> Markup:
-    """Return a moment in words; the exact one, in UTC, stands beside it."""
+    """Return a moment in words, which a script counts on; the exact one stands beside it."""
     if value is None:
         return Markup('<span class="none">none</span>')
     exact = value.astimezone(UTC)
-    return Markup('<time datetime="{}" title="{}">{}</time>').format(
+    return Markup('<time class="age" datetime="{}" title="{}">{}</time>').format(
         exact.isoformat(), f"{exact:%Y-%m-%d %H:%M:%S} UTC", when(value)
     )
 

@@ -154,7 +154,8 @@ def test_a_body_is_compressed_for_a_client_that_accepts_it(
     assert (headers["Content-Encoding"], headers["Vary"]) == ("gzip", "Accept-Encoding")
     assert headers["Content-Length"] == str(len(body))
     assert len(body) < len(text) / 2
-    assert gzip.decompress(body) == text
+    assert gzip.decompress(body)[-500:] == text[-500:]
+    assert headers["ETag"] == plain["ETag"]
     assert (plain["Vary"], plain.get("Content-Encoding")) == ("Accept-Encoding", None)
 
 
@@ -194,3 +195,33 @@ def test_large_arguments_are_a_link(
     assert ("a" * 5_000 in page) is not is_linked
     assert (f'<a href="/api/v1/jobs/{job_id}">8.8 KiB as JSON' in page) is is_linked
     assert "a" * size in browser.get(f"/api/v1/jobs/{job_id}").text
+
+
+def test_a_page_whose_data_has_not_changed_is_not_sent_again(
+    target: Target, browser: Browser, rows: Rows
+) -> None:
+    enqueue()
+    tag = browser.get("/jobs").headers["ETag"]
+    rows("UPDATE jobsd.jobs SET created_at = created_at")
+
+    same = browser.get("/jobs", If_None_Match=tag)
+    other = Browser(made(target, open_role="viewer")).get("/jobs", If_None_Match=tag)
+    enqueue()
+    changed = browser.get("/jobs", If_None_Match=tag)
+
+    assert (same.status, same.text, same.headers["ETag"]) == (304, "", tag)
+    assert (other.status, changed.status) == (200, 200)
+
+
+def test_a_tag_is_that_of_the_moments_and_not_of_their_ages(
+    browser: Browser, monkeypatch: pytest.MonkeyPatch, rows: Rows
+) -> None:
+    enqueue()
+    before = browser.get("/jobs")
+    monkeypatch.setattr("jobsd.web.rendering.when", lambda _: "an age later")
+    aged = browser.get("/jobs")
+    rows("UPDATE jobsd.jobs SET created_at = created_at - interval '1 s'")
+    moved = browser.get("/jobs")
+
+    assert "an age later" in aged.text
+    assert before.headers["ETag"] == aged.headers["ETag"] != moved.headers["ETag"]

@@ -220,3 +220,25 @@ def test_an_ended_job_is_not_asked_for_again(address: str, page: Any, target: Ta
     page.get_by_text("Discarded because").wait_for(timeout=60_000)
 
     assert (during, page.locator("#live[data-parts]").count()) == (1, 0)
+
+
+def test_a_page_without_changes_is_not_sent_again_and_counts_its_ages_on(
+    address: str, page: Any
+) -> None:
+    answers: list[int] = []
+    page.on("response", lambda got: answers.append(got.status) if "/jobs" in got.url else None)
+    page.goto(f"{address}/jobs")
+    age = page.locator("tbody tr time.age").last
+    first = age.inner_text()
+    for _ in range(2):
+        known = len(answers)
+        page.evaluate("wanted = true")
+        # Events of the browser are heard while it is asked something.
+        wait_until(lambda known=known: page.evaluate("true") and len(answers) > known, 60)
+    wait_until(lambda: age.inner_text() != first, 60)
+    enqueue()
+    wait_until(lambda: page.locator("tbody tr").count() == 4, 60)
+
+    assert answers[0] == 200
+    assert 304 in answers
+    assert page.locator("#stale").is_hidden()

@@ -18,6 +18,8 @@ let failures = 0;
 let fault = "";
 let freshAt = new Date();
 let findings = null;
+let tag = "";
+let ahead = 0;
 
 function localTimes() {
   for (const time of document.querySelectorAll("time[datetime]:not([data-local])")) {
@@ -26,6 +28,34 @@ function localTimes() {
     if (time.matches(".exact")) {
       if (local.getTimezoneOffset()) time.textContent += ", here " + local.toLocaleString();
     } else time.title = local.toLocaleString() + " here, " + time.title;
+  }
+}
+
+// The clock of the viewer may go wrong: ages are those by the clock of the dashboard.
+function readClock() {
+  ahead = Date.now() - Date.parse(document.getElementById("live").dataset.now);
+}
+
+// Says a number of seconds by its two largest units, as the dashboard does.
+function lengthOf(seconds) {
+  const parts = [];
+  let rest = Math.floor(seconds);
+  for (const [size, unit] of [[86400, "d"], [3600, "h"], [60, "m"]]) {
+    if (rest >= size) parts.push(Math.floor(rest / size) + unit);
+    rest %= size;
+  }
+  if (rest || !parts.length) parts.push(rest + "s");
+  return parts.slice(0, 2).join("");
+}
+
+// Counts the ages on, so that no answer is needed for that.
+function countAges() {
+  const now = Date.now() - ahead;
+  for (const time of document.querySelectorAll("main time.age")) {
+    if (time.closest("[role=status]")) continue;
+    const away = (Date.parse(time.dateTime) - now) / 1000;
+    const text = away > 0 ? "in " + lengthOf(away) : lengthOf(-away) + " ago";
+    if (Math.abs(away) >= 1 && time.textContent !== text) time.textContent = text;
   }
 }
 
@@ -94,6 +124,7 @@ function tick() {
   const live = document.getElementById("live");
   const stream = document.getElementById("stream");
   const now = performance.now();
+  if (!document.hidden) countAges();
   if (!live || !live.dataset.parts) return;
   showState(live);
   if (stream && !streaming && !document.hidden && now - streamAsked > streamAgainMs) {
@@ -119,12 +150,22 @@ function onChanged(event) {
   }
 }
 
+// The page is sent again only if it differs from what is here.
+function askForChanges(event) {
+  const { sourceElement, request } = event.detail.ctx;
+  if (sourceElement.id === "live" && tag) request.headers["If-None-Match"] = tag;
+}
+
 // Reads an answer to a refresh: anything but the page itself leaves the rows as they are.
 function onAnswer(event) {
   if (event.target.id !== "live") return;
   const { response, text } = event.detail.ctx;
+  if (response.status === 304) return;
   const page = new DOMParser().parseFromString(text, "text/html");
-  if (response.status === 200 && page.getElementById("live")) return;
+  if (response.status === 200 && page.getElementById("live")) {
+    tag = response.raw.headers.get("ETag") || "";
+    return;
+  }
   const sentence = page.querySelector("#live .lead");
   fault = sentence ? sentence.textContent : "The answer was " + response.status + ".";
 }
@@ -195,6 +236,7 @@ function showPause() {
 htmx.config.morphIgnore.push("open");
 document.addEventListener("DOMContentLoaded", () => {
   localTimes();
+  readClock();
   announceHealth();
   forgetResult();
   showScripted();
@@ -211,7 +253,9 @@ document.addEventListener("htmx:sse:before:connection", refuseHidden);
 document.addEventListener("htmx:sse:after:connection", setStreaming(true));
 document.addEventListener("htmx:sse:error", setStreaming(false));
 document.addEventListener("htmx:sse:close", setStreaming(false));
+document.addEventListener("htmx:config:request", askForChanges);
 document.addEventListener("htmx:after:swap", localTimes);
+document.addEventListener("htmx:after:swap", readClock);
 document.addEventListener("htmx:after:swap", announceHealth);
 document.addEventListener("htmx:after:swap", showScripted);
 document.addEventListener("change", chooseAll);
