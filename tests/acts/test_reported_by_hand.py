@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from enqueueing.placed import block, enqueue, fail
-from jobsd.acts import discards, queues, retention, retries
+from jobsd.acts import discards, moves, queues, retention, retries
 from jobsd.enqueueing import client
 from jobsd.events import events
 
@@ -51,7 +51,7 @@ def test_a_discard_is_reported_with_the_jobs_and_how_many_it_unblocks(
     ]
 
 
-@pytest.mark.parametrize("act", ["expire", "clear"])
+@pytest.mark.parametrize("act", ["expire", "clear", "move"])
 def test_an_act_on_the_first_job_of_a_key_reports_how_many_it_unblocks(
     reported: Emitted, session: Session, act: str
 ) -> None:
@@ -60,6 +60,8 @@ def test_an_act_on_the_first_job_of_a_key_reports_how_many_it_unblocks(
 
     if act == "clear":
         queues.clear("mail")
+    elif act == "move":
+        list(moves.batches(session, [first], None, 5))
     else:
         discards.expire(session, [first], keep=True)
 

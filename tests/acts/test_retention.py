@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -108,15 +109,18 @@ def test_batches_have_the_size_that_was_asked_for(session: Session) -> None:
     assert cleared == [3, 3, 1]
 
 
+@pytest.mark.parametrize(("pause_s", "rest_s"), [(0.5, 0.5), (None, 3.0)])
 def test_it_rests_only_after_batches_that_have_deleted_jobs(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, pause_s: float | None, rest_s: float
 ) -> None:
     rests: list[float] = []
+    times = itertools.count(step=2.0)
     monkeypatch.setattr("time.sleep", rests.append)
+    monkeypatch.setattr(retention, "monotonic", lambda: next(times))
 
-    done = list(with_rests(iter((Batch(2, 5, 9), Batch(0, 5, 14))), 0.5))
+    done = list(with_rests(iter((Batch(2, 5, 9), Batch(0, 5, 14))), pause_s))
 
-    assert (len(done), rests) == (2, [0.5])
+    assert (len(done), rests) == (2, [rest_s])
 
 
 def test_all_pages_of_clearable_jobs_are_counted(

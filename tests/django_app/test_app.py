@@ -194,9 +194,11 @@ def test_test_databases_have_the_tables(project: DjangoProject, empty_database: 
 
 
 AFTER_A_RESTART = """
-import psycopg
+import os, psycopg
 from django.contrib.auth.models import User
+from django.db import connection
 from jobsd import job
+from jobsd.django import queue
 from shop.jobs import count
 
 @job(name="plain")
@@ -213,6 +215,16 @@ for _ in range(2):
         )
 count.perform_now()
 plain.perform_now()
+
+@job(name="ages")
+def ages():
+    User.objects.count()
+    connection.close_at = 0
+
+ages.perform_now()
+os.environ["PYTHONPATH"] = "/given"
+print("PATH", queue.environ("/nowhere/manage.py")["PYTHONPATH"])
+print("OPEN", connection.connection is not None, "client_encoding" in queue.target().url)
 """
 
 
@@ -225,6 +237,8 @@ def test_no_job_fails_by_a_connection_of_before(
     printed = project.shell(AFTER_A_RESTART.format(url=empty_database))
 
     assert printed.count("there are 0 users") == 6
+    assert "OPEN False False" in printed
+    assert "PATH /nowhere:/given" in printed
 
 
 BEHIND = """

@@ -50,6 +50,7 @@ VISIT = """
 import asyncio, json, re
 from django.contrib.auth.models import Permission, User
 from django.test import AsyncClient, Client
+from django.urls import resolve
 from shop.jobs import count
 
 job_id = count.enqueue().id
@@ -107,6 +108,8 @@ seen = {
     "async": asyncio.run(soon.get(one)).status_code,
     "entry": "/admin/jobsd/dashboard/" in client(boss).get("/admin/").content.decode(),
     "leads": client(looks).get("/admin/jobsd/dashboard/").headers["Location"],
+    "adds": client(boss).get("/admin/jobsd/dashboard/add/").status_code,
+    "no transaction": sorted(resolve("/admin/jobs/").func._non_atomic_requests),
 }
 print("SEEN", json.dumps(seen))
 """
@@ -131,8 +134,9 @@ def test_staff_use_the_dashboard_within_their_permissions(
     assert "No changes detected" in unchanged
     assert (seen["pages"], seen["astray"], seen["style"]) == ([200] * 3, [], 200)
     assert seen["nobody"].startswith("/admin/login/?next=/admin/jobs/jobs/")
-    refused = ("other", "left", "checks", "cross", "admin only")
-    assert [seen[name] for name in refused] == [403] * 5
+    refused = ("other", "left", "checks", "cross", "admin only", "adds")
+    assert [seen[name] for name in refused] == [403] * 6
+    assert seen["no transaction"] == ["default"]
     assert "?done=" in seen["acts"]
     assert (seen["boss"], seen["async"]) == (303, 200)
     assert {"acts", "boss"} <= set(str(seen["audit"]).split("'"))

@@ -26,7 +26,9 @@ def _process(*arguments: str, name: str = "postgres", ignores: str = "") -> Gene
     """Run a process of this name until the end of the block; yield its id."""
     program = "print(flush=True); input()"
     if ignores:
-        program = f"import signal as s; s.signal(s.{ignores}, s.SIG_IGN); {program}"
+        # Nothing else is ignored: a shell's job in the background is born deaf to SIGQUIT.
+        only = f"s.signal(s.SIGQUIT, s.SIG_DFL); s.signal(s.{ignores}, s.SIG_IGN)"
+        program = f"import signal as s; {only}; {program}"
     command = [name, "-c", program, *arguments]
     with subprocess.Popen(
         command, executable=sys.executable, stdin=subprocess.PIPE, stdout=subprocess.PIPE

@@ -260,6 +260,21 @@ def test_one_statement_stores_no_more_than_its_portion() -> None:
     assert least == pieces[:1]
 
 
+def test_one_statement_removes_a_bounded_number_of_pieces() -> None:
+    kept = Kept()
+    kept.keep(2**10)
+    for job in (JOB, JOB._replace(id=8)):
+        kept.begin(job)
+        kept.say("line", job.id)
+    pieces, _ = kept.take(MOST)
+    for piece in pieces:
+        piece.log.removed.extend(range(kept_module.REMOVED_MAX - 1))
+
+    _, removed = kept.take(MOST)
+
+    assert len(removed) == kept_module.REMOVED_MAX
+
+
 def test_output_not_yet_stored_by_a_slow_database_is_bounded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -239,10 +239,11 @@ def test_the_trees_metrics_are_written_before_the_database_is_waited_for() -> No
     assert exposition_with(TREE, answer, openmetrics=False) == exposition(TREE, DATABASE)
 
 
-def test_busy_threads_are_left_out_without_a_tree() -> None:
-    samples = _samples(None, replace(DATABASE, busy_threads=None))
+def test_what_needs_a_tree_or_a_target_is_left_out_without() -> None:
+    samples = _samples(None, replace(DATABASE, busy_threads=None, desired_workers=None))
 
-    assert "jobsd_queue_busy_threads" not in {name for name, _ in samples}
+    left_out = {"jobsd_queue_busy_threads", "jobsd_desired_workers"}
+    assert not left_out & {name for name, _ in samples}
 
 
 def test_a_known_queue_without_jobs_has_zeros() -> None:

@@ -91,6 +91,12 @@ def test_each_finding_has_its_evidence(
     assert _named(found) == named
 
 
+def test_of_many_queues_without_a_worker_five_are_named() -> None:
+    (found,) = _found([_queue(name, ready=1) for name in "abcdefg"])
+
+    assert found.sentence.endswith("claims: a, b, c, d, e and 2 more.")
+
+
 def test_of_many_silent_processes_three_are_named() -> None:
     (found,) = _found(None, *(_process("worker", number, "silent") for number in range(1, 5)))
 

@@ -218,10 +218,10 @@ def test_queues_that_a_tree_counts_together_have_come_together(
     first, last = Queue(session, rows, "queue-0"), Queue(session, rows, "one-more")
     last.enqueue(2)
     last.finish(tree, 1)
-    first.enqueue(1)
+    first.enqueue(3)
     first.finish(tree, 1)
 
-    assert [tree.enqueued(name) for name in (OTHERS, "one-more", "queue-0")] == [2, 0, 1]
+    assert [tree.enqueued(name) for name in (OTHERS, "one-more", "queue-0")] == [2, 0, 3]
 
 
 def _figures(ready: int, claimed: int = 0, **more: object) -> DatabaseFigures:
@@ -315,6 +315,9 @@ def test_a_rate_is_that_of_the_last_minutes(
     monkeypatch.setattr(arrivals, "monotonic", lambda: now[0])
     assert tree.arrivals.rate("mail") == 0
     mail.enqueue(1)
+    for _ in range(2):
+        tree.enqueued()
+    assert tree.arrivals.rate("mail") == 0, "both readings are of one moment"
     for _ in range(8):
         tree.enqueued()
         now[0] += 60

@@ -160,21 +160,41 @@ def _nothing(*_: object) -> None:
     pass
 
 
-def test_connections_that_have_ended_put_no_other_out(monkeypatch: pytest.MonkeyPatch) -> None:
+class Wire:
+    """Stands for a connection; one that has `gone` can't be shut down."""
+
+    def __init__(self, *, gone: bool = False) -> None:
+        self.gone, self.is_shut = gone, False
+
+    def shutdown(self, _: int) -> None:
+        self.is_shut = True
+        if self.gone:
+            raise OSError
+
+
+@pytest.fixture
+def accepting(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """A server that serves nothing of what it accepts."""
     for name in ("process_request", "shutdown_request"):
         monkeypatch.setattr(ThreadingHTTPServer, name, _nothing)
-    shut: list[object] = []
-
-    class Wire:
-        def shutdown(self, _: int) -> None:
-            shut.append(self)
-
     with Server(socket.create_server(("127.0.0.1", 0)), {}) as server:
-        slow = Wire()
-        server.process_request(slow, None)
-        for _ in range(2 * CONNECTIONS_MAX):
-            wire = Wire()
-            server.process_request(wire, None)
-            server.shutdown_request(wire)
+        yield server
 
-    assert shut == []
+
+def test_connections_that_have_ended_put_no_other_out(accepting: Server) -> None:
+    slow = Wire()
+    accepting.process_request(slow, None)
+    for _ in range(2 * CONNECTIONS_MAX):
+        wire = Wire()
+        accepting.process_request(wire, None)
+        accepting.shutdown_request(wire)
+
+    assert not slow.is_shut
+
+
+def test_a_client_that_has_gone_is_put_out_like_any_other(accepting: Server) -> None:
+    wires = [Wire(gone=True) for _ in range(CONNECTIONS_MAX + 1)]
+    for wire in wires:
+        accepting.process_request(wire, None)
+
+    assert [wire.is_shut for wire in wires] == [True] + [False] * CONNECTIONS_MAX

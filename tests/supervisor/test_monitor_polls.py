@@ -51,7 +51,7 @@ class Polled:
     """A database thread whose statements all succeed, and what it did with its peers."""
 
     def __init__(self, context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.journals = 0
+        self.journals, self.forced_s = 0, float("inf")
         self.vanished: list[PeerProcess] = []
         self.still: list[tuple[PeerProcess, float]] = []
         self.forgotten: list[PeerProcess] = []
@@ -75,7 +75,7 @@ class Polled:
         for name, stand_in in (
             ("_is_registered", lambda: True),
             ("_peers", peers),
-            ("_forced", SimpleNamespace(poll=lambda: float("inf"))),
+            ("_forced", SimpleNamespace(poll=lambda: self.forced_s)),
         ):
             monkeypatch.setattr(thread, name, stand_in)
         for name in ("recover", "recover_vanished", "prune"):
@@ -105,6 +105,12 @@ def test_unread_journals_are_read_once(polled: Polled, context: Context) -> None
         polled.thread.poll()
 
     assert polled.journals == 1
+
+
+def test_a_poll_is_followed_in_time_for_the_cancels_by_force(polled: Polled) -> None:
+    polled.forced_s = 0.25
+
+    assert polled.thread.poll() == 0.25
 
 
 def test_soon_after_a_death_the_database_is_surveyed_again(
