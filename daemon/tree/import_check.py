@@ -59,10 +59,8 @@ def check_imports(options: Options) -> Imported:
             odd = [] if wrong else list(unattended.unserved_queues(compared))
             found = [asdict(fault) for fault in wrong]
             of_code = [asdict(task) for task in compared.tasks if is_of_code(task)]
-            name = handed_on.APPLIED
-            named = os.environ.get(name) or handed_on.applied().get(name, "")
             calls = [list(hooks.registered()), list(hooks.subscribed())]
-            json.dump([found, odd, *calls, of_code, named], report)
+            json.dump([found, odd, *calls, of_code, _applied(options)], report)
             report.flush()
             return 0
 
@@ -82,6 +80,17 @@ def check_imports(options: Options) -> Imported:
         tuple(TaskDefinition(**task) for task in of_code),
         named,
     )
+
+
+def _applied(options: Options) -> str:
+    """Return the database of the application, as JSON, "" if ours need not be the same."""
+    name = handed_on.APPLIED
+    named = os.environ.get(name) or handed_on.applied().get(name, "")
+    if not named:
+        return ""
+    url, schema, *only_against = json.loads(named)
+    by = dict(options.given).get("database_url")
+    return "" if only_against and by not in only_against else json.dumps([url, schema])
 
 
 def scheduling(code_tasks: Iterable[TaskDefinition], options: Options) -> Options:

@@ -44,9 +44,12 @@ def applied() -> dict[str, str]:
     return {name: value for name, value in _made().items() if name == APPLIED}
 
 
-def pair(url: str, schema: str) -> dict[str, str]:
-    """Return the variable with a database."""
-    return {APPLIED: json.dumps([url, schema])}
+def pair(url: str, schema: str, *only_against: str) -> dict[str, str]:
+    """Return the variable with a database.
+
+    With `only_against` it is compared only where one of these variables names the daemon's.
+    """
+    return {APPLIED: json.dumps([url, schema, *only_against])}
 
 
 def _made() -> dict[str, str]:

@@ -64,6 +64,32 @@ def test_another_schema_is_refused(tmp_path: Path, empty_database: str) -> None:
     assert "schema=other" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("variable", "status"), [("DATABASE_URL", 78), ("QUEUE_DATABASE_URL", 0)]
+)
+def test_the_database_of_sqlalchemy_counts_unless_the_queue_has_one_of_its_own(
+    variable: str, status: int, tmp_path: Path, empty_database: str, other: str
+) -> None:
+    project = Project(tmp_path, "", FLASK_APP="shop")
+    project.environ[variable] = empty_database
+    project.write("config/queue.yml", "import: [jobsd.flask.setup]\n")
+    parts = conninfo.conninfo_to_dict(other)
+    uri = (
+        f"postgresql+psycopg://{parts['user']}:{parts['password']}@/{parts['dbname']}"
+        f"?host={parts['host']}&port={parts['port']}"
+    )
+    project.write(
+        "shop.py",
+        "from flask import Flask\nfrom jobsd.flask import Jobs\napp = Flask('shop')\n"
+        f"app.config['SQLALCHEMY_DATABASE_URI'] = {uri!r}\nJobs(app)\n",
+    )
+
+    done = project.run("start", "--until-empty")
+
+    assert done.returncode == status, done.stderr
+    assert ("these are two" in done.stderr) is (status == 78)
+
+
 def test_another_way_to_the_same_database_will_do(tmp_path: Path, empty_database: str) -> None:
     other_way = conninfo.make_conninfo(empty_database, application_name="shop")
 

@@ -47,10 +47,14 @@ def handed_on(app: Flask) -> dict[str, str]:
     """
     own = _configuration(app).get("JOBSD_DATABASE_URL")
     url = own or _of_sqlalchemy(app)
-    made = {"DATABASE_URL": str(url)} if url else {}
-    if own:
-        # SQLAlchemy's is where jobs go only while the daemon's variables name none.
-        made |= applied.pair(str(own), schema(app))
+    made: dict[str, str] = {}
+    if url:
+        # A queue that has a setting of its own may well be elsewhere than SQLAlchemy's tables.
+        only_against = () if own else ("DATABASE_URL",)
+        made = {
+            "DATABASE_URL": str(url),
+            **applied.pair(str(url), schema(app), *only_against),
+        }
     if os.environ.get("FLASK_APP"):
         made["JOBSD_IMPORT"] = "jobsd.flask.setup"
     return made
