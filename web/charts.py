@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from jobsd.acts.periods import Period
+from jobsd.operations.times import period_text
 from jobsd.operations.words import length
 
 if TYPE_CHECKING:
@@ -32,6 +34,8 @@ class Bar:
     bad_y: float
     bad: float
     reported: str
+    period: str
+    """When its jobs ended, for a search."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,18 +59,31 @@ class Lines:
     width: int
 
 
+_WRITTEN_EVERY = timedelta(minutes=1)
+
+
+def periods(steps: Steps) -> list[str]:
+    """Return for each step when its jobs ended, for a search.
+
+    Trees write their counts once a minute: some jobs of a step ended in the minute before it.
+    """
+    step = steps[1][0] - steps[0][0] if len(steps) > 1 else _WRITTEN_EVERY
+    return [period_text(Period(at - _WRITTEN_EVERY, at + step)) for at, _ in steps]
+
+
 def bars(steps: Steps) -> Bars:
     """Return the bars of the steps."""
     most = max((done.attempts for _, done in steps), default=0)
     scale = HEIGHT / most if most else 0.0
     drawn: list[Bar] = []
-    for x, (at, done) in enumerate(steps):
+    for x, ((at, done), period) in enumerate(zip(steps, periods(steps), strict=True)):
         if not done.attempts:
             continue
         failing = done.failed + done.retried
         good, bad = (done.attempts - failing) * scale, failing * scale
         sentence = f"{at:%H:%M} UTC: {done.finished:,} finished, {failing:,} failed"
-        drawn.append(Bar(x + 0.1, HEIGHT - good, good, HEIGHT - good - bad, bad, sentence))
+        heights = (HEIGHT - good, good, HEIGHT - good - bad, bad)
+        drawn.append(Bar(x + 0.1, *heights, sentence, period))
     return Bars(
         drawn,
         most,

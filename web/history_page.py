@@ -22,7 +22,12 @@ def show_history(asked: routes.Asked) -> routes.Found:
         "spans": history.SPANS,
         "queue": queue,
         "asked_queue": asked_queue,
-        "steps": [(at, done) for at, done in steps if done.attempts][::-1],
+        "steps": [
+            (at, done, period)
+            for (at, done), period in zip(steps, charts.periods(steps), strict=True)
+            if done.attempts
+        ][::-1],
+        "of_queue": "" if queue is None else f' queue:"{queue}"',
         "done": charts.bars(steps),
         "waits": charts.lines(steps, "wait"),
         "runs": charts.lines(steps, "run"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +52,29 @@ def test_the_history_is_drawn_and_listed(browser: Browser, rows: Rows) -> None:
     assert len(re.findall(r'<rect class="bad"', page)) == 1
     assert "50.0%" in page
     assert "finished 6" in overview
+
+
+@pytest.mark.parametrize("path", ["/", "/history", "/history?span=day&queue=mail"])
+def test_a_bar_leads_to_its_jobs(browser: Browser, rows: Rows, path: str) -> None:
+    # Ends of three hours ago are in the chart of a day only.
+    age = "3 h" if "day" in path else "5 min"
+    _row(rows, "minutes", age, "mail", 1, 1)
+    for outcome, minute in (("finished", age), ("discarded", "2 days")):
+        rows(
+            "INSERT INTO jobsd.jobs (queue_name, class_name, outcome, created_at, finished_at)"
+            " SELECT 'mail', %s, %s, at, at FROM (SELECT now() - %s::interval) AS a (at)",
+            *(f"shop.{outcome}", outcome, minute),
+        )
+
+    page = browser.get(path).text
+    finished, failed = re.findall(r'<a tabindex="-1" href="([^"]+)"', page)
+    jobs: Any = browser.get(f"/api/v1{html.unescape(finished)}").json()
+
+    assert [job["class_name"] for job in jobs] == ["shop.finished"]
+    assert "failed%3A" in failed
+    assert ("queue%3A%22mail%22" in finished) == ("queue=" in path)
+    # By the keyboard, the table leads there.
+    assert page.count(finished) == (1 if path == "/" else 2)
 
 
 @pytest.mark.parametrize("span", ["day", "month"])
