@@ -216,9 +216,12 @@ def test_a_page_whose_data_has_not_changed_is_not_sent_again(
 def test_a_tag_is_that_of_the_moments_and_not_of_their_ages(
     browser: Browser, monkeypatch: pytest.MonkeyPatch, rows: Rows
 ) -> None:
+    def later(_moment: object) -> str:
+        return "an age later"
+
     enqueue()
     before = browser.get("/jobs")
-    monkeypatch.setattr("jobsd.web.rendering.when", lambda _: "an age later")
+    monkeypatch.setattr("jobsd.web.rendering.when", later)
     aged = browser.get("/jobs")
     rows("UPDATE jobsd.jobs SET created_at = created_at - interval '1 s'")
     moved = browser.get("/jobs")

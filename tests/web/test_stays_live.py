@@ -226,7 +226,12 @@ def test_a_page_without_changes_is_not_sent_again_and_counts_its_ages_on(
     address: str, page: Any
 ) -> None:
     answers: list[int] = []
-    page.on("response", lambda got: answers.append(got.status) if "/jobs" in got.url else None)
+
+    def note(response: Any) -> None:
+        if response.url == f"{address}/jobs":
+            answers.append(response.status)
+
+    page.on("response", note)
     page.goto(f"{address}/jobs")
     age = page.locator("tbody tr time.age").last
     first = age.inner_text()
