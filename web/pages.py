@@ -93,7 +93,8 @@ def show_jobs(asked: Asked) -> Found:
         "chosen": _of_chosen(states),
         "counts": _counts(_totals(asked)),
         "complete": found.complete,
-        "seen": found.seen,
+        "searched": _searched(found.seen, search.meant, before),
+        "has_period": bool(has_period),
         "oldest": found.oldest,
         "next": rows[-1]["id"] if len(rows) == ROWS else None,
         "further": None if found.complete else found.last_id,
@@ -239,6 +240,13 @@ def _of_chosen(states: set[str]) -> list[BulkAct]:
 def _most(asked: Asked) -> int:
     """Return the bound for counting a queue's jobs; pages show that there are more."""
     return QUEUED_MAX if asked.request.is_api else overview.COUNTED_MAX + 1
+
+
+def _searched(seen: int, meant: listing.Filter, before: int) -> str:
+    """Return which jobs a search has read."""
+    if before != listing.BEYOND:
+        return f"{seen:,} older jobs"
+    return f"{seen:,} jobs of the period" if meant.has_end else f"the newest {seen:,} jobs"
 
 
 def _totals(asked: Asked) -> overview.Totals:

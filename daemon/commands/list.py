@@ -151,7 +151,7 @@ def _found(
     searched = [_searched(session, each, limit, _SEARCH_S / len(selected)) for each in selected]
     found = _merged(searched, limit)
     rows = operations.jobs.rows(found.jobs, project.shown_arguments)
-    _note_how_far(found)
+    _note_how_far(found, selected[0])
     if chosen_format().as_json:
         return Result(rows)
     of_states = [column for each in selected for column in _OF_STATES.get(each.state or "", ())]
@@ -240,11 +240,12 @@ def _claimed_by(row: dict[str, Any]) -> str | None:
     return f"pid {row['pid']} on {row['hostname']}, {row['process']}"
 
 
-def _note_how_far(found: Listed) -> None:
+def _note_how_far(found: Listed, selected: Filter) -> None:
     """Print a note if older jobs may be selected too."""
     if not found.complete:
         oldest = "" if found.oldest is None else f", enqueued {when(found.oldest)} and later"
+        which = "{:,} jobs of the period" if selected.has_end else "the newest {:,} jobs"
         note(
-            f"searched the newest {found.seen:,} jobs{oldest};"
+            f"searched {which.format(found.seen)}{oldest};"
             " use --since 30d to search all jobs of 30 days"
         )

@@ -46,13 +46,27 @@ def test_older_jobs_are_searched_from_where_a_search_has_ended(
         path = html.unescape(older[1]) if older else ""
 
     assert len(shown) == 3
-    assert "only the newest 100 were searched" in shown[0]
-    assert "only 100 older ones were searched" in shown[1]
+    assert "only the newest 100 jobs were searched" in shown[0]
+    assert "only 100 older jobs were searched" in shown[1]
     assert "None among the newest 100" in shown[0]
     assert "None among 100 older jobs" in shown[1]
     assert not any("No job passes this search" in page for page in shown)
     assert [f'href="/jobs/{rare}"' in page for page in shown] == [False, False, True]
     assert 'href="/jobs?q=class%3Arare">Newest</a>' in shown[2]
+
+
+def test_a_search_of_a_period_does_not_call_its_jobs_the_newest(
+    browser: Browser, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pages, "SEEN_MAX", 100)
+    enqueue(name="rare")
+    _crowd(rows, 250)
+
+    page = browser.get("/jobs?q=class:rare+finished:2h..1h").text
+
+    assert "only 100 jobs of the period were searched" in page
+    assert "None among 100 jobs of the period" in page
+    assert "after:7d" not in page
 
 
 def test_a_search_reads_ten_thousand_jobs_however_little_time_there_is(

@@ -101,6 +101,11 @@ class Filter:
         """Whether the jobs depend on the time at which they are selected."""
         return any(getattr(self, name).has_age for name in PERIODS)
 
+    @property
+    def has_end(self) -> bool:
+        """Whether a period ends before the newest job, so that a search begins there."""
+        return any(getattr(self, name).until is not None for name in PERIODS)
+
     def parameters(self, now: datetime) -> dict[str, Any]:
         """Return the parameters of a search; ages are counted from `now`."""
         ended = self.state in _ENDED
