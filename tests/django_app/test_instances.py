@@ -123,3 +123,34 @@ def test_an_instance_is_sought_in_its_own_database_and_past_a_manager_that_hides
 
     assert "FOUND ann other" in reported
     assert "HIDDEN 0 bob" in reported
+
+
+ASSERTIONS = """
+from django.contrib.auth.models import User
+from django.test import TestCase
+from jobsd.testing import assert_enqueued, refute_enqueued
+from shop.jobs import greet
+
+class Instances(TestCase):
+    def test_instances_are_compared_by_reference(self):
+        ann, bob = (User.objects.create(username=each) for each in ("ann", "bob"))
+        greet.enqueue(ann, friends=[bob])
+        assert_enqueued(greet, args=[User.objects.get(pk=ann.pk)], kwargs={"friends": [bob]})
+        refute_enqueued(greet, args=[bob, [ann]])
+        said = rf"greet.User {bob.pk}\\).*\\n.*greet.User {ann.pk}, .*User {bob.pk}"
+        with self.assertRaisesRegex(AssertionError, said):
+            assert_enqueued(greet, args=[bob])
+"""
+
+
+def test_assertions_compare_instances_and_print_their_keys(
+    tmp_path: Path, empty_database: str
+) -> None:
+    project = DjangoProject(tmp_path)
+    project.configure({"default": database(empty_database)})
+    project.write("shop/jobs.py", blocks(guide("django"), "python")[2])
+    project.write("shop/tests.py", ASSERTIONS)
+
+    done = project.run("manage.py", "test", "--noinput")
+
+    assert (done.returncode, "Ran 1 test" in done.stderr) == (0, True), done.stderr

@@ -4,6 +4,7 @@ A worker loads the objects when it performs the job, within the middleware: by t
 framework's connections are good, and an error is the job's own.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -15,6 +16,10 @@ class Reference:
 
     tag: str
     held: Any
+
+    def __repr__(self) -> str:
+        kind = _kinds.get(self.tag)
+        return f"{self.tag} {self.held}" if kind is None else kind.show(self.held)
 
 
 class Kind(Protocol):
@@ -31,6 +36,10 @@ class Kind(Protocol):
 
     async def find_soon(self, held: Any) -> Any:  # noqa: ANN401
         """Do the same without blocking the event loop."""
+
+    def show(self, held: Any) -> str:  # noqa: ANN401
+        """Return a name of the object for people, without loading it."""
+        ...
 
 
 _kinds: dict[str, Kind] = {}
@@ -49,6 +58,20 @@ def written(value: Any) -> dict[str, Any] | None:  # noqa: ANN401
         if isinstance(value, kind.base):
             return {kind.tag: kind.write(value)}
     return None
+
+
+def referred(value: Any) -> Any:  # noqa: ANN401
+    """Return a value with references for its objects of registered kinds, as `load` has it."""
+    kind: type[Any] = type(value)  # pyright: ignore[reportUnknownVariableType]
+    if kind is dict:
+        return {key: referred(item) for key, item in value.items()}
+    if kind in {list, tuple}:
+        made: Any = kind(map(referred, value))  # pyright: ignore[reportUnknownVariableType]
+        return made
+    if kind is Reference or (stored := written(value)) is None:
+        return value
+    ((tag, held),) = stored.items()
+    return Reference(tag, json.loads(json.dumps(held)))
 
 
 def read(tag: str, held: Any) -> Reference | None:  # noqa: ANN401

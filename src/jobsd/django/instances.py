@@ -56,6 +56,16 @@ class Instances:
         except exceptions.ObjectDoesNotExist as error:
             raise ArgumentGoneError(f"{label} {pk!r}") from error
 
+    def show(self, held: Any) -> str:  # noqa: ANN401
+        """Return the model and the key, `Order 5`, with the alias of another database."""
+        label, key, alias = held
+        ((pk,), _) = arguments.load(json.dumps(key))
+        try:
+            name = registry.get_model(label)._meta.object_name  # noqa: SLF001
+        except LookupError:
+            name = label
+        return f"{name} {pk}" + (f" in {alias}" if alias != db.DEFAULT_DB_ALIAS else "")
+
     async def find_soon(self, held: Any) -> Any:  # noqa: ANN401
         """Call `find` in the thread that runs the coroutine's queries."""
         return await asgiref.sync_to_async(self.find)(held)

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 
 from jobsd import clock, errors
+from jobsd.arguments import references
 from jobsd.enqueueing import backend
 from jobsd.jobs import enqueueable, registry
 from jobsd.jobs.definition import Job
@@ -138,7 +139,9 @@ class _Wanted:
         at: When | None,
     ) -> None:
         self._name = None if job is None else _name(job)
-        self._args, self._kwargs = args or (), kwargs or {}
+        # Instances are compared by what a job stores of them.
+        self._args = references.referred([*(args or ())])
+        self._kwargs = references.referred({**(kwargs or {})})
         self._has_arguments = args is not None or kwargs is not None
         self._queue, self._at = queue, at
         self._named = self._by_name() if self._has_arguments else None
