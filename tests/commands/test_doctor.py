@@ -136,12 +136,12 @@ def test_doctor_warns_of_odd_settings_and_processes(run: Commands, session: Sess
         "database: {wakeups: 'off'}\n"
         "supervisor: {heartbeat_interval: 1, process_alive_threshold: 3}\n",
     )
-    register(session, "supervisor")
-    register(session, "scheduler")
+    for kind in ("supervisor", "dispatcher", "scheduler"):
+        register(session, kind)
     beat(session, "1 hour")
     session.connection.execute(
         "UPDATE jobsd.processes SET last_heartbeat_at"
-        " = now() - CASE kind WHEN 'supervisor' THEN interval '4 s' ELSE interval '-1 h' END"
+        " = now() - CASE kind WHEN 'scheduler' THEN interval '-1 h' ELSE interval '4 s' END"
     )
 
     odd = {row[1]: row[2] for row in run.rows("doctor") if row[0] == "WARN"}
@@ -156,7 +156,7 @@ def test_doctor_warns_of_odd_settings_and_processes(run: Commands, session: Sess
         "health",
     }
     assert set(odd) == names
-    assert odd["processes"] == "1 of 2 write no heartbeats: supervisor-1"
+    assert odd["processes"] == "2 of 3 write no heartbeats: supervisor-1, dispatcher-1"
 
 
 def test_doctor_warns_of_queues_that_no_live_worker_takes_from(

@@ -34,6 +34,14 @@ def test_a_postgresql_that_is_too_old_is_passed_over(tmp_path: Path) -> None:
     assert binaries.find(Location(tmp_path), environ).major >= binaries.OLDEST_MAJOR
 
 
+def test_programs_that_do_not_run_are_refused_by_name(tmp_path: Path) -> None:
+    folder = programs(tmp_path / "bin", "18.0")
+    (folder / "postgres").write_text("#!/bin/sh\nexit 1\n")
+
+    with pytest.raises(EmbeddedServerError, match="JOBSD_PG_BINDIR has no working postgres"):
+        binaries.find(Location(tmp_path), {"JOBSD_PG_BINDIR": str(folder)})
+
+
 def test_a_new_cluster_is_made_by_the_newest_version_that_is_installed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -252,6 +252,15 @@ def test_a_private_folder_that_was_open_is_closed(tmp_path: Path) -> None:
     assert folder.stat().st_mode & 0o777 == 0o700
 
 
+@takes_root
+def test_a_private_folder_of_another_owner_is_refused(top: Path) -> None:
+    folder = folder_of("nobody", top / "log")
+    other = pwd.getpwnam("daemon")
+
+    with pytest.raises(EmbeddedServerError, match="something that jobsd did not create"):
+        make_private(folder, Account(other.pw_name, other.pw_uid, other.pw_gid))
+
+
 def test_a_lock_with_a_second_name_is_refused(top: Path) -> None:
     (top / "precious").touch()
     (top / "server.lock").hardlink_to(top / "precious")
@@ -271,3 +280,7 @@ def test_a_file_that_a_killed_starter_has_left_unfinished_is_written_again(
 
     assert path.read_text() == "port = 5432"
     assert not unfinished.exists()
+    first = path.stat().st_ino
+    unfinished.touch()  # else the next file may get the number of the one before
+    write(path, "port = 5432")
+    assert path.stat().st_ino == first

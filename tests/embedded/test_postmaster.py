@@ -142,6 +142,50 @@ def test_a_log_older_than_the_last_start_is_not_quoted(
     assert postmaster.last_lines(place) == lines
 
 
+def test_of_a_long_log_the_last_lines_without_notes_are_quoted(tmp_path: Path) -> None:
+    place = Location(tmp_path)
+    notes = [
+        "LOG:  redirecting log output to logging collector process",
+        'HINT:  Future log output will appear in directory "../log".',
+    ]
+    place.start_log.write_text("\n".join([*map(str, range(20)), *notes]))
+
+    assert postmaster.last_lines(place) == tuple(map(str, range(10, 20)))
+
+
+def test_a_lock_ends_though_a_child_has_a_copy_of_its_file(tmp_path: Path) -> None:
+    place, reported = Location(tmp_path), list[str]()
+    with locks.directory_lock(place, 0.0, reported.append):
+        # As a fork copies it.
+        copy = os.dup(next(_descriptors_of(tmp_path / "start.lock")))
+    try:
+        with locks.directory_lock(place, 0.0, reported.append):
+            pass
+    finally:
+        os.close(copy)
+
+
+def test_a_share_that_could_not_be_had_leaves_no_open_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise BlockingIOError
+
+    monkeypatch.setattr("fcntl.lockf", refuse)
+    with pytest.raises(EmbeddedServerError, match="another supervisor") as caught:
+        locks.Hold(Location(tmp_path), 0.0)
+
+    assert caught.value.where == tmp_path
+    assert list(_descriptors_of(tmp_path / "supervisors.lock")) == []
+
+
+def _descriptors_of(path: Path) -> Iterator[int]:
+    for each in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):
+            if each.readlink() == path:
+                yield int(each.name)
+
+
 def test_a_share_that_is_given_back_twice_closes_no_other_file(tmp_path: Path) -> None:
     hold = locks.Hold(Location(tmp_path), 1.0)
     hold.release()
