@@ -113,7 +113,8 @@ def test_the_longest_queue_comes_first_then_the_longest_waiting() -> None:
 
 def test_only_living_workers_that_are_not_quiet_take_jobs() -> None:
     def worker(life: str = "alive", kind: str = "worker", **more: object) -> dict[str, Any]:
-        return {"kind": kind, "life": life, "metadata": {"queues": "mail,slow*", **more}}
+        facts = {"queues": "mail,slow*", **more}
+        return {"id": 1, "kind": kind, "life": life, "metadata": facts}
 
     processes = [worker(), worker("silent"), worker(quiet=True), worker(kind="dispatcher")]
     rows = [{"name": name} for name in ("mail", "slower", "other")]
