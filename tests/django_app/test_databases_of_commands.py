@@ -36,9 +36,13 @@ def test_a_project_without_postgresql_may_name_the_queue(
     assert _name_of(url.strip()) == _name_of(empty_database)
 
 
-@pytest.mark.parametrize("program", ["manage.py jobs", "-m jobsd.daemon"])
 @pytest.mark.parametrize(
-    ("file", "schema"), [("{}", "of_the_shop"), ("database: {schema: other}", "other")]
+    "program", ["manage.py jobs", "-m jobsd.daemon"], ids=["manage", "daemon"]
+)
+@pytest.mark.parametrize(
+    ("file", "schema"),
+    [("{}", "of_the_shop"), ("database: {schema: other}", "other")],
+    ids=["without", "with"],
 )
 def test_commands_have_the_schema_that_the_project_configures(
     program: str, file: str, schema: str, project: DjangoProject
