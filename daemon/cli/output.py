@@ -44,6 +44,7 @@ class Format:
     height: int | None = None
     color: bool = False
     header: bool = False
+    names: bool = False
     columns: tuple[str, ...] = ()
 
     def paint(self, text: str, style: str) -> str:
@@ -65,7 +66,7 @@ class Table:
     """Rows with described columns.
 
     On a terminal, `more` is printed below it, and a table that is `apart` has an empty line
-    above it.
+    above it; it describes the subject above it, so it adds no names to those of the result.
     """
 
     rows: Sequence[Row]
@@ -77,7 +78,9 @@ class Table:
     def lines(self, form: Format) -> Iterator[str]:
         """Yield the lines of the table."""
         columns = _chosen(self.columns, self.rows, form)
-        if form.terminal and self.rows:
+        if form.names:
+            yield from () if self.apart else self._names(columns)
+        elif form.terminal and self.rows:
             if self.apart:
                 yield ""
             yield from for_people(
@@ -91,6 +94,11 @@ class Table:
                 yield form.paint(names, "bold")
             yield from tab_separated(self.rows, columns, form.paint)
 
+    def _names(self, columns: Sequence[Column]) -> Iterator[str]:
+        """Yield the id or name of each row: the first column that identifies."""
+        first = next(column for column in columns if not column.rank)
+        yield from (plain(row.get(first.name)) for row in self.rows)
+
 
 @dataclass(frozen=True, slots=True)
 class Facts:
@@ -101,6 +109,10 @@ class Facts:
 
     def lines(self, form: Format) -> Iterator[str]:
         """Yield a line for each fact, its name before it."""
+        if form.names:
+            # The first fact names the subject.
+            yield plain(self.facts[0][1])
+            return
         if not form.terminal:
             for name, value in self.facts:
                 yield f"{name}\t{plain(value)}"
@@ -233,25 +245,37 @@ def colored(value: object) -> str:
     return _COLORS.get(str(value), "")
 
 
-def format_of(
+def format_of(  # noqa: PLR0913 - the options of output
     *,
     as_json: bool = False,
+    form: Literal["json", "tsv", "name"] | None = None,
+    ids: bool = False,
     wide: bool = False,
     header: bool = False,
     columns: str | None = None,
     color: Literal["auto", "always", "never"] = "auto",
 ) -> Format:
-    """Return the format that options ask for, in this environment, on this stdout."""
-    terminal = sys.stdout.isatty()
+    """Return the format that options ask for, in this environment, on this stdout.
+
+    Raises:
+        click.UsageError: if they ask for two forms.
+    """
+    given = form, "json" if as_json else None, "name" if ids else None
+    asked = {each for each in given if each is not None}
+    if len(asked) > 1:
+        raise click.UsageError(f"the output has one form, not {' and '.join(sorted(asked))}")
+    # A form that is asked for is the same on a terminal.
+    terminal = sys.stdout.isatty() and not asked
     width, height = _size() if terminal else (None, None)
     names = tuple(name.strip() for name in columns.split(",")) if columns else ()
     return Format(
-        as_json=as_json,
+        as_json="json" in asked,
         terminal=terminal,
         width=None if wide else width,
         height=None if wide else height,
         color=_wants_color(color, terminal=terminal),
-        header=header,
+        header=header or "tsv" in asked,
+        names="name" in asked,
         columns=names,
     )
 

@@ -31,6 +31,11 @@ _TABLE_OPTIONS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
     (("--header",), {"is_flag": True, "help": "Print the column names, in a pipe too."}),
     (("--wide",), {"is_flag": True, "help": "Do not shorten values to fit the terminal."}),
 )
+_FORMS = ("json",)
+_TABLE_FORMS = ("json", "tsv", "name")
+_TABLE_FORMS_HELP = (
+    "json: as --json; tsv: column names and rows, with tabs; name: only the id or name."
+)
 
 
 class _WithExamples(click.Command):
@@ -51,7 +56,8 @@ class Verb(_WithExamples):
     """A command. Its result is printed according to the options of output.
 
     A command without output has none of these options; only one that prints a `table` has those
-    of tables. Its exit status is `without_database` where there is no database at all.
+    of tables, and of these only a table of `ids` has --ids. Its exit status is
+    `without_database` where there is no database at all.
     """
 
     def __init__(
@@ -60,13 +66,14 @@ class Verb(_WithExamples):
         examples: str = "",
         prints: bool = True,
         table: bool = False,
+        ids: bool = False,
         without_database: int = statuses.CONFIGURATION,
         **kwargs: Any,  # noqa: ANN401 - click's
     ) -> None:
         super().__init__(*args, **kwargs)
         self.examples = examples
         self._without_database = without_database
-        self._output = output_options(table=table) if prints else []
+        self._output = output_options(table=table, ids=ids) if prints else []
         self.params += self._output
 
     def invoke(self, ctx: click.Context) -> object:
@@ -128,10 +135,15 @@ def chosen_format() -> output.Format:
     return form
 
 
-def output_options(*, table: bool) -> list[click.Parameter]:
+def output_options(*, table: bool, ids: bool) -> list[click.Parameter]:
     """Return the options for the output of a result; of a `table` also its columns."""
     options: list[click.Parameter] = [
         click.Option(["--json", "as_json"], is_flag=True, help="Print one JSON document."),
+        click.Option(
+            ["-o", "--output", "form"],
+            type=click.Choice(_TABLE_FORMS if table else _FORMS),
+            help=_TABLE_FORMS_HELP if table else "json: as --json.",
+        ),
         click.Option(
             ["--color"],
             type=click.Choice(("auto", "always", "never")),
@@ -141,6 +153,8 @@ def output_options(*, table: bool) -> list[click.Parameter]:
     ]
     if table:
         options += [click.Option(list(names), **settings) for names, settings in _TABLE_OPTIONS]
+    if ids:
+        options.append(click.Option(["--ids"], is_flag=True, help="Print only the ids."))
     return options
 
 

@@ -117,8 +117,7 @@ def show(project: Project) -> Result:
     """
     from jobsd.daemon.cli.config_list import COLUMNS, settings
 
-    form = chosen_format()
-    rows = list(settings(project, for_people=form.terminal and not form.as_json))
+    rows = list(settings(project, for_people=chosen_format().terminal))
     return Result(rows, (Table(rows, COLUMNS),))
 
 

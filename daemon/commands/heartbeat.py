@@ -27,9 +27,9 @@ _HEARTBEAT_COLUMNS = (
     Column("hostname", "HOST"),
 )
 _GAP_COLUMNS = (
-    Column("start", rank=1, brief=brief_moment),
+    Column("start", brief=brief_moment),
     Column("end", rank=2, brief=brief_moment),
-    Column("duration", right=True),
+    Column("duration", rank=1, right=True),
     Column("missed", right=True),
 )
 _NONE = "no heartbeat recorded yet"

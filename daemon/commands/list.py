@@ -106,11 +106,11 @@ list class:app.mail.* state:failed args.user_id:5 timeout
 list --state failed,blocked --limit 100
 list --queue mail --since 1h --limit 100 --json
 list --finished-since 03:00..03:05
-list --columns id,state,finished_at --state finished --header
+list --columns id,state,finished_at --state finished -o tsv
 """
 
 
-@click.command("list", cls=Verb, table=True, examples=_EXAMPLES)
+@click.command("list", cls=Verb, table=True, ids=True, examples=_EXAMPLES)
 @click.argument("search", nargs=-1, metavar="[SEARCH]...", type=SEARCH)
 @filtered
 @watch_option

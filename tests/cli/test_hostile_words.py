@@ -56,6 +56,7 @@ WORDS = st.one_of(
     st.sampled_from(
         [
             *("--json", "--wide", "--header", "--color", "always", "--columns", "id,state"),
+            *("-o", "tsv", "name", "--ids"),
             *("--all", "--yes", "--dry-run", "-n", "--limit", "--queue", "--class", "--error"),
             *(
                 "--state",
