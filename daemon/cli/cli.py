@@ -95,15 +95,12 @@ _EXAMPLES = """\
 {program} enqueue HeartbeatJob             enqueue a job
 {program} status --watch                   see what it does
 {program} recurring explain "every day at 5am"
-{program} COMMAND -h                       help and examples for one command
 """
 
-STATUS = (
-    "Exit status: 0 done, 1 the thing asked about failed, 2 usage, 3 not running,"
-    " 4 database unreachable, 5 not found, 6 refused, 70 unexpected error, 74 outcomes lost at"
-    " a stop, 75 another supervisor runs, 78 configuration, 130 interrupted. --debug shows"
-    " tracebacks."
-)
+HELP_TOPICS = {
+    "options": "The options that commands share",
+    "exit-status": "What each exit status means",
+}
 
 
 class Commands(click.Group):
@@ -117,7 +114,7 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Load a command."""
         del ctx
-        if cmd_name not in _COMMANDS:
+        if cmd_name not in (*_COMMANDS, "help"):
             return None
         word = cmd_name.replace("-", "_")
         shared = _SHARED.get(cmd_name)
@@ -131,7 +128,7 @@ class Commands(click.Group):
         first = args[0] if args else "" if ctx.resilient_parsing else "--"
         if first in {"--version", "-V"}:
             args = ["version", *args[1:]]
-        elif first == "help":
+        elif first == "help" and (not args[1:] or args[1] not in HELP_TOPICS):
             args = [*args[1:], "--help"]
         elif first.startswith("-") and first not in {"-h", "--help"}:
             args = ["start", *args]
@@ -141,7 +138,7 @@ class Commands(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command, or suggest the nearest one."""
-        require_command(ctx, args[0], _COMMANDS)
+        require_command(ctx, args[0], (*_COMMANDS, "help"))
         return super().resolve_command(ctx, args)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
@@ -174,8 +171,9 @@ class Commands(click.Group):
         with formatter.section("Examples"):
             for line in _EXAMPLES.format(program=program()).splitlines():
                 formatter.write(f"  {line}\n")
-        formatter.write_paragraph()
-        formatter.write_text(STATUS)
+        with formatter.section("Help"):
+            rows = [(f"help {topic}", does) for topic, does in HELP_TOPICS.items()]
+            formatter.write_dl([("COMMAND -h", "Help and examples of a command"), *rows])
 
 
 @click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

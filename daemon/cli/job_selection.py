@@ -22,8 +22,10 @@ from jobsd.daemon.statuses import DONE, NOT_FOUND, REFUSED
 from jobsd.daemon.values import counted
 from jobsd.operations.times import period_text
 
+from .help import FILTERS, Shared
 from .output import Result, Value
-from .verbs import CLASS, JOB_ID, LINE, PERIOD, QUEUE, require_consent
+from .parameters import CLASS, JOB_ID, LINE, PERIOD, QUEUE, whole
+from .verbs import require_consent
 
 if TYPE_CHECKING:
     from jobsd.acts import inspect
@@ -164,12 +166,14 @@ def _once(context: click.Context, option: click.Parameter, given: tuple[R, ...])
     return given[0] if given else None
 
 
-_filter = functools.partial(click.option, multiple=True, callback=_once)
+_shared = functools.partial(click.option, multiple=True, cls=Shared, section=FILTERS)
+_filter = functools.partial(_shared, callback=_once)
 _OPTIONS = (
     _filter(
         "--state",
         type=_States(job_states.STATES, case_sensitive=False),
-        help="Only jobs in this state; list takes several: failed,blocked.",
+        metavar="STATE",
+        help=f"Only jobs in this state: {', '.join(job_states.STATES)}; list takes several.",
     ),
     _filter("--queue", type=QUEUE, metavar="NAME", help="Only jobs of this queue."),
     _filter(
@@ -185,9 +189,8 @@ _OPTIONS = (
         metavar="TEXT",
         help="Only failed jobs whose error (`Type: message`) contains this; * and ? as above.",
     ),
-    click.option(
+    _shared(
         *("--tag", "tags"),
-        multiple=True,
         type=LINE,
         metavar="TAG",
         help="Only jobs with this tag; given twice, only jobs with both.",
@@ -209,7 +212,7 @@ _OPTIONS = (
     ),
     _filter(
         *("-n", "--limit"),
-        type=click.IntRange(1),
+        type=whole(1),
         help="At most this many jobs, the newest first.",
     ),
 )

@@ -5,32 +5,21 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, cast
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 import click
 
-from jobsd import errors, jobs
+from jobsd import errors
 from jobsd.daemon import interrupts, statuses
-from jobsd.daemon.program import program, require_command
+from jobsd.daemon.program import require_command
 
 from . import output
+from .help import OUTPUT, PROJECT, Helpful, Shared
 from .project import Project as Project  # noqa: PLC0414 - for all verbs
-
-if TYPE_CHECKING:
-    from click.shell_completion import CompletionItem
-
-    from jobsd.acts.periods import Period
 
 P = ParamSpec("P")
 R = TypeVar("R")
-F = TypeVar("F", bound="Callable[..., Any]")
 
-
-_TABLE_OPTIONS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
-    (("--columns",), {"metavar": "NAME[,NAME]", "help": "Print only these, in this order."}),
-    (("--header",), {"is_flag": True, "help": "Print the column names, in a pipe too."}),
-    (("--wide",), {"is_flag": True, "help": "Do not shorten values to fit the terminal."}),
-)
 _FORMS = ("json",)
 _TABLE_FORMS = ("json", "tsv", "name")
 _TABLE_FORMS_HELP = (
@@ -38,21 +27,7 @@ _TABLE_FORMS_HELP = (
 )
 
 
-class _WithExamples(click.Command):
-    """A command whose help ends with examples that can be typed."""
-
-    examples = ""
-
-    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the examples."""
-        del ctx
-        if self.examples:
-            with formatter.section("Examples"):
-                for line in self.examples.strip().splitlines():
-                    formatter.write(f"  {program()} {line.strip()}\n")
-
-
-class Verb(_WithExamples):
+class Verb(Helpful):
     """A command. Its result is printed according to the options of output.
 
     A command without output has none of these options; only one that prints a `table` has those
@@ -60,10 +35,11 @@ class Verb(_WithExamples):
     `without_database` where there is no database at all.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what commands may have
         self,
         *args: Any,  # noqa: ANN401 - click's
         examples: str = "",
+        describes: str = "",
         prints: bool = True,
         table: bool = False,
         ids: bool = False,
@@ -72,6 +48,7 @@ class Verb(_WithExamples):
     ) -> None:
         super().__init__(*args, **kwargs)
         self.examples = examples
+        self.describes = describes
         self._without_database = without_database
         self._output = output_options(table=table, ids=ids) if prints else []
         self.params += self._output
@@ -101,18 +78,6 @@ class Verb(_WithExamples):
         report(fault)
         return self._without_database
 
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the options, with those of output at the end."""
-        for title, wanted in (("Options", False), ("Output", True)):
-            records = [
-                each.get_help_record(ctx)
-                for each in self.get_params(ctx)
-                if isinstance(each, click.Option) and (each in self._output) is wanted
-            ]
-            if shown := [record for record in records if record is not None]:
-                with formatter.section(title):
-                    formatter.write_dl(shown)
-
 
 WORDS = "jobsd.words"
 
@@ -137,14 +102,16 @@ def chosen_format() -> output.Format:
 
 def output_options(*, table: bool, ids: bool) -> list[click.Parameter]:
     """Return the options for the output of a result; of a `table` also its columns."""
+    option = functools.partial(Shared, section=OUTPUT)
+    flag = functools.partial(option, is_flag=True)
     options: list[click.Parameter] = [
-        click.Option(["--json", "as_json"], is_flag=True, help="Print one JSON document."),
-        click.Option(
+        flag(["--json", "as_json"], help="Print one JSON document."),
+        option(
             ["-o", "--output", "form"],
             type=click.Choice(_TABLE_FORMS if table else _FORMS),
             help=_TABLE_FORMS_HELP if table else "json: as --json.",
         ),
-        click.Option(
+        option(
             ["--color"],
             type=click.Choice(("auto", "always", "never")),
             default="auto",
@@ -152,9 +119,15 @@ def output_options(*, table: bool, ids: bool) -> list[click.Parameter]:
         ),
     ]
     if table:
-        options += [click.Option(list(names), **settings) for names, settings in _TABLE_OPTIONS]
+        options += [
+            option(
+                ["--columns"], metavar="NAME[,NAME]", help="Print only these, in this order."
+            ),
+            flag(["--header"], help="Print the column names, in a pipe too."),
+            flag(["--wide"], help="Do not shorten values to fit the terminal."),
+        ]
     if ids:
-        options.append(click.Option(["--ids"], is_flag=True, help="Print only the ids."))
+        options.append(flag(["--ids"], help="Print only the ids."))
     return options
 
 
@@ -162,7 +135,7 @@ _WHOLE_SENTENCE = 1000
 """Longer than any: click would cut it at the width of the terminal."""
 
 
-class Noun(_WithExamples, click.Group):
+class Noun(Helpful, click.Group):
     """A group of commands about one subject; alone it is the command of the name `default`."""
 
     def __init__(
@@ -176,14 +149,15 @@ class Noun(_WithExamples, click.Group):
         self.examples = examples
         self._default = default
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write a description of each command: its whole sentence."""
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Describe each command: its first sentence, up to a semicolon."""
         del ctx
         rows = [
-            (name, each.get_short_help_str(_WHOLE_SENTENCE))
+            (name, each.get_short_help_str(_WHOLE_SENTENCE).partition(";")[0].rstrip("."))
             for name, each in sorted(self.commands.items())
         ]
-        with formatter.section("Commands"):
+        alone = f" (alone: {self._default})" if self._default else ""
+        with formatter.section(f"Commands{alone}"):
             formatter.write_dl(rows)
 
     def resolve_command(
@@ -204,111 +178,6 @@ class Noun(_WithExamples, click.Group):
         return super().parse_args(ctx, args)
 
 
-if TYPE_CHECKING:
-
-    class _Type(click.ParamType[R]): ...
-else:  # of click before 8.5 it is no generic class
-
-    class _Type(click.ParamType, Generic[R]): ...
-
-
-class _Read(_Type[R]):
-    """A type of parameter: a function parses the text, or refuses it with a sentence."""
-
-    def __init__(self, name: str, read: Callable[[str], R], kind: str = "") -> None:
-        self.name = name
-        self._read = read
-        self._kind = kind
-
-    def shell_complete(
-        self, ctx: click.Context, param: click.Parameter, incomplete: str
-    ) -> list[CompletionItem]:
-        """Return the names of the database with this beginning."""
-        del ctx, param
-        from .completion import names
-
-        return names(self._kind, incomplete) if self._kind else []
-
-    def convert(
-        self,
-        value: Any,  # noqa: ANN401 - click's
-        param: click.Parameter | None,
-        ctx: click.Context | None,
-    ) -> R:
-        """Return the parsed value."""
-        try:
-            return self._read(value)
-        except (ValueError, errors.Error) as fault:
-            self.fail(str(fault), param, ctx)
-
-
-def _duration(value: str) -> float:
-    from jobsd.clock import parse_duration
-
-    return parse_duration(value)
-
-
-def _period(value: str) -> Period:
-    from jobsd.operations.times import read_period
-
-    return read_period(value)
-
-
-def _queue(value: str) -> str:
-    return jobs.registry.check_queue(value)
-
-
-def _class(value: str) -> str:
-    return jobs.registry.check_class(value)
-
-
-def _line(value: str) -> str:
-    if not value.isprintable():
-        raise ValueError(f"{value!r} is not one line of printable text")
-    return value
-
-
-DURATION = _Read("duration", _duration)
-"""Seconds, or words such as 30s, 10m, 2h, 1d."""
-PERIOD = _Read("time", _period)
-"""A time since when, or a range: see `operations.times`."""
-QUEUE = _Read("queue", _queue, "queue")
-CLASS = _Read("class", _class, "class")
-TASK = _Read("text", str, "task")
-"""The key of a recurring task."""
-LINE = _Read("text", _line)
-"""A text of one line."""
-
-
-class _JobId(click.IntRange):
-    """The id of a job; a shell offers those of the latest."""
-
-    def convert(
-        self,
-        value: Any,  # noqa: ANN401 - click's
-        param: click.Parameter | None,
-        ctx: click.Context | None,
-    ) -> Any:  # noqa: ANN401 - click's
-        """Return the number."""
-        if not str(value).strip().lstrip("+-").isdecimal():
-            self.fail(f"{value!r} is not a job id (a whole number)", param, ctx)
-        return super().convert(value, param, ctx)
-
-    def shell_complete(
-        self, ctx: click.Context, param: click.Parameter, incomplete: str
-    ) -> list[CompletionItem]:
-        """Return the ids with this beginning."""
-        del ctx, param
-        from .completion import names
-
-        return names("id", incomplete)
-
-
-JOB_ID = _JobId(1, 2**63 - 1)
-
-args_json = click.argument("arguments", metavar="[ARGS-JSON]", default="[]")
-
-
 def on_project(
     function: Callable[Concatenate[Project, P], R],
 ) -> Callable[..., R]:
@@ -326,11 +195,15 @@ def on_project(
 
     url = click.option(
         *("--database-url",),
+        cls=Shared,
+        section=PROJECT,
         metavar="URL",
         help="The database. Env: QUEUE_DATABASE_URL, DATABASE_URL.",
     )
     file = click.option(
         *("-c", "--config"),
+        cls=Shared,
+        section=PROJECT,
         metavar="FILE",
         help="The configuration file. Env: JOBSD_CONFIG. Default: config/queue.yml.",
     )

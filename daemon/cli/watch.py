@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 import click
 
 from .output import Format, Part, Result, Value, print_result
-from .verbs import DURATION, Project, chosen_format
+from .parameters import DURATION
+from .verbs import Project, chosen_format
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session

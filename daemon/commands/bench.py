@@ -3,6 +3,7 @@
 import click
 
 from jobsd.daemon.cli import output, verbs
+from jobsd.daemon.cli.parameters import whole
 from jobsd.daemon.cli.project import Project
 
 _EXAMPLES = """
@@ -14,14 +15,14 @@ bench --jobs 100000 --threads 5
 @click.command(cls=verbs.Verb, examples=_EXAMPLES)
 @click.option(
     "--jobs",
-    type=click.IntRange(1, 10_000_000),
+    type=whole(1, 10_000_000),
     default=20_000,
     show_default=True,
     help="How many.",
 )
 @click.option(
     "--threads",
-    type=click.IntRange(1, 256),
+    type=whole(1, 256),
     default=3,
     show_default=True,
     help="Of the worker.",

@@ -6,7 +6,8 @@ import click
 
 from jobsd.clock import monotonic
 from jobsd.daemon.cli.output import Result, Value
-from jobsd.daemon.cli.verbs import CLASS, DURATION, Project, Verb, on_project
+from jobsd.daemon.cli.parameters import CLASS, DURATION, whole
+from jobsd.daemon.cli.verbs import Project, Verb, on_project
 from jobsd.daemon.program import note
 from jobsd.daemon.values import counted
 
@@ -28,7 +29,7 @@ _REPORT_EVERY_S = 1.0
 )
 @click.option(
     "--batch",
-    type=click.IntRange(1, 100_000),
+    type=whole(1, 100_000),
     default=500,
     show_default=True,
     help="How many jobs to delete at once.",

@@ -15,8 +15,7 @@ db status
 db migrate
 db sql > jobsd.sql
 db grants jobsd > grants.sql
-db psql -c 'SELECT * FROM jobsd.heartbeat_logs ORDER BY executed_at DESC LIMIT 10'
-db stop
+db psql -c 'SELECT * FROM jobsd.heartbeat_logs LIMIT 10'
 """
 
 

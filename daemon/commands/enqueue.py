@@ -10,7 +10,8 @@ import click
 from jobsd.daemon import statuses
 from jobsd.daemon.cli import calls, foreground
 from jobsd.daemon.cli.output import Result, Value
-from jobsd.daemon.cli.verbs import DURATION, Project, Verb, args_json, on_project
+from jobsd.daemon.cli.parameters import DURATION, args_json
+from jobsd.daemon.cli.verbs import Project, Verb, on_project
 from jobsd.daemon.program import error
 from jobsd.errors import Error
 

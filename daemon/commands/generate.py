@@ -11,12 +11,8 @@ from jobsd.daemon.cli.verbs import Noun, Project, Verb
 
 _EXAMPLES = """
 generate procfile > Procfile
-generate crontab | crontab -
-generate dokku > app.json
-generate dockerfile > Dockerfile
 generate kubernetes | kubectl apply -f -
-generate prometheus > jobsd.rules.yml
-generate completions bash > ~/.local/share/bash-completion/completions/jobs
+generate completions fish > ~/.config/fish/completions/jobs.fish
 """
 
 
@@ -27,7 +23,7 @@ def command() -> None:
 
 @command.command(cls=Verb, examples="generate procfile > Procfile")
 def procfile() -> Result:
-    """Write a Procfile that runs the daemon, and the migration in the release phase."""
+    """Write a Procfile that migrates, and then runs the daemon."""
     return _made("procfile")
 
 
@@ -42,7 +38,7 @@ def crontab() -> Result:
 
 @command.command(cls=Verb, examples="generate dokku > app.json")
 def dokku() -> Result:
-    """Write an app.json for Dokku: how many processes `jobs`, the migration, a health check."""
+    """Write an app.json for Dokku: processes, migration, health check."""
     return _made("dokku")
 
 
@@ -57,29 +53,29 @@ def kamal() -> Result:
     examples="generate systemd | sudo tee /etc/systemd/system/jobsd-shop.service",
 )
 def systemd() -> Result:
-    """Write a unit for systemd that runs this project with this Python.
+    """Write a unit for systemd that runs this project.
 
-    The unit runs as the owner of the project's folder, or as `jobsd` if that is root. It reads
-    the URL of the database from /etc/jobsd/env.
+    It uses this Python, and runs as the owner of the project's folder, or as `jobsd` if that is
+    root. It reads the URL of the database from /etc/jobsd/env.
     """
     return _made("systemd")
 
 
 @command.command(cls=Verb, examples="generate dockerfile > Dockerfile")
 def dockerfile() -> Result:
-    """Write a Dockerfile that installs the project in /app and runs the daemon."""
+    """Write a Dockerfile with the project in /app, to run the daemon."""
     return _made("dockerfile")
 
 
 @command.command(cls=Verb, examples="generate compose > compose.yaml")
 def compose() -> Result:
-    """Write a compose.yaml that migrates the database and then runs the daemon."""
+    """Write a compose.yaml that migrates, and then runs the daemon."""
     return _made("compose")
 
 
 @command.command(cls=Verb, examples="generate kubernetes | kubectl apply -f -")
 def kubernetes() -> Result:
-    """Write manifests for Kubernetes: a Job that migrates, Deployments of the daemon.
+    """Write manifests for Kubernetes: a Job to migrate, Deployments.
 
     Each entry of `workers` gets a Deployment; another one runs dispatchers and scheduler. They
     read the URL of the database from the Secret `jobsd`, key `database-url`.
@@ -95,13 +91,13 @@ def grafana() -> Result:
 
 @command.command(cls=Verb, examples="generate prometheus > jobsd.rules.yml")
 def prometheus() -> Result:
-    """Write the Prometheus alerts; comments at the top show how to scrape this project."""
+    """Write alerts for Prometheus; comments at the top show how to scrape this project."""
     return _made("prometheus")
 
 
 @command.command(
     cls=Verb,
-    examples="generate completions bash > ~/.local/share/bash-completion/completions/jobs",
+    examples="generate completions fish > ~/.config/fish/completions/jobs.fish",
 )
 @click.argument("shell", type=click.Choice(("bash", "zsh", "fish")))
 def completions(shell: str) -> Result:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jobsd.daemon.cli.output import Column, Result, Table, Value, rows
-from jobsd.daemon.cli.verbs import DURATION, Noun, Project, Verb, on_project
+from jobsd.daemon.cli.parameters import DURATION, whole
+from jobsd.daemon.cli.verbs import Noun, Project, Verb, on_project
 from jobsd.daemon.statuses import DONE, FAILED
 from jobsd.daemon.values import brief_moment, json_text
 
@@ -45,7 +46,7 @@ heartbeat gaps --every 5m --since 24h
 _limit = click.option(
     "-n",
     "--limit",
-    type=click.IntRange(1, 10_000),
+    type=whole(1, 10_000),
     help="How many to list; default: 10, or with --since all of that time.",
 )
 _LIMIT, _LIMIT_MAX = 10, 10_000

@@ -12,9 +12,11 @@ import click
 from jobsd import acts, errors, operations
 from jobsd.acts.periods import ALWAYS
 from jobsd.daemon.cli import failure_list, job_selection
+from jobsd.daemon.cli.help import FILTERS
 from jobsd.daemon.cli.job_selection import Filters, Progress, Selected, consent, explain
 from jobsd.daemon.cli.output import Result, Table, Value
-from jobsd.daemon.cli.verbs import CLASS, LINE, PERIOD, Noun, Project, Verb, on_project
+from jobsd.daemon.cli.parameters import CLASS, LINE, PERIOD
+from jobsd.daemon.cli.verbs import Noun, Project, Verb, on_project
 from jobsd.daemon.program import note, program
 from jobsd.daemon.values import counted
 
@@ -32,7 +34,7 @@ retry --all --error 'SMTP*421' --dry-run
 """
 
 
-@click.command(cls=Verb, examples=_RETRY_EXAMPLES)
+@click.command(cls=Verb, describes=FILTERS, examples=_RETRY_EXAMPLES)
 @job_selection.selecting
 @on_project
 def retry_command(project: Project, /, *, selected: Selected) -> Result:

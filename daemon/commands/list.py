@@ -14,6 +14,7 @@ from click.shell_completion import CompletionItem
 
 from jobsd import acts, job_states, operations
 from jobsd.daemon.cli import completion
+from jobsd.daemon.cli.help import FILTERS
 from jobsd.daemon.cli.job_selection import Filters, Progress, filtered
 from jobsd.daemon.cli.output import Column, Result, Table, colored
 from jobsd.daemon.cli.verbs import Project, Verb, chosen_format, on_project
@@ -110,7 +111,7 @@ list --columns id,state,finished_at --state finished -o tsv
 """
 
 
-@click.command("list", cls=Verb, table=True, ids=True, examples=_EXAMPLES)
+@click.command("list", cls=Verb, table=True, ids=True, describes=FILTERS, examples=_EXAMPLES)
 @click.argument("search", nargs=-1, metavar="[SEARCH]...", type=SEARCH)
 @filtered
 @watch_option

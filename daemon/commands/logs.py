@@ -15,7 +15,8 @@ import click
 from jobsd import operations
 from jobsd.daemon import values
 from jobsd.daemon.cli.output import Column, Format, Result, Table, print_line
-from jobsd.daemon.cli.verbs import DURATION, JOB_ID, Project, Verb, chosen_format, on_project
+from jobsd.daemon.cli.parameters import DURATION, JOB_ID, whole
+from jobsd.daemon.cli.verbs import Project, Verb, chosen_format, on_project
 
 if TYPE_CHECKING:
     from jobsd.daemon.cli.log_reader import Line
@@ -63,9 +64,10 @@ def _pattern(
     "--level",
     type=click.Choice(("debug", "info", "warning", "error", "critical")),
     default="debug",
-    help="The lowest level to print.",
+    metavar="LEVEL",
+    help="The lowest level: debug, info, warning, error or critical.",
 )
-@click.option("--job", "job_id", type=JOB_ID, metavar="ID", help="Only lines of this job.")
+@click.option("--job", "job_id", type=JOB_ID, help="Only lines of this job.")
 @click.option(
     "--class",
     "class_pattern",
@@ -79,10 +81,10 @@ def _pattern(
     help="Only lines in which this regular expression is found.",
 )
 @click.option("--since", "since_s", type=DURATION, help="Only lines that are no older.")
-@click.option("-n", "--lines", "count", type=click.IntRange(0), help="How many lines.")
+@click.option("-n", "--lines", "count", type=whole(0), help="How many lines.")
 @on_project
 def logs_command(project: Project, /, **options: Any) -> Result:  # noqa: ANN401 - click's
-    """Print the log: its file (`logs.file`), or the journal of the unit that runs it.
+    """Print the log: the file of `logs.file`, or the journal of its unit.
 
     It prints the last 100 lines that match, or with --since all that do. It does not read
     rotated files.
@@ -131,7 +133,7 @@ _AUDIT_COLUMNS = (
 @click.command(cls=Verb, table=True, examples="audit\naudit -n 200 --json")
 @click.option(
     *("-n", "--limit"),
-    type=click.IntRange(1, 10_000),
+    type=whole(1, 10_000),
     default=20,
     show_default=True,
     help="How many acts to list.",

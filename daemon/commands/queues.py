@@ -8,8 +8,9 @@ import click
 
 from jobsd import acts, errors, operations
 from jobsd.daemon.cli.output import Result, Table, Value, done
+from jobsd.daemon.cli.parameters import LINE, QUEUE
 from jobsd.daemon.cli.queue_list import EMPTY, columns, for_people
-from jobsd.daemon.cli.verbs import LINE, QUEUE, Noun, Project, Verb, on_project, require_consent
+from jobsd.daemon.cli.verbs import Noun, Project, Verb, on_project, require_consent
 from jobsd.daemon.cli.watch import watch_option, watching
 from jobsd.daemon.program import note, program
 from jobsd.daemon.values import counted

@@ -14,7 +14,8 @@ from jobsd import clock, errors, jobs, operations, recurring
 from jobsd.daemon import program, statuses
 from jobsd.daemon.cli import foreground, task_list
 from jobsd.daemon.cli.output import Facts, Result, Shown, Table, Value, done, rows
-from jobsd.daemon.cli.verbs import TASK, Noun, Project, Verb, on_project
+from jobsd.daemon.cli.parameters import TASK, whole
+from jobsd.daemon.cli.verbs import Noun, Project, Verb, on_project
 from jobsd.daemon.values import moment as at
 
 from .recurring_explain import explain
@@ -25,17 +26,15 @@ if TYPE_CHECKING:
 
 
 _EXAMPLES = """
-recurring list
+recurring
 recurring show heartbeat
-recurring next heartbeat -n 5
-recurring run heartbeat
 recurring explain "every weekday at 9am" --time-zone Europe/Madrid
 """
 
 _limit = click.option(
     "-n",
     "--limit",
-    type=click.IntRange(1, 1000),
+    type=whole(1, 1000),
     default=5,
     show_default=True,
     help="How many runs to list.",
@@ -44,13 +43,13 @@ _limit = click.option(
 
 @click.group(cls=Noun, examples=_EXAMPLES, default="list")
 def command() -> None:
-    """Show recurring tasks, run one now, add and change tasks that no file defines."""
+    """Show recurring tasks, run one now, add tasks that no file defines."""
 
 
 @command.command("list", cls=Verb, table=True, examples="recurring list\nrecurring list --json")
 @on_project
 def list_tasks(project: Project) -> Result:
-    """List the tasks with their next and last runs and their jobs or commands.
+    """List the tasks with their next and last runs, and what they run.
 
     The table is ordered by next run, like that of `systemctl list-timers`.
     """
@@ -68,7 +67,7 @@ def list_tasks(project: Project) -> Result:
 @click.argument("key", type=TASK)
 @on_project
 def show(project: Project, key: str) -> Result:
-    """Show a task, its next and last runs, and, if the last one was late, why."""
+    """Show a task, its next and last runs; if the last one was late, why."""
     now = clock.utc_now()
     threshold_s = project.options.supervisor.process_alive_threshold_s
     with project.session() as session, task_list.expected(project, key):
@@ -120,7 +119,7 @@ def next_runs(project: Project, key: str, limit: int) -> Result:
 @_limit
 @on_project
 def history(project: Project, key: str, limit: int) -> Result:
-    """List the last runs of a task with their outcomes, the latest first.
+    """List the last runs of a task with outcomes, the latest first.
 
     `late` is the time from the planned instant until the enqueue; `cause` is why a run was
     late.
@@ -183,8 +182,8 @@ def _of_file(project: Project, key: str) -> Callable[[], object]:
 
 
 _ADD_EXAMPLES = """
-recurring add nightly --class DailyCleanupJob --schedule "at 3am every day"
-recurring add sweep --command "app.tasks.sweep(batch=500)" --schedule "every 10 minutes"
+recurring add nightly --class Nightly --schedule "at 3am every day"
+recurring add sweep --command "app.sweep(5)" --schedule @hourly
 """
 
 
@@ -196,7 +195,7 @@ recurring add sweep --command "app.tasks.sweep(batch=500)" --schedule "every 10 
     "--command",
     "call",
     metavar="CALL",
-    help="Function to call instead of --class, e.g. app.tasks.sweep(batch=500).",
+    help="A call instead of a job.",
 )
 @click.option("--args", "arguments", metavar="JSON", default="[]", help="A list or an object.")
 @click.option("--queue", metavar="NAME", help="The queue, instead of the job's own.")
@@ -208,14 +207,14 @@ recurring add sweep --command "app.tasks.sweep(batch=500)" --schedule "every 10 
     type=click.Choice(("skip", "once", "all")),
     default="skip",
     show_default=True,
-    help="What to do about runs that were missed because no scheduler ran.",
+    help="What to do about missed runs.",
 )
 @click.option(
     "--overlap",
     type=click.Choice(("allow", "skip")),
     default="allow",
     show_default=True,
-    help="What to do if the previous run has not ended.",
+    help="While the last run goes on.",
 )
 @on_project
 def add(
@@ -230,7 +229,7 @@ def add(
 ) -> Result | int:
     """Add a recurring task at run time; the schedulers see it at once.
 
-    A command may call functions of the modules in `import:`, and those of jobsd.
+    A call may name functions of `import:` modules, and those of jobsd.
     """
     project.load_jobs()
     zone = time_zone or project.options.time_zone

@@ -12,13 +12,14 @@ from jobsd import clock, configuration, errors
 from jobsd.daemon import statuses, values
 from jobsd.daemon.cli import verbs
 from jobsd.daemon.cli.output import Facts, Pairs, Result, Shown
+from jobsd.daemon.cli.parameters import whole
 from jobsd.daemon.cli.project import Project
 from jobsd.daemon.program import error, program
 
 _EXAMPLES = """
 recurring explain "every hour at minute 12"
 recurring explain "0 9 * * 1-5" --time-zone Europe/Madrid -n 3
-recurring explain "at 5am every day" --from 2030-01-01T00:00:00Z --json
+recurring explain "at 5am every day" --from 2030-01-01 --json
 recurring explain - --json < phrases.txt
 """
 
@@ -29,7 +30,7 @@ recurring explain - --json < phrases.txt
 @click.option(
     "-n",
     "--limit",
-    type=click.IntRange(0, 10_000),
+    type=whole(0, 10_000),
     default=5,
     show_default=True,
     help="How many of the next runs to print.",
@@ -43,7 +44,7 @@ recurring explain - --json < phrases.txt
 def explain(
     phrase: str, time_zone: str | None, limit: int, after: str | None
 ) -> Iterator[Result]:
-    """Explain a schedule: cron expression, zone, next runs; exit status 1 if it is refused.
+    """Explain a schedule: cron, zone, next runs; exit status 1 if it is refused.
 
     With `-` as the phrase, phrases are read from stdin, one per line; --json then prints one
     object per line.

@@ -10,7 +10,8 @@ import click
 
 from jobsd import operations
 from jobsd.daemon.cli.output import Facts, Result, Shown, Texts
-from jobsd.daemon.cli.verbs import JOB_ID, Project, Verb, chosen_format, on_project
+from jobsd.daemon.cli.parameters import JOB_ID
+from jobsd.daemon.cli.verbs import Project, Verb, chosen_format, on_project
 from jobsd.daemon.values import moment, number, plain
 
 if TYPE_CHECKING:

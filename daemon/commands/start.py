@@ -78,7 +78,7 @@ def start_command(
 
 _WITH_EXAMPLES = """
 with -- gunicorn app:app
-with --queues default --metrics-bind off -- uvicorn app:app --port 8000
+with --queues default --metrics-bind off -- uvicorn app:app
 with --reload -- flask run
 """
 

@@ -3,6 +3,7 @@
 import click
 
 from jobsd.daemon.cli.output import Result
+from jobsd.daemon.cli.parameters import whole
 from jobsd.daemon.cli.verbs import Project, Verb
 from jobsd.daemon.program import program
 from jobsd.daemon.values import length
@@ -18,7 +19,7 @@ stop --pid 4711
 @click.option("--now", is_flag=True, help="Do not wait for running jobs: they are released.")
 @click.option(
     "--pid",
-    type=click.IntRange(1),
+    type=whole(1),
     help="The supervisor to use, if several run in this folder.",
 )
 def stop_command(pid: int | None, *, now: bool) -> Result:
@@ -46,7 +47,7 @@ reload --json
 @click.command(cls=Verb, examples=_RELOAD_EXAMPLES)
 @click.option(
     "--pid",
-    type=click.IntRange(1),
+    type=whole(1),
     help="The supervisor to use, if several run in this folder.",
 )
 def reload_command(pid: int | None) -> Result:

@@ -21,9 +21,7 @@ jobsd \- background jobs and recurring tasks for Python on PostgreSQL
 .SH DESCRIPTION
 Without a command, or with options alone, it starts the daemon in the foreground.
 .SH COMMANDS"""
-_TAIL = """.SH EXIT STATUS
-{status}
-.SH FILES
+_TAIL = """.SH FILES
 .TP
 .I config/queue.yml
 What runs: workers, dispatchers, database, log. JOBSD_CONFIG names another.
@@ -41,7 +39,7 @@ The database. The flag \\-\\-database\\-url beats them."""
 
 def page() -> str:
     """Return the page."""
-    from jobsd.daemon.cli.cli import STATUS, commands
+    from jobsd.daemon.cli.cli import commands
 
     context = click.Context(commands)
     lines = [_HEAD.format(version=PROGRAM_VERSION)]
@@ -49,7 +47,15 @@ def page() -> str:
         found = commands.get_command(context, name)
         if found is not None:
             lines += _command(name, found)
-    return "\n".join([*lines, _TAIL.format(status=_text(STATUS))])
+    return "\n".join([*lines, *_statuses(), _TAIL])
+
+
+def _statuses() -> Iterator[str]:
+    from jobsd.daemon.cli.topics import STATUSES
+
+    yield ".SH EXIT STATUS"
+    for status, meaning in STATUSES:
+        yield f".TP\n.B {status}\n{_text(meaning)}"
 
 
 def _command(name: str, command: click.Command) -> Iterator[str]:

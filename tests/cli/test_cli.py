@@ -116,7 +116,10 @@ def test_a_commands_help_has_examples_of_it(
     assert cli.run([*path.split(), "-h"]) == 0
 
     reported = capsys.readouterr().out
-    assert f"{program.program()} {path}" in reported.partition("Examples:")[2]
+    first, _, rest = reported.partition("\n\nExamples:\n")
+    assert first.startswith("Usage: ")
+    assert "\n" not in first or len(first.splitlines()) == 2
+    assert f"{program.program()} {path}" in rest.partition("\n\n")[0]
 
 
 def test_every_command_has_json_but_those_replaced_by_another_program() -> None:

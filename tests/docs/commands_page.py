@@ -8,15 +8,18 @@ Run it when a command, an option or an example changes.
 from __future__ import annotations
 
 import inspect
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from jobsd.daemon.cli.cli import commands
+from jobsd.daemon.cli.help import Helpful
+from jobsd.daemon.cli.topics import shared_options
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 PAGE = Path(__file__).parents[2] / "docs/reference/commands.md"
 PROGRAM = "bin/jobs"
@@ -27,7 +30,8 @@ HEAD = """\
 # Commands
 
 Every command is `bin/jobs COMMAND` in a project, and `jobsd COMMAND` where jobsd is installed.
-`-h` prints the help of a command. [Start, reload and stop](../guide/processes.md) explains the
+`-h` prints the help of a command; [options that commands share](#shared-options) are described
+once. [Start, reload and stop](../guide/processes.md) explains the
 exit statuses and the forms of output.
 
 """
@@ -42,7 +46,7 @@ def page() -> str:
         for context in found
     )
     sections = "\n".join(_section(context) for context in found)
-    return f"{HEAD}| command | |\n|---|---|\n{index}\n{sections}"
+    return f"{HEAD}| command | |\n|---|---|\n{index}\n{_shared(root)}\n{sections}"
 
 
 def _leaves(group: click.Group, context: click.Context) -> Iterator[click.Context]:
@@ -77,16 +81,30 @@ def _section(context: click.Context) -> str:
 
 
 def _options(context: click.Context) -> str:
-    """Return a table of the options; `-h` is the same everywhere."""
-    records = [
-        record
-        for param in context.command.params
-        if isinstance(param, click.Option) and (record := param.get_help_record(context))
-    ]
-    if not records:
+    """Return a table of the options that the help describes, and name the shared ones."""
+    command = context.command
+    if not isinstance(command, Helpful):
         return ""
+    names = ", ".join(f"`{each.opts[0]}`" for each in command.shared_options())
+    parts = [_table(command.own_options(), context), names and f"{SHARED}: {names}"]
+    return "\n\n".join(filter(None, parts))
+
+
+SHARED = "[Shared options](#shared-options)"
+
+
+def _shared(context: click.Context) -> str:
+    chapters = [
+        f"{title}:\n\n{_table(options, context)}\n"
+        for title, options in groupby(shared_options(), lambda each: each.section)
+    ]
+    return "\n".join(["## Shared options\n", *chapters])
+
+
+def _table(options: Iterable[click.Option], context: click.Context) -> str:
+    records = filter(None, (each.get_help_record(context) for each in options))
     rows = "\n".join(f"| `{_cell(names)}` | {_cell(does)} |" for names, does in records)
-    return f"| option | |\n|---|---|\n{rows}"
+    return rows and f"| option | |\n|---|---|\n{rows}"
 
 
 def _cell(text: str) -> str:

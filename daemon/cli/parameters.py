@@ -1,0 +1,142 @@
+"""The kinds of words that commands take: each is parsed, or refused with a sentence."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import click
+
+from jobsd import errors, jobs
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+    from jobsd.acts.periods import Period
+
+R = TypeVar("R")
+
+
+if TYPE_CHECKING:
+
+    class _Type(click.ParamType[R]): ...
+else:  # of click before 8.5 it is no generic class
+
+    class _Type(click.ParamType, Generic[R]): ...
+
+
+class _Read(_Type[R]):
+    """A type of parameter: a function parses the text, or refuses it with a sentence."""
+
+    def __init__(self, name: str, read: Callable[[str], R], kind: str = "") -> None:
+        self.name = name
+        self._read = read
+        self._kind = kind
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Return the names of the database with this beginning."""
+        del ctx, param
+        from .completion import names
+
+        return names(self._kind, incomplete) if self._kind else []
+
+    def convert(
+        self,
+        value: Any,  # noqa: ANN401 - click's
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> R:
+        """Return the parsed value."""
+        try:
+            return self._read(value)
+        except (ValueError, errors.Error) as fault:
+            self.fail(str(fault), param, ctx)
+
+
+def _duration(value: str) -> float:
+    from jobsd.clock import parse_duration
+
+    return parse_duration(value)
+
+
+def _period(value: str) -> Period:
+    from jobsd.operations.times import read_period
+
+    return read_period(value)
+
+
+def _queue(value: str) -> str:
+    return jobs.registry.check_queue(value)
+
+
+def _class(value: str) -> str:
+    return jobs.registry.check_class(value)
+
+
+def _line(value: str) -> str:
+    if not value.isprintable():
+        raise ValueError(f"{value!r} is not one line of printable text")
+    return value
+
+
+def whole(least: int, most: int | None = None) -> _Read[int]:
+    """Return the kind of whole numbers in this range."""
+    bounds = f"of at least {least:,}" if most is None else f"from {least:,} to {most:,}"
+
+    def read(value: str | int) -> int:
+        with contextlib.suppress(ValueError):
+            if least <= (number := int(value)) and (most is None or number <= most):
+                return number
+        raise ValueError(f"{value} is not a whole number {bounds}")
+
+    return _Read("n", read)
+
+
+DURATION = _Read("duration", _duration)
+"""Seconds, or words such as 30s, 10m, 2h, 1d."""
+PERIOD = _Read("time", _period)
+"""A time since when, or a range: see `operations.times`."""
+QUEUE = _Read("queue", _queue, "queue")
+CLASS = _Read("class", _class, "class")
+TASK = _Read("text", str, "task")
+"""The key of a recurring task."""
+LINE = _Read("text", _line)
+"""A text of one line."""
+
+
+class _JobId(click.IntRange):
+    """The id of a job; a shell offers those of the latest."""
+
+    name = "id"
+
+    def _describe_range(self) -> str:
+        """Return nothing for the help: each id is in the range."""
+        return ""
+
+    def convert(
+        self,
+        value: Any,  # noqa: ANN401 - click's
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> Any:  # noqa: ANN401 - click's
+        """Return the number."""
+        if not str(value).strip().lstrip("+-").isdecimal():
+            self.fail(f"{value!r} is not a job id (a whole number)", param, ctx)
+        return super().convert(value, param, ctx)
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Return the ids with this beginning."""
+        del ctx, param
+        from .completion import names
+
+        return names("id", incomplete)
+
+
+JOB_ID = _JobId(1, 2**63 - 1)
+
+args_json = click.argument("arguments", metavar="[ARGS-JSON]", default="[]")
