@@ -18,69 +18,10 @@ import click
 from jobsd.daemon import interrupts
 from jobsd.daemon.program import drop_output, error, program, require_command
 
+from . import command_list
+
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
-
-_SECTIONS = {
-    "The daemon": {
-        "start": "Run the daemon in the foreground (the default)",
-        "with": "Run the daemon beside a web server; they end together",
-        "status": "Show on one screen what runs, waits, is due and failed",
-        "stop": "Stop the daemon, and wait until it has ended",
-        "reload": "Make the daemon reload its configuration and modules",
-        "check": "Report every configuration error",
-        "config": "Show every setting, and where its value comes from",
-        "doctor": "Examine database, wake-ups, clocks, processes",
-        "init": "Make a project: bin/jobs, config/, a sample job",
-        "generate": "Write a Procfile, a crontab, completions, a man page",
-        "console": "Open a Python prompt with jobs, HeartbeatLog, queues",
-    },
-    "Jobs": {
-        "enqueue": "Enqueue a job by its name",
-        "perform": "Run a job in this process, at once",
-        "list": "List jobs, the newest first",
-        "show": "Show one job, and why it is not running",
-        "failures": "Show failed jobs by class and error; retry or discard some",
-        "retry": "Retry failed jobs with a fresh set of attempts",
-        "discard": "Discard jobs that are not running",
-        "cancel": "Discard jobs that wait, stop jobs that run",
-        "queues": "Show sizes and latencies of queues; pause, resume, clear",
-        "clear-finished": "Delete old finished jobs",
-    },
-    "Recurring tasks": {
-        "recurring": "List, show, run and add tasks; explain a schedule",
-        "heartbeat": "Show recorded heartbeats: latest, recent, verify, gaps",
-        "health": "Print health status as JSON (for probes)",
-    },
-    "Operation": {
-        "web": "Serve the dashboard, for a browser",
-        "audit": "List what was done by hand, and by whom",
-        "ps": "List the processes of all hosts",
-        "logs": "Print the log; filter by level, job, class or text",
-        "metrics": "Print once what Prometheus would scrape",
-        "db": "Manage the database: migrate, status, sql, url, psql, stop",
-        "bench": "Enqueue and drain some jobs, as a quick self-test",
-        "version": "Print the version",
-    },
-}
-
-_COMMANDS = [name for section in _SECTIONS.values() for name in section]
-
-_SHARED = {
-    name: module
-    for module, names in {
-        "check": "check config doctor",
-        "enqueue": "enqueue perform",
-        "heartbeat": "heartbeat health",
-        "job_changes": "retry discard cancel failures",
-        "logs": "logs audit",
-        "start": "start with",
-        "status": "status ps metrics",
-        "stop": "stop reload",
-    }.items()
-    for name in names.split()
-}
-"""Modules with several commands: each is `NAME_command` there, a single one `command`."""
 
 COMPLETE = "_JOBSD_COMPLETE"
 """The variable by which a shell requests completions."""
@@ -91,13 +32,14 @@ _NO_LIBPQ = ("no pq wrapper available", "libpq library not found")
 _OPENING = "Background jobs and recurring tasks for Python on PostgreSQL alone."
 
 _EXAMPLES = """\
-{program}                                  start the daemon, with config/queue.yml
-{program} enqueue HeartbeatJob             enqueue a job
-{program} status --watch                   see what it does
-{program} recurring explain "every day at 5am"
+{program} init                    make a project here
+{program}                         start the daemon
+{program} enqueue HeartbeatJob    enqueue a job
+{program} status --watch          see what it does
 """
 
 HELP_TOPICS = {
+    "commands": "All commands, also those that are left out above",
     "options": "The options that commands share",
     "exit-status": "What each exit status means",
 }
@@ -109,18 +51,16 @@ class Commands(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names in the order of the help."""
         del ctx
-        return list(_COMMANDS)
+        return list(command_list.NAMES)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Load a command."""
         del ctx
-        if cmd_name not in (*_COMMANDS, "help"):
+        if cmd_name not in (*command_list.NAMES, "help"):
             return None
-        word = cmd_name.replace("-", "_")
-        shared = _SHARED.get(cmd_name)
-        module = import_module(f"jobsd.daemon.commands.{shared or word}")
-        command: click.Command = getattr(module, f"{word}_command" if shared else "command")
-        return command
+        module, name = command_list.place(cmd_name)
+        found: click.Command = getattr(import_module(f"jobsd.daemon.commands.{module}"), name)
+        return found
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Put `start` before options without a command."""
@@ -132,25 +72,30 @@ class Commands(click.Group):
             args = [*args[1:], "--help"]
         elif first.startswith("-") and first not in {"-h", "--help"}:
             args = ["start", *args]
+        if args[:1] == ["start"] and "--" in args:
+            args = ["with", *args[1:]]
         return super().parse_args(ctx, args)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command, or suggest the nearest one."""
-        require_command(ctx, args[0], (*_COMMANDS, "help"))
+        require_command(ctx, args[0], (*command_list.NAMES, "help"))
         return super().resolve_command(ctx, args)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """Return the commands with this beginning, without loading one of them."""
+        """Return the commands with this beginning, without loading one of them.
+
+        Those that `-h` leaves out are offered where no other fits.
+        """
         from click.shell_completion import CompletionItem
 
         del ctx
+        groups = command_list.SHOWN.values()
+        shown = [name for rows in groups for name in rows if name.startswith(incomplete)]
+        others = [name for name in command_list.OTHERS if name.startswith(incomplete)]
         return [
-            CompletionItem(name, help=does)
-            for rows in _SECTIONS.values()
-            for name, does in rows.items()
-            if name.startswith(incomplete)
+            CompletionItem(name, help=command_list.SUMMARIES[name]) for name in shown or others
         ]
 
     def invoke(self, ctx: click.Context) -> object:
@@ -165,15 +110,15 @@ class Commands(click.Group):
         formatter.write_usage(ctx.command_path, "[COMMAND] [OPTIONS]")
         formatter.write_paragraph()
         formatter.write_text(_OPENING)
-        for title, rows in _SECTIONS.items():
-            with formatter.section(title):
-                formatter.write_dl([(f"{name:14}", does) for name, does in rows.items()])
         with formatter.section("Examples"):
             for line in _EXAMPLES.format(program=program()).splitlines():
                 formatter.write(f"  {line}\n")
+        for title, commands in command_list.SHOWN.items():
+            with formatter.section(title):
+                formatter.write_dl([(f"{name:16}", does) for name, does in commands.items()])
         with formatter.section("Help"):
-            rows = [(f"help {topic}", does) for topic, does in HELP_TOPICS.items()]
-            formatter.write_dl([("COMMAND -h", "Help and examples of a command"), *rows])
+            topics = [(f"help {topic}", does) for topic, does in HELP_TOPICS.items()]
+            formatter.write_dl([("COMMAND -h", "Help and examples of a command"), *topics])
 
 
 @click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -203,7 +148,7 @@ def _hide(arguments: Sequence[str]) -> None:
     if any("://" in word or "assword" in word for word in arguments):
         from jobsd.processes.title import set_title
 
-        set_title(arguments[0] if arguments[0] in _COMMANDS else "command", "")
+        set_title(arguments[0] if arguments[0] in command_list.NAMES else "command", "")
 
 
 def _open_streams() -> None:

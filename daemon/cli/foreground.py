@@ -24,6 +24,26 @@ def calling(name: str, arguments: str) -> Callable[[], object]:
     return lambda: perform_here(call.definition, call.args, call.kwargs)
 
 
+def of_task(project: Project, key: str) -> Callable[[], object]:
+    """Return a call that runs a task of file or code, even if no daemon has loaded it."""
+    from functools import partial
+
+    from jobsd import errors, recurring
+
+    options = project.read_with_code()
+    task = next((task for task in options.tasks if task.key == key), None)
+    if task is None or task.is_switch:
+        raise errors.NotFoundError(
+            f"{options.recurring_file} has no task {key!r}, and no job has its schedule"
+        )
+    if task.command is None:
+        return calling(task.class_name or "", task.arguments_json)
+    command = recurring.command.parse_command(task.command)
+    return partial(
+        recurring.command_job.find_function(command.target), *command.args, **command.kwargs
+    )
+
+
 def run_here(
     project: Project, read: Callable[[], Callable[[], object]], *, quiet: bool = False
 ) -> int:

@@ -9,6 +9,8 @@ import click
 
 from jobsd.daemon import statuses
 
+from . import command_list
+
 if TYPE_CHECKING:
     from .help import Shared
 
@@ -63,7 +65,15 @@ def _exit_status(_: click.Context, formatter: click.HelpFormatter) -> None:
         formatter.write_dl([(f"{status:>3}", meaning) for status, meaning in STATUSES])
 
 
+def _commands(_: click.Context, formatter: click.HelpFormatter) -> None:
+    groups = {**command_list.SHOWN, "Others": command_list.OTHERS}
+    for title, commands in groups.items():
+        with formatter.section(title):
+            formatter.write_dl([(f"{name:14}", does) for name, does in commands.items()])
+
+
 TOPICS: dict[str, Callable[[click.Context, click.HelpFormatter], None]] = {
+    "commands": _commands,
     "options": _options,
     "exit-status": _exit_status,
 }

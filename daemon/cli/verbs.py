@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import sys
 from collections.abc import Callable, Iterator
@@ -79,6 +80,15 @@ class Verb(Helpful):
         return self._without_database
 
 
+def also(command: click.Command, was: str, words: str) -> click.Command:
+    """Return a command that is called by other words, too."""
+    other = copy.copy(command)
+    other.name = words.rsplit(maxsplit=1)[-1]
+    if isinstance(other, Helpful):
+        other.examples = other.examples.replace(was, words)
+    return other
+
+
 WORDS = "jobsd.words"
 
 
@@ -152,13 +162,17 @@ class Noun(Helpful, click.Group):
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Describe each command: its first sentence, up to a semicolon."""
         del ctx
-        rows = [
-            (name, each.get_short_help_str(_WHOLE_SENTENCE).partition(";")[0].rstrip("."))
-            for name, each in sorted(self.commands.items())
-        ]
         alone = f" (alone: {self._default})" if self._default else ""
         with formatter.section(f"Commands{alone}"):
-            formatter.write_dl(rows)
+            formatter.write_dl(self._rows())
+
+    def _rows(self) -> list[tuple[str, str]]:
+        """Return the commands that are shown, each with what it does."""
+        return [
+            (name, each.get_short_help_str(_WHOLE_SENTENCE).partition(";")[0].rstrip("."))
+            for name, each in sorted(self.commands.items())
+            if not each.hidden
+        ]
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -170,7 +184,7 @@ class Noun(Helpful, click.Group):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Put the default command before options without a command."""
         if not args and not self._default and not ctx.resilient_parsing:
-            known = ", ".join(sorted(self.commands))
+            known = ", ".join(name for name, _ in self._rows())
             raise click.UsageError(f"the command is missing; choose one of {known}", ctx)
         first = args[0] if args else "" if ctx.resilient_parsing else "--"
         if self._default and first.startswith("-") and first not in ctx.help_option_names:

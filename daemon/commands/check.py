@@ -7,7 +7,7 @@ import click
 
 from jobsd.configuration.found_modules import FOLDER, found_modules
 from jobsd.daemon.cli.output import Column, Result, Table, Value, colored
-from jobsd.daemon.cli.verbs import Noun, Project, Verb, chosen_format, on_project
+from jobsd.daemon.cli.verbs import Noun, Project, Verb, also, chosen_format, on_project
 from jobsd.daemon.statuses import CONFIGURATION, DONE, UNREACHABLE
 from jobsd.daemon.values import plain
 from jobsd.errors import Fault
@@ -103,12 +103,17 @@ def _knows_modules(faults: Iterable[Fault], config: str, imports: Sequence[str])
     return bool(imports) or not queue_file
 
 
-@click.group(cls=Noun, examples="config show\nconfig show --json", default="show")
+@click.group(cls=Noun, examples="config\nconfig --json\nconfig check", default="show")
 def config_command() -> None:
-    """Show the configuration as the daemon would read it."""
+    """Show the configuration as the daemon would read it, or its faults."""
 
 
-@config_command.command(cls=Verb, table=True, examples="config show\nconfig show --json")
+config_command.add_command(also(check_command, "check", "config check"))
+
+
+@config_command.command(
+    cls=Verb, hidden=True, table=True, examples="config show\nconfig show --json"
+)
 @on_project
 def show(project: Project) -> Result:
     """Show every setting: its value, and the flag, variable or line that sets it.

@@ -1,4 +1,4 @@
-"""`clear-finished`: delete old finished jobs."""
+"""`clear --finished` and `clear-finished`: delete old finished jobs."""
 
 import time
 
@@ -7,7 +7,7 @@ import click
 from jobsd.clock import monotonic
 from jobsd.daemon.cli.output import Result, Value
 from jobsd.daemon.cli.parameters import CLASS, DURATION, whole
-from jobsd.daemon.cli.verbs import Project, Verb, on_project
+from jobsd.daemon.cli.verbs import Project, Verb, also, on_project
 from jobsd.daemon.program import note
 from jobsd.daemon.values import counted
 
@@ -47,7 +47,7 @@ _REPORT_EVERY_S = 1.0
 )
 @click.option("--dry-run", is_flag=True, help="Change nothing; print how many there are.")
 @on_project
-def command(  # noqa: PLR0913 - the options of a command
+def clear_finished_command(  # noqa: PLR0913 - the options of a command
     project: Project,
     *,
     older_than_s: float | None,
@@ -80,3 +80,23 @@ def command(  # noqa: PLR0913 - the options of a command
             if sleep_s and done.cleared:
                 time.sleep(sleep_s)
     return Result({"cleared": cleared}, (Value(cleared, f"{counted(cleared, 'job')} deleted"),))
+
+
+def _require_finished(ctx: click.Context, _: click.Parameter, given: bool) -> None:  # noqa: FBT001 - click's
+    if not given and not ctx.resilient_parsing:
+        raise click.UsageError(
+            "say what to clear: --finished (`queues clear` clears a queue)", ctx
+        )
+
+
+clear_command = also(clear_finished_command, "clear-finished", "clear --finished")
+clear_command.params = [
+    click.Option(
+        ["--finished"],
+        is_flag=True,
+        expose_value=False,
+        callback=_require_finished,
+        help="Jobs that have finished or were discarded.",
+    ),
+    *clear_command.params,
+]

@@ -10,12 +10,14 @@ import click
 from jobsd.daemon import statuses
 from jobsd.daemon.cli import calls, foreground
 from jobsd.daemon.cli.output import Result, Value
-from jobsd.daemon.cli.parameters import DURATION, args_json
+from jobsd.daemon.cli.parameters import DURATION, TASK, args_json
 from jobsd.daemon.cli.verbs import Project, Verb, on_project
 from jobsd.daemon.program import error
 from jobsd.errors import Error
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from jobsd.jobs.draft import EnqueuedJob
     from jobsd.jobs.job_options import UsingOptions
 
@@ -122,22 +124,32 @@ def _moment(text: str, project: Project) -> datetime:
 _PERFORM_EXAMPLES = """
 perform HeartbeatJob
 perform app.mail.welcome '[42]'
+perform --task clear_finished --quiet
 perform app.reports.monthly '{"month": "2030-01"}' --debug
 """
 
 
 @click.command(cls=Verb, prints=False, examples=_PERFORM_EXAMPLES)
-@click.argument("name")
+@click.argument("name", required=False)
 @args_json
+@click.option("--task", type=TASK, metavar="KEY", help="Run a recurring task instead.")
 @foreground.quiet_option
 @on_project
-def perform_command(project: Project, name: str, arguments: str, *, quiet: bool) -> int:
-    """Run the job NAME in this process, without the queue.
+def perform_command(
+    project: Project, name: str | None, arguments: str, *, task: str | None, quiet: bool
+) -> int:
+    """Run the job NAME, or a task, in this process, without the queue.
 
     Its output goes to stdout, its log to stderr. Exit status 1 if it raises an exception. A
     database is needed only if the job uses it.
     """
+    if (name is None) is (task is None):
+        raise click.UsageError("name a job, or a task with --task", click.get_current_context())
     project.makes = True
-    return foreground.run_here(
-        project, lambda: foreground.calling(name, arguments), quiet=quiet
-    )
+
+    def read() -> Callable[[], object]:
+        if task is not None:
+            return foreground.of_task(project, task)
+        return foreground.calling(name or "", arguments)
+
+    return foreground.run_here(project, read, quiet=quiet)

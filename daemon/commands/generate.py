@@ -7,7 +7,9 @@ import click
 
 from jobsd.daemon.cli import completion
 from jobsd.daemon.cli.output import Result, document
-from jobsd.daemon.cli.verbs import Noun, Project, Verb
+from jobsd.daemon.cli.verbs import Noun, Project, Verb, also
+
+from . import init
 
 _EXAMPLES = """
 generate procfile > Procfile
@@ -115,6 +117,9 @@ def man() -> Result:
     from jobsd.daemon.generate.manual import page
 
     return document("man", page())
+
+
+command.add_command(also(init.command, "init", "generate project"))
 
 
 def _made(kind: str) -> Result:

@@ -13,7 +13,7 @@ import click
 
 from jobsd.daemon.cli.output import Column, Result, Table, Value, rows
 from jobsd.daemon.cli.parameters import DURATION, whole
-from jobsd.daemon.cli.verbs import Noun, Project, Verb, on_project
+from jobsd.daemon.cli.verbs import Noun, Project, Verb, also, on_project
 from jobsd.daemon.statuses import DONE, FAILED
 from jobsd.daemon.values import brief_moment, json_text
 
@@ -36,10 +36,9 @@ _GAP_COLUMNS = (
 _NONE = "no heartbeat recorded yet"
 
 _HEARTBEAT_EXAMPLES = """
-heartbeat latest
-heartbeat recent -n 10 --since 1h
+heartbeat
+heartbeat recent --host web-1 --since 1h
 heartbeat verify --within 10m
-heartbeat by-host web-1
 heartbeat gaps --every 5m --since 24h
 """
 
@@ -49,20 +48,26 @@ _limit = click.option(
     type=whole(1, 10_000),
     help="How many to list; default: 10, or with --since all of that time.",
 )
+_since = click.option(
+    "--since", "since_s", type=DURATION, help="Only heartbeats of this time: 30s, 1h, 2d."
+)
 _LIMIT, _LIMIT_MAX = 10, 10_000
 
 
-@click.group(cls=Noun, examples=_HEARTBEAT_EXAMPLES, default="latest")
+@click.group(cls=Noun, examples=_HEARTBEAT_EXAMPLES, default="recent")
 def heartbeat_command() -> None:
     """Query the recorded heartbeats: the last ones, one host's, gaps."""
 
 
 @heartbeat_command.command(
-    cls=Verb, table=True, examples="heartbeat latest\nheartbeat latest --json"
+    cls=Verb, hidden=True, table=True, examples="heartbeat latest\nheartbeat latest --json"
 )
 @on_project
 def latest(project: Project) -> Result:
-    """Show the last heartbeat; exit 1 when there is none."""
+    """Show the last heartbeat; exit 1 when there is none.
+
+    `heartbeat recent -n 1` lists it, too.
+    """
     with _logs_of(project) as logs:
         beat = logs.latest()
     if beat is None:
@@ -71,17 +76,19 @@ def latest(project: Project) -> Result:
 
 
 @heartbeat_command.command(
-    cls=Verb, table=True, examples="heartbeat recent -n 10\nheartbeat recent --since 1h"
+    cls=Verb,
+    table=True,
+    examples="heartbeat recent -n 10\nheartbeat recent --host web-1 --since 1h",
 )
 @_limit
-@click.option(
-    "--since", "since_s", type=DURATION, help="Only heartbeats of this time: 30s, 1h, 2d."
-)
+@_since
+@click.option("--host", metavar="NAME", help="Only heartbeats of this machine.")
 @on_project
-def recent(project: Project, limit: int | None, since_s: float | None) -> Result:
+def recent(
+    project: Project, limit: int | None, since_s: float | None, host: str | None
+) -> Result:
     """List the last heartbeats, the latest first."""
-    with _logs_of(project) as logs:
-        return _listed(logs, limit, since_s)
+    return _listed(project, limit, since_s, host)
 
 
 @heartbeat_command.command(
@@ -111,17 +118,16 @@ def verify(project: Project, within_s: float) -> Result:
     )
 
 
-@heartbeat_command.command("by-host", cls=Verb, table=True, examples="heartbeat by-host web-1")
+@heartbeat_command.command(
+    "by-host", cls=Verb, hidden=True, table=True, examples="heartbeat by-host web-1"
+)
 @click.argument("host")
 @_limit
-@click.option(
-    "--since", "since_s", type=DURATION, help="Only heartbeats of this time: 30s, 1h, 2d."
-)
+@_since
 @on_project
 def by_host(project: Project, host: str, limit: int | None, since_s: float | None) -> Result:
-    """List the last heartbeats of one machine, the latest first."""
-    with _logs_of(project) as logs:
-        return _listed(logs.by_hostname(host), limit, since_s, f"no heartbeat of host {host!r}")
+    """List the last heartbeats of one machine, as `heartbeat recent --host` does."""
+    return _listed(project, limit, since_s, host)
 
 
 @heartbeat_command.command(
@@ -173,10 +179,13 @@ def _logs_of(project: Project) -> Generator[HeartbeatLogs]:
 
 
 def _listed(
-    logs: HeartbeatLogs, limit: int | None, since_s: float | None, none: str = _NONE
+    project: Project, limit: int | None, since_s: float | None, host: str | None
 ) -> Result:
     most = limit or (_LIMIT if since_s is None else _LIMIT_MAX)
-    found = [asdict(beat) for beat in logs.recent(most, since_s)]
+    with _logs_of(project) as logs:
+        wanted = logs if host is None else logs.by_hostname(host)
+        found = [asdict(beat) for beat in wanted.recent(most, since_s)]
+    none = _NONE if host is None else f"no heartbeat of host {host!r}"
     cut_off = limit is None and len(found) == most
     more = f"the latest {most:,}; use -n for more, or --since 1h for a time" if cut_off else ""
     return Result(found, (Table(found, _HEARTBEAT_COLUMNS),), more if found else none)
@@ -235,3 +244,6 @@ def _judged(project: Project, session: Session, given_s: float | None) -> dict[s
 
 def _age_s(moment: datetime) -> float:
     return (datetime.now(UTC) - moment).total_seconds()
+
+
+heartbeat_command.add_command(also(health_command, "health", "heartbeat health"))

@@ -215,14 +215,15 @@ def _became(
 _FAILURES_EXAMPLES = """
 failures
 failures --json
-failures retry app.mail.welcome smtplib.SMTPServerDisconnected --yes
-failures discard app.mail.welcome --since 1h --dry-run
 """
 
 
 @click.group(cls=Noun, examples=_FAILURES_EXAMPLES, default="list")
 def failures_command() -> None:
-    """Show the failed jobs, grouped by class and error; retry or discard a group."""
+    """Show the failed jobs, grouped by class and error.
+
+    `retry` and `discard` with --all, --class and --error act on a group.
+    """
 
 
 @failures_command.command(
@@ -257,7 +258,7 @@ def _of_group(function: Callable[..., Result]) -> Callable[..., Result]:
 
 
 @failures_command.command(
-    cls=Verb, examples="failures retry app.mail.welcome TimeoutError --yes"
+    cls=Verb, hidden=True, examples="failures retry app.mail.welcome TimeoutError --yes"
 )
 @_of_group
 @on_project
@@ -268,7 +269,7 @@ def retry(project: Project, /, **group: Any) -> Result:  # noqa: ANN401 - the gr
 
 
 @failures_command.command(
-    cls=Verb, examples="failures discard app.mail.welcome TimeoutError --yes"
+    cls=Verb, hidden=True, examples="failures discard app.mail.welcome TimeoutError --yes"
 )
 @_of_group
 @on_project

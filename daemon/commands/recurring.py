@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Generator, Iterable
-from functools import partial
+from collections.abc import Generator, Iterable
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -62,23 +61,24 @@ def list_tasks(project: Project) -> Result:
 
 
 @command.command(
-    cls=Verb, table=True, examples="recurring show heartbeat\nrecurring show heartbeat --json"
+    cls=Verb, table=True, examples="recurring show heartbeat\nrecurring show heartbeat -n 20"
 )
 @click.argument("key", type=TASK)
+@_limit
 @on_project
-def show(project: Project, key: str) -> Result:
+def show(project: Project, key: str, limit: int) -> Result:
     """Show a task, its next and last runs; if the last one was late, why."""
     now = clock.utc_now()
     threshold_s = project.options.supervisor.process_alive_threshold_s
     with project.session() as session, task_list.expected(project, key):
         task = recurring.tasks.get(session, key)
-        latest = recurring.runs.history(session, key, 5)
+        latest = recurring.runs.history(session, key, limit)
         last = latest[0] if latest else None
         late = operations.tasks.why_late(session, task, last, now, threshold_s)
     history = [operations.tasks.history_row(task, run, now) for run in latest]
     facts, upcoming = (
         project.shown_arguments.task(operations.tasks.task_row(task, now)),
-        task.next_runs(5),
+        task.next_runs(limit),
     )
     more: list[tuple[str, object]] = [("next", moment) for moment in upcoming]
     if late:
@@ -103,18 +103,20 @@ def _for_people(facts: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-@command.command("next", cls=Verb, examples="recurring next heartbeat -n 5")
+@command.command("next", cls=Verb, hidden=True, examples="recurring next heartbeat -n 5")
 @click.argument("key", type=TASK)
 @_limit
 @on_project
 def next_runs(project: Project, key: str, limit: int) -> Result:
-    """List the next planned runs of a task."""
+    """List the next planned runs of a task, as `recurring show` does."""
     with project.session() as session, task_list.expected(project, key):
         upcoming = recurring.tasks.get(session, key).next_runs(limit)
     return Result(upcoming, [Value(moment.isoformat(), at(moment)) for moment in upcoming])
 
 
-@command.command(cls=Verb, table=True, examples="recurring history heartbeat -n 20")
+@command.command(
+    cls=Verb, hidden=True, table=True, examples="recurring history heartbeat -n 20"
+)
 @click.argument("key", type=TASK)
 @_limit
 @on_project
@@ -139,7 +141,7 @@ def history(project: Project, key: str, limit: int) -> Result:
     cls=Verb, examples="recurring run heartbeat\nrecurring run clear_finished --here"
 )
 @click.argument("key", type=TASK)
-@click.option("--here", is_flag=True, help="Run the task of file or code in this process.")
+@click.option("--here", is_flag=True, help="As `perform --task KEY`.")
 @foreground.quiet_option
 @on_project
 def run(project: Project, key: str, *, here: bool, quiet: bool) -> Result | int:
@@ -153,7 +155,9 @@ def run(project: Project, key: str, *, here: bool, quiet: bool) -> Result | int:
     if quiet and not here:
         raise click.UsageError("--quiet belongs to --here")
     if here:
-        return foreground.run_here(project, lambda: _of_file(project, key), quiet=quiet)
+        return foreground.run_here(
+            project, lambda: foreground.of_task(project, key), quiet=quiet
+        )
     project.load_jobs()
     with (
         project.session() as session,
@@ -163,22 +167,6 @@ def run(project: Project, key: str, *, here: bool, quiet: bool) -> Result | int:
         job = recurring.runs.run_now(session, recurring.tasks.get(session, key))
         act.add(int(job.id is not None))
     return enqueued(job, f"of task {key!r}")
-
-
-def _of_file(project: Project, key: str) -> Callable[[], object]:
-    """Return a call that runs a task of file or code, even if no daemon has loaded it."""
-    options = project.read_with_code()
-    task = next((task for task in options.tasks if task.key == key), None)
-    if task is None or task.is_switch:
-        raise errors.NotFoundError(
-            f"{options.recurring_file} has no task {key!r}, and no job has its schedule"
-        )
-    if task.command is None:
-        return foreground.calling(task.class_name or "", task.arguments_json)
-    command = recurring.command.parse_command(task.command)
-    return partial(
-        recurring.command_job.find_function(command.target), *command.args, **command.kwargs
-    )
 
 
 _ADD_EXAMPLES = """
