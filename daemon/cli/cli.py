@@ -139,6 +139,9 @@ def main() -> NoReturn:
         if not isinstance(fault, BrokenPipeError):
             error(f"can't write the output: {fault.strerror}")
             status = 1
+    if isinstance(sys.stdout, _Closed) and sys.stdout.written:
+        error("can't write the output: stdout is closed")
+        status = 1
     interrupts.are_ignored()
     sys.exit(status)
 
@@ -151,6 +154,17 @@ def _hide(arguments: Sequence[str]) -> None:
         set_title(arguments[0] if arguments[0] in command_list.NAMES else "command", "")
 
 
+class _Closed(io.TextIOWrapper):
+    """Stands for a stdout that was closed at our start: it drops and notices the output."""
+
+    written = False
+
+    def write(self, text: str, /) -> int:
+        """Drop the text."""
+        self.written = self.written or bool(text)
+        return super().write(text)
+
+
 def _open_streams() -> None:
     """Open streams that were closed at our start: a socket could get their numbers, and lines.
 
@@ -161,7 +175,8 @@ def _open_streams() -> None:
             # This is the lowest free number, so in this order each stream gets its own.
             fd = os.open(os.devnull, os.O_RDWR)
             os.set_inheritable(fd, True)  # noqa: FBT003 - the library's
-            setattr(sys, name, os.fdopen(fd, mode))
+            opened = os.fdopen(fd, mode)
+            setattr(sys, name, _Closed(opened.detach()) if name == "stdout" else opened)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
