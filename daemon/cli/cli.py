@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, cast
 
 import click
 
@@ -31,7 +31,7 @@ _NO_LIBPQ = ("no pq wrapper available", "libpq library not found")
 
 _OPENING = "Background jobs and recurring tasks for Python on PostgreSQL alone."
 
-_EXAMPLES = """\
+EXAMPLES = """\
 {program} init                    make a project here
 {program}                         start the daemon
 {program} enqueue HeartbeatJob    enqueue a job
@@ -41,6 +41,7 @@ _EXAMPLES = """\
 HELP_TOPICS = {
     "commands": "All commands, also those that are left out above",
     "options": "The options that commands share",
+    "variables": "The variables of the environment",
     "exit-status": "What each exit status means",
 }
 
@@ -111,7 +112,7 @@ class Commands(click.Group):
         formatter.write_paragraph()
         formatter.write_text(_OPENING)
         with formatter.section("Examples"):
-            for line in _EXAMPLES.format(program=program()).splitlines():
+            for line in EXAMPLES.format(program=program()).splitlines():
                 formatter.write(f"  {line}\n")
         for title, commands in command_list.SHOWN.items():
             with formatter.section(title):
@@ -175,7 +176,7 @@ def _open_streams() -> None:
             # This is the lowest free number, so in this order each stream gets its own.
             fd = os.open(os.devnull, os.O_RDWR)
             os.set_inheritable(fd, True)  # noqa: FBT003 - the library's
-            opened = os.fdopen(fd, mode)
+            opened = cast("io.TextIOWrapper", os.fdopen(fd, mode))
             setattr(sys, name, _Closed(opened.detach()) if name == "stdout" else opened)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

@@ -72,8 +72,17 @@ def _commands(_: click.Context, formatter: click.HelpFormatter) -> None:
             formatter.write_dl([(f"{name:14}", does) for name, does in commands.items()])
 
 
+def _variables(_: click.Context, formatter: click.HelpFormatter) -> None:
+    from jobsd.configuration.variables import variables
+
+    formatter.write_text("Variables of the environment; a flag beats its variable:")
+    with formatter.indentation():
+        formatter.write_dl(list(variables()))
+
+
 TOPICS: dict[str, Callable[[click.Context, click.HelpFormatter], None]] = {
     "commands": _commands,
     "options": _options,
+    "variables": _variables,
     "exit-status": _exit_status,
 }

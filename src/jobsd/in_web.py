@@ -23,9 +23,11 @@ from collections.abc import Generator, Mapping
 
 from jobsd.errors import Error
 from jobsd.machine import process_stat
+from jobsd.text import is_on
 
 VARIABLE = "JOBSD_IN_WEB"
-_ON = frozenset({"1", "true", "yes", "on"})
+_OF_TREE = "tree"
+"""Its value in the processes of a tree that a web server has started."""
 _STARTED_WITHIN_S = 30.0
 
 _watched: set[int] = set()
@@ -37,8 +39,16 @@ class InWebError(Error):
 
 
 def is_enabled() -> bool:
-    """Return whether the variable JOBSD_IN_WEB asks for a tree inside the web server."""
-    return os.environ.get(VARIABLE, "").strip().lower() in _ON
+    """Return whether the variable JOBSD_IN_WEB asks for a tree inside the web server.
+
+    Raises:
+        InWebError: it is neither true nor false.
+    """
+    given = os.environ.get(VARIABLE, "")
+    try:
+        return given != _OF_TREE and is_on(given)
+    except ValueError as error:
+        raise InWebError(f"{VARIABLE}={given!r} {error}") from None
 
 
 def host_pid() -> int:

@@ -31,6 +31,22 @@ def closest(word: str, names: Iterable[str], least: float = 0.6) -> str:
     return next(iter(get_close_matches(word, known, 1, least)), "")
 
 
+_ON = frozenset({"1", "t", "true", "y", "yes", "on"})
+_OFF = frozenset({"", "0", "f", "false", "n", "no", "off"})
+
+
+def is_on(text: str) -> bool:
+    """Return whether the value of a variable switches something on; an empty one does not.
+
+    Raises:
+        ValueError: it is neither true nor false.
+    """
+    word = text.strip().lower()
+    if word not in _ON | _OFF:
+        raise ValueError("must be true or false")
+    return word in _ON
+
+
 def is_storable(text: str) -> bool:
     """Return whether PostgreSQL can store a text: no NUL, no half of a surrogate pair."""
     if "\0" in text:

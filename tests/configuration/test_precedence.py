@@ -118,9 +118,12 @@ def test_empty_variables_count_as_unset(project: Project) -> None:
         ("FALSE", False),
         ("off", False),
         ("f", False),
+        ("T", True),
+        ("y", True),
+        ("N", False),
     ],
 )
-def test_skip_recurring_is_cast_as_rails_does(
+def test_skip_recurring_is_read_in_any_spelling(
     project: Project, value: str, *, skips: bool
 ) -> None:
     project.environ = {"JOBSD_SKIP_RECURRING": value}

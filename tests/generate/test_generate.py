@@ -16,8 +16,9 @@ import pytest
 import yaml
 
 from jobsd.configuration.options import Options
+from jobsd.configuration.variables import variables
 from jobsd.daemon.cli import completion
-from jobsd.daemon.generate import orchestration, service_unit
+from jobsd.daemon.generate import manual, orchestration, service_unit
 from jobsd.errors import ConfigurationError
 from waiting import wait_until
 
@@ -295,6 +296,17 @@ def test_the_manual_page_names_every_command(run: Commands) -> None:
     lines = page.splitlines()
     assert lines[0].startswith(".TH JOBSD 1")
     assert {".SS logs", ".SS db migrate", ".SS clear\\-finished"} <= set(lines)
+    titles = [line.removeprefix(".SH ") for line in lines if line.startswith(".SH ")]
+    assert titles == [
+        *("NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "COMMANDS", "EXIT STATUS"),
+        *("ENVIRONMENT", "FILES", "EXAMPLES"),
+    ]
+    assert {f".B {name}" for name, _ in variables()} <= set(lines)
+    if mandoc := shutil.which("mandoc"):
+        linted = subprocess.run(
+            [mandoc, "-T", "lint"], input=page, text=True, capture_output=True, check=False
+        )
+        assert (linted.returncode, linted.stdout) == (0, "")
     if man := shutil.which("groff"):
         checked = subprocess.run(
             [man, "-man", "-Tutf8", "-ww", "-z"],
@@ -304,6 +316,11 @@ def test_the_manual_page_names_every_command(run: Commands) -> None:
             check=False,
         )
         assert (checked.returncode, checked.stderr) == (0, "")
+
+
+def test_the_date_of_a_reproducible_manual_page_is_that_of_its_source() -> None:
+    assert '"2001-09-09"' in manual.page({"SOURCE_DATE_EPOCH": "1000000000"}).splitlines()[0]
+    assert manual.page({}).startswith('.TH JOBSD 1 "20')
 
 
 @pytest.mark.parametrize(

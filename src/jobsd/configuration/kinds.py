@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from jobsd.clock import parse_duration
 from jobsd.database.url import UrlError, read_url
-from jobsd.text import is_seen
+from jobsd.text import is_on, is_seen
 
 from .faults import Mistake, Mistakes, did_you_mean, known, quoted
 from .secrecy import has_password
@@ -35,7 +35,6 @@ _POWERS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
 _MODULE = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*")
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _BIND = re.compile(r"(?P<host>\[[0-9A-Fa-f:.%]+\w*\]|[^\s:/\[\]]*):(?P<port>[0-9]{1,5})")
-_FALSE = frozenset({"", "0", "f", "n", "no", "false", "off"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,15 +76,15 @@ def _boolean(node: Node) -> bool:
 boolean = Kind(_boolean, "true or false")
 
 
-switch: Kind[bool] = Kind(
-    lambda node: isinstance(node, Scalar) and is_true(node.text), "true or false"
-)
+def _switch(node: Node) -> bool:
+    try:
+        return isinstance(node, Scalar) and is_on(node.text)
+    except ValueError as error:
+        raise Mistake(str(error)) from None
+
+
+switch = Kind(_switch, "true or false")
 """A boolean that only a flag or a variable gives."""
-
-
-def is_true(text: str) -> bool:
-    """Read a variable as Rails casts it: all but a few words are true."""
-    return text.strip().lower() not in _FALSE
 
 
 def duration(low: float, high: float = LONGEST_S) -> Kind[float]:

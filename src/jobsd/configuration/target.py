@@ -27,8 +27,9 @@ from jobsd.database.connection import OUTAGES, Target
 from jobsd.database.migrate import migrate
 from jobsd.database.url import passwords
 from jobsd.logs import redaction
+from jobsd.text import is_on
 
-from . import application, flags, kinds, load
+from . import application, flags, load
 from .folder import project_root
 from .options import TRYING, Options
 
@@ -152,8 +153,19 @@ def find_schema(cwd: Path, environ: Mapping[str, str]) -> str:
 
 
 def _may_make(options: Options, environ: Mapping[str, str]) -> bool:
-    wanted = kinds.is_true(environ.get("JOBSD_EMBEDDED", "").strip())
-    return wanted or (options.environment in TRYING and not IN_WEB.items() <= environ.items())
+    return _is_allowed(environ) or (
+        options.environment in TRYING and not IN_WEB.items() <= environ.items()
+    )
+
+
+def _is_allowed(environ: Mapping[str, str]) -> bool:
+    """Return whether the operator allows an embedded server anywhere."""
+    given = environ.get("JOBSD_EMBEDDED", "")
+    try:
+        return is_on(given)
+    except ValueError as error:
+        fault = errors.Fault(f"{given!r} {error}", "variable JOBSD_EMBEDDED")
+        raise errors.ConfigurationError((fault,)) from None
 
 
 def _none_made(options: Options, *, may_make: bool) -> errors.Fault:
@@ -182,7 +194,7 @@ def _refusal(options: Options, environ: Mapping[str, str]) -> errors.Fault | Non
     """
     wanted = environ.get("JOBSD_EMBEDDED", "").strip()
     hint = _sources(options)
-    if wanted and not kinds.is_true(wanted):
+    if wanted and not _is_allowed(environ):
         message = (
             f"no database is configured, and JOBSD_EMBEDDED={wanted} forbids an embedded one"
         )
