@@ -1,4 +1,6 @@
-"""Completions for a shell: commands and options by click, names from the database.
+"""Completions for a shell: commands and options by click, names from here.
+
+Names of jobs are those of the project's modules, other names come from the database.
 
 A prompt must not hang, and completion must print no messages: after any error, there are no
 names. It starts no server: an embedded one that does not run stays stopped.
@@ -7,9 +9,10 @@ names. It starts no server: an embedded one that does not run stays stopped.
 from __future__ import annotations
 
 import contextlib
+import io
 import signal
 import sys
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from click.shell_completion import CompletionItem, get_completion_class
@@ -21,6 +24,9 @@ if TYPE_CHECKING:
 
 
 PATIENCE_S = 0.2
+"""The time that the database gets."""
+IMPORT_S = 1.0
+"""The time that the project's modules get."""
 AGAIN_S = 0.05
 PROGRAMS = ("jobs", "jobsd")
 
@@ -38,17 +44,50 @@ def script(shell: str) -> str:
 def names(kind: str, incomplete: str) -> list[CompletionItem]:
     """Return the names of a kind with this beginning; none if the database is slow."""
     with contextlib.suppress(BaseException):
-        # Loaded before the time starts, so that all of it is left for the database.
-        from jobsd.database.connection import Session
-        from jobsd.database.statements import Statements
-
-        from .project import Project
-
-        statements = Statements("jobsd.daemon.cli", "completion.sql")
-        with _patience():
-            found = list(_read(Project(), statements[kind], Session))
-        return [CompletionItem(name) for name in found if name.startswith(incomplete)]
+        # Our own modules are loaded before a time starts.
+        source = _SOURCES.get(kind)
+        found = source() if source else _of_database(kind)
+        return items(found, incomplete)
     return []
+
+
+def items(found: Iterable[str], incomplete: str) -> list[CompletionItem]:
+    """Return those that begin as it is typed."""
+    return [CompletionItem(name) for name in found if name.startswith(incomplete)]
+
+
+def _jobs() -> Iterable[str]:
+    """Return the names of the project's jobs; whatever its modules print is dropped."""
+    from jobsd.daemon.shipped import import_shipped_jobs
+    from jobsd.jobs import registry
+
+    project = Project()
+    nowhere = io.StringIO()
+    with contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
+        import_shipped_jobs()
+        imports, root = project.options.imports, project.root
+        with _patience(IMPORT_S):
+            registry.load_modules(imports, root)
+    return sorted(definition.name for definition in registry.definitions())
+
+
+def _zones() -> Iterable[str]:
+    from zoneinfo import available_timezones
+
+    return sorted(available_timezones())
+
+
+_SOURCES: dict[str, Callable[[], Iterable[str]]] = {"job": _jobs, "zone": _zones}
+"""The kinds of names that need no database."""
+
+
+def _of_database(kind: str) -> Iterable[str]:
+    from jobsd.database.connection import Session
+    from jobsd.database.statements import Statements
+
+    statement = Statements("jobsd.daemon.cli", "completion.sql")[kind]
+    with _patience():
+        return list(_read(Project(), statement, Session))
 
 
 class _TookTooLongError(BaseException):
@@ -56,7 +95,7 @@ class _TookTooLongError(BaseException):
 
 
 @contextlib.contextmanager
-def _patience() -> Generator[None]:
+def _patience(seconds: float = PATIENCE_S) -> Generator[None]:
     """Interrupt the block when the time is over, even in a wait.
 
     In a destructor or a callback of the import system, Python only prints the exception and
@@ -68,7 +107,7 @@ def _patience() -> Generator[None]:
 
     sys.unraisablehook = lambda _: None
     signal.signal(signal.SIGALRM, end)
-    signal.setitimer(signal.ITIMER_REAL, PATIENCE_S, AGAIN_S)
+    signal.setitimer(signal.ITIMER_REAL, seconds, AGAIN_S)
     try:
         yield
     finally:

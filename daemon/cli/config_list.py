@@ -6,21 +6,9 @@ from typing import cast
 from jobsd.configuration import listed
 from jobsd.daemon import values
 
-from . import table
 from .project import Project
 
 Row = dict[str, object]
-
-
-def _text(value: object) -> str:
-    return values.plain(value) or "-"
-
-
-COLUMNS = (
-    table.Column("setting", show=_text),
-    table.Column("value", show=_text, cuts=True),
-    table.Column("source", "FROM", show=_text, rank=2, cuts=True),
-)
 
 
 def settings(project: Project, *, for_people: bool) -> Iterator[Row]:

@@ -24,7 +24,7 @@ from jobsd.operations.times import period_text
 
 from .help import FILTERS, Shared
 from .output import Result, Value
-from .parameters import CLASS, JOB_ID, LINE, PERIOD, QUEUE, whole
+from .parameters import CLASS, JOB_ID, LINE, PERIOD, QUEUE, offered, whole
 from .verbs import require_consent
 
 if TYPE_CHECKING:
@@ -191,6 +191,7 @@ _OPTIONS = (
     ),
     _shared(
         *("--tag", "tags"),
+        shell_complete=offered("tag"),
         type=LINE,
         metavar="TAG",
         help="Only jobs with this tag; given twice, only jobs with both.",

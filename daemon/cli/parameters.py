@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import click
@@ -26,6 +26,42 @@ else:  # of click before 8.5 it is no generic class
     class _Type(click.ParamType, Generic[R]): ...
 
 
+_Offer = Callable[[click.Context, click.Parameter | None, str], "list[CompletionItem]"]
+
+
+def offered(kind: str) -> _Offer:
+    """Return what a shell calls for the names of a kind."""
+
+    def offer(
+        ctx: click.Context, param: click.Parameter | None, incomplete: str
+    ) -> list[CompletionItem]:
+        del ctx, param
+        from .completion import names
+
+        return names(kind, incomplete)
+
+    return offer
+
+
+def listed(names: Iterable[str]) -> _Offer:
+    """Return what a shell calls for the last of several names with commas between them."""
+    known = tuple(names)
+
+    def offer(
+        ctx: click.Context, param: click.Parameter | None, incomplete: str
+    ) -> list[CompletionItem]:
+        del ctx, param
+        from .completion import items
+
+        before, comma, begun = incomplete.rpartition(",")
+        return [
+            type(each)(f"{before}{comma}{each.value}", help=each.help)
+            for each in items(known, begun)
+        ]
+
+    return offer
+
+
 class _Read(_Type[R]):
     """A type of parameter: a function parses the text, or refuses it with a sentence."""
 
@@ -37,11 +73,10 @@ class _Read(_Type[R]):
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
-        """Return the names of the database with this beginning."""
-        del ctx, param
-        from .completion import names
-
-        return names(self._kind, incomplete) if self._kind else []
+        """Return the names with this beginning: of a class to retry, those that failed."""
+        del param
+        kind = "failed" if self._kind == "class" and ctx.info_name == "retry" else self._kind
+        return offered(kind)(ctx, None, incomplete) if kind else []
 
     def convert(
         self,
@@ -131,10 +166,7 @@ class _JobId(click.IntRange):
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
         """Return the ids with this beginning."""
-        del ctx, param
-        from .completion import names
-
-        return names("id", incomplete)
+        return offered("id")(ctx, param, incomplete)
 
 
 JOB_ID = _JobId(1, 2**63 - 1)

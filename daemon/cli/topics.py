@@ -35,9 +35,12 @@ def shared_options() -> list[Shared]:
     """Return each shared option once, in the order of its section."""
     from .help import SECTIONS, Shared
     from .job_selection import filtered
+    from .table import Column
     from .verbs import Verb, on_project
 
-    everything = click.command(cls=Verb, table=True, ids=True)(filtered(on_project(print)))
+    everything = click.command(cls=Verb, table=(Column("id"),), ids=True)(
+        filtered(on_project(print))
+    )
     found = [each for each in everything.params if isinstance(each, Shared)]
     return sorted(found, key=lambda each: SECTIONS.index(each.section))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 import click
@@ -16,7 +16,9 @@ from jobsd.daemon.program import require_command
 
 from . import output
 from .help import OUTPUT, PROJECT, Helpful, Shared
+from .parameters import listed
 from .project import Project as Project  # noqa: PLC0414 - for all verbs
+from .table import Column
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -31,9 +33,9 @@ _TABLE_FORMS_HELP = (
 class Verb(Helpful):
     """A command. Its result is printed according to the options of output.
 
-    A command without output has none of these options; only one that prints a `table` has those
-    of tables, and of these only a table of `ids` has --ids. Its exit status is
-    `without_database` where there is no database at all.
+    A command without output has none of these options; only one that prints a `table` with
+    columns has those of tables, and of these only a table of `ids` has --ids. Its exit status
+    is `without_database` where there is no database at all.
     """
 
     def __init__(  # noqa: PLR0913 - what commands may have
@@ -42,7 +44,7 @@ class Verb(Helpful):
         examples: str = "",
         describes: str = "",
         prints: bool = True,
-        table: bool = False,
+        table: Sequence[Column] = (),
         ids: bool = False,
         without_database: int = statuses.CONFIGURATION,
         **kwargs: Any,  # noqa: ANN401 - click's
@@ -110,7 +112,7 @@ def chosen_format() -> output.Format:
     return form
 
 
-def output_options(*, table: bool, ids: bool) -> list[click.Parameter]:
+def output_options(*, table: Sequence[Column], ids: bool) -> list[click.Parameter]:
     """Return the options for the output of a result; of a `table` also its columns."""
     option = functools.partial(Shared, section=OUTPUT)
     flag = functools.partial(option, is_flag=True)
@@ -131,7 +133,10 @@ def output_options(*, table: bool, ids: bool) -> list[click.Parameter]:
     if table:
         options += [
             option(
-                ["--columns"], metavar="NAME[,NAME]", help="Print only these, in this order."
+                ["--columns"],
+                metavar="NAME[,NAME]",
+                shell_complete=listed(column.name for column in table),
+                help="Print only these, in this order.",
             ),
             flag(["--header"], help="Print the column names, in a pipe too."),
             flag(["--wide"], help="Do not shorten values to fit the terminal."),

@@ -103,6 +103,10 @@ def _knows_modules(faults: Iterable[Fault], config: str, imports: Sequence[str])
     return bool(imports) or not queue_file
 
 
+def _text(value: object) -> str:
+    return plain(value) or "-"
+
+
 @click.group(cls=Noun, examples="config\nconfig --json\nconfig check", default="show")
 def config_command() -> None:
     """Show the configuration as the daemon would read it, or its faults."""
@@ -111,8 +115,15 @@ def config_command() -> None:
 config_command.add_command(also(check_command, "check", "config check"))
 
 
+_SETTING_COLUMNS = (
+    Column("setting", show=_text),
+    Column("value", show=_text, cuts=True),
+    Column("source", "FROM", show=_text, rank=2, cuts=True),
+)
+
+
 @config_command.command(
-    cls=Verb, hidden=True, table=True, examples="config show\nconfig show --json"
+    cls=Verb, hidden=True, table=_SETTING_COLUMNS, examples="config show\nconfig show --json"
 )
 @on_project
 def show(project: Project) -> Result:
@@ -120,10 +131,10 @@ def show(project: Project) -> Result:
 
     Needs no database; passwords are left out. Exit status 78 when a setting can't be read.
     """
-    from jobsd.daemon.cli.config_list import COLUMNS, settings
+    from jobsd.daemon.cli.config_list import settings
 
     rows = list(settings(project, for_people=chosen_format().terminal))
-    return Result(rows, (Table(rows, COLUMNS),))
+    return Result(rows, (Table(rows, _SETTING_COLUMNS),))
 
 
 _DOCTOR_COLUMNS = (

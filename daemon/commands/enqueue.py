@@ -10,7 +10,7 @@ import click
 from jobsd.daemon import statuses
 from jobsd.daemon.cli import calls, foreground
 from jobsd.daemon.cli.output import Result, Value
-from jobsd.daemon.cli.parameters import DURATION, TASK, args_json
+from jobsd.daemon.cli.parameters import DURATION, QUEUE, TASK, args_json, offered
 from jobsd.daemon.cli.verbs import Project, Verb, on_project
 from jobsd.daemon.program import error
 from jobsd.errors import Error
@@ -32,9 +32,11 @@ enqueue DailyCleanupJob --at '2030-01-01 03:00 Europe/Paris'
 
 
 @click.command(cls=Verb, examples=_ENQUEUE_EXAMPLES)
-@click.argument("name")
+@click.argument("name", shell_complete=offered("job"))
 @args_json
-@click.option("--queue", metavar="NAME", help="The queue, instead of the job's own.")
+@click.option(
+    "--queue", type=QUEUE, metavar="NAME", help="The queue, instead of the job's own."
+)
 @click.option("--priority", type=int, help="Jobs with a smaller number run first.")
 @click.option(
     "--in", "wait_s", type=DURATION, help="When to run it, from now: 90, 30s, 10m, 2h, 1d."
@@ -130,7 +132,7 @@ perform app.reports.monthly '{"month": "2030-01"}' --debug
 
 
 @click.command(cls=Verb, prints=False, examples=_PERFORM_EXAMPLES)
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=offered("job"))
 @args_json
 @click.option("--task", type=TASK, metavar="KEY", help="Run a recurring task instead.")
 @foreground.quiet_option

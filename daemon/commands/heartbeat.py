@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jobsd.daemon.cli.output import Column, Result, Table, Value, rows
-from jobsd.daemon.cli.parameters import DURATION, whole
+from jobsd.daemon.cli.parameters import DURATION, offered, whole
 from jobsd.daemon.cli.verbs import Noun, Project, Verb, also, on_project
 from jobsd.daemon.statuses import DONE, FAILED
 from jobsd.daemon.values import brief_moment, json_text
@@ -60,7 +60,10 @@ def heartbeat_command() -> None:
 
 
 @heartbeat_command.command(
-    cls=Verb, hidden=True, table=True, examples="heartbeat latest\nheartbeat latest --json"
+    cls=Verb,
+    hidden=True,
+    table=_HEARTBEAT_COLUMNS,
+    examples="heartbeat latest\nheartbeat latest --json",
 )
 @on_project
 def latest(project: Project) -> Result:
@@ -77,12 +80,17 @@ def latest(project: Project) -> Result:
 
 @heartbeat_command.command(
     cls=Verb,
-    table=True,
+    table=_HEARTBEAT_COLUMNS,
     examples="heartbeat recent -n 10\nheartbeat recent --host web-1 --since 1h",
 )
 @_limit
 @_since
-@click.option("--host", metavar="NAME", help="Only heartbeats of this machine.")
+@click.option(
+    *("--host",),
+    metavar="NAME",
+    shell_complete=offered("host"),
+    help="Only heartbeats of this machine.",
+)
 @on_project
 def recent(
     project: Project, limit: int | None, since_s: float | None, host: str | None
@@ -119,9 +127,13 @@ def verify(project: Project, within_s: float) -> Result:
 
 
 @heartbeat_command.command(
-    "by-host", cls=Verb, hidden=True, table=True, examples="heartbeat by-host web-1"
+    "by-host",
+    cls=Verb,
+    hidden=True,
+    table=_HEARTBEAT_COLUMNS,
+    examples="heartbeat by-host web-1",
 )
-@click.argument("host")
+@click.argument("host", shell_complete=offered("host"))
 @_limit
 @_since
 @on_project
@@ -131,7 +143,7 @@ def by_host(project: Project, host: str, limit: int | None, since_s: float | Non
 
 
 @heartbeat_command.command(
-    cls=Verb, table=True, examples="heartbeat gaps --every 5m --since 24h"
+    cls=Verb, table=_GAP_COLUMNS, examples="heartbeat gaps --every 5m --since 24h"
 )
 @click.option(
     "--every",

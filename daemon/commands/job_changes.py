@@ -15,7 +15,7 @@ from jobsd.daemon.cli import failure_list, job_selection
 from jobsd.daemon.cli.help import FILTERS
 from jobsd.daemon.cli.job_selection import Filters, Progress, Selected, consent, explain
 from jobsd.daemon.cli.output import Result, Table, Value
-from jobsd.daemon.cli.parameters import CLASS, LINE, PERIOD
+from jobsd.daemon.cli.parameters import CLASS, LINE, PERIOD, offered
 from jobsd.daemon.cli.verbs import Noun, Project, Verb, on_project
 from jobsd.daemon.program import note, program
 from jobsd.daemon.values import counted
@@ -227,7 +227,7 @@ def failures_command() -> None:
 
 
 @failures_command.command(
-    "list", cls=Verb, table=True, examples="failures\nfailures list --wide"
+    "list", cls=Verb, table=failure_list.COLUMNS, examples="failures\nfailures list --wide"
 )
 @on_project
 def list_groups(project: Project) -> Result:
@@ -251,7 +251,9 @@ def _of_group(function: Callable[..., Result]) -> Callable[..., Result]:
             for each, what in (("failed-", "that failed"), ("", "enqueued"))
         ),
         click.argument("error_type", metavar="[ERROR]", type=LINE, required=False),
-        click.argument("class_name", metavar="CLASS", type=CLASS),
+        click.argument(
+            "class_name", metavar="CLASS", type=CLASS, shell_complete=offered("failed")
+        ),
     ):
         function = option(function)
     return function

@@ -47,7 +47,7 @@ class _Search(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # gener
             found = [each for each in names if each.startswith(incomplete)]
         elif key == "state":
             found = [f"state:{each}" for each in job_states.STATES if each.startswith(begun)]
-        elif key in {"class", "queue"}:
+        elif key in {"class", "queue", "tag", "host"}:
             found = [f"{key}:{each.value}" for each in completion.names(key, begun)]
         else:
             found = []
@@ -111,7 +111,9 @@ list --columns id,state,finished_at --state finished -o tsv
 """
 
 
-@click.command("list", cls=Verb, table=True, ids=True, describes=FILTERS, examples=_EXAMPLES)
+@click.command(
+    "list", cls=Verb, table=_COLUMNS, ids=True, describes=FILTERS, examples=_EXAMPLES
+)
 @click.argument("search", nargs=-1, metavar="[SEARCH]...", type=SEARCH)
 @filtered
 @watch_option

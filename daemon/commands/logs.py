@@ -15,7 +15,7 @@ import click
 from jobsd import operations
 from jobsd.daemon import values
 from jobsd.daemon.cli.output import Column, Format, Result, Table, print_line
-from jobsd.daemon.cli.parameters import DURATION, JOB_ID, whole
+from jobsd.daemon.cli.parameters import DURATION, JOB_ID, offered, whole
 from jobsd.daemon.cli.verbs import Project, Verb, chosen_format, on_project
 
 if TYPE_CHECKING:
@@ -71,6 +71,7 @@ def _pattern(
 @click.option(
     "--class",
     "class_pattern",
+    shell_complete=offered("class"),
     metavar="PATTERN",
     help="Only lines of these classes; * stands for any text.",
 )
@@ -130,7 +131,7 @@ _AUDIT_COLUMNS = (
 )
 
 
-@click.command(cls=Verb, table=True, examples="audit\naudit -n 200 --json")
+@click.command(cls=Verb, table=_AUDIT_COLUMNS, examples="audit\naudit -n 200 --json")
 @click.option(
     *("-n", "--limit"),
     type=whole(1, 10_000),

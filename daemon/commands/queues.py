@@ -33,7 +33,12 @@ def command() -> None:
     """Show the queues; pause, resume and clear them."""
 
 
-@command.command("list", cls=Verb, table=True, examples="queues\nqueues list --watch --json")
+_COLUMNS = columns(operations.queues.COUNTED_MAX)
+
+
+@command.command(
+    "list", cls=Verb, table=_COLUMNS, examples="queues\nqueues list --watch --json"
+)
 @watch_option
 @on_project
 def list_queues(project: Project, every_s: float | None) -> Result:
@@ -47,7 +52,7 @@ def list_queues(project: Project, every_s: float | None) -> Result:
 
 def _queues(session: Session) -> Result:
     rows = operations.queues.queue_rows(session)
-    table = Table(for_people(rows), columns(operations.queues.COUNTED_MAX))
+    table = Table(for_people(rows), _COLUMNS)
     return Result(rows, (table,), "" if rows else EMPTY)
 
 

@@ -13,7 +13,7 @@ from jobsd import clock, errors, jobs, operations, recurring
 from jobsd.daemon import program, statuses
 from jobsd.daemon.cli import foreground, task_list
 from jobsd.daemon.cli.output import Facts, Result, Shown, Table, Value, done, rows
-from jobsd.daemon.cli.parameters import TASK, whole
+from jobsd.daemon.cli.parameters import QUEUE, TASK, offered, whole
 from jobsd.daemon.cli.verbs import Noun, Project, Verb, on_project
 from jobsd.daemon.values import moment as at
 
@@ -45,7 +45,9 @@ def command() -> None:
     """Show recurring tasks, run one now, add tasks that no file defines."""
 
 
-@command.command("list", cls=Verb, table=True, examples="recurring list\nrecurring list --json")
+@command.command(
+    "list", cls=Verb, table=task_list.COLUMNS, examples="recurring list\nrecurring list --json"
+)
 @on_project
 def list_tasks(project: Project) -> Result:
     """List the tasks with their next and last runs, and what they run.
@@ -61,7 +63,9 @@ def list_tasks(project: Project) -> Result:
 
 
 @command.command(
-    cls=Verb, table=True, examples="recurring show heartbeat\nrecurring show heartbeat -n 20"
+    cls=Verb,
+    table=task_list.HISTORY_COLUMNS,
+    examples="recurring show heartbeat\nrecurring show heartbeat -n 20",
 )
 @click.argument("key", type=TASK)
 @_limit
@@ -115,7 +119,10 @@ def next_runs(project: Project, key: str, limit: int) -> Result:
 
 
 @command.command(
-    cls=Verb, hidden=True, table=True, examples="recurring history heartbeat -n 20"
+    cls=Verb,
+    hidden=True,
+    table=task_list.HISTORY_COLUMNS,
+    examples="recurring history heartbeat -n 20",
 )
 @click.argument("key", type=TASK)
 @_limit
@@ -178,7 +185,12 @@ recurring add sweep --command "app.sweep(5)" --schedule @hourly
 @click.command(cls=Verb, examples=_ADD_EXAMPLES)
 @click.argument("key", type=TASK)
 @click.option("--schedule", required=True, metavar="PHRASE", help="As in a file.")
-@click.option("--class", "class_name", metavar="NAME", help="A registered job.")
+@click.option(
+    *("--class", "class_name"),
+    metavar="NAME",
+    shell_complete=offered("job"),
+    help="A registered job.",
+)
 @click.option(
     "--command",
     "call",
@@ -186,10 +198,17 @@ recurring add sweep --command "app.sweep(5)" --schedule @hourly
     help="A call instead of a job.",
 )
 @click.option("--args", "arguments", metavar="JSON", default="[]", help="A list or an object.")
-@click.option("--queue", metavar="NAME", help="The queue, instead of the job's own.")
+@click.option(
+    "--queue", type=QUEUE, metavar="NAME", help="The queue, instead of the job's own."
+)
 @click.option("--priority", type=int, help="Jobs with a smaller number run first.")
 @click.option("--description", metavar="TEXT", default="", help="What the task is for.")
-@click.option("--time-zone", metavar="ZONE", help="Default: the zone of queue.yml.")
+@click.option(
+    *("--time-zone",),
+    metavar="ZONE",
+    shell_complete=offered("zone"),
+    help="Default: the zone of queue.yml.",
+)
 @click.option(
     "--on-missed",
     type=click.Choice(("skip", "once", "all")),

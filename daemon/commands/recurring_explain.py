@@ -12,7 +12,7 @@ from jobsd import clock, configuration, errors
 from jobsd.daemon import statuses, values
 from jobsd.daemon.cli import verbs
 from jobsd.daemon.cli.output import Facts, Pairs, Result, Shown
-from jobsd.daemon.cli.parameters import whole
+from jobsd.daemon.cli.parameters import offered, whole
 from jobsd.daemon.cli.project import Project
 from jobsd.daemon.program import error, program
 
@@ -26,7 +26,12 @@ recurring explain - --json < phrases.txt
 
 @click.command(cls=verbs.Verb, examples=_EXAMPLES)
 @click.argument("phrase")
-@click.option("--time-zone", metavar="ZONE", help="Default: the zone of queue.yml.")
+@click.option(
+    *("--time-zone",),
+    metavar="ZONE",
+    shell_complete=offered("zone"),
+    help="Default: the zone of queue.yml.",
+)
 @click.option(
     "-n",
     "--limit",

@@ -7,6 +7,7 @@ import click
 
 from jobsd import configuration
 from jobsd.configuration.setting import Setting
+from jobsd.daemon.cli.parameters import listed, offered
 from jobsd.daemon.cli.verbs import WORDS, Project, WithWords
 
 _START_EXAMPLES = """
@@ -16,6 +17,14 @@ start --import app.jobs --metrics-bind off
 start --reload
 start -c config/other.yml --log-format json
 """
+
+
+_OFFERED = {
+    "--queues": offered("queue"),
+    "--only": listed(("worker", "dispatcher", "scheduler")),
+    "--log-format": listed(("json", "console")),
+    "--log-level": listed(("debug", "info", "warning", "error", "critical")),
+}
 
 
 def _setting_flags(function: Callable[..., int]) -> Callable[..., int]:
@@ -30,6 +39,7 @@ def _setting_flags(function: Callable[..., int]) -> Callable[..., int]:
             is_flag=is_switch,
             default=None,
             multiple=row.adds,
+            shell_complete=_OFFERED.get(row.flag_option),
             help=_help(row),
         )
         function = option(function)

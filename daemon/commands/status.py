@@ -77,7 +77,7 @@ _PS_EMPTY = "no process is registered: nothing runs on this database"
 _PS_EXAMPLES = "ps\nps --watch\nps --json\nps --columns pid,queues,threads"
 
 
-@click.command(cls=Verb, table=True, examples=_PS_EXAMPLES)
+@click.command(cls=Verb, table=_PS_COLUMNS, examples=_PS_EXAMPLES)
 @watch_option
 @on_project
 def ps_command(project: Project, every_s: float | None) -> Result:

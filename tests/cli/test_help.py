@@ -69,8 +69,8 @@ def test_a_help_describes_or_names_each_option() -> None:
     for path, found in _commands():
         if isinstance(found, Helpful):
             options = [each for each in found.params if isinstance(each, click.Option)]
-            told = [*found.own_options(), *found.shared_options()]
-            assert sorted(map(str, told)) == sorted(map(str, options)), path
+            written = [*found.own_options(), *found.shared_options()]
+            assert sorted(map(str, written)) == sorted(map(str, options)), path
 
 
 def test_the_help_of_a_command_names_the_shared_options_at_its_end(
