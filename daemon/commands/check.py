@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
+from typing import cast
 
 import click
 
@@ -9,7 +10,7 @@ from jobsd.configuration.found_modules import FOLDER, found_modules
 from jobsd.daemon.cli.output import Column, Result, Table, Value, colored
 from jobsd.daemon.cli.verbs import Noun, Project, Verb, also, chosen_format, on_project
 from jobsd.daemon.statuses import CONFIGURATION, DONE, UNREACHABLE
-from jobsd.daemon.values import plain
+from jobsd.daemon.values import length, plain
 from jobsd.errors import Fault
 from jobsd.recurring.definition import TaskDefinition
 
@@ -131,10 +132,28 @@ def show(project: Project) -> Result:
 
     Needs no database; passwords are left out. Exit status 78 when a setting can't be read.
     """
-    from jobsd.daemon.cli.config_list import settings
-
-    rows = list(settings(project, for_people=chosen_format().terminal))
+    rows = list(_settings(project, for_people=chosen_format().terminal))
     return Result(rows, (Table(rows, _SETTING_COLUMNS),))
+
+
+def _settings(project: Project, *, for_people: bool) -> Iterator[dict[str, object]]:
+    """Yield each setting as a start would read it; people get times with units."""
+    from jobsd.configuration import listed
+
+    for row in listed.settings(project.root, project.environ, project.flags):
+        value = _with_units(row["value"]) if for_people and row["seconds"] else row["value"]
+        yield {"setting": row["setting"], "value": value, "source": row["source"]}
+
+
+def _with_units(value: object) -> object:
+    match value:
+        case int() | float():
+            return length(float(value))
+        case dict():
+            each = cast("dict[str, float]", value).items()
+            return ", ".join(f"{queue}: {length(seconds)}" for queue, seconds in each)
+        case _:
+            return value
 
 
 _DOCTOR_COLUMNS = (

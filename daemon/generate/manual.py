@@ -16,6 +16,20 @@ from jobsd.daemon.cli.topics import STATUSES, shared_options
 from jobsd.machine import PROGRAM_VERSION
 
 _WIDTH = 72
+_HEAD = r""".SH NAME
+jobsd \- background jobs and recurring tasks for Python on PostgreSQL
+.SH SYNOPSIS
+.B jobsd
+.RI [ COMMAND ]
+.RI [ OPTIONS ]
+.br
+.B bin/jobs
+.RI [ COMMAND ]
+.RI [ OPTIONS ]
+.SH DESCRIPTION
+Without a command, or with options alone, it starts the daemon in the
+foreground.
+A supervisor starts workers, dispatchers and a scheduler, and replaces them."""
 _FILES = {
     "config/queue.yml": "What runs: workers, dispatchers, database, log.",
     "config/recurring.yml": "The recurring tasks.",
@@ -31,20 +45,10 @@ def page(environ: Mapping[str, str] = os.environ) -> str:
 
 
 def _lines(day: str) -> Iterator[str]:
-    context = click.Context(commands)
     yield f'.TH JOBSD 1 "{day}" "jobsd {PROGRAM_VERSION}" "jobsd"'
-    yield ".SH NAME"
-    yield "jobsd \\- background jobs and recurring tasks for Python on PostgreSQL"
-    yield ".SH SYNOPSIS"
-    yield ".B jobsd\n.RI [ COMMAND ]\n.RI [ OPTIONS ]"
-    yield ".br\n.B bin/jobs\n.RI [ COMMAND ]\n.RI [ OPTIONS ]"
-    yield ".SH DESCRIPTION"
-    yield from _text(
-        "Without a command, or with options alone, it starts the daemon in the foreground."
-        " A supervisor starts workers, dispatchers and a scheduler, and replaces them."
-    )
-    yield ".SH OPTIONS"
-    yield from _text("Most commands have these options:")
+    yield _HEAD
+    context = click.Context(commands)
+    yield ".SH OPTIONS\nMost commands have these options:"
     yield from _options(shared_options(), context)
     yield ".SH COMMANDS"
     for name in commands.list_commands(context):
