@@ -33,11 +33,8 @@ def command() -> None:
     """Show the queues; pause, resume and clear them."""
 
 
-_COLUMNS = columns(operations.queues.COUNTED_MAX)
-
-
 @command.command(
-    "list", cls=Verb, table=_COLUMNS, examples="queues\nqueues list --watch --json"
+    "list", cls=Verb, table=columns(0), examples="queues\nqueues list --watch --json"
 )
 @watch_option
 @on_project
@@ -52,7 +49,7 @@ def list_queues(project: Project, every_s: float | None) -> Result:
 
 def _queues(session: Session) -> Result:
     rows = operations.queues.queue_rows(session)
-    table = Table(for_people(rows), _COLUMNS)
+    table = Table(for_people(rows), columns(operations.queues.COUNTED_MAX))
     return Result(rows, (table,), "" if rows else EMPTY)
 
 

@@ -24,7 +24,7 @@ NOT_OF_USERS = {
     "JOBSD_ASKED": "between our processes",
     "JOBSD_APPLICATION_DATABASE": "between our processes",
     "JOBSD_DATABASE": "a setting of Django",
-    "JOBSD_DATABASE_SCHEMA": "a setting of Flask",
+    "JOBSD_DATABASE_SCHEMA": "between our processes",
     "JOBSD_DATABASE_URL": "a setting of Flask",
     "JOBSD_COMPLETE": "the shell's",
     **dict.fromkeys(
