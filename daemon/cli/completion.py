@@ -20,6 +20,7 @@ from click.shell_completion import CompletionItem, get_completion_class
 from .project import Project
 
 if TYPE_CHECKING:
+    from jobsd.configuration.target import Database
     from jobsd.database.connection import Session, Statement
 
 
@@ -86,8 +87,11 @@ def _of_database(kind: str) -> Iterable[str]:
     from jobsd.database.statements import Statements
 
     statement = Statements("jobsd.daemon.cli", "completion.sql")[kind]
+    project = Project()
+    # The configuration is read before the time starts, which is the database's.
+    found = project.database
     with _patience():
-        return list(_read(Project(), statement, Session))
+        return list(_read(found, statement, Session))
 
 
 class _TookTooLongError(BaseException):
@@ -114,10 +118,9 @@ def _patience(seconds: float = PATIENCE_S) -> Generator[None]:
         signal.setitimer(signal.ITIMER_REAL, 0)
 
 
-def _read(project: Project, statement: Statement, connect: type[Session]) -> Iterator[str]:
-    server, target = project.database.server, project.database.target
-    if server is not None and not server.running():
+def _read(found: Database, statement: Statement, connect: type[Session]) -> Iterator[str]:
+    if found.server is not None and not found.server.running():
         return
-    session = connect(target, "jobsd completion", deadline_s=PATIENCE_S)
+    session = connect(found.target, "jobsd completion", deadline_s=PATIENCE_S)
     with contextlib.closing(session):
         yield from (str(name) for (name,) in session.fetch(statement, {}))

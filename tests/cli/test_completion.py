@@ -12,8 +12,6 @@ from jobsd.daemon.cli.cli import commands
 from waiting import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from system.commands import Commands
 
 SHELL = ShellComplete(commands, {}, "jobs", "_JOBS_COMPLETE")
@@ -26,10 +24,10 @@ def _offered(words: str, begun: str = "") -> list[str]:
 def test_only_names_with_the_beginning_at_the_prompt_are_offered(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def read(*_: object) -> Iterator[str]:
-        return iter(["mail", "bulk", "mailing"])
+    def read(_: str) -> list[str]:
+        return ["mail", "bulk", "mailing"]
 
-    monkeypatch.setattr(completion, "_read", read)
+    monkeypatch.setattr(completion, "_of_database", read)
 
     offered = [item.value for item in completion.names("queue", "mail")]
 
