@@ -8,10 +8,13 @@ than its neighbours: `created_at` is the beginning of its transaction.
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from jobsd.database.connection import Session, Statements
+from jobsd.database.statements import Statements
 from jobsd.jobs.time_limits import WAIT_MAX_S
+
+if TYPE_CHECKING:
+    from jobsd.database.connection import Session
 
 Moment = datetime | timedelta
 """An instant, or an age: how long ago."""
