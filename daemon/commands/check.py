@@ -1,8 +1,10 @@
 """`check`, `config` and `doctor`: whether the environment of jobsd is in order."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import click
 
@@ -11,8 +13,10 @@ from jobsd.daemon.cli.output import Column, Result, Table, Value, colored
 from jobsd.daemon.cli.verbs import Noun, Project, Verb, also, chosen_format, on_project
 from jobsd.daemon.statuses import CONFIGURATION, DONE, UNREACHABLE
 from jobsd.daemon.values import length, plain
-from jobsd.errors import Fault
-from jobsd.recurring.definition import TaskDefinition
+
+if TYPE_CHECKING:
+    from jobsd.errors import Fault
+    from jobsd.recurring.definition import TaskDefinition
 
 _CHECK_EXAMPLES = """
 check
