@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 import pytest
 
-from docs.commands_page import _leaves
+from docs.commands_page import leaves
 from jobsd.daemon.cli import cli, topics
 from jobsd.daemon.cli.help import SECTIONS, Helpful, Shared
 
@@ -22,7 +22,7 @@ LONG = {"start", "with", "list", "retry"}
 
 def _commands() -> Iterator[tuple[str, click.Command]]:
     root = click.Context(cli.commands, info_name="", **cli.commands.context_settings)
-    for context in _leaves(cli.commands, root):
+    for context in leaves(cli.commands, root):
         yield context.command_path.strip(), context.command
 
 

@@ -40,7 +40,7 @@ exit statuses and the forms of output.
 def page() -> str:
     """Return the page: an index, and a section for each command."""
     root = click.Context(commands, info_name=PROGRAM, **commands.context_settings)
-    found = list(_leaves(commands, root))
+    found = list(leaves(commands, root))
     index = "".join(
         f"| [`{context.command_path}`](#{_anchor(context)}) | {_first_line(context)} |\n"
         for context in found
@@ -49,7 +49,7 @@ def page() -> str:
     return f"{HEAD}| command | |\n|---|---|\n{index}\n{_shared(root)}\n{sections}"
 
 
-def _leaves(group: click.Group, context: click.Context) -> Iterator[click.Context]:
+def leaves(group: click.Group, context: click.Context) -> Iterator[click.Context]:
     """Give a context for each command, those of a group behind the group itself."""
     for name in group.list_commands(context):
         command = group.get_command(context, name)
@@ -57,7 +57,7 @@ def _leaves(group: click.Group, context: click.Context) -> Iterator[click.Contex
         inner = click.Context(command, info_name=name, parent=context)
         yield inner
         if isinstance(command, click.Group):
-            yield from _leaves(command, inner)
+            yield from leaves(command, inner)
 
 
 def _anchor(context: click.Context) -> str:
