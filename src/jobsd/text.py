@@ -125,7 +125,7 @@ def error_stack(error: BaseException, frames_max: int) -> str:
         found = traceback.TracebackException.from_exception(
             error, limit=-frames_max, compact=True
         )
-        del found.stack[: _ours(frame.filename for frame in found.stack)]
+        del found.stack[: _ours([frame.filename for frame in found.stack])]
         return "".join(found.format())
     except BaseException as broken:  # noqa: BLE001 - the original error must be reported
         why = f"<the stack of the error raised {type(broken).__name__}>"
@@ -135,9 +135,13 @@ def error_stack(error: BaseException, frames_max: int) -> str:
         return why
 
 
-def _ours(files: Iterable[str]) -> int:
+def _ours(files: list[str]) -> int:
     """Return how many of the first frames are those that perform jobs; 0 if all are."""
-    return next((n for n, file in enumerate(files) if not file.startswith(_PERFORMING)), 0)
+    # No generator: one that is left early hides an exception that strikes the thread then.
+    for number, file in enumerate(files):
+        if not file.startswith(_PERFORMING):
+            return number
+    return 0
 
 
 def _plain_stack(error: BaseException, frames_max: int) -> Iterator[str]:
@@ -149,7 +153,7 @@ def _plain_stack(error: BaseException, frames_max: int) -> Iterator[str]:
         chain.append(cause)
     for each in reversed(chain):
         frames = deque(walk_tb(each.__traceback__), frames_max)
-        ours = _ours(frame.f_code.co_filename for frame, _ in frames)
+        ours = _ours([frame.f_code.co_filename for frame, _ in frames])
         for frame, line in list(frames)[ours:]:
             code = frame.f_code
             yield f'  File "{code.co_filename}", line {line}, in {code.co_name}'

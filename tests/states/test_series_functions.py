@@ -171,7 +171,10 @@ def test_a_claim_gets_more_jobs_where_it_is_as_its_worker_believes(
     assert _slots(session) == [("k/a", 1, jobs if gets_more else jobs[:1])]
 
 
-def test_plans_from_empty_tables_find_all_rows_by_their_ids_and_keys(session: Session) -> None:
+@pytest.mark.parametrize("thinned", [False, True])
+def test_plans_from_empty_tables_find_all_rows_by_their_ids_and_keys(
+    session: Session, *, thinned: bool
+) -> None:
     def read() -> int:
         ((rows,),) = session.connection.execute(
             "SELECT sum(seq_tup_read + coalesce(idx_tup_fetch, 0))"
@@ -179,16 +182,17 @@ def test_plans_from_empty_tables_find_all_rows_by_their_ids_and_keys(session: Se
         ).fetchall()
         return int(rows)
 
+    if thinned:
+        # The server takes the tables for empty ones, whose indexes cost nothing to walk.
+        _fill(session)
+        session.connection.execute("DELETE FROM jobsd.claims WHERE id < 5000")
+        session.connection.execute("DELETE FROM jobsd.jobs WHERE queue_name = 'q'")
+    for table in ("claims", "jobs", "blocked_executions"):
+        session.connection.execute(f"VACUUM ANALYZE jobsd.{table}".encode())
+    session.connection.execute("DELETE FROM jobsd.claims")
     for _ in range(10):
         assert _claim(session, "k/none", claims=[5], sizes=[1]) == []
-    session.connection.execute(
-        "INSERT INTO jobsd.claims (id, process_id, job_ids, concurrency_key, slot)"
-        " SELECT i, 1, ARRAY[-i], 'k/k' || i, 1 FROM generate_series(1, 5000) AS i"
-    )
-    session.connection.execute(
-        "INSERT INTO jobsd.jobs (queue_name, class_name) SELECT 'q', 'x'"
-        " FROM generate_series(1, 5000)"
-    )
+    _fill(session)
     jobs = [enqueue(key="k5") for _ in range(3)]
 
     with session.connection.transaction():
@@ -198,6 +202,17 @@ def test_plans_from_empty_tables_find_all_rows_by_their_ids_and_keys(session: Se
 
     assert claims == [jobs]
     assert rows < 100, "measured: 25"
+
+
+def _fill(session: Session) -> None:
+    session.connection.execute(
+        "INSERT INTO jobsd.claims (id, process_id, job_ids, concurrency_key, slot)"
+        " SELECT i, 1, ARRAY[-i], 'k/k' || i, 1 FROM generate_series(1, 5000) AS i"
+    )
+    session.connection.execute(
+        "INSERT INTO jobsd.jobs (queue_name, class_name) SELECT 'q', 'x'"
+        " FROM generate_series(1, 5000)"
+    )
 
 
 _MET = Met(walked=9, open=3, free=(("a", 1), ("b", 5), ("c", 1)))

@@ -10,6 +10,8 @@ import pytest
 
 from harness.played_tree import PlayedTree, tree_on
 from harness.stub_tree import StubTree, stub_tree
+from jobsd.processes.context import Context
+from jobsd.scoreboard.scoreboard import Scoreboard
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -19,6 +21,16 @@ if TYPE_CHECKING:
     from jobsd.database.connection import Target
 
     Start = Callable[..., StubTree]
+
+
+@pytest.fixture
+def context() -> Context:
+    """The monitor of a tree, whose scoreboard has the names of both and no figures."""
+    scoreboard = Scoreboard()
+    scoreboard.supervisor_name = "supervisor-test"
+    entry = scoreboard.entries[0]
+    entry.take("monitor", "monitor-test")
+    return Context(scoreboard, entry, entry.name)
 
 
 @pytest.fixture

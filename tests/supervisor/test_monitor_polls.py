@@ -15,7 +15,6 @@ from harness.monitor_options import make_options
 from jobsd.clock import monotonic
 from jobsd.database.connection import Target
 from jobsd.processes.context import Context
-from jobsd.scoreboard.scoreboard import Scoreboard
 from jobsd.supervisor.monitor import database_thread, http, monitor
 from jobsd.supervisor.monitor.database_thread import SECOND_SURVEY_S, DatabaseThread
 from jobsd.supervisor.monitor.heartbeats import LastHeartbeats, Survey
@@ -36,15 +35,6 @@ def _nothing(*_: object, **__: object) -> None:
 
 def _done(*_: object) -> bool:
     return True
-
-
-@pytest.fixture
-def context() -> Context:
-    scoreboard = Scoreboard()
-    scoreboard.supervisor_name = "supervisor-test"
-    entry = scoreboard.entries[0]
-    entry.take("monitor", "monitor-test")
-    return Context(scoreboard, entry, entry.name)
 
 
 class Polled:

@@ -44,15 +44,6 @@ def _nothing(*_: object) -> None:
 
 
 @pytest.fixture
-def context() -> Context:
-    scoreboard = Scoreboard()
-    scoreboard.supervisor_name = "supervisor-test"
-    entry = scoreboard.entries[0]
-    entry.take("monitor", "monitor-test")
-    return Context(scoreboard, entry, entry.name)
-
-
-@pytest.fixture
 def thread(context: Context) -> DatabaseThread:
     return DatabaseThread(context, NOWHERE, make_options(NOWHERE), {})
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from enqueueing.placed import enqueue, fail
-from jobsd.acts.listing import listed
 from jobsd.operations import failures
-from jobsd.operations.search import read_search
+
+from .searching import found_ids
 
 if TYPE_CHECKING:
     from dashboard.asking import Browser
@@ -38,8 +39,7 @@ def retries(browser: Browser, session: Session, rows: Rows) -> list[int]:
 def test_a_search_finds_a_waiting_retry_by_its_last_error(
     session: Session, retries: list[int]
 ) -> None:
-    def found(text: str) -> list[int]:
-        return sorted(job.id for job in listed(session, read_search(text).meant).jobs)
+    found = partial(found_ids, session)
 
     assert found("state:scheduled error:SMTP") == retries
     assert found("state:scheduled error:OldError") == found("state:scheduled error:told") == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +15,8 @@ from jobsd.jobs import published
 from jobsd.jobs.policy import Policy
 from jobsd.jobs.registry import Definition
 from jobsd.operations.search import read_search
+
+from .searching import found_ids
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session
@@ -151,8 +154,7 @@ def test_a_positional_argument_is_found_by_its_published_name(
     for job_id, (_, arguments) in zip(ids, given, strict=True):
         rows("UPDATE jobsd.jobs SET arguments = %s::jsonb WHERE id = %s", arguments, job_id)
 
-    def found(text: str) -> list[int]:
-        return sorted(job.id for job in listed(session, read_search(text).meant).jobs)
+    found = partial(found_ids, session)
 
     assert found("args.user_id:709287") == [ids[0], ids[2], ids[3]]
     assert found("class:shop.digest args.user_id:709287") == [ids[0], ids[2]]

@@ -207,7 +207,8 @@ BEGIN
         UPDATE jobsd.claims AS claim
         SET job_ids = claim.job_ids || placed.job_ids
         FROM placed
-        WHERE claim.id = placed.claim_id
+        WHERE claim.id = ANY (claim_ids)
+            AND claim.id = placed.claim_id
             AND cardinality(claim.job_ids) = sizes[placed.rank]
         RETURNING claim.id
     ), held AS (
@@ -256,7 +257,10 @@ BEGIN
             date_part('epoch', now() - job.set_aside_at),
             (date_part('epoch', job.created_at) * 1000000)::bigint
         FROM unnest(claimed, claimed_jobs) WITH ORDINALITY AS taken (claim_id, job_id, turn)
-        CROSS JOIN LATERAL (SELECT * FROM jobsd.jobs WHERE id = taken.job_id) AS job
+        CROSS JOIN LATERAL (
+            -- OFFSET 0: without it, a plan that was made on an empty table reads all jobs.
+            SELECT * FROM jobsd.jobs WHERE id = taken.job_id OFFSET 0
+        ) AS job
         ORDER BY taken.turn;
 END
 $$;
