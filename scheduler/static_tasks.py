@@ -1,11 +1,10 @@
 """The static tasks: those of our file and of our code, and their rows in the table.
 
 The file of a task of the code is the one that defines its job. Each task belongs to the newest
-file that names it. A scheduler stores its file's tasks when it
-starts, and again when the scheduler of another file has gone and left orphaned tasks: those in
-our file become ours, the others are deleted. A young scheduler acts on orphaned tasks at once,
-since its predecessor has left them; an older one waits a minute, so that a peer that restarts
-finds its tasks unchanged.
+file that names it. A scheduler stores its file's tasks when it starts, and again when the
+scheduler of another file has gone and left orphaned tasks: those in our file become ours, the
+others are deleted. A young scheduler acts on orphaned tasks at once, since its predecessor has
+left them; an older one waits a minute, so that a peer that restarts finds its tasks unchanged.
 """
 
 import json

@@ -254,11 +254,11 @@ class Ordeal:
 
     def _check_reported(self, lost: int | None, *, behind: bool = False) -> None:
         tree = self.tree
-        assert {child.pid for child in tree.children()} == self.before, tree.reported()
         untrue = {"process.exited", "process.replaced", "process.hung"}
         more: set[str] = set() if behind else {"claims.lost"}
         for event in untrue | more:
             assert tree.events(event) == [], event
+        assert {child.pid for child in tree.children()} == self.before, tree.reported()
         begun = len(tree.events("database.unavailable")) + len(tree.events("database.awaited"))
         wait_until(lambda: len(tree.events("database.available")) == begun, 5, tree.reported)
         if lost is not None:
