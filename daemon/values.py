@@ -22,6 +22,7 @@ __all__ = [
     "plain",
     "printable_lines",
     "when",
+    "words_cut",
     "wrapped",
 ]
 
@@ -137,6 +138,11 @@ def cut_middle(text: str, width: int) -> str:
     end_width = (width - 1) // 2
     end = cut(text[::-1], end_width + 1)[-2::-1] if end_width else ""
     return cut(text, width - end_width) + end
+
+
+def words_cut(text: str, width: int) -> str:
+    """Return a text in which each word that is wider than a line is cut in its middle."""
+    return " ".join(cut_middle(word, width) for word in text.split(" "))
 
 
 def _cells_of(character: str) -> int:

@@ -14,7 +14,17 @@ from pathlib import Path
 from typing import Any
 
 from jobsd.daemon.program import program
-from jobsd.daemon.values import brief_moment, cells, counted, cut, human, number, plain, wrapped
+from jobsd.daemon.values import (
+    brief_moment,
+    cells,
+    counted,
+    cut,
+    human,
+    number,
+    plain,
+    words_cut,
+    wrapped,
+)
 from jobsd.database.connection import Session
 from jobsd.operations import overview, processes
 from jobsd.operations.queues import by_urgency
@@ -113,7 +123,10 @@ class Screen:
         found = [each for each in self.seen.health if each.name != "not_running"]
         kept = found[:_FINDINGS] if form.terminal else found
         for each in kept:
-            lines = wrapped(_text(f"{each.severity}: {each.sentence}"), form.width, "  ")
+            said = _text(f"{each.severity}: {each.sentence}")
+            if form.width:
+                said = words_cut(said, form.width - 2)
+            lines = wrapped(said, form.width, "  ")
             if form.terminal and form.width:
                 lines = [cut(line, form.width) for line in lines[:_FINDING_LINES]]
             yield from (form.paint(line, _STYLES[each.severity]) for line in lines)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from jobsd.daemon.values import cells, cut, cut_middle, human, number, plain, wrapped
+from jobsd.daemon.values import cells, cut, cut_middle, human, number, plain, words_cut, wrapped
 
 Row = Mapping[str, object]
 
@@ -177,7 +177,8 @@ def _wrapped_line(
     taken = _taken([fitted for _, fitted in fields])
     if max(map(cells, text.split()), default=0) > last.width:
         yield _line(others, row, paint)
-        yield from (f"{_GAP}{line}" for line in wrapped(text, taken - len(_GAP)))
+        room = taken - len(_GAP)
+        yield from (f"{_GAP}{line}" for line in wrapped(words_cut(text, room), room))
         return
     first, *rest = wrapped(text, last.width)
     yield _line([*others, (first, last)], row, paint)

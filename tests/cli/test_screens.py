@@ -190,6 +190,23 @@ def test_a_name_of_255_bytes_is_cut_in_its_middle_on_a_screen(
     assert name in run("queues").stdout
 
 
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("command", ["doctor", "status"])
+def test_a_word_that_is_wider_than_the_screen_is_cut_in_its_middle(
+    run: Commands, session: Session, command: str, width: int
+) -> None:
+    name = f"first{'q' * 246}last"
+    run.json("enqueue", "shop_jobs.welcome", "[1]", "--queue", name)
+    register(session, "supervisor")
+
+    lines = on_a_terminal(run, command, width=width)
+
+    assert max(map(len, lines)) <= width
+    assert [line for line in lines if re.search(r"\bfirstq+…q+last\b", line)]
+    assert not [line for line in lines if re.search(r"q…$", line)]
+    assert name in run(command).stdout
+
+
 def test_nothing_of_a_job_commands_the_terminal(run: Commands, session: Session) -> None:
     job_id = run.json("enqueue", "shop_jobs.fail")["id"]
     fail(session, job_id)
