@@ -100,7 +100,8 @@ def _same_work(mine: dict[str, Any], task: RecurringTask) -> bool:
         mine["queue_name"],
         mine["priority"],
         mine["tags"],
-        mine["enabled"],
+        # A task that a person has disabled runs by neither file.
+        mine["enabled"] and task.disabled_at is None,
         json.loads(mine["arguments"]),
     ) == (
         task.phrase,

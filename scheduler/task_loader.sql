@@ -8,7 +8,7 @@ SELECT
         concat_ws(
             chr(31), task.key, task.schedule, task.time_zone, task.class_name, task.command,
             task.arguments, task.queue_name, task.priority, task.tags, task.enabled, task.on_missed,
-            task.overlap
+            task.overlap, task.disabled_at
         ),
         (extract(epoch FROM task.updated_at) * 1000000)::bigint
     )), 0),

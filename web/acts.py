@@ -265,21 +265,18 @@ def run_task(acting: Acting, written: audit.Act) -> Done:
 def enable_task(acting: Acting, written: audit.Act) -> Done:
     """Let a task run by its schedule."""
     del written
-    return _turn(acting, enabled=True)
+    key = acting.names["task"]
+    tasks.enable(acting.session, key)
+    return Done(f"Task {key} is enabled.", task_page(key), {"key": key, "enabled": True})
 
 
 @act("/recurring/<task>/disable", "admin")
 def disable_task(acting: Acting, written: audit.Act) -> Done:
-    """Stop a task from running by its schedule."""
+    """Stop a task, also one of a file, from running by its schedule until it is enabled."""
     del written
-    return _turn(acting, enabled=False)
-
-
-def _turn(acting: Acting, *, enabled: bool) -> Done:
     key = acting.names["task"]
-    tasks.set_enabled(acting.session, key, enabled=enabled)
-    word = "enabled" if enabled else "disabled"
-    return Done(f"Task {key} is {word}.", task_page(key), {"key": key, "enabled": enabled})
+    tasks.disable(acting.session, key, by=acting.visitor.name)
+    return Done(f"Task {key} is disabled.", task_page(key), {"key": key, "enabled": False})
 
 
 def _target(what: Act, acting: Acting) -> str:

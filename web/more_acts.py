@@ -145,6 +145,7 @@ def _defined(acting: Acting, key: str) -> definition.TaskDefinition:
         "args": _arguments(form.get("args") or "[]"),
         "queue": form.get("queue") or None,
         "priority": whole(priority) if priority else None,
+        "tags": _tags(form.get("tags", "")),
         "description": form.get("description", ""),
         "time_zone": form.get("time_zone") or acting.settings.time_zone,
     }
@@ -162,6 +163,10 @@ def _is_known(acting: Acting, class_name: str) -> bool:
         return False
     known = acting.session.fetch(STATEMENTS["knows"], {"class_name": class_name})
     return registry.find(class_name) is not None or bool(known)
+
+
+def _tags(text: str) -> list[str] | None:
+    return [tag for line in text.split("\n") if (tag := line.strip())] or None
 
 
 def _arguments(text: str) -> object:

@@ -77,8 +77,11 @@ def expected(project: Project, key: str) -> Generator[None]:
 
 
 def for_people(rows: Iterable[Row]) -> list[Row]:
-    """Return the rows of the list with a word for a task that is disabled."""
-    return [
-        row if row["enabled"] or row["left"] is not None else {**row, "left": "disabled"}
-        for row in rows
-    ]
+    """Return the rows of the list with a word for a task that is disabled, and who did it."""
+    return [row if row["enabled"] else {**row, "left": _disabled(row)} for row in rows]
+
+
+def _disabled(row: Row) -> str:
+    if row["disabled_at"] is None:
+        return "disabled"
+    return f"disabled by {row['disabled_by']} {brief_moment(row['disabled_at'])}"

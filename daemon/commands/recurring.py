@@ -1,4 +1,4 @@
-"""`recurring`: tasks that run by a schedule; changes tasks that no file defines."""
+"""`recurring`: tasks that run by a schedule; stops any, changes tasks that no file defines."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _limit = click.option(
 
 @click.group(cls=Noun, examples=_EXAMPLES, default="list")
 def command() -> None:
-    """Show recurring tasks, run one now, add tasks that no file defines."""
+    """Show recurring tasks, run one now, stop one, add tasks that no file defines."""
 
 
 @command.command(
@@ -202,6 +202,13 @@ recurring add sweep --command "app.sweep(5)" --schedule @hourly
     "--queue", type=QUEUE, metavar="NAME", help="The queue, instead of the job's own."
 )
 @click.option("--priority", type=int, help="Jobs with a smaller number run first.")
+@click.option(
+    *("--tag", "tags"),
+    multiple=True,
+    metavar="TAG",
+    shell_complete=offered("tag"),
+    help="A tag of its jobs, instead of the job's own; can be repeated.",
+)
 @click.option("--description", metavar="TEXT", default="", help="What the task is for.")
 @click.option(
     *("--time-zone",),
@@ -232,7 +239,7 @@ def add(
     arguments: str,
     call: str | None,
     time_zone: str | None,
-    **given: str | int | None,
+    **given: str | int | tuple[str, ...] | None,
 ) -> Result | int:
     """Add a recurring task at run time; the schedulers see it at once.
 
@@ -240,7 +247,8 @@ def add(
     """
     project.load_jobs()
     zone = time_zone or project.options.time_zone
-    made = _made(key, arguments, {**given, "command": call, "time_zone": zone})
+    settings = {**given, "command": call, "time_zone": zone, "tags": given["tags"] or None}
+    made = _made(key, arguments, settings)
     if made is None:
         return statuses.USAGE
     _require_known(made, project.options.imports)
@@ -285,16 +293,23 @@ def remove(project: Project, key: str) -> Result:
 @click.argument("key", type=TASK)
 @on_project
 def enable(project: Project, key: str) -> Result:
-    """Turn on a task that was added at run time; exit status 6 if a file defines it."""
-    return _switch(project, key, enabled=True)
+    """Let a task run by its schedule again; exit status 6 if its file turns it off.
+
+    It catches up on no runs of the time when it was disabled.
+    """
+    with project.session() as session, _audited(session, "enable", project, key):
+        recurring.tasks.enable(session, key)
+    return done(f"{key!r} is turned on", {"key": key, "enabled": True})
 
 
 @click.command(cls=Verb, examples="recurring disable nightly")
 @click.argument("key", type=TASK)
 @on_project
 def disable(project: Project, key: str) -> Result:
-    """Turn off a task that was added at run time; exit status 6 if a file defines it."""
-    return _switch(project, key, enabled=False)
+    """Stop a task, also one of a file, until it is enabled; reloads and deploys keep it so."""
+    with project.session() as session, _audited(session, "disable", project, key):
+        recurring.tasks.disable(session, key)
+    return done(f"{key!r} is turned off", {"key": key, "enabled": False})
 
 
 @contextlib.contextmanager
@@ -305,14 +320,6 @@ def _audited(session: Session, verb: str, project: Project, key: str) -> Generat
         operations.audit.acting(session, verb, f"task {key}"),
     ):
         yield
-
-
-def _switch(project: Project, key: str, *, enabled: bool) -> Result:
-    verb = "enable" if enabled else "disable"
-    with project.session() as session, _audited(session, verb, project, key):
-        recurring.tasks.set_enabled(session, key, enabled=enabled)
-    sentence = f"{key!r} is turned {'on' if enabled else 'off'}"
-    return done(sentence, {"key": key, "enabled": enabled})
 
 
 for _change in (add, disable, enable, explain, remove):

@@ -37,3 +37,14 @@ def hostname() -> str:
     UTF-8 are written as `\xe9`.
     """
     return os.fsencode(os.uname().nodename).decode(errors="backslashreplace")
+
+
+def user_at_host() -> str:
+    """Return the user of this process: USER@HOST."""
+    import getpass  # noqa: PLC0415 - needed for the acts of people only
+
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a user id without a name, as containers have
+        user = "?"
+    return f"{user}@{hostname()}"

@@ -105,8 +105,13 @@ def test_a_task_is_made_with_all_settings(run: Commands) -> None:
         "once",
         "--overlap",
         "skip",
+        "--tag",
+        "eu",
+        "--tag",
+        "a, b",
     )
 
+    assert made["tags"] == ["eu", "a, b"]
     assert (made["queue_name"], made["priority"], made["description"]) == ("slow", -1, "greets")
     assert (made["time_zone"], made["on_missed"], made["overlap"]) == (
         "Europe/Madrid",
@@ -197,11 +202,28 @@ def test_what_changes_a_task_reports_it_as_json(daily: Commands) -> None:
 
 
 @pytest.mark.behaviour(84)
-@pytest.mark.parametrize("verb", ["remove", "enable", "disable"])
+def test_a_task_of_a_file_is_disabled_and_shown_so(daily: Commands, session: Session) -> None:
+    _make_static(session)
+
+    off = daily("recurring", "disable", "daily")
+    shown = daily.json("recurring", "show", "daily")
+    ((left, *_),) = [row[1:] for row in daily.rows("recurring")]
+    on = daily("recurring", "enable", "daily")
+
+    assert (off.returncode, on.returncode) == (0, 0)
+    assert (shown["enabled"], shown["next_runs"]) == (False, [])
+    assert "@" in shown["disabled_by"]
+    assert left.startswith(f"disabled by {shown['disabled_by']} ")
+    assert daily.json("recurring", "show", "daily")["disabled_at"] is None
+
+
+@pytest.mark.behaviour(84)
+@pytest.mark.parametrize("verb", ["remove", "enable"])
 def test_a_task_of_a_file_can_not_be_changed(
     daily: Commands, session: Session, verb: str
 ) -> None:
     _make_static(session)
+    session.connection.execute("UPDATE jobsd.recurring_tasks SET enabled = false")
 
     done = daily("recurring", verb, "daily")
 

@@ -132,7 +132,10 @@ def test_the_list_is_laid_out_like_that_of_timers(daily: Commands) -> None:
         r" +[\d.]+ ?\w+ ago +daily +at 3am every day +DailyCleanupJob +-",
         first.strip(),
     )
-    assert second.split() == "- disabled - - off @hourly DailyCleanupJob -".split()
+    assert re.fullmatch(
+        r"- +disabled by \S+ [\d.]+ ?\w+ ago +- +- +off +@hourly +DailyCleanupJob +-",
+        second.strip(),
+    )
 
 
 def test_hidden_arguments_are_hidden_in_the_list_too(run: Commands) -> None:

@@ -59,7 +59,7 @@ DATABASE = DatabaseFigures(
     heartbeat_ages_s={("worker", "worker-1"): 1.5},
     tasks={
         "heartbeat": TaskRuns(9, 2, 1764000000.0, failed=1, next_at=1764000300.0),
-        "never": TaskRuns(0),
+        "never": TaskRuns(0, disabled=True),
     },
     last_heartbeat=1764000001.0,
     postgresql="18.1",
@@ -120,6 +120,7 @@ NAMES = {
     "jobsd_desired_workers",
     "jobsd_recurring_missed",
     "jobsd_recurring_failed_runs",
+    "jobsd_recurring_disabled",
     "jobsd_recurring_next_run_timestamp_seconds",
 }
 
@@ -206,6 +207,8 @@ def test_the_figures_of_classes_errors_and_outages_are_rendered() -> None:
     assert _value(samples, "jobsd_desired_workers", queue="mail") == 3
     assert _value(samples, "jobsd_recurring_missed_total", task="heartbeat") == 2
     assert _value(samples, "jobsd_recurring_failed_runs", task="heartbeat") == 1
+    assert _value(samples, "jobsd_recurring_disabled", task="heartbeat") == 0
+    assert _value(samples, "jobsd_recurring_disabled", task="never") == 1
     next_run = "jobsd_recurring_next_run_timestamp_seconds"
     assert _value(samples, next_run, task="heartbeat") == 1764000300
     assert (next_run, (("task", "never"),)) not in samples

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
+from jobsd import machine
 from jobsd.errors import RefusedError
 from jobsd.operations import audit
 
@@ -62,7 +63,7 @@ def test_a_user_without_a_name_has_a_question_mark(
 
     monkeypatch.setattr(getpass, "getuser", getuser)
 
-    assert audit.whoever().startswith("?@")
+    assert machine.user_at_host().startswith("?@")
 
 
 def _cut_off(session: Session, act: str) -> None:

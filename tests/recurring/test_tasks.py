@@ -253,18 +253,12 @@ def test_unscheduling_an_unknown_task_is_refused() -> None:
 
 
 @pytest.mark.behaviour(84)
-@pytest.mark.parametrize(
-    "edit",
-    [
-        _unschedule,
-        RecurringTask.enable,
-        RecurringTask.disable,
-    ],
-)
+@pytest.mark.parametrize("edit", [_unschedule, RecurringTask.enable])
 def test_a_task_of_a_file_cannot_be_edited_at_run_time(
     rows: Rows, edit: Callable[[RecurringTask], None]
 ) -> None:
     _make_static(rows)
+    rows("UPDATE jobsd.recurring_tasks SET enabled = false")
     task = task_of("static")
 
     with pytest.raises(RefusedError, match=r"config/recurring\.yml:4"):
@@ -292,6 +286,41 @@ def test_a_task_can_be_disabled_and_enabled() -> None:
     on = task_of("nightly")
 
     assert (off.enabled, on.enabled) == (False, True)
+
+
+@pytest.mark.behaviour(84)
+def test_a_task_of_a_file_is_disabled_by_a_person_until_it_is_enabled(rows: Rows) -> None:
+    _make_static(rows)
+    before = task_of("static")
+
+    before.disable(by="ann")
+    off = task_of("static")
+    off.disable(by="ben")
+    still_off = task_of("static")
+    off.enable()
+    on = task_of("static")
+
+    assert (off.enabled, off.disabled_by, off.next_run) == (False, "ann", None)
+    assert off.disabled_at == off.updated_at > before.updated_at
+    assert still_off == off
+    assert (on.enabled, on.disabled_by, on.disabled_at) == (True, None, None)
+    assert on.planned_from > before.planned_from
+
+
+@pytest.mark.parametrize("by", ["a\0b", "a\nb"])
+def test_a_person_is_a_line_of_text(by: str) -> None:
+    made = RecurringTask.schedule("nightly", **NIGHTLY)
+
+    with pytest.raises(Error, match="is not a line of printable text"):
+        made.disable(by=by)
+
+    assert task_of("nightly") == made
+
+
+def test_a_task_that_is_made_disabled_can_be_enabled() -> None:
+    RecurringTask.schedule("off", **NIGHTLY, enabled=False).enable()
+
+    assert task_of("off").enabled
 
 
 def test_a_task_that_is_enabled_does_not_catch_up() -> None:
@@ -322,14 +351,14 @@ def test_a_task_that_is_made_again_knows_its_last_run() -> None:
 
 
 def test_a_change_keeps_what_the_form_does_not_have(session: Session) -> None:
-    rest: dict[str, Any] = {"tags": ("eu",), "on_missed": "once", "overlap": "skip"}
+    rest: dict[str, Any] = {"on_missed": "once", "overlap": "skip"}
     facts = TaskDefinition(key="nightly", phrase="@daily", class_name="OfTwo")
     tasks.add(session, replace(facts, **rest))
 
-    changed = tasks.change(session, replace(facts, description="changed"))
+    changed = tasks.change(session, replace(facts, description="changed", tags=("eu",)))
 
-    assert changed.description == "changed"
-    assert (changed.tags, changed.on_missed, changed.overlap) == (["eu"], "once", "skip")
+    assert (changed.description, changed.tags) == ("changed", ["eu"])
+    assert (changed.on_missed, changed.overlap) == ("once", "skip")
 
 
 def test_a_task_with_another_time_zone_does_not_catch_up(session: Session) -> None:

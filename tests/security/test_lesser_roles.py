@@ -220,7 +220,8 @@ def test_an_operating_role_does_all_acts_of_operators(lesser: Roles, rows: Rows)
         assert queues.clear("mail", session=by) == 2
         assert discards.discard_all(class_name=NAMES.format("limited"), session=by) == 1
         runs.run_now(by, tasks.get(by, "nightly"))
-        tasks.set_enabled(by, "nightly", enabled=False)
+        tasks.disable(by, "nightly")
+        tasks.enable(by, "nightly")
         with pytest.raises(errors.InsufficientPrivilege):
             by.connection.execute("UPDATE jobsd.jobs SET arguments = '[]'")
         with pytest.raises(errors.InsufficientPrivilege):

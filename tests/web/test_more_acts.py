@@ -111,6 +111,50 @@ def test_a_task_of_a_file_is_not_changed(browser: Browser, rows: Rows) -> None:
     assert "Change it" not in browser.get("/recurring/beat").text
 
 
+@pytest.mark.parametrize("path", ["/recurring", "/recurring/beat"])
+def test_a_task_of_a_file_is_disabled_by_a_button_and_shown_so(
+    browser: Browser, rows: Rows, path: str
+) -> None:
+    rows(
+        "INSERT INTO jobsd.recurring_tasks (key, schedule, class_name, static, source)"
+        " VALUES ('beat', 'every hour', 'HeartbeatJob', true, 'config/recurring.yml:3')"
+    )
+    button = 'action="/recurring/beat/{}"'
+
+    before = browser.get("/recurring/beat").text
+    browser.post("/recurring/beat/disable")
+    page, after = browser.get(path).text, browser.get("/recurring/beat").text
+    found: Any = browser.get("/api/v1/recurring/beat").json()
+
+    assert button.format("disable") in before
+    assert button.format("enable") in after
+    assert f"by {found['disabled_by']}" in page
+    assert (found["enabled"], found["next_runs"]) == (False, [])
+
+
+def test_a_task_that_its_file_turns_off_has_no_button(browser: Browser, rows: Rows) -> None:
+    rows(
+        "INSERT INTO jobsd.recurring_tasks (key, schedule, class_name, static, source, enabled)"
+        " VALUES ('beat', 'every hour', 'HeartbeatJob', true, 'config/recurring.yml:3', false)"
+    )
+
+    page = browser.get("/recurring/beat").text
+
+    assert "/recurring/beat/enable" not in page
+    assert browser.post("/recurring/beat/enable").status == 409
+
+
+def test_the_tags_of_a_task_are_typed_one_a_line(browser: Browser, session: Session) -> None:
+    browser.post("/recurring/add", **TASK, tags="eu\r\n a, b\r\n")
+    made = tasks.get(session, "beat").tags
+    page = browser.get("/recurring/beat").text
+    browser.post("/recurring/beat/edit", **TASK, tags="")
+
+    assert made == ["eu", "a, b"]
+    assert ">eu\na, b</textarea>" in page
+    assert tasks.get(session, "beat").tags is None
+
+
 def test_a_schedule_is_explained_while_it_is_typed(browser: Browser) -> None:
     good = browser.get("/recurring/preview?schedule=every+weekday+at+9am").text
     bad = browser.get("/recurring/preview?schedule=now+and+then").text

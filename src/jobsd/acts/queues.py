@@ -11,11 +11,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from jobsd import errors, machine
+from jobsd import machine
 from jobsd.database.connection import Session, Statements
 from jobsd.enqueueing.on_demand import lent, replaceable
 from jobsd.events.events import emit
-from jobsd.jobs.registry import check_queue
+from jobsd.jobs.registry import check_line, check_queue
 
 STATEMENTS = Statements("jobsd.acts", "queues.sql")
 
@@ -63,8 +63,8 @@ def pausing(
     session: Session | None = None,
 ) -> Pausing:
     """Pause the queue as `pause` does; return the details."""
-    by = by or _whoever()
-    texts = _text("reason", reason), _text("by", by)
+    by = by or machine.user_at_host()
+    texts = None if reason is None else check_line("reason", reason), check_line("by", by)
     done = store_pause(check_queue(name), *texts, session=session)
     emit("queue.paused", queue_name=name, reason=reason, by=by)
     return done
@@ -145,19 +145,3 @@ def clear(name: str, *, keep: bool = True, session: Session | None = None) -> in
             cleared += batch
     emit("queue.cleared", queue_name=name, size=cleared)
     return cleared
-
-
-def _text(option: str, text: str | None) -> str | None:
-    if text is None or (isinstance(text, str) and text.isprintable()):  # pyright: ignore[reportUnnecessaryIsInstance]
-        return text
-    raise errors.Error(f"{option}: {text!r} is not a line of printable text")
-
-
-def _whoever() -> str:
-    import getpass  # noqa: PLC0415 - needed for a pause only
-
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):  # a user id without a name, as containers have
-        user = "?"
-    return f"{user}@{machine.hostname()}"

@@ -69,7 +69,8 @@ GRANT INSERT, UPDATE, DELETE ON
 TO runtime;
 GRANT INSERT, UPDATE ON jobsd.recurring_executions TO runtime;
 GRANT UPDATE (
-    enabled, planned_from, updated_at, last_run_at, runs_count, missed_count
+    enabled, disabled_at, disabled_by, planned_from, updated_at, last_run_at, runs_count,
+    missed_count
 ) ON jobsd.recurring_tasks TO runtime;
 """
 

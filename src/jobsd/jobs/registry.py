@@ -229,6 +229,17 @@ def check_count(option: str, value: object, most: int = 2**31 - 1) -> int:
     raise errors.Error(f"{option}: {value!r:.60} is not a whole number from 1 to {most}")
 
 
+def check_line(option: str, given: str) -> str:
+    """Return the value of an option that is a line of text.
+
+    Raises:
+        Error: saying what it may be.
+    """
+    if isinstance(given, str) and given.isprintable():  # pyright: ignore[reportUnnecessaryIsInstance]
+        return given
+    raise errors.Error(f"{option}: {given!r} is not a line of printable text")
+
+
 def _is_queue_name(name: str) -> bool:
     plain = is_seen(name) and name == name.strip(" ") and not set("*,") & set(name)
     return plain and 0 < len(name.encode()) <= QUEUE_BYTES_MAX

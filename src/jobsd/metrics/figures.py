@@ -32,6 +32,7 @@ class TaskRuns:
     failed: int = 0
     """How many of the last five runs have failed."""
     next_at: float | None = None
+    disabled: bool = False
 
 
 class Arrived(NamedTuple):

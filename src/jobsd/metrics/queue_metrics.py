@@ -17,6 +17,7 @@ def queue_metrics(database: DatabaseFigures, tree: TreeFigures | None) -> Iterat
     yield from _queues(database, tree)
     yield from _processes(database)
     yield from _tasks(database)
+    yield from _heartbeat(database)
 
 
 def _queues(database: DatabaseFigures, tree: TreeFigures | None) -> Iterator[Metric]:
@@ -133,6 +134,12 @@ def _tasks(database: DatabaseFigures) -> Iterator[Metric]:
         (((key,), runs.failed) for key, runs in tasks.items()),
     )
     yield families.gauges(
+        "recurring_disabled",
+        "Whether the recurring task is disabled, by its file or by a person: 1 or 0.",
+        ("task",),
+        (((key,), runs.disabled) for key, runs in tasks.items()),
+    )
+    yield families.gauges(
         "recurring_last_run_timestamp_seconds",
         "Time of a recurring task's last run.",
         ("task",),
@@ -144,6 +151,9 @@ def _tasks(database: DatabaseFigures) -> Iterator[Metric]:
         ("task",),
         (((key,), runs.next_at) for key, runs in tasks.items() if runs.next_at is not None),
     )
+
+
+def _heartbeat(database: DatabaseFigures) -> Iterator[Metric]:
     if database.last_heartbeat is not None:
         yield families.gauge(
             "heartbeat_last_timestamp_seconds",

@@ -5,7 +5,6 @@ recognised. If an act is refused, its row is deleted.
 """
 
 import contextlib
-import getpass
 from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any
@@ -65,7 +64,7 @@ def begin(  # noqa: PLR0913 - the columns of a row
 ) -> Act:
     """Record the beginning of an act; the caller ends it."""
     facts = {
-        "actor": actor or whoever(),
+        "actor": actor or machine.user_at_host(),
         "via": via,
         "act": act,
         "target": _storable(target[:_TARGET_MAX]),
@@ -115,12 +114,3 @@ def find(session: Session, row_id: int) -> Row | None:
 def _storable(text: str) -> str:
     """Return a text without the characters that a table can't hold; people type them."""
     return text.replace("\0", "").encode(errors="replace").decode()
-
-
-def whoever() -> str:
-    """Return the user of this process: USER@HOST."""
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):  # a user id without a name, as containers have
-        user = "?"
-    return f"{user}@{machine.hostname()}"

@@ -142,9 +142,10 @@ def _runs(  # noqa: PLR0913, PLR0917 - a row
     failed: int,
     schedule: str | None,
     time_zone: str,
+    disabled: bool,  # noqa: FBT001
 ) -> TaskRuns:
     next_at = None if schedule is None else next_runs.next_run(key, schedule, time_zone)
-    return TaskRuns(enqueued, missed, last_at, failed, next_at)
+    return TaskRuns(enqueued, missed, last_at, failed, next_at, disabled)
 
 
 def _unknown(rows: Rows) -> tuple[dict[str, int], dict[str, float]]:

@@ -24,7 +24,7 @@ ORDER BY process.kind, series
 LIMIT 10000;
 
 -- tasks: list the recurring tasks: the numbers of enqueued and missed runs, the time of the last
--- run, the number of failed jobs among its last five runs, and its schedule.
+-- run, the number of failed jobs among its last five runs, its schedule, and whether it is disabled.
 SELECT
     key, runs_count, missed_count, extract(epoch FROM last_run_at)::float8,
     (
@@ -38,7 +38,8 @@ SELECT
         ) AS latest
         JOIN jobsd.failed_executions AS failed ON failed.job_id = latest.job_id
     ),
-    CASE WHEN enabled THEN schedule END, time_zone
+    CASE WHEN enabled AND disabled_at IS NULL THEN schedule END, time_zone,
+    NOT enabled OR disabled_at IS NOT NULL
 FROM jobsd.recurring_tasks AS task
 ORDER BY key
 LIMIT 10000;

@@ -46,6 +46,8 @@ def task_row(task: RecurringTask, now: datetime) -> Row:
         "description": task.description,
         "static": task.static,
         "enabled": task.enabled,
+        "disabled_at": task.disabled_at,
+        "disabled_by": task.disabled_by,
         "run_at_start": task.run_at_start,
         "on_missed": task.on_missed,
         "overlap": task.overlap,

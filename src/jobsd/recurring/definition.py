@@ -94,6 +94,8 @@ class StoredTask(TaskDefinition):
 
     static: bool = False
     named_by: int | None = None
+    disabled_at: datetime | None = None
+    disabled_by: str | None = None
     planned_from: datetime
     last_run_at: datetime | None = None
     runs_count: int = 0

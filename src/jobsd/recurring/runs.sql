@@ -55,7 +55,7 @@ WITH planned AS (
     FROM planned
     JOIN jobsd.recurring_tasks AS task ON task.key = planned.key
     WHERE task.updated_at = planned.version
-        AND (task.enabled OR %(even_disabled)s)
+        AND (task.enabled AND task.disabled_at IS NULL OR %(even_disabled)s)
         AND planned.run_at
             > least(coalesce(task.last_run_at, '-infinity'), now() - interval '1 day')
 ), numbered AS MATERIALIZED (

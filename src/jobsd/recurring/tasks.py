@@ -1,7 +1,8 @@
 """The `recurring_tasks` table: the jobs to run, their schedules, and their sources.
 
-Static tasks come from a file and are changed there; dynamic ones are made, enabled, disabled
-and removed at run time. The schedulers read all of them from this table.
+Static tasks come from a file and are changed there; dynamic ones are made, changed and removed
+at run time. A person can disable either. The stop is stored beside the definition and stays
+until the task is enabled, or its key is gone. The schedulers read all tasks from this table.
 """
 
 from __future__ import annotations
@@ -11,11 +12,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, overload
 
-from jobsd import clock, errors, text
+from jobsd import clock, errors, machine, text
 from jobsd.database.connection import Session, Statements
 from jobsd.enqueueing.on_demand import lent
 from jobsd.jobs.job_schedule import is_key
-from jobsd.jobs.registry import check_count
+from jobsd.jobs.registry import check_count, check_line
 from jobsd.schedules import ScheduleError
 
 from .definition import StoredTask, TaskDefinition, columns, define
@@ -34,7 +35,8 @@ PAGE = 20_000
 _COLUMNS = (
     *"key phrase time_zone class_name command arguments_json queue_name priority".split(),
     *"tags description static enabled run_at_start on_missed overlap source named_by".split(),
-    *"planned_from last_run_at runs_count created_at updated_at".split(),
+    *"disabled_by planned_from disabled_at last_run_at runs_count".split(),
+    *"created_at updated_at".split(),
 )
 _FIRST_INSTANT = _COLUMNS.index("planned_from")
 
@@ -60,8 +62,10 @@ class RecurringTask(StoredTask):
 
     Either `class_name` or `command` is given. `time_zone` applies if the schedule names none.
     `static` tasks come from a file: `source` is FILE:LINE, and `named_by` the process that has
-    stored it. `updated_at` is the version of the definition: a run changes `last_run_at` and
-    `runs_count` only. Instants up to `planned_from` do not belong to the task.
+    stored it. `enabled` is whether the task runs by its schedule; if a person has disabled it,
+    `disabled_by` is the name and `disabled_at` the time. `updated_at` is the version of the
+    definition: a run changes `last_run_at` and `runs_count` only. Instants up to
+    `planned_from` do not belong to the task.
     """
 
     schedule = _Schedule()
@@ -141,14 +145,23 @@ class RecurringTask(StoredTask):
             remove(session, key)
 
     def enable(self) -> None:
-        """Enable a task that was made at run time; it raises what `unschedule` raises."""
-        with lent() as session:
-            set_enabled(session, self.key, enabled=True)
+        """Let the task run by its schedule again; it catches up on no runs.
 
-    def disable(self) -> None:
-        """Disable a task that was made at run time; it raises what `unschedule` raises."""
+        Raises:
+            NotFoundError: if no task has this key.
+            RefusedError: if its file turns it off.
+        """
         with lent() as session:
-            set_enabled(session, self.key, enabled=False)
+            enable(session, self.key)
+
+    def disable(self, *, by: str | None = None) -> None:
+        """Stop the task, also one of a file, until it is enabled; `by` is USER@HOST by default.
+
+        Raises:
+            NotFoundError: if no task has this key.
+        """
+        with lent() as session:
+            disable(session, self.key, by=by)
 
 
 def make(key: str, **settings: Any) -> RecurringTask:  # noqa: ANN401
@@ -232,11 +245,26 @@ def remove(session: Session, key: str) -> None:
         _refuse(get(session, key), "removed")
 
 
-def set_enabled(session: Session, key: str, *, enabled: bool) -> None:
-    """Enable or disable a task that was made at run time; errors as those of `remove`."""
-    parameters = {"key": key, "enabled": enabled}
-    if not (is_key(key) and session.fetch(STATEMENTS["set_enabled"], parameters)):
-        _refuse(get(session, key), "enabled" if enabled else "disabled")
+def disable(session: Session, key: str, *, by: str | None = None) -> None:
+    """Stop a task; `by` is USER@HOST by default.
+
+    Raises:
+        NotFoundError: if no task has this key.
+    """
+    parameters = {"key": key, "by": check_line("by", by or machine.user_at_host())}
+    if not (is_key(key) and session.fetch(STATEMENTS["disable"], parameters)):
+        get(session, key)
+
+
+def enable(session: Session, key: str) -> None:
+    """Let a task run by its schedule again.
+
+    Raises:
+        NotFoundError: if no task has this key.
+        RefusedError: if its file turns it off.
+    """
+    if not (is_key(key) and session.fetch(STATEMENTS["enable"], {"key": key})):
+        _refuse(get(session, key), "enabled")
 
 
 def _task(row: tuple[Any, ...]) -> RecurringTask:

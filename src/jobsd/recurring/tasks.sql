@@ -1,8 +1,9 @@
 -- all: list the recurring tasks, a page of them.
 SELECT
     key, schedule, time_zone, class_name, command, arguments::text, queue_name, priority,
-    tags, description, static, enabled, run_at_start, on_missed, overlap, source, named_by,
-    planned_from, last_run_at, runs_count, created_at, updated_at
+    tags, description, static, enabled AND disabled_at IS NULL, run_at_start, on_missed, overlap,
+    source, named_by, disabled_by, planned_from, disabled_at, last_run_at, runs_count,
+    created_at, updated_at
 FROM jobsd.recurring_tasks
 WHERE key > %(after)s
 ORDER BY key
@@ -11,8 +12,9 @@ LIMIT %(page)s;
 -- find: read one task.
 SELECT
     key, schedule, time_zone, class_name, command, arguments::text, queue_name, priority,
-    tags, description, static, enabled, run_at_start, on_missed, overlap, source, named_by,
-    planned_from, last_run_at, runs_count, created_at, updated_at
+    tags, description, static, enabled AND disabled_at IS NULL, run_at_start, on_missed, overlap,
+    source, named_by, disabled_by, planned_from, disabled_at, last_run_at, runs_count,
+    created_at, updated_at
 FROM jobsd.recurring_tasks
 WHERE key = %(key)s;
 
@@ -157,8 +159,8 @@ ON CONFLICT (key) DO NOTHING
 RETURNING key;
 
 -- change: change a task that was made at run time. With a new schedule, the task does not catch up
--- on earlier runs. Its tags, `on_missed` and `overlap` stay: the form of the dashboard, which
--- changes it, has none of them.
+-- on earlier runs. Its `on_missed` and `overlap` stay: the form of the dashboard, which changes it,
+-- has neither of them.
 WITH notified AS MATERIALIZED (
     SELECT pg_notify('jobsd.task', 'recurring')
 )
@@ -171,6 +173,7 @@ SET
     arguments = %(arguments)s::jsonb,
     queue_name = %(queue_name)s,
     priority = %(priority)s,
+    tags = %(tags)s::text[],
     description = %(description)s,
     planned_from = CASE
         WHEN (schedule, time_zone) = (%(schedule)s, %(time_zone)s) THEN planned_from
@@ -190,15 +193,30 @@ USING notified
 WHERE key = %(key)s AND NOT static
 RETURNING key;
 
--- set_enabled: enable or disable a task that was made at run time; an enabled task does not catch
--- up on the runs of the time when it was disabled.
+-- disable: stop a task, also one of a file. A task that is disabled already keeps its person and
+-- its time.
 WITH notified AS MATERIALIZED (
     SELECT pg_notify('jobsd.task', 'recurring')
 )
 UPDATE jobsd.recurring_tasks
-SET enabled = %(enabled)s,
-    planned_from = CASE WHEN enabled = %(enabled)s THEN planned_from ELSE now() END,
-    updated_at = CASE WHEN enabled = %(enabled)s THEN updated_at ELSE now() END
+SET disabled_at = coalesce(disabled_at, now()),
+    disabled_by = CASE WHEN disabled_at IS NULL THEN %(by)s ELSE disabled_by END,
+    updated_at = CASE WHEN disabled_at IS NULL THEN now() ELSE updated_at END
 FROM notified
-WHERE key = %(key)s AND NOT static
+WHERE key = %(key)s
+RETURNING key;
+
+-- enable: let a task run by its schedule again; it does not catch up on the runs of the time when
+-- it was disabled. No row comes back for a task that its file turns off.
+WITH notified AS MATERIALIZED (
+    SELECT pg_notify('jobsd.task', 'recurring')
+)
+UPDATE jobsd.recurring_tasks
+SET enabled = true,
+    disabled_at = NULL,
+    disabled_by = NULL,
+    planned_from = CASE WHEN enabled AND disabled_at IS NULL THEN planned_from ELSE now() END,
+    updated_at = CASE WHEN enabled AND disabled_at IS NULL THEN updated_at ELSE now() END
+FROM notified
+WHERE key = %(key)s AND (enabled OR NOT static)
 RETURNING key;

@@ -13,6 +13,9 @@ CREATE TABLE jobsd.recurring_tasks (
     description text NOT NULL DEFAULT '',
     static boolean NOT NULL DEFAULT false,
     enabled boolean NOT NULL DEFAULT true,
+    -- By a person at run time, beside what the file says; it stays until the task is enabled.
+    disabled_at timestamptz,
+    disabled_by text,
     run_at_start boolean NOT NULL DEFAULT false,
     on_missed text NOT NULL DEFAULT 'skip',
     overlap text NOT NULL DEFAULT 'allow',
