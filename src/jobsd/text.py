@@ -4,6 +4,7 @@ import os
 import re
 from collections import deque
 from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
 from typing import cast
 
 CAUSES_MAX = 10
@@ -92,6 +93,19 @@ def lines(text: str) -> str:
         "\t".join(map(one_line, line.split("\t")))
         for line in text.replace("\r\n", "\n").split("\n")
     )
+
+
+def facts_of(instance: object, **facts: object) -> str:
+    """Return a `repr` of one line: the class, and those of these facts that are not None.
+
+    A time is written as in the log.
+    """
+    known = {name: value for name, value in facts.items() if value is not None}
+    for name, value in known.items():
+        if isinstance(value, datetime):
+            known[name] = f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%SZ}"
+    shown = ", ".join(f"{name}={value!r}" for name, value in known.items())
+    return f"<{type(instance).__name__} {shown}>"
 
 
 def error_type(error: BaseException | None) -> str:

@@ -48,6 +48,9 @@ class Gap:
         """Its length, until now if it has not ended."""
         return (self.end - self.start).total_seconds()
 
+    def __repr__(self) -> str:
+        return text.facts_of(self, start=self.start, end=self.end, missed=self.missed)
+
 
 @dataclass(frozen=True, slots=True)
 class HeartbeatLog:
@@ -57,6 +60,15 @@ class HeartbeatLog:
     executed_at: datetime
     environment: str
     hostname: str
+
+    def __repr__(self) -> str:
+        return text.facts_of(
+            self,
+            id=self.id,
+            executed_at=self.executed_at,
+            environment=self.environment,
+            hostname=self.hostname,
+        )
 
     @staticmethod
     def all() -> HeartbeatLogs:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from jobsd import text
 from jobsd.acts import inspect
 from jobsd.database.connection import Session
 from jobsd.enqueueing import backend, client
@@ -54,6 +55,17 @@ class JobInfo:
     errors: list[dict[str, Any]]
     why: list[dict[str, Any]]
     details: dict[str, Any]
+
+    def __repr__(self) -> str:
+        return text.facts_of(
+            self,
+            id=self.id,
+            class_name=self.class_name,
+            queue_name=self.queue_name,
+            state=self.state,
+            attempts=self.attempts,
+            reason=self.reason,
+        )
 
 
 def find(job: JobOrId, *, session: Session | None = None) -> JobInfo | None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from jobsd import errors
+from jobsd import errors, text
 from jobsd.clock import moment_of
 from jobsd.database.connection import Session, Statements
 from jobsd.enqueueing import submission
@@ -72,6 +72,9 @@ class RecurringRun:
     outcome: str
     started_at: datetime | None
     finished_at: datetime | None
+
+    def __repr__(self) -> str:
+        return text.facts_of(self, run_at=self.run_at, job_id=self.job_id, outcome=self.outcome)
 
     @property
     def late_s(self) -> float:

@@ -70,6 +70,17 @@ class RecurringTask(StoredTask):
 
     schedule = _Schedule()
 
+    def __repr__(self) -> str:
+        return text.facts_of(
+            self,
+            key=self.key,
+            schedule=self.phrase,
+            class_name=self.class_name,
+            command=self.command,
+            enabled=None if self.enabled else False,
+            last_run_at=self.last_run_at,
+        )
+
     @property
     def name(self) -> str:
         """The key; Solid Queue calls it the name."""
