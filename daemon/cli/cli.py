@@ -75,7 +75,7 @@ class Commands(click.Group):
             args = ["start", *args]
         if args[:1] == ["start"] and "--" in args:
             args = ["with", *args[1:]]
-        return super().parse_args(ctx, args)
+        return super().parse_args(ctx, command_list.by_flag(args))
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

@@ -4,6 +4,8 @@ What a reader of `-h` meets is short. The others are said in another way there, 
 by hand; they work all the same.
 """
 
+from collections.abc import Sequence
+
 SHOWN = {
     "The daemon": {
         "start": "Run the daemon in the foreground (the default)",
@@ -38,20 +40,28 @@ SHOWN = {
 """The commands in groups, in the order of their use."""
 
 OTHERS = {
-    "audit": "List what was done by hand, and by whom",
-    "bench": "Enqueue and drain some jobs, as a quick self-test",
+    "audit": "List what was done by hand, and by whom: `logs --audit`",
+    "bench": "Enqueue and drain jobs, as a self-test: `doctor --bench`",
     "check": "Report every configuration error: `config check`",
     "clear": "Delete old jobs: `clear --finished`",
     "clear-finished": "The same as `clear --finished`",
     "discard": "Discard jobs that are not running, also failed ones",
     "health": "Print health status as JSON (for probes)",
     "init": "Make a project: `generate project`",
-    "metrics": "Print once what Prometheus would scrape",
-    "ps": "List the processes of all hosts",
+    "metrics": "Print what Prometheus would scrape: `status --metrics`",
+    "ps": "List the processes of all hosts: `status --processes`",
     "version": "Print the version: `-V`",
     "with": "Run the daemon beside a web server: `start -- COMMAND`",
 }
 """The commands that `-h` leaves out."""
+
+BY_FLAG = {
+    ("doctor", "--bench"): "bench",
+    ("logs", "--audit"): "audit",
+    ("status", "--metrics"): "metrics",
+    ("status", "--processes"): "ps",
+}
+"""Commands that another one with a flag calls, with its other options."""
 
 SUMMARIES = {name: does for group in (*SHOWN.values(), OTHERS) for name, does in group.items()}
 NAMES = tuple(SUMMARIES)
@@ -72,6 +82,14 @@ _SHARED = {
     for name in names.split()
 }
 """Modules with several commands: each is `NAME_command` there, a single one `command`."""
+
+
+def by_flag(words: Sequence[str]) -> list[str]:
+    """Return the words of a call, with the command that a flag stands for."""
+    for (name, flag), other in BY_FLAG.items():
+        if words[:1] == [name] and flag in words:
+            return [other, *(word for word in words[1:] if word != flag)]
+    return list(words)
 
 
 def place(name: str) -> tuple[str, str]:

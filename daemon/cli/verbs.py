@@ -91,6 +91,11 @@ def also(command: click.Command, was: str, words: str) -> click.Command:
     return other
 
 
+def flag_of(flag: str, does: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Describe a flag that stands for another command: see `command_list.BY_FLAG`."""
+    return click.option(flag, is_flag=True, expose_value=False, help=does)
+
+
 WORDS = "jobsd.words"
 
 

@@ -10,7 +10,7 @@ import click
 
 from jobsd.configuration.found_modules import FOLDER, found_modules
 from jobsd.daemon.cli.output import Column, Result, Table, Value, colored
-from jobsd.daemon.cli.verbs import Noun, Project, Verb, also, chosen_format, on_project
+from jobsd.daemon.cli.verbs import Noun, Project, Verb, also, chosen_format, flag_of, on_project
 from jobsd.daemon.statuses import CONFIGURATION, DONE, UNREACHABLE
 from jobsd.daemon.values import length, plain
 
@@ -170,6 +170,7 @@ _DOCTOR_COLUMNS = (
 @click.command(cls=Verb, examples="doctor\ndoctor --json\ndoctor --lost --fix")
 @click.option("--lost", is_flag=True, help="Search all jobs for those that are in no table.")
 @click.option("--fix", is_flag=True, help="Make those ready again that no worker runs.")
+@flag_of("--bench", "Enqueue and drain no-op jobs, as a self-test: `bench`.")
 @on_project
 def doctor_command(project: Project, *, lost: bool, fix: bool) -> Result:
     """Examine configuration, database, processes, jobs and tasks; rate each OK, WARN or FAIL.

@@ -16,7 +16,7 @@ from jobsd import operations
 from jobsd.daemon import values
 from jobsd.daemon.cli.output import Column, Format, Result, Table, print_line
 from jobsd.daemon.cli.parameters import DURATION, JOB_ID, offered, whole
-from jobsd.daemon.cli.verbs import Project, Verb, chosen_format, on_project
+from jobsd.daemon.cli.verbs import Project, Verb, chosen_format, flag_of, on_project
 
 if TYPE_CHECKING:
     from jobsd.daemon.cli.log_reader import Line
@@ -29,7 +29,6 @@ logs
 logs --follow --level warning
 logs --job 42
 logs --since 1h --grep HEARTBEAT
-logs --class 'app.billing.*' --json
 """
 
 
@@ -83,6 +82,7 @@ def _pattern(
 )
 @click.option("--since", "since_s", type=DURATION, help="Only lines that are no older.")
 @click.option("-n", "--lines", "count", type=whole(0), help="How many lines.")
+@flag_of("--audit", "List what was done by hand, and by whom: `audit`.")
 @on_project
 def logs_command(project: Project, /, **options: Any) -> Result:  # noqa: ANN401 - click's
     """Print the log: the file of `logs.file`, or the journal of its unit.

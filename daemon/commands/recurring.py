@@ -207,7 +207,7 @@ recurring add sweep --command "app.sweep(5)" --schedule @hourly
     multiple=True,
     metavar="TAG",
     shell_complete=offered("tag"),
-    help="A tag of its jobs, instead of the job's own; can be repeated.",
+    help="A tag instead of the job's own; repeatable.",
 )
 @click.option("--description", metavar="TEXT", default="", help="What the task is for.")
 @click.option(

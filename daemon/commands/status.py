@@ -10,7 +10,7 @@ import click
 
 from jobsd.daemon import statuses, values
 from jobsd.daemon.cli.output import Column, Result, Table, Value, colored
-from jobsd.daemon.cli.verbs import Project, Verb, chosen_format, on_project
+from jobsd.daemon.cli.verbs import Project, Verb, chosen_format, flag_of, on_project
 from jobsd.daemon.cli.watch import watch_option, watching
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ _STATUS_EXAMPLES = """
 status
 status --watch
 status --watch 10s
-status --here
+status --processes
 status --json
 """
 
@@ -32,6 +32,8 @@ status --json
 @click.option(
     "--here", is_flag=True, help="Show only processes of this host, or of this container."
 )
+@flag_of("--processes", "List the processes of all hosts: `ps`.")
+@flag_of("--metrics", "Print what Prometheus would scrape: `metrics`.")
 @on_project
 def status_command(project: Project, every_s: float | None, *, here: bool) -> Result:
     """Show on one screen what runs, what waits, what is due next and what failed.

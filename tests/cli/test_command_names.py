@@ -156,6 +156,29 @@ def test_a_start_with_a_command_behind_it_is_with(
     assert now == capsys.readouterr().err
 
 
+@pytest.mark.parametrize("words", command_list.BY_FLAG)
+def test_a_flag_calls_the_command_that_it_stands_for(
+    words: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    name, flag = words
+    other = command_list.BY_FLAG[words]
+    shown = [each for group in command_list.SHOWN.values() for each in group]
+
+    assert cli.run([name, flag, "-h"]) == 0
+    now = capsys.readouterr().out
+    assert cli.run([other, "-h"]) == 0
+
+    assert now == capsys.readouterr().out
+    assert name in shown
+    assert flag in {each for option in _found(name).params for each in option.opts}
+
+
+def test_a_flag_keeps_the_other_options(run: Commands) -> None:
+    now = run("status", "--processes", "--header", "--columns", "id,kind")
+
+    assert (now.returncode, now.stdout) == (0, "id\tkind\n")
+
+
 def test_a_shell_offers_a_command_that_the_help_leaves_out_where_no_other_fits() -> None:
     context = click.Context(commands)
     offered = {
