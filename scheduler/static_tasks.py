@@ -16,7 +16,7 @@ from jobsd.clock import monotonic
 from jobsd.database.connection import Session
 from jobsd.events.events import emit
 from jobsd.recurring.code_tasks import file_of
-from jobsd.recurring.definition import TaskDefinition, columns
+from jobsd.recurring.definition import SHIPPED, TaskDefinition, columns
 from jobsd.recurring.tasks import STATEMENTS, RecurringTask
 
 YOUNG_S = 30.0
@@ -83,7 +83,12 @@ def _record(task: TaskDefinition, started_us: int) -> dict[str, Any]:
 
 
 def _file_time(source: str, started_us: int) -> datetime:
-    """Return when the file was changed, or the start of the tree if that can't be read."""
+    """Return when the file was changed, or the start of the tree if that can't be read.
+
+    A shipped task is older than each file, so that any file takes precedence.
+    """
+    if source == SHIPPED:
+        return datetime.fromtimestamp(0, UTC)
     try:
         changed_s = file_of(source).stat().st_mtime
     except OSError:

@@ -28,6 +28,7 @@ from jobsd.daemon.values import (
 from jobsd.database.connection import Session
 from jobsd.operations import overview, processes
 from jobsd.operations.queues import by_urgency
+from jobsd.recurring.definition import SHIPPED
 
 from . import failure_list, queue_list
 from .output import Column, Format, Table, colored
@@ -161,7 +162,7 @@ class Screen:
         """Return the sections, the most important one first."""
         seen = self.seen
         queues = queue_list.for_people(by_urgency(seen.queues))
-        planned = seen.recurring if seen.has_scheduler else []
+        planned = _planned(seen) if seen.has_scheduler else []
         more = f"`{program()} queues`", f"`{program()} failures`", f"`{program()} ps`"
         return [
             Table(queues, QUEUE_COLUMNS, more[0], apart=True),
@@ -176,12 +177,22 @@ class Screen:
         for title, rows, columns in (
             ("queues", seen.queues, QUEUE_COLUMNS),
             ("processes", seen.processes, _PROCESSES),
-            ("next recurring runs", seen.recurring, _PLANNED),
+            ("next recurring runs", _planned(seen), _PLANNED),
             ("failures", seen.failures, _FAILED_JOBS),
         ):
             yield f"\n{title}:" if rows else f"\n{title}: none"
             if rows:
                 yield from Table(rows, columns).lines(replace(form, columns=()))
+
+
+def _planned(seen: overview.Overview) -> list[Row]:
+    """Return the next runs; the schedule of a shipped task says that no file has it."""
+    return [
+        {**row, "schedule": f"{row['schedule']}, {SHIPPED}"}
+        if row["source"] == SHIPPED
+        else row
+        for row in seen.recurring
+    ]
 
 
 def _sentence(seen: overview.Overview) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from jobsd import job
 from jobsd.jobs import registry
 from jobsd.recurring.code_tasks import file_of, is_of_code, with_code_tasks
-from jobsd.recurring.definition import TaskDefinition
+from jobsd.recurring.definition import SHIPPED, TaskDefinition
 
 HERE = Path(__file__)
 
@@ -60,6 +61,12 @@ def test_an_entry_of_the_file_with_the_same_key_wins_whole() -> None:
     mine = _of_file()
 
     assert with_code_tasks([mine], "UTC", HERE.parent) == (mine,)
+
+
+def test_a_shipped_task_gives_way_to_the_code() -> None:
+    [task] = with_code_tasks([replace(_of_file(), source=SHIPPED)], "UTC", HERE.parent)
+
+    assert is_of_code(task)
 
 
 def test_other_entries_of_the_file_stay_beside_the_code() -> None:

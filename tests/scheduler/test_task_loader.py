@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from jobsd.recurring.definition import SHIPPED
 from jobsd.recurring.tasks import RecurringTask
 from jobsd.scheduler import static_tasks
 
@@ -179,6 +180,17 @@ def test_a_task_of_two_deploys_belongs_to_the_newer_code(
     assert rows("SELECT source, queue_name FROM jobsd.recurring_tasks") == [
         (f"code {new}", "new")
     ]
+
+
+def test_a_shipped_task_gives_way_to_any_file(
+    make_scheduler: MakeScheduler, rows: Rows, tmp_path: Path
+) -> None:
+    old = _file(tmp_path, "old.yml", 60)
+
+    for source, queue in ((SHIPPED, "first"), (old, "old"), (SHIPPED, "last")):
+        make_scheduler(task(source=source, queue_name=queue)).poll()
+
+    assert rows("SELECT source, queue_name FROM jobsd.recurring_tasks") == [(old, "old")]
 
 
 def test_a_conflict_of_two_files_is_reported_by_both_schedulers(

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from jobsd.errors import ConfigurationError, Fault
 from jobsd.logs.redaction import redact
 
-from . import document, queue_file, setting
+from . import application, document, queue_file, setting
 from .faults import Faults, quoted
 from .flags import Flags, Given
 from .found_modules import found_modules
@@ -106,7 +106,7 @@ class _Reading:
             Options(root=self.root, **self._given.start_options(), **file.options)
         )
         reads_tasks = starts and not self._skips_recurring
-        tasks = self._tasks(read.time_zone) if reads_tasks else ()
+        tasks = self._tasks(read) if reads_tasks else ()
         schedules = self._schedules(file, tasks)
         if starts:
             self._require_file()
@@ -146,16 +146,19 @@ class _Reading:
         reader = queue_file.Reader(environment, faults, self._given, modules)
         return reader.read(sections.used, span)
 
-    def _tasks(self, time_zone: str) -> tuple[TaskDefinition, ...]:
+    def _tasks(self, options: Options) -> tuple[TaskDefinition, ...]:
+        """Return the tasks of the file; without a file an application has the shipped one."""
         # Most commands read no tasks, and load no schedules.
         from . import recurring_file  # noqa: PLC0415
 
-        sections, _ = self._sections(
-            self._start.recurring_file,
-            recurring_file.is_own,
-            "recurring tasks come from the code alone",
-        )
-        zone, faults = time_zone, self.faults
+        name, zone, faults = options.recurring_file, options.time_zone, self.faults
+        serves = bool(application.setups(options))
+        without = "recurring tasks come from the code alone"
+        if serves:
+            without += f", and {recurring_file.CLEARING} from jobsd"
+        sections, _ = self._sections(name, recurring_file.is_own, without)
+        if serves and name in self._missing:
+            return (recurring_file.shipped(zone),)
         for section in filter(None, (sections.default, *sections.unused)):
             list(recurring_file.read(section, zone, faults, warnings=[]))
         if sections.used is None:

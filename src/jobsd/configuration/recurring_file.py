@@ -1,7 +1,9 @@
 """Reads recurring.yml: the keys of each task, checked with line and column."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
+from pkgutil import get_data
 
 from jobsd.arguments.arguments import dump
 from jobsd.errors import ArgumentError, Error
@@ -10,14 +12,17 @@ from jobsd.recurring import definition
 from jobsd.recurring.command import CommandError, parse_command
 from jobsd.schedules import ScheduleError, parse
 
-from . import kinds
+from . import document, kinds
 from .faults import Faults, Mistake, label, nearest
 from .fields import Entry
-from .source import Mapping, Node, Pair, SourceSpan, is_null, literal
+from .source import Mapping, Node, Pair, Source, SourceSpan, is_null, literal
 
 _WORK = frozenset({"class", "command", "schedule"})
 _KEYS = _WORK | {"args", "queue", "priority", "tags", "description", "time_zone", "enabled"}
 _PRIORITY = kinds.whole(-(1 << 31), (1 << 31) - 1)
+
+CLEARING = "clear_finished"
+"""The shipped task that an application of a framework has, unless it has a file."""
 
 
 def is_own(pair: Pair) -> bool:
@@ -57,6 +62,18 @@ def read(
         if not task.is_switch:
             _check(task, span, faults)
         yield task
+
+
+def shipped(time_zone: str) -> definition.TaskDefinition:
+    """Return the task `CLEARING` as the shipped recurring.yml has it."""
+    faults = Faults()
+    text = (get_data("jobsd", "shipped/config/recurring.yml") or b"").decode()
+    top = document.compose(Source("recurring.yml", text), {}, faults)
+    assert isinstance(top, Mapping)  # noqa: S101 - our own file
+    section = top.pairs["default"].value
+    assert isinstance(section, Mapping)  # noqa: S101
+    (task,) = (each for each in read(section, time_zone, faults, []) if each.key == CLEARING)
+    return replace(task, source=definition.SHIPPED)
 
 
 def _check(task: definition.TaskDefinition, span: SourceSpan, faults: Faults) -> None:

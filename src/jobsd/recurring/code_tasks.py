@@ -12,7 +12,7 @@ from pathlib import Path
 from jobsd.jobs import registry
 from jobsd.jobs.job_schedule import JobSchedule
 
-from .definition import TaskDefinition
+from .definition import SHIPPED, TaskDefinition
 
 CODE = "code "
 """How the source of a code task begins."""
@@ -24,8 +24,8 @@ def with_code_tasks(
     """Return the tasks of a file, and those of the code that the file does not define.
 
     An entry that only turns off a task of the code gives way to that task, disabled; it stays
-    as it is if there is no such task. `time_zone` applies to phrases that name none; files
-    below `root` are named from there.
+    as it is if there is no such task. A shipped task gives way, too. `time_zone` applies to
+    phrases that name none; files below `root` are named from there.
     """
     of_code = {task.key: task for task in _code_tasks(time_zone, root)}
     merged: list[TaskDefinition] = []
@@ -33,7 +33,7 @@ def with_code_tasks(
         mine = of_code.pop(task.key, None)
         if mine is not None and task.is_switch:
             task = replace(mine, enabled=False, source=task.source)  # noqa: PLW2901
-        merged.append(task)
+        merged.append(mine if mine is not None and task.source == SHIPPED else task)
     return (*merged, *of_code.values())
 
 

@@ -26,6 +26,9 @@ from .command import parse_command
 COMMAND_QUEUE = "recurring"
 """The queue of commands, if their task names no other."""
 
+SHIPPED = "shipped with jobsd"
+"""The source of a task that an application has because it has no recurring.yml."""
+
 ON_MISSED = ("skip", "once", "all")
 OVERLAP = ("allow", "skip")
 
@@ -40,9 +43,9 @@ class TaskDefinition:
     Either `class_name`, a registered job, or `command`, a dotted call, is given.
     `arguments_json` holds the arguments as a job stores them. `time_zone` applies if the phrase
     names none. `on_missed` is one of `ON_MISSED`, `overlap` one of `OVERLAP`. `source` is
-    FILE:LINE of an entry of recurring.yml, "code FILE:LINE" of a job that has the schedule, and
-    `arguments_source` FILE:LINE:COLUMN of the entry's arguments, or of its key without any. A
-    task made at run time has neither.
+    FILE:LINE of an entry of recurring.yml, "code FILE:LINE" of a job that has the schedule, or
+    `SHIPPED`, and `arguments_source` FILE:LINE:COLUMN of the entry's arguments, or of its key
+    without any. A task made at run time has neither.
     """
 
     key: str

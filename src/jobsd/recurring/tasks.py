@@ -19,7 +19,7 @@ from jobsd.jobs.job_schedule import is_key
 from jobsd.jobs.registry import check_count, check_line
 from jobsd.schedules import ScheduleError
 
-from .definition import StoredTask, TaskDefinition, columns, define
+from .definition import SHIPPED, StoredTask, TaskDefinition, columns, define
 
 if TYPE_CHECKING:
     from jobsd.jobs.draft import EnqueuedJob
@@ -290,7 +290,7 @@ def _in_utc(value: Any) -> Any:  # noqa: ANN401 - any column
 
 
 def _refuse(task: RecurringTask, verb: str) -> None:
-    raise errors.RefusedError(
-        f"{task.key!r} can't be {verb} at run time: it is defined in {task.source},"
-        " where it can be changed",
-    )
+    where = f"defined in {task.source}, where it can be changed"
+    if task.source == SHIPPED:
+        where = f"{SHIPPED}, and a config/recurring.yml, also an empty one, replaces it"
+    raise errors.RefusedError(f"{task.key!r} can't be {verb} at run time: it is {where}")
