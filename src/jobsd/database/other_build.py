@@ -30,6 +30,20 @@ UNDEFINED = (
 """Raised if the tables lack an object that a statement of ours names."""
 
 
+_migrate_command = "db migrate"
+
+
+def migrate_by(command: str) -> None:
+    """Set the command that errors name for missing tables: that of a framework."""
+    global _migrate_command  # noqa: PLW0603 - the program's one
+    _migrate_command = command
+
+
+def remedy() -> str:
+    """Return what to run where tables are missing."""
+    return f"run `{_migrate_command}`"
+
+
 class OtherBuildError(SchemaError):
     """The tables were made by another build of jobsd than this program. Exit status 78."""
 
@@ -66,7 +80,7 @@ def unlike_tables(schema: str, error: BaseException) -> SchemaError:
     """Return the error that names the object that the tables lack, for one of `UNDEFINED`."""
     said = (str(error).strip() or type(error).__name__).splitlines()[0]
     message = f"the tables in schema {schema!r} are missing, or another build's: {said}"
-    return SchemaError(f"{message}; run `db migrate`")
+    return SchemaError(f"{message}; {remedy()}")
 
 
 def _sentence(schema: str, others: list[str]) -> str:

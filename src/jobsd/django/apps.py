@@ -2,6 +2,7 @@
 
 from jobsd import face, handed_on, in_web
 from jobsd.arguments import references
+from jobsd.database import other_build
 from jobsd.enqueueing import backend
 from jobsd.jobs import default_database
 from jobsd.jobs.middleware import around_job
@@ -15,7 +16,7 @@ class JobsConfig(apps.AppConfig):  # type: ignore[misc] # pyright: ignore[report
     """Finds the database in `DATABASES`, and the jobs in `jobs.py` of every app."""
 
     name = "jobsd.django"
-    label = "jobsd"
+    label = queue.APP_LABEL
     verbose_name = "Jobs"
     default_auto_field = "django.db.models.BigAutoField"
 
@@ -25,12 +26,14 @@ class JobsConfig(apps.AppConfig):  # type: ignore[misc] # pyright: ignore[report
         assert face.HOMES  # noqa: S101 - it must be loaded before the next call
         default_database.find_target_by(queue.target, lambda: queue.SCHEMA)
         handed_on.find_by(queue.handed_on)
+        other_build.migrate_by(queue.migrate_command())
         backend.place_by(queue.InTransactions())
         backend.search(queue.connection)
         around_job(connections.as_a_request_does)
         around_job(connections.as_an_asynchronous_request_does)
         references.register(instances.Instances())
         registry.register(checks.check_database)
+        registry.register(checks.check_routers)
         signals.post_migrate.connect(tables.bring_up_to_date, sender=self)
         signals.post_migrate.connect(tables.empty_with_a_test, sender=self)
         module_loading.autodiscover_modules("jobs", *(["tasks"] if _has_tasks() else []))

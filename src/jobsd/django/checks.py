@@ -17,3 +17,16 @@ def check_database(**_options: Any) -> list[Any]:  # noqa: ANN401 - Django's
         hint = "Name one that is in JOBSD_DATABASE."
         return [library.checks.Error(reported, hint=hint, id="jobsd.E002")]
     return []
+
+
+def check_routers(**_options: Any) -> list[Any]:  # noqa: ANN401 - Django's
+    """Return a warning if `migrate` would not keep the queue's tables in its own database."""
+    own, default = queue.alias(), library.db.DEFAULT_DB_ALIAS
+    if own == default or not library.db.router.allow_migrate(default, queue.APP_LABEL):
+        return []
+    reported = f"no router keeps the tables of the queue in DATABASES[{own!r}], and others out"
+    hint = (
+        'Add "jobsd.django.Router" to DATABASE_ROUTERS, and run'
+        f" `{queue.migrate_command()}` too."
+    )
+    return [library.checks.Warning(reported, hint=hint, id="jobsd.W001")]

@@ -29,11 +29,18 @@ from jobsd.logs import redaction
 from .library import conf, db
 
 SCHEMA = "jobsd"
+APP_LABEL = "jobsd"
 
 
 def alias() -> str:
     """Return the name of the queue's database in `DATABASES`."""
     return str(getattr(conf.settings, "JOBSD_DATABASE", "default"))
+
+
+def migrate_command() -> str:
+    """Return the command that makes the tables of the queue."""
+    own = alias()
+    return "manage.py migrate" + ("" if own == db.DEFAULT_DB_ALIAS else f" --database {own}")
 
 
 def connection() -> Any:  # noqa: ANN401 - Django's

@@ -12,9 +12,9 @@ import psycopg
 from psycopg import errors
 
 from jobsd.clock import moment_of
+from jobsd.database import other_build
 from jobsd.database.connection import Session, Statement, Statements
 from jobsd.database.grants import REMEDY
-from jobsd.database.other_build import UNDEFINED
 from jobsd.errors import DuplicateError, EnqueueError, Error
 from jobsd.events.events import emit
 from jobsd.jobs.draft import Draft, EnqueuedJob
@@ -190,7 +190,7 @@ def _reported(error: Exception) -> str:
     first = said.splitlines()[0] if said else type(error).__name__
     state = sqlstate(error)
     if state in _UNLIKE_TABLES:
-        return f"{first}; the tables are missing, or another build's: run `db migrate`"
+        return f"{first}; the tables are missing, or another build's: {other_build.remedy()}"
     if state == errors.LockNotAvailable.sqlstate:
         return f"{first}; a transaction that is open holds what it needs, or its unique key"
     if state == errors.InsufficientPrivilege.sqlstate:
@@ -198,4 +198,4 @@ def _reported(error: Exception) -> str:
     return first
 
 
-_UNLIKE_TABLES = {kind.sqlstate for kind in UNDEFINED}
+_UNLIKE_TABLES = {kind.sqlstate for kind in other_build.UNDEFINED}
