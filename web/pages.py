@@ -10,7 +10,7 @@ from jobsd import clock, machine
 from jobsd.acts import inspect, listing, queues
 from jobsd.heartbeat import log
 from jobsd.heartbeat.log import HeartbeatLogs
-from jobsd.operations import audit, failures, history, overview
+from jobsd.operations import audit, failures, history, named, overview
 from jobsd.operations import jobs as job_rows
 from jobsd.operations import tasks as task_rows
 from jobsd.operations.bulk import ACTS, BulkAct
@@ -175,7 +175,13 @@ def show_processes(asked: Asked) -> Found:
     rows = processes(asked.session, asked.threshold_s)
     claimed = inspect.claimed(asked.session)
     return Found(
-        rows, {"claimed": claimed, "own_host": machine.hostname(), "live": "processes jobs"}
+        rows,
+        {
+            "claimed": claimed,
+            "hosts": named.hosts(rows, claimed),
+            "own_host": machine.hostname(),
+            "live": "processes jobs",
+        },
     )
 
 

@@ -54,7 +54,15 @@ class Route:
     read: Callable[[Asked], Found]
 
 
-_PAGES = ("bulk", "preview_page", "pages", "limit_page", "history_page", "system_page")
+_PAGES = (
+    "bulk",
+    "preview_page",
+    "pages",
+    "limit_page",
+    "named_pages",
+    "history_page",
+    "system_page",
+)
 ROUTES: list[Route] = []
 """All pages, once the modules that define them are imported (see `find`)."""
 

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, cycle
 from math import ceil
-from pathlib import Path
 from typing import Any
 
+from jobsd import machine
 from jobsd.daemon.program import program
 from jobsd.daemon.values import (
     brief_moment,
@@ -256,10 +256,6 @@ def _shortened(section: Table, lines: int) -> Table:
 def _load_and_memory() -> str:
     """Return the load of this host in the last minutes, and its memory."""
     load = " ".join(f"{each:.2f}" for each in os.getloadavg())
-    sizes = dict(
-        line.split(":") for line in Path("/proc/meminfo").read_text("ascii").splitlines()
-    )
-    total, available = (
-        int(sizes[name].split()[0]) / 2**20 for name in ("MemTotal", "MemAvailable")
-    )
-    return f"load {load}, memory {total - available:.1f} of {total:.1f} GiB"
+    here = machine.strain()
+    used, memory = here["used_bytes"] / 2**30, here["memory_bytes"] / 2**30
+    return f"load {load}, memory {used:.1f} of {memory:.1f} GiB"

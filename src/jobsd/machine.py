@@ -48,3 +48,18 @@ def user_at_host() -> str:
     except (KeyError, OSError):  # a user id without a name, as containers have
         user = "?"
     return f"{user}@{hostname()}"
+
+
+def strain() -> dict[str, float]:
+    """Return the load of the last minute, the CPUs, and the memory of this machine."""
+    text = Path("/proc/meminfo").read_text(encoding="ascii")
+    sizes = dict(line.split(":") for line in text.splitlines())
+    memory, available = (
+        int(sizes[name].split()[0]) * 1024 for name in ("MemTotal", "MemAvailable")
+    )
+    return {
+        "load": round(os.getloadavg()[0], 2),
+        "cpus": os.cpu_count() or 1,
+        "memory_bytes": memory,
+        "used_bytes": memory - available,
+    }

@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from jobsd import machine
 from jobsd.clock import monotonic, monotonic_ns
 from jobsd.database.connection import Session, Statements
 from jobsd.scoreboard.thresholds import NAMES, thresholds_of
@@ -91,6 +92,7 @@ def write_heartbeats(session: Session, beats: list[Beat]) -> Survey:
         "ids": [beat.row_id for beat in beats],
         "ages": [(now - beat.ticked_ns) / 1e9 for beat in beats],
         "supervisor_ids": [beat.supervisor_id for beat in beats],
+        "machine": json.dumps(machine.strain()),
         "running": [json.dumps(beat.ages_s) if beat.ages_s else None for beat in beats],
     }
     ((beaten, others, orphans, *heartbeats, locked),) = session.fetch(

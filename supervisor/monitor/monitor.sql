@@ -22,6 +22,7 @@ WITH had AS (
             END
         ),
         supervisor_id = nullif(beat.supervisor_id, 0),
+        machine = CASE WHEN beat.supervisor_id = 0 THEN %(machine)s::jsonb END,
         running = (
             SELECT jsonb_object_agg(job_id, extract(epoch FROM now())::float8 - job_age_s::float8)
             FROM jsonb_each_text(beat.running::jsonb) AS job (job_id, job_age_s)

@@ -69,6 +69,29 @@ def test_a_heartbeat_stores_the_start_of_each_running_job(
     assert inspect.find(session, runs).job.started_at is None
 
 
+def test_a_heartbeat_stores_load_and_memory_of_the_machine_once_for_a_tree(
+    session: Session,
+) -> None:
+    root = registry.register(
+        session, kind="supervisor", name="supervisor-here", supervisor_id=0, metadata={}
+    )
+    child = registry.register(
+        session, kind="worker", name="worker-here", supervisor_id=root, metadata={}
+    )
+
+    write_heartbeats(
+        session, [Beat(root, monotonic_ns(), 0), Beat(child, monotonic_ns(), root)]
+    )
+
+    stored = {each.id: each.machine for each in registry.processes(session)}
+    figures = stored[root]
+    assert stored[child] is None
+    assert figures is not None
+    assert 0 < figures["used_bytes"] < figures["memory_bytes"]
+    assert figures["cpus"] >= 1
+    assert figures["load"] >= 0
+
+
 def test_a_process_knows_which_of_its_ticks_its_heartbeat_stands_for(tree: PlayedTree) -> None:
     tree.start_monitor()
     moving, standing = tree.start_worker(), tree.start_worker()

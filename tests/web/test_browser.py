@@ -83,6 +83,7 @@ class Shop:
         pages += [f"jobs/{job_id}" for job_id in self.ids.values()]
         pages += ["jobs?q=nothing+state:dead", "jobs?q=state:failed", "queues?done=Done."]
         pages += ["recurring/heartbeat", "recurring/clean_up", "bulk?act=move&q=queue:mail"]
+        pages += ["queues/mail", "queues/new", "classes/shop.mail.welcome", "hosts/web-1"]
         pages += ["recurring/preview?schedule=@daily", "recurring/preview?schedule=now"]
         return [*(f"/{page}" for page in pages), *(f"/bulk/{row}" for row in self.bulk)]
 

@@ -105,7 +105,7 @@ def test_a_share_stays_within(counts: list[int], share: float, wanted: float | N
 def test_a_month_says_that_it_has_no_history_of_one_queue(browser: Browser) -> None:
     hour, month = (browser.get(f"/history?span={each}&queue=mail").text for each in SPANS)
 
-    assert "Only queue <b>mail</b>" in hour
+    assert 'Only queue <b><a href="/queues/mail">mail</a></b>' in hour
     assert "this is that of all queues, not of mail" in month
     assert 'href="/history?span=month&amp;queue=mail"' in hour
     assert 'href="/history?span=hour&amp;queue=mail"' in month

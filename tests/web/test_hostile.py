@@ -253,6 +253,7 @@ def test_each_role_may_do_the_acts_listed_in_the_guide() -> None:
 def test_every_page_can_be_asked_for_as_json(browser: Browser, things: int) -> None:
     routes.find("GET", "/")
     names = {"id": str(things), "key": "beat", "row": "1"}
+    names |= {"queue": "mail", "class_name": "shop.mail", "host": "web-1"}
     for each in routes.ROUTES:
         path = re.sub(
             r"\(\?P<(\w+)>\.\+\)", lambda found: names[found[1]], each.pattern.pattern

@@ -28,21 +28,28 @@ _NAMES = (
 )
 
 
-def groups(session: Session) -> list[Row]:
-    """Return the groups, the one with the latest failure first.
+def groups(
+    session: Session, class_name: str | None = None, queue_name: str | None = None
+) -> list[Row]:
+    """Return the groups of one class, of one queue or of all, the latest failure first.
 
     In a pattern of `messages`, * stands for the part that differs from job to job.
     """
-    parameters = {"most": COUNTED_MAX, "messages": 4 * MESSAGES}
+    one = {"class_name": class_name, "queue_name": queue_name}
+    parameters = {"most": COUNTED_MAX, "messages": 4 * MESSAGES, **one}
     found = session.fetch(STATEMENTS["groups"], parameters)
     rows = [dict(zip(_NAMES, row, strict=True)) for row in found]
     return [{**row, "messages": _of_all_queues(row["messages"])} for row in rows]
 
 
-def retrying(session: Session) -> list[Row]:
+def retrying(
+    session: Session, class_name: str | None = None, queue_name: str | None = None
+) -> list[Row]:
     """Return the jobs that wait for another attempt, by class and type of their last error."""
     names = ("class_name", "error_type", "jobs", "last_failed_at", "message", "last_id")
-    found = session.fetch(STATEMENTS["retrying"], {"most": RETRYING_MAX})
+    one = {"class_name": class_name, "queue_name": queue_name}
+    parameters = {"most": RETRYING_MAX, **one}
+    found = session.fetch(STATEMENTS["retrying"], parameters)
     return [dict(zip(names, row, strict=True)) for row in found]
 
 

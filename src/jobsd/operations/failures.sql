@@ -33,6 +33,8 @@ WITH latest AS MATERIALIZED (
     LEFT JOIN jobsd.failed_executions AS failed
         ON failed.job_id = part.last_id
             AND left(failed.error ->> 'type', 300) = part.error_type
+    WHERE (%(class_name)s::text IS NULL OR part.class_name = %(class_name)s)
+        AND (%(queue_name)s::text IS NULL OR part.queue_name = %(queue_name)s)
     GROUP BY part.group_id, part.class_name, part.error_type, part.queue_name, part.pattern
     HAVING sum(part.jobs) > 0
 ), ranked AS (
@@ -79,7 +81,11 @@ FROM (
     ORDER BY scheduled_at, priority, job_id
     LIMIT %(most)s
 ) AS scheduled
-JOIN jobsd.jobs AS job ON job.id = scheduled.job_id AND job.attempts > 0
+JOIN jobsd.jobs AS job
+    ON job.id = scheduled.job_id
+        AND job.attempts > 0
+        AND (%(class_name)s::text IS NULL OR job.class_name = %(class_name)s)
+        AND (%(queue_name)s::text IS NULL OR job.queue_name = %(queue_name)s)
 CROSS JOIN LATERAL (
     SELECT error, ended_at
     FROM jobsd.attempts

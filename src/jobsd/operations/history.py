@@ -36,6 +36,9 @@ SPANS = (
     Span("month", "the last 30 days", 30 * 86_400, 6 * 3_600, "hours"),
 )
 
+DAY_OF_CLASS = Span("day", "the last 24 hours", 86_400, 3_600, "hours")
+"""The history of classes has hours only."""
+
 
 @dataclass(frozen=True, slots=True)
 class Done:

@@ -122,6 +122,7 @@ def process_rows(rows: Iterable[ProcessRow], threshold_s: float) -> list[Row]:
             "supervisor_id": row.supervisor_id,
             "created_at": row.created_at,
             "life": life(row, threshold_s),
+            "machine": row.machine,
         }
         for row in rows
     ]

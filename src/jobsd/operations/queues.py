@@ -73,8 +73,10 @@ all other reads.
 """
 
 
-def queue_rows(session: Session, most: int = COUNTED_MAX) -> list[Row]:
-    """Return the queues by name: those with unended jobs, paused ones, and idle ones.
+def queue_rows(
+    session: Session, most: int = COUNTED_MAX, *, also: Sequence[str] = ()
+) -> list[Row]:
+    """Return the queues by name: those with unended jobs, paused ones, idle ones, and `also`.
 
     An idle queue is named by a worker or a task, or one of the latest jobs was in it. Of each
     state of a queue at most `most` jobs are counted.
@@ -82,7 +84,7 @@ def queue_rows(session: Session, most: int = COUNTED_MAX) -> list[Row]:
     counts, ages_s = depths(session, most)
     pauses = {pause.queue_name: pause for pause in queues.paused(session=session)}
     idle = {name for (name,) in session.fetch(STATEMENTS["idle"])}
-    names = sorted({*counts, *pauses, *idle})
+    names = sorted({*counts, *pauses, *idle, *also})
     return [
         {
             "name": name,
@@ -95,6 +97,11 @@ def queue_rows(session: Session, most: int = COUNTED_MAX) -> list[Row]:
         }
         for name in names
     ]
+
+
+def queue_row(session: Session, name: str, most: int = COUNTED_MAX) -> Row:
+    """Return the row of one queue, also if it is not known."""
+    return next(row for row in queue_rows(session, most, also=[name]) if row["name"] == name)
 
 
 def by_urgency(rows: Sequence[Row]) -> list[Row]:

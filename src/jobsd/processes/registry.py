@@ -33,6 +33,8 @@ class ProcessRow:
     heartbeat_age_s: float
     created_at: datetime
     metadata: dict[str, Any]
+    machine: dict[str, Any] | None = None
+    """Of a supervisor: see `machine.strain`."""
 
 
 def new_name(kind: str) -> str:

@@ -47,7 +47,7 @@ WHERE name = %(name)s;
 SELECT
     id, kind, name, pid, hostname, supervisor_id,
     extract(epoch FROM now() - last_heartbeat_at)::float8 AS heartbeat_age_s,
-    created_at, metadata
+    created_at, metadata, machine
 FROM jobsd.processes
 ORDER BY coalesce(supervisor_id, id), (supervisor_id IS NOT NULL), kind, created_at, id
 LIMIT 10000;

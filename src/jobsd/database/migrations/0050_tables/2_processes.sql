@@ -12,7 +12,10 @@ CREATE TABLE jobsd.processes (
     metadata jsonb NOT NULL DEFAULT '{}',
     -- The start times of its running jobs, by id, in seconds since the epoch. The monitor writes
     -- them with the heartbeats, so that no start of a job needs a statement.
-    running jsonb
+    running jsonb,
+    -- Of a supervisor: the load and the memory of its machine. The monitor writes them in the same
+    -- way.
+    machine jsonb
 )
 WITH (
     fillfactor = 50,
