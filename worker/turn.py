@@ -120,8 +120,6 @@ class ClaimRequest:
 
     answer: Callable[[], list[Row]] | None = None
     """Waits for the rows, if the claim was sent before its turn."""
-    delegated: bool = False
-    """Whether an idle thread waits for them, and begins the first job."""
 
     @property
     def is_of_few(self) -> bool:

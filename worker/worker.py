@@ -15,7 +15,6 @@ draining (claim nothing, release what was not started), stopped once all is reco
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from jobsd.clock import monotonic
@@ -38,12 +37,12 @@ from .completions import Completions
 from .keeping import Keeping
 from .ledger import Claims, Ledger
 from .report import Report, UncertainOutcomes
-from .turn import ClaimRequest, TurnResult, Turns
+from .turn import ClaimRequest, Turns
 
 if TYPE_CHECKING:
     from jobsd.configuration.options import JobsOptions, WorkerOptions
     from jobsd.database.connection import Target
-    from jobsd.performing.runner import Rank, Runner
+    from jobsd.performing.runner import Runner
     from jobsd.processes.context import Context
     from jobsd.states.claims import Ended
 
@@ -235,19 +234,19 @@ class Worker(DatabaseLoop):
         recording = self.ledger.recording() if records else self.ledger.nothing
         release, self._release = ([], self._release) if sent else (self._release, [])
         self._uncertain.sent(recording, self.process_id)
-        take = partial(self.turns.take, recording, release=release, request=request)
-        hand_over = partial(self._hand_over, request, asked_at, self.claiming.order)
-        # A thread that waits for the answer itself begins the job at once.
-        delegated = request is not None and request.delegated
-        result = self.pool.delegate(take, hand_over) if delegated else hand_over(take())
+        result = self.turns.take(recording, release=release, request=request)
         if result is None:
             self._uncertain.answered(recording, set(), set())
             self.reconcile_at = 0.0  # jobs to release are read back
             self.claiming.polling.poll_now()
             return
+        if result.claim_id is not None:
+            self.ledger.add_claim(result.claim_id, result.claimed, asked_at)
         woken = False
-        if result.jobs and request is not None and len(result.jobs) < request.limit:
-            woken = self._context.nap.yield_gil()
+        if result.jobs:
+            self.pool.post(result.jobs, asked_at, *self.claiming.order)
+            if request is not None and len(result.jobs) < request.limit:
+                woken = self._context.nap.yield_gil()
         written = result.recorded, result.concluded
         if not self.ledger.forget(recording, *written) or not result.whole:
             self.reconcile_at = 0.0
@@ -257,21 +256,6 @@ class Worker(DatabaseLoop):
             self.claiming.finish(request, result)
         if woken:  # A job that wakes us so soon ends at once.
             self._collect()
-
-    def _hand_over(
-        self,
-        request: ClaimRequest | None,
-        asked_at: float,
-        order: tuple[int, Rank],
-        result: TurnResult | None,
-    ) -> TurnResult | None:
-        """Hand over what a turn has claimed; return its result."""
-        if result is None or request is None or result.claim_id is None:
-            return result
-        self.ledger.add_claim(result.claim_id, result.claimed, asked_at)
-        if result.jobs:
-            self.pool.post(result.jobs, asked_at, *order)
-        return result
 
     def _reconcile(self, asked_at: float, lost: Claims | None = None) -> None:
         """Read our claims back; report the missing ones, and the `lost` ones."""

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     Query = Callable[[str], list[tuple[object, ...]]]
 
-HOPS_MAX = {"life-of-a-job.md": 15, "crashes.md": 14}
+HOPS_MAX = {"life-of-a-job.md": 13, "crashes.md": 14}
 JOB, DEATH = "life-of-a-job.md", "crashes.md"
 
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 import ctypes
 import sys
 import threading
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-import psycopg
 import pytest
 
 from jobsd.jobs.claimed_job import ClaimedJob
@@ -176,68 +174,6 @@ def _strike_at(at: int, body: str, entry: ScoreboardEntry, at_once: int) -> tupl
     else:
         assert {IDS[name] for name in ran} | set(ended) <= reported, at
     return strikes.pop().struck, lives
-
-
-@pytest.mark.failure(
-    "an exception is raised in a thread that waits for the answer to a claim",
-    "the claim counts as one that an outage cut off, or the thread ends: no job is lost or runs"
-    " twice",
-)
-@pytest.mark.timeout(600)  # hundreds of pools, one after the other
-def test_wherever_a_stray_exception_strikes_an_errand_is_whole_or_its_end_is_reported(
-    entry: ScoreboardEntry, failed: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for module in "hand", "pool":
-        monkeypatch.setattr(f"jobsd.performing.{module}.CHECK_S", 0.01)
-    ends = Counter[str]()
-    at, struck = 0, True
-    while struck:
-        at += 1
-        struck, end = _strike_errand_at(at, entry)
-        ends[end] += 1
-
-    assert ends["whole"] > 20
-    assert ends["lost"] > 1
-    assert 0 < ends["dead"] < ends["whole"]
-    assert failed
-
-
-def _strike_errand_at(at: int, entry: ScoreboardEntry) -> tuple[bool, str]:
-    ran.clear()
-    entry.take("worker", "worker-1")
-    strikes.append(Strike(at))
-    pool = Pool(1, entry, lambda: None)
-    begun: list[int] = []
-
-    def begin() -> list[ClaimedJob]:
-        begun.append(pool.busy)
-        return [claimed(2, SUCCEED, "a")]
-
-    def finish(jobs: list[ClaimedJob]) -> int:
-        post(pool, *jobs)
-        return pool.waiting
-
-    post(pool, claimed(1, ARM))
-    end = "whole"
-    try:
-        collect(pool, 1)
-        pool.delegate(begin, finish)
-    except psycopg.OperationalError:
-        end = "lost"
-    except ThreadDiedError:
-        end = "dead"
-    lives = pool.threads[0].is_alive()
-    if end == "lost" and lives:
-        post(pool, claimed(2, SUCCEED, "a"))
-    ended, lives = collect(pool, 1) if lives else ([], False)
-    pool.close()
-    pool.threads[0].join(60)
-
-    assert len(begun) <= 1, at
-    assert ran.count("a") <= 1, at
-    # A job may have failed before its own code was reached.
-    assert ended == [2] or not lives, at
-    return strikes.pop().struck, end
 
 
 def test_a_late_exception_for_a_thread_that_waits_is_reported_once_and_harms_no_job(

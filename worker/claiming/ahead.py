@@ -53,11 +53,10 @@ class Ahead:
         self._cursor, self._polling = cursor, polling
         self._ledger, self._turns, self._room = ledger, turns, room
         self.prepared: Prepared | None = None
-        self._last_bound: tuple[object, Bound] | None = None
 
     def forget(self) -> None:
         """Forget all: the connection is another, and our row may be."""
-        self.prepared = self._last_bound = None
+        self.prepared = None
 
     def prepare(self, process_id: int, until: float) -> None:
         """Make the claim that is sent next, which only a claim or a survey can change.
@@ -70,22 +69,12 @@ class Ahead:
         if (room := self._room()) > 0:
             request = ClaimRequest(room, 0.0, process_id, *first)
             since = self._cursor.at_head_from
-            self.prepared = Prepared(request, self._bound(request), since, until)
-
-    def _bound(self, request: ClaimRequest) -> Bound:
-        """Return the statement of the request: mostly that of the last one."""
-        what = request.statement.name, request.most, request.process_id, request.parameters
-        if self._last_bound is None or self._last_bound[0] != what:
-            self._last_bound = what, self._turns.prepare(request)
-        bound = self._last_bound[1]
-        bound.put("claim_id", request.claim_id)
-        return bound
+            self.prepared = Prepared(request, self._turns.prepare(request), since, until)
 
     def send(self, *, alone: bool) -> ClaimRequest | None:
         """Send the prepared claim if it is due and right; return it if it was sent.
 
-        `alone` is true if a turn would now claim, and do nothing more. The claim is delegated
-        if a notification has come: most claims without one find nothing.
+        `alone` is true if a turn would now claim, and do nothing more.
         """
         prepared, self.prepared = self.prepared, None
         if prepared is None or not alone:
@@ -95,7 +84,6 @@ class Ahead:
         if not since <= now <= until or now < self._polling.next_poll:
             return None
         self._turns.send(request, bound, now)
-        request.delegated = self._polling.is_due
         self._polling.begin()
         request.sweep = self._cursor.begin_claim(self._ledger.returns)
         return request

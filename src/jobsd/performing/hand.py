@@ -17,9 +17,7 @@ from contextvars import Context
 from operator import methodcaller
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread
-from typing import Any, Generic, NoReturn, TypeVar, Union
-
-import psycopg
+from typing import NoReturn, TypeVar
 
 from jobsd import errors, text
 from jobsd.events.events import emit
@@ -37,13 +35,10 @@ CHECK_S = 1.0
 """Interval of the check that the threads live."""
 
 _Thing = TypeVar("_Thing")
-Begun = TypeVar("Begun")
-Ended = TypeVar("Ended")
 _IF_ANY, _ONCE_THERE = (False,), (True,)
 _FIRST = methodcaller("popleft")
 
-
-Item = Union[Waiting, Series, "Errand[Any, Any]", None]
+Item = Waiting | Series | None
 """An item of the thread's queue; None ends the thread."""
 
 
@@ -146,54 +141,6 @@ class Hand:
         self.strays += 1
         self.stray = stray
         return True
-
-
-class Errand(Generic[Begun, Ended]):
-    """Work that a thread does for the control thread, which waits until it is done.
-
-    `begin` talks to the database. If an asynchronous exception interrupts it, it is unknown
-    whether its statement was executed: the control thread gets the same error as after an
-    outage. `finish` processes the result. If an asynchronous exception interrupts it, the
-    thread ends.
-    """
-
-    __slots__ = ("_answer", "_begin", "_begun", "_finish")
-
-    def __init__(self, begin: Callable[[], Begun], finish: Callable[[Begun], Ended]) -> None:
-        self._begin, self._finish, self._begun = begin, finish, False
-        self._answer: SimpleQueue[Ended | psycopg.Error | OSError] = SimpleQueue()
-
-    def run(self, hand: Hand) -> None:
-        """Do the work in the calling thread. May be called again after an interruption."""
-        begun, self._begun = self._begun, True
-        lost = psycopg.OperationalError("a stray exception has interrupted a statement")
-        if begun:
-            self._answer.put(lost)
-            return
-        try:
-            brought = self._begin()
-        except (psycopg.Error, OSError) as error:
-            self._answer.put(error)
-            return
-        except BaseException:
-            self._answer.put(lost)
-            raise
-        hand.adrift = True
-        result = self._finish(brought)
-        hand.adrift = False
-        self._answer.put(result)
-
-    def wait(self, check_threads: Callable[[], None]) -> Ended:
-        """Return the result, or raise the error of `begin`."""
-        while True:
-            try:
-                answer = self._answer.get(timeout=CHECK_S)
-            except Empty:
-                check_threads()
-                continue
-            if isinstance(answer, (psycopg.Error, OSError)):
-                raise answer
-            return answer
 
 
 def check_alive(threads: Iterable[Thread]) -> None:

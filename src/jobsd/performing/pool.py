@@ -1,7 +1,7 @@
 """The threads that run jobs: each takes one after the other, and a series as a whole.
 
 A coroutine runs on the loop of the process, and the thread that has taken it waits for its end.
-The threads wait for the database only on behalf of the control thread (`delegate`).
+The threads never wait for the database.
 """
 
 import threading
@@ -15,10 +15,10 @@ from jobsd.jobs.claimed_job import ClaimedJob
 from jobsd.processes.forks import original_mark
 from jobsd.scoreboard.entry import ScoreboardEntry
 
-from .hand import CHECK_S, Begun, Ended, Errand, Hand, check_alive, leave
+from .hand import CHECK_S, Hand, check_alive, leave
 from .perform import Outcome, Run, described, ending, expired, made_run, remembered_id
 from .runner import TRUST_S, Runner
-from .series import Series, Waiting
+from .series import Waiting
 
 
 class Pool(Runner):
@@ -52,11 +52,6 @@ class Pool(Runner):
         if monotonic() >= self._check_at:
             self._check_at = monotonic() + CHECK_S
             check_alive(self.threads)
-
-    def delegate(self, begin: Callable[[], Begun], finish: Callable[[Begun], Ended]) -> Ended:
-        """Call both functions in an idle thread, which starts the jobs; return the result."""
-        self._todo.put(errand := Errand(begin, finish))
-        return errand.wait(self.check_threads)
 
     def close(self) -> None:
         """End the threads once no job is left to start."""
@@ -123,10 +118,7 @@ class Pool(Runner):
                 if first is None or isinstance(first, tuple):
                     return first
                 # Invariant: this branch is idempotent.
-                if isinstance(first, Series):
-                    hand.series, first.thread = first, number
-                else:
-                    first.run(hand)
+                hand.series, first.thread = first, number
                 del hand.taken[0]
             elif hand.series is not None:
                 hand.follow(hand.series, self.lock)

@@ -19,7 +19,7 @@ from jobsd.jobs.claimed_job import ClaimedJob
 from jobsd.jobs.interrupts import Interruptible
 from jobsd.scoreboard.entry import ScoreboardEntry
 
-from .hand import Begun, Ended, Item
+from .hand import Item
 from .interrupter import Interrupter
 from .job_loop import BEAT_S, JobLoop
 from .perform import Outcome, Run, ending, remembered_id
@@ -99,10 +99,6 @@ class Runner:
         self.uncollected += len(items) - len(series) + sum(len(each.waiting) for each in series)
         self.series.update((each.claim_id, each) for each in series)
         self._put(items, rank)
-
-    def delegate(self, begin: Callable[[], Begun], finish: Callable[[Begun], Ended]) -> Ended:
-        """Call both functions, in an idle thread if there are threads; return the result."""
-        return finish(begin())
 
     def prolong(self, series: Series, jobs: list[Waiting]) -> None:
         """Add jobs to a series, whether a thread still has it or has closed it."""
