@@ -234,3 +234,15 @@ def test_a_queue_is_elsewhere_that_is_on_another_server_or_in_another_database(
     client.configure(conninfo.make_conninfo(here, **{name: value}))
 
     assert queue.is_elsewhere() == elsewhere
+
+
+def test_a_database_without_a_port_is_the_one_at_the_usual_port(
+    connection: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from jobsd.django import queue
+
+    here = conninfo.conninfo_to_dict(queue.url_of(connection))
+    monkeypatch.setitem(connection.settings_dict, "PORT", "")
+    client.configure(conninfo.make_conninfo("", **{**here, "port": "5432"}))
+
+    assert not queue.is_elsewhere()

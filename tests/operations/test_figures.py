@@ -145,3 +145,19 @@ def test_a_message_of_several_queues_counts_for_all_of_them() -> None:
 )
 def test_a_duration_has_its_two_largest_units(seconds: float, text: str) -> None:
     assert length(seconds) == text
+
+
+def test_ready_jobs_that_are_counted_one_by_one_are_not_counted_together_as_well() -> None:
+    read: dict[str, list[tuple[Any, ...]]] = {
+        "ready": [("mail", 5, 1.0), ("bulk", None, 2.0)],
+        "elsewhere": [("mail", "claimed", 2, 9.0), ("bulk", "scheduled", 3, None)],
+        "together": [("mail", 6), ("bulk", 70), ("new", 1)],
+    }
+
+    depths, claim_ages_s = queues.by_queue(read)
+
+    assert depths == {
+        "mail": {"claimed": 2, "ready": 5},
+        "bulk": {"scheduled": 3, "ready": 70},
+    }
+    assert claim_ages_s == {"mail": 9.0}

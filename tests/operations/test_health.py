@@ -113,6 +113,8 @@ def test_a_long_wait_names_the_oldest_queue_and_a_full_capacity() -> None:
     (both,) = _found(queues, worker, claimed={1: 4})
     (busy,) = _found(queues[:1], claimed={1: 2})
     (idle,) = _found(queues[:1], claimed={1: 1})
+    everything = _process("worker", 1, queues="*", threads="2")
+    (three,) = _found([*queues, _queue("rare", ready=1, age_s=70)], everything)
 
     waits = "Jobs wait too long: the oldest of queue mail for 3m31s (target 1m)"
     assert both.sentence == (
@@ -123,6 +125,7 @@ def test_a_long_wait_names_the_oldest_queue_and_a_full_capacity() -> None:
         f"{waits}; all capacity that takes it is busy (2 of 2 jobs at once)."
     )
     assert idle.sentence == f"{waits}."
+    assert three.sentence.startswith(f"{waits}, and 2 more queues")
 
 
 @pytest.mark.parametrize(

@@ -87,3 +87,22 @@ def test_a_filter_that_is_given_twice_is_reported_unless_it_is_a_tag() -> None:
 
     assert found.problems == ("queue: is given twice; only tag: can be",)
     assert found.meant.tags == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("value", "values"),
+    [
+        ("5", ('"5"', "5")),
+        ("-1.5", ('"-1.5"', "-1.5")),
+        ("true", ('"true"', "true")),
+        ("five", ('"five"',)),
+        ("NaN", ('"NaN"',)),
+        ("1e999", ('"1e999"',)),
+    ],
+)
+def test_an_argument_is_sought_as_a_text_and_as_json(
+    value: str, values: tuple[str, ...]
+) -> None:
+    found = read_search(f"args.n:{value}")
+
+    assert (found.meant.argument, found.meant.values, found.problems) == ("n", values, ())

@@ -10,8 +10,9 @@ from typing import Any, cast
 import pytest
 
 from jobsd.acts.inspect import FILTERED
+from jobsd.job_states import STATES
 from jobsd.operations import jobs, processes
-from jobsd.operations.shown_arguments import ShownArguments
+from jobsd.operations.shown_arguments import ShownArguments, call_text
 from jobsd.processes import registry
 from jobsd.processes.registry import ProcessRow
 
@@ -50,11 +51,25 @@ def _examined(state: str, reason: str | None = None, *errors: dict[str, Any]) ->
     return jobs.Examined(cast("Any", found), attempts, [])
 
 
-def test_a_job_that_has_succeeded_has_no_error() -> None:
+@pytest.mark.parametrize("state", STATES)
+def test_a_job_has_the_error_of_its_last_attempt_until_it_succeeds(state: str) -> None:
     error = {"type": "ValueError", "message": "no"}
 
-    assert _examined("finished", None, error).error is None
-    assert _examined("failed", None, {}, error).error == error
+    assert _examined(state, None, {}, error).error == (None if state == "finished" else error)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["x" * 1_992], f"send('{'x' * 1_992}')"),
+        (["x" * 1_993], f"send('{'x' * 1_993}'…"),
+        (["x" * 9_999], f"send('{'x' * 1_994}…"),
+        ('["xxxxx', "send(…)"),
+    ],
+    ids=["whole", "one too long", "long", "unread"],
+)
+def test_a_call_is_cut_at_two_thousand_letters(arguments: Any, text: str) -> None:
+    assert call_text("shop.mail.send", arguments) == text
 
 
 @pytest.mark.parametrize(

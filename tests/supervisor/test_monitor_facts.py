@@ -175,7 +175,7 @@ def membership(scoreboard: Scoreboard, monkeypatch: pytest.MonkeyPatch) -> Membe
     entry.take("monitor", "monitor-1")
     entry.row_id, scoreboard.supervisor_row, scoreboard.entries[0].row_id = 2, 1, 3
     made = Membership(Context(scoreboard, entry, entry.name), cast("Session", None), {})
-    monkeypatch.setattr(made, "register", _nothing)
+    monkeypatch.setattr(made, "register", lambda: setattr(scoreboard, "supervisor_row", 7))
     return made
 
 
@@ -192,14 +192,28 @@ def test_each_process_learns_of_its_own_heartbeat(
     assert [entry.heartbeat_ns for entry in scoreboard.entries[:2]] == [100, 800]
 
 
-def test_deleted_rows_of_supervisor_and_monitor_are_reported(
-    membership: Membership, recorder: EventRecorder
+@pytest.mark.parametrize(
+    ("beaten", "gone"),
+    [
+        ({3}, [("supervisor", "supervisor-test", 1), ("monitor", "monitor-1", 2)]),
+        ({2, 3}, [("supervisor", "supervisor-test", 1)]),
+        ({1, 3}, [("monitor", "monitor-1", 2)]),
+        ({1, 2, 3}, []),
+    ],
+)
+def test_deleted_rows_of_supervisor_and_monitor_are_reported_and_written_again(
+    membership: Membership,
+    scoreboard: Scoreboard,
+    recorder: EventRecorder,
+    beaten: set[int],
+    gone: list[tuple[str, str, int]],
 ) -> None:
     reported = recorder.facts("process.deregistered")
-    membership.check([Beat(1, 9, 0), Beat(2, 9, 1), Beat(3, 9, 1)], _survey({3}))
+    membership.check([Beat(1, 9, 0), Beat(2, 9, 1), Beat(3, 9, 1)], _survey(beaten))
 
     found = [(facts["kind"], facts["process"], facts["row_id"]) for facts in reported]
-    assert found == [("supervisor", "supervisor-test", 1), ("monitor", "monitor-1", 2)]
+    assert found == gone
+    assert scoreboard.supervisor_row == (7 if gone else 1)
 
 
 def test_claims_of_our_own_dead_process_are_not_orphaned(

@@ -333,6 +333,13 @@ def test_a_lack_that_was_over_meanwhile_has_not_lasted(monkeypatch: pytest.Monke
     now += LACK_S
     come.update(_session(sent), _figures(stored, mail=3), {})
     assert len(sent) == 1
+    # The next lack has to last, too.
+    compensated = {"mail": Arrived(0, 2, 5)}
+    come.update(_session(sent), _figures(compensated, mail=2), {})
+    assert len(sent) == 1
+    now += LACK_S
+    come.update(_session(sent), _figures(compensated, mail=2), {})
+    assert len(sent) == 2
 
 
 def test_queues_beyond_the_room_have_no_row(monkeypatch: pytest.MonkeyPatch) -> None:

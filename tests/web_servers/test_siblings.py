@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from typing import TYPE_CHECKING
 
@@ -57,9 +56,10 @@ def test_the_end_of_the_web_server_drains_the_tree(tmp_path: Path) -> None:
 while "tree up" not in open(os.environ["NOTES"]).read(): time.sleep(0.01)
 sys.exit(3)
 """
-    with Shell(tmp_path, web=web) as shell:
+    with Shell(tmp_path, TREE.replace('ends("tree")', 'ends("tree", 5)'), web) as shell:
         assert shell.wait() == 3
         assert shell.notes == ["tree up", "tree SIGTERM"]
+        assert shell.events("tree.exited")[0]["exit_status"] == 5
 
 
 @pytest.mark.parametrize("number", [S.SIGTERM, S.SIGINT, S.SIGQUIT])
@@ -137,31 +137,19 @@ def test_signals_of_the_supervisor_reach_the_tree_alone(tmp_path: Path) -> None:
         assert not [each for each in shell.notes if each.startswith("web SIG")]
 
 
-def test_one_ctrl_c_counts_once(tmp_path: Path) -> None:
-    ours, theirs = os.openpty()
-    take = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0)\n"
-    handlers = 'on("{0}", S.SIGINT)\nsignal.signal(S.SIGTERM, lambda *_: sys.exit(0))\n'
-    wait_both = 'note("{0} up")\nwait()\n'
-    with Shell(
-        tmp_path,
-        handlers.format("tree") + wait_both.format("tree"),
-        handlers.format("web") + wait_both.format("web"),
-        stdin=theirs,
-        prelude=take,
-    ) as shell:
-        os.close(theirs)
+def test_a_web_server_without_a_handler_of_quit_gets_term_instead(tmp_path: Path) -> None:
+    web = """
+signal.signal(S.SIGTERM, lambda *_: (note("web SIGTERM"), sys.exit(0)))
+note("web up")
+wait()
+"""
+    with Shell(tmp_path, web=web) as shell:
         shell.wait_notes("tree up", "web up")
 
-        os.write(ours, b"\x03")
+        shell.send(S.SIGQUIT)
 
-        shell.wait_notes("tree SIGINT", "web SIGINT")
-        shell.send(S.SIGTERM)
         assert shell.wait() == 0
-        assert sorted(each for each in shell.notes if "SIGINT" in each) == [
-            "tree SIGINT",
-            "web SIGINT",
-        ]
-    os.close(ours)
+        assert sorted(shell.notes[2:]) == ["tree SIGQUIT", "web SIGTERM"]
 
 
 @pytest.mark.failure(

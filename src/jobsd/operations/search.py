@@ -170,9 +170,9 @@ def _values(name: str, value: str, hidden: Collection[str]) -> tuple[str, ...]:
 
 
 def _stored(name: str, value: Any, hidden: Collection[str]) -> str:  # noqa: ANN401 - any JSON
+    text = json.dumps(value, allow_nan=False, ensure_ascii=False)
     if without(value, frozenset(hidden)) != value:
         raise errors.Error(f"args.{name}: {value!r} has parts that are never shown")
-    text = json.dumps(value, allow_nan=False, ensure_ascii=False)
     # A NUL is escaped; an escaped backslash before it is a backslash of the text.
     if not is_storable(f"{name}{text}") or r"\u0000" in text.replace(r"\\", ""):
         raise ValueError(f"args.{name}: {value!r} can't be in a job: PostgreSQL can't store it")
