@@ -35,8 +35,8 @@ LOGS_SHOWN = 10
 """The number of attempts whose logs a page shows, if they are kept."""
 _NEWEST = 2_000
 """The number of the newest jobs among which ended ones are counted."""
-_SEARCH_S, _PERIOD_SEARCH_S = 0.04, 0.25
-"""The time for reading jobs; longer if the search has a period."""
+_SEARCH_S, _PERIOD_SEARCH_S, _FURTHER_S = 0.04, 0.25, 1.0
+"""The time for reading jobs; longer if the search has a period, or goes on by itself."""
 _ENDED = frozenset({"finished", "discarded"})
 _DAY = timedelta(hours=24)
 
@@ -74,30 +74,35 @@ def show_jobs(asked: Asked) -> Found:
     search = read_search(query.get("q", ""), asked.shown.names)
     before = _before(query)
     has_period = search.meant.given().keys() & {*listing.PERIODS}
-    within_s = _PERIOD_SEARCH_S if has_period else _SEARCH_S
+    # The number of jobs that the search has read before this page, if it goes on by itself.
+    seen_before = _number(query.get("on", ""))
     reading.plan_each(asked.session)
-    found = listing.listed(
-        asked.session, search.meant, ROWS, before=before, seen_max=SEEN_MAX, within_s=within_s
-    )
+    bounds = {"before": before, "seen_max": SEEN_MAX}
+    within_s = _within_s(has_period=bool(has_period), goes_on=seen_before is not None)
+    found = listing.listed(asked.session, search.meant, ROWS, **bounds, within_s=within_s)
     rows = job_rows.rows(found.jobs, asked.shown)
     states = {row["state"] for row in rows}
-    all_shown = found.complete and len(rows) < ROWS
+    following = rows[-1]["id"] if len(rows) == ROWS else None
+    further = None if found.complete else found.last_id
+    if asked.request.is_api:
+        return Found({"jobs": rows, **_reach(found), "next": following or further})
+    seen = found.seen + (seen_before or 0)
     more = {
         "search": query.get("q", ""),
         "number": _number(query.get("q", "")),
         "problems": search.problems,
         "state_of_search": search.meant.state,
-        "bulk": [
-            act for act in _bulk(search) if not all_shown or states.intersection(act.states)
-        ],
+        "bulk": _bulk(search, states if found.complete and len(rows) < ROWS else None),
         "chosen": _of_chosen(states),
         "counts": _counts(_totals(asked)),
         "complete": found.complete,
-        "searched": _searched(found.seen, search.meant, before),
+        "searched": _searched(seen, search.meant, listing.BEYOND if seen_before else before),
+        "seen": seen,
+        "goes_on": seen_before is not None and not rows and further is not None,
         "has_period": bool(has_period),
         "oldest": found.oldest,
-        "next": rows[-1]["id"] if len(rows) == ROWS else None,
-        "further": None if found.complete else found.last_id,
+        "next": following,
+        "further": further,
         "first": before == listing.BEYOND,
         "live": "jobs" if before == listing.BEYOND else None,
     }
@@ -226,15 +231,29 @@ def _before(query: dict[str, str]) -> int:
     return _number(given) or listing.BEYOND
 
 
-def _bulk(search: Search) -> list[BulkAct]:
-    """Return the acts that are possible on all jobs that a search finds."""
+def _within_s(*, has_period: bool, goes_on: bool) -> float:
+    """Return the time for reading jobs."""
+    return _FURTHER_S if goes_on else _PERIOD_SEARCH_S if has_period else _SEARCH_S
+
+
+def _reach(found: listing.Listed) -> Row:
+    """Return how far a search has come, for programs."""
+    return {"seen": found.seen, "complete": found.complete, "oldest": found.oldest}
+
+
+def _bulk(search: Search, states: set[str] | None) -> list[BulkAct]:
+    """Return the acts that are possible on all jobs that a search finds.
+
+    `states` are those of the found jobs; None if there may be others.
+    """
     if search.problems or search.meant == listing.Filter():
         return []
     state = search.meant.state
     return [
         act
         for act in ACTS.values()
-        if state in act.states or (state is None and act.name == "discard")
+        if (state in act.states or (state is None and act.name == "discard"))
+        and (states is None or states.intersection(act.states))
     ]
 
 

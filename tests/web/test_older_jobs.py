@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from enqueueing.placed import enqueue
 from jobsd.web import pages
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from dashboard.asking import Browser
     from rows import Rows
 
-_OLDER = re.compile(r'href="([^"]+)">Search older jobs</a>')
+_OLDER = re.compile(r'(?:url=([^"]+)">|href="([^"]+)">Search older jobs</a>)')
 
 
 def _crowd(rows: Rows, count: int) -> None:
@@ -43,16 +43,45 @@ def test_older_jobs_are_searched_from_where_a_search_has_ended(
         page = browser.get(path).text
         shown.append(page)
         older = _OLDER.search(page)
-        path = html.unescape(older[1]) if older else ""
+        path = html.unescape(older[1] or older[2]) if older else ""
 
     assert len(shown) == 3
     assert "only the newest 100 jobs were searched" in shown[0]
-    assert "only 100 older jobs were searched" in shown[1]
     assert "None among the newest 100" in shown[0]
-    assert "None among 100 older jobs" in shown[1]
+    assert "None among the newest 200" in shown[1]
+    assert ['http-equiv="refresh"' in page for page in shown] == [False, True, False]
     assert not any("No job passes this search" in page for page in shown)
     assert [f'href="/jobs/{rare}"' in page for page in shown] == [False, False, True]
     assert 'href="/jobs?q=class%3Arare">Newest</a>' in shown[2]
+
+
+def test_a_program_learns_how_far_a_search_has_come_and_where_to_go_on(
+    browser: Browser, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pages, "SEEN_MAX", 100)
+    rare = enqueue(name="rare")
+    _crowd(rows, 150)
+
+    first: Any = browser.get("/api/v1/jobs?q=class:rare").json()
+    last: Any = browser.get(f"/api/v1/jobs?q=class:rare&before={first['next']}").json()
+
+    assert (first["jobs"], first["complete"], first["seen"]) == ([], False, 100)
+    assert first["oldest"] is not None
+    assert [each["id"] for each in last["jobs"]] == [rare]
+    assert (last["complete"], last["next"]) == (True, None)
+
+
+def test_a_search_that_goes_on_by_itself_stops_at_the_first_job(
+    browser: Browser, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pages, "SEEN_MAX", 100)
+    rare = enqueue(name="rare")
+    _crowd(rows, 50)
+
+    page = browser.get(f"/jobs?q=class:rare&before={rare + 1}&on=5000").text
+
+    assert 'http-equiv="refresh"' not in page
+    assert f'href="/jobs/{rare}"' in page
 
 
 def test_a_search_of_a_period_does_not_call_its_jobs_the_newest(

@@ -183,7 +183,7 @@ def test_the_api_returns_the_documents_of_the_commands(
     assert got.keys() == document.document(facts).keys()
     assert [each["reason"] for each in got["why"]] == ["no_worker"]
     assert browser.get("/api/v1/queues").json()[0]["name"] == "mail"
-    assert [each["id"] for each in browser.get("/api/v1/jobs").json()] == [job_id]
+    assert [each["id"] for each in browser.get("/api/v1/jobs").json()["jobs"]] == [job_id]
     assert browser.get("/api/v1/nothing").json() == {"error": "There is no such page."}
 
 
@@ -246,7 +246,7 @@ def test_a_claimed_job_is_found_by_its_host(browser: Browser, session: Session) 
     job_id = enqueue()
     claim(session, worker, job_id)
 
-    found = browser.get("/api/v1/jobs?q=state:claimed+host:nowhere").json()
+    found = browser.get("/api/v1/jobs?q=state:claimed+host:nowhere").json()["jobs"]
 
     assert found == []
     assert f'id="job-{job_id}"' in browser.get("/jobs?q=state:claimed").text

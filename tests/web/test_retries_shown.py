@@ -49,7 +49,7 @@ def test_a_search_finds_a_waiting_retry_by_its_last_error(
 def test_the_list_shows_the_last_error_of_a_waiting_retry(
     browser: Browser, retries: list[int]
 ) -> None:
-    rows: Any = browser.get("/api/v1/jobs?q=state:scheduled").json()
+    rows: Any = browser.get("/api/v1/jobs?q=state:scheduled").json()["jobs"]
 
     errors = {row["id"]: row["error"] for row in rows}
     assert [errors[job_id] for job_id in retries] == [
