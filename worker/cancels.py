@@ -13,7 +13,6 @@ as soon as no other job is left.
 import os
 import signal
 import sys
-import traceback
 
 from jobsd.acts import cancels
 from jobsd.clock import monotonic, monotonic_ns
@@ -21,19 +20,14 @@ from jobsd.database.connection import Session
 from jobsd.errors import Cancelled
 from jobsd.jobs import registry
 from jobsd.jobs.time_limits import kill_after_s
+from jobsd.performing.frames import stack_of
 from jobsd.performing.runner import Runner
 from jobsd.scoreboard.entry import ScoreboardEntry
-from jobsd.scoreboard.hard_limits import Overdue
+from jobsd.scoreboard.hard_limits import STACK_MAX, Overdue
 from jobsd.states.claims import InClaim
 
+from .constants import CHECK_S, HORIZON_S
 from .ledger import Ledger
-
-CHECK_S = 0.8
-"""The pause between polls of the claims without a notification."""
-AGAIN_S = 0.02
-"""How soon a job is met again that is just about to begin or to end."""
-_STACK_MAX = 4_000
-_FRAMES_MAX = 30
 
 
 class Cancels:
@@ -67,7 +61,7 @@ class Cancels:
     def bound(self, rest_s: float) -> float:
         """Return a rest that ends when there is something to stop, or to look for."""
         if self._open or self._forced:
-            return min(rest_s, AGAIN_S)
+            return min(rest_s, HORIZON_S)
         if self._session.listening or not self._ledger.has_claims:
             return rest_s
         return min(rest_s, max(0.0, self._check_at - monotonic()))
@@ -134,7 +128,5 @@ def _note_stack(entry: ScoreboardEntry, overdue: Overdue) -> None:
     if entry.stack_job:
         return
     frames = sys._current_frames()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
-    frame = frames.get(overdue.thread)
-    stack = "".join(traceback.format_stack(frame, _FRAMES_MAX)) if frame else ""
-    entry.stack = stack[-_STACK_MAX:]
+    entry.stack = stack_of(frames.get(overdue.thread))[-STACK_MAX:]
     entry.stack_job = overdue.job.job_id

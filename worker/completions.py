@@ -21,12 +21,9 @@ from jobsd.performing.runner import Runner
 from jobsd.processes.context import Context
 from jobsd.states.claims import InClaim
 
+from .constants import AWAKE_S, SOON_S
 from .ledger import Ledger
 from .report import Report
-
-SOON_S = 0.005
-AGAIN_S = 0.2
-"""How long after a job has returned, with its transaction open, to look at that again."""
 
 
 class Completions:
@@ -133,7 +130,7 @@ class Completions:
         }
         became = dict(self._session.fetch(completion.STATEMENTS["completed"], parameters))
         ended, self._ended = self._ended, []
-        self._again_at = monotonic() + AGAIN_S
+        self._again_at = monotonic() + AWAKE_S
         self._ended = [run for run in ended if became[run.job.claim_id] == "open"]
         known = [run for run in ended if became[run.job.claim_id] != "open"]
         self._ledger.completing.difference_update(run.job.claim_id for run in known)

@@ -23,8 +23,6 @@ from .recording import Recording, RunPortions, size_of
 Claims = dict[int, set[int]]
 """Claims with the ids of their jobs."""
 
-BACKLOG_BYTES_MAX = 16 * BYTES_MAX
-"""With more results and errors than this, which wait to be recorded, nothing is claimed."""
 
 _expires_at = attrgetter("expires_at")
 
@@ -276,7 +274,7 @@ class Ledger:
     @property
     def is_full(self) -> bool:
         """Whether the results and errors of these are so large that no more may come."""
-        return sum(map(size_of, self._behind)) > BACKLOG_BYTES_MAX
+        return sum(map(size_of, self._behind)) > 16 * BYTES_MAX
 
     def was_answered(self, recording: Recording, took_s: float, deadline_s: float) -> None:
         """Take note of how long the statements of a recording took."""

@@ -24,12 +24,11 @@ from jobsd.scoreboard.entry import ScoreboardEntry
 from jobsd.states.claims import Ended, InClaim
 from jobsd.states.reconciliation import Sent, recorded
 
+from .constants import FEW
 from .ledger import Claims, Ledger
 from .recording import Recording, ended
 
 CANCELLED = "cancelled"
-FEW = 8
-"""Runs of one queue or class that are counted one by one: to sort them would take longer."""
 _EVENTS = {
     "failed": "job.failed",
     "retried": "job.retried",

@@ -29,21 +29,12 @@ from jobsd.jobs.claimed_job import ClaimedJob, claimed_job
 from jobsd.jobs.limits import unblocked
 from jobsd.performing.runner import Runner
 from jobsd.scoreboard.entry import ScoreboardEntry
-from jobsd.scoreboard.running_jobs import ENDED_MAX
 from jobsd.states import claims, ready
 from jobsd.states.claims import Ended, InClaim
 
-from .claiming.polling import BYTES_MAX, CLAIMED_MAX, FEW
+from .constants import BYTES_MAX, CHECK_S, CLAIMED_MAX, FEW, LOCKED_MAX, PATIENCE_S
 from .ledger import Ledger
 from .recording import Recording
-
-LOCKED_MAX = min(CLAIMED_MAX, ENDED_MAX // 2 - 12)
-"""Jobs that are claimed at most while some wait for a locked row: the scoreboard entry keeps
-their outcomes while as many more jobs end, and then they are written into it again.
-"""
-CHECK_MIN_S = 0.1
-CHECK_MAX_S = 1.0
-"""The shortest and the longest interval between two queries for locked rows."""
 
 _NO_CLAIM = claims.STATEMENTS["no_claim"]
 _TURNS: dict[tuple[str | None, str], Statement] = {}
@@ -143,7 +134,7 @@ class Turns:
         self._pool = pool
         self._entry = entry
         self._written_at = 0
-        self._check_s = CHECK_MIN_S
+        self._check_s = PATIENCE_S
         self._check_at = 0.0
         self._patient = False
 
@@ -172,7 +163,7 @@ class Turns:
             self._patient = not locked
             self._ledger.mark_locked(locked)
             self._write_again()
-            self._check_s, self._check_at = CHECK_MIN_S, monotonic() + CHECK_MIN_S
+            self._check_s, self._check_at = PATIENCE_S, monotonic() + PATIENCE_S
             return None
         except OUTAGES as error:
             if is_late(error):
@@ -205,7 +196,7 @@ class Turns:
         if not locked or monotonic() < self._check_at:
             return False
         free = locked - claims.locked(self._session, locked)
-        self._check_s = min(CHECK_MAX_S, self._check_s * 2)
+        self._check_s = min(CHECK_S, self._check_s * 2)
         self._check_at = monotonic() + self._check_s
         self._ledger.mark_free(free)
         return bool(free)

@@ -31,9 +31,9 @@ from jobsd.processes.database_loop import DatabaseLoop
 from .cancels import Cancels, end_if_alone
 from .claiming.claiming import Claiming
 from .claiming.known_classes import KnownClasses
-from .claiming.polling import PATIENCE_S, POLL_MAX_S
 from .claiming.selector import QueueSelector
 from .completions import Completions
+from .constants import FLUSH_S, PATIENCE_S, POLL_MAX_S, RECONCILE_S
 from .keeping import Keeping
 from .ledger import Claims, Ledger
 from .report import Report, UncertainOutcomes
@@ -45,12 +45,6 @@ if TYPE_CHECKING:
     from jobsd.performing.runner import Runner
     from jobsd.processes.context import Context
     from jobsd.states.claims import Ended
-
-
-FLUSH_S = 0.01
-"""An outcome waits at most this long to be recorded together with others."""
-RECONCILE_S = 10.0
-"""How often the claims are read back."""
 
 
 class Worker(DatabaseLoop):

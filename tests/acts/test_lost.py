@@ -18,7 +18,7 @@ from jobsd.daemon.cli.lost_jobs import fix
 from jobsd.errors import RefusedError
 from jobsd.processes import registry
 from jobsd.states import lost
-from jobsd.worker.worker import RECONCILE_S
+from jobsd.worker.constants import RECONCILE_S
 from waiting import wait_until
 
 if TYPE_CHECKING:

@@ -10,14 +10,8 @@ import pytest
 
 from jobsd.enqueueing.client import enqueue_many
 from jobsd.jobs.definition import job
-from jobsd.worker.claiming.cursor import (
-    CHEAP_S,
-    HEAD_SHARE,
-    KNOWN_MAX,
-    SWEEP_S,
-    ClaimCursor,
-    Gap,
-)
+from jobsd.worker.claiming.cursor import ClaimCursor, Gap
+from jobsd.worker.constants import BREADTH, HEAD_SHARE, POLL_MAX_S, POLL_MIN_S
 from waiting import Stopwatch
 
 if TYPE_CHECKING:
@@ -77,10 +71,10 @@ def test_of_very_many_priorities_only_the_last_are_remembered(clock: Clock) -> N
     cursor = ClaimCursor()
     cursor.begin_claim()
     clock.now += 0.01
-    cursor.advance([(None, n, n + 7) for n in range(10 * KNOWN_MAX)], sweep=True)
-    first = 9 * KNOWN_MAX
-    behind = [(None, n, n + 7, n + 1, _LOWEST) for n in range(first, 10 * KNOWN_MAX - 1)]
-    behind.append((None, 10 * KNOWN_MAX - 1, 10 * KNOWN_MAX + 6, *_BEYOND))
+    cursor.advance([(None, n, n + 7) for n in range(10 * BREADTH)], sweep=True)
+    first = 9 * BREADTH
+    behind = [(None, n, n + 7, n + 1, _LOWEST) for n in range(first, 10 * BREADTH - 1)]
+    behind.append((None, 10 * BREADTH - 1, 10 * BREADTH + 6, *_BEYOND))
     head = (None, *_FIRST, first, _LOWEST)
 
     cursor.begin_claim()
@@ -88,7 +82,7 @@ def test_of_very_many_priorities_only_the_last_are_remembered(clock: Clock) -> N
     clock.now += HEAD_SHARE * 0.01
     cursor.begin_claim()
     assert _segments(cursor, None) == [head, *behind]
-    clock.now += SWEEP_S
+    clock.now += POLL_MAX_S
     assert cursor.begin_claim()
     assert _segments(cursor, None) == [(None, *_FIRST, *_BEYOND)]
 
@@ -97,31 +91,31 @@ def test_a_gap_in_the_head_is_passed_over_with_it(clock: Clock) -> None:
     cursor = ClaimCursor()
     cursor.begin_claim()
     cursor.skip(Gap(None, 3, 0, 9))
-    cursor.skip(Gap(None, KNOWN_MAX, 500, 900))
+    cursor.skip(Gap(None, BREADTH, 500, 900))
     clock.now += 0.01
-    cursor.advance([(None, n, 7) for n in range(2 * KNOWN_MAX)], sweep=True)
+    cursor.advance([(None, n, 7) for n in range(2 * BREADTH)], sweep=True)
 
     cursor.begin_claim()
 
     assert _segments(cursor, None)[:3] == [
-        (None, KNOWN_MAX, 7, KNOWN_MAX, 501),
-        (None, KNOWN_MAX, 900, KNOWN_MAX + 1, _LOWEST),
-        (None, KNOWN_MAX + 1, 7, KNOWN_MAX + 2, _LOWEST),
+        (None, BREADTH, 7, BREADTH, 501),
+        (None, BREADTH, 900, BREADTH + 1, _LOWEST),
+        (None, BREADTH + 1, 7, BREADTH + 2, _LOWEST),
     ]
 
 
 @pytest.mark.usefixtures("running_clock")
 def test_an_urgent_job_is_found_amid_very_many_priorities(make_worker: MakeWorker) -> None:
-    enqueue_many(note_place.using(priority=n).with_args(n) for n in range(10 * KNOWN_MAX))
+    enqueue_many(note_place.using(priority=n).with_args(n) for n in range(10 * BREADTH))
     driven = make_worker(threads=1, prefetch=20)
-    driven.until(lambda: len(_ran) > 5 * KNOWN_MAX)
+    driven.until(lambda: len(_ran) > 5 * BREADTH)
 
     note_place.using(priority=-1).enqueue("urgent")
-    note_place.using(priority=KNOWN_MAX).enqueue("urgent")
-    driven.until(lambda: len(_ran) == 10 * KNOWN_MAX + 2)
+    note_place.using(priority=BREADTH).enqueue("urgent")
+    driven.until(lambda: len(_ran) == 10 * BREADTH + 2)
 
-    assert "urgent" not in _ran[-KNOWN_MAX:]
-    assert [each for each in _ran if each != "urgent"] == [*range(10 * KNOWN_MAX)]
+    assert "urgent" not in _ran[-BREADTH:]
+    assert [each for each in _ran if each != "urgent"] == [*range(10 * BREADTH)]
 
 
 def test_segments_cover_all_priorities_known_or_not() -> None:
@@ -152,7 +146,7 @@ def test_a_gap_is_skipped_by_claims_and_by_sweeps(clock: Clock) -> None:
     cursor.advance([(None, 0, 10)], sweep=True)
     cursor.skip(Gap(None, 0, 10, 500))
     taken = _segments(cursor, None)
-    clock.now += SWEEP_S
+    clock.now += POLL_MAX_S
 
     assert cursor.begin_claim()
     assert taken == [(None, *_FIRST, 0, _LOWEST), (None, 0, 500, *_BEYOND)]
@@ -207,7 +201,7 @@ def test_a_sweep_comes_every_five_seconds_though_no_claim_is_short(clock: Clock)
     cursor.begin_claim()
     cursor.advance([(None, 0, 1)], sweep=True)
 
-    clock.now += SWEEP_S - 0.1
+    clock.now += POLL_MAX_S - 0.1
     assert not cursor.begin_claim()
     clock.now += 0.1
     assert cursor.begin_claim()
@@ -235,7 +229,7 @@ def test_a_costly_sweep_is_not_repeated_at_once_but_within_five_seconds(
     cursor.request_sweep()
 
     assert not cursor.begin_claim()
-    assert 0.4 < cursor.sweep_at - clock.now < SWEEP_S
+    assert 0.4 < cursor.sweep_at - clock.now < POLL_MAX_S
 
 
 def test_a_sweep_that_takes_no_longer_than_other_claims_is_repeated_at_once(
@@ -259,18 +253,18 @@ def test_a_sweep_that_takes_no_longer_than_other_claims_is_repeated_at_once(
 def test_a_sweep_that_takes_no_longer_than_a_commit_may_is_not_costly(clock: Clock) -> None:
     cursor = ClaimCursor()
     cursor.begin_claim()
-    cursor.advance([(None, 0, 1)], sweep=False, took_s=CHEAP_S / 10)
+    cursor.advance([(None, 0, 1)], sweep=False, took_s=POLL_MIN_S / 10)
     for at in range(2, 5):
         cursor.request_sweep()
         assert cursor.begin_claim()
-        cursor.advance([(None, 0, at)], sweep=True, took_s=CHEAP_S)
+        cursor.advance([(None, 0, at)], sweep=True, took_s=POLL_MIN_S)
 
     cursor.request_sweep()
     assert cursor.begin_claim()
-    cursor.advance([(None, 0, 6)], sweep=True, took_s=CHEAP_S * 1.5)
+    cursor.advance([(None, 0, 6)], sweep=True, took_s=POLL_MIN_S * 1.5)
     cursor.request_sweep()
     assert not cursor.begin_claim()
-    clock.now += CHEAP_S * 5
+    clock.now += POLL_MIN_S * 5
     assert cursor.begin_claim()
 
 
@@ -280,7 +274,7 @@ def test_from_when_on_claims_begin_at_the_head_is_known_before(clock: Clock) -> 
 
     cursor.begin_claim()
     cursor.advance([(None, 0, 1)], sweep=True, took_s=0.1)
-    assert cursor.at_head_from == pytest.approx(clock.now + SWEEP_S)
+    assert cursor.at_head_from == pytest.approx(clock.now + POLL_MAX_S)
 
     cursor.request_sweep()
     assert cursor.at_head_from == cursor.sweep_at > clock.now
@@ -339,7 +333,7 @@ def test_a_late_commit_is_found_while_the_worker_is_saturated_and_a_snapshot_is_
                 enqueue_many(note_place.with_args(0) for _ in range(5000))
             return "late" in _ran
 
-        driven.until(feed, within_s=SWEEP_S + 5)
+        driven.until(feed, within_s=POLL_MAX_S + 5)
 
-        assert watch.took() < SWEEP_S + 1
+        assert watch.took() < POLL_MAX_S + 1
     session.close()

@@ -18,7 +18,8 @@ from jobsd.performing.pool import Pool
 from jobsd.performing.series import Series
 from jobsd.worker import worker
 from jobsd.worker.claiming import limited
-from jobsd.worker.claiming.polling import BATCH_MAX, CLAIMED_MAX, PrefetchPolicy
+from jobsd.worker.claiming.polling import PrefetchPolicy
+from jobsd.worker.constants import BATCH_MAX, CLAIMED_MAX
 from waiting import wait_until
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from jobsd.enqueueing.client import enqueue_many
 from jobsd.jobs.claimed_job import ClaimedJob
 from jobsd.states import ready
 from jobsd.states.claims import draw_id
-from jobsd.worker.claiming.polling import FEW
+from jobsd.worker.constants import FEW
 
 from .bodies import note, noted
 

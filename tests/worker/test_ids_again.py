@@ -19,7 +19,7 @@ from jobsd.jobs.definition import job
 from jobsd.jobs.limits import Limit
 from jobsd.states.claims import LOCK_WAIT, STATEMENTS, Ended, conclusion, record_statement
 from jobsd.supervisor.recovery.claims import recover
-from jobsd.worker.claiming.cursor import SWEEP_S
+from jobsd.worker.constants import POLL_MAX_S
 
 from .bodies import gate, note, noted, wait_for_gate
 from .dead_processes import dead_process
@@ -135,7 +135,7 @@ def test_jobs_with_ids_before_the_cursor_are_found(
         driven.worker.connect()
         driven.worker.poll()
         assert places(session)[1] != "ready"
-    driven.until(lambda: noted[50:], within_s=SWEEP_S + 5)
+    driven.until(lambda: noted[50:], within_s=POLL_MAX_S + 5)
 
 
 @pytest.mark.failure(

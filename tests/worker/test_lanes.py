@@ -134,7 +134,7 @@ def test_a_worker_that_has_emptied_a_lane_rests(
 
 @pytest.fixture
 def _no_claim_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jobsd.worker.claiming.selector.SLOW_S", 60)
+    monkeypatch.setattr("jobsd.worker.claiming.selector.HORIZON_S", 60)
 
 
 @pytest.mark.usefixtures("_no_claim_is_slow")

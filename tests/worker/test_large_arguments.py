@@ -11,7 +11,7 @@ import pytest
 
 from jobsd.enqueueing.client import enqueue_many
 from jobsd.jobs.definition import job
-from jobsd.worker.claiming.polling import FEW
+from jobsd.worker.constants import FEW
 
 from .bodies import note, noted
 

@@ -24,9 +24,8 @@ from jobsd.jobs.draft import EnqueuedJob
 from jobsd.jobs.policy import Verdict
 from jobsd.performing.perform import Outcome, Run
 from jobsd.states import results
-from jobsd.worker.claiming.polling import CLAIMED_MAX
+from jobsd.worker.constants import CLAIMED_MAX, LOCKED_MAX
 from jobsd.worker.recording import Recording, RunPortions
-from jobsd.worker.turn import LOCKED_MAX
 from slow_way import slowed
 
 from .bodies import gate, noted

@@ -17,7 +17,7 @@ from jobsd.jobs.definition import job
 from jobsd.jobs.limits import Limit
 from jobsd.states import claims
 from jobsd.supervisor.recovery.claims import DeadProcess, recover
-from jobsd.worker.turn import LOCKED_MAX
+from jobsd.worker.constants import LOCKED_MAX
 from waiting import Stopwatch
 
 from .bodies import gate, note, noted, wait_for_gate

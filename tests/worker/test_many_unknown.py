@@ -43,7 +43,7 @@ FROM job
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch, session: Session) -> None:
     """Let few be set aside at once, and another worker know what this one does not."""
-    monkeypatch.setattr("jobsd.worker.claiming.known_classes.SET_ASIDE", 300)
+    monkeypatch.setattr("jobsd.worker.claiming.known_classes.SET_ASIDE_MAX", 300)
     row = processes.register(session, kind="worker", name="other", supervisor_id=0, metadata={})
     parked.publish(session, row, ["*"], [GONE])
 

@@ -12,7 +12,8 @@ import pytest
 
 from jobsd.clock import monotonic
 from jobsd.jobs.definition import job
-from jobsd.worker.claiming.polling import POLL_MAX_S, POLL_MIN_S, PollingInterval
+from jobsd.worker.claiming.polling import PollingInterval
+from jobsd.worker.constants import POLL_MAX_S, POLL_MIN_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -97,7 +98,7 @@ def test_a_lone_job_costs_two_statements(
         monkeypatch.setattr(session, way, partial(note, way))
 
     # A claim that a busy machine has held up would be followed by a survey.
-    monkeypatch.setattr("jobsd.worker.claiming.selector.SLOW_S", math.inf)
+    monkeypatch.setattr("jobsd.worker.claiming.selector.HORIZON_S", math.inf)
     # As after ten seconds of sleep: a sweep that was slow has been paid for, too.
     driven.worker.claiming.polling._backoff_s = POLL_MAX_S
     driven.worker.claiming.polling.next_poll = monotonic() + POLL_MAX_S

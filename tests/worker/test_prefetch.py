@@ -7,15 +7,8 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from jobsd.worker.claiming.polling import (
-    BATCH_MAX,
-    BYTES,
-    CLAIMED_MAX,
-    FEW,
-    PATIENCE_S,
-    STEADY_S,
-    PrefetchPolicy,
-)
+from jobsd.worker.claiming.polling import PrefetchPolicy
+from jobsd.worker.constants import BATCH_MAX, CLAIMED_MAX, FEW, PATIENCE_S, STEADY_S
 
 if TYPE_CHECKING:
     from jobsd.performing.runner import Runner
@@ -153,9 +146,9 @@ def test_a_worker_that_was_cut_off_starts_small_and_grows_soon(prefetch: int | N
 def test_of_jobs_with_large_arguments_few_are_claimed(prefetch: int | None) -> None:
     policy = _policy(1e-6, prefetch=prefetch)
 
-    policy.observe_sizes(100, 10 * BYTES, withheld=False)
+    policy.observe_sizes(100, 5 * BYTES_MAX, withheld=False)
     assert (policy.ahead([]), policy.batch_max) == (10, 10)
-    policy.observe_sizes(10, 100 * BYTES, withheld=False)
+    policy.observe_sizes(10, 50 * BYTES_MAX, withheld=False)
     assert (policy.ahead([]), policy.batch_max) == (FEW, FEW)
     policy.observe_sizes(4, 100, withheld=False)
 

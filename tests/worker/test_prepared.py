@@ -15,7 +15,7 @@ from jobsd.clock import monotonic
 from jobsd.database.statements import Statement
 from jobsd.states import ready
 from jobsd.worker.claiming.cursor import Gap
-from jobsd.worker.claiming.polling import POLL_MAX_S
+from jobsd.worker.constants import POLL_MAX_S
 from waiting import wait_until
 
 from .bodies import gate, note, noted, wait_for_gate

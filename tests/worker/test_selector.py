@@ -61,7 +61,7 @@ def note_limited(value: object) -> None:
 def test_many_claims_from_a_prefix_share_a_survey(
     make_worker: MakeWorker, surveys: list[ready.Survey], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(selectors, "SURVEY_S", 60)
+    monkeypatch.setattr(selectors, "AWAKE_S", 60)
     enqueue_many(note_choice.using(queue="mail_a").with_args(i) for i in range(3000))
     driven = make_worker(queues=("mail*",))
 
@@ -73,8 +73,8 @@ def test_many_claims_from_a_prefix_share_a_survey(
 def test_of_many_queues_a_claim_reads_the_first_ones_and_others_once_these_are_empty(
     make_worker: MakeWorker, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(selectors, "REACH", 4)
-    monkeypatch.setattr(selectors, "SURVEY_S", 60)
+    monkeypatch.setattr(selectors, "BREADTH", 4)
+    monkeypatch.setattr(selectors, "AWAKE_S", 60)
     names = [f"mail_{number:03}" for number in range(60)]
     for name in reversed(names):
         enqueue_many(note_choice.using(queue=name).with_args(name) for _ in range(2))
@@ -120,8 +120,8 @@ def long(
     session: Session, default_client: object, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., Long]:
     assert default_client is not None
-    monkeypatch.setattr(selectors, "REACH", 4)
-    monkeypatch.setattr(selectors, "SURVEY_S", 60)
+    monkeypatch.setattr(selectors, "BREADTH", 4)
+    monkeypatch.setattr(selectors, "AWAKE_S", 60)
     return lambda *patterns: Long(session, patterns)
 
 
@@ -166,7 +166,7 @@ def test_queues_that_were_passed_are_searched_again_when_there_may_be_jobs(
 def test_a_sweep_searches_queues_that_were_passed(
     make_worker: MakeWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(selectors, "SURVEY_S", 60)
+    monkeypatch.setattr(selectors, "AWAKE_S", 60)
     driven = make_worker(queues=("mail*",))
     note_choice.using(queue="mail_0").enqueue(0)
     driven.until(lambda: _ran == [0])
@@ -203,7 +203,7 @@ def test_a_queue_that_a_worker_has_by_its_name_is_searched_by_each_claim(
 def test_limited_jobs_of_a_further_queue_do_not_come_before_others(
     make_worker: MakeWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(selectors, "REACH", 2)
+    monkeypatch.setattr(selectors, "BREADTH", 2)
     cut: list[bool] = []
     claim = limited.Limited.claim
 
@@ -297,7 +297,7 @@ def test_a_new_queue_is_found_by_a_worker_that_is_never_idle(make_worker: MakeWo
 def test_slow_claims_list_no_queues_while_none_is_paused(
     make_worker: MakeWorker, surveys: list[ready.Survey], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(selectors, "SLOW_S", 0)
+    monkeypatch.setattr(selectors, "HORIZON_S", 0)
     enqueue_many(note_choice.with_args(i) for i in range(50))
     driven = make_worker()
 
@@ -309,7 +309,7 @@ def test_slow_claims_list_no_queues_while_none_is_paused(
 @pytest.fixture
 def crowd(session: Session, monkeypatch: pytest.MonkeyPatch) -> int:
     """Ready jobs of a paused queue, which each claim from all would pass over."""
-    monkeypatch.setattr(selectors, "SLOW_S", 0)
+    monkeypatch.setattr(selectors, "HORIZON_S", 0)
     session.connection.execute(
         "INSERT INTO jobsd.ready_executions SELECT i, i, -5, 'off'"
         " FROM generate_series(1000001, 1100000) AS i"
@@ -370,7 +370,7 @@ def test_claims_beside_a_crowd_of_paused_jobs_come_in_order_and_read_few_pages(
 def test_when_the_crowd_is_gone_claims_are_from_all_again(
     make_worker: MakeWorker, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(selectors, "PAUSED_S", 0)
+    monkeypatch.setattr(selectors, "CHECK_S", 0)
     driven = make_worker()
     driven.until(lambda: driven.worker.claiming.selector._each)
 

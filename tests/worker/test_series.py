@@ -308,10 +308,10 @@ def test_behind_many_jobs_of_a_full_key_others_start_and_these_are_blocked_once(
     count: Count,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(limited, "SEARCH_MIN", 10)
+    monkeypatch.setattr(limited, "BATCH_MAX", 10)
     monkeypatch.setattr(limited, "SEARCH_MAX", 40)
-    monkeypatch.setattr(limited, "ASIDE_MAX", 5)
-    monkeypatch.setattr(limited, "BLOCKED", 50)
+    monkeypatch.setattr(limited, "BREADTH", 5)
+    monkeypatch.setattr(limited, "CLAIMED_MAX", 50)
     slow.enqueue(0)
     first = make_worker("worker-1")
     first.until(lambda: noted == [0])
@@ -388,4 +388,4 @@ def test_a_worker_that_meets_no_limited_job_hardly_searches_for_some(
 
     driven.until(lambda: len(noted) == 200)
 
-    assert len(asked) <= 12 + (monotonic() - began) / limited.PAUSE_BUSY_S
+    assert len(asked) <= 12 + (monotonic() - began) / limited.AWAKE_S

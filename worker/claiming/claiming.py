@@ -14,6 +14,7 @@ from jobsd.database.connection import Session
 from jobsd.performing.runner import Runner
 from jobsd.processes.idle_registration import IdleRegistration
 from jobsd.states import ready
+from jobsd.worker.constants import FEW
 from jobsd.worker.ledger import Ledger
 from jobsd.worker.report import Report
 from jobsd.worker.turn import ClaimRequest, TurnResult, Turns
@@ -22,7 +23,7 @@ from .ahead import Ahead
 from .cursor import ClaimCursor
 from .known_classes import KnownClasses
 from .limited import Limited, Until
-from .polling import FEW, PollingInterval, PrefetchPolicy
+from .polling import PollingInterval, PrefetchPolicy
 from .selector import QueueSelector
 
 

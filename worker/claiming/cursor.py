@@ -27,24 +27,19 @@ from typing import Any, NamedTuple
 
 from jobsd.clock import monotonic
 from jobsd.states.claims import array
+from jobsd.worker.constants import (
+    BREADTH,
+    BUSY_SHARE,
+    HEAD_SHARE,
+    POLL_MAX_S,
+    POLL_MIN_S,
+    SHARE,
+    SOON_S,
+)
 
 IndexPosition = tuple[int, int]
 """A priority and a position."""
 
-SWEEP_S = 5.0
-"""The longest time between two sweeps while jobs are claimed."""
-SHARE = 9.0
-"""After a sweep, at least this many times its cost passes before the next."""
-USUAL_MAX_S = 0.005
-"""A claim after the cursor that took longer, as on a busy machine, makes no sweep cheap."""
-CHEAP_S = 0.001
-"""A sweep that takes no longer is not costly: a commit on a busy machine takes as long."""
-KNOWN_MAX = 100
-"""The number of priorities of a queue that are remembered."""
-HEAD_SHARE = 4.0
-"""The pause after a claim of the head, in multiples of its duration."""
-BUSY_SHARE = 60.0
-"""The pause after a busy worker has cleared a part of a gap, in multiples of its duration."""
 
 _LOWEST = -(2**63)
 _FIRST = (-(2**31), _LOWEST)
@@ -84,7 +79,7 @@ class ClaimCursor:
         `returns` is the number of times that jobs were given back so far.
         """
         now = monotonic()
-        wanted = self._sweep_due or now - self.swept_at >= SWEEP_S
+        wanted = self._sweep_due or now - self.swept_at >= POLL_MAX_S
         sweep = wanted and now >= self.sweep_at
         self._asks_head, self._asked_at = now >= self._head_at, now
         if sweep:
@@ -118,15 +113,15 @@ class ClaimCursor:
         if self._asks_head and self._headed:
             self._head_at = monotonic() + HEAD_SHARE * took_s
         if sweep:
-            cost_s = max(0.0, took_s - max(self._usual_s, CHEAP_S))
+            cost_s = max(0.0, took_s - max(self._usual_s, POLL_MIN_S))
             self.sweep_allowed_at = monotonic() + SHARE * cost_s
         else:
-            self._usual_s = min(took_s, USUAL_MAX_S)
+            self._usual_s = min(took_s, SOON_S)
 
     def _forget(self, queue: str | None) -> None:
         known = self._last[queue]
-        if len(known) > KNOWN_MAX:
-            for priority in [*known][:-KNOWN_MAX]:
+        if len(known) > BREADTH:
+            for priority in [*known][:-BREADTH]:
                 del known[priority]
             self._headed.add(queue)
 
@@ -145,7 +140,7 @@ class ClaimCursor:
     @property
     def sweep_at(self) -> float:
         """When the next sweep may be made (monotonic)."""
-        return min(self.sweep_allowed_at, self.swept_at + SWEEP_S)
+        return min(self.sweep_allowed_at, self.swept_at + POLL_MAX_S)
 
     def skip(self, gap: Gap) -> None:
         """Pass over a gap from now on; it may continue a known one."""
@@ -186,7 +181,7 @@ class ClaimCursor:
             return float("inf")
         if not self._last:
             return 0.0
-        return max(self.sweep_at, 0.0 if self._sweep_due else self.swept_at + SWEEP_S)
+        return max(self.sweep_at, 0.0 if self._sweep_due else self.swept_at + POLL_MAX_S)
 
     def segments(self, queues: Sequence[str | None]) -> dict[str, Any]:
         """Return the parts of the index to search, in order, as parameters of a claim.
@@ -235,23 +230,20 @@ class GapClearing:
     `clear` clears one part, and returns up to which position, or None at the gap's end.
     """
 
-    def __init__(
-        self, cursor: ClaimCursor, clear: Callable[[Gap], int | None], idle_share: float
-    ) -> None:
+    def __init__(self, cursor: ClaimCursor, clear: Callable[[Gap], int | None]) -> None:
         self._cursor = cursor
         self._clear = clear
-        self._idle_share = idle_share
         self._ended_at = 0.0
         self._cost_s = 0.0
 
     def work(self, rest_s: float) -> float:
         """Clear a part when it is time to; return the seconds that are left to rest.
 
-        A worker that is idle for `rest_s` rests `idle_share` times as long as a part took.
+        A worker that is idle for `rest_s` rests nine times as long as a part took.
         """
         if (gap := self._cursor.first_gap) is None:
             return rest_s
-        share = self._idle_share if rest_s else BUSY_SHARE
+        share = SHARE if rest_s else BUSY_SHARE
         if (began := monotonic()) >= self._ended_at + share * self._cost_s:
             self._cursor.cleared(gap, self._clear(gap))
             self._ended_at = monotonic()

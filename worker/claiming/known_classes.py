@@ -25,17 +25,9 @@ from jobsd.jobs.claimed_job import ClaimedJob
 from jobsd.performing import set_aside
 from jobsd.states import parked, ready
 from jobsd.states.parked import Lane
+from jobsd.worker.constants import BREADTH, POLL_MAX_S, SET_ASIDE_MAX, SURVEY_RARELY_S
 
 from .selector import QueueSelector
-
-SURVEY_S = 5.0
-"""How often lanes are looked up while there are some, or while no notification can come."""
-SURVEY_RARELY_S = 300.0
-"""The interval otherwise, in case a notification is lost."""
-SET_ASIDE = 5000
-"""Jobs that one statement sets aside, in less than a tenth of a second."""
-LANES_MAX = 100
-"""Lanes that one claim searches."""
 
 
 class KnownClasses:
@@ -75,7 +67,7 @@ class KnownClasses:
         """Take note that a job was put into a lane; return whether it is ours to run."""
         if not self._selection.matches(queue):
             return False
-        self.survey_at = min(self.survey_at, monotonic() + SURVEY_S)
+        self.survey_at = min(self.survey_at, monotonic() + POLL_MAX_S)
         if is_ours := lane in self._own:
             self.open[queue, lane] = None
         return is_ours
@@ -114,14 +106,14 @@ class KnownClasses:
 
     def set_aside(self, pick: Statement, where: dict[str, Any]) -> bool:
         """Set aside many unknown jobs; return whether all that it has found were unknown."""
-        facts = {**where, "limit": SET_ASIDE, "known": sorted(self._own)}
+        facts = {**where, "limit": SET_ASIDE_MAX, "known": sorted(self._own)}
         rows = self._session.fetch(ready.SET_ASIDE[pick.name], facts)
         self._report((queue, name) for queue, name, *_ in rows)
-        return bool(sum(size for _, _, size, _ in rows) >= SET_ASIDE)
+        return bool(sum(size for _, _, size, _ in rows) >= SET_ASIDE_MAX)
 
     def places(self) -> tuple[list[Lane], dict[str, Any]]:
         """Return the open lanes that the next claim searches, also as its parameters."""
-        lanes = [*self.open][:LANES_MAX]
+        lanes = [*self.open][:BREADTH]
         order = self._selection.resolve([queue for queue, _ in lanes])
         turns = {} if self._selection.everything else {name: n for n, name in enumerate(order)}
         return lanes, {
@@ -175,7 +167,7 @@ class KnownClasses:
             if age_s is None and lane not in self._own
         ]
         often = ages_s or not self._session.listening
-        self.survey_at = monotonic() + (SURVEY_S if often else SURVEY_RARELY_S)
+        self.survey_at = monotonic() + (POLL_MAX_S if often else SURVEY_RARELY_S)
 
     def _report(self, jobs: Iterable[tuple[str, str]]) -> None:
         for queue, name in jobs:

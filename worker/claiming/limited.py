@@ -25,27 +25,26 @@ from jobsd.performing.series import Series, Waiting
 from jobsd.states import series
 from jobsd.states.claims import array, draw_id
 from jobsd.states.series import NONE_CLAIMED, Blocked, Claimed, Held, Met, Shape
+from jobsd.worker.constants import (
+    AWAKE_S,
+    BATCH_MAX,
+    BREADTH,
+    BYTES_MAX,
+    CLAIMED_MAX,
+    FEW,
+    PATIENCE_S,
+    POLL_MAX_S,
+    SEARCH_MAX,
+    SOON_S,
+)
 from jobsd.worker.ledger import Ledger
 from jobsd.worker.report import Report
 from jobsd.worker.turn import came_along
 
 from .cursor import ClaimCursor, Gap, GapClearing
 from .known_classes import KnownClasses
-from .polling import BATCH_MAX, BYTES_MAX, FEW, PATIENCE_S, PrefetchPolicy
+from .polling import PrefetchPolicy
 from .selector import QueueSelector
-
-ASIDE_MAX = 100
-"""Jobs that are blocked behind a claim; the rest in the background."""
-BLOCKED = 1000
-IDLE_SHARE = 9.0
-"""The pause after an idle worker has blocked jobs, in multiples of its duration."""
-SEARCH_MIN, SEARCH_MAX = 500, 20_000
-"""Jobs that one statement meets; more only after statements that met none for us."""
-PAUSE_MIN_S = 0.005
-PAUSE_MAX_S, PAUSE_BUSY_S = 5.0, 0.25
-"""The pause before the next search, if none was found: while the worker is registered as idle,
-so that a notification comes, and while it is not.
-"""
 
 
 class Until(NamedTuple):
@@ -65,15 +64,15 @@ class Search:
 
     def __init__(self) -> None:
         self.cursor = ClaimCursor()
-        self.depth = SEARCH_MIN
+        self.depth = BATCH_MAX
         self.due_at = 0.0
         """When to search (monotonic)."""
-        self._pause_s = PAUSE_MIN_S
+        self._pause_s = SOON_S
 
     def now(self) -> None:
         """Search at once: there is reason to think that limited jobs may be claimed."""
         self.due_at = 0.0
-        self._pause_s = PAUSE_MIN_S
+        self._pause_s = SOON_S
 
     def reset(self) -> None:
         """Begin at the head again: the database may be another, or jobs lie before."""
@@ -82,7 +81,7 @@ class Search:
 
     def pause(self, *, registered: bool) -> None:
         """Wait a while, twice as long as the last time."""
-        self._pause_s = min(self._pause_s * 2, PAUSE_MAX_S if registered else PAUSE_BUSY_S)
+        self._pause_s = min(self._pause_s * 2, POLL_MAX_S if registered else AWAKE_S)
         self.due_at = monotonic() + self._pause_s
 
     def go_on(self, met: Met, claimed: int, *, left: bool, registered: bool) -> None:
@@ -91,16 +90,16 @@ class Search:
         `left`: some could have been started, and were left.
         """
         if claimed or left:
-            self.depth = SEARCH_MIN
-            self._pause_s = PAUSE_MIN_S
-            self.due_at = 0.0 if claimed else monotonic() + PAUSE_MIN_S
+            self.depth = BATCH_MAX
+            self._pause_s = SOON_S
+            self.due_at = 0.0 if claimed else monotonic() + SOON_S
         elif met.walked >= self.depth:
             for queue, priority, first, last in met.stretches:
                 self.cursor.skip(Gap(queue, priority, first - 1, last))
             self.depth = SEARCH_MAX
             self.due_at = 0.0
         else:
-            self.depth = SEARCH_MIN
+            self.depth = BATCH_MAX
             self.cursor.request_sweep()
             self.pause(registered=registered)
 
@@ -126,7 +125,7 @@ class Limited:
         self._pool = pool
         self._report = report
         self.search = Search()
-        self._clearing = GapClearing(self.search.cursor, self._clear, IDLE_SHARE)
+        self._clearing = GapClearing(self.search.cursor, self._clear)
         self._is_full = False
         """Whether the last claim has brought as many jobs as one key may have."""
         self._length = BATCH_MAX
@@ -158,7 +157,7 @@ class Limited:
         self._is_full = len(jobs) >= min(limit, self._prefetch.series_max)
         self._hand_over(jobs, low, further, asked_at)
         if met.full:
-            self._block({**part, "depth": search.depth, "at_most": ASIDE_MAX})
+            self._block({**part, "depth": search.depth, "at_most": BREADTH})
         self._observe_length(jobs, limit, left=left)
         search.cursor.advance((), sweep=sweep)
         search.go_on(met, len(jobs), left=left, registered=registered)
@@ -186,11 +185,11 @@ class Limited:
                 "below_priorities": array((gap.priority,)),
                 "below_positions": array((gap.end + 1,)),
                 **_until(None, []),
-                "depth": BLOCKED,
-                "at_most": BLOCKED,
+                "depth": CLAIMED_MAX,
+                "at_most": CLAIMED_MAX,
             }
         )
-        return None if blocked.walked < BLOCKED else blocked.last
+        return None if blocked.walked < CLAIMED_MAX else blocked.last
 
     def _block(self, part: dict[str, Plain]) -> Blocked:
         """Block the jobs in a part of the ready ones whose key is full."""

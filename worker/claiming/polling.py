@@ -15,36 +15,20 @@ from collections.abc import Sequence
 
 from jobsd.clock import monotonic
 from jobsd.performing.runner import Runner
-
-HORIZON_S = 0.02
-"""Jobs are claimed ahead for about this long."""
-PATIENCE_S = 0.1
-"""A claimed job that can't start within this time is released."""
-STEADY_S = 0.05
-"""The time for which it must have looked so. With more processes than processors, a thread
-waits for one amid a short job: so 16 processes on two cores released 4 % of their jobs.
-"""
-BATCH_MAX = 500
-"""Jobs that one statement claims."""
-BYTES = 2**20
-"""The desired size of a claim's arguments: of large ones, fewer are claimed."""
-BYTES_MAX = 2 * BYTES
-"""Arguments beyond this don't come along. They are measured as they are stored, compressed."""
-FEW = 4
-"""Jobs that are claimed whole, however large they are."""
-CLAIMED_MAX = 1000
-"""Two batches: one runs while the next is claimed. Fewer than an entry's ring of ended jobs
-holds."""
-
-MANY = 50
-"""Of this number of jobs at once some end at any time, though each is long."""
-
-POLL_MIN_S = 0.001
-POLL_MAX_S = 5.0
-AWAKE_S = 0.25
-"""Once claims have come back full for this long, the worker needs no notifications."""
-
-_WEIGHT = 0.3
+from jobsd.worker.constants import (
+    AWAKE_S,
+    BATCH_MAX,
+    BYTES_MAX,
+    CLAIMED_MAX,
+    FEW,
+    HORIZON_S,
+    MANY,
+    PATIENCE_S,
+    POLL_MAX_S,
+    POLL_MIN_S,
+    STEADY_S,
+    WEIGHT,
+)
 
 
 class PrefetchPolicy:
@@ -67,7 +51,7 @@ class PrefetchPolicy:
     def observe_sizes(self, jobs: int, size: int, *, withheld: bool) -> None:
         """Take in how many bytes of arguments came with a claim, and if some did not."""
         if jobs:
-            self._cap_by_bytes = max(FEW, BYTES * jobs // max(size, 1))
+            self._cap_by_bytes = max(FEW, BYTES_MAX // 2 * jobs // max(size, 1))
         if withheld:
             self._cap = FEW
 
@@ -78,7 +62,7 @@ class PrefetchPolicy:
         self._cap = min(CLAIMED_MAX, self._cap * 2 or 1)
         mean_s = sum(runs_s) / len(runs_s)
         # Many at once count for more than one; one alone must not be drowned by history.
-        weight = 1 - (1 - _WEIGHT) ** min(len(runs_s), 20)
+        weight = 1 - (1 - WEIGHT) ** min(len(runs_s), 20)
         known_s = mean_s if self._mean_s is None else self._mean_s
         self._mean_s = known_s + (mean_s - known_s) * weight
 

@@ -8,21 +8,9 @@ from jobsd.database.connection import Session, Statement
 from jobsd.jobs.claimed_job import ClaimedJob
 from jobsd.jobs.selection import Selection
 from jobsd.states import ready
+from jobsd.worker.constants import AWAKE_S, BREADTH, CHECK_S, HORIZON_S, SHARE, WIDER
 
 from .cursor import ClaimCursor
-
-SURVEY_S = 0.25
-"""How long the names of queues are believed."""
-SURVEY_SHARE = 20
-"""The time for which a survey of very many is valid, in multiples of its duration."""
-PAUSED_S = 1.0
-"""How long it is believed that paused queues hold few jobs, or many."""
-REACH, WIDER = 100, 4
-"""A claim asks for the first 100 queues of a list, and after one that comes back short for
-four times as many: of thousands each claim would read all names for a few of them.
-"""
-SLOW_S = 0.02
-"""A claim that takes longer may have passed over many jobs of paused queues."""
 
 
 class QueueSelector:
@@ -46,11 +34,11 @@ class QueueSelector:
         self._session = session
         self._names = selection.resolve(())
         self._surveyed_at = 0.0
-        self._survey_s = SURVEY_S
+        self._survey_s = AWAKE_S
         self._complete = True
         self._survey_due = selection.has_prefixes and not selection.everything
         self._each = False
-        self._reach, self._begin = REACH, 0
+        self._reach, self._begin = BREADTH, 0
         self.is_cut = False
         """Whether the last search left out queues of the list."""
         self.foreign: list[str] = []
@@ -69,7 +57,7 @@ class QueueSelector:
         self.is_cut = False
         age_s = monotonic() - self._surveyed_at
         if self._each:
-            stale = age_s > PAUSED_S
+            stale = age_s > CHECK_S
         else:
             notified = registered and self._complete
             stale = self._is_open and age_s > self._survey_s and not notified
@@ -97,7 +85,7 @@ class QueueSelector:
         queues = self.queues(registered=registered)
         if few and cursor.is_at_head and (first := self.first):
             return first
-        if len(queues) > REACH and not self.selection.everything:
+        if len(queues) > BREADTH and not self.selection.everything:
             queues = self._part(queues)
         return self._statement, cursor.segments(queues)
 
@@ -151,10 +139,10 @@ class QueueSelector:
 
     def note_cost(self, took_s: float) -> None:
         """Take note of how long a claim took: it may have passed over many foreign jobs."""
-        if took_s > SLOW_S:
+        if took_s > HORIZON_S:
             self.foreign = []
-        overdue = monotonic() - self._surveyed_at > PAUSED_S
-        if took_s > SLOW_S and overdue and self.selection.everything and not self._each:
+        overdue = monotonic() - self._surveyed_at > CHECK_S
+        if took_s > HORIZON_S and overdue and self.selection.everything and not self._each:
             self._survey()
 
     def rank(self, job: ClaimedJob) -> tuple[int, int]:
@@ -175,7 +163,7 @@ class QueueSelector:
 
     def _survey(self) -> None:
         began = monotonic()
-        self._survey_due, self._reach, self._begin = False, REACH, 0
+        self._survey_due, self._reach, self._begin = False, BREADTH, 0
         everything = self.selection.everything
         if everything and not ready.paused_many(self._session):
             # The names are not needed, and to find them walks over the claimed jobs of each.
@@ -183,7 +171,7 @@ class QueueSelector:
             return
         found = ready.survey(self._session, self.selection.prefixes)
         self._surveyed_at = monotonic()
-        self._survey_s = max(SURVEY_S, SURVEY_SHARE * (self._surveyed_at - began))
+        self._survey_s = max(AWAKE_S, SHARE * (self._surveyed_at - began))
         self._complete = found.complete
         # Of all queues the most urgent job is wanted: its queue may not be named.
         self._each = everything and found.complete

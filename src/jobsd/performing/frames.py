@@ -1,5 +1,6 @@
 """Decides whose code a thread is in: an interrupt may be raised only in the user's code."""
 
+import traceback
 from types import FrameType
 
 from .calls import CODE
@@ -7,6 +8,7 @@ from .calls import CODE
 _OURS = ("jobsd", "logging")
 _THROUGH = ("jobsd.jobs.middleware", "jobsd.jobs.definition", "jobsd.jobs.enqueueable")
 """Modules of ours that call the user's code."""
+_FRAMES_MAX = 30
 
 
 def is_open(frame: FrameType) -> bool:
@@ -33,3 +35,8 @@ def authors_frames(frame: FrameType) -> list[FrameType]:
             frames.append(found)
         found = found.f_back
     return frames
+
+
+def stack_of(frame: FrameType | None) -> str:
+    """Return the stack of a thread as text, its innermost 30 frames; empty without a frame."""
+    return "".join(traceback.format_stack(frame, _FRAMES_MAX)) if frame else ""

@@ -13,7 +13,6 @@ import asyncio
 import gc
 import sys
 import threading
-import traceback
 from collections.abc import Callable, Sequence
 from contextvars import Context
 from dataclasses import replace
@@ -27,13 +26,13 @@ from jobsd.jobs.policy import Verdict
 from jobsd.jobs.time_limits import hang_timeout_s
 from jobsd.scoreboard.hard_limits import HardLimit
 
+from .frames import stack_of
 from .interrupter import facts_of, interrupt_task
 from .perform import SUCCESS, Outcome, limit_blocking, perform_coroutine, perform_in_time
 
 BEAT_S = 0.5
 BLOCKED_S = 1.0
 """The job that blocks the loop is reported after this time."""
-_FRAMES_MAX = 30
 SOON_S = 0.02
 """Time that cancelled tasks get before `_end_unbegun` ends jobs that never began."""
 
@@ -92,7 +91,7 @@ class JobLoop:
         if self._reported_at != self._beaten_at:
             self._reported_at = self._beaten_at
             frame = sys._current_frames().get(self._thread.ident or 0)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
-            stack = "".join(traceback.format_stack(frame, _FRAMES_MAX)) if frame else ""
+            stack = stack_of(frame)
             seat = self._blocking()
             job = None if seat is None else seat.job
             facts = {} if job is None else facts_of(job)

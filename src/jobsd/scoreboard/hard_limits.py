@@ -30,6 +30,8 @@ _ROWS_AT = running_jobs.JOBS_END
 _FORCED_ROW = running_jobs.CELLS_MAX
 _STACK_JOB = _ROWS_AT + _ROW * (_FORCED_ROW + 1)
 _STACK_AT, _STACK_WORDS = _STACK_JOB + 1, 511
+STACK_MAX = 4_000
+"""The end of a stack that is kept, in characters."""
 LIMITS_END = _STACK_AT + _STACK_WORDS
 
 
