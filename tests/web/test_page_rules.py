@@ -112,7 +112,7 @@ def test_arguments_with_hidden_parts_are_not_offered_to_be_stored(
 def test_an_act_on_all_is_offered_only_for_an_understood_search(
     search: Search, offered: list[str]
 ) -> None:
-    assert [act.name for act in pages._bulk(search)] == offered
+    assert [act.name for act in pages._bulk(search, None)] == offered
 
 
 @pytest.mark.parametrize("span", ["hour", "month"])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from jobsd.worker.claiming.polling import PrefetchPolicy
-from jobsd.worker.constants import BATCH_MAX, CLAIMED_MAX, FEW, PATIENCE_S, STEADY_S
+from jobsd.worker.constants import BATCH_MAX, BYTES_MAX, CLAIMED_MAX, FEW, PATIENCE_S, STEADY_S
 
 if TYPE_CHECKING:
     from jobsd.performing.runner import Runner

@@ -19,6 +19,7 @@ from jobsd.jobs.limits import Limit
 from jobsd.jobs.policy import Retry
 from jobsd.performing.pool import Pool
 from jobsd.worker.claiming import limited
+from jobsd.worker.constants import AWAKE_S
 from waiting import wait_until
 
 from .bodies import gate, noted
@@ -388,4 +389,4 @@ def test_a_worker_that_meets_no_limited_job_hardly_searches_for_some(
 
     driven.until(lambda: len(noted) == 200)
 
-    assert len(asked) <= 12 + (monotonic() - began) / limited.AWAKE_S
+    assert len(asked) <= 12 + (monotonic() - began) / AWAKE_S
