@@ -48,6 +48,7 @@ OTHERS = {
     "discard": "Discard jobs that are not running, also failed ones",
     "health": "Print health status as JSON (for probes)",
     "init": "Make a project: `generate project`",
+    "mcp": "Serve tools for an agent, on stdin and stdout",
     "metrics": "Print what Prometheus would scrape: `status --metrics`",
     "ps": "List the processes of all hosts: `status --processes`",
     "version": "Print the version: `-V`",

@@ -77,7 +77,7 @@ def expected(project: Project, key: str) -> Generator[None]:
 
 
 def for_people(rows: Iterable[Row]) -> list[Row]:
-    """Return the rows of the list with a word for a task that is disabled, and who did it."""
+    """Return the rows of the list with a word for a disabled task, and its user."""
     return [row if row["enabled"] else {**row, "left": _disabled(row)} for row in rows]
 
 

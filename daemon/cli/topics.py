@@ -1,4 +1,4 @@
-"""What `help TOPIC` prints: what is true of all commands, once."""
+"""The text of `help TOPIC`: facts about all commands, once."""
 
 from __future__ import annotations
 

@@ -177,7 +177,7 @@ class Noun(Helpful, click.Group):
             formatter.write_dl(self._rows())
 
     def _rows(self) -> list[tuple[str, str]]:
-        """Return the commands that are shown, each with what it does."""
+        """Return the commands that are shown, each with its summary."""
         return [
             (name, each.get_short_help_str(_WHOLE_SENTENCE).partition(";")[0].rstrip("."))
             for name, each in sorted(self.commands.items())

@@ -30,7 +30,7 @@ def command(project: Project) -> int:
     """Open a Python prompt with the project's jobs, `HeartbeatLog`, `RecurringTask`, `queues`.
 
     It uses IPython or ptpython if one is installed. If stdin is not a terminal, it runs the
-    program on stdin instead. The database is the one that the other commands use.
+    program on stdin instead. The database is that of all other commands.
     """
     from jobsd.enqueueing import client
 

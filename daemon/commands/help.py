@@ -1,4 +1,4 @@
-"""`help TOPIC`: what is true of all commands. `help COMMAND` is `COMMAND -h`."""
+"""`help TOPIC`: facts about all commands. `help COMMAND` is `COMMAND -h`."""
 
 import click
 
@@ -9,7 +9,7 @@ from jobsd.daemon.cli.topics import TOPICS
 @click.argument("topic", type=click.Choice(list(TOPICS)))
 @click.pass_context
 def command(context: click.Context, topic: str) -> None:
-    """Print what is true of all commands."""
+    """Print facts about all commands."""
     formatter = context.make_formatter()
     TOPICS[topic](context, formatter)
     click.echo(formatter.getvalue(), nl=False)

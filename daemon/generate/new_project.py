@@ -41,7 +41,7 @@ def sample_file(found: FoundProject) -> str:
 
 
 def imports(found: FoundProject) -> tuple[str, ...]:
-    """Return the modules for `import:`, first the one that loads the application."""
+    """Return the modules for `import:`, the loader of the application first."""
     setups = {"jobsd.django.setup": found.settings, "jobsd.flask.setup": found.application}
     return (
         *(each for each, named in setups.items() if named),

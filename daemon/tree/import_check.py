@@ -44,7 +44,7 @@ class Imported:
     """The recurring tasks of the code."""
     applied: str = ""
     """The database into which the application enqueues, as JSON: see `handed_on`. A web server
-    has named it, or else the modules have."""
+    has named it, otherwise the modules have."""
 
 
 def check_imports(options: Options) -> Imported:

@@ -138,7 +138,7 @@ class Siblings:
         return self._drain_s + GRACE_S
 
     def run(self, *, start_tree: bool = True) -> int:
-        """Run both to their end; return the exit status of the one that ended first."""
+        """Run both to their end; return the exit status of the first to end."""
         if start_tree:
             self.start_tree()
         if self._web is not None:

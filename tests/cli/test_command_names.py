@@ -54,6 +54,7 @@ heartbeat verify
 init
 list
 logs
+mcp
 metrics
 perform
 ps
@@ -102,6 +103,7 @@ OPTIONS = {
     "heartbeat gaps": "--every --since",
     "heartbeat verify": "--within",
     "web": "--bind",
+    "mcp": "--allow-acts",
 }
 
 

@@ -24,6 +24,7 @@ REASONS = {
     "src/jobsd/database/identity.py": "asks two servers, and knows nothing of a tree",
     "src/jobsd/django/checks.py": "Django's name",
     "src/jobsd/django/models.py": "Django's name",
+    "src/jobsd/django/router.py": "a setting of Django names it",
     "src/jobsd/django/runserver.py": "the one server that we start a tree in by ourselves",
     "src/jobsd/flask/command.py": "imports click and the command line of Flask",
     "src/jobsd/logs/line_handler.py": "imports logging",
