@@ -142,6 +142,7 @@ def _no_claim_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_worker_leaves_jobs_of_a_class_known_to_another_living_worker(
     make_worker: MakeWorker, knower: Knower, session: Session, count: Count, pattern: str
 ) -> None:
+    """In one transaction, and so with one notification: the worker claims for it once."""
     other = knower(GONE)
     driven = make_worker(queues=(pattern,), unknown_class_after_s=3600)
     cursor = driven.worker.claiming.cursor
@@ -149,8 +150,9 @@ def test_a_worker_leaves_jobs_of_a_class_known_to_another_living_worker(
     driven.until(lambda: count("parked_executions") == 1)
     driven.until(lambda: driven.at_rest() and cursor.is_at_head)
 
-    enqueue()
-    note.enqueue("ours")
+    both = "SELECT jobsd.enqueue(%s), jobsd.enqueue(%s, '[\"ours\"]', queue => 'default')"
+    with psycopg.connect(session.target.url) as connection:
+        connection.execute(both, [GONE, note.definition.name])
     driven.until(lambda: noted == ["ours"] and driven.at_rest())
     assert count("parked_executions") == count("ready_executions") == 1
 
