@@ -13,7 +13,7 @@ import pytest
 
 from jobsd.enqueueing.bulk import FIRST_PIECE, PIECE, Bulk
 from jobsd.enqueueing.client import enqueue_many
-from jobsd.enqueueing.drivers import PsycopgDriver
+from jobsd.enqueueing.drivers import NO_PARAMETERS, PsycopgDriver
 from jobsd.enqueueing.steps import take
 from jobsd.errors import EnqueueError
 from jobsd.jobs.definition import job
@@ -67,7 +67,7 @@ def test_jobs_that_others_commit_in_between_stay_theirs(
 class _Noting(PsycopgDriver):
     """Notes whether the keys of each batch are said to differ."""
 
-    def fetch(self, statement: Statement, parameters: Parameters) -> Rows:
+    def fetch(self, statement: Statement, parameters: Parameters = NO_PARAMETERS) -> Rows:
         if statement.name == "place":
             noted.append(parameters["keys_differ"])
         return super().fetch(statement, parameters)
@@ -252,7 +252,7 @@ def test_a_statement_stores_no_more_than_4_mib(session: Session, *, copies: bool
             sizes[-1] += len(piece.encode())
             return piece
 
-        def fetch(self, statement: Statement, parameters: Parameters) -> Rows:
+        def fetch(self, statement: Statement, parameters: Parameters = NO_PARAMETERS) -> Rows:
             if statement.name == "store":
                 sizes.append(len(str(parameters["jobs"]).encode()))
             return super().fetch(statement, parameters)

@@ -28,7 +28,7 @@ class JobsConfig(apps.AppConfig):  # type: ignore[misc] # pyright: ignore[report
         handed_on.find_by(queue.handed_on)
         other_build.migrate_by(queue.migrate_command())
         backend.place_by(queue.InTransactions())
-        backend.search(queue.connection)
+        backend.search(queue.seen_in_test)
         around_job(connections.as_a_request_does)
         around_job(connections.as_an_asynchronous_request_does)
         references.register(instances.Instances())

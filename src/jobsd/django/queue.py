@@ -8,7 +8,7 @@ the commit of the default one.
 
 import os
 import sys
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
@@ -20,7 +20,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from jobsd import handed_on as applied
 from jobsd.database.connection import Target
 from jobsd.database.url import passwords
-from jobsd.enqueueing import after_commit, bulk, client, django_commit
+from jobsd.enqueueing import after_commit, bulk, client, django_commit, drivers
 from jobsd.enqueueing.awaiting_commit import Pending
 from jobsd.errors import ConfigurationError, Fault
 from jobsd.jobs.draft import Draft, EnqueuedJob
@@ -186,6 +186,17 @@ class InTransactions:
         many: Any = asgiref.sync_to_async(client.store_many)(jobs)
         return many  # type: ignore[no-any-return]
 
+    def at_rollback(self, undo: Callable[[], None]) -> None:
+        """Call a function if the block in which an enqueue takes part is rolled back."""
+        django_commit.at_rollback(_awaited() or connection(), undo)
+
+    def driver_of_test(self) -> drivers.Driver | None:
+        """Return what reads over Django's connection, in the transaction of a TestCase."""
+        if not is_in_test() or is_elsewhere() or not connection().in_atomic_block:
+            return None
+        driver = drivers.driver_of(seen_in_test(), SCHEMA)
+        return driver if isinstance(driver, drivers.PsycopgDriver) else None
+
     def is_in_test(self) -> bool:
         """Return whether this is Django's test environment."""
         return is_in_test()
@@ -197,5 +208,25 @@ def _awaited() -> Any:  # noqa: ANN401 - Django's
     if not elsewhere and alias() == db.DEFAULT_DB_ALIAS:
         return None
     default = db.connections[db.DEFAULT_DB_ALIAS]
-    joins = not elsewhere and connection().in_atomic_block
-    return default if default.in_atomic_block and not joins else None
+    if not default.in_atomic_block:
+        return None
+    if elsewhere or not (own := connection()).in_atomic_block:
+        return default
+    # Both may be in the blocks of a TestCase, which production does not have.
+    return default if _has_block(default) and not _has_block(own) else None
+
+
+def _has_block(wrapper: Any) -> bool:  # noqa: ANN401 - Django's
+    """Return whether the program has opened an atomic block, beside those of a TestCase."""
+    return any(not getattr(each, "_from_testcase", False) for each in wrapper.atomic_blocks)
+
+
+def seen_in_test() -> Any:  # noqa: ANN401 - Django's
+    """Return the connection that sees the jobs of a test.
+
+    A TestCase never commits: a job that waits for a block which has ended is enqueued first.
+    """
+    default = db.connections[db.DEFAULT_DB_ALIAS]
+    if _awaited() is None and default.in_atomic_block:
+        django_commit.settle_ended(default)
+    return connection()

@@ -75,6 +75,14 @@ class Place(Protocol):
         """Enqueue all jobs or none where an event loop runs."""
         ...
 
+    def at_rollback(self, undo: Callable[[], None]) -> None:
+        """Call a function if the open transaction, or savepoint, is rolled back."""
+        ...
+
+    def driver_of_test(self) -> Any:  # noqa: ANN401 - of a room above
+        """Return what sees the rows of the test's transaction; None if there is none."""
+        ...
+
     def is_in_test(self) -> bool:
         """Return whether the program is a test, whose databases come and go."""
         ...

@@ -9,7 +9,8 @@ list of functions shows which.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+import weakref
+from collections.abc import Callable, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
@@ -39,6 +40,34 @@ def wait(given: Any, jobs: Sequence[Pending]) -> bool:  # noqa: ANN401 - Django'
     ask(lambda _: connection.on_commit(hook), given)
     _held.setdefault(connection, WeakValueDictionary())[next(_numbers)] = hook
     return True
+
+
+def settle_ended(connection: Any) -> None:  # noqa: ANN401 - Django's
+    """Enqueue the jobs of blocks that have ended, in a test that never commits."""
+    held = _held.get(connection.on_commit.__self__)
+    for hook in [] if held is None else list(held.values()):
+        hook()
+
+
+def at_rollback(connection: Any, undo: Callable[[], None]) -> None:  # noqa: ANN401 - Django's
+    """Call `undo` when the open block is rolled back; its commit forgets it.
+
+    Django drops what waits for the commit of a block that it rolls back, without a word.
+    """
+    if connection.in_atomic_block:
+        hook = _Forgotten()
+        hook.end = weakref.finalize(hook, undo)
+        hook.end.atexit = False
+        connection.on_commit(hook)
+
+
+class _Forgotten:
+    """What Django calls at a commit, and drops at a rollback."""
+
+    end: weakref.finalize[..., Any]
+
+    def __call__(self) -> None:
+        self.end.detach()
 
 
 class _Hook:

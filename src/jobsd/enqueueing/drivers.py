@@ -26,6 +26,7 @@ from . import connections
 
 Parameters = Mapping[str, Any]
 Rows = Sequence[Sequence[Any]]
+NO_PARAMETERS: Parameters = {}
 
 _IDLE = psycopg.pq.TransactionStatus.IDLE
 
@@ -106,7 +107,7 @@ class PsycopgDriver:
         self.connection = connection
         self.schema = schema
 
-    def fetch(self, statement: Statement, parameters: Parameters) -> Rows:
+    def fetch(self, statement: Statement, parameters: Parameters = NO_PARAMETERS) -> Rows:
         """Run one statement and return its rows."""
         given = parameters if statement.has_placeholders else None
         cursor = connections.PlainCursor(self.connection)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from jobsd import clock, errors
 from jobsd.arguments import references
@@ -17,8 +17,18 @@ from .memory_queue import MemoryQueue
 from .recorded_job import RecordedJob
 from .stored_queue import StoredQueue
 
-Which: TypeAlias = enqueueable.FunctionJob[Any, Any] | type[Job] | str
-"""A job, or its registered name."""
+
+class Task(Protocol):
+    """A task of `django.tasks`."""
+
+    @property
+    def module_path(self) -> str:
+        """Its path, the registered name of its job."""
+        ...
+
+
+Which: TypeAlias = enqueueable.FunctionJob[Any, Any] | type[Job] | Task | str
+"""A job, a task of Django, or its registered name."""
 When: TypeAlias = datetime | timedelta | float | str
 """An aware datetime; or seconds, a timedelta or text such as "5m", from the enqueue on."""
 
@@ -121,10 +131,11 @@ def _source(connection: object) -> MemoryQueue | StoredQueue:
 def _name(job: Which) -> str:
     if isinstance(job, str):
         return job
-    try:
-        return job.definition.name
-    except AttributeError:
-        raise errors.Error(f"{job!r} is no job: give one, or its name") from None
+    if (definition := getattr(job, "definition", None)) is not None:
+        return str(definition.name)
+    if registry.find(path := getattr(job, "module_path", "")):
+        return str(path)
+    raise errors.Error(f"{job!r} is no job: give one, or its name")
 
 
 class _Wanted:

@@ -80,10 +80,7 @@ class JobStore:
                     others_us = {0: None if at is None else microseconds_of(at)}
                     enqueued.add([one.id or 0], bytearray([code_of(one.state)]), others_us)
             except BaseException:
-                for job in self.enqueued[before:]:
-                    self._open.remove(job)
-                    self.unique.give_back(job)
-                del self.enqueued[before:]
+                self.undo([job.id for job in self.enqueued[before:]])
                 raise
             added = self.enqueued[before:]
         if self._inline:
@@ -162,6 +159,14 @@ class JobStore:
         place = self._place_of(job_id)
         job = self.enqueued[place] if place < len(self.enqueued) else None
         return job if job is not None and job.id == job_id else None
+
+    def undo(self, job_ids: Iterable[int]) -> None:
+        """Forget jobs as a rollback does."""
+        with self._lock:
+            for job in filter(None, map(self.find, job_ids)):
+                self._open.remove(job)
+                self.unique.give_back(job)
+                self.drop(job)
 
     def drop(self, job: RecordedJob) -> None:
         """Remove an ended job from `enqueued`."""

@@ -14,11 +14,13 @@ from psycopg import pq
 from jobsd.clock import utc_now
 from jobsd.database.statements import Statement, Statements
 from jobsd.enqueueing import client, drivers
+from jobsd.jobs import registry
 from jobsd.jobs.draft import Draft
 from jobsd.performing.perform import Outcome, described
-from jobsd.states import claims
+from jobsd.states import claims, results
 
 from . import running
+from .found import PROCESS
 from .open_jobs import ANY, Wanted
 from .recorded_job import RecordedJob
 
@@ -79,24 +81,35 @@ class StoredQueue:
 
     def _perform(self, job: RecordedJob) -> None:
         ((claim_id,),) = self._driver.fetch(STATEMENTS["claim"], {"id": job.id})
-        self._send(_SAVE)
-        outcome = running.run(job)
-        if self._has_failed():
-            # The job has ended the transaction by a statement of its own.
-            self._send(_BACK)
-        self._send(_KEEP)
+        outcome = self._within_savepoint(job)
         self._record(job, claim_id, outcome)
         if outcome.exception is not None and outcome.verdict.outcome != "snoozed":
             job.add_error(outcome.exception, utc_now())
         job.written = outcome.result
         _ = self.enqueued
 
+    def _within_savepoint(self, job: RecordedJob) -> Outcome:
+        """Run a job; without an open transaction, each of its statements is committed."""
+        if drivers.commits_itself(self._driver):
+            return running.run(job)
+        self._send(_SAVE)
+        outcome = running.run(job)
+        if self._has_failed():
+            # The job has ended the transaction by a statement of its own.
+            self._send(_BACK)
+        self._send(_KEEP)
+        return outcome
+
     def _record(self, job: RecordedJob, claim_id: int, outcome: Outcome) -> None:
         verdict = outcome.verdict
         wait_s = verdict.wait_s if verdict.outcome == "snoozed" else 0.0
         error = described(outcome).error
         ended = claims.Ended(claim_id, job.id, verdict.outcome, wait_s=wait_s, error=error)
-        given = claims.conclusion([ended], "test kit", keep=True)
+        given = claims.conclusion([ended], PROCESS, keep=True)
+        ttl_s = registry.get(job.class_name).result_ttl_s
+        if ttl_s is not None and outcome.result is not None:
+            kept = {"states": given["outcomes"], "results": [outcome.result], "ttl_s": [ttl_s]}
+            self._driver.fetch(results.STATEMENTS["keep"], {**given, **kept})
         self._driver.fetch(claims.STATEMENTS["conclude"], given)
 
     def _send(self, statement: Statement) -> None:
