@@ -155,7 +155,7 @@ class Application:
             "query": request.query if request else {},
             "done_here": _done(request),
             "environment": self.settings.environment,
-            "now": clock.utc_now().isoformat(),
+            "rendered_at": clock.utc_now().isoformat(),
             "read_only": self.settings.read_only,
             "streams": self.settings.live == "sse",
             "may": _nobody_may,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from contextlib import closing
+from datetime import UTC, datetime
 from html import unescape
 from typing import TYPE_CHECKING, Any
 
@@ -103,6 +104,8 @@ def test_nothing_that_a_job_carries_becomes_part_of_a_page(
         assert "<img src=x" not in page.text, path
         tags = re.sub(r'"[^"]*"', "", page.text)
         assert re.search(r"<[^>]* on\w+=|<style|style=", tags) is None, path
+        rendered = re.findall(r'<div id="live" data-now="([^"]*)"', page.text)
+        assert [datetime.fromisoformat(each).tzinfo for each in rendered] == [UTC], path
     assert "What it printed and logged" in pages[f"/jobs/{job_id}"].text
 
 
