@@ -160,8 +160,8 @@ def _of_tasks() -> list[Deed]:
     beat = "/recurring/beat"
     return [
         Deed(beat, "Run now", _COUNT.format(1, "jobs", enqueued.format("beats"))),
-        Deed(beat, "Disable", task("key = 'beat' AND NOT enabled")),
-        Deed(beat, "Enable", task("key = 'beat' AND enabled")),
+        Deed(beat, "Disable", task("key = 'beat' AND disabled_at IS NOT NULL")),
+        Deed(beat, "Enable", task("key = 'beat' AND disabled_at IS NULL")),
         Deed(
             beat,
             "Change the task",
