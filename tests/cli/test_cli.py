@@ -129,7 +129,7 @@ def test_every_command_has_json_but_those_replaced_by_another_program() -> None:
         name
         for name, each in verbs.items()
         if not any("--json" in option.opts for option in each.params)
-    } == {"start", "with", "web", "perform", "db psql", "console"}
+    } == {"start", "with", "web", "perform", "db psql", "console", "mcp"}
 
 
 def test_help_answers_at_once() -> None:

@@ -70,7 +70,7 @@ def test_a_bar_leads_to_its_jobs(browser: Browser, rows: Rows, path: str) -> Non
     finished, failed = re.findall(r'<a tabindex="-1" href="([^"]+)"', page)
     jobs: Any = browser.get(f"/api/v1{html.unescape(finished)}").json()
 
-    assert [job["class_name"] for job in jobs] == ["shop.finished"]
+    assert [job["class_name"] for job in jobs["jobs"]] == ["shop.finished"]
     assert "failed%3A" in failed
     assert ("queue%3A%22mail%22" in finished) == ("queue=" in path)
     # By the keyboard, the table leads there.
