@@ -88,6 +88,7 @@ ROWS: dict[str, list[Panel]] = {
         Panel("Failed, of the last five runs", "short", {_most("jobsd_recurring_failed_runs", "task"): "{{task}}"}),
         Panel("Since the last run", "s", {f"time() - {_most('jobsd_recurring_last_run_timestamp_seconds', 'task')}": "{{task}}"}),
         Panel("Until the next run", "s", {f"{_most('jobsd_recurring_next_run_timestamp_seconds', 'task')} - time()": "{{task}}"}),
+        Panel("Disabled", "short", {_most("jobsd_recurring_disabled", "task"): "{{task}}"}),
     ],
     "Processes": [
         Panel("Threads", "short", {"sum by (state) (jobsd_worker_threads)": "{{state}}"}),
