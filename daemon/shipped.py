@@ -1,4 +1,4 @@
-"""Files shipped with jobsd, and the shipped jobs, which every process that runs jobs knows."""
+"""The shipped jobs, which every process that runs jobs knows."""
 
 from importlib import import_module
 
@@ -9,10 +9,3 @@ def import_shipped_jobs() -> None:
     """Register the shipped jobs, by importing their modules."""
     for module in _MODULES:
         import_module(module)
-
-
-def shipped_text(name: str) -> str:
-    """Return the text of a file of our package, by its path in the package."""
-    from pkgutil import get_data
-
-    return (get_data("jobsd", name) or b"").decode()

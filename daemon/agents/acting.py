@@ -30,7 +30,7 @@ def _cancel(session: Session, ids: Sequence[int], how: How) -> Iterator[int]:
     return map(len, cancels.batches(session, ids, force=False, keep=how.keep))
 
 
-_ACTS = {**bulk.ACTS, "cancel": BulkAct("cancel", cancels.STATES[:-1], "operator", _cancel)}
+_ACTS = {**bulk.ACTS, "cancel": BulkAct("cancel", cancels.MANY, "operator", _cancel)}
 
 
 class Acting:

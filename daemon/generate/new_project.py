@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from jobsd.configuration.example import example_queue_file
-from jobsd.daemon.shipped import shipped_text
+from jobsd.text import shipped_text
 
 from .found_project import FoundProject, find_project
 

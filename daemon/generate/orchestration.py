@@ -10,8 +10,8 @@ from typing import Any
 import yaml
 
 from jobsd.configuration.options import TRYING, Options
-from jobsd.daemon.shipped import shipped_text
 from jobsd.machine import PROGRAM_VERSION
+from jobsd.text import shipped_text
 
 from . import called
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from jobsd.clock import utc_now
 from jobsd.configuration.options import TRYING, Options
-from jobsd.daemon.shipped import shipped_text
+from jobsd.text import shipped_text
 
 from . import called
 

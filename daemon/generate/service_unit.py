@@ -13,8 +13,8 @@ from pathlib import Path
 
 from jobsd.configuration.folder import QUEUE_FILE, RECURRING_FILE
 from jobsd.configuration.options import TRYING, Options
-from jobsd.daemon.shipped import shipped_text
 from jobsd.errors import ConfigurationError, Fault
+from jobsd.text import shipped_text
 
 _SHIPPED = "shipped/systemd/jobsd.service"
 _USER = "jobsd"

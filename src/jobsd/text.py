@@ -1,4 +1,4 @@
-"""Makes text safe for PostgreSQL, for a terminal and for error messages."""
+"""Reads shipped texts, and makes text safe for PostgreSQL, a terminal and error messages."""
 
 import os
 import re
@@ -20,6 +20,13 @@ _UNSEEN = re.compile(
 
 _PERFORMING = os.path.join(os.path.dirname(__file__), "performing", "")  # noqa: PTH118, PTH120
 _PLAIN_MODULES = frozenset({"builtins", "jobsd.errors", "jobsd.jobs.policy"})
+
+
+def shipped_text(name: str) -> str:
+    """Return the text of a file of our package, by its path in the package."""
+    from pkgutil import get_data  # noqa: PLC0415 - slow to load, and few commands need it
+
+    return (get_data("jobsd", name) or b"").decode()
 
 
 def closest(word: str, names: Iterable[str], least: float = 0.6) -> str:

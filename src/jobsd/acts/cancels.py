@@ -27,7 +27,9 @@ from . import discards, holders, inspect, listing
 
 STATEMENTS = Statements("jobsd.acts", "cancels.sql")
 
-STATES = ("scheduled", "ready", "blocked", "claimed", "lost")
+MANY = ("scheduled", "ready", "blocked", "claimed")
+"""The states in which many jobs can be cancelled at once."""
+STATES = (*MANY, "lost")
 """The states in which a job may be cancelled."""
 
 
@@ -114,9 +116,9 @@ def ids(session: Session, meant: listing.Filter, limit: int | None = None) -> ar
     if meant.state is not None:
         check_state(meant.state)
         return listing.ids(session, meant, limit)
-    found = listing.ids(session, meant.of(STATES[0]), limit)
+    found = listing.ids(session, meant.of(MANY[0]), limit)
     # Lost ones are searched only when asked: that reads all jobs.
-    for state in STATES[1:-1]:
+    for state in MANY[1:]:
         found.extend(listing.ids(session, meant.of(state), limit))
     chosen = sorted(set(found))
     return type(found)("q", chosen if limit is None else chosen[-limit:])

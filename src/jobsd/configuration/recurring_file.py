@@ -10,6 +10,7 @@ from jobsd.jobs import job_schedule
 from jobsd.recurring import definition
 from jobsd.recurring.command import CommandError, parse_command
 from jobsd.schedules import ScheduleError, parse
+from jobsd.text import shipped_text
 
 from . import document, kinds
 from .faults import Faults, Mistake, label, nearest
@@ -65,10 +66,8 @@ def read(
 
 def shipped(time_zone: str) -> definition.TaskDefinition:
     """Return the task `CLEARING` as the shipped recurring.yml has it."""
-    from pkgutil import get_data  # noqa: PLC0415 - only where an application has no file
-
     faults = Faults()
-    text = (get_data("jobsd", "shipped/config/recurring.yml") or b"").decode()
+    text = shipped_text("shipped/config/recurring.yml")
     top = document.compose(Source("recurring.yml", text), {}, faults)
     assert isinstance(top, Mapping)  # noqa: S101 - our own file
     section = top.pairs["default"].value

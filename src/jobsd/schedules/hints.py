@@ -48,7 +48,7 @@ def _every(number: str, unit: str) -> str:
     if unit in _INTERVALS:
         return f'write "every: {number}{unit[0]}" for a true interval'
     if unit == "week" and number.isdecimal():
-        return f'write the cron "0 0 * * mon%{number}": Mondays of every so many weeks'
+        return f'write the cron "0 0 * * mon%{number}": Mondays, every {number} weeks'
     return _EXAMPLES
 
 

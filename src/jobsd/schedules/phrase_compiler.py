@@ -63,9 +63,8 @@ def _require_count(phrase: Phrase, cadence: Cadence) -> None:
     if cadence.unit in {"week", "year"}:
         hint = "write one date, which comes every year"
         if cadence.unit == "week":
-            hint = (
-                f'write the cron "0 0 * * mon%{cadence.count}": Mondays of every so many weeks'
-            )
+            n = cadence.count
+            hint = f'write the cron "0 0 * * mon%{n}": Mondays, every {n} weeks'
         raise phrase.refusal(f": a phrase can't count {cadence.unit}s", hint)
     larger = cron.LARGER[cadence.unit]
     raise ScheduleError(
