@@ -10,6 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from . import (
     asynchronous,
+    capacity,
     clearing,
     commands,
     dashboard,
@@ -61,6 +62,7 @@ BENCHMARKS: dict[str, Callable[[Server, float], Iterator[Case]]] = {
     "web_drain": dashboard.drain_cases,
     "async": kinds.asynchronous_cases,
     "kinds": kinds.cases,
+    "capacity": capacity.cases,
 }
 
 _WHAT = TextColumn("{task.description}")

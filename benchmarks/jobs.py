@@ -9,7 +9,7 @@ import time
 from functools import cache
 from pathlib import Path
 
-from jobsd import FunctionJob, Limit, Unique, job
+from jobsd import FunctionJob, Limit, Unique, constant, current_job, job
 
 STAMPS_VARIABLE = "JOBSD_BENCHMARKS_STAMPS"
 _MILLISECOND_S = 0.001
@@ -72,6 +72,23 @@ def unique(_number: int) -> None:
 def with_result(number: int) -> int:
     """Return the argument."""
     return number
+
+
+@job(name="large")
+def large(_number: int, _text: str = "x" * 1000) -> None:
+    """Do nothing, with an argument of a kilobyte."""
+
+
+@job(name="tagged", tags=("billing", "eu"))
+def tagged(_number: int) -> None:
+    """Do nothing, with two tags."""
+
+
+@job(name="failing-once", max_attempts=2, backoff=constant(0))
+def failing_once(_number: int) -> None:
+    """Fail at the first attempt."""
+    if current_job().attempt == 1:
+        raise ValueError("the first attempt fails")
 
 
 BODIES: dict[str, FunctionJob[[int], None]] = {

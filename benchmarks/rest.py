@@ -131,7 +131,7 @@ def _memory(server: Server, jobs: int, *, recurring: bool) -> Measured:
     with server.database() as database, tree.running(database, recurring=recurring) as started:
         if jobs:
             fill(database, noop.definition.name, jobs)
-            _await_finished(database, jobs)
+            await_finished(database, jobs)
         time.sleep(_SETTLE_S)
         return Measured({"pss_mib": started.pss_mib(), "processes": len(started.pids())})
 
@@ -150,7 +150,12 @@ def _memory_of_driver(server: Server) -> Measured:
     return measured
 
 
-def _await_finished(database: Database, jobs: int) -> None:
+def await_finished(database: Database, jobs: int) -> None:
+    """Wait until this many jobs have finished.
+
+    Raises:
+        TimeoutError: when they do not in time.
+    """
     end = monotonic() + _PATIENCE_S
     while _count(database, "jobsd.jobs WHERE outcome = 'finished'") < jobs:
         if monotonic() > end:

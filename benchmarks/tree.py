@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .server import Database
 
 _ROOT = Path(__file__).resolve().parents[1]
-_QUEUE = "import: [benchmarks.jobs]\n"
+_QUEUE = "import: [benchmarks.jobs]\ndispatchers: [{}]\nworkers: [{processes: %s}]\n"
 _RECURRING = "yearly: {class: noop, args: [0], schedule: every year}\n"
 _PATIENCE_S = 30.0
 _POLL_S = 0.05
@@ -44,12 +44,14 @@ class Tree:
 
 
 @contextlib.contextmanager
-def running(database: Database, *, recurring: bool = False) -> Generator[Tree]:
+def running(
+    database: Database, *, recurring: bool = False, workers: int = 1
+) -> Generator[Tree]:
     """Run an idle tree with the shipped settings; with a scheduler if `recurring`."""
     with tempfile.TemporaryDirectory(prefix="jobsd-benchmarks-") as folder:
         config = Path(folder) / "config"
         config.mkdir()
-        (config / "queue.yml").write_text(_QUEUE, encoding="utf-8")
+        (config / "queue.yml").write_text(_QUEUE % workers, encoding="utf-8")
         if recurring:
             (config / "recurring.yml").write_text(_RECURRING, encoding="utf-8")
         supervisor = subprocess.Popen(

@@ -14,7 +14,7 @@ from jobsd.acts.shown_keys import shown_key
 from jobsd.operations.overview import COUNTED_MAX
 from jobsd.operations.shown_arguments import call_text
 from jobsd.operations.words import as_json, capped, counted, length, when
-from jobsd.text import lines, one_line
+from jobsd.text import lines, one_line, size
 
 from . import assets
 from .meanings import MEANINGS, WORDS_HERE, words_on
@@ -50,7 +50,7 @@ def _environment() -> Environment:
         "json": _json,
         "call": _call,
         "args": _arguments,
-        "size": _size,
+        "size": size,
         "number": _number,
         "key": shown_key,
         "line": lambda text: one_line(str(text)),
@@ -96,16 +96,6 @@ def _length(value: float | timedelta | None) -> str:
     if value is None:
         return "none"
     return length(value.total_seconds() if isinstance(value, timedelta) else float(value))
-
-
-def _size(value: float) -> str:
-    """Return a number of bytes in words."""
-    for unit in ("bytes", "KiB", "MiB", "GiB"):
-        if value < 1024:
-            digits = 0 if unit == "bytes" or value >= 10 else 1
-            return f"{value:.{digits}f} {unit}"
-        value /= 1024
-    return f"{value:,.1f} TiB"
 
 
 def _json(value: Any) -> str:  # noqa: ANN401 - any JSON

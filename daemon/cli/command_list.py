@@ -50,6 +50,7 @@ OTHERS = {
     "init": "Make a project: `generate project`",
     "mcp": "Serve tools for an agent, on stdin and stdout",
     "metrics": "Print what Prometheus would scrape: `status --metrics`",
+    "plan": "Estimate cores, memory, WAL and disk for jobs a day",
     "ps": "List the processes of all hosts: `status --processes`",
     "version": "Print the version: `-V`",
     "with": "Run the daemon beside a web server: `start -- COMMAND`",

@@ -26,6 +26,7 @@ else:  # of click before 8.5 it is no generic class
     class _Type(click.ParamType, Generic[R]): ...
 
 
+_FACTORS = {"k": 1_000, "m": 1_000_000, "g": 1_000_000_000}
 _Offer = Callable[[click.Context, click.Parameter | None, str], "list[CompletionItem]"]
 
 
@@ -117,6 +118,15 @@ def _line(value: str) -> str:
     return value
 
 
+def _count(value: str | int) -> int:
+    digits = str(value).replace(",", "").replace("_", "").lower()
+    factor = _FACTORS.get(digits[-1:], 1)
+    with contextlib.suppress(ValueError, OverflowError):
+        if (number := round(float(digits[:-1] if factor > 1 else digits) * factor)) > 0:
+            return number
+    raise ValueError(f"{value} is not a number of jobs; write 1200, 500k or 20M")
+
+
 def whole(least: int, most: int | None = None) -> _Read[int]:
     """Return the kind of whole numbers in this range."""
     bounds = f"of at least {least:,}" if most is None else f"from {least:,} to {most:,}"
@@ -132,6 +142,8 @@ def whole(least: int, most: int | None = None) -> _Read[int]:
 
 DURATION = _Read("duration", _duration)
 """Seconds, or words such as 30s, 10m, 2h, 1d."""
+COUNT = _Read("n", _count)
+"""A number of at least 1, also as 500k or 20M."""
 PERIOD = _Read("time", _period)
 """A time since when, or a range: see `operations.times`."""
 QUEUE = _Read("queue", _queue, "queue")

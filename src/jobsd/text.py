@@ -29,6 +29,16 @@ def shipped_text(name: str) -> str:
     return (get_data("jobsd", name) or b"").decode()
 
 
+def size(value: float) -> str:
+    """Return a number of bytes in words."""
+    for unit in ("bytes", "KiB", "MiB", "GiB"):
+        if value < 1024:
+            digits = 0 if unit == "bytes" or value >= 10 else 1
+            return f"{value:.{digits}f} {unit}"
+        value /= 1024
+    return f"{value:,.1f} TiB"
+
+
 def closest(word: str, names: Iterable[str], least: float = 0.6) -> str:
     """Return the name that `word` probably means, "" if none is similar enough."""
     if not (known := list(names)):

@@ -35,6 +35,7 @@ CASES = {
     "scrape": ("3,000 queues",),
     "async": ("no-op", "sleep"),
     "kinds": ("time limit", "unique", "result"),
+    "capacity": ("plain", "retried", "scheduled"),
 }
 # A job may begin before who has stored it goes on, on a machine that has others to run.
 FROM_RETURN = {"p50_ms", "p95_ms", "p99_ms", "max_ms", "notification_ms"}

@@ -57,6 +57,7 @@ logs
 mcp
 metrics
 perform
+plan
 ps
 queues
 queues clear
@@ -104,6 +105,7 @@ OPTIONS = {
     "heartbeat verify": "--within",
     "web": "--bind",
     "mcp": "--allow-acts",
+    "plan": "--jobs-per-day --keep",
 }
 
 
