@@ -20,7 +20,6 @@ from .requests import Requester
 from .rolling_restart import RollingRestart, Step
 
 EXIT_FAILED = 1
-EXIT_USAGE = 2
 SETTLE_S = 0.1
 """A burst of HUPs is one reload: it begins when no HUP has come for this time."""
 
@@ -59,22 +58,11 @@ class Reload:
         self._waiting: list[Requester] = []
         """The requesters that wait for the end of the reload that is under way."""
 
-    def request(self, requester: Requester | None = None) -> None:
-        """Reload soon; `requester` waits for the outcome."""
+    def request(self, requester: Requester | None = None, *, stopping: bool = False) -> None:
+        """Reload soon, unless the tree stops; `requester` waits for the outcome."""
         self.due = clock.monotonic() + SETTLE_S
         if requester is not None:
             self._requesters.append(requester)
-
-    def take_requests(
-        self, requests: Iterable[tuple[str, Requester]], *, stopping: bool
-    ) -> None:
-        """Act on the requests of commands."""
-        for word, requester in requests:
-            if word == "reload":
-                requester.acknowledge(word)
-                self.request(requester)
-            else:
-                requester.answer(EXIT_USAGE, f"error: this supervisor does not know {word!r}")
         if stopping:
             self.abandon()
 

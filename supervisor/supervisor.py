@@ -4,7 +4,8 @@ It has one thread, no database and no HTTP, and never waits for another process:
 its loop, a frozen server stopped the loop for 7.6 s of 8; with the query in a child the worst
 delay was 0.10 s. It reads the ticks of the scoreboard, reaps, and takes signals. Its parts are
 files of their own: the children (`child_table`), processes that hang (`hang_detection`),
-successors (`rolling_restart`, `reload`), the stop (`stopping`), the status (`status`).
+successors (`rolling_restart`, `reload`), the stop (`stopping`, `restart`), the status
+(`status`).
 
 A poll handles signals and requests, then exits, then either the stop or, in this order, hung
 processes, lost rows, recycling, a reload, the rolling restart and children without a process.
@@ -31,13 +32,15 @@ from .fork import Fork, freeze
 from .hang_detection import HangDetection
 from .orphans import Orphans
 from .reload import Reload
-from .requests import Requests
+from .requests import Requester, Requests
+from .restart import Restart
 from .rolling_restart import RollingRestart, Step
 from .signals import Signals
 from .stopping import Stop
 from .time_limits import TimeLimits
 
 REST_MAX_S = 1.0
+EXIT_USAGE = 2
 END_S = 5.0
 """Time of an end beside the drain: the monitor leaves last, then an embedded server."""
 
@@ -50,12 +53,13 @@ def _nothing(*_: Any) -> None:  # noqa: ANN401 - takes whatever it is given
 class SupervisorCallbacks:
     """The functions of the program that the supervisor calls.
 
-    `reload` returns the new specs, or None or an error to keep the old ones. `notify` sends
-    lines to systemd, whose watchdog expects one every `watchdog_s`. `requests` are those of
-    commands.
+    `reload` returns the new specs, or None or an error to keep the old ones. `read` only reads
+    the configuration, as a restart will. `notify` sends lines to systemd, whose watchdog
+    expects one every `watchdog_s`. `requests` are those of commands.
     """
 
     reload: Callable[[], Sequence[children.ChildSpec] | None] = _nothing
+    read: Callable[[], object] = _nothing
     reopen_logs: Callable[[], None] = _nothing
     notify: Callable[[str], None] = _nothing
     watchdog_s: float | None = None
@@ -81,8 +85,7 @@ class Supervisor:
         private: Sequence[int] = (),
     ) -> None:
         callbacks = callbacks or SupervisorCallbacks()
-        self._options = options
-        self._scoreboard = scoreboard
+        self._options, self._scoreboard = options, scoreboard
         scoreboard.thresholds = options.thresholds
         self._callbacks = callbacks
         self._signals, self._orphans, self._oom_kills = Signals(), Orphans(), oom.OomKills()
@@ -108,6 +111,7 @@ class Supervisor:
             scoreboard, self._table, callbacks.notify, callbacks.watchdog_s
         )
         self._hooks = hooks_process.SupervisorHooks(scoreboard, self._table)
+        self._restart = Restart(callbacks.read)
         self._stop: Stop | None = None
         self._woken, self._interrupted, self._exit_status = True, False, 0
 
@@ -132,6 +136,11 @@ class Supervisor:
             duration=round(monotonic() - began, 3),
         )
         return self._exit_status
+
+    @property
+    def restarts(self) -> bool:
+        """Whether the program is to be executed again, once `run` has returned."""
+        return self._restart.wanted and not self._signals.wants_to_stop()
 
     def _supervise(self) -> None:
         """Poll until the tree has ended; an error of our own ends it, and is logged."""
@@ -161,8 +170,24 @@ class Supervisor:
         """Act on the signals and on the requests of commands."""
         for number in self._signals.take():
             self._handle(number)
-        requests = self._callbacks.requests.take() if self._woken else ()
-        self._reload.take_requests(requests, stopping=self._stop is not None)
+        for word, requester in self._callbacks.requests.take() if self._woken else ():
+            self._take_request(word, requester)
+        stopping = self._stop is not None
+        self._restart.answer(ready=bool(self._scoreboard.ready), stopping=stopping)
+
+    def _take_request(self, word: str, requester: Requester) -> None:
+        """Act on the request of a command."""
+        if word == "reload":
+            requester.acknowledge(word)
+            self._reload.request(requester, stopping=self._stop is not None)
+        elif word == "ready":
+            self._restart.wait(requester)
+        elif word != "restart":
+            requester.answer(EXIT_USAGE, f"error: this supervisor does not know {word!r}")
+        elif self._stop is not None:
+            self._restart.wait(requester)
+        elif self._restart.request(requester):
+            self._begin_stop()
 
     def _keep_up(self, now: float) -> None:
         """Keep the tree in its configured state."""
@@ -229,6 +254,7 @@ class Supervisor:
         if number != signal.SIGCHLD:
             emit(self._scoreboard, "signal.received", signal=number.name)
         if number in {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT}:
+            self._restart.wanted = False
             again = number == signal.SIGINT and self._interrupted
             self._interrupted = self._interrupted or number == signal.SIGINT
             self._begin_stop(at_once=again or number == signal.SIGQUIT)

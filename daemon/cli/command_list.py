@@ -11,6 +11,7 @@ SHOWN = {
         "start": "Run the daemon in the foreground (the default)",
         "stop": "Stop the daemon, and wait until it has ended",
         "reload": "Read files and modules again, without a gap",
+        "restart": "Stop and start again, for a new version of jobsd",
         "status": "Show on one screen what runs, waits, is due and failed",
         "logs": "Print the log; filter by level, job, class or text",
     },
@@ -79,7 +80,7 @@ _SHARED = {
         "logs": "logs audit",
         "start": "start with",
         "status": "status ps metrics",
-        "stop": "stop reload",
+        "stop": "stop restart reload",
     }.items()
     for name in names.split()
 }

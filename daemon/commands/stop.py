@@ -1,4 +1,4 @@
-"""`stop` and `reload`: requests to the daemon that runs in this folder."""
+"""`stop`, `restart` and `reload`: requests to the daemon that runs in this folder."""
 
 import click
 
@@ -65,4 +65,34 @@ def reload_command(pid: int | None) -> Result:
         lines.append(f"hint: {answer.hint}; `{program()} check` lists the faults")
     if answer.status == 0:
         lines.append(f"the daemon has reloaded in {answer.duration:.1f} s")
+    return Result(answer.facts(), sentence="\n".join(lines), status=answer.status)
+
+
+_RESTART_EXAMPLES = """
+restart
+restart --pid 4711
+restart --json
+"""
+
+
+@click.command(cls=Verb, examples=_RESTART_EXAMPLES)
+@click.option(
+    "--pid",
+    type=whole(1),
+    help="The supervisor to use, if several run in this folder.",
+)
+def restart_command(pid: int | None) -> Result:
+    """Stop the daemon of this folder in order, and start it again; wait until it is ready.
+
+    For a new version of jobsd or Python; `reload` takes new code and settings without a gap.
+    Jobs wait meanwhile. The process id stays. Needs no database. Exit status 78 when the
+    configuration has faults, and nothing has changed; 3 when no supervisor runs in this folder,
+    6 when several do, or when systemd runs it.
+    """
+    from jobsd.daemon.tree.supervisor_request import restart
+
+    answer = restart(Project().root, pid)
+    lines = [answer.message] if answer.message else []
+    if answer.status == 0:
+        lines.append(f"the daemon has restarted in {answer.duration:.1f} s")
     return Result(answer.facts(), sentence="\n".join(lines), status=answer.status)

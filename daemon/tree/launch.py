@@ -88,6 +88,8 @@ def handle_signals() -> None:
     container that is stopped while the tree still starts would wait until its engine kills it.
     Elsewhere the default action is right.
     """
+    # A supervisor that restarts has blocked them.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, signals.HEARD)
     if os.getpid() == 1:
         for number in (signal.SIGTERM, signal.SIGQUIT):
             signal.signal(number, _end)
@@ -117,6 +119,7 @@ def launch(options: Options, environ: Mapping[str, str], read: Callable[[], Opti
         Error: naming the reason why the tree was not started.
     """
     handle_signals()
+    began_in = os.getcwd()  # noqa: PTH109 - a text, also of a folder that is gone later
     os.chdir(options.root)
     found = database(options, environ, _report, makes=True)
     scoreboard = Scoreboard()
@@ -124,30 +127,55 @@ def launch(options: Options, environ: Mapping[str, str], read: Callable[[], Opti
     _log_through(Assembly(options, found, None), scoreboard)
     pidfile = _pidfile(options)
     try:
-        for warning in options.warnings:
-            emit("configuration.warning", warning=warning)
-        assembly = Assembly(options, found, *listener.listeners(options, environ))
-        imported = _import(options)
-        scoreboard.hook_line = hook_line(imported)
-        scheduling = partial(import_check.scheduling, imported.code_tasks)
-        assembly = replace(assembly, options=scheduling(options))
-        # Taken before the server is started, so that no other supervisor stops it meanwhile.
-        share = found.server.hold() if found.server else None
-        status = child.in_child(lambda: _prepare(found, imported.applied, scoreboard))
-        if status not in {DONE, LATER}:
-            return status
-        if status == LATER:
-            assembly = replace(assembly, applied=imported.applied)
-        status = _supervisor(
-            assembly, environ, scoreboard, pidfile, lambda: scheduling(read())
-        ).run()
-        _leave(found, share)
-        # A late signal: Python would die of it while it finalizes.
-        signal.pthread_sigmask(signal.SIG_BLOCK, signals.HEARD)
-        return status
+        status, restarts = _run(options, found, environ, scoreboard, pidfile, read)
     finally:
         if pidfile is not None:
             pidfile.release()
+    if restarts:
+        _execute_again(began_in)
+    return status
+
+
+def _run(  # noqa: PLR0913, PLR0917 - what a tree is run from
+    options: Options,
+    found: Database,
+    environ: Mapping[str, str],
+    scoreboard: Scoreboard,
+    pidfile: Pidfile | None,
+    read: Callable[[], Options],
+) -> tuple[int, bool]:
+    """Run the tree; return the exit status, and whether it is to be started again."""
+    for warning in options.warnings:
+        emit("configuration.warning", warning=warning)
+    assembly = Assembly(options, found, *listener.listeners(options, environ))
+    imported = _import(options)
+    scoreboard.hook_line = hook_line(imported)
+    scheduling = partial(import_check.scheduling, imported.code_tasks)
+    assembly = replace(assembly, options=scheduling(options))
+    # Taken before the server is started, so that no other supervisor stops it meanwhile.
+    share = found.server.hold() if found.server else None
+    status = child.in_child(lambda: _prepare(found, imported.applied, scoreboard))
+    if status not in {DONE, LATER}:
+        return status, False
+    if status == LATER:
+        assembly = replace(assembly, applied=imported.applied)
+    supervisor = _supervisor(assembly, environ, scoreboard, pidfile, lambda: scheduling(read()))
+    status = supervisor.run()
+    # A late signal: Python would die of it while it finalizes, and a restart would miss it.
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals.HEARD)
+    if not (restarts := supervisor.restarts):
+        _leave(found, share)
+    elif share is not None:
+        share.release()
+    return status, restarts
+
+
+def _execute_again(folder: str) -> NoReturn:
+    """Become the program that a restart finds, by the same words, in the same folder."""
+    with contextlib.suppress(OSError):
+        os.chdir(folder)
+    logs.finish()
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - no shell
 
 
 def _import(options: Options) -> import_check.Imported:
@@ -194,6 +222,7 @@ def _supervisor(
         scoreboard,
         callbacks=SupervisorCallbacks(
             reload=reload,
+            read=read,
             reopen_logs=logs.reopen,
             requests=_requests(assembly.options.root),
             notify=readiness.notify,
@@ -208,8 +237,8 @@ def _requests(root: Path) -> Requests:
     listening = requests.listen(root)
     if not any(listening.descriptors()):
         message = (
-            "commands can't ask this supervisor (`reload`, `stop`): its sockets' names are"
-            " taken; SIGHUP reloads it"
+            "commands can't ask this supervisor (`reload`, `restart`, `stop`): the names of its"
+            " sockets are taken; SIGHUP reloads it"
         )
         emit("configuration.warning", warning=message)
     return listening

@@ -7,13 +7,15 @@ import select
 import signal
 import socket
 from collections.abc import Generator, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from jobsd import clock, errors
 from jobsd.supervisor.requests import peer, running, running_anywhere
 
+POLL_S = 0.05
+"""Interval at which a restarting supervisor is asked whether it is ready."""
 ACKNOWLEDGED_S = 15.0
 """How long a supervisor may take to acknowledge a request: it may be reading files."""
 
@@ -73,10 +75,7 @@ def stop(root: Path, pid: int | None = None, *, at_once: bool) -> Stopped:
     """
     began = clock.monotonic()
     with _supervisor(root, pid) as (number, connection):
-        if unit := systemd_unit(number):
-            raise errors.RefusedError(
-                f"systemd runs the supervisor, process {number}: use `systemctl stop {unit}`"
-            )
+        _refuse_for_systemd("stop", number)
         process = os.pidfd_open(number)
         try:
             if not _is_open(connection):
@@ -89,6 +88,51 @@ def stop(root: Path, pid: int | None = None, *, at_once: bool) -> Stopped:
         finally:
             os.close(process)
     return Stopped(number, clock.monotonic() - began)
+
+
+def restart(root: Path, pid: int | None = None) -> Answer:
+    """Restart the one supervisor of the project, or the one of this process id.
+
+    Waits until the tree is ready again; the answer is a refusal, or has the duration.
+
+    Raises:
+        NotRunningError: no supervisor is there, or it has ended instead.
+        RefusedError: several are there, it is another user's, or systemd runs it.
+        NoAnswerError: it does not answer.
+    """
+    began = clock.monotonic()
+    with _supervisor(root, pid) as (number, connection):
+        _refuse_for_systemd("restart", number)
+        process = os.pidfd_open(number)
+        try:
+            answer = _answer("restart", number, connection)
+            while answer.status == 0 and not _is_ready(number):
+                if select.select([process], [], [], POLL_S)[0]:
+                    raise NotRunningError(
+                        f"the supervisor, process {number}, has ended instead; its log says why"
+                    )
+        finally:
+            os.close(process)
+    return replace(answer, duration=clock.monotonic() - began)
+
+
+def _is_ready(pid: int) -> bool:
+    """Return whether the supervisor of this process id has a tree that is ready."""
+    with contextlib.ExitStack() as stack:
+        for connection in running_anywhere():
+            stack.enter_context(connection)
+            if peer(connection).pid != pid:
+                continue
+            with contextlib.suppress(errors.Error):
+                return _answer("ready", pid, connection).status == 0
+    return False
+
+
+def _refuse_for_systemd(verb: str, pid: int) -> None:
+    if unit := systemd_unit(pid):
+        raise errors.RefusedError(
+            f"systemd runs the supervisor, process {pid}: use `systemctl {verb} {unit}`"
+        )
 
 
 def pids(root: Path) -> list[int]:

@@ -74,6 +74,7 @@ recurring remove
 recurring run
 recurring show
 reload
+restart
 retry
 show
 start

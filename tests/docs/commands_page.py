@@ -31,7 +31,7 @@ HEAD = """\
 
 Every command is `bin/jobs COMMAND` in a project, and `jobsd COMMAND` where jobsd is installed.
 `-h` prints the help of a command; [options that commands share](#shared-options) are described
-once. [Start, reload and stop](../guide/processes.md) explains the
+once. [Start, reload, restart and stop](../guide/processes.md) explains the
 exit statuses and the forms of output.
 
 """

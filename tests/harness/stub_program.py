@@ -294,7 +294,7 @@ def main(wanted: dict[str, Any]) -> int:
         specs(wanted["specs"]),
         options,
         scoreboard,
-        callbacks=SupervisorCallbacks(reload, lambda: None, notify, readiness.watchdog_s),
+        callbacks=SupervisorCallbacks(reload, notify=notify, watchdog_s=readiness.watchdog_s),
         listeners={"monitor": socket.create_server(("127.0.0.1", 0))},
         private=[pidfile.fd],
     )

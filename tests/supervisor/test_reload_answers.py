@@ -66,8 +66,7 @@ class Played:
     def ask(self, *, stopping: bool = False) -> Asker:
         """Ask for a reload, and let it begin."""
         asker = Asker()
-        words = [("reload", cast("Requester", asker))]
-        self.reload.take_requests(words, stopping=stopping)
+        self.reload.request(cast("Requester", asker), stopping=stopping)
         if not stopping:
             self.reload.begin(monotonic() + 1)
         return asker
