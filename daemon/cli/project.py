@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from jobsd.database.connection import Session, Target
     from jobsd.embedded import Server
 
+_NAME = "jobsd command"
 ANSWER_S = 3.5
 """How long a command waits for its connection: its caller gets an error within 4 s."""
 
@@ -40,6 +41,8 @@ class Project:
         self.environ = os.environ
         self.root = configuration.folder.project_root(Path.cwd(), os.environ)
         self._given = given
+        self.gives_up = True
+        """Whether the process ends where the database does not answer in time."""
 
     @cached_property
     def flags(self) -> configuration.flags.Flags:
@@ -168,13 +171,14 @@ class Project:
         return True
 
     def _connect(self, target: Target) -> Session:
+        connect = _connect_in_time if self.gives_up else database.connection.connect
         try:
-            return _connect_in_time(target)
+            return connect(target, _NAME)
         except errors.DatabaseUnreachableError:
             if self.database.server is None:
                 raise
             # The last other supervisor has ended meanwhile, and has stopped the server.
-            return _connect_in_time(self.target())
+            return connect(self.target(), _NAME)
 
 
 def _let_jobs_use(target: Target) -> None:
@@ -184,7 +188,7 @@ def _let_jobs_use(target: Target) -> None:
         client.configure()
 
 
-def _connect_in_time(target: Target) -> Session:
+def _connect_in_time(target: Target, name: str) -> Session:
     """Connect; if that takes too long, end the process.
 
     No signal can interrupt the look-up of a host name, or an attempt to reach one of several
@@ -197,7 +201,7 @@ def _connect_in_time(target: Target) -> Session:
     timer.daemon = True
     timer.start()
     try:
-        return connect(target, "jobsd command")
+        return connect(target, name)
     finally:
         timer.cancel()
 

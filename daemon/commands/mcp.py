@@ -26,5 +26,6 @@ def command(project: Project, *, allow_acts: bool) -> int:
     from jobsd.daemon.agents.serving import serve
 
     _ = project.options
+    project.gives_up = False
     serve(project, acts=allow_acts)
     return 0

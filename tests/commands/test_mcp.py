@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -194,3 +195,17 @@ def test_an_act_on_everything_is_refused(run: Commands) -> None:
     )
 
     assert [failed for failed, _ in answers] == [True, True]
+
+
+def test_a_database_that_does_not_answer_ends_no_server(run: Commands) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        place = f"127.0.0.1:{silent.getsockname()[1]}"
+        # Each of the addresses is given its time.
+        run.project.environ["DATABASE_URL"] = f"postgresql://nobody@{place},{place}/none"
+
+        _, ((failed, examined), (also, told)) = _session(run, [("doctor", {}), ("status", {})])
+
+    assert not failed
+    assert any("FAIL" in each.values() for each in examined)
+    assert also
+    assert "can't reach the database" in told
