@@ -203,9 +203,9 @@ def test_a_database_that_does_not_answer_ends_no_server(run: Commands) -> None:
         # Each of the addresses is given its time.
         run.project.environ["DATABASE_URL"] = f"postgresql://nobody@{place},{place}/none"
 
-        _, ((failed, examined), (also, told)) = _session(run, [("doctor", {}), ("status", {})])
+        _, ((failed, examined), (also, error)) = _session(run, [("doctor", {}), ("status", {})])
 
     assert not failed
     assert any("FAIL" in each.values() for each in examined)
     assert also
-    assert "can't reach the database" in told
+    assert "can't reach the database" in error
