@@ -61,6 +61,9 @@ _ASKING = (
     "heartbeat",
     "health",
 )
+_COMPLETED_ALONE = ("st", "list --st", "recurring explain daily --time-zone Eur")
+_COMPLETED = ("show ", "queues pause def", "list --class shop", "recurring run da")
+"""Begun words that a shell completes: without a database, and by one."""
 _CLASS = "shop.welcome"
 _FILES = {
     "config/queue.yml": "workers: [{queues: '*', threads: 3}]\n",
@@ -81,6 +84,9 @@ def cases(server: Server, scale: float) -> Iterator[Case]:
             run = partial(_run, (*_PROGRAM, *words.split()), folder, "")
             target = "ratio ≤ 0.75" if words in _HELP else "ratio ≤ 1.2"
             yield Case(words, Contender("jobsd", run), reference, target=target)
+        for words in _COMPLETED_ALONE:
+            run = partial(_run, _PROGRAM, folder, "", words)
+            yield Case(f"complete {words}", Contender("jobsd", run), reference, target="≤ 1.2")
         with server.database() as database:
             fill(database, _CLASS, int(5_000_000 * scale), state="finished")
             fill(database, _CLASS, int(100_000 * scale), state="failed")
@@ -89,9 +95,15 @@ def cases(server: Server, scale: float) -> Iterator[Case]:
             for words in _ASKING:
                 run = partial(_run, (*_PROGRAM, *words.split()), folder, database.url)
                 yield Case(words, Contender("jobsd", run), reference, target="ratio ≤ 1.7")
+            for words in _COMPLETED:
+                run = partial(_run, _PROGRAM, folder, database.url, words)
+                yield Case(
+                    f"complete {words}", Contender("jobsd", run), reference, target="≤ 1.7"
+                )
 
 
-def _run(command: Sequence[str], folder: str, url: str) -> Measured:
+def _run(command: Sequence[str], folder: str, url: str, completed: str = "") -> Measured:
+    """Measure a command, or the completion of begun words."""
     environ = {
         name: value
         for name, value in os.environ.items()
@@ -99,6 +111,13 @@ def _run(command: Sequence[str], folder: str, url: str) -> Measured:
     }
     if url:
         environ["DATABASE_URL"] = url
+    if completed:
+        words = completed.split(" ")
+        environ |= {
+            "_JOBSD_COMPLETE": "bash_complete",
+            "COMP_WORDS": f"jobsd {completed}",
+            "COMP_CWORD": str(len(words)),
+        }
     _once(command, folder, environ)  # the first one may write the bytecode
     with _real_time():
         took = [_once(command, folder, environ) for _ in range(_RUNS)]

@@ -29,7 +29,7 @@ CASES = {
     "unknown": ("drain beside", "drain behind", "first start", "two services"),
     "processes": ("4 processes",),
     "spread": ("priorities", "by a pattern"),
-    "commands": ("config show", "status"),
+    "commands": ("config show", "status", "complete show"),
     "web": ("/limits", "/history"),
     "web_drain": ("drain",),
     "scrape": ("3,000 queues",),
