@@ -149,7 +149,9 @@ def test_a_host_without_a_process_is_not_found(browser: Browser) -> None:
         (f"/classes/{CLASS}", ["/queues/mail", "/hosts/web-1"]),
         ("/hosts/web-1", ["/queues/mail", f"/classes/{CLASS}"]),
         ("/jobs/3", ["/queues/mail", f"/classes/{CLASS}", "/hosts/web-1"]),
+        ("/recurring", [f"/classes/{CLASS}"]),
         ("/recurring/beat", [f"/classes/{CLASS}"]),
+        ("/limits", [f"/classes/{CLASS}"]),
         ("/audit", ["/queues/mail"]),
     ],
 )
@@ -158,6 +160,7 @@ def test_each_name_leads_to_its_page(
 ) -> None:
     rows("ALTER SEQUENCE jobsd.jobs_id_seq RESTART")
     _filled(session, rows)
+    enqueue("mail", name=CLASS, key="tenant", to=1)
     registry.register(session, kind="supervisor", name="s", supervisor_id=0, metadata={})
     rows("UPDATE jobsd.processes SET hostname = 'web-1'")
     rows(
