@@ -16,7 +16,7 @@ from sqlalchemy.engine import make_url
 
 from docs.pages import blocks, guide
 from harness.tree import ENDS_WITH_US
-from jobsd import around_job, job
+from jobsd import around_job, handed_on, job
 from jobsd.database.connection import Target
 from jobsd.database.migrate import migrate
 from jobsd.flask import Jobs, queue
@@ -249,6 +249,8 @@ def test_the_queue_uses_the_database_configured_by_the_application(
     tmp_path: Path,
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    # A test before it in this process may have configured one.
+    monkeypatch.setattr(handed_on, "configured", lambda: None)
     for name in ("DATABASE_URL", "QUEUE_DATABASE_URL", "JOBSD_HOME"):
         monkeypatch.delenv(name, raising=False)
     for name, value in environ.items():
