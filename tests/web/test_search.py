@@ -169,3 +169,39 @@ def test_parts_of_a_value_that_are_never_shown_can_not_be_guessed() -> None:
     assert shown.problems == ()
     assert "has parts that are never shown" in part.problems[0]
     assert part.meant == Filter()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'args.user:{"$dict":[["SESAME"]]}',
+        'args.user:{"$dict":[["SESAME","token"]]}',
+        'args.user:[{"$dict":[["SESAME"]]}]',
+    ],
+)
+def test_a_value_of_a_hidden_key_in_pairs_can_not_be_guessed(text: str) -> None:
+    search = read_search(text, {"token"})
+
+    assert search.meant == Filter()
+    assert "has parts that are never shown" in search.problems[0]
+
+
+def test_what_takes_all_further_arguments_is_hidden_by_its_name_with_and_without_a_star() -> (
+    None
+):
+    for name in ("token", "*token", "**token"):
+        search = read_search(f"args.{name}:x", {"token"})
+
+        assert search.meant == Filter()
+        assert "never shown" in search.problems[0]
+
+
+def test_an_argument_is_found_in_a_call_by_keywords_alone(
+    session: Session, rows: Rows, default_client: Client
+) -> None:
+    del default_client
+    ids = [enqueue() for _ in range(2)]
+    rows("""UPDATE jobsd.jobs SET arguments = '{"user": 5, "n": 1}' WHERE id = %s""", ids[0])
+
+    assert found_ids(session, "args.user:5") == [ids[0]]
+    assert found_ids(session, "args.user:6") == []

@@ -129,8 +129,10 @@ class Filter:
         }
 
     def _as_keywords(self) -> list[str]:
+        """Return the arguments that a job has: keywords alone, or behind positional ones."""
         name = json.dumps(self.argument, ensure_ascii=False)
-        return [f'[{{"$keywords": {{{name}: {value}}}}}]' for value in self.values]
+        alone = [f"{{{name}: {value}}}" for value in self.values]
+        return [*alone, *(f'[{{"$keywords": {keywords}}}]' for keywords in alone)]
 
     def enqueued_before(self, now: datetime) -> datetime | None:
         """Return a moment before which all these jobs were enqueued, if there is one."""

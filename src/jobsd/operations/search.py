@@ -158,7 +158,8 @@ def _named(name: str, read: Callable[..., R], value: str, **given: bool) -> R:
 
 def _values(name: str, value: str, hidden: Collection[str]) -> tuple[str, ...]:
     """Return the JSON texts that the argument may be: the value as a text, and as JSON."""
-    if name in hidden:
+    # `*rest` is how a published signature names what takes all further arguments.
+    if name.lstrip("*") in hidden:
         raise errors.Error(
             f"args.{name}: is never shown (jobs.filter_arguments), so it can't be searched"
         )
@@ -171,7 +172,9 @@ def _values(name: str, value: str, hidden: Collection[str]) -> tuple[str, ...]:
 
 def _stored(name: str, value: Any, hidden: Collection[str]) -> str:  # noqa: ANN401 - any JSON
     text = json.dumps(value, allow_nan=False, ensure_ascii=False)
-    if without(value, frozenset(hidden)) != value:
+    # A list is found by any of its parts: so the pairs of `$dict` by the value of a hidden key.
+    has_pairs = bool(hidden) and "$dict" in f"{name}{text}"
+    if has_pairs or without(value, frozenset(hidden)) != value:
         raise errors.Error(f"args.{name}: {value!r} has parts that are never shown")
     # A NUL is escaped; an escaped backslash before it is a backslash of the text.
     if not is_storable(f"{name}{text}") or r"\u0000" in text.replace(r"\\", ""):
