@@ -231,15 +231,20 @@ def test_a_next_job_that_its_limit_drops_gives_the_key_back(
     assert picky.enqueue(1, "k").id == first
 
 
+@pytest.mark.parametrize("stored", ["before they come", "while they wait"])
 def test_callers_that_waited_for_the_next_job_do_not_wait_for_each_other(
-    connect: Connect, rows: Rows
+    connect: Connect, rows: Rows, stored: str
 ) -> None:
     _hold(started, connect)
     storing, callers = connect(), [connect() for _ in range(4)]
-    following, _ = _enqueue(started, storing)
+    if stored == "before they come":
+        _enqueue(started, storing)
+    else:
+        storing.execute("SELECT FROM jobsd.unique_jobs FOR UPDATE")
     with ThreadPoolExecutor(4) as pool:
         answers = [pool.submit(_enqueue, started, mine) for mine in callers]
         wait_until(lambda: rows(WAITS) == [4])
+        following, _ = _enqueue(started, storing)
         storing.commit()
 
         assert [each.result(10) for each in answers] == [(following, "duplicate")] * 4
