@@ -4,7 +4,8 @@ While it is registered as idle, it rests until the next job is due: a client tha
 earlier job notifies it. It polls at least every five seconds. When no notification can come
 (wake-ups off, a transaction pooler), it polls every `polling_interval`.
 
-States: connecting (register), then polling: a step of each duty that is due. The duties are to
+States: connecting (register), then polling: a step of each duty that is due, and none while
+everything is paused. The duties are to
 dispatch due jobs, check the limits, discard expired jobs and clear old rows. Between two polls
 it holds no work.
 """
@@ -89,6 +90,8 @@ class Dispatcher(DatabaseLoop):
         """
         self._commits.emit_committed()
         self._listen()
+        if self.paused:
+            return REST_MAX_S
         self._register_idle()
         for duty in self._duties:
             if duty is self.dispatching or duty.next_at <= monotonic():

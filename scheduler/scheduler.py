@@ -18,6 +18,7 @@ from jobsd.database.connection import Session, Target
 from jobsd.heartbeat import log as heartbeats
 from jobsd.processes.context import Context
 from jobsd.processes.database_loop import DatabaseLoop
+from jobsd.processes.process import REST_MAX_S
 from jobsd.recurring import definition, runs
 
 from .run_enqueuer import RunEnqueuer
@@ -63,6 +64,7 @@ class Scheduler(DatabaseLoop):
         self._timetable = self.tasks.timetable
         self._run_enqueuer = RunEnqueuer(self.session)
         self._clear_at = 0.0
+        self._was_paused = False
 
     def metadata(self) -> dict[str, Any]:
         """Return the configuration of this scheduler, which its row shows."""
@@ -82,6 +84,15 @@ class Scheduler(DatabaseLoop):
         """Enqueue due runs; return the seconds until the next run or check for changes."""
         if self._stopping:
             return 0.0
+        if self.paused:
+            self._was_paused = True
+            # The socket would end each rest while one is unread.
+            self.session.notifications()
+            return REST_MAX_S
+        if self._was_paused:
+            # The resume may have changed from when on the instants of all tasks count.
+            self._was_paused = False
+            self.tasks.restart(self.process_id)
         self.tasks.load_changes()
         self.tasks.plan(PLAN_MAX)
         self._enqueue(self._timetable.due(self.tasks.now(), BATCH_MAX))

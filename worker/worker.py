@@ -284,7 +284,7 @@ class Worker(DatabaseLoop):
     @property
     def _claims_nothing(self) -> bool:
         unread = self._context.scoreboard.journals_unread
-        return bool(self._stopping or self._context.quiet or unread)
+        return bool(self._stopping or self._context.quiet or unread or self.paused)
 
     @property
     def _room(self) -> int:

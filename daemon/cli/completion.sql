@@ -3,7 +3,13 @@ SELECT DISTINCT queue_name
 FROM (
     (SELECT queue_name FROM jobsd.jobs ORDER BY id DESC LIMIT 1000)
     UNION ALL
-    (SELECT queue_name FROM jobsd.pauses ORDER BY queue_name LIMIT 1000)
+    (
+        SELECT queue_name
+        FROM jobsd.pauses
+        WHERE queue_name <> '*'
+        ORDER BY queue_name
+        LIMIT 1000
+    )
 ) AS found
 ORDER BY queue_name
 LIMIT 200;

@@ -26,6 +26,7 @@ SELECT pause.queue_name, pause.reason, pause.created_by, pause.created_at, waiti
 FROM (
     SELECT queue_name, reason, created_by, created_at
     FROM jobsd.pauses
+    WHERE queue_name <> '*'
     ORDER BY queue_name
     LIMIT 1000
 ) AS pause

@@ -25,6 +25,8 @@ queues --json
 queues pause mail --reason 'the mail server is down'
 queues resume mail
 queues clear mail --yes
+queues pause --all --reason 'the database moves'
+queues resume --all
 """
 
 
@@ -53,14 +55,55 @@ def _queues(session: Session) -> Result:
     return Result(rows, (table,), "" if rows else EMPTY)
 
 
-@command.command(cls=Verb, examples="queues pause mail --reason 'the mail server is down'")
-@click.argument("name", type=QUEUE)
+_PAUSE_EXAMPLES = """
+queues pause mail --reason 'the mail server is down'
+queues pause --all --reason 'the database moves'
+"""
+
+
+@command.command(cls=Verb, examples=_PAUSE_EXAMPLES)
+@click.argument("name", type=QUEUE, required=False)
+@click.option(
+    "--all",
+    "everything",
+    is_flag=True,
+    help="Pause everything: no job is claimed or dispatched, no recurring task is enqueued.",
+)
 @click.option(
     "--reason", type=LINE, metavar="TEXT", help="The reason, shown by `queues` and `show`."
 )
 @on_project
-def pause(project: Project, name: str, reason: str | None) -> Result:
+def pause(
+    project: Project, name: str | None, reason: str | None, *, everything: bool
+) -> Result:
     """Make workers on all hosts stop claiming from the queue NAME; running jobs continue."""
+    _require_one(name, everything=everything)
+    return _pause_everything(project, reason) if name is None else _pause(project, name, reason)
+
+
+def _require_one(name: str | None, *, everything: bool) -> None:
+    """Refuse a name together with `--all`, and neither of them.
+
+    Raises:
+        click.UsageError: naming both.
+    """
+    if (name is not None) is everything:
+        given = "both" if everything else "neither"
+        message = f"give the name of a queue, or --all; {given} was given"
+        raise click.UsageError(message, click.get_current_context())
+
+
+def _pause_everything(project: Project, reason: str | None) -> Result:
+    with (
+        project.session() as session,
+        operations.audit.acting(session, "pause", "everything"),
+    ):
+        is_new = acts.everything.pause(session, reason)
+    facts = {"everything": True, "paused": True, "already_paused": not is_new, "reason": reason}
+    return done(f"everything {'is paused' if is_new else 'was paused already'}", facts)
+
+
+def _pause(project: Project, name: str, reason: str | None) -> Result:
     from jobsd.daemon.tree.unattended import is_unknown_queue
 
     with (
@@ -89,11 +132,48 @@ def _outcome(pausing: Pausing) -> str:
     return f"was paused already; its reason is now {pausing.reason!r}{before}"
 
 
-@command.command(cls=Verb, examples="queues resume mail")
-@click.argument("name", type=QUEUE)
+_RESUME_EXAMPLES = """
+queues resume mail
+queues resume --all
+queues resume --all --catch-up
+"""
+
+
+@command.command(cls=Verb, examples=_RESUME_EXAMPLES)
+@click.argument("name", type=QUEUE, required=False)
+@click.option("--all", "everything", is_flag=True, help="End the pause of everything.")
+@click.option(
+    "--catch-up",
+    is_flag=True,
+    help="With --all: instants of recurring tasks that the pause covered count as missed."
+    " Without it they are skipped.",
+)
 @on_project
-def resume(project: Project, name: str) -> Result:
-    """Let workers claim from the queue NAME again; exit 5 when it is not paused."""
+def resume(project: Project, name: str | None, *, everything: bool, catch_up: bool) -> Result:
+    """Let workers claim from the queue NAME again; exit 5 when it is not paused.
+
+    A queue that is paused by its name stays paused when the pause of everything ends.
+    """
+    _require_one(name, everything=everything)
+    if name is None:
+        return _resume_everything(project, catch_up=catch_up)
+    if catch_up:
+        raise click.UsageError("--catch-up needs --all", click.get_current_context())
+    return _resume(project, name)
+
+
+def _resume_everything(project: Project, *, catch_up: bool) -> Result:
+    with (
+        project.session() as session,
+        operations.audit.acting(session, "resume", "everything"),
+    ):
+        if not acts.everything.resume(session, catch_up=catch_up):
+            raise errors.NotFoundError("everything is not paused")
+    facts = {"everything": True, "paused": False, "catch_up": catch_up}
+    return done("everything is resumed", facts)
+
+
+def _resume(project: Project, name: str) -> Result:
     with (
         project.session() as session,
         operations.audit.acting(session, "resume", f"queue {name}"),

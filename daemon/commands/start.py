@@ -15,6 +15,7 @@ start
 start --queues urgent,mail_* --only worker
 start --import app.jobs --metrics-bind off
 start --reload
+start --paused
 start -c config/other.yml --log-format json
 """
 
@@ -57,6 +58,11 @@ def _help(row: Setting[object]) -> str:
 @click.command(cls=WithWords, prints=False, examples=_START_EXAMPLES)
 @_setting_flags
 @click.option("--reload", is_flag=True, help="Reload when a file of the project changes.")
+@click.option(
+    "--paused",
+    is_flag=True,
+    help="Pause everything in the database first, on all hosts, until `queues resume --all`.",
+)
 @click.pass_context
 def start_command(
     context: click.Context,
@@ -64,6 +70,7 @@ def start_command(
     env: str | None,
     *,
     reload: bool,
+    paused: bool,
     **given: str | bool | tuple[str, ...] | None,
 ) -> int:
     """Run the daemon in the foreground: supervisor, dispatchers, workers, scheduler.
@@ -74,6 +81,8 @@ def start_command(
     """
     from jobsd.daemon.tree.launch import launch
 
+    if reload and paused:
+        raise click.UsageError("--paused can't be combined with --reload", context)
     if env is not None:
         # The whole tree, jobs included, and each reload find it there.
         os.environ["JOBSD_ENV"] = env
@@ -83,7 +92,8 @@ def start_command(
 
         words = [word for word in context.meta[WORDS] if word != "--reload"]
         return run_beside(words, (), project.root, project.flags, reload=True)
-    return launch(project.read_options(), os.environ, project.read_options)
+    read = project.read_options
+    return launch(read(), os.environ, read, paused=paused)
 
 
 _WITH_EXAMPLES = """

@@ -19,14 +19,15 @@ from typing import TYPE_CHECKING, NoReturn
 
 from psycopg import errors
 
+from jobsd.acts import everything
 from jobsd.clock import monotonic
 from jobsd.configuration import flags
 from jobsd.configuration.options import Options
 from jobsd.configuration.target import Database, database
 from jobsd.configuration.tree_name import tree_of
 from jobsd.daemon import program
-from jobsd.daemon.statuses import DONE
-from jobsd.database.connection import OUTAGES
+from jobsd.daemon.statuses import DONE, UNREACHABLE
+from jobsd.database.connection import OUTAGES, Session
 from jobsd.database.migrate import bring_up
 from jobsd.errors import ConfigurationError
 from jobsd.events.events import emit
@@ -110,10 +111,21 @@ FAREWELL_S = 0.8
 """Time for stopping the embedded server; it goes on stopping without us."""
 
 
-def launch(options: Options, environ: Mapping[str, str], read: Callable[[], Options]) -> int:
+PAUSED = "--paused"
+"""The flag of `start` that pauses everything; a tree that restarts itself drops it."""
+
+
+def launch(
+    options: Options,
+    environ: Mapping[str, str],
+    read: Callable[[], Options],
+    *,
+    paused: bool = False,
+) -> int:
     """Run the tree of the options; return the exit status of the program.
 
-    `read` reads the configuration again, for a reload.
+    `read` reads the configuration again, for a reload. With `paused`, everything is paused in
+    the database before any process begins.
 
     Raises:
         Error: naming the reason why the tree was not started.
@@ -127,7 +139,8 @@ def launch(options: Options, environ: Mapping[str, str], read: Callable[[], Opti
     _log_through(Assembly(options, found, None), scoreboard)
     pidfile = _pidfile(options)
     try:
-        status, restarts = _run(options, found, environ, scoreboard, pidfile, read)
+        prepare = partial(_prepare, found, scoreboard, pauses=paused)
+        status, restarts = _run(options, found, environ, scoreboard, pidfile, read, prepare)
     finally:
         if pidfile is not None:
             pidfile.release()
@@ -143,8 +156,12 @@ def _run(  # noqa: PLR0913, PLR0917 - what a tree is run from
     scoreboard: Scoreboard,
     pidfile: Pidfile | None,
     read: Callable[[], Options],
+    prepare: Callable[[str], int],
 ) -> tuple[int, bool]:
-    """Run the tree; return the exit status, and whether it is to be started again."""
+    """Run the tree; return the exit status, and whether it is to be started again.
+
+    `prepare` prepares the database; see `_prepare`.
+    """
     for warning in options.warnings:
         emit("configuration.warning", warning=warning)
     assembly = Assembly(options, found, *listener.listeners(options, environ))
@@ -154,7 +171,7 @@ def _run(  # noqa: PLR0913, PLR0917 - what a tree is run from
     assembly = replace(assembly, options=scheduling(options))
     # Taken before the server is started, so that no other supervisor stops it meanwhile.
     share = found.server.hold() if found.server else None
-    status = child.in_child(lambda: _prepare(found, imported.applied, scoreboard))
+    status = child.in_child(lambda: prepare(imported.applied))
     if status not in {DONE, LATER}:
         return status, False
     if status == LATER:
@@ -175,7 +192,8 @@ def _execute_again(folder: str) -> NoReturn:
     with contextlib.suppress(OSError):
         os.chdir(folder)
     logs.finish()
-    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - no shell
+    words = [word for word in sys.orig_argv[1:] if word != PAUSED]
+    os.execv(sys.executable, [sys.executable, *words])  # noqa: S606 - no shell
 
 
 def _import(options: Options) -> import_check.Imported:
@@ -275,10 +293,11 @@ def _pidfile(options: Options) -> Pidfile | None:
         raise unusable(path, str(error.strerror), place=place) from error
 
 
-def _prepare(found: Database, applied: str, scoreboard: Scoreboard) -> int:
+def _prepare(found: Database, scoreboard: Scoreboard, applied: str, *, pauses: bool) -> int:
     """Start an embedded server and bring the tables up to date, in a child.
 
-    Tables are made only in the database into which the application enqueues.
+    Tables are made only in the database into which the application enqueues. With `pauses`,
+    everything is paused then, and without a database nothing is started.
     """
     began = monotonic()
     if found.server is not None and not found.server.running():
@@ -288,15 +307,30 @@ def _prepare(found: Database, applied: str, scoreboard: Scoreboard) -> int:
         emit("configuration.warning", warning=warning)
     try:
         steps = found.prepare(blocked) if found.server else bring_up(found.target, blocked)
+        if pauses:
+            _pause(found)
     except errors.LockNotAvailable:
         # The database is there, and it was reported which sessions hold its tables.
-        return LATER
+        return _later(pauses=pauses)
     except OUTAGES as error:
         outage.begin(scoreboard, error)
-        return LATER
+        return _later(pauses=pauses)
     if steps:
         emit("database.migrated", steps=steps)
     return LATER if warning else DONE
+
+
+def _later(*, pauses: bool) -> int:
+    """Return the status for a database that could not be prepared."""
+    if not pauses:
+        return LATER
+    _report("nothing was started: everything could not be paused in the database")
+    return UNREACHABLE
+
+
+def _pause(found: Database) -> None:
+    with contextlib.closing(Session(found.target, "jobsd start")) as session:
+        everything.pause(session, f"started with {PAUSED}")
 
 
 def _leave(found: Database, share: "Hold | None") -> None:

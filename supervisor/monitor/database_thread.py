@@ -49,6 +49,8 @@ RETRY_MAX_S = 1.0
 """Interval between two tries to recover a process: another session may hold locks for long."""
 SECOND_SURVEY_S = 1.0
 """Time after an exit: a last claim of the dead process may have been on its way."""
+EVERYTHING = "everything"
+"""The notification that everything was paused or resumed; see acts/everything.sql."""
 LAST_S = 0.5
 """How long the end of the tree waits: for locks, and for dying processes."""
 LAST_ALONE_S = 0.62
@@ -62,7 +64,7 @@ class _Attempt:
 
 
 def _session(target: Target, name: str, deadline_s: float) -> Session:
-    """Return a session that is notified of cancels by force.
+    """Return a session that is notified of cancels by force, and of a pause of everything.
 
     Not past a pooler: that alone is not worth another connection.
     """
@@ -146,6 +148,9 @@ class DatabaseThread:
         if not self._is_registered():
             return SCHEMA_REST_S
         self.recovery.report_committed()
+        notified = self._session.notifications()
+        if EVERYTHING in notified:
+            self.survey_at = 0.0
         dead = self._scoreboard.dead()
         recovered = [self._progress(self.recovery.recover(entry)) for entry in dead]
         if self._scoreboard.journals_unread:
@@ -157,7 +162,9 @@ class DatabaseThread:
         if monotonic() >= self.survey_at:
             left = self._survey() or left
         self.history.poll()
-        return min(self._rest_s(again=left), self._emptiness.poll(), self._forced.poll())
+        forced = any(payload != EVERYTHING for payload in notified)
+        rests_s = self._emptiness.poll(), self._forced.poll(notified=forced)
+        return min(self._rest_s(again=left), *rests_s)
 
     @contextlib.contextmanager
     def _attempt(self) -> Generator[_Attempt]:
@@ -251,6 +258,7 @@ class DatabaseThread:
         # survey. And a session that holds a row locked may be about to delete it.
         soon = self.surveyed_at is None or bool(seen.locked)
         self._scoreboard.database_up = 1
+        self._scoreboard.everything_paused = seen.everything_paused
         self.surveyed_at, self.heartbeats = now, seen.heartbeats
         self.membership.check(beats, seen)
         others = [each for each in seen.others if not self.membership.has(each)]

@@ -30,7 +30,7 @@ SELECT EXISTS (
     SELECT
     FROM waiting
     WHERE jobsd.serves(%(queues)s::text[], queue_name)
-        AND queue_name <> ALL (ARRAY(SELECT queue_name FROM jobsd.pauses))
+        AND NOT jobsd.serves(ARRAY(SELECT queue_name FROM jobsd.pauses), queue_name)
 ) OR EXISTS (
     SELECT
     FROM jobsd.claimed_executions AS claimed

@@ -35,10 +35,13 @@ class ForcedCancels:
         # The first and the last notification since the last check (monotonic); 0: none.
         self._first_ns = self._last_ns = 0
 
-    def poll(self) -> float:
-        """Look up the cancels of stuck workers; return the seconds until the next check."""
+    def poll(self, *, notified: bool) -> float:
+        """Look up the cancels of stuck workers; return the seconds until the next check.
+
+        `notified`: a job was cancelled by force since the last call.
+        """
         now_ns = monotonic_ns()
-        if self._session.notifications():
+        if notified:
             self._first_ns, self._last_ns = self._first_ns or now_ns, now_ns
         workers = [
             entry

@@ -80,6 +80,7 @@ class Survey:
     orphans: list[int]
     heartbeats: LastHeartbeats
     locked: frozenset[int] = frozenset()
+    everything_paused: bool = False
 
 
 def write_heartbeats(session: Session, beats: list[Beat]) -> Survey:
@@ -95,7 +96,7 @@ def write_heartbeats(session: Session, beats: list[Beat]) -> Survey:
         "machine": json.dumps(machine.strain()),
         "running": [json.dumps(beat.ages_s) if beat.ages_s else None for beat in beats],
     }
-    ((beaten, others, orphans, *heartbeats, locked),) = session.fetch(
+    ((beaten, others, orphans, *heartbeats, locked, paused),) = session.fetch(
         STATEMENTS["survey"], parameters
     )
     return Survey(
@@ -104,6 +105,7 @@ def write_heartbeats(session: Session, beats: list[Beat]) -> Survey:
         orphans,
         LastHeartbeats.by(heartbeats),
         frozenset(locked),
+        paused,
     )
 
 

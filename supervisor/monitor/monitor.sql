@@ -1,8 +1,9 @@
 -- survey: write the heartbeats of a whole tree, from the ages of its loops' last ticks, and the
 -- times at which its running jobs started (a job's own row has that only once it has ended).
 -- Returns the facts to judge: the rows that still exist, the rows of other trees, the processes
--- without a row that have claims, the last run of the heartbeat job, and the rows that another
--- session holds locked (the other heartbeats don't wait for these). A heartbeat goes back only
+-- without a row that have claims, the last run of the heartbeat job, the rows that another
+-- session holds locked (the other heartbeats don't wait for these), and whether everything is
+-- paused. A heartbeat goes back only
 -- after the server's clock has gone back (it must not stand until the old time comes again): a
 -- process that has just written its own heartbeat may have stalled before, and we may not know yet
 -- that it goes on.
@@ -75,7 +76,8 @@ SELECT
         SELECT id
         FROM jobsd.processes
         WHERE id = ANY (%(ids)s::bigint[]) AND id NOT IN (SELECT id FROM beaten)
-    )
+    ),
+    EXISTS (SELECT FROM jobsd.pauses WHERE queue_name = '*')
 FROM (
     SELECT
         (SELECT max(executed_at) FROM jobsd.heartbeat_logs) AS executed_at,

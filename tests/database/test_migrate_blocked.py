@@ -179,7 +179,7 @@ def test_a_start_that_can_not_migrate_leaves_it_to_its_monitor(
     scoreboard = Scoreboard()
 
     with _reader(old, "jobs"):
-        assert _prepare(Database(old), "", scoreboard) == LATER
+        assert _prepare(Database(old), scoreboard, "", pauses=False) == LATER
 
     ((name, facts),) = reported
     assert name == "database.migration_blocked"

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
+from jobsd.acts import everything
 from jobsd.database import listener
 from jobsd.database.connection import Session as Listening
 from jobsd.jobs.definition import job
+from jobsd.processes.process import REST_MAX_S
 from waiting import wait_until
 
 if TYPE_CHECKING:
@@ -295,3 +297,18 @@ def test_a_job_scheduled_at_infinity_stops_no_dispatcher(make: Make, session: Se
     dispatcher, _ = make()
 
     assert 0 < dispatcher.poll() <= 5
+
+
+def test_a_dispatcher_leaves_due_jobs_while_everything_is_paused(
+    make: Make, session: Session
+) -> None:
+    everything.pause(session)
+    _schedule(session, 3, "-1 second")
+    dispatcher, context = make()
+
+    rest_s = dispatcher.poll()
+    left = _count(session, "scheduled_executions")
+    context.scoreboard.everything_paused = 0
+    dispatcher.poll()
+
+    assert (rest_s, left, _count(session, "ready_executions")) == (REST_MAX_S, 3, 3)

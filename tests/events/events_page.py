@@ -63,6 +63,7 @@ def _section(event: Event) -> str:
         "outcomes": "job",
         "slots": "job",
         "queue": "job",
+        "everything": "job",
     }
     together |= {"signal": "supervisor", "thread": "hook"}
     together |= {"tree": "web_server", "sources": "web_server"}

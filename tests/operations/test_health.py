@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from dashboard.asking import MADE, Browser, made
 from enqueueing.placed import claim, enqueue
+from jobsd.acts.everything import PauseOfEverything
 from jobsd.operations import health
 from jobsd.operations.processes import processes
 from jobsd.processes import registry
@@ -89,6 +90,26 @@ def test_each_finding_has_its_evidence(
     found: list[health.Finding], named: list[tuple[str, str]]
 ) -> None:
     assert _named(found) == named
+
+
+def test_a_pause_of_everything_explains_all_that_waits() -> None:
+    since = datetime.now(UTC) - timedelta(minutes=5)
+    evidence = health.Evidence(
+        [WORKER, SUPERVISOR],
+        [_queue("mail", ready=1, paused=True, age_s=99), _queue("other", ready=1, age_s=99)],
+        overdue_s=99.0,
+        claimed={},
+        failed=(30, 108),
+        pause=PauseOfEverything("the database moves", "ann@db", since),
+    )
+
+    found = health.findings(evidence)
+
+    assert _named(found) == [("everything_paused", "bad"), ("failures", "bad")]
+    assert found[0].sentence == (
+        "Everything is paused: no job starts until `queues resume --all`;"
+        " it was paused 5m ago by ann@db: the database moves."
+    )
 
 
 def test_of_many_queues_without_a_worker_five_are_named() -> None:

@@ -13,6 +13,7 @@ import pytest
 from harness.event_recorder import Emitted, EventRecorder, names
 from jobsd.processes.nap import Nap
 from jobsd.processes.process import (
+    PAUSED_REST_MAX_S,
     QUIET,
     REST_MAX_S,
     UNREAD_REST_MAX_S,
@@ -285,9 +286,16 @@ def test_signals_that_are_not_its_own_are_handled_by_doing_nothing(context: Cont
     assert fork(bothered) == 3
 
 
-@pytest.mark.parametrize(("unread", "longest_s"), [(0, REST_MAX_S), (1, UNREAD_REST_MAX_S)])
-def test_while_journals_are_to_be_read_it_polls_soon(
-    context: Context, monkeypatch: pytest.MonkeyPatch, unread: int, longest_s: float
+@pytest.mark.parametrize(
+    ("word", "longest_s"),
+    [
+        ("", REST_MAX_S),
+        ("journals_unread", UNREAD_REST_MAX_S),
+        ("everything_paused", PAUSED_REST_MAX_S),
+    ],
+)
+def test_while_the_monitor_may_soon_end_a_wait_it_polls_soon(
+    context: Context, monkeypatch: pytest.MonkeyPatch, word: str, longest_s: float
 ) -> None:
     rests: list[float] = []
 
@@ -296,7 +304,8 @@ def test_while_journals_are_to_be_read_it_polls_soon(
         return []
 
     monkeypatch.setattr(Nap, "take", take)
-    context.scoreboard.journals_unread = unread
+    if word:
+        setattr(context.scoreboard, word, 1)
     loop = Loop(context, lambda: None)
     loop.rest_s = 3600.0
 

@@ -54,6 +54,12 @@ def task(key: str = "tick", args: object = (), **settings: Any) -> TaskDefinitio
     return TaskDefinition(key=key, **fields)
 
 
+def amid_s() -> int:
+    """Return an interval, counted from the epoch, of which about a half has passed now."""
+    now_s = int(time.time())
+    return next(s for s in range(7200, 8000) if 0.3 < now_s % s / s < 0.7)
+
+
 @functools.cache
 def hourly() -> str:
     """Return a schedule without an instant during a test: the next is half an hour off.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,7 @@ from jobsd.recurring.runs import PlannedRun
 from jobsd.recurring.tasks import load
 from jobsd.scoreboard.scoreboard import Scoreboard
 
-from .conftest import RUNS, hourly, task
+from .conftest import RUNS, amid_s, hourly, task
 
 if TYPE_CHECKING:
     from jobsd.database.connection import Session
@@ -23,15 +22,9 @@ if TYPE_CHECKING:
     from .conftest import MakeScheduler
 
 
-def _amid_s() -> int:
-    """Return an interval, counted from the epoch, of which about a half has passed now."""
-    now_s = int(time.time())
-    return next(s for s in range(7200, 8000) if 0.3 < now_s % s / s < 0.7)
-
-
 def _miss(make_scheduler: MakeScheduler, rows: Rows, number: int, **settings: Any) -> None:
     """Start a scheduler after so many runs were missed, none of them just now."""
-    interval_s = _amid_s()
+    interval_s = amid_s()
     missing = task(phrase=f"every: {interval_s}s", **settings)
     before = make_scheduler(missing)
     before.poll()
@@ -89,7 +82,7 @@ def test_a_gap_is_reported_once(
 
 
 def test_a_new_task_has_missed_nothing(make_scheduler: MakeScheduler, emitted: Emitted) -> None:
-    make_scheduler(task(phrase=f"every: {_amid_s()}s", on_missed="all")).poll()
+    make_scheduler(task(phrase=f"every: {amid_s()}s", on_missed="all")).poll()
 
     assert "recurring.enqueued" not in names(emitted)
 

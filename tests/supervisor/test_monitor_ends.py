@@ -107,7 +107,7 @@ class Forced:
     """A worker's entry, a clock to turn, and what the database says of forced cancels."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.now_ns, self.heard, self.asked = 10**12, False, 0
+        self.now_ns, self.notified, self.asked = 10**12, False, 0
         self.rows: list[tuple[int, int, int, float]] = []
         monkeypatch.setattr(forced, "monotonic_ns", lambda: self.now_ns)
         scoreboard = Scoreboard()
@@ -116,10 +116,11 @@ class Forced:
         self.entry.row_id, self.entry.ticked_ns = 7, self.now_ns - 10**9
         self.tick_age_s = STUCK_S + 1
         monkeypatch.setattr(type(self.entry), "tick_age_s", property(lambda _: self.tick_age_s))
-        session = SimpleNamespace(
-            notifications=lambda: self.heard, listening=True, fetch=self._fetch
-        )
+        session = SimpleNamespace(listening=True, fetch=self._fetch)
         self.cancels = ForcedCancels(cast("Session", session), scoreboard, 10.0)
+
+    def poll(self) -> float:
+        return self.cancels.poll(notified=self.notified)
 
     def _fetch(self, *_: object) -> list[tuple[int, int, int, float]]:
         self.asked += 1
@@ -136,7 +137,7 @@ def test_of_two_forced_jobs_of_a_stuck_worker_the_first_ends_it(worker: Forced) 
     for slot, job_id in enumerate((2, 3)):
         worker.entry.started(slot, job_id, 70)
     for _ in range(2):
-        worker.cancels.poll()
+        worker.poll()
 
         assert worker.entry.forced_job == InClaim(2, 70)
 
@@ -144,7 +145,7 @@ def test_of_two_forced_jobs_of_a_stuck_worker_the_first_ends_it(worker: Forced) 
 def test_a_forced_job_that_runs_elsewhere_ends_no_process(worker: Forced) -> None:
     worker.rows = [(7, 1, 70, 5.0), (7, 2, 71, 5.0)]
     worker.entry.started(0, 2, 70)
-    worker.cancels.poll()
+    worker.poll()
 
     assert (worker.asked, worker.entry.forced) == (1, 0)
 
@@ -152,17 +153,17 @@ def test_a_forced_job_that_runs_elsewhere_ends_no_process(worker: Forced) -> Non
 def test_workers_with_jobs_are_checked_each_second_and_idle_ones_never(
     worker: Forced,
 ) -> None:
-    assert (worker.cancels.poll(), worker.asked) == (float("inf"), 0)
+    assert (worker.poll(), worker.asked) == (float("inf"), 0)
     worker.entry.started(0, 2, 70)
 
-    assert (worker.cancels.poll(), worker.asked) == (CHECK_S, 1)
+    assert (worker.poll(), worker.asked) == (CHECK_S, 1)
 
 
 def test_notices_without_end_postpone_no_check(worker: Forced) -> None:
     worker.entry.started(0, 2, 70)
-    worker.tick_age_s, worker.heard = 0.0, True
+    worker.tick_age_s, worker.notified = 0.0, True
     for _ in range(4):
-        worker.cancels.poll()
+        worker.poll()
         worker.now_ns += 500_000_000
 
     assert worker.asked

@@ -42,6 +42,8 @@ class Polled:
 
     def __init__(self, context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
         self.journals, self.forced_s = 0, float("inf")
+        self.notified, self.forced = list[str](), list[bool]()
+        self.everything_paused = False
         self.vanished: list[PeerProcess] = []
         self.still: list[tuple[PeerProcess, float]] = []
         self.forgotten: list[PeerProcess] = []
@@ -52,7 +54,8 @@ class Polled:
             return 60.0
 
         def written(*_: object) -> Survey:
-            return Survey(frozenset(), [], [], LastHeartbeats())
+            paused = self.everything_paused
+            return Survey(frozenset(), [], [], LastHeartbeats(), everything_paused=paused)
 
         peers = SimpleNamespace(
             near=False,
@@ -65,7 +68,8 @@ class Polled:
         for name, stand_in in (
             ("_is_registered", lambda: True),
             ("_peers", peers),
-            ("_forced", SimpleNamespace(poll=lambda: self.forced_s)),
+            ("_forced", SimpleNamespace(poll=self._poll_forced)),
+            ("_session", SimpleNamespace(notifications=lambda: self.notified)),
         ):
             monkeypatch.setattr(thread, name, stand_in)
         for name in ("recover", "recover_vanished", "prune"):
@@ -74,6 +78,10 @@ class Polled:
         monkeypatch.setattr(thread.recovery, "recover_journals", self._recover_journals)
         monkeypatch.setattr(thread.membership, "check", _nothing)
         monkeypatch.setattr(database_thread, "write_heartbeats", written)
+
+    def _poll_forced(self, *, notified: bool) -> float:
+        self.forced.append(notified)
+        return self.forced_s
 
     def _standing_still(self, _: float) -> list[tuple[PeerProcess, float]]:
         return self.still
@@ -101,6 +109,30 @@ def test_a_poll_is_followed_in_time_for_the_cancels_by_force(polled: Polled) -> 
     polled.forced_s = 0.25
 
     assert polled.thread.poll() == 0.25
+
+
+def test_a_notified_pause_of_everything_is_read_at_once(
+    polled: Polled, context: Context
+) -> None:
+    polled.everything_paused = True
+    polled.thread.poll()
+    before = context.scoreboard.everything_paused
+
+    polled.notified = ["everything"]
+    polled.thread.poll()
+
+    assert (before, context.scoreboard.everything_paused) == (0, 1)
+    polled.everything_paused = False
+    polled.thread.poll()
+    assert context.scoreboard.everything_paused == 0
+    assert polled.forced == [False] * 3
+
+
+def test_a_pause_of_everything_is_no_cancel_by_force(polled: Polled) -> None:
+    for polled.notified in (["everything"], ["everything", "17"], ["17"], []):
+        polled.thread.poll()
+
+    assert polled.forced == [False, True, True, False]
 
 
 def test_soon_after_a_death_the_database_is_surveyed_again(

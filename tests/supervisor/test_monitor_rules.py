@@ -360,7 +360,7 @@ def test_queues_beyond_the_room_have_no_row(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_notice_that_comes_while_one_is_served_is_served_too(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    now_ns, heard, asked = 10**12, True, list[Any]()
+    now_ns, asked = 10**12, list[Any]()
     monkeypatch.setattr("jobsd.supervisor.monitor.forced.monotonic_ns", lambda: now_ns)
     scoreboard = Scoreboard()
     worker = scoreboard.entries[0]
@@ -372,18 +372,17 @@ def test_a_notice_that_comes_while_one_is_served_is_served_too(
         asked.append(now_ns)
         return []
 
-    session = SimpleNamespace(notifications=lambda: heard, listening=True, fetch=fetch)
+    session = SimpleNamespace(listening=True, fetch=fetch)
     forced = ForcedCancels(cast("Session", session), scoreboard, 10.0)
     monkeypatch.setattr(type(worker), "tick_age_s", 0.0)
 
-    forced.poll()
+    forced.poll(notified=True)
     now_ns += 200_000_000
     worker.ticked_ns = now_ns  # It has gone round after the first, and then no more.
     now_ns += 300_000_000
-    forced.poll()
-    heard = False
+    forced.poll(notified=True)
     for _ in range(4):
         now_ns += 1_000_000_000
-        forced.poll()
+        forced.poll(notified=False)
 
     assert len(asked) == 1

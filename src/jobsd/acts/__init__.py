@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from jobsd import lazy
 
 if TYPE_CHECKING:
-    from . import cancels, discards, listing, queues, retries
+    from . import cancels, discards, everything, listing, queues, retries
 
-__all__ = ["cancels", "discards", "listing", "queues", "retries"]
+__all__ = ["cancels", "discards", "everything", "listing", "queues", "retries"]
 __getattr__ = lazy.modules(__name__, __all__)

@@ -24,7 +24,7 @@ CLEAR_BATCH = 500
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """A pause of a queue: its reason, the person who paused it, and its time."""
+    """A pause of a queue: its reason, its author, and its time."""
 
     queue_name: str
     reason: str | None

@@ -21,9 +21,10 @@ WITH resumed AS (
 SELECT queue_name, pg_notify('jobsd.wake', 'resumed ' || queue_name)
 FROM resumed;
 
--- pauses: list the queues that are paused.
+-- pauses: list the queues that are paused, without the pause of everything.
 SELECT queue_name, reason, created_by, created_at
 FROM jobsd.pauses
+WHERE queue_name <> '*'
 ORDER BY queue_name
 LIMIT 10000;
 

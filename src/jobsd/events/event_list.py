@@ -162,6 +162,9 @@ run are being stopped. [size job_ids]
 jobs.cleared info Old finished jobs were deleted. [jobs class_name]
 queue.paused info A queue was paused: none of its jobs are claimed. [queue_name reason by]
 queue.resumed info A paused queue was resumed. [queue_name]
+everything.paused info Everything was paused, on all hosts: no job is claimed or dispatched, \
+no recurring task is enqueued. [reason by]
+everything.resumed info The pause of everything was ended. [catch_up]
 queue.cleared info All ready jobs of a queue were discarded. [queue_name size]
 claims.lost warning Outcomes were not recorded, because their claims had been taken away. \
 [claims]

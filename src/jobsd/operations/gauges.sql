@@ -48,9 +48,10 @@ LIMIT 10000;
 SELECT extract(epoch FROM max(executed_at))::float8, current_setting('server_version')
 FROM jobsd.heartbeat_logs;
 
--- pauses: list the queues that are paused.
+-- pauses: list the queues that are paused, without the pause of everything.
 SELECT queue_name
 FROM jobsd.pauses
+WHERE queue_name <> '*'
 ORDER BY queue_name
 LIMIT 10000;
 

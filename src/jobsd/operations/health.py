@@ -8,11 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from jobsd.acts import inspect
+from jobsd.acts import everything, inspect
+from jobsd.acts.everything import PauseOfEverything
 from jobsd.database.connection import Session, Statement, Statements
 
 from .queues import claimers, takers
-from .words import counted, length
+from .words import counted, length, when
 
 Severity = Literal["bad", "warning"]
 Row = dict[str, Any]
@@ -24,6 +25,7 @@ SEVERITIES: dict[str, Severity] = {
     "not_running": "bad",
     "no_dispatcher": "bad",
     "no_worker": "bad",
+    "everything_paused": "bad",
     "failures": "bad",
     "dispatch_late": "warning",
     "late": "warning",
@@ -67,6 +69,8 @@ class Evidence:
     """The attempts that failed in the last minutes, and in the hour before."""
     targets_s: Mapping[str, float] = field(default_factory=dict[str, float])
     """How soon the jobs of queues are to start: see `target_s`."""
+    pause: PauseOfEverything | None = None
+    """The pause of everything."""
     most_run: Callable[[Sequence[int]], tuple[str, int] | None] = lambda _: None
     """Returns the class of most jobs that some workers run, and the number of these jobs."""
 
@@ -114,6 +118,7 @@ def asked() -> dict[str, tuple[Statement, dict[str, object]]]:
         "dispatch": (STATEMENTS["dispatch"], {}),
         "claimed": (inspect.STATEMENTS["claimed"], {}),
         "failed": (STATEMENTS["failed"], minutes),
+        "everything": (everything.STATEMENTS["paused"], {}),
     }
 
 
@@ -127,7 +132,10 @@ def evidence(
     ((overdue_s,),) = read["dispatch"]
     ((now, before),) = read["failed"]
     claimed: dict[int, int] = dict(read["claimed"])
-    return Evidence(processes, queues, overdue_s or 0.0, claimed, (now, before), targets_s)
+    pause = next((PauseOfEverything(*row) for row in read["everything"]), None)
+    return Evidence(
+        processes, queues, overdue_s or 0.0, claimed, (now, before), targets_s, pause
+    )
 
 
 def findings(seen: Evidence) -> list[Finding]:
@@ -135,12 +143,27 @@ def findings(seen: Evidence) -> list[Finding]:
     if not any(row["kind"] == "supervisor" for row in seen.alive):
         sentence = "Nothing runs: jobs wait until a supervisor is started."
         return [_finding("not_running", sentence, "processes")]
-    found = [*_overdue(seen), *_queues(seen), *_failures(*seen.failed), *_processes(seen)]
+    waits = _everything(seen.pause) if seen.pause else [*_overdue(seen), *_queues(seen)]
+    found = [*waits, *_failures(*seen.failed), *_processes(seen)]
     return sorted(found, key=lambda each: each.severity != "bad")
 
 
 def _finding(name: str, sentence: str, page: str) -> Finding:
     return Finding(name, SEVERITIES[name], sentence, page)
+
+
+def _everything(pause: PauseOfEverything) -> list[Finding]:
+    """Report the pause alone: jobs wait because of it."""
+    until = "no job starts until `queues resume --all`"
+    sentence = f"Everything is paused: {until}; {pause_words(pause)}."
+    return [_finding("everything_paused", sentence, "queues")]
+
+
+def pause_words(pause: PauseOfEverything) -> str:
+    """Return since when everything is paused, by whom and why."""
+    because = f": {pause.reason}" if pause.reason else ""
+    by = pause.created_by or "an unknown user"
+    return f"it was paused {when(pause.created_at)} by {by}{because}"
 
 
 def _overdue(seen: Evidence) -> list[Finding]:

@@ -10,7 +10,7 @@ from datetime import UTC
 from typing import Any
 
 from jobsd import clock
-from jobsd.acts import inspect, queues
+from jobsd.acts import everything, inspect, queues
 from jobsd.acts.inspect import Found, Holder
 from jobsd.acts.shown_keys import shown_key
 from jobsd.database.connection import Session
@@ -19,6 +19,7 @@ from jobsd.processes import registry
 from jobsd.processes.registry import ProcessRow
 from jobsd.states import parked, ready
 
+from .health import pause_words
 from .processes import life
 from .words import counted, length, when
 
@@ -195,6 +196,12 @@ def _claimed(case: _Case) -> Iterator[Reason]:
 
 def _queue(case: _Case) -> Iterator[Reason]:
     """Yield what keeps all jobs of the queue from being claimed."""
+    if (whole := everything.paused(case.session)) is not None:
+        yield Reason(
+            "everything_paused",
+            f"everything is paused, until `queues resume --all`; {pause_words(whole)}",
+            {"by": whole.created_by, "since": whole.created_at, "because": whole.reason},
+        )
     for pause in queues.paused(session=case.session):
         if pause.queue_name == case.queue:
             because = f": {pause.reason}" if pause.reason else ""

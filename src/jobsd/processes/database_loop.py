@@ -40,6 +40,15 @@ class DatabaseLoop:
             shown["quiet"] = True
         self.process_id = registry.enter(self.session, self._context, self.kind, shown)
 
+        if registry.everything_paused(self.session):
+            # Only the monitor takes it back: it may know already of a resume.
+            self._context.scoreboard.everything_paused = 1
+
+    @property
+    def paused(self) -> bool:
+        """Whether everything is paused: the loop begins nothing."""
+        return bool(self._context.scoreboard.everything_paused)
+
     def disconnect(self) -> None:
         """Drop the connection."""
         self.session.close()

@@ -37,6 +37,9 @@ REST_MAX_S = 5.0
 UNREAD_REST_MAX_S = 0.1
 """The same while the monitor has unread journals, before which no job is claimed."""
 
+PAUSED_REST_MAX_S = 1.0
+"""The same while everything is paused: no process is woken when the pause ends."""
+
 ORPHAN_S = 0.7
 """Time that a process lives on after its supervisor, to record ended jobs."""
 
@@ -139,12 +142,17 @@ def run(loop: Loop, context: Context, recycle_policy: RecyclePolicy | None = Non
     return 0
 
 
+def _rest_max_s(context: Context) -> float:
+    if context.scoreboard.journals_unread:
+        return UNREAD_REST_MAX_S
+    return PAUSED_REST_MAX_S if context.scoreboard.everything_paused else REST_MAX_S
+
+
 def _nap(loop: Loop, context: Context, rest_s: float) -> None:
     if context.stopping and loop.stopped:
         return
     sockets = [fd for fd in (loop.socket(), context.lifeline) if fd is not None]
-    rest_max_s = UNREAD_REST_MAX_S if context.scoreboard.journals_unread else REST_MAX_S
-    context.nap.take(min(rest_s, rest_max_s), sockets)
+    context.nap.take(min(rest_s, _rest_max_s(context)), sockets)
     if _is_orphan(context):
         _follow_supervisor(context)
 

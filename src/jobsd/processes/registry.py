@@ -139,6 +139,11 @@ def leave(session: Session, context: Context, row_id: int) -> None:
     session.close()
 
 
+def everything_paused(session: Session) -> bool:
+    """Return whether everything is paused; see `acts.everything`."""
+    return bool(session.fetch(STATEMENTS["everything_paused"])[0][0])
+
+
 def find(session: Session, name: str) -> int:
     """Return the id of the row of this name, 0 when there is none."""
     rows = session.fetch(STATEMENTS["find"], {"name": name})

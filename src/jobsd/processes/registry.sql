@@ -38,6 +38,9 @@ ON CONFLICT (process_id) DO NOTHING;
 -- withdraw_idle: delete the idle registration of a process: it polls by itself.
 DELETE FROM jobsd.sleepers WHERE process_id = %(id)s;
 
+-- everything_paused: return whether everything is paused; see acts/everything.
+SELECT EXISTS (SELECT FROM jobsd.pauses WHERE queue_name = '*');
+
 -- find: find the row of a process by its name.
 SELECT id
 FROM jobsd.processes

@@ -90,6 +90,10 @@ class Scoreboard:
     tables_foreign = Word(16)
     """The holder of the announcement lock: the reported state of the tables, see above."""
 
+    everything_paused = Word(17)
+    """Monitor: whether everything is paused in the database; a process that connects: 1 if it
+    finds the pause."""
+
     reload_failed = Word(20)
     """Supervisor: 1 when the last reload was refused or has failed."""
 

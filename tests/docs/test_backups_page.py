@@ -1,0 +1,38 @@
+"""The commands of docs/guide/backups.md pause, and resume, a queue with jobs in it."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from docs.pages import typed
+from harness.project import Project
+from waiting import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PAGE = (Path(__file__).parents[2] / "docs/guide/backups.md").read_text(encoding="utf-8")
+START, RESUME, PAUSE = typed(PAGE)
+
+
+@pytest.mark.system
+def test_the_page_starts_a_paused_tree_and_resumes_it(
+    tmp_path: Path, empty_database: str
+) -> None:
+    project = Project(tmp_path, empty_database)
+    project.write("config/queue.yml", "workers: [{}]\n")
+    assert START == "bin/jobs start --paused"
+    run: Callable[[str], int] = lambda line: project.run(*shlex.split(line)[1:]).returncode  # noqa: E731
+
+    with project.start("--paused") as tree:
+        tree.wait_event("supervisor.ready")
+        run("bin/jobs enqueue HeartbeatJob")
+        assert run("bin/jobs list --state ready") == 0
+        assert [run(RESUME), run(RESUME)] == [0, 5]
+        wait_until(lambda: run("bin/jobs health --within 1m") == 0)
+        assert run(PAUSE) == 0
+        assert "everything_paused" in project.run("status", "--json").stdout
