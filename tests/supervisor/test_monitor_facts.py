@@ -115,7 +115,7 @@ def test_the_age_of_a_heartbeat_grows_after_its_reading(
 
 def _peer(row: list[Any]) -> PeerProcess:
     """Return the process of a row as a survey reads it."""
-    fetched: list[Any] = [([], [row], [], None, None, None, None, [])]
+    fetched: list[Any] = [([], [row], [], None, None, None, None, [], False)]
 
     def fetch(*_: object) -> list[Any]:
         return fetched
