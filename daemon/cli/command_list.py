@@ -53,6 +53,7 @@ OTHERS = {
     "metrics": "Print what Prometheus would scrape: `status --metrics`",
     "plan": "Estimate cores, memory, WAL and disk for jobs a day",
     "ps": "List the processes of all hosts: `status --processes`",
+    "restore-report": "List jobs that would run again after a restore",
     "version": "Print the version: `-V`",
     "with": "Run the daemon beside a web server: `start -- COMMAND`",
 }

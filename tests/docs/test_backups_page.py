@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -12,11 +11,8 @@ from docs.pages import typed
 from harness.project import Project
 from waiting import wait_until
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 PAGE = (Path(__file__).parents[2] / "docs/guide/backups.md").read_text(encoding="utf-8")
-START, RESUME, PAUSE = typed(PAGE)
+START, REPORT, DISCARD, RESUME, PAUSE = typed(PAGE)
 
 
 @pytest.mark.system
@@ -24,14 +20,17 @@ def test_the_page_starts_a_paused_tree_and_resumes_it(
     tmp_path: Path, empty_database: str
 ) -> None:
     project = Project(tmp_path, empty_database)
-    project.write("config/queue.yml", "workers: [{}]\n")
+    project.write("config/queue.yml", "workers: [{}]\nlogs: {file: log/jobsd.log}\n")
     assert START == "bin/jobs start --paused"
-    run: Callable[[str], int] = lambda line: project.run(*shlex.split(line)[1:]).returncode  # noqa: E731
 
-    with project.start("--paused") as tree:
-        tree.wait_event("supervisor.ready")
+    def run(line: str) -> int:
+        return project.run(*shlex.split(line)[1:]).returncode
+
+    log = project.write("log/jobsd.log", "")
+    with project.start("--paused"):
+        wait_until(lambda: "supervisor.ready" in log.read_text("utf-8"))
+        assert [run(line) for line in (REPORT, DISCARD)] == [0, 0]
         run("bin/jobs enqueue HeartbeatJob")
-        assert run("bin/jobs list --state ready") == 0
         assert [run(RESUME), run(RESUME)] == [0, 5]
         wait_until(lambda: run("bin/jobs health --within 1m") == 0)
         assert run(PAUSE) == 0
