@@ -67,6 +67,7 @@ BOUNDS = {
     "operations/history.hours": REQUEST,
     "operations/history.minutes": REQUEST,
     "operations/named.oldest": REQUEST,
+    "operations/restore.again": "1000 jobs that a log names",
     "processes/registry.register": ONE,
     "recurring/runs.history": RUNS,
     "recurring/runs.lock_tasks": RUNS,
