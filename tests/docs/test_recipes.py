@@ -28,6 +28,7 @@ CREATE TABLE pages (
     album int, page int, done bool NOT NULL DEFAULT false, PRIMARY KEY (album, page)
 );
 CREATE TABLE charges (order_id int PRIMARY KEY);
+CREATE TABLE calls (second timestamptz PRIMARY KEY, number int NOT NULL);
 """
 QUEUE = (
     "import: [recipes]\ndispatchers: [{}]\nworkers: [{queues: '*', threads: 3, processes: 2}]\n"
@@ -38,7 +39,8 @@ COUNT = "SELECT count(*) FROM jobsd.jobs WHERE class_name = %s"
 @pytest.fixture
 def project(tmp_path: Path, empty_database: str) -> Project:
     made = Project(tmp_path, empty_database)
-    made.write("recipes.py", "\n\n".join(blocks(guide("workflows"), "python")))
+    rate = [block for block in blocks(guide("limits"), "python") if "geocode" in block]
+    made.write("recipes.py", "\n\n".join([*blocks(guide("workflows"), "python"), *rate]))
     made.write("config/queue.yml", QUEUE)
     assert made.run("db", "migrate").returncode == 0
     with psycopg.connect(empty_database) as connection:
@@ -158,3 +160,16 @@ assert {state for _, state in states} == {"ready", "discarded"}, states
     )
 
     assert _rows(empty_database, COUNT, "only") == [(20,)]
+
+
+def test_no_second_has_more_calls_than_its_rate(project: Project, empty_database: str) -> None:
+    tree = _run_all(
+        project,
+        empty_database,
+        "enqueue_many(geocode.with_args(str(n)) for n in range(60))",
+    )
+
+    asked = re.findall(r"the service is asked for (\d+)", "\n".join(tree.lines))
+    assert (len(asked), len(set(asked))) == (60, 60)
+    ((calls, most),) = _rows(empty_database, "SELECT sum(number), max(number) FROM calls")
+    assert (calls, most) == (60, 10)
