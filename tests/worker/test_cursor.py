@@ -44,7 +44,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 @pytest.fixture
 def running_clock(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make the cursor's clock go on by a millisecond whenever it is read.
+    """Make the clock of the cursor and of its turns go on by a millisecond at each reading.
 
     So every claim takes equally long for it, however busy the machine is.
     """
@@ -54,6 +54,7 @@ def running_clock(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
         return clock.now
 
     monkeypatch.setattr("jobsd.worker.claiming.cursor.monotonic", monotonic)
+    monkeypatch.setattr("jobsd.worker.turn.monotonic", monotonic)
 
 
 def _segments(cursor: ClaimCursor, *queues: str | None) -> list[tuple[object, ...]]:
